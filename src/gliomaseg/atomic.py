@@ -1,0 +1,152 @@
+"""Files and folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gliomaseg.errors import GliomasegError, OutputExistsError, ResourceError
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on leaving without a fault it takes the name.
+
+    The content is on the disk before the name is: a power cut leaves the old file or the new one.
+
+    Raises:
+        ResourceError: the disk is full.
+        GliomasegError: the folder cannot be written.
+    """
+    with _translated(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix stays last: writers choose their format by it.
+        temporary = path.with_name(f".{os.getpid()}.{path.name}")
+        try:
+            yield temporary
+            _sync(temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path, *, overwrite: bool = False, first_wins: bool = False) -> Iterator[Path]:
+    """Give a temporary folder beside `path`; on leaving without a fault it takes the name.
+
+    Args:
+        path: the final name.
+        overwrite: whether a folder of that name is replaced, once the new one is whole.
+        first_wins: whether a folder that has the name by then is kept, and this one dropped:
+            for what two processes may build at once, from the same input.
+
+    Raises:
+        OutputExistsError: `path` exists, or took the name in the meantime, and neither is set.
+        ResourceError: the disk is full.
+        GliomasegError: the folder cannot be written.
+    """
+    require_free(path, overwrite=overwrite or first_wins)
+    with _translated(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            yield temporary
+            temporary.chmod(0o755)  # mkdtemp's is private
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _sync(file)
+            _take_name(temporary, path, overwrite=overwrite, first_wins=first_wins)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _take_name(temporary: Path, path: Path, *, overwrite: bool, first_wins: bool) -> None:
+    try:
+        temporary.rename(path)  # replaces an empty folder too
+    except OSError as fault:
+        if fault.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        if first_wins:
+            return
+        require_free(path, overwrite=overwrite)  # another process took the name while this folder was filled
+        old = temporary.with_name(temporary.name + ".old")
+        path.rename(old)
+        temporary.rename(path)
+        remove(old)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all it holds; nothing happens where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole, as UTF-8."""
+    with new_file(path) as temporary:
+        temporary.write_text(text, "utf-8")
+
+
+def require_free(path: Path, *, overwrite: bool = False) -> None:
+    """Refuse to write where something already is; an empty folder is nothing.
+
+    Raises:
+        OutputExistsError: `path` exists and `overwrite` is not set.
+    """
+    if overwrite or not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    raise OutputExistsError("exists already", where=path, cure="name another place, or pass --overwrite")
+
+
+def require_own(folder: Path, names: Collection[str]) -> None:
+    """Refuse to clear a folder that holds anything but what we wrote there: it may be precious.
+
+    Args:
+        folder: may be missing.
+        names: of what we write there; their unfinished forms, as a killed process leaves them, count too.
+
+    Raises:
+        OutputExistsError: the folder is a file, or holds something else.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputExistsError("is a file", where=folder, cure="name another place")
+    for entry in sorted(folder.iterdir()) if folder.exists() else []:
+        if entry.name not in names and not any(_is_unfinished(entry.name, name) for name in names):
+            raise OutputExistsError(
+                "is not removed: it is not ours", where=entry, cure="move it, or name another place"
+            )
+
+
+def _is_unfinished(entry: str, name: str) -> bool:
+    own = re.escape(name)
+    return re.fullmatch(rf"\.\d+\.{own}|\.{own}\.\w{{8}}(\.old)?", entry) is not None
+
+
+def is_disk_full(fault: OSError) -> bool:
+    """Return whether a disk or a quota is full; NumPy tells of a short write by its text alone."""
+    return fault.errno in (errno.ENOSPC, errno.EDQUOT) or (
+        fault.errno is None and re.search(r"\d+ requested and \d+ written", str(fault)) is not None
+    )
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        if is_disk_full(fault):
+            raise ResourceError("the disk is full", where=path, cure="free some space and run again") from fault
+        raise GliomasegError(f"cannot be written ({fault.strerror or fault})", where=path) from fault

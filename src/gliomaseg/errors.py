@@ -1,0 +1,115 @@
+"""Every fault that a user can cause, and the exit code that a shell sees.
+
+GliomasegError                exit 1   the work failed
+├── DownloadError                  1   no network, no such archive
+├── TrainingError                  1   the run cannot go on (a loss that is not a number)
+├── MissingExtraError              1   an optional part of the package is not installed
+├── UsageError                     2   the command or its settings make no sense
+│   ├── ConfigError                2   a recipe or a setting is wrong
+│   └── OutputExistsError          2   something is already there
+├── InputError                     3   what was given cannot be used
+│   ├── FormatError                3   a file cannot be read
+│   ├── GeometryError              3   shapes or grids do not fit
+│   ├── DataError                  3   a data set is missing, empty or unsafe
+│   └── ModelError                 3   a model folder is incomplete or altered
+├── PartlyDoneError                4   some cases failed; each is a row with its reason
+└── ResourceError                  5   out of disk or memory
+    Interrupted                  130   Ctrl-C; the run resumes (no GliomasegError: it is no fault)
+
+A programmer's fault stays ValueError or TypeError.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+
+
+class GliomasegError(Exception):
+    """What went wrong, where, and what to do, in one line."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str | PathLike[str] = "", cure: str = "") -> None:
+        """Keep the three parts.
+
+        Args:
+            what: the fault, without a full stop.
+            where: the file, folder, setting or case it concerns.
+            cure: what the user can do about it, as an imperative.
+        """
+        self.what = what
+        self.where = str(where)
+        self.cure = cure
+        super().__init__(self.line())
+
+    def line(self) -> str:
+        """Return `where: what; cure` as one line of text."""
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        text = f"{text}; {self.cure}" if self.cure else text
+        return " ".join(text.split())
+
+
+class DownloadError(GliomasegError):
+    """The data set cannot be fetched."""
+
+
+class TrainingError(GliomasegError):
+    """A training run cannot go on."""
+
+
+class MissingExtraError(GliomasegError):
+    """An optional part of the package is needed and not installed."""
+
+
+class UsageError(GliomasegError):
+    """The command makes no sense as it was given."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A recipe or a setting is wrong."""
+
+
+class OutputExistsError(UsageError):
+    """Something is already where the output should go."""
+
+
+class InputError(GliomasegError):
+    """What was given cannot be used."""
+
+    exit_code = 3
+
+
+class FormatError(InputError):
+    """A file cannot be read as what it says it is."""
+
+
+class GeometryError(InputError):
+    """Two arrays or grids that must fit do not."""
+
+
+class DataError(InputError):
+    """A data set is missing, empty or unsafe to train on."""
+
+
+class ModelError(InputError):
+    """A model folder is incomplete, altered or of another version."""
+
+
+class PartlyDoneError(GliomasegError):
+    """Some cases failed; the others are done."""
+
+    exit_code = 4
+
+
+class ResourceError(GliomasegError):
+    """The disk or the memory does not suffice."""
+
+    exit_code = 5
+
+
+class Interrupted(Exception):  # noqa: N818 - not a fault: the user asked to stop
+    """The user stopped the work; what is on disk is whole and can be resumed."""
+
+    exit_code = 130

@@ -1,0 +1,101 @@
+"""What several tests share: tiny data sets in the archive's layout, and the real one where it is at hand."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+KaggleTree = Callable[..., Path]
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C where the runner ignores it: a shell's background jobs, and what they start, would not feel it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def kaggle_tree() -> KaggleTree:
+    """Return `write(root, {name: slices}, side=16, seed=0)`: it writes `root/<name>/<name>_<n>.tif` with masks.
+
+    Pictures are noise, RGB. Slices of an even number bear a tumour of a quarter of their pixels, the upper
+    left one; slices of an odd number bear none.
+    """
+
+    def write(root: Path, cases: dict[str, int], side: int = 16, seed: int = 0) -> Path:
+        generator = np.random.default_rng(seed)
+        for name, slices in cases.items():
+            folder = root / name
+            folder.mkdir(parents=True)
+            for number in range(1, slices + 1):
+                image = generator.integers(0, 256, (side, side, 3), np.uint8)
+                mask = np.zeros((side, side), np.uint8)
+                if number % 2 == 0:
+                    mask[: side // 2, : side // 2] = 255
+                tifffile.imwrite(folder / f"{name}_{number}.tif", image, photometric="rgb")
+                tifffile.imwrite(folder / f"{name}_{number}_mask.tif", mask, photometric="minisblack")
+        return root
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Iterator[Path]:
+    """Restore the 88 LGG patients as the archive holds them, twice, and return the archive's root.
+
+    `GLIOMASEG_SHARED` names the folder with `lgg/restore`; without it, `shared` beside the checkout.
+    """
+    shared = Path(os.environ.get("GLIOMASEG_SHARED") or Path(__file__).parents[2] / "shared")
+    restore = shared / "lgg" / "restore"
+    if not restore.is_file():
+        pytest.skip(f"there is no {restore}: the real data are not here")
+    with tempfile.TemporaryDirectory(prefix="gliomaseg-lgg-") as folder:
+        command = [sys.executable, str(restore), folder, "--kaggle-archive"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        yield Path(folder)
+
+
+def write_small_phantoms(root: Path, *, slices: int) -> Path:
+    """Write five phantom patients of 64 x 64 pixels in the Kaggle layout."""
+    from gliomaseg.data.phantom import phantom_patient
+
+    for index in range(5):
+        patient = phantom_patient(index, side_px=64, slices=slices)
+        folder = root / patient.name
+        folder.mkdir(parents=True)
+        for k, (image, mask) in enumerate(zip(patient.image, patient.mask, strict=True), start=1):
+            tifffile.imwrite(folder / f"{patient.name}_{k}.tif", image, photometric="rgb")
+            name = f"{patient.name}_{k}_mask.tif"
+            tifffile.imwrite(folder / name, mask.astype(np.uint8) * 255, photometric="minisblack")
+    return root
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write five small phantom patients of eight slices, and return their folder."""
+    return write_small_phantoms(tmp_path_factory.mktemp("phantoms") / "kaggle_3m", slices=8)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train a small U-Net on phantoms until it finds tumours, and return the run's folder; leave it as it is."""
+    from gliomaseg.config import read_recipe
+    from gliomaseg.training.run import Order, train
+
+    folder = tmp_path_factory.mktemp("trained")
+    data = write_small_phantoms(folder / "data", slices=20)
+    settings = ["preparation.size_px=64", "network.levels=3", "training.epochs=16", "training.batch=4"]
+    recipe = read_recipe("unet_small").with_settings(
+        [*settings, "training.learning_rate=0.01", "training.augment=none", 'training.export="best"']
+    )
+    train(Order(recipe, data, folder / "run", cache=folder / "cache"), say=lambda _text: None)
+    return folder / "run"

@@ -1,0 +1,322 @@
+"""Files and folders appear whole or not at all, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gliomaseg import atomic
+from gliomaseg.atomic import new_file, new_folder, remove, require_free, require_own, write_text
+from gliomaseg.errors import GliomasegError, OutputExistsError, ResourceError
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from gliomaseg.atomic import new_file, new_folder
+with {call} as temporary:
+    ({file}).write_text("half")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+def kill_while_writing(call: str, file: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED.format(call=call, file=file)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "writing\n"
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def raise_on_sync(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def fail(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+
+
+# --- a file
+
+
+def test_file_takes_its_name(tmp_path: Path) -> None:
+    with new_file(tmp_path / "a.txt") as temporary:
+        temporary.write_text("whole")
+        assert not (tmp_path / "a.txt").exists()
+    assert (tmp_path / "a.txt").read_text() == "whole"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_temporary_file_keeps_the_suffix_beside_the_name(tmp_path: Path) -> None:
+    with new_file(tmp_path / "a.png") as temporary:
+        temporary.touch()
+        assert (temporary.suffix, temporary.parent) == (".png", tmp_path)
+
+
+def test_folders_on_the_way_are_made(tmp_path: Path) -> None:
+    write_text(tmp_path / "b" / "c" / "a.txt", "whole")
+    assert (tmp_path / "b" / "c" / "a.txt").read_text() == "whole"
+
+
+def test_text_is_utf8(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "±")
+    assert (tmp_path / "a.txt").read_bytes() == b"\xc2\xb1"
+
+
+def test_fault_while_writing_leaves_no_file(tmp_path: Path) -> None:
+    def write() -> None:
+        with new_file(tmp_path / "a.txt") as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert names(tmp_path) == []
+
+
+def test_fault_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
+    def write() -> None:
+        with new_file(tmp_path / "a.txt") as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(RuntimeError):
+        write()
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_kill_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("old")
+    kill_while_writing(f"new_file(Path({str(tmp_path / 'a.txt')!r}))", "temporary")
+    assert [name for name in names(tmp_path) if not name.startswith(".")] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_full_disk_is_a_resource_error_and_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    (tmp_path / "a.txt").write_text("old")
+    raise_on_sync(monkeypatch, number)
+    with pytest.raises(ResourceError, match="the disk is full; free some space"):
+        write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_denied_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raise_on_sync(monkeypatch, errno.EACCES)
+    with pytest.raises(GliomasegError) as caught:
+        write_text(tmp_path / "a.txt", "new")
+    assert caught.value.line() == f"{tmp_path / 'a.txt'}: cannot be written (Permission denied)"
+    assert caught.value.exit_code == 1
+    assert names(tmp_path) == []
+
+
+def test_file_where_a_folder_should_be_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "b").write_text("a file")
+    with pytest.raises(GliomasegError, match="cannot be written"):
+        write_text(tmp_path / "b" / "a.txt", "new")
+
+
+def test_folder_where_a_file_should_go_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").mkdir()
+    with pytest.raises(GliomasegError, match="cannot be written"):
+        write_text(tmp_path / "a.txt", "new")
+    assert names(tmp_path) == ["a.txt"]
+
+
+# --- a folder
+
+
+def fill(path: Path, text: str, *, overwrite: bool = False, first_wins: bool = False) -> None:
+    with new_folder(path, overwrite=overwrite, first_wins=first_wins) as temporary:
+        (temporary / "sub").mkdir()
+        (temporary / "sub" / "a.txt").write_text(text)
+
+
+def content(path: Path) -> str:
+    return (path / "sub" / "a.txt").read_text()
+
+
+def test_folder_takes_its_name(tmp_path: Path) -> None:
+    fill(tmp_path / "b", "whole")
+    assert content(tmp_path / "b") == "whole"
+    assert names(tmp_path) == ["b"]
+
+
+def test_folder_can_be_read_by_others(tmp_path: Path) -> None:
+    fill(tmp_path / "b", "whole")
+    assert stat.S_IMODE((tmp_path / "b").stat().st_mode) == 0o755
+
+
+def test_empty_folder_of_that_name_is_nothing(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    fill(tmp_path / "b", "whole")
+    assert content(tmp_path / "b") == "whole"
+
+
+def test_folder_of_that_name_is_not_overwritten(tmp_path: Path) -> None:
+    fill(tmp_path / "b", "old")
+    with pytest.raises(OutputExistsError, match=r"exists already; .*--overwrite"):
+        fill(tmp_path / "b", "new")
+    assert content(tmp_path / "b") == "old"
+    assert names(tmp_path) == ["b"]
+
+
+def test_folder_is_replaced_where_asked(tmp_path: Path) -> None:
+    fill(tmp_path / "b", "old")
+    (tmp_path / "b" / "rest").touch()
+    fill(tmp_path / "b", "new", overwrite=True)
+    assert content(tmp_path / "b") == "new"
+    assert names(tmp_path / "b") == ["sub"]
+    assert names(tmp_path) == ["b"]
+
+
+def test_file_is_replaced_by_a_folder_where_asked(tmp_path: Path) -> None:
+    (tmp_path / "b").write_text("old")
+    fill(tmp_path / "b", "new", overwrite=True)
+    assert content(tmp_path / "b") == "new"
+    assert names(tmp_path) == ["b"]
+
+
+def test_link_is_replaced_and_what_it_names_is_kept(tmp_path: Path) -> None:
+    fill(tmp_path / "target", "old")
+    (tmp_path / "b").symlink_to(tmp_path / "target")
+    fill(tmp_path / "b", "new", overwrite=True)
+    assert (content(tmp_path / "b"), content(tmp_path / "target")) == ("new", "old")
+
+
+def test_fault_while_replacing_leaves_the_old_folder(tmp_path: Path) -> None:
+    def replace() -> None:
+        with new_folder(tmp_path / "b", overwrite=True) as temporary:
+            (temporary / "a.txt").write_text("half")
+            raise RuntimeError
+
+    fill(tmp_path / "b", "old")
+    with pytest.raises(RuntimeError):
+        replace()
+    assert content(tmp_path / "b") == "old"
+    assert names(tmp_path) == ["b"]
+
+
+def test_kill_while_filling_leaves_no_folder_of_that_name(tmp_path: Path) -> None:
+    kill_while_writing(f"new_folder(Path({str(tmp_path / 'b')!r}))", "temporary / 'a.txt'")
+    assert [name for name in names(tmp_path) if not name.startswith(".")] == []
+
+
+def test_name_taken_in_the_meantime_is_not_overwritten(tmp_path: Path) -> None:
+    def write() -> None:
+        with new_folder(tmp_path / "b") as temporary:
+            (temporary / "a.txt").write_text("second")
+            fill(tmp_path / "b", "first")
+
+    with pytest.raises(OutputExistsError):
+        write()
+    assert content(tmp_path / "b") == "first"
+    assert names(tmp_path) == ["b"]
+
+
+def test_first_wins_keeps_what_took_the_name_in_the_meantime(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "b", first_wins=True) as temporary:
+        (temporary / "a.txt").write_text("second")
+        fill(tmp_path / "b", "first")
+    assert content(tmp_path / "b") == "first"
+    assert names(tmp_path) == ["b"]
+
+
+def test_first_wins_keeps_what_was_there_before(tmp_path: Path) -> None:
+    fill(tmp_path / "b", "first")
+    fill(tmp_path / "b", "second", first_wins=True)
+    assert content(tmp_path / "b") == "first"
+    assert names(tmp_path) == ["b"]
+
+
+def test_full_disk_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raise_on_sync(monkeypatch, errno.ENOSPC)
+    with pytest.raises(ResourceError):
+        fill(tmp_path / "b", "new")
+    assert names(tmp_path) == []
+
+
+def test_denied_folder_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def deny(**_: object) -> str:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(atomic.tempfile, "mkdtemp", deny)
+    with pytest.raises(GliomasegError, match=r"b: cannot be written \(Permission denied\)"):
+        fill(tmp_path / "b", "new")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_locked_folder_is_one_line(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(GliomasegError, match="cannot be written"):
+            fill(tmp_path / "b", "new")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+# --- free, and gone
+
+
+def test_missing_name_and_empty_folder_are_free(tmp_path: Path) -> None:
+    require_free(tmp_path / "b")
+    require_free(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "folder"])
+def test_file_and_filled_folder_are_not_free(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.txt").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "x").touch()
+    with pytest.raises(OutputExistsError):
+        require_free(tmp_path / name)
+    require_free(tmp_path / name, overwrite=True)
+
+
+def test_removing_a_link_keeps_what_it_names(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    remove(tmp_path / "link")
+    assert names(tmp_path) == ["folder"]
+
+
+def test_removing_takes_folders_and_files_and_nothing(tmp_path: Path) -> None:
+    fill(tmp_path / "b", "whole")
+    (tmp_path / "a.txt").touch()
+    for name in ("b", "a.txt", "missing"):
+        remove(tmp_path / name)
+    assert names(tmp_path) == []
+
+
+def test_a_short_write_of_numpy_is_a_full_disk(tmp_path):
+    with pytest.raises(ResourceError, match="the disk is full"), new_file(tmp_path / "a"):
+        raise OSError("4096 requested and 3888 written")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_ours_if_it_holds_what_we_write_and_its_unfinished_forms(tmp_path):
+    for name in ("model", ".model.ab12_x9z", ".17.config.toml", "config.toml"):
+        (tmp_path / name).mkdir()
+    require_own(tmp_path, ("model", "config.toml"))
+    require_own(tmp_path / "absent", ())
+    (tmp_path / ".ssh").mkdir()
+    with pytest.raises(OutputExistsError, match="ssh: is not removed"):
+        require_own(tmp_path, ("model", "config.toml"))

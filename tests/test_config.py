@@ -1,0 +1,226 @@
+"""Settings: the packaged recipes, `--set`, and that a wrong value is one line and never a default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from gliomaseg.config import FcnResnet50, Recipe, Unet, parsed, read_recipe, recipe_names
+from gliomaseg.errors import ConfigError
+
+
+@pytest.fixture
+def reference() -> Recipe:
+    return read_recipe("fcn_resnet50")
+
+
+def refusal(recipe: Recipe, *settings: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        recipe.with_settings(list(settings))
+    assert "\n" not in caught.value.line()
+    return caught.value.line()
+
+
+# --- recipes
+
+
+def test_packaged_recipes_are_named() -> None:
+    assert {"fcn_resnet50", "unet_small"} <= set(recipe_names())
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_packaged_recipe_parses_and_has_a_title(name: str) -> None:
+    assert read_recipe(name).title
+
+
+def test_reference_recipe_is_the_reference_notebook(reference: Recipe) -> None:
+    tree = reference.model_dump(exclude={"title"})
+    assert tree == {
+        "preparation": {"size_px": 256, "channels": "grey", "mean": 0.5, "std": 0.5},
+        "network": {"name": "fcn_resnet50", "head": "fcn", "weights": "none"},
+        "split": {"by": "slice", "folds": None, "holdout": 0.2, "seed": 0},
+        "training": {
+            "loss": "cross_entropy",
+            "optimiser": "adam",
+            "learning_rate": 1e-4,
+            "schedule": "constant",
+            "batch": 4,
+            "epochs": 3,
+            "augment": "none",
+            "seed": 0,
+            "precision": "auto",
+            "export": "last",
+            "checkpoint_minutes": 10,
+        },
+        "decision": {"threshold": 0.5},
+    }
+
+
+def test_split_is_by_patient_unless_a_recipe_says_otherwise() -> None:
+    assert Recipe().split.by == "patient"
+
+
+def test_recipe_is_read_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('title = "mine"\n[training]\nepochs = 7\n')
+    recipe = read_recipe(str(tmp_path / "mine.toml"))
+    assert (recipe.title, recipe.training.epochs, recipe.training.batch) == ("mine", 7, 4)
+
+
+def test_unknown_recipe_names_those_at_hand() -> None:
+    with pytest.raises(ConfigError, match=r"no such recipe; packaged recipes are fcn_resnet50, .*unet_small"):
+        read_recipe("resnet")
+
+
+def test_folder_called_toml_is_no_recipe(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").mkdir()
+    with pytest.raises(ConfigError, match="no such recipe"):
+        read_recipe(str(tmp_path / "x.toml"))
+
+
+def test_name_too_long_for_the_disk_is_refused() -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_recipe("a" * 5000 + ".toml")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"title = ", "is not TOML"),
+        (b"\xff\xfe", "cannot be read"),
+        (b"[training]\nepoch = 3", "training.epoch: Extra inputs are not permitted"),
+        (b"[trainig]\nepochs = 3", "trainig: Extra inputs are not permitted"),
+        (b"training = 3", "training: "),
+        (b'network = "unet"', "network: "),
+        (b'[network]\nname = "alexnet"', "network: "),
+        (b'[network]\nname = "unet"\nhead = "fcn"', "network.unet.head: Extra inputs are not permitted"),
+        (b"[preparation]\nmean = nan", "preparation.mean: Input should be a finite number"),
+    ],
+)
+def test_broken_recipe_file_is_one_line_that_names_the_place(tmp_path: Path, content: bytes, said: str) -> None:
+    file = tmp_path / "broken.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        read_recipe(str(file))
+    assert caught.value.line().startswith(f"{file}: {said}")
+    assert "\n" not in caught.value.line()
+
+
+def test_settings_never_change(reference: Recipe) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        reference.training.epochs = 5  # type: ignore[misc]
+
+
+def test_parsed_names_the_first_wrong_setting() -> None:
+    with pytest.raises(ConfigError, match=r"^here: split\.holdout: .*\(got 1\.5\)$"):
+        parsed(Recipe, {"split": {"holdout": 1.5}}, where="here")
+
+
+# --- section.key=value
+
+
+def test_number_is_set(reference: Recipe) -> None:
+    assert reference.with_settings(["training.epochs=5"]).training.epochs == 5
+
+
+def test_exponent_is_set(reference: Recipe) -> None:
+    assert reference.with_settings(["training.learning_rate=3e-4"]).training.learning_rate == 3e-4
+
+
+def test_bare_word_is_set_as_text(reference: Recipe) -> None:
+    assert reference.with_settings(["preparation.channels=flair"]).preparation.channels == "flair"
+
+
+def test_quoted_word_is_set_as_in_toml(reference: Recipe) -> None:
+    assert reference.with_settings(['preparation.channels="all"']).preparation.channels == "all"
+
+
+def test_spaces_around_the_equals_sign_do_not_matter(reference: Recipe) -> None:
+    assert reference.with_settings(["training.epochs = 5"]).training.epochs == 5
+
+
+def test_later_setting_wins(reference: Recipe) -> None:
+    assert reference.with_settings(["training.epochs=5", "training.epochs=6"]).training.epochs == 6
+
+
+def test_other_settings_stay(reference: Recipe) -> None:
+    changed = reference.with_settings(["training.epochs=5"])
+    assert changed.model_dump(exclude={"training": {"epochs"}}) == reference.model_dump(
+        exclude={"training": {"epochs"}}
+    )
+
+
+def test_no_setting_gives_the_recipe_itself(reference: Recipe) -> None:
+    assert reference.with_settings([]) == reference
+
+
+@pytest.mark.parametrize("setting", ["epochs=5", "training.epochs", "training.=5", "=5", "", "title=x"])
+def test_setting_of_another_form_is_refused(reference: Recipe, setting: str) -> None:
+    assert "a setting is written section.key=value" in refusal(reference, setting)
+
+
+def test_unknown_section_names_those_there_are(reference: Recipe) -> None:
+    said = refusal(reference, "trainig.epochs=5")
+    assert "no section 'trainig'; sections are preparation, network, split, training, decision" in said
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "training.epoch=5",
+        "training.epochs.x=5",
+        "training.epochs=0",
+        "training.epochs=1.5",
+        "training.epochs=many",
+        "training.epochs=",
+        "training.epochs=5\n6",
+        "training.batch=0",
+        "training.learning_rate=0",
+        "training.learning_rate=inf",
+        "training.learning_rate=nan",
+        "training.loss=focal",
+        "training.seed=-1",
+        "preparation.size_px=100",
+        "preparation.size_px=16",
+        "preparation.std=0",
+        "preparation.mean=nan",
+        "preparation.channels=t2",
+        "split.by=pixel",
+        "split.folds=1",
+        "split.holdout=0",
+        "split.holdout=1",
+        "decision.threshold=1",
+        "decision.threshold=nan",
+        "network.width=8",
+        "network.name=alexnet",
+    ],
+)
+def test_wrong_name_or_value_is_refused_and_named(reference: Recipe, setting: str) -> None:
+    assert refusal(reference, setting).startswith(f"--set {' '.join(setting.split())}: {setting.partition('.')[0]}")
+
+
+def test_another_network_brings_its_own_defaults(reference: Recipe) -> None:
+    assert reference.with_settings(["network.name=unet"]).network == Unet(width=32, levels=4)
+
+
+def test_another_network_and_back(reference: Recipe) -> None:
+    network = reference.with_settings(["network.name=unet"]).with_settings(["network.name=fcn_resnet50"]).network
+    assert network == FcnResnet50()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_settings_of_another_network_may_stand_before_or_after_its_name(reference: Recipe, order: int) -> None:
+    settings = ["network.name=unet", "network.width=8"][::order]
+    assert reference.with_settings(settings).network == Unet(width=8)
+
+
+def test_naming_the_network_that_is_there_keeps_its_settings() -> None:
+    small = read_recipe("unet_small")
+    assert small.with_settings(["network.name=unet"]).network == small.network
+
+
+def test_a_side_that_a_unet_cannot_halve_is_refused():
+    with pytest.raises(ConfigError, match="multiple of 32 for 5 levels") as caught:
+        read_recipe("unet_small").with_settings(["network.levels=5", "preparation.size_px=48"])
+    assert len(caught.value.line()) < 150
