@@ -1,0 +1,59 @@
+"""PNG, through Pillow."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from gliomaseg.errors import FormatError
+
+MAX_PIXELS = 64_000_000
+_HEADER = struct.Struct(">12x4sIIBB")  # the chunk's name, width, height, bits a channel, colour type
+_GREY = 0
+
+
+def read(path: Path) -> NDArray[Any]:
+    """Return the pixels: uint8 (y, x) or (y, x, 3), or uint16 (y, x) for a 16-bit grey picture.
+
+    Raises:
+        FormatError: the file is missing, damaged, declares over 64 million pixels, or has 16-bit colours.
+    """
+    try:
+        _check_header(path)
+        with Image.open(path, formats=["PNG"]) as picture:
+            if picture.mode in ("I;16", "I"):
+                return np.asarray(picture).astype(np.uint16)
+            grey = picture.mode in ("1", "L", "LA")
+            if picture.mode == "P":
+                # Pillow warns of palettes whose colours are half transparent unless asked for RGBA.
+                return np.asarray(picture.convert("RGBA").convert("RGB"))
+            return np.asarray(picture.convert("L" if grey else "RGB"))
+    except FormatError:
+        raise
+    except FileNotFoundError as fault:
+        raise FormatError("there is no such file", where=path) from fault
+    # Pillow raises SyntaxError, struct.error, zlib.error and others for damaged files.
+    except Exception as fault:
+        raise FormatError(f"is not a readable PNG ({type(fault).__name__}: {fault})", where=path) from fault
+
+
+def _check_header(path: Path) -> None:
+    """Refuse what Pillow only warns of (size) or does in silence (16-bit colours are cut to 8 bits)."""
+    with path.open("rb") as file:
+        chunk, width, height, bits, colour = _HEADER.unpack(file.read(_HEADER.size))
+    if chunk != b"IHDR":
+        raise FormatError("is not a readable PNG (its header is not the first chunk)", where=path)
+    if width * height > MAX_PIXELS:
+        raise FormatError(f"declares {width} x {height} pixels, over {MAX_PIXELS:,}", where=path)
+    if bits == 16 and colour != _GREY:
+        raise FormatError("has 16-bit colours", where=path, cure="convert it to 8 bits a channel")
+
+
+def write(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write pixels (y, x) or (y, x, 3), uint8."""
+    Image.fromarray(pixels).save(path, format="PNG")

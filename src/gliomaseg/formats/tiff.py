@@ -1,0 +1,79 @@
+"""TIFF, through tifffile."""
+
+from __future__ import annotations
+
+import logging
+import math
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from gliomaseg.errors import FormatError
+
+MAX_PIXELS = 64_000_000
+_PLAIN = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
+_DEFLATE = (tifffile.COMPRESSION.ADOBE_DEFLATE, tifffile.COMPRESSION.DEFLATE)
+_COMPRESSIONS = (tifffile.COMPRESSION.NONE, *_DEFLATE, tifffile.COMPRESSION.PACKBITS, tifffile.COMPRESSION.LZW)
+# tifffile logs what it also raises; a fault is one line of ours, not two.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+
+def read(path: Path) -> NDArray[Any]:
+    """Return the pixels of a single-page TIFF: shape (y, x) or (y, x, samples), as the file stores them.
+
+    Raises:
+        FormatError: the file is missing, damaged, has several pages, declares over 64 million values or
+            unpacks to more than it declares, or is neither plain grey nor RGB (a palette, inverted grey).
+    """
+    try:
+        with tifffile.TiffFile(path) as file:
+            pages = len(file.pages)
+            if pages != 1:
+                raise FormatError(f"holds {pages} pages", where=path, cure="give one picture a file")
+            page = file.pages[0]
+            _check_kind(page, path)
+            # A few kilobytes can declare gigabytes: tifffile has no limit of its own.
+            declared = max(page.size, math.prod(page.chunks))
+            if declared > MAX_PIXELS:
+                raise FormatError(f"declares {declared:,} values, over {MAX_PIXELS:,}", where=path)
+            # One page may be the first of a stack that only its description tells of.
+            if file.series[0].size != page.size:
+                raise FormatError(f"holds a stack {file.series[0].shape}", where=path, cure="give one picture a file")
+            if page.compression in _DEFLATE:
+                _check_deflate(page, path)
+            return np.asarray(page.asarray())
+    except FormatError:
+        raise
+    except FileNotFoundError as fault:
+        raise FormatError("there is no such file", where=path) from fault
+    # tifffile raises whatever its decoders do (struct.error, ValueError, KeyError, zlib.error, ...).
+    except Exception as fault:
+        raise FormatError(f"is not a readable TIFF ({type(fault).__name__}: {fault})", where=path) from fault
+
+
+def _check_kind(page: Any, path: Path) -> None:
+    """Refuse what tifffile hands out as it is stored: palette indices, inverted grey, planes one by one."""
+    if page.photometric not in _PLAIN or page.axes not in ("YX", "YXS"):
+        kind = getattr(page.photometric, "name", page.photometric)
+        raise FormatError(f"is stored as {kind} {page.axes}", where=path, cure="save it as plain grey or RGB")
+    if page.compression not in _COMPRESSIONS:
+        kind = getattr(page.compression, "name", page.compression)
+        raise FormatError(f"is compressed with {kind}", where=path, cure="save it uncompressed or with deflate")
+
+
+def _check_deflate(page: Any, path: Path) -> None:
+    """Refuse a strip that unpacks to more than it declares: half a megabyte can give 500, and zlib has no limit."""
+    limit = math.prod(page.chunks) * page.dtype.itemsize
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        page.parent.filehandle.seek(offset)
+        if len(zlib.decompressobj().decompress(page.parent.filehandle.read(count), limit + 1)) > limit:
+            raise FormatError("unpacks to more than it declares", where=path)
+
+
+def write(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write pixels (y, x) or (y, x, 3), uint8, without loss."""
+    tifffile.imwrite(path, pixels, photometric="minisblack" if pixels.ndim == 2 else "rgb", compression="zlib")

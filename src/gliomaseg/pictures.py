@@ -1,0 +1,78 @@
+"""Pictures for people: a slice with outlines on it, and slices side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from gliomaseg.arrays import Mask, Pixels
+
+# A pair that the colour-blind tell apart (Okabe and Ito, 2008), bright on grey.
+REFERENCE_COLOUR = (86, 180, 233)
+PREDICTED_COLOUR = (230, 159, 0)
+FLAIR_CHANNEL = 1
+_INK = (24, 28, 36)
+_QUIET = (96, 104, 118)
+_GAP = 10
+
+
+def grey(image: NDArray[Any]) -> Pixels:
+    """Return a slice as 8-bit grey, shape (y, x): FLAIR where there are three sequences."""
+    plane = image[..., FLAIR_CHANNEL if image.shape[2] > 1 else 0]
+    if plane.dtype == np.uint8:
+        return np.ascontiguousarray(plane)
+    return np.asarray(plane / max(1, int(plane.max())) * 255).astype(np.uint8)
+
+
+def overlay(image: NDArray[Any], *, reference: Mask | None = None, predicted: Mask | None = None) -> Pixels:
+    """Return a slice as RGB with the outlines of the masks, one pixel wide: uint8, shape (y, x, 3)."""
+    pixels = np.repeat(grey(image)[..., None], 3, axis=2)
+    for mask, colour in ((reference, REFERENCE_COLOUR), (predicted, PREDICTED_COLOUR)):
+        if mask is not None:
+            pixels[outline(mask)] = colour
+    return pixels
+
+
+def outline(mask: Mask) -> Mask:
+    """Return a mask's pixels that have a neighbour (left, right, above, below) outside it: shape (y, x)."""
+    padded = np.pad(mask, 1)
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inner
+
+
+def white(mask: Mask) -> Pixels:
+    """Return a mask as white on black: uint8, shape (y, x, 3)."""
+    return np.repeat(mask[..., None], 3, axis=2).astype(np.uint8) * 255
+
+
+def panel(
+    rows: Sequence[Sequence[Pixels]], *, columns: Sequence[str], notes: Sequence[str], title: str, side_px: int = 256
+) -> Image.Image:
+    """Return rows of pictures with a heading over each column and a note under each row.
+
+    Args:
+        rows: pictures uint8 (y, x, 3), as many in each row as there are `columns`.
+        columns: a heading each.
+        notes: a line under each row.
+        title: over it all.
+        side_px: the side of each picture in the panel.
+    """
+    large, small = ImageFont.load_default(17), ImageFont.load_default(13)
+    top, note = 66, 26
+    width = len(columns) * (side_px + _GAP) + _GAP
+    sheet = Image.new("RGB", (width, top + len(rows) * (side_px + note + _GAP)), "white")
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_GAP, 10), title, fill=_INK, font=large)
+    for k, heading in enumerate(columns):
+        draw.text((_GAP + k * (side_px + _GAP) + side_px // 2, top - 14), heading, fill=_INK, font=small, anchor="mm")
+    for r, (pictures, line) in enumerate(zip(rows, notes, strict=True)):
+        y = top + r * (side_px + note + _GAP)
+        for k, pixels in enumerate(pictures):
+            picture = Image.fromarray(pixels).resize((side_px, side_px), Image.Resampling.BICUBIC)
+            sheet.paste(picture, (_GAP + k * (side_px + _GAP), y))
+        draw.text((_GAP, y + side_px + 5), line, fill=_QUIET, font=small)
+    return sheet

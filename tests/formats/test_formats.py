@@ -1,0 +1,345 @@
+"""Every format keeps the same promises: what was written comes back, and only FormatError leaves a reader."""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from gliomaseg.errors import FormatError
+from gliomaseg.formats import FORMATS, read_picture, write_picture
+
+Writer = Callable[..., None]
+GREY = np.random.default_rng(0).integers(0, 256, (9, 13), np.uint8)
+RGB = np.random.default_rng(1).integers(0, 256, (9, 13, 3), np.uint8)
+every_suffix = pytest.mark.parametrize("suffix", sorted(FORMATS))
+every_member = pytest.mark.parametrize(
+    "suffix", sorted({member: suffix for suffix, member in FORMATS.items()}.values())
+)
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+def valid(folder: Path, suffix: str, pixels: NDArray[np.uint8] = RGB) -> bytes:
+    file = folder / f"valid{suffix}"
+    write_picture(file, pixels)
+    return file.read_bytes()
+
+
+def refusal(file: Path, content: bytes | None = None) -> str:
+    """Return the one line that a file is refused with."""
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(FormatError) as caught:
+        read_picture(file)
+    assert caught.value.where == str(file)
+    return caught.value.line()
+
+
+# --- the contract of every member
+
+
+@every_suffix
+def test_grey_comes_back(tmp_path: Path, suffix: str) -> None:
+    write_picture(tmp_path / f"a{suffix}", GREY)
+    pixels = read_picture(tmp_path / f"a{suffix}")
+    assert pixels.dtype == np.uint8
+    assert np.array_equal(pixels, GREY[..., None])
+
+
+@every_suffix
+def test_colour_comes_back(tmp_path: Path, suffix: str) -> None:
+    write_picture(tmp_path / f"a{suffix}", RGB)
+    pixels = read_picture(tmp_path / f"a{suffix}")
+    assert pixels.dtype == np.uint8
+    assert np.array_equal(pixels, RGB)
+
+
+@every_suffix
+@pytest.mark.parametrize("shape", [(1, 1), (3, 4), (3, 3), (1, 3), (1, 1, 3), (3, 3, 3)])
+def test_tiny_picture_comes_back(tmp_path: Path, suffix: str, shape: tuple[int, ...]) -> None:
+    pixels = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    write_picture(tmp_path / f"a{suffix}", pixels)
+    assert np.array_equal(read_picture(tmp_path / f"a{suffix}"), pixels.reshape(*shape[:2], -1))
+
+
+@every_suffix
+def test_upper_case_suffix_is_the_same_format(tmp_path: Path, suffix: str) -> None:
+    write_picture(tmp_path / f"a{suffix.upper()}", GREY)
+    assert np.array_equal(read_picture(tmp_path / f"a{suffix.upper()}"), GREY[..., None])
+
+
+@every_suffix
+def test_missing_file_is_said_to_be_missing(tmp_path: Path, suffix: str) -> None:
+    assert "there is no such file" in refusal(tmp_path / f"a{suffix}")
+
+
+@every_suffix
+def test_folder_is_no_picture(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"a{suffix}").mkdir()
+    assert "is not a readable" in refusal(tmp_path / f"a{suffix}")
+
+
+@every_suffix
+def test_empty_file_is_no_picture(tmp_path: Path, suffix: str) -> None:
+    assert "is not a readable" in refusal(tmp_path / f"a{suffix}", b"")
+
+
+@every_member
+def test_file_cut_short_at_any_place_is_refused_or_whole(tmp_path: Path, suffix: str) -> None:
+    content = valid(tmp_path, suffix)
+    file = tmp_path / f"cut{suffix}"
+    for length in range(len(content)):
+        file.write_bytes(content[:length])
+        try:
+            pixels = read_picture(file)
+        except FormatError:
+            continue
+        assert np.array_equal(pixels, RGB)  # what is gone was not the picture
+
+
+@every_suffix
+def test_half_a_file_is_refused(tmp_path: Path, suffix: str) -> None:
+    content = valid(tmp_path, suffix)
+    refusal(tmp_path / f"cut{suffix}", content[: len(content) // 2])
+
+
+@every_suffix
+def test_random_bytes_are_no_picture(tmp_path: Path, suffix: str) -> None:
+    assert "is not a readable" in refusal(tmp_path / f"a{suffix}", np.random.default_rng(0).bytes(2000))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "other"), [(a, b) for a in FORMATS for b in FORMATS if FORMATS[a] is not FORMATS[b]]
+)
+def test_bytes_of_another_format_are_refused(tmp_path: Path, suffix: str, other: str) -> None:
+    assert "is not a readable" in refusal(tmp_path / f"a{suffix}", valid(tmp_path, other))
+
+
+@every_member
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(data=st.data())
+def test_damaged_file_is_refused_or_a_picture(folder: Path, suffix: str, data: st.DataObject) -> None:
+    content = bytearray(valid(folder, suffix))
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    file = folder / f"damaged{suffix}"
+    file.write_bytes(content)
+    try:
+        pixels = read_picture(file)
+    except FormatError:
+        return
+    assert pixels.dtype in (np.uint8, np.uint16)
+    assert pixels.ndim == 3
+    assert pixels.shape[2] in (1, 3)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a", "a.tif.gz", ".tif"])
+def test_unknown_suffix_names_those_known(tmp_path: Path, name: str) -> None:
+    assert "is of no format known here" in refusal(tmp_path / name)
+    with pytest.raises(FormatError, match=r"give \.png \.tif \.tiff"):
+        write_picture(tmp_path / name, GREY)
+
+
+# --- TIFF
+
+
+def patched(content: bytes, **values: tuple[int, int]) -> bytes:
+    """Return a little-endian TIFF with tags of its first page set: name=(tag, value)."""
+    changed = bytearray(content)
+    start = struct.unpack_from("<I", content, 4)[0]
+    count = struct.unpack_from("<H", content, start)[0]
+    wanted = dict(values.values())
+    for place in range(start + 2, start + 2 + 12 * count, 12):
+        tag = struct.unpack_from("<H", content, place)[0]
+        if tag in wanted:
+            struct.pack_into("<HHII", changed, place, tag, 4, 1, wanted.pop(tag))
+    assert not wanted
+    return bytes(changed)
+
+
+def test_tiff_of_several_pages_is_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 8, 8), np.uint8), photometric="minisblack")
+    assert "holds 4 pages; give one picture a file" in refusal(tmp_path / "a.tif")
+
+
+def test_tiff_stack_under_one_page_is_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 8, 8), np.uint8), photometric="minisblack", truncate=True)
+    assert "holds a stack (4, 8, 8)" in refusal(tmp_path / "a.tif")
+
+
+def test_tiff_of_fractions_is_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.float32), photometric="minisblack")
+    assert "has float32 pixels; convert it to 8 or 16 bits" in refusal(tmp_path / "a.tif")
+
+
+def test_tiff_of_16_bits_comes_back(tmp_path: Path) -> None:
+    pixels = np.array([[0, 300], [4000, 65535]], np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack")
+    assert np.array_equal(read_picture(tmp_path / "a.tif")[..., 0], pixels)
+
+
+def test_big_endian_tiff_of_16_bits_comes_back(tmp_path: Path) -> None:
+    pixels = np.array([[0, 300], [4000, 65535]], np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack", byteorder=">")
+    assert np.array_equal(read_picture(tmp_path / "a.tif")[..., 0], pixels)
+
+
+def test_alpha_of_a_tiff_is_dropped(tmp_path: Path) -> None:
+    rgba = np.dstack([RGB, GREY])
+    tifffile.imwrite(tmp_path / "a.tif", rgba, photometric="rgb", extrasamples=["unassalpha"])
+    assert np.array_equal(read_picture(tmp_path / "a.tif"), RGB)
+
+
+def test_tiff_of_inverted_grey_is_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", GREY, photometric="miniswhite")
+    assert "is stored as MINISWHITE YX; save it as plain grey or RGB" in refusal(tmp_path / "a.tif")
+
+
+def test_tiff_of_a_palette_is_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", GREY, photometric="palette", colormap=np.zeros((3, 256), np.uint16))
+    assert "is stored as PALETTE" in refusal(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("width", [3, 13])  # 3: the last axis looks like channels
+def test_tiff_of_planes_one_by_one_is_refused(tmp_path: Path, width: int) -> None:
+    planes = np.zeros((3, 9, width), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate")
+    assert "is stored as RGB SYX" in refusal(tmp_path / "a.tif")
+
+
+def test_tiff_of_two_samples_is_refused(tmp_path: Path) -> None:
+    pixels = np.zeros((8, 8, 2), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack", planarconfig="contig")
+    assert "shape (8, 8, 2), not one grey or RGB picture" in refusal(tmp_path / "a.tif")
+
+
+def test_tiff_written_by_pillow_with_deflate_is_read(tmp_path: Path) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.tif", compression="tiff_adobe_deflate")
+    assert np.array_equal(read_picture(tmp_path / "a.tif"), RGB)
+
+
+@pytest.mark.parametrize(("width", "height"), [(2**31, 2**31), (100_000, 100_000), (8001, 8000)])
+def test_tiff_that_declares_a_huge_picture_is_refused_before_memory_is_taken(
+    tmp_path: Path, width: int, height: int
+) -> None:
+    content = patched(valid(tmp_path, ".tif", GREY), width=(256, width), height=(257, height), rows=(278, height))
+    tracemalloc.start()
+    said = refusal(tmp_path / "huge.tif", content)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert f"declares {width * height:,} values, over 64,000,000" in said
+    assert peak < 10_000_000
+
+
+def test_tiff_that_declares_a_huge_tile_is_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 64), np.uint8), tile=(64, 64), compression="zlib")
+    content = patched((tmp_path / "a.tif").read_bytes(), width=(322, 40_000), height=(323, 40_000))
+    assert "declares 1,600,000,000 values" in refusal(tmp_path / "huge.tif", content)
+
+
+def test_tiff_that_unpacks_to_more_than_it_declares_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    bomb = zlib.compress(bytes(100_000_000), 1)
+    content = valid(tmp_path, ".tif", GREY)
+    content = patched(content, offset=(273, len(content)), length=(279, len(bomb))) + bomb
+    tracemalloc.start()
+    said = refusal(tmp_path / "bomb.tif", content)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "unpacks to more than it declares" in said
+    assert peak < 10_000_000
+
+
+def test_tiff_whose_pages_run_in_a_circle_ends(tmp_path: Path) -> None:
+    content = bytearray(valid(tmp_path, ".tif", GREY))
+    start = struct.unpack_from("<I", content, 4)[0]
+    struct.pack_into("<I", content, start + 2 + 12 * struct.unpack_from("<H", content, start)[0], start)
+    (tmp_path / "circle.tif").write_bytes(content)
+    assert np.array_equal(read_picture(tmp_path / "circle.tif")[..., 0], GREY)
+
+
+# --- PNG
+
+
+def png(width: int, height: int, bits: int, colour: int, rows: bytes) -> bytes:
+    """Return a PNG of unfiltered rows, each with a leading zero byte."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(name, data) for name, data in parts)
+
+
+def read_back(folder: Path, picture: Image.Image, **options: Any) -> NDArray[Any]:
+    picture.save(folder / "a.png", **options)
+    return read_picture(folder / "a.png")
+
+
+def test_alpha_of_a_png_is_dropped(tmp_path: Path) -> None:
+    assert np.array_equal(read_back(tmp_path, Image.fromarray(np.dstack([RGB, GREY]))), RGB)
+
+
+def test_alpha_of_a_grey_png_is_dropped(tmp_path: Path) -> None:
+    picture = Image.merge("LA", [Image.fromarray(GREY), Image.new("L", (13, 9))])
+    assert np.array_equal(read_back(tmp_path, picture), GREY[..., None])
+
+
+def test_png_of_16_bits_comes_back(tmp_path: Path) -> None:
+    pixels = np.array([[0, 300], [4000, 65535]], np.uint16)
+    back = read_back(tmp_path, Image.fromarray(pixels))
+    assert back.dtype == np.uint16
+    assert np.array_equal(back[..., 0], pixels)
+
+
+@pytest.mark.parametrize(("colour", "samples"), [(2, 3), (4, 2), (6, 4)])
+def test_png_of_16_bit_colours_is_refused_and_not_cut_to_8(tmp_path: Path, colour: int, samples: int) -> None:
+    rows = 2 * (b"\0" + bytes(2 * samples * 2))
+    assert "has 16-bit colours; convert it to 8 bits" in refusal(tmp_path / "a.png", png(2, 2, 16, colour, rows))
+
+
+def test_png_of_one_bit_is_black_and_white(tmp_path: Path) -> None:
+    assert np.array_equal(read_back(tmp_path, Image.fromarray(GREY > 128))[..., 0], (GREY > 128) * 255)
+
+
+def test_png_of_two_bits_spans_black_to_white(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(4, 1, 2, 0, b"\0\x1b"))  # 0 1 2 3
+    assert read_picture(tmp_path / "a.png").ravel().tolist() == [0, 85, 170, 255]
+
+
+@pytest.mark.parametrize("transparency", [None, 1, bytes([0, 10, 255])])
+def test_palette_of_a_png_gives_its_colours(tmp_path: Path, transparency: int | bytes | None) -> None:
+    picture = Image.new("P", (3, 1))
+    picture.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
+    picture.putdata([2, 0, 1])
+    options = {} if transparency is None else {"transparency": transparency}
+    assert read_back(tmp_path, picture, **options).tolist() == [[[70, 80, 90], [10, 20, 30], [40, 50, 60]]]
+
+
+@pytest.mark.parametrize(("width", "height"), [(2**31 - 1, 2**31 - 1), (10_000, 10_000), (8001, 8000)])
+def test_png_that_declares_a_huge_picture_is_refused_before_memory_is_taken(
+    tmp_path: Path, width: int, height: int
+) -> None:
+    tracemalloc.start()
+    said = refusal(tmp_path / "a.png", png(width, height, 8, 0, b"\0"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert f"declares {width} x {height} pixels" in said
+    assert peak < 10_000_000
