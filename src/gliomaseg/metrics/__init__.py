@@ -1,0 +1,1 @@
+"""Measures: pure functions of masks and counts, NumPy only."""

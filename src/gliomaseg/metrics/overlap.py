@@ -1,0 +1,118 @@
+"""Overlap of a reference mask and a predicted one, and the five ways to count it on this data set.
+
+Everything but `dice` works from counts: int64, shape (z, 3), one row a slice with the number of pixels
+in both masks, in the reference, and in the prediction. Counts of many slices are small, so a data set
+is measured as a stream.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliomaseg.arrays import Mask
+from gliomaseg.errors import GeometryError
+
+Counts = NDArray[np.int64]
+BATCH = 4
+SMOOTH = 1e-6
+
+DEFINITIONS = {
+    "dice_volume": "Dice of a patient's whole stack of slices; the mean is over patients. A patient with neither "
+    "reference nor predicted tumour has none (null) and is counted in `undefined`.",
+    "dice_tumour_slices": "Dice of each slice whose reference is not empty; the mean is over those slices.",
+    "dice_slices_empty_one": "Dice of every slice, 1 where both masks are empty, 0 where one is; "
+    "the mean is over slices.",
+    "dice_batch": f"Dice of {BATCH} slices in order with their pixels pooled, smoothed by {SMOOTH:g}; the mean is over "
+    "batches: the reference notebook's kind of number.",
+    "empty_slice_false_positive_rate": "Share of slices with an empty reference in which any pixel is predicted.",
+}
+
+
+def dice(*, reference: Mask, predicted: Mask) -> float:
+    """Return 2 |A and B| / (|A| + |B|): no unit, 0 (apart) to 1 (equal).
+
+    Args:
+        reference: the expert's mask, bool, any shape.
+        predicted: the model's mask, bool, same shape.
+
+    Returns:
+        The overlap, or NaN where both masks are empty.
+
+    Raises:
+        GeometryError: the shapes differ.
+
+    Source: L. R. Dice, Ecology 26 (1945) 297, doi:10.2307/1932409.
+
+    >>> dice(reference=np.array([True, True, False]), predicted=np.array([True, False, False]))
+    0.6666666666666666
+    """
+    counts = count_slices(reference=reference[None], predicted=predicted[None])
+    return dice_volume(counts)
+
+
+def count_slices(*, reference: Mask, predicted: Mask) -> Counts:
+    """Return pixels in both, in the reference and in the prediction of each slice: int64, shape (z, 3).
+
+    Raises:
+        GeometryError: the shapes differ.
+
+    >>> count_slices(reference=np.ones((1, 2, 2), bool), predicted=np.eye(2, dtype=bool)[None]).tolist()
+    [[2, 4, 2]]
+    """
+    if reference.shape != predicted.shape:
+        raise GeometryError(f"the reference mask is {reference.shape}, the predicted one {predicted.shape}")
+    axes = tuple(range(1, reference.ndim))
+    sums = [np.count_nonzero(mask, axis=axes) for mask in (reference & predicted, reference, predicted)]
+    return np.stack(sums, axis=1).astype(np.int64)
+
+
+def dice_volume(counts: Counts) -> float:
+    """Return the Dice of all slices as one volume, 0 to 1; NaN where both masks are empty.
+
+    >>> dice_volume(np.array([[2, 4, 2], [0, 0, 2]]))
+    0.5
+    """
+    both, reference, predicted = counts.sum(axis=0)
+    return float(2 * both / (reference + predicted)) if reference + predicted else float("nan")
+
+
+def dice_tumour_slices(counts: Counts) -> NDArray[np.float64]:
+    """Return the Dice of each slice whose reference is not empty, 0 to 1: shape (tumour slices,), maybe empty.
+
+    >>> dice_tumour_slices(np.array([[2, 4, 2], [0, 0, 2], [0, 3, 0]])).round(3).tolist()
+    [0.667, 0.0]
+    """
+    tumour = counts[counts[:, 1] > 0]
+    return np.asarray(2 * tumour[:, 0] / (tumour[:, 1] + tumour[:, 2]), np.float64)
+
+
+def dice_slices_empty_one(counts: Counts) -> NDArray[np.float64]:
+    """Return the Dice of every slice, 1 where both masks are empty: shape (slices,).
+
+    >>> dice_slices_empty_one(np.array([[2, 4, 2], [0, 0, 2], [0, 0, 0]])).round(3).tolist()
+    [0.667, 0.0, 1.0]
+    """
+    total = counts[:, 1] + counts[:, 2]
+    return np.asarray(np.where(total == 0, 1.0, 2 * counts[:, 0] / np.maximum(total, 1)), np.float64)
+
+
+def dice_batch(counts: Counts, *, batch: int = BATCH, smooth: float = SMOOTH) -> NDArray[np.float64]:
+    """Return the smoothed Dice of each run of `batch` slices, pixels pooled: shape (batches,), maybe empty.
+
+    >>> dice_batch(np.array([[2, 4, 2], [0, 0, 2]])).round(3).tolist()
+    [0.5]
+    """
+    starts = np.arange(0, len(counts), batch)
+    pooled: Counts = np.add.reduceat(counts, starts, axis=0) if len(counts) else counts
+    return np.asarray((2 * pooled[:, 0] + smooth) / (pooled[:, 1] + pooled[:, 2] + smooth), np.float64)
+
+
+def empty_slice_false_positives(counts: Counts) -> NDArray[np.float64]:
+    """Return 1 for each tumour-free slice with any predicted pixel, else 0: shape (tumour-free slices,).
+
+    >>> empty_slice_false_positives(np.array([[2, 4, 2], [0, 0, 2], [0, 0, 0]])).tolist()
+    [1.0, 0.0]
+    """
+    empty = counts[counts[:, 1] == 0]
+    return np.asarray(empty[:, 2] > 0, np.float64)

@@ -1,0 +1,219 @@
+"""Overlap: each way to count it, worked by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from scipy.spatial.distance import dice as scipy_dissimilarity
+
+from gliomaseg.errors import GeometryError
+from gliomaseg.metrics import overlap
+from gliomaseg.metrics.overlap import (
+    count_slices,
+    dice,
+    dice_batch,
+    dice_slices_empty_one,
+    dice_tumour_slices,
+    dice_volume,
+    empty_slice_false_positives,
+)
+
+quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+two_masks = st.integers(1, 4).flatmap(lambda z: st.tuples(*[arrays(np.bool_, (z, 3, 4))] * 2))
+
+# Both, reference, predicted: a good slice, a false alarm, a miss, an empty slice, another false alarm.
+COUNTS = np.array([[30, 40, 40], [0, 0, 10], [0, 20, 0], [0, 0, 0], [0, 0, 1]], np.int64)
+
+
+def by_hand(reference: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> float:
+    """Dice in plain Python, from the definition."""
+    pairs = list(zip(reference.ravel().tolist(), predicted.ravel().tolist(), strict=True))
+    both = sum(1 for r, p in pairs if r and p)
+    total = sum(1 for r, _ in pairs if r) + sum(1 for _, p in pairs if p)
+    return 2 * both / total if total else math.nan
+
+
+# --- dice
+
+
+def test_dice_of_equal_masks_is_one() -> None:
+    mask = np.array([[True, False], [True, True]])
+    assert dice(reference=mask, predicted=mask) == 1
+
+
+def test_dice_of_masks_apart_is_zero() -> None:
+    mask = np.array([True, False])
+    assert dice(reference=mask, predicted=~mask) == 0
+
+
+def test_dice_of_half_a_mask_is_two_thirds() -> None:
+    assert dice(reference=np.array([True, True]), predicted=np.array([True, False])) == pytest.approx(2 / 3)
+
+
+def test_dice_is_nan_when_both_are_empty() -> None:
+    assert math.isnan(dice(reference=np.zeros((2, 3), bool), predicted=np.zeros((2, 3), bool)))
+
+
+@pytest.mark.parametrize("full", ["reference", "predicted"])
+def test_dice_is_zero_when_one_is_empty(full: str) -> None:
+    masks = {"reference": np.zeros((2, 3), bool), "predicted": np.zeros((2, 3), bool)}
+    masks[full][0, 0] = True
+    assert dice(**masks) == 0
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (6,), (1, 2, 3), (2, 4)])
+def test_dice_of_masks_of_other_shapes_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(GeometryError, match="the reference mask is"):
+        dice(reference=np.ones((2, 3), bool), predicted=np.ones(shape, bool))
+
+
+@quick
+@given(two_masks)
+def test_dice_is_the_definition(masks: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> None:
+    reference, predicted = masks
+    value = dice(reference=reference, predicted=predicted)
+    assert value == pytest.approx(by_hand(reference, predicted), nan_ok=True)
+
+
+@quick
+@given(two_masks)
+def test_dice_agrees_with_scipy(masks: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> None:
+    reference, predicted = masks
+    if reference.any() or predicted.any():
+        expected = 1 - scipy_dissimilarity(reference.ravel(), predicted.ravel())
+        assert dice(reference=reference, predicted=predicted) == pytest.approx(expected)
+
+
+# --- counts
+
+
+def test_counts_are_of_each_slice() -> None:
+    reference = np.zeros((3, 4, 5), bool)
+    predicted = np.zeros((3, 4, 5), bool)
+    reference[0, 1:3, 1:4] = True  # 6 pixels
+    predicted[0, 2:4, 1:4] = True  # 6 pixels, 3 of them in both
+    predicted[2, 0, 0] = True
+    counts = count_slices(reference=reference, predicted=predicted)
+    assert counts.tolist() == [[3, 6, 6], [0, 0, 0], [0, 0, 1]]
+    assert counts.dtype == np.int64
+
+
+def test_counts_of_no_slice_have_no_row() -> None:
+    empty = np.zeros((0, 4, 5), bool)
+    assert count_slices(reference=empty, predicted=empty).shape == (0, 3)
+
+
+def test_counts_of_masks_of_other_shapes_are_refused() -> None:
+    with pytest.raises(GeometryError, match=r"the reference mask is \(2, 4, 5\), the predicted one \(1, 4, 5\)"):
+        count_slices(reference=np.zeros((2, 4, 5), bool), predicted=np.zeros((1, 4, 5), bool))
+
+
+@quick
+@given(two_masks)
+def test_counts_keep_their_order(masks: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> None:
+    both, reference, predicted = count_slices(reference=masks[0], predicted=masks[1]).T
+    assert (both <= np.minimum(reference, predicted)).all()
+    assert (reference + predicted - both <= 12).all()
+
+
+# --- the five ways
+
+
+def test_every_convention_has_its_definition() -> None:
+    assert set(overlap.DEFINITIONS) == {
+        "dice_volume",
+        "dice_tumour_slices",
+        "dice_slices_empty_one",
+        "dice_batch",
+        "empty_slice_false_positive_rate",
+    }
+
+
+def test_volume_pools_the_whole_stack() -> None:
+    assert dice_volume(COUNTS) == pytest.approx(60 / 111)  # 2 * 30 / (60 + 51)
+
+
+def test_volume_is_nan_when_both_are_empty() -> None:
+    assert math.isnan(dice_volume(np.zeros((3, 3), np.int64)))
+
+
+def test_volume_of_no_slice_is_nan() -> None:
+    assert math.isnan(dice_volume(np.zeros((0, 3), np.int64)))
+
+
+def test_volume_is_a_plain_float() -> None:
+    assert type(dice_volume(COUNTS)) is float
+
+
+def test_tumour_slices_leave_out_slices_without_reference() -> None:
+    assert dice_tumour_slices(COUNTS).tolist() == [0.75, 0]
+
+
+def test_tumour_slices_of_a_stack_without_tumour_are_none() -> None:
+    values = dice_tumour_slices(np.array([[0, 0, 5]]))
+    assert (values.shape, values.dtype) == ((0,), np.float64)
+
+
+def test_every_slice_counts_and_both_empty_is_one() -> None:
+    assert dice_slices_empty_one(COUNTS).tolist() == [0.75, 0, 0, 1, 0]
+
+
+def test_false_positives_are_of_slices_without_reference() -> None:
+    assert empty_slice_false_positives(COUNTS).tolist() == [1, 0, 1]
+
+
+def test_false_positives_of_a_stack_full_of_tumour_are_none() -> None:
+    values = empty_slice_false_positives(np.array([[1, 2, 3]]))
+    assert (values.shape, values.dtype) == ((0,), np.float64)
+
+
+def test_predicting_nothing_scores_the_share_of_empty_slices() -> None:
+    # The data set's 1,373 slices with tumour and 2,556 without: 2,556 / 3,929 = .651.
+    counts = np.zeros((3929, 3), np.int64)
+    counts[:1373, 1] = 650
+    assert dice_slices_empty_one(counts).mean() == pytest.approx(2556 / 3929)
+    assert round(float(dice_slices_empty_one(counts).mean()), 3) == 0.651
+    assert dice_volume(counts) == 0
+    assert empty_slice_false_positives(counts).mean() == 0
+
+
+# --- batches
+
+
+def test_batch_pools_four_slices() -> None:
+    # 2 * 30 / (60 + 50) of the first four, and a false alarm alone in the last.
+    assert dice_batch(COUNTS).tolist() == pytest.approx([60 / 110, 0], abs=1e-6)
+
+
+def test_batch_of_empty_slices_is_one() -> None:
+    assert dice_batch(np.zeros((4, 3), np.int64)).tolist() == [1]
+
+
+def test_batch_is_smoothed_above_and_below() -> None:
+    assert dice_batch(np.array([[0, 1, 0]])).tolist() == pytest.approx([1e-6 / (1 + 1e-6)], rel=1e-9)
+
+
+def test_batch_pools_across_the_boundary_of_patients_and_the_last_one_is_short() -> None:
+    first = np.array([[1, 1, 1], [2, 2, 2], [0, 4, 0]])
+    second = np.array([[3, 4, 6], [5, 5, 5], [0, 0, 2]])
+    pooled = dice_batch(np.concatenate([first, second]))
+    # 2 * (1 + 2 + 0 + 3) / (11 + 9), then 2 * 5 / (5 + 7) of two slices.
+    assert pooled.tolist() == pytest.approx([12 / 20, 10 / 12], abs=1e-6)
+
+
+def test_batch_of_one_slice_is_each_slice() -> None:
+    assert dice_batch(COUNTS, batch=1, smooth=1e-12).tolist() == pytest.approx(dice_slices_empty_one(COUNTS).tolist())
+
+
+def test_batch_as_long_as_the_stack_is_the_volume() -> None:
+    assert dice_batch(COUNTS, batch=99).tolist() == pytest.approx([dice_volume(COUNTS)], abs=1e-6)
+
+
+def test_batches_of_no_slice_are_none() -> None:
+    assert dice_batch(np.zeros((0, 3), np.int64)).shape == (0,)
