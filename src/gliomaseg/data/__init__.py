@@ -1,0 +1,1 @@
+"""Data sets: fetched, made, listed, checked, split, and prepared once."""

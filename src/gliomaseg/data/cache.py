@@ -1,0 +1,191 @@
+"""A data set's slices, decoded and prepared once and mapped into memory by every run after.
+
+A cache is named by what is in the files and by how they were prepared, so it is never stale: changed
+files have another name. It is built in a folder beside and then renamed, so that two runs may build it
+at once and a killed one leaves nothing that could be taken for a cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliomaseg.arrays import Mask, Stored
+from gliomaseg.atomic import new_folder, remove
+from gliomaseg.config import Preparation
+from gliomaseg.data.examination import read_examination
+from gliomaseg.data.index import Case, Index, require_sound
+from gliomaseg.data.split import slice_names
+from gliomaseg.errors import DataError, GliomasegError, ResourceError, UsageError
+from gliomaseg.preprocessing import prepare, prepare_mask
+
+LAYOUT = 1
+RESERVE_BYTES = 200_000_000
+ATTEMPTS = 3  # another run may replace a damaged cache at the same time
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Prepared slices of a whole data set, in the order of the index.
+
+    Attributes:
+        digest: of the files' content and the preparation, hexadecimal.
+        names: `case/number` of each slice.
+        images: uint8, shape (n, c, size, size), mapped read-only.
+        masks: bool, shape (n, size, size), mapped read-only.
+    """
+
+    digest: str
+    names: tuple[str, ...]
+    images: Stored
+    masks: Mask
+
+    def positions(self, cases: tuple[Case, ...]) -> NDArray[np.int64]:
+        """Return where the slices of `cases` stand, in their order: int64, shape (n,)."""
+        place = {name: k for k, name in enumerate(self.names)}
+        return np.array([place[name] for case in cases for name in slice_names(case)], np.int64)
+
+
+def default_cache_folder() -> Path:
+    """Return `$GLIOMASEG_CACHE`, else `gliomaseg` in the user's cache folder."""
+    if named := os.environ.get("GLIOMASEG_CACHE"):
+        return Path(named)
+    if named := os.environ.get("XDG_CACHE_HOME"):
+        return Path(named, "gliomaseg")
+    try:
+        return Path.home() / ".cache" / "gliomaseg"
+    except RuntimeError as fault:  # no HOME, and a user of no name
+        raise UsageError("there is no home folder to keep the cache in", cure="set GLIOMASEG_CACHE") from fault
+
+
+def open_cache(
+    index: Index, preparation: Preparation, *, folder: Path | None = None, progress: Callable[[str], None] | None = None
+) -> Cache:
+    """Open the cache of a data set, and build it first where there is none.
+
+    Args:
+        index: the data set, without problems.
+        preparation: size and channels.
+        folder: where caches live; `default_cache_folder()` if None.
+        progress: told what takes time.
+
+    Raises:
+        DataError: the index has problems, named by the first.
+        FormatError: a file cannot be read.
+        GeometryError: a mask is not of its picture's size.
+        ResourceError: the disk has no room for the cache.
+        GliomasegError: the folder cannot be written.
+    """
+    require_sound(index)
+    digest = _digest(index, preparation)
+    path = (folder or default_cache_folder()) / digest
+    for _ in range(ATTEMPTS):
+        damaged = path.exists()
+        if cache := _opened(path, digest, index, preparation):
+            return cache
+        if damaged:
+            _discard(path)
+        if progress:
+            progress(f"preparing {index.slice_count} slices once, into {path}")
+        _build(index, preparation, path)
+    raise ResourceError("a cache that was just built cannot be opened", where=path, cure="check the disk")
+
+
+def _digest(index: Index, preparation: Preparation) -> str:
+    """Hash every file's bytes: file times can lie, and reading is cheap beside decoding."""
+    files = [file for case in index.cases for entry in case.slices for file in (entry.image, entry.mask)]
+    total = hashlib.sha256(f"{LAYOUT} {preparation.size_px} {preparation.channels}".encode())
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        for file, content in zip(files, pool.map(_file_digest, files), strict=True):
+            total.update(os.fsencode(f"{file.parent.name}/{file.name}") + b"\0" + content)
+    return total.hexdigest()[:40]
+
+
+def _file_digest(file: Path) -> bytes:
+    try:
+        return hashlib.blake2b(file.read_bytes(), digest_size=20).digest()
+    except OSError as fault:
+        raise DataError(f"cannot be read ({fault.strerror})", where=file) from fault
+
+
+def _opened(path: Path, digest: str, index: Index, preparation: Preparation) -> Cache | None:
+    """Return the cache in a folder, or None where it is missing or not whole."""
+    names = tuple(name for case in index.cases for name in slice_names(case))
+    try:
+        manifest: Any = json.loads((path / "manifest.json").read_text("utf-8"))
+        images = np.load(path / "images.npy", mmap_mode="r")
+        masks = np.load(path / "masks.npy", mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    if not isinstance(manifest, dict) or manifest.get("names") != list(names):
+        return None
+    shape = _shape(index, preparation)
+    if (images.shape, images.dtype) != (shape, np.uint8) or (masks.shape, masks.dtype) != (_flat(shape), np.bool_):
+        return None
+    return Cache(digest, names, images, masks)
+
+
+def _shape(index: Index, preparation: Preparation) -> tuple[int, int, int, int]:
+    """Return the shape of the images: (n, c, size, size)."""
+    count = 3 if preparation.channels == "all" else 1
+    return index.slice_count, count, preparation.size_px, preparation.size_px
+
+
+def _flat(shape: tuple[int, int, int, int]) -> tuple[int, int, int]:
+    """Return the shape of the masks, (n, size, size), of that of the images."""
+    return shape[0], *shape[2:]
+
+
+def _discard(path: Path) -> None:
+    """Remove a damaged cache; another run may do so at once, and whoever renames it first does."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.damaged")
+    try:
+        path.rename(aside)
+        remove(aside)
+    except FileNotFoundError:
+        return
+    except OSError as fault:
+        raise GliomasegError(f"cannot be replaced ({fault.strerror})", where=path) from fault
+
+
+def _build(index: Index, preparation: Preparation, path: Path) -> None:
+    shape = _shape(index, preparation)
+    _require_room(path, math.prod(shape) + math.prod(_flat(shape)))
+    with new_folder(path, first_wins=True) as folder:
+        images = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
+        masks = np.lib.format.open_memmap(folder / "masks.npy", mode="w+", dtype=np.bool_, shape=_flat(shape))
+        start = 0
+        for case in index.cases:
+            examination = read_examination(case)
+            stop = start + len(case.slices)
+            images[start:stop] = prepare(examination.scan, preparation).slices
+            masks[start:stop] = prepare_mask(examination.reference, preparation)
+            start = stop
+        images.flush()
+        masks.flush()
+        names = [name for case in index.cases for name in slice_names(case)]
+        manifest = {"layout": LAYOUT, "preparation": preparation.model_dump(), "root": str(index.root), "names": names}
+        (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+
+
+def _require_room(path: Path, needed: int) -> None:
+    # The cache's folder may not be there yet.
+    free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
+    # A full disk under a memory map kills the process with a bus error: ask before.
+    if free < needed + RESERVE_BYTES:
+        raise ResourceError(
+            f"the cache needs {needed / 1e6:.0f} MB and {free / 1e6:.0f} MB are free",
+            where=path.parent,
+            cure="free some space, or set GLIOMASEG_CACHE to another disk",
+        )

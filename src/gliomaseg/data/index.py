@@ -1,0 +1,175 @@
+"""What a folder in the Kaggle layout holds, by its names: patients, slices, masks, and what is odd."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gliomaseg.errors import DataError
+
+# TCGA_CS_4941_19960909: source, site, patient, date of the examination.
+_NAME = re.compile(r"(?P<patient>[A-Za-z]+_(?P<site>[A-Za-z0-9]+)_[A-Za-z0-9]+)_\d{8}$")
+_SLICE = re.compile(r"(?P<case>.+)_(?P<number>\d+)(?P<mask>_mask)?\.tiff?$", re.IGNORECASE)
+COPIES = ("kaggle_3m", "lgg-mri-segmentation/kaggle_3m")
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One axial slice: its number in the stack, its picture and the expert's mask."""
+
+    number: int
+    image: Path
+    mask: Path
+
+
+@dataclass(frozen=True)
+class Case:
+    """One patient's examination: `name` is the folder's, `patient` the same without the date."""
+
+    name: str
+    patient: str
+    site: str
+    slices: tuple[Slice, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that makes training or scoring unsafe."""
+
+    where: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Index:
+    """A data set by its file names; no file has been opened.
+
+    Attributes:
+        root: the folder that holds the patients' folders.
+        cases: sorted by name; slices in each sorted by number.
+        problems: masks without a picture, pictures without a mask, two files of one number, names of
+            slices that are no files (links to nothing).
+        second_copies: other folders below the named one that hold the patients again: not read.
+        strays: names in `root` or in a patient's folder that belong to no slice.
+    """
+
+    root: Path
+    cases: tuple[Case, ...]
+    problems: tuple[Problem, ...] = ()
+    second_copies: tuple[Path, ...] = ()
+    strays: tuple[str, ...] = ()
+
+    @property
+    def slice_count(self) -> int:
+        """The number of slices that have a picture and a mask."""
+        return sum(len(case.slices) for case in self.cases)
+
+
+@dataclass
+class _Findings:
+    problems: list[Problem] = field(default_factory=list)
+    strays: list[str] = field(default_factory=list)
+
+
+def read_index(data: Path) -> Index:
+    """List the cases of a data set: the archive's root, its `kaggle_3m`, or a folder that `phantom` wrote.
+
+    The Kaggle archive holds every file twice. Only one copy is ever read: the folder named, or its
+    `kaggle_3m`, or its `lgg-mri-segmentation/kaggle_3m`, whichever first holds patients.
+
+    Raises:
+        DataError: the folder is missing, cannot be read, or holds no patient.
+    """
+    try:
+        return _read_root(data)
+    except OSError as fault:
+        raise DataError(f"cannot be read ({fault.strerror})", where=fault.filename or data) from fault
+
+
+def _read_root(data: Path) -> Index:
+    if not data.is_dir():
+        what = "is a file, not a folder" if data.exists() else "there is no such folder"
+        raise DataError(what, where=data, cure="name the folder that `gliomaseg download` or `phantom` wrote")
+    candidates = [data, *(data / copy for copy in COPIES)]
+    holders = [folder for folder in candidates if folder.is_dir() and _patient_folders(folder)]
+    if not holders:
+        raise DataError(
+            "holds no patient",
+            where=data,
+            cure="expected kaggle_3m/<patient>/<patient>_<n>.tif with <patient>_<n>_mask.tif beside it",
+        )
+    root = holders[0]
+    found = _Findings()
+    folders = _patient_folders(root)
+    cases = tuple(case for folder in folders if (case := _read_case(folder, found)).slices)
+    known = {folder.name for folder in folders} | {Path(copy).parts[0] for copy in COPIES}
+    found.strays.extend(entry.name for entry in root.iterdir() if entry.name not in known)
+    if not cases:
+        raise DataError("holds no slice that has both a picture and a mask", where=root)
+    return Index(root, cases, tuple(found.problems), tuple(holders[1:]), tuple(sorted(found.strays)))
+
+
+def require_sound(index: Index) -> None:
+    """Refuse a data set with problems: leaving slices out in silence would change every number.
+
+    Raises:
+        DataError: names the first problem.
+    """
+    if index.problems:
+        first = index.problems[0]
+        raise DataError(
+            f"{first.what} ({len(index.problems)} problem(s) in all)",
+            where=first.where,
+            cure="see `gliomaseg audit`, and mend or move these files",
+        )
+
+
+def identify(name: str) -> tuple[str, str]:
+    """Return (patient, site) of a folder's name; another form of name is its own patient, of site "unknown"."""
+    match = _NAME.match(name)
+    return (match["patient"], match["site"]) if match else (name, "unknown")
+
+
+def _patient_folders(folder: Path) -> list[Path]:
+    inside = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return [entry for entry in inside if _is_patient(entry)]
+
+
+def _is_patient(folder: Path) -> bool:
+    if _NAME.match(folder.name):
+        return True
+    return any((m := _SLICE.match(entry.name)) and m["case"] == folder.name for entry in folder.iterdir())
+
+
+def _read_case(folder: Path, found: _Findings) -> Case:
+    images: dict[int, Path] = {}
+    masks: dict[int, Path] = {}
+    for entry in sorted(folder.iterdir()):
+        match = _SLICE.match(entry.name)
+        if not match or match["case"] != folder.name:
+            found.strays.append(f"{folder.name}/{entry.name}")
+            continue
+        if not entry.is_file():
+            found.problems.append(Problem(f"{folder.name}/{entry.name}", "is no file, or a link to none"))
+            continue
+        side = masks if match["mask"] else images
+        number = int(match["number"])  # not zero-padded: _10 sorts before _2 as text
+        if number in side:
+            found.problems.append(
+                Problem(f"{folder.name}/{entry.name}", f"has the slice number of {side[number].name}")
+            )
+            continue
+        side[number] = entry
+    found.problems.extend(
+        Problem(f"{folder.name}/{images[n].name}", "has no mask") for n in sorted(images.keys() - masks.keys())
+    )
+    found.problems.extend(
+        Problem(f"{folder.name}/{masks[n].name}", "is a mask without a picture")
+        for n in sorted(masks.keys() - images.keys())
+    )
+    if not images and not masks:
+        found.problems.append(Problem(folder.name, "holds no slice"))
+    patient, site = identify(folder.name)
+    both = sorted(images.keys() & masks.keys())
+    return Case(folder.name, patient, site, tuple(Slice(n, images[n], masks[n]) for n in both))

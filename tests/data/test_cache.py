@@ -1,0 +1,391 @@
+"""The cache: what it holds is what `prepare` gives, and it is whole, current, or not there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from gliomaseg.config import Preparation
+from gliomaseg.data import cache as cache_module
+from gliomaseg.data.cache import Cache, default_cache_folder, open_cache
+from gliomaseg.data.examination import read_examination
+from gliomaseg.data.index import Index, read_index
+from gliomaseg.errors import DataError, FormatError, GliomasegError, ResourceError, UsageError
+from gliomaseg.preprocessing import prepare, prepare_mask
+
+FIRST, SECOND = "TCGA_CS_0001_20000101", "TCGA_DU_0002_20010101"
+SMALL = Preparation(size_px=32)
+
+# Both processes find no cache, and wait for each other before they build one.
+BUILD = """
+import sys, time
+from pathlib import Path
+from gliomaseg.config import Preparation
+from gliomaseg.data.cache import open_cache
+from gliomaseg.data.index import read_index
+data, folder, mine, other = map(Path, sys.argv[1:])
+def ready(_):
+    mine.touch()
+    while not other.exists():
+        time.sleep(0.002)
+opened = open_cache(read_index(data), Preparation(size_px=32), folder=folder, progress=ready)
+print(opened.images.sum(), opened.masks.sum(), len(opened.names))
+"""
+# Stops for good between two cases.
+KILLED = """
+import sys, time
+from pathlib import Path
+from gliomaseg.config import Preparation
+from gliomaseg.data import cache
+from gliomaseg.data.index import read_index
+prepare_mask, seen = cache.prepare_mask, []
+def pause(*arguments):
+    if seen:
+        print("half", flush=True)
+        time.sleep(60)
+    seen.append(1)
+    return prepare_mask(*arguments)
+cache.prepare_mask = pause
+cache.open_cache(read_index(Path(sys.argv[1])), Preparation(size_px=32), folder=Path(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def data(tmp_path: Path, kaggle_tree: Callable[..., Path]) -> Path:
+    return kaggle_tree(tmp_path / "data", {FIRST: 2, SECOND: 3}, side=24)
+
+
+@pytest.fixture
+def index(data: Path) -> Index:
+    return read_index(data)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "caches"
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def assert_right(cache: Cache, index: Index, preparation: Preparation = SMALL) -> None:
+    examinations = [read_examination(case) for case in index.cases]
+    assert np.array_equal(cache.images, np.concatenate([prepare(e.scan, preparation).slices for e in examinations]))
+    assert np.array_equal(cache.masks, np.concatenate([prepare_mask(e.reference, preparation) for e in examinations]))
+
+
+# --- what it holds
+
+
+@pytest.mark.parametrize("channels", ["grey", "flair", "all"])
+def test_cache_holds_what_prepare_gives(index: Index, folder: Path, channels: str) -> None:
+    preparation = Preparation(size_px=32, channels=channels)  # type: ignore[arg-type]
+    opened = open_cache(index, preparation, folder=folder)
+    assert (opened.images.dtype, opened.masks.dtype) == (np.uint8, np.bool_)
+    assert opened.masks.any()
+    assert_right(opened, index, preparation)
+
+
+def test_names_are_of_every_slice_in_the_order_of_the_index(index: Index, folder: Path) -> None:
+    opened = open_cache(index, SMALL, folder=folder)
+    assert opened.names == (f"{FIRST}/1", f"{FIRST}/2", f"{SECOND}/1", f"{SECOND}/2", f"{SECOND}/3")
+
+
+def test_positions_are_where_the_slices_of_cases_stand(index: Index, folder: Path) -> None:
+    opened = open_cache(index, SMALL, folder=folder)
+    assert opened.positions(index.cases[1:]).tolist() == [2, 3, 4]
+    assert opened.positions(index.cases[::-1]).tolist() == [2, 3, 4, 0, 1]
+    assert opened.positions(()).tolist() == []
+
+
+def test_cache_cannot_be_written_to(index: Index, folder: Path) -> None:
+    opened = open_cache(index, SMALL, folder=folder)
+    with pytest.raises(ValueError, match="read-only"):
+        opened.images[0] = 0
+
+
+# --- built once
+
+
+def test_cache_is_built_once_and_opened_after(index: Index, folder: Path) -> None:
+    builds: list[str] = []
+    first = open_cache(index, SMALL, folder=folder, progress=builds.append)
+    second = open_cache(index, SMALL, folder=folder, progress=builds.append)
+    assert len(builds) == 1
+    assert first.digest == second.digest
+    assert names(folder) == [first.digest]
+    assert_right(second, index)
+
+
+def test_copy_of_the_data_elsewhere_opens_the_same_cache(index: Index, data: Path, folder: Path) -> None:
+    builds: list[str] = []
+    open_cache(index, SMALL, folder=folder, progress=builds.append)
+    moved = shutil.copytree(data, data.with_name("moved"))
+    open_cache(read_index(moved), SMALL, folder=folder, progress=builds.append)
+    assert len(builds) == 1
+
+
+@pytest.mark.parametrize("kind", ["image", "mask"])
+def test_pixel_that_changes_with_size_and_time_kept_gives_another_cache(index: Index, folder: Path, kind: str) -> None:
+    first = open_cache(index, SMALL, folder=folder)
+    file: Path = getattr(index.cases[1].slices[2], kind)
+    before = file.stat()
+    pixels = tifffile.memmap(file, mode="r+")
+    pixels[3, 3] = 255 - pixels[3, 3]
+    pixels.flush()
+    del pixels
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = file.stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    second = open_cache(index, SMALL, folder=folder)
+    assert second.digest != first.digest
+    assert_right(second, index)
+
+
+def test_files_that_change_places_give_another_cache(index: Index, data: Path, folder: Path) -> None:
+    first = open_cache(index, SMALL, folder=folder)
+    one, two = (data / FIRST / f"{FIRST}_{n}.tif" for n in (1, 2))
+    one.rename(data / "aside")
+    two.rename(one)
+    (data / "aside").rename(two)
+    second = open_cache(read_index(data), SMALL, folder=folder)
+    assert second.digest != first.digest
+    assert np.array_equal(second.images[0], first.images[1])
+
+
+def test_part_of_the_data_has_its_own_cache(index: Index, folder: Path) -> None:
+    whole = open_cache(index, SMALL, folder=folder)
+    part = open_cache(Index(index.root, index.cases[:1]), SMALL, folder=folder)
+    assert part.digest != whole.digest
+    assert len(part.images) == 2
+
+
+@pytest.mark.parametrize("other", [Preparation(size_px=48), Preparation(size_px=32, channels="flair")])
+def test_another_preparation_has_another_cache(index: Index, folder: Path, other: Preparation) -> None:
+    first = open_cache(index, SMALL, folder=folder)
+    second = open_cache(index, other, folder=folder)
+    assert first.digest != second.digest
+    assert_right(second, index, other)
+
+
+def test_normalisation_shares_the_cache_for_it_comes_after(index: Index, folder: Path) -> None:
+    first = open_cache(index, SMALL, folder=folder)
+    assert open_cache(index, Preparation(size_px=32, mean=0.2), folder=folder).digest == first.digest
+
+
+# --- damage
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def damage_manifest(text: str) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        (path / "manifest.json").write_text(text)
+
+    return write
+
+
+def swap_arrays(path: Path) -> None:
+    shutil.copy(path / "masks.npy", path / "images.npy")
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "images cut short": lambda path: cut(path / "images.npy"),
+    "masks cut short": lambda path: cut(path / "masks.npy"),
+    "images empty": lambda path: (path / "images.npy").write_bytes(b""),
+    "images of other bytes": lambda path: (path / "images.npy").write_bytes(b"x" * 1000),
+    "images cut in the header": lambda path: (path / "images.npy").write_bytes((path / "images.npy").read_bytes()[:20]),
+    "images gone": lambda path: (path / "images.npy").unlink(),
+    "masks gone": lambda path: (path / "masks.npy").unlink(),
+    "images of another shape": swap_arrays,
+    "images of fewer slices": lambda path: np.save(path / "images.npy", np.zeros((4, 1, 32, 32), np.uint8)),
+    "images of another size": lambda path: np.save(path / "images.npy", np.zeros((5, 1, 16, 16), np.uint8)),
+    "masks of another type": lambda path: np.save(path / "masks.npy", np.zeros((5, 32, 32), np.uint8)),
+    "manifest gone": lambda path: (path / "manifest.json").unlink(),
+    "manifest cut short": lambda path: cut(path / "manifest.json"),
+    "manifest empty": damage_manifest(""),
+    "manifest a list": damage_manifest("[]"),
+    "manifest null": damage_manifest("null"),
+    "manifest without names": damage_manifest("{}"),
+    "manifest of other names": damage_manifest('{"names": ["a", "b", "c", "d", "e"]}'),
+    "manifest of no names": damage_manifest('{"names": 5}'),
+    "everything gone": lambda path: [entry.unlink() for entry in path.iterdir()] and None,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_cache_is_built_again(index: Index, folder: Path, damage: str) -> None:
+    digest = open_cache(index, SMALL, folder=folder).digest
+    DAMAGES[damage](folder / digest)
+    builds: list[str] = []
+    again = open_cache(index, SMALL, folder=folder, progress=builds.append)
+    assert len(builds) == 1
+    assert again.digest == digest
+    assert_right(again, index)
+    assert names(folder) == [digest]
+
+
+def test_file_of_the_caches_name_is_replaced(index: Index, folder: Path) -> None:
+    digest = open_cache(index, SMALL, folder=folder).digest
+    shutil.rmtree(folder / digest)
+    (folder / digest).write_text("a file")
+    assert_right(open_cache(index, SMALL, folder=folder), index)
+    assert names(folder) == [digest]
+
+
+def test_manifest_says_what_was_cached(index: Index, folder: Path) -> None:
+    digest = open_cache(index, SMALL, folder=folder).digest
+    manifest = json.loads((folder / digest / "manifest.json").read_text())
+    assert manifest["preparation"] == SMALL.model_dump()
+    assert manifest["root"] == str(index.root)
+
+
+# --- several at once, and kills
+
+
+def run(*arguments: Path | str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_two_processes_that_build_at_once_get_one_cache(
+    data: Path, index: Index, folder: Path, tmp_path: Path, *, damaged: bool
+) -> None:
+    if damaged:
+        cut(folder / open_cache(index, SMALL, folder=folder).digest / "images.npy")
+    flags = tmp_path / "a", tmp_path / "b"
+    processes = [run(BUILD, data, folder, *flags), run(BUILD, data, folder, *flags[::-1])]
+    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    builds: list[str] = []
+    opened = open_cache(index, SMALL, folder=folder, progress=builds.append)
+    assert builds == []
+    assert outputs == [f"{opened.images.sum()} {opened.masks.sum()} 5\n"] * 2
+    assert names(folder) == [opened.digest]
+    assert_right(opened, index)
+
+
+def test_cache_that_another_run_finishes_first_is_taken(index: Index, folder: Path) -> None:
+    def other_run(_: str) -> None:
+        open_cache(index, SMALL, folder=folder)
+
+    opened = open_cache(index, SMALL, folder=folder, progress=other_run)
+    assert_right(opened, index)
+    assert names(folder) == [opened.digest]
+
+
+def test_killed_build_leaves_nothing_taken_for_a_cache(data: Path, index: Index, folder: Path) -> None:
+    process = run(KILLED, data, folder)
+    assert process.stdout
+    assert process.stdout.readline() == "half\n"
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert [name for name in names(folder) if not name.startswith(".")] == []
+    builds: list[str] = []
+    assert_right(open_cache(index, SMALL, folder=folder, progress=builds.append), index)
+    assert len(builds) == 1
+
+
+def test_fault_while_building_leaves_nothing(index: Index, folder: Path) -> None:
+    index.cases[1].slices[0].image.write_bytes(b"not a TIFF")
+    with pytest.raises(FormatError, match=f"{SECOND}_1.tif"):
+        open_cache(index, SMALL, folder=folder)
+    assert names(folder) == []
+
+
+# --- what is refused
+
+
+def test_index_with_problems_is_refused(data: Path, folder: Path) -> None:
+    (data / FIRST / f"{FIRST}_1_mask.tif").unlink()
+    with pytest.raises(DataError, match="has no mask"):
+        open_cache(read_index(data), SMALL, folder=folder)
+    assert not folder.exists()
+
+
+def test_file_that_has_gone_is_named(index: Index, folder: Path) -> None:
+    index.cases[0].slices[0].image.unlink()
+    with pytest.raises(DataError, match=rf"{FIRST}_1\.tif: cannot be read \(No such file"):
+        open_cache(index, SMALL, folder=folder)
+
+
+def test_disk_without_room_is_refused_before_anything_is_written(
+    index: Index, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 5 slices of 32 x 32, a byte for the picture and one for the mask, and the reserve: one byte too few.
+    free = 5 * 32 * 32 * 2 + cache_module.RESERVE_BYTES - 1
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, free))  # type: ignore[attr-defined]
+    with pytest.raises(ResourceError, match=r"MB are free; free some space, or set GLIOMASEG_CACHE"):
+        open_cache(index, SMALL, folder=folder)
+    assert not folder.exists() or names(folder) == []
+
+
+def test_disk_that_fills_up_while_building_leaves_nothing(
+    index: Index, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(ResourceError, match="the disk is full"):
+        open_cache(index, SMALL, folder=folder)
+    assert names(folder) == []
+
+
+def test_file_where_the_caches_should_be_is_one_line(index: Index, folder: Path) -> None:
+    folder.write_text("a file")
+    with pytest.raises(GliomasegError, match="cannot be written"):
+        open_cache(index, SMALL, folder=folder)
+
+
+# --- where caches live
+
+
+def test_environment_names_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GLIOMASEG_CACHE", str(tmp_path / "mine"))
+    assert default_cache_folder() == tmp_path / "mine"
+
+
+def test_xdg_names_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("GLIOMASEG_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_cache_folder() == tmp_path / "gliomaseg"
+
+
+def test_folder_is_in_the_home_where_nothing_names_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("GLIOMASEG_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_cache_folder() == tmp_path / ".cache" / "gliomaseg"
+
+
+def test_folder_named_by_the_environment_is_used(index: Index, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLIOMASEG_CACHE", str(folder))
+    opened = open_cache(index, SMALL)
+    assert names(folder) == [opened.digest]
+
+
+def test_without_a_home_the_cache_wants_a_name(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("GLIOMASEG_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pathlib.Path.home", homeless)
+    with pytest.raises(UsageError, match="set GLIOMASEG_CACHE"):
+        default_cache_folder()

@@ -1,0 +1,305 @@
+"""Who trains and who validates: never a patient on two sides unless the file says so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gliomaseg.config import Split
+from gliomaseg.data.index import Case, Index, Slice, identify
+from gliomaseg.data.split import (
+    LEAK,
+    Fold,
+    Splits,
+    choose_fold,
+    draw_splits,
+    read_splits,
+    select,
+    slice_names,
+    write_splits,
+)
+from gliomaseg.errors import ConfigError, DataError
+
+quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+SITES = ("CS", "DU", "HT")
+# How many examinations each patient has, of how many slices each.
+cohorts = st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=3), min_size=2, max_size=30)
+
+
+def cohort(examinations: list[list[int]]) -> Index:
+    """Return an index of patients, each at the next site, with their examinations of so many slices."""
+    cases = []
+    for k, slices in enumerate(examinations):
+        for year, count in enumerate(slices):
+            name = f"TCGA_{SITES[k % 3]}_{k:04}_{2000 + year}0101"
+            entries = (Slice(n, Path(f"{name}_{n}.tif"), Path(f"{name}_{n}_mask.tif")) for n in range(1, count + 1))
+            cases.append(Case(name, *identify(name), tuple(entries)))
+    return Index(Path("data"), tuple(sorted(cases, key=lambda case: case.name)))
+
+
+def patients(index: Index, names: tuple[str, ...]) -> set[str]:
+    return {case.patient for case in select(index, names)}
+
+
+TEN = cohort([[2]] * 10)
+
+
+# --- by patient
+
+
+@quick
+@given(cohorts, st.integers(0, 5), st.floats(0.01, 0.99))
+def test_no_patient_is_on_two_sides(examinations: list[list[int]], seed: int, holdout: float) -> None:
+    index = cohort(examinations)
+    fold = draw_splits(index, Split(seed=seed, holdout=holdout)).folds[0]
+    train, validation = patients(index, fold.train), patients(index, fold.validation)
+    assert train
+    assert validation
+    assert not train & validation
+    assert len(train | validation) == len(examinations)
+
+
+@quick
+@given(cohorts, st.data())
+def test_every_patient_validates_once_over_the_folds(examinations: list[list[int]], data: st.DataObject) -> None:
+    index = cohort(examinations)
+    folds = data.draw(st.integers(2, len(examinations)))
+    splits = draw_splits(index, Split(folds=folds))
+    validated = [patient for fold in splits.folds for patient in patients(index, fold.validation)]
+    assert sorted(validated) == sorted({case.patient for case in index.cases})
+    assert len(splits.folds) == folds
+    for fold in splits.folds:
+        assert sorted(fold.train + fold.validation) == [case.name for case in index.cases]
+        assert not patients(index, fold.train) & patients(index, fold.validation)
+
+
+@quick
+@given(cohorts)
+def test_folds_differ_by_one_patient_at_most(examinations: list[list[int]]) -> None:
+    index = cohort(examinations)
+    sizes = [len(patients(index, fold.validation)) for fold in draw_splits(index, Split(folds=2)).folds]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_examinations_of_a_patient_stay_together() -> None:
+    index = cohort([[2, 2]] * 4)
+    fold = draw_splits(index, Split(holdout=0.25)).folds[0]
+    assert len(fold.validation) == 2
+    assert len(patients(index, fold.validation)) == 1
+
+
+@pytest.mark.parametrize(("count", "train"), [(2, 1), (5, 4), (10, 8), (11, 8), (88, 70), (110, 88)])
+def test_four_fifths_train_rounded_down(count: int, train: int) -> None:
+    fold = draw_splits(cohort([[1]] * count), Split(holdout=0.2)).folds[0]
+    assert (len(fold.train), len(fold.validation)) == (train, count - train)
+
+
+def test_names_of_a_side_are_sorted() -> None:
+    for fold in draw_splits(TEN, Split(folds=3)).folds:
+        assert list(fold.train) == sorted(fold.train)
+        assert list(fold.validation) == sorted(fold.validation)
+
+
+def test_same_seed_gives_the_same_split() -> None:
+    assert draw_splits(TEN, Split(seed=5)) == draw_splits(TEN, Split(seed=5))
+
+
+def test_another_seed_gives_another_split() -> None:
+    drawn = {draw_splits(TEN, Split(seed=seed)).folds[0].validation for seed in range(10)}
+    assert len(drawn) > 5
+
+
+def test_order_of_the_index_does_not_matter() -> None:
+    turned = Index(TEN.root, TEN.cases[::-1])
+    assert draw_splits(turned, Split()).folds == draw_splits(TEN, Split()).folds
+
+
+def test_split_says_how_it_was_drawn() -> None:
+    splits = draw_splits(TEN, Split(seed=5, holdout=0.3))
+    assert (splits.by, splits.seed, splits.holdout, splits.warning) == ("patient", 5, 0.3, None)
+    assert draw_splits(TEN, Split(folds=5)).holdout is None
+
+
+# --- by slice, by site
+
+
+def test_split_by_slice_warns_of_its_leak() -> None:
+    splits = draw_splits(TEN, Split(by="slice"))
+    assert splits.warning == LEAK
+    assert "slices of one patient are on both sides" in LEAK
+
+
+def test_split_by_slice_counts_slices_and_has_each_once() -> None:
+    fold = draw_splits(TEN, Split(by="slice", holdout=0.2)).folds[0]
+    assert (len(fold.train), len(fold.validation)) == (16, 4)
+    assert sorted(fold.train + fold.validation) == sorted(name for case in TEN.cases for name in slice_names(case))
+
+
+def test_split_by_slice_puts_patients_on_both_sides() -> None:
+    index = cohort([[4]] * 10)
+    fold = draw_splits(index, Split(by="slice")).folds[0]
+    assert patients(index, fold.train) & patients(index, fold.validation)
+
+
+def test_split_by_site_leaves_each_site_out_once() -> None:
+    splits = draw_splits(TEN, Split(by="site"))
+    left_out = [{case.site for case in select(TEN, fold.validation)} for fold in splits.folds]
+    assert left_out == [{"CS"}, {"DU"}, {"HT"}]
+    for fold, sites in zip(splits.folds, left_out, strict=True):
+        assert {case.site for case in select(TEN, fold.train)} == set(SITES) - sites
+
+
+def test_split_by_site_does_not_depend_on_the_seed() -> None:
+    assert draw_splits(TEN, Split(by="site", seed=1)).folds == draw_splits(TEN, Split(by="site", seed=2)).folds
+
+
+@pytest.mark.parametrize(
+    ("count", "split", "said"),
+    [
+        (1, Split(), "1 patient"),
+        (3, Split(folds=4), r"3 patient\(s\) cannot be split into 4 parts"),
+        (1, Split(by="site"), r"1 site\(s\) cannot be split"),
+        (1, Split(by="slice"), "1 slice"),
+    ],
+)
+def test_too_few_to_hold_any_out_is_refused(count: int, split: Split, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        draw_splits(cohort([[1]] * count), split)
+
+
+# --- the file
+
+
+def saved(folder: Path, tree: Any) -> Path:
+    file = folder / "splits.json"
+    file.write_text(tree if isinstance(tree, str) else json.dumps(tree), "utf-8")
+    return file
+
+
+def tree(**changes: Any) -> dict[str, Any]:
+    return draw_splits(TEN, Split(folds=2)).model_dump() | changes
+
+
+@pytest.mark.parametrize("split", [Split(), Split(folds=3), Split(by="site"), Split(by="slice", holdout=0.5)])
+def test_splits_come_back_from_their_file(tmp_path: Path, split: Split) -> None:
+    splits = draw_splits(TEN, split)
+    write_splits(splits, tmp_path / "new" / "splits.json")
+    assert read_splits(tmp_path / "new" / "splits.json") == splits
+
+
+def test_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"splits\.json: cannot be read \(No such file"):
+        read_splits(tmp_path / "splits.json")
+
+
+def test_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read"):
+        read_splits(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "3",
+        json.dumps(tree(folds=[])),
+        json.dumps(tree(folds=[{"train": ["a"]}])),
+        json.dumps(tree(folds=[{"train": "a", "validation": ["b"]}])),
+        json.dumps(tree(folds=[{"train": [1], "validation": ["b"]}])),
+        json.dumps(tree(format=2)),
+        json.dumps(tree(by="moon")),
+        json.dumps(tree(extra=1)),
+        json.dumps({"train": ["a"], "validation": ["b"]}),
+    ],
+)
+def test_file_of_another_kind_is_refused(tmp_path: Path, content: str) -> None:
+    with pytest.raises(DataError, match="is no splits file; write one with `gliomaseg split`"):
+        read_splits(saved(tmp_path, content))
+
+
+def test_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "splits.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="is no splits file"):
+        read_splits(tmp_path / "splits.json")
+
+
+@pytest.mark.parametrize(
+    ("train", "validation"),
+    [
+        ("TCGA_CS_0001_20000101", "TCGA_CS_0001_20000101"),
+        ("TCGA_CS_0001_20000101", "TCGA_CS_0001_20050101"),
+        ("TCGA_CS_0001_20000101", "TCGA_CS_0001_20000101/3"),
+        ("TCGA_CS_0001_20000101/2", "TCGA_CS_0001_20000101/3"),
+        ("anna", "anna"),
+    ],
+)
+def test_patient_on_both_sides_of_a_fold_is_refused(tmp_path: Path, train: str, validation: str) -> None:
+    fold = {"train": ["other", train], "validation": [validation]}
+    with pytest.raises(DataError, match=r"fold 0 has (TCGA_CS_0001|anna) on both sides"):
+        read_splits(saved(tmp_path, tree(folds=[fold])))
+
+
+def test_slice_on_both_sides_of_a_fold_is_refused(tmp_path: Path) -> None:
+    fold = {"train": ["a/1", "a/2"], "validation": ["a/2"]}
+    with pytest.raises(DataError, match="fold 0 has a/2 on both sides"):
+        read_splits(saved(tmp_path, tree(by="slice", folds=[fold])))
+
+
+def test_slices_of_a_patient_on_both_sides_are_taken_where_the_split_is_by_slice(tmp_path: Path) -> None:
+    fold = {"train": ["a/1"], "validation": ["a/2"]}
+    assert read_splits(saved(tmp_path, tree(by="slice", folds=[fold]))).folds[0].validation == ("a/2",)
+
+
+def test_fold_is_chosen_by_its_number() -> None:
+    splits = draw_splits(TEN, Split(folds=3))
+    assert choose_fold(splits, 2) == splits.folds[2]
+
+
+@pytest.mark.parametrize("number", [-1, 3])
+def test_number_of_no_fold_is_refused(number: int) -> None:
+    with pytest.raises(ConfigError, match=f"there is no fold {number}; folds are 0 to 2"):
+        choose_fold(draw_splits(TEN, Split(folds=3)), number)
+
+
+# --- select
+
+
+def test_named_cases_are_selected_in_the_order_of_the_index() -> None:
+    names = (TEN.cases[5].name, TEN.cases[2].name)
+    assert select(TEN, names) == (TEN.cases[2], TEN.cases[5])
+
+
+def test_named_slices_are_selected_and_no_others() -> None:
+    case = TEN.cases[3]
+    chosen = select(TEN, (f"{case.name}/2",))
+    assert [(c.name, c.patient, [entry.number for entry in c.slices]) for c in chosen] == [
+        (case.name, case.patient, [2])
+    ]
+
+
+def test_slice_of_a_case_that_is_named_too_is_there_once() -> None:
+    case = TEN.cases[3]
+    assert select(TEN, (case.name, f"{case.name}/2")) == (case,)
+
+
+def test_nothing_named_selects_nothing() -> None:
+    assert select(TEN, ()) == ()
+
+
+@pytest.mark.parametrize("missing", ["TCGA_XX_9999_20000101", f"{TEN.cases[0].name}/99", f"{TEN.cases[0].name}/01"])
+def test_name_that_is_not_in_the_data_set_is_refused(missing: str) -> None:
+    with pytest.raises(DataError) as caught:
+        select(TEN, (TEN.cases[1].name, missing))
+    assert caught.value.line().startswith(f"data: 1 name(s) of the splits are not here, the first is {missing};")
+
+
+def test_sides_of_a_split_are_of_the_declared_kind() -> None:
+    assert Splits(by="patient", seed=0, folds=(Fold(train=("a",), validation=("b",)),)).format == 1
