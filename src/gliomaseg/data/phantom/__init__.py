@@ -1,0 +1,224 @@
+"""Synthetic patients that look like the LGG MRI data set, for tests, demonstrations and learning.
+
+No image of a person went into them: `solids`, `anatomy`, `brain` and `tumour` draw the head,
+`scanner` scans it, and this module writes it as Kaggle's archive lays its files out.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from gliomaseg.atomic import is_disk_full
+from gliomaseg.data.phantom.anatomy import Head, Image, cavity, draw_outside
+from gliomaseg.data.phantom.brain import paint_fluid, paint_rims, paint_tissue, shape_brain
+from gliomaseg.data.phantom.scanner import draw_scanner
+from gliomaseg.data.phantom.solids import Grid, Texture, inside
+from gliomaseg.data.phantom.tumour import Tumour, draw_tumour
+from gliomaseg.errors import ConfigError, GliomasegError, OutputExistsError, ResourceError
+
+PREFIX = "PHANTOM_"
+SITES = ("AA", "BB", "CC")
+MISSING_BLOCK = 16
+MISSING_POST_PER_BLOCK = 2
+MARGIN_PX = 2
+LEAST_BOX_PX = 4
+SATURATED_SHARE = 0.4
+
+
+@dataclass(frozen=True)
+class PhantomPatient:
+    """One synthetic examination.
+
+    name: as a folder of the data set is named; image: uint8, shape (z, y, x, 3), T1 before
+    contrast, FLAIR, T1 after contrast, from the skull base up; mask: the tumour, bool, shape
+    (z, y, x); missing: which of "pre" and "post" are copies of FLAIR.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    missing: tuple[str, ...]
+
+
+def phantom_patient(index: int, *, seed: int = 0, side_px: int = 256, slices: int | None = None) -> PhantomPatient:
+    """Return one synthetic patient: the same bytes for the same index, seed and sizes.
+
+    Another processor or NumPy may round a sine otherwise: there a few pixels differ by a grey level.
+
+    Args:
+        index: which patient, from 0.
+        seed: which set of patients, from 0.
+        side_px: side of the square slices, pixels, at least 32.
+        slices: how many slices; None draws 18 to 26.
+
+    Raises:
+        ConfigError: a number is too small.
+    """
+    _check(index=index, seed=seed, side_px=side_px, slices=slices)
+    shape_rng, tumour_rng, scan_rng = (np.random.default_rng(s) for s in np.random.SeedSequence((seed, index)).spawn(3))
+    drawn = int(shape_rng.integers(18, 27))
+    count = drawn if slices is None else slices
+    low_mm, high_mm = shape_rng.uniform(-36, -24), shape_rng.uniform(97, 105)
+    head = _draw_head(shape_rng, slice_mm=(high_mm - low_mm) / count)
+    tumour = draw_tumour(tumour_rng, head.texture, height_mm=high_mm - low_mm)
+    scanner = draw_scanner(scan_rng)
+    image = np.empty((count, side_px, side_px, 3), np.uint8)
+    mask = np.zeros((count, side_px, side_px), np.bool_)
+    for z, height_mm in enumerate(np.linspace(low_mm, high_mm, count)):
+        grid = scanner.grid(float(height_mm), side_px=side_px)
+        drawing, mask[z] = _draw_slice(head, tumour, grid)
+        image[z] = scanner.scan(drawing, grid, scan_rng, low_mm=low_mm)
+    missing = _missing(index, seed=seed)
+    for sequence in missing:
+        image[..., 0 if sequence == "pre" else 2] = image[..., 1]
+    return PhantomPatient(_name(index, seed=seed), image, mask, missing)
+
+
+def _draw_slice(head: Head, tumour: Tumour, grid: Grid) -> tuple[Image, NDArray[np.bool_]]:
+    """Return one slice, float32 (3, y, x), and the tumour in it, bool (y, x)."""
+    room = cavity(grid)
+    image = draw_outside(head, grid, room)
+    mask = np.zeros(room.shape, np.bool_)
+    rows, columns = np.flatnonzero((room < 1).any(axis=1)), np.flatnonzero((room < 1).any(axis=0))
+    if min(rows.size, columns.size) < LEAST_BOX_PX:
+        return image, mask
+    # The brain is drawn in its own box: more than half of a slice lies outside.
+    box = (
+        slice(max(int(rows[0]) - MARGIN_PX, 0), int(rows[-1]) + MARGIN_PX),
+        slice(max(int(columns[0]) - MARGIN_PX, 0), int(columns[-1]) + MARGIN_PX),
+    )
+    brain = shape_brain(head, tumour.pushed(grid.cut(box), room[box]), room[box])
+    part = image[:, box[0], box[1]]
+    paint_tissue(head, part, brain)
+    paint_rims(head, part, brain)
+    distance = tumour.distance(brain)
+    tumour.paint(part, brain, distance)
+    paint_fluid(head, part, brain, effaced=inside(distance, 3) * np.float32(0.75))
+    mask[box] = distance < 0
+    return image, mask
+
+
+def _draw_head(rng: np.random.Generator, *, slice_mm: float) -> Head:
+    """Return a head; slice_mm: the thickness of the slices that will be cut."""
+    saturated = rng.random() < SATURATED_SHARE
+    fat = (rng.uniform(2.0, 3.0), rng.uniform(1.5, 2.4), rng.uniform(0.7, 1.1) if saturated else rng.uniform(1.6, 2.4))
+    return Head(
+        texture=Texture(rng),
+        fat=fat,
+        fluid_gap_mm=rng.uniform(0.6, 2.0),
+        sulcus_mm=rng.uniform(0.5, 1.3),
+        ventricle=rng.uniform(0.75, 1.3),
+        bone_mm=rng.uniform(4.2, 6.2),
+        rim=rng.uniform(0.3, 1.0),
+        slice_mm=slice_mm,
+    )
+
+
+def _missing(index: int, *, seed: int) -> tuple[str, ...]:
+    """Return the missing sequences: of 16 patients in a row two lack post and one lacks pre."""
+    block, place = divmod(index, MISSING_BLOCK)
+    order = np.random.default_rng(np.random.SeedSequence((seed, block, 16))).permutation(MISSING_BLOCK)
+    if order[place] < MISSING_POST_PER_BLOCK:
+        return ("post",)
+    return ("pre",) if order[place] == MISSING_POST_PER_BLOCK else ()
+
+
+def _name(index: int, *, seed: int) -> str:
+    """Return a name like the data set's: PHANTOM, site, number and a date that is none."""
+    number = 1000 + (index * 37 + seed * 101) % 9000
+    return f"{PREFIX}{SITES[index % len(SITES)]}_{number:04d}_{20000101 + index % 28:08d}"
+
+
+def _check(*, index: int, seed: int, side_px: int, slices: int | None) -> None:
+    for name, value, least in (("index", index, 0), ("seed", seed, 0), ("side_px", side_px, 32)):
+        if value < least:
+            raise ConfigError(f"{value} is too small", where=name, cure=f"give {least} or more")
+    if slices is not None and slices < 1:
+        raise ConfigError(f"{slices} is too small", where="slices", cure="give 1 or more")
+
+
+def write_phantoms(
+    destination: Path,
+    *,
+    patients: int = 12,
+    seed: int = 0,
+    side_px: int = 256,
+    overwrite: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Path:
+    """Write synthetic patients as Kaggle's archive holds real ones, and return `kaggle_3m`.
+
+    Args:
+        destination: the folder that gets `kaggle_3m/<name>/<name>_<n>.tif` and `..._mask.tif`.
+        patients: how many, at least 1; patient k is the same however many there are.
+        seed: which set of patients, from 0.
+        side_px: side of the square slices, pixels, at least 32.
+        overwrite: remove the phantoms that are in `kaggle_3m` first.
+        progress: called with the name of every patient that is done.
+
+    Raises:
+        ConfigError: a number is too small.
+        OutputExistsError: `kaggle_3m` holds something and overwrite is not set, or something
+            that is no phantom: nothing else is ever removed.
+        ResourceError: the disk is full.
+        GliomasegError: the folder cannot be written.
+    """
+    if patients < 1:
+        raise ConfigError(f"{patients} is too small", where="patients", cure="give 1 or more")
+    _check(index=0, seed=seed, side_px=side_px, slices=None)
+    root = Path(destination) / "kaggle_3m"
+    try:
+        _make_room(root, overwrite=overwrite)
+        for index in range(patients):
+            patient = phantom_patient(index, seed=seed, side_px=side_px)
+            _write_patient(root, patient)
+            if progress is not None:
+                progress(patient.name)
+    except OSError as fault:
+        raise _writing_fault(fault, root) from fault
+    return root
+
+
+def _writing_fault(fault: OSError, root: Path) -> GliomasegError:
+    """Return what the user is told of a fault of the disk."""
+    if is_disk_full(fault):
+        return ResourceError("the disk is full", where=root, cure="free some space or choose another disk")
+    return GliomasegError(f"cannot write: {fault.strerror or fault}", where=root, cure="choose another folder")
+
+
+def _make_room(root: Path, *, overwrite: bool) -> None:
+    """Make the folder, empty; remove nothing but phantoms, and those only if overwrite is set."""
+    present = sorted(root.iterdir()) if root.exists() else []
+    if present and not overwrite:
+        cure = "choose another folder or pass --overwrite"
+        raise OutputExistsError("already holds something", where=root, cure=cure)
+    for path in present:
+        if not path.name.removeprefix(".").startswith(PREFIX) or path.is_symlink() or not path.is_dir():
+            # It may be the real data set: that is never ours to remove.
+            raise OutputExistsError("is no phantom and is not removed", where=path, cure="choose another folder")
+    for path in present:
+        shutil.rmtree(path)
+    root.mkdir(parents=True, exist_ok=True)
+
+
+def _write_patient(root: Path, patient: PhantomPatient) -> None:
+    """Write one patient's folder; it bears its name only when all of it is there."""
+    unfinished = root / f".{patient.name}.unfinished"
+    unfinished.mkdir()
+    try:
+        for number, (picture, mask) in enumerate(zip(patient.image, patient.mask, strict=True), start=1):
+            stem = f"{patient.name}_{number}"
+            tifffile.imwrite(unfinished / f"{stem}.tif", picture, photometric="rgb", metadata=None)
+            levels = mask.astype(np.uint8) * np.uint8(255)
+            tifffile.imwrite(unfinished / f"{stem}_mask.tif", levels, photometric="minisblack", metadata=None)
+        unfinished.rename(root / patient.name)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise

@@ -1,0 +1,176 @@
+"""Solids and noise of which the phantom's head is made, as signed distances in millimetres."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Field = NDArray[np.float32]
+"""One number for each pixel of a slice, float32, shape (y, x)."""
+
+Point = tuple[float, float, float]
+"""Right, back and up from the middle of the head, mm."""
+
+TEXTURE_CELLS = 48
+REACH_MM = 14.0
+COARSE_MM = 28.0
+FAR_MM = np.float32(99)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the pixels of one slice lie in the patient's own head, mm, each of shape (y, x).
+
+    x grows towards the image's right, y towards the back of the head, h towards the vertex;
+    low_mm and high_mm bound h.
+    """
+
+    x: Field
+    y: Field
+    h: Field
+    pixel_mm: float
+    low_mm: float
+    high_mm: float
+
+    def cut(self, box: tuple[slice, slice]) -> Grid:
+        """Return the part of the grid inside box (rows, columns)."""
+        return replace(self, x=self.x[box], y=self.y[box], h=self.h[box])
+
+    def mirrored(self) -> Grid:
+        """Return the grid with both halves of the head folded onto the right one."""
+        return replace(self, x=np.abs(self.x))
+
+    def misses(self, low_mm: float, high_mm: float) -> bool:
+        """Say whether the slice runs far below or above these heights."""
+        return self.high_mm < low_mm - REACH_MM or self.low_mm > high_mm + REACH_MM
+
+    def away(self) -> Field:
+        """Return the distance to something far off."""
+        return np.full(self.x.shape, FAR_MM, np.float32)
+
+
+@dataclass(frozen=True)
+class Ellipsoid:
+    """An ellipsoid with its axes along the head's."""
+
+    centre: Point
+    semi: Point
+
+    def distance(self, grid: Grid) -> Field:
+        """Return about the distance to the surface, mm, negative inside, shape (y, x)."""
+        if grid.misses(self.centre[2] - self.semi[2], self.centre[2] + self.semi[2]):
+            return grid.away()
+        u, v, w = self._scaled(grid)
+        u, v, w = u * u, v * v, w * w
+        radius = np.sqrt(u + v + w) + np.float32(1e-3)
+        a, b, c = (np.float32(1 / semi**2) for semi in self.semi)
+        steepness = np.sqrt(u * a + v * b + w * c) + np.float32(1e-5)
+        distance: Field = radius * (radius - 1) / steepness
+        return distance
+
+    def flatness(self, grid: Grid) -> Field:
+        """Return how level the surface runs, 0 (a wall) to 1 (a roof), shape (y, x)."""
+        u, v, w = self._scaled(grid)
+        u /= np.float32(self.semi[0])
+        v /= np.float32(self.semi[1])
+        w /= np.float32(self.semi[2])
+        level: Field = np.abs(w) / (np.sqrt(u * u + v * v + w * w) + np.float32(1e-5))
+        return level
+
+    def _scaled(self, grid: Grid) -> tuple[Field, Field, Field]:
+        (x, y, h), (a, b, c) = self.centre, self.semi
+        return (
+            (grid.x - np.float32(x)) / np.float32(a),
+            (grid.y - np.float32(y)) / np.float32(b),
+            (grid.h - np.float32(h)) / np.float32(c),
+        )
+
+
+def rod(grid: Grid, start: Point, end: Point, *, radii_mm: tuple[float, float]) -> Field:
+    """Return the distance to a rod with round ends whose radius changes evenly, mm, (y, x)."""
+    thick = max(radii_mm)
+    if grid.misses(min(start[2], end[2]) - thick, max(start[2], end[2]) + thick):
+        return grid.away()
+    axis = [b - a for a, b in zip(start, end, strict=True)]
+    length2 = sum(part * part for part in axis)
+    dx, dy, dh = (grid.x - np.float32(start[0]), grid.y - np.float32(start[1]), grid.h - np.float32(start[2]))
+    along = (dx * np.float32(axis[0]) + dy * np.float32(axis[1]) + dh * np.float32(axis[2])) / np.float32(length2)
+    np.clip(along, 0, 1, out=along)
+    dx -= along * np.float32(axis[0])
+    dy -= along * np.float32(axis[1])
+    dh -= along * np.float32(axis[2])
+    radius = np.float32(radii_mm[0]) + along * np.float32(radii_mm[1] - radii_mm[0])
+    distance: Field = np.sqrt(dx * dx + dy * dy + dh * dh) - radius
+    return distance
+
+
+def inside(distance: Field, softness_mm: float | Field = 0.9) -> Field:
+    """Return how much of a pixel lies inside: 1 within, 0 without, a ramp at the surface, (y, x)."""
+    share: Field = np.clip(0.5 - distance / np.float32(2) / np.asarray(softness_mm, np.float32), 0, 1)
+    return share
+
+
+def paint(image: NDArray[np.float32], tissue: tuple[float, float, float], share: Field) -> None:
+    """Lay a tissue over an image in place.
+
+    Args:
+        image: float32, shape (3, y, x): T1 before contrast, FLAIR, T1 after contrast.
+        tissue: its three signals, white matter being about 1.
+        share: how much of each pixel it fills, 0 to 1, float32, shape (y, x).
+    """
+    if not share.any():
+        return
+    for channel, signal in enumerate(tissue):
+        image[channel] += share * (np.float32(signal) - image[channel])
+
+
+class Texture:
+    """Smooth random noise in space, without mean, standard deviation 1, that repeats itself."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        """Draw the lattice once; every call then reads from it."""
+        white = rng.standard_normal((TEXTURE_CELLS,) * 3, dtype=np.float32)
+        # The difference of two blurs leaves one scale only: folds of one width.
+        fine = ndimage.gaussian_filter(white, 1.5, mode="wrap", truncate=3)
+        coarse = ndimage.gaussian_filter(white, 2.6, mode="wrap", truncate=3)
+        band = fine - coarse
+        self._lattice: NDArray[np.float32] = (band / band.std()).astype(np.float32)
+
+    def at(self, x: Field, y: Field, h: Field, *, period_mm: float, offset: float = 0.0) -> Field:
+        """Return the noise at some points.
+
+        Args:
+            x: the points' places to the right, mm, float32, two axes.
+            y: to the back, same shape.
+            h: upwards, same shape.
+            period_mm: from one crest to the next, about.
+            offset: another value gives other noise.
+        """
+        scale, shape = np.float32(10.0 / period_mm), x.shape
+        # Smooth noise read at every second pixel and filled in linearly costs a quarter.
+        coarse = period_mm >= COARSE_MM
+        step = 4 if coarse else 2
+        x, y, h = (field[::step, ::step] * scale for field in (x, y, h))
+        points = np.stack([x + np.float32(offset), y, h + np.float32(2 * offset)])
+        noise: Field = ndimage.map_coordinates(self._lattice, points, order=1, mode="grid-wrap", output=np.float32)
+        if coarse:
+            noise = _filled_in(noise, ((shape[0] + 1) // 2, (shape[1] + 1) // 2))
+        return _filled_in(noise, shape)
+
+
+def _filled_in(coarse: Field, shape: tuple[int, ...]) -> Field:
+    """Return a field of every second pixel at every pixel of shape, linearly filled in."""
+    rows = _doubled(coarse, shape[0])
+    return _doubled(rows.T, shape[1]).T
+
+
+def _doubled(coarse: Field, length: int) -> Field:
+    """Return the field with its first axis stretched to length, about twice its own."""
+    full = np.empty((length, coarse.shape[1]), np.float32)
+    full[::2] = coarse
+    full[1:-1:2] = (coarse[: (length - 1) // 2] + coarse[1 : (length + 1) // 2]) * np.float32(0.5)
+    full[-1] = coarse[-1]
+    return full

@@ -1,0 +1,270 @@
+"""Synthetic patients: the same every time, laid out like the archive, and never half there."""
+
+from __future__ import annotations
+
+import errno
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from gliomaseg.data import phantom
+from gliomaseg.data.phantom import PhantomPatient, phantom_patient, write_phantoms
+from gliomaseg.errors import ConfigError, GliomasegError, OutputExistsError, ResourceError
+
+SIDE_PX = 96
+NAME = re.compile(r"PHANTOM_(AA|BB|CC)_\d{4}_\d{8}")
+
+
+@pytest.fixture(scope="module")
+def patients() -> list[PhantomPatient]:
+    return [phantom_patient(index, side_px=SIDE_PX) for index in range(16)]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_phantoms(tmp_path_factory.mktemp("phantoms"), patients=4, side_px=SIDE_PX)
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*.tif")}
+
+
+def test_patient_is_the_same_twice(patients: list[PhantomPatient]) -> None:
+    again = phantom_patient(3, side_px=SIDE_PX)
+    assert again.name == patients[3].name
+    assert again.image.tobytes() == patients[3].image.tobytes()
+    assert again.mask.tobytes() == patients[3].mask.tobytes()
+
+
+def test_patient_alone_equals_patient_in_a_set(written: Path) -> None:
+    alone = phantom_patient(3, side_px=SIDE_PX)
+    folder = written / alone.name
+    for z, picture in enumerate(alone.image, start=1):
+        assert np.array_equal(tifffile.imread(folder / f"{alone.name}_{z}.tif"), picture)
+
+
+def test_smaller_set_is_the_beginning_of_a_larger_one(written: Path, tmp_path: Path) -> None:
+    fewer = contents(write_phantoms(tmp_path, patients=2, side_px=SIDE_PX))
+    more = contents(written)
+    assert fewer
+    assert fewer == {name: more[name] for name in fewer}
+
+
+def test_other_seed_gives_other_patients(patients: list[PhantomPatient]) -> None:
+    other = phantom_patient(3, seed=1, side_px=SIDE_PX, slices=len(patients[3].image))
+    assert other.name != patients[3].name
+    assert not np.array_equal(other.image, patients[3].image)
+
+
+def test_names_are_unique_and_like_the_data_sets(patients: list[PhantomPatient]) -> None:
+    names = [patient.name for patient in patients]
+    assert len(set(names)) == len(names)
+    assert all(NAME.fullmatch(name) for name in names)
+
+
+def test_arrays_have_the_promised_shapes_and_types(patients: list[PhantomPatient]) -> None:
+    for patient in patients:
+        slices = len(patient.image)
+        assert 18 <= slices <= 26
+        assert patient.image.shape == (slices, SIDE_PX, SIDE_PX, 3)
+        assert patient.image.dtype == np.uint8
+        assert patient.mask.shape == (slices, SIDE_PX, SIDE_PX)
+        assert patient.mask.dtype == np.bool_
+
+
+@pytest.mark.parametrize("side_px", [33, 64, 97])
+def test_any_side_and_number_of_slices_can_be_asked_for(side_px: int) -> None:
+    patient = phantom_patient(0, side_px=side_px, slices=5)
+    assert patient.image.shape == (5, side_px, side_px, 3)
+    assert patient.mask.any()
+
+
+def test_every_patient_has_a_tumour(patients: list[PhantomPatient]) -> None:
+    assert all(patient.mask.any() for patient in patients)
+
+
+def test_about_a_third_of_the_slices_show_tumour(patients: list[PhantomPatient]) -> None:
+    shown = np.concatenate([patient.mask.any(axis=(1, 2)) for patient in patients[:12]])
+    assert 0.2 < shown.mean() < 0.5
+
+
+def test_tumour_is_brighter_in_flair_than_the_rest_of_the_brain(patients: list[PhantomPatient]) -> None:
+    # Half of the pixels of a head in the middle slice are brain: their median is the brain's.
+    for patient in patients:
+        flair = patient.image[..., 1]
+        middle = flair[len(flair) // 2]
+        assert np.median(flair[patient.mask]) > 1.1 * np.median(middle[middle > 20])
+
+
+def test_threshold_of_flair_does_not_find_the_tumour(patients: list[PhantomPatient]) -> None:
+    best = []
+    for patient in patients:
+        flair, mask = patient.image[..., 1], patient.mask
+        found = [flair > level for level in range(40, 250, 10)]
+        best.append(max(2 * (seen & mask).sum() / (seen.sum() + mask.sum()) for seen in found))
+    assert np.mean(best) < 0.5
+
+
+def test_tumour_lies_in_one_half_of_the_head(patients: list[PhantomPatient]) -> None:
+    for patient in patients:
+        right = patient.mask[..., SIDE_PX // 2 :].sum() / patient.mask.sum()
+        assert max(right, 1 - right) > 0.8
+
+
+def test_neighbouring_slices_look_alike(patients: list[PhantomPatient]) -> None:
+    def likeness(first: np.ndarray, second: np.ndarray) -> float:
+        return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
+
+    for patient in patients:
+        stack = patient.image[3:-4, ..., 1].astype(np.float64)
+        near = [likeness(a, b) for a, b in pairwise(stack)]
+        far = [likeness(a, b) for a, b in zip(stack, stack[8:], strict=False)]
+        assert min(near) > 0.6
+        assert np.mean(near) > np.mean(far)
+
+
+def test_tumour_of_neighbouring_slices_overlaps(patients: list[PhantomPatient]) -> None:
+    for patient in patients:
+        areas = patient.mask.sum(axis=(1, 2))
+        widest = int(areas.argmax())
+        neighbours = patient.mask[max(widest - 1, 0)] | patient.mask[widest + 1]
+        assert (patient.mask[widest] & neighbours).sum() > 0.5 * areas[widest]
+
+
+def test_background_is_dark_and_brain_mid_grey(patients: list[PhantomPatient]) -> None:
+    for patient in patients:
+        middle = patient.image[len(patient.image) // 2, ..., 1]
+        assert np.median(middle[:8, :8]) < 8
+        assert 40 < np.median(middle[middle > 20]) < 130
+
+
+def test_missing_sequences_are_copies_of_flair_and_only_they(patients: list[PhantomPatient]) -> None:
+    for patient in patients:
+        pre, flair, post = np.moveaxis(patient.image, -1, 0)
+        assert np.array_equal(pre, flair) == ("pre" in patient.missing)
+        assert np.array_equal(post, flair) == ("post" in patient.missing)
+
+
+def test_of_sixteen_patients_two_lack_post_and_one_lacks_pre(patients: list[PhantomPatient]) -> None:
+    missing = [patient.missing for patient in patients]
+    assert missing.count(("post",)) == 2
+    assert missing.count(("pre",)) == 1
+    assert missing.count(()) == 13
+
+
+def test_folders_are_laid_out_like_the_archive(written: Path, patients: list[PhantomPatient]) -> None:
+    assert written.name == "kaggle_3m"
+    assert {path.name for path in written.iterdir()} == {patient.name for patient in patients[:4]}
+    for patient in patients[:4]:
+        numbers = range(1, len(patient.image) + 1)
+        expected = {f"{patient.name}_{n}{tail}.tif" for n in numbers for tail in ("", "_mask")}
+        assert {path.name for path in (written / patient.name).iterdir()} == expected
+
+
+def test_files_are_plain_rgb_and_binary_masks(written: Path, patients: list[PhantomPatient]) -> None:
+    name, slices = patients[0].name, len(patients[0].image)
+    for n in range(1, slices + 1):
+        with tifffile.TiffFile(written / name / f"{name}_{n}.tif") as file:
+            page = file.pages[0]
+            assert (page.shape, page.dtype) == ((SIDE_PX, SIDE_PX, 3), np.uint8)
+            assert page.photometric == tifffile.PHOTOMETRIC.RGB
+            assert page.compression == tifffile.COMPRESSION.NONE
+        with tifffile.TiffFile(written / name / f"{name}_{n}_mask.tif") as file:
+            page = file.pages[0]
+            assert page.photometric == tifffile.PHOTOMETRIC.MINISBLACK
+            mask = page.asarray()
+        assert mask.dtype == np.uint8
+        assert set(np.unique(mask)) <= {0, 255}
+        assert np.array_equal(mask == 255, patients[0].mask[n - 1])
+
+
+def test_progress_names_every_patient(tmp_path: Path, patients: list[PhantomPatient]) -> None:
+    told: list[str] = []
+    write_phantoms(tmp_path, patients=2, side_px=SIDE_PX, progress=told.append)
+    assert told == [patient.name for patient in patients[:2]]
+
+
+def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    kept = tmp_path / "kaggle_3m" / "TCGA_XX_0001_19990101"
+    kept.mkdir(parents=True)
+    with pytest.raises(OutputExistsError, match="pass --overwrite"):
+        write_phantoms(tmp_path, patients=1, side_px=SIDE_PX)
+    assert kept.is_dir()
+
+
+def test_overwrite_never_removes_what_is_no_phantom(tmp_path: Path) -> None:
+    kept = tmp_path / "kaggle_3m" / "TCGA_XX_0001_19990101"
+    old = tmp_path / "kaggle_3m" / "PHANTOM_AA_0001_20000101"
+    kept.mkdir(parents=True)
+    old.mkdir()
+    with pytest.raises(OutputExistsError, match="no phantom"):
+        write_phantoms(tmp_path, patients=1, side_px=SIDE_PX, overwrite=True)
+    assert kept.is_dir()
+    assert old.is_dir()
+
+
+def test_overwrite_replaces_older_phantoms(tmp_path: Path, patients: list[PhantomPatient]) -> None:
+    old = tmp_path / "kaggle_3m" / "PHANTOM_AA_0001_20000101"
+    old.mkdir(parents=True)
+    root = write_phantoms(tmp_path, patients=1, side_px=SIDE_PX, overwrite=True)
+    assert [path.name for path in root.iterdir()] == [patients[0].name]
+
+
+def test_empty_folder_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "kaggle_3m").mkdir()
+    root = write_phantoms(tmp_path, patients=1, side_px=SIDE_PX)
+    assert len(list(root.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "words"),
+    [(errno.ENOSPC, ResourceError, "disk is full"), (errno.EACCES, GliomasegError, "cannot write")],
+)
+def test_failed_write_leaves_nothing_half_done(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    patients: list[PhantomPatient],
+    number: int,
+    kind: type[GliomasegError],
+    words: str,
+) -> None:
+    whole = len(patients[0].image) * 2
+    calls = 0
+    imwrite = tifffile.imwrite
+
+    def fail_later(*arguments: object, **settings: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > whole + 5:
+            raise OSError(number, "simulated")
+        imwrite(*arguments, **settings)
+
+    monkeypatch.setattr(phantom.tifffile, "imwrite", fail_later)
+    with pytest.raises(kind, match=words) as caught:
+        write_phantoms(tmp_path, patients=2, side_px=SIDE_PX)
+    assert type(caught.value) is kind
+    assert [path.name for path in (tmp_path / "kaggle_3m").iterdir()] == [patients[0].name]
+    assert len(list((tmp_path / "kaggle_3m" / patients[0].name).iterdir())) == whole
+
+
+def test_file_in_the_place_of_the_folder_is_said(tmp_path: Path) -> None:
+    (tmp_path / "kaggle_3m").write_text("a file")
+    with pytest.raises(GliomasegError, match="kaggle_3m"):
+        write_phantoms(tmp_path, patients=1, side_px=SIDE_PX)
+
+
+@pytest.mark.parametrize("patients", [0, -1])
+def test_no_patients_make_no_sense(tmp_path: Path, patients: int) -> None:
+    with pytest.raises(ConfigError, match="patients"):
+        write_phantoms(tmp_path, patients=patients)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("wrong", [{"index": -1}, {"seed": -1}, {"side_px": 8}, {"slices": 0}])
+def test_numbers_that_are_too_small_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        phantom_patient(**{"index": 0, **wrong})
