@@ -1,0 +1,57 @@
+"""A U-Net with batch normalisation, of any width and depth.
+
+Source: O. Ronneberger et al., MICCAI 2015, doi:10.1007/978-3-319-24574-4_28.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gliomaseg.config import Unet
+
+CHANNELS = 3
+CLASSES = 2
+
+
+class UnetNetwork(nn.Module):
+    """Two convolutions a level, max pooling down, transposed convolutions up, features joined."""
+
+    def __init__(self, width: int, levels: int) -> None:
+        super().__init__()
+        widths = [width * 2**level for level in range(levels + 1)]
+        self.down = nn.ModuleList(_level(a, b) for a, b in zip([CHANNELS, *widths[:-1]], widths, strict=True))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in reversed(widths[:-1]))
+        self.join = nn.ModuleList(_level(2 * w, w) for w in reversed(widths[:-1]))
+        self.pool = nn.MaxPool2d(2)
+        self.head = nn.Conv2d(width, CLASSES, 1)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Return logits (n, 2, y, x) for pictures (n, 3, y, x); y and x are multiples of 2 ** levels."""
+        skips = []
+        features = batch
+        for level in self.down[:-1]:
+            features = level(features)
+            skips.append(features)
+            features = self.pool(features)
+        features = self.down[-1](features)
+        for up, join, skip in zip(self.up, self.join, reversed(skips), strict=True):
+            features = join(torch.cat([up(features), skip], dim=1))
+        logits: Tensor = self.head(features)
+        return logits
+
+
+def _level(inputs: int, outputs: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for channels in (inputs, outputs):
+        layers += [
+            nn.Conv2d(channels, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+        ]
+    return nn.Sequential(*layers)
+
+
+def build(settings: Unet) -> nn.Module:
+    """Return the network as its settings say."""
+    return UnetNetwork(settings.width, settings.levels)
