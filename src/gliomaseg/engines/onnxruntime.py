@@ -1,0 +1,57 @@
+"""ONNX Runtime on the processor: the engine that needs no torch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from gliomaseg.arrays import Batch, Probability
+from gliomaseg.config import Network
+from gliomaseg.errors import ModelError
+
+
+class OnnxRuntimeEngine:
+    """One session; safe to call from several threads."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        self._input = session.get_inputs()[0].name
+
+    def probabilities(self, batch: Batch) -> Probability:
+        """Return the tumour's probability: float32 in [0, 1], shape (n, y, x).
+
+        Raises:
+            ModelError: the network does not take such a batch, or gives something else.
+        """
+        try:
+            (probability,) = self._session.run(None, {self._input: batch})
+        # ONNX Runtime's exceptions share no ancestor but Exception; ValueError: it gives several things.
+        except Exception as fault:
+            raise ModelError(f"the network does not take a batch of shape {batch.shape} ({fault})") from fault
+        if np.shape(probability) != (len(batch), *batch.shape[2:]):
+            raise ModelError(
+                f"the network gives an array of shape {np.shape(probability)}, not probabilities (n, y, x)"
+            )
+        return np.asarray(probability, np.float32)
+
+
+def load(onnx: Path, weights: Path, network: Network) -> OnnxRuntimeEngine:
+    """Return an engine for an ONNX file; the other two are torch's.
+
+    Raises:
+        ModelError: ONNX Runtime cannot load the network.
+    """
+    del weights, network  # all is in the ONNX file
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    # The processors this process may use, not those of the machine: containers are given fewer.
+    options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    try:
+        session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+    # ONNX Runtime's exceptions share no ancestor but Exception.
+    except Exception as fault:
+        raise ModelError(f"ONNX Runtime cannot load it ({fault})", where=onnx) from fault
+    return OnnxRuntimeEngine(session)

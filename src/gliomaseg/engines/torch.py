@@ -1,0 +1,46 @@
+"""torch, from the weights themselves: slower to start, the measure for every other engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from gliomaseg.arrays import Batch, Probability
+from gliomaseg.config import FcnResnet50, Network
+from gliomaseg.errors import ModelError
+from gliomaseg.networks import TumourProbability, build_network
+
+
+class TorchEngine:
+    """A network in evaluation mode, fp32."""
+
+    def __init__(self, network: TumourProbability, device: torch.device) -> None:
+        self._network = network
+        self._device = device
+
+    def probabilities(self, batch: Batch) -> Probability:
+        """Return the tumour's probability: float32 in [0, 1], shape (n, y, x)."""
+        with torch.inference_mode():
+            probability: Probability = self._network(torch.from_numpy(batch).to(self._device)).cpu().numpy()
+        return probability
+
+
+def load(onnx: Path, weights: Path, network: Network) -> TorchEngine:
+    """Return an engine for weights and the network they belong to, on a GPU where torch sees one.
+
+    Raises:
+        ModelError: the weights are missing, or do not fit the network.
+    """
+    del onnx
+    if isinstance(network, FcnResnet50):
+        network = network.model_copy(update={"weights": "none"})  # ours replace them at once
+    module = build_network(network)
+    try:
+        module.load_state_dict(load_file(weights))
+    except (OSError, RuntimeError, SafetensorError) as fault:
+        raise ModelError(f"the weights do not load ({fault})", where=weights) from fault
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return TorchEngine(TumourProbability(module).to(device).eval(), device)

@@ -1,0 +1,127 @@
+"""A model on disk: weights, how to prepare a scan for them, what they scored, and digests of it all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from gliomaseg.config import Decision, Network, Preparation, Settings
+from gliomaseg.errors import ModelError
+
+FORMAT = 1
+ONNX = "model.onnx"
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+METRICS = "metrics.json"
+CARD = "README.md"
+DIGESTS = "SHA256SUMS"
+
+
+class ModelConfig(Settings):
+    """What `config.json` holds: all that is needed to use the weights."""
+
+    format: int = FORMAT
+    name: str
+    preparation: Preparation
+    network: Network
+    decision: Decision
+    sequences: tuple[str, ...]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model folder that was checked: its files are what its digests say."""
+
+    folder: Path
+    config: ModelConfig
+
+    @property
+    def onnx(self) -> Path:
+        """The network for engines without torch: (n, 3, y, x) float32 to probabilities (n, y, x)."""
+        return self.folder / ONNX
+
+    @property
+    def weights(self) -> Path:
+        """The network's weights for torch."""
+        return self.folder / WEIGHTS
+
+
+def load_model(path: Path) -> Model:
+    """Return a model from its folder, or from the folder of the run that trained it.
+
+    Raises:
+        ModelError: there is none, or a file of it is missing, cannot be read, or differs from its digest.
+    """
+    try:
+        return _load(path)
+    except OSError as fault:
+        raise ModelError(f"cannot be read ({fault.strerror})", where=fault.filename or path) from fault
+
+
+def _load(path: Path) -> Model:
+    folder = path / "model" if (path / "model" / CONFIG).is_file() else path
+    if not (folder / CONFIG).is_file():
+        raise ModelError("is no model", where=path, cure="name a run, or a folder with config.json and model.onnx")
+    _verify(folder)
+    try:
+        config = ModelConfig.model_validate_json((folder / CONFIG).read_bytes())
+    except (OSError, ValidationError) as fault:
+        raise ModelError(
+            "cannot be read by this version", where=folder / CONFIG, cure="train or export the model again"
+        ) from fault
+    if config.format != FORMAT:
+        raise ModelError(f"is of format {config.format}, not {FORMAT}", where=folder / CONFIG)
+    return Model(folder, config)
+
+
+def write_config(folder: Path, config: ModelConfig) -> None:
+    """Write `config.json` into a model folder that is being made."""
+    (folder / CONFIG).write_text(json.dumps(config.model_dump(), indent=1) + "\n", "utf-8")
+
+
+def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Write `metrics.json` into a model folder that is being made."""
+    (folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", "utf-8")
+
+
+def write_digests(folder: Path) -> None:
+    """Write `SHA256SUMS` over all other files of a model folder: the last step of making one."""
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name != DIGESTS)
+    lines = [f"{file_digest(folder / name)}  {name}\n" for name in names]
+    (folder / DIGESTS).write_text("".join(lines), "utf-8")
+
+
+def file_digest(path: Path) -> str:
+    """Return a file's SHA-256, hexadecimal."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _verify(folder: Path) -> None:
+    try:
+        lines = (folder / DIGESTS).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ModelError(
+            f"has no readable {DIGESTS}", where=folder, cure="copy the whole model folder again"
+        ) from fault
+    listed = {name: digest for digest, gap, name in (line.partition("  ") for line in lines) if gap}
+    for name in (ONNX, CONFIG):
+        if name not in listed:
+            raise ModelError(f"{DIGESTS} does not list {name}", where=folder, cure="copy the whole model folder again")
+    for name, digest in listed.items():
+        file = folder / name
+        if Path(name).name != name:
+            raise ModelError(f"{DIGESTS} names a file elsewhere ({name})", where=folder)
+        if not file.is_file():
+            if name == WEIGHTS:  # may be left out of a shipped model: only torch needs it
+                continue
+            raise ModelError("is missing", where=file, cure="copy the whole model folder again")
+        if file_digest(file) != digest:
+            raise ModelError("differs from its digest", where=file, cure="copy the whole model folder again")

@@ -1,0 +1,80 @@
+"""Every engine keeps every promise of the family."""
+
+import numpy as np
+import pytest
+import torch
+
+from gliomaseg.config import FcnResnet50, Unet, read_recipe
+from gliomaseg.engines import ENGINES, open_engine
+from gliomaseg.errors import MissingExtraError, ModelError, UsageError
+from gliomaseg.model import load_model
+from gliomaseg.networks import build_network
+from gliomaseg.prediction import open_predictor
+from gliomaseg.training.export import export_network
+
+
+def engine_of(run, name):
+    model = load_model(run)
+    return open_engine(name, onnx=model.onnx, weights=model.weights, network=model.config.network)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_an_engine_returns_a_probability_for_every_pixel(name, count, trained):
+    batch = np.random.default_rng(0).standard_normal((count, 3, 64, 64), np.float32)
+    probability = engine_of(trained, name).probabilities(batch)
+    assert probability.shape == (count, 64, 64)
+    assert probability.dtype == np.float32
+    assert probability.min() >= 0
+    assert probability.max() <= 1
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_slice_does_not_depend_on_its_batch(name, trained):
+    batch = np.random.default_rng(1).standard_normal((4, 3, 64, 64), np.float32)
+    engine = engine_of(trained, name)
+    np.testing.assert_allclose(engine.probabilities(batch)[2], engine.probabilities(batch[2:3])[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [FcnResnet50(), FcnResnet50(head="linear"), Unet(width=8, levels=3)])
+def test_onnx_runtime_and_torch_agree(settings, tmp_path):
+    torch.manual_seed(0)
+    network = build_network(settings)
+    with torch.no_grad():  # running statistics as after training, not zeros and ones
+        for _ in range(2):
+            network.train()(torch.randn(4, 3, 64, 64))
+    recipe = read_recipe("fcn_resnet50").model_copy(update={"network": settings})
+    small = recipe.with_settings(["preparation.size_px=64"])
+    export_network(network, small, tmp_path, name="m")
+    files = {"onnx": tmp_path / "model.onnx", "weights": tmp_path / "model.safetensors", "network": settings}
+    batch = np.random.default_rng(2).standard_normal((3, 3, 64, 64), np.float32)
+    first, second = (open_engine(name, **files).probabilities(batch) for name in ("onnxruntime", "torch"))
+    assert np.ptp(first) > 1e-3  # not a constant that agrees with anything
+    np.testing.assert_allclose(first, second, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_damaged_network_is_refused_in_one_line(name, tmp_path):
+    onnx, weights = tmp_path / "model.onnx", tmp_path / "model.safetensors"
+    onnx.write_bytes(b"not a network")
+    weights.write_bytes(b"not weights")
+    with pytest.raises(ModelError) as caught:
+        open_engine(name, onnx=onnx, weights=weights, network=Unet(width=8, levels=3))
+    assert "\n" not in caught.value.line()
+
+
+def test_an_engine_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="onnxruntime, torch"):
+        open_engine("abacus", onnx=tmp_path, weights=tmp_path, network=Unet())
+
+
+def test_an_engine_that_is_not_installed_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(ENGINES, "torch", "gliomaseg.engines.absent")
+    with pytest.raises(MissingExtraError, match=r"gliomaseg\[train\]"):
+        open_engine("torch", onnx=tmp_path, weights=tmp_path, network=Unet())
+
+
+def test_a_network_that_does_not_fit_its_batch_is_a_model_fault(trained):
+    engine = open_predictor(trained)._engine
+    with pytest.raises(ModelError, match="does not take a batch"):
+        engine.probabilities(np.zeros((1, 3, 32, 32), np.float32))

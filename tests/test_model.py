@@ -1,0 +1,86 @@
+import json
+import shutil
+
+import pytest
+
+from gliomaseg.errors import ModelError
+from gliomaseg.model import file_digest, load_model, write_digests
+
+
+@pytest.fixture
+def folder(trained, tmp_path):
+    return shutil.copytree(trained / "model", tmp_path / "model")
+
+
+def test_a_run_and_its_model_folder_name_the_same_model(trained):
+    assert load_model(trained).folder == load_model(trained / "model").folder
+
+
+def test_a_model_works_from_wherever_it_was_copied_to(folder):
+    assert load_model(folder).onnx == folder / "model.onnx"
+
+
+def test_the_weights_for_torch_may_be_left_out(folder):
+    (folder / "model.safetensors").unlink()
+    assert load_model(folder).config.network.name == "unet"
+
+
+def test_the_digests_are_what_sha256sum_checks(folder):
+    lines = (folder / "SHA256SUMS").read_text().splitlines()
+    assert [line.split("  ")[1] for line in lines] == [
+        "README.md", "config.json", "metrics.json", "model.onnx", "model.safetensors",
+    ]  # fmt: skip
+    assert all(file_digest(folder / line.split("  ")[1]) == line.split("  ")[0] for line in lines)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "config.json", "metrics.json", "README.md"])
+def test_a_changed_file_is_refused(name, folder):
+    with (folder / name).open("ab") as handle:
+        handle.write(b" ")
+    with pytest.raises(ModelError, match="differs from its digest"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "SHA256SUMS"])
+def test_a_missing_file_is_refused(name, folder):
+    (folder / name).unlink()
+    with pytest.raises(ModelError):
+        load_model(folder)
+
+
+def test_digests_that_leave_the_network_out_are_refused(folder):
+    path = folder / "SHA256SUMS"
+    path.write_text("\n".join(line for line in path.read_text().splitlines() if "model.onnx" not in line))
+    with pytest.raises(ModelError, match=r"does not list model\.onnx"):
+        load_model(folder)
+
+
+def test_digests_that_name_a_file_elsewhere_are_refused(folder):
+    with (folder / "SHA256SUMS").open("a") as handle:
+        handle.write("0" * 64 + "  ../../secret\n")
+    with pytest.raises(ModelError, match="elsewhere"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("change", [{"format": 2}, {"network": {"name": "oracle"}}, {"surprise": 1}])
+def test_settings_of_another_version_are_refused(change, folder):
+    tree = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(tree | change))
+    write_digests(folder)
+    with pytest.raises(ModelError):
+        load_model(folder)
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    for place in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(ModelError, match="is no model"):
+            load_model(place)
+
+
+def test_a_file_that_cannot_be_read_is_a_model_fault(trained, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("gliomaseg.model.file_digest", refuse)
+    with pytest.raises(ModelError, match="cannot be read"):
+        load_model(trained)

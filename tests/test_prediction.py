@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+
+from gliomaseg.errors import DataError, UsageError
+from gliomaseg.formats import read_picture, write_picture
+from gliomaseg.prediction import list_inputs, open_predictor, predict
+
+
+@pytest.fixture(scope="module")
+def predictor(trained):
+    return open_predictor(trained)
+
+
+@pytest.fixture
+def patient(phantoms):
+    return next(folder for folder in sorted(phantoms.iterdir()))
+
+
+def first_slice(patient):
+    return patient / f"{patient.name}_1.tif"
+
+
+def test_a_patients_folder_is_one_row_with_a_mask_and_an_overlay_a_slice(patient, predictor, tmp_path):
+    (entry,) = list_inputs([patient])
+    row = predict(entry, tmp_path / "out", predictor)
+    assert row.error is None
+    assert len(row.outputs) == 16
+    assert len(list((tmp_path / "out" / patient.name).iterdir())) == 16
+    masks = [read_picture(tmp_path / "out" / patient.name / f"{patient.name}_{n}_mask.tif") for n in range(1, 9)]
+    assert row.tumour_voxels == sum(int((mask > 0).sum()) for mask in masks)
+    assert set(np.unique(np.stack(masks))) <= {0, 255}
+    assert row.tumour_volume_ml is None
+
+
+def test_slices_are_taken_in_the_order_of_their_numbers(tmp_path):
+    folder = tmp_path / "A_XX_1_20000101"
+    folder.mkdir()
+    for number in (1, 2, 10):
+        write_picture(folder / f"{folder.name}_{number}.tif", np.zeros((8, 8, 3), np.uint8))
+        write_picture(folder / f"{folder.name}_{number}_mask.tif", np.zeros((8, 8), np.uint8))
+    (entry,) = list_inputs([folder])
+    assert [file.stem.rsplit("_", 1)[1] for file in entry.pictures] == ["1", "2", "10"]
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+@pytest.mark.parametrize("shape", [(64, 64, 3), (50, 80, 3), (100, 40)])
+def test_a_mask_has_the_size_and_the_format_of_its_picture(suffix, shape, predictor, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    write_picture(tmp_path / f"slice{suffix}", pixels)
+    (entry,) = list_inputs([tmp_path / f"slice{suffix}"])
+    row = predict(entry, tmp_path / "out", predictor)
+    assert row.error is None
+    assert read_picture(tmp_path / "out" / f"slice_mask{suffix}").shape == (*shape[:2], 1)
+    assert read_picture(tmp_path / "out" / "slice_overlay.png").shape == (*shape[:2], 3)
+
+
+def test_png_and_tiff_of_one_picture_give_one_mask(patient, predictor, tmp_path):
+    pixels = read_picture(first_slice(patient))
+    masks = []
+    for suffix in (".tif", ".png"):
+        write_picture(tmp_path / f"s{suffix}", pixels)
+        predict(list_inputs([tmp_path / f"s{suffix}"])[0], tmp_path / suffix, predictor)
+        masks.append(read_picture(tmp_path / suffix / f"s_mask{suffix}"))
+    assert np.array_equal(*masks)
+
+
+def test_the_mask_is_where_the_probability_exceeds_the_threshold(patient, predictor):
+    from gliomaseg.data.examination import stack
+
+    scan = stack([read_picture(first_slice(patient))], [first_slice(patient)])
+    assert np.array_equal(predictor.mask(scan), predictor.probability(scan) > 0.5)
+
+
+def test_a_damaged_picture_is_a_row_with_its_reason_and_leaves_nothing(predictor, tmp_path):
+    (tmp_path / "bad.tif").write_bytes(b"no picture at all")
+    (entry,) = list_inputs([tmp_path / "bad.tif"])
+    row = predict(entry, tmp_path / "out", predictor)
+    assert "not a readable TIFF" in row.error
+    assert row.tumour_voxels is None
+    assert not (tmp_path / "out").exists()
+
+
+def test_slices_of_two_sizes_in_one_patient_are_refused(predictor, tmp_path):
+    folder = tmp_path / "A_XX_1_20000101"
+    folder.mkdir()
+    write_picture(folder / f"{folder.name}_1.tif", np.zeros((8, 8, 3), np.uint8))
+    write_picture(folder / f"{folder.name}_2.tif", np.zeros((9, 8, 3), np.uint8))
+    row = predict(list_inputs([folder])[0], tmp_path / "out", predictor)
+    assert "the first slice" in row.error
+    assert not (tmp_path / "out" / folder.name).exists()
+
+
+def test_nothing_is_overwritten_unless_asked(predictor, tmp_path):
+    write_picture(tmp_path / "s.png", np.zeros((16, 16), np.uint8))
+    (entry,) = list_inputs([tmp_path / "s.png"])
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "s_mask.png").write_text("mine")
+    assert "--overwrite" in predict(entry, out, predictor).error
+    assert (out / "s_mask.png").read_text() == "mine"
+    assert predict(entry, out, predictor, overwrite=True).error is None
+
+
+def test_masks_and_overlays_are_not_taken_for_pictures(predictor, tmp_path):
+    write_picture(tmp_path / "s.png", np.zeros((16, 16), np.uint8))
+    predict(list_inputs([tmp_path])[0], tmp_path, predictor)
+    assert [entry.path.name for entry in list_inputs([tmp_path])] == ["s.png"]
+
+
+def test_a_folder_of_patients_gives_a_row_a_patient(phantoms):
+    assert len(list_inputs([phantoms])) == 5
+
+
+def test_an_input_named_twice_is_one_input(patient):
+    assert len(list_inputs([patient, patient])) == 1
+
+
+def test_two_inputs_of_one_name_are_refused(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        write_picture(tmp_path / folder / "s.png", np.zeros((4, 4), np.uint8))
+    with pytest.raises(UsageError, match="same name"):
+        list_inputs([tmp_path / "a", tmp_path / "b"])
+
+
+@pytest.mark.parametrize("make", [False, True])
+def test_nothing_to_predict_is_refused(make, tmp_path):
+    place = tmp_path / "place"
+    if make:
+        place.mkdir()
+    with pytest.raises(DataError):
+        list_inputs([place])
