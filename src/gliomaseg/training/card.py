@@ -1,0 +1,82 @@
+"""The model card: what a stranger must know before using the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gliomaseg.config import Recipe
+from gliomaseg.data.index import identify
+
+LGG = (
+    "The training images are of the LGG MRI segmentation data set (Kaggle `mateuszbuda/lgg-mri-segmentation`, from "
+    "TCIA's TCGA-LGG), licensed CC BY-NC-SA 4.0: use the weights for non-commercial purposes and share them alike."
+)
+OWN = "The training images are the user's own; their terms hold for the weights too."
+PHANTOM = "The training images are phantoms made by gliomaseg: the weights know no real brain."
+
+
+def model_card(recipe: Recipe, metrics: Mapping[str, Any], *, patients: list[str]) -> str:
+    """Return the card as Markdown.
+
+    Args:
+        recipe: what the model was trained by.
+        metrics: as in `metrics.json`.
+        patients: names of the cases it was trained on.
+    """
+    setting, summary = metrics["setting"], metrics["summary"]
+    lines = [
+        f"# {metrics['setting']['model']}",
+        "",
+        f"{recipe.title or recipe.network.name}. Outlines glioma on axial brain MRI slices.",
+        "",
+        "**Research software, not a medical device.** Not for diagnosis or treatment.",
+        "",
+        "## Data",
+        "",
+        _origin(patients),
+        "",
+        (
+            f"Trained on {len(set(patients))} patients; scored on the validation side of a split by {setting['split']} "
+            f"(seed {setting['seed']}): {summary['patients']} patients, {summary['slices']} slices."
+        ),
+    ]
+    if setting["warning"]:
+        lines += ["", f"**Warning**: {setting['warning']}."]
+    lines += ["", "## Scores", "", *_table(summary), "", "What each number counts:", ""]
+    lines += [f"- `{name}`: {text}" for name, text in metrics["definitions"].items()]
+    lines += [
+        "",
+        "## Settings",
+        "",
+        (
+            f"- preparation: {recipe.preparation.size_px} x {recipe.preparation.size_px} pixels, channels "
+            f"`{recipe.preparation.channels}`"
+        ),
+        f"- network: {recipe.network.model_dump()}",
+        f"- training: {recipe.training.model_dump()}",
+        f"- initial weights: {getattr(recipe.network, 'weights', 'none')}",
+        f"- tumour where the probability exceeds {recipe.decision.threshold}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _origin(patients: list[str]) -> str:
+    sources = {identify(name)[0].split("_")[0] for name in patients}
+    sentences = [text for prefix, text in (("TCGA", LGG), ("PHANTOM", PHANTOM)) if prefix in sources]
+    return " ".join(sentences + ([OWN] if sources - {"TCGA", "PHANTOM"} else []))
+
+
+def _table(summary: Mapping[str, Any]) -> list[str]:
+    rows = ["| measure | mean | median | 95 % interval of the mean |", "|---|---|---|---|"]
+    for name, entry in summary.items():
+        if isinstance(entry, Mapping):
+            low, high = entry.get("ci95", (None, None))
+            interval = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+            rows.append(f"| `{name}` | {_three(entry['mean'])} | {_three(entry.get('median'))} | {interval} |")
+    return rows
+
+
+def _three(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

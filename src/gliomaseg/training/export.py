@@ -1,0 +1,72 @@
+"""From a trained network to a model folder that needs no torch."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+import gliomaseg
+from gliomaseg.config import Recipe
+from gliomaseg.model import ONNX, WEIGHTS, ModelConfig, write_config
+from gliomaseg.networks import TumourProbability
+from gliomaseg.training.checkpoint import write_tensors
+
+OPSET = 18
+SEQUENCES = {"grey": ("pre", "flair", "post"), "flair": ("flair",), "all": ("pre", "flair", "post")}
+
+
+def export_network(network: nn.Module, recipe: Recipe, folder: Path, *, name: str) -> None:
+    """Write weights, ONNX and settings into a model folder that is being made.
+
+    Args:
+        network: trained, on any device; it is left in evaluation mode on the processor.
+        recipe: what it was trained by.
+        folder: exists.
+        name: of the model.
+    """
+    network = network.cpu().eval()
+    write_tensors({key: tensor.contiguous() for key, tensor in network.state_dict().items()}, folder / WEIGHTS)
+    _export_onnx(network, folder / ONNX, recipe.preparation.size_px)
+    config = ModelConfig(
+        name=name,
+        preparation=recipe.preparation,
+        network=recipe.network,
+        decision=recipe.decision,
+        sequences=SEQUENCES[recipe.preparation.channels],
+        versions={
+            "gliomaseg": gliomaseg.__version__,
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "onnx": onnx.__version__,
+            "numpy": np.__version__,
+        },
+    )
+    write_config(folder, config)
+
+
+def _export_onnx(network: nn.Module, path: Path, size_px: int) -> None:
+    example = torch.zeros(2, 3, size_px, size_px)
+    # The exporter reports its own progress and deprecations of its inner parts; neither is the user's.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            TumourProbability(network).eval(),
+            (example,),
+            path,
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            input_names=["slices"],
+            output_names=["tumour_probability"],
+            dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
+            verbose=False,
+        )

@@ -1,0 +1,81 @@
+"""What a run leaves behind: the model folder, its scores through ONNX Runtime, curves and samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gliomaseg import pictures
+from gliomaseg.arrays import Pixels
+from gliomaseg.atomic import new_file, new_folder
+from gliomaseg.data.examination import Examination, read_examination
+from gliomaseg.evaluation import evaluate
+from gliomaseg.metrics import overlap
+from gliomaseg.model import CARD, write_digests, write_metrics
+from gliomaseg.networks import build_network
+from gliomaseg.prediction import Predictor, open_predictor
+from gliomaseg.preprocessing import prepare
+from gliomaseg.training.card import model_card
+from gliomaseg.training.checkpoint import load_network
+from gliomaseg.training.curves import draw_curves
+from gliomaseg.training.export import export_network
+from gliomaseg.training.loop import Run
+
+SAMPLES = 4
+
+
+def finish(run: Run, setting: Mapping[str, Any]) -> None:
+    """Export the model, score it as its users will run it, and draw the pictures.
+
+    Raises:
+        ResourceError: the disk is full; the checkpoint is whole, resume to finish.
+        Interrupted: the user asked to stop; the same holds.
+    """
+    run.display.say("exporting the model and scoring it through ONNX Runtime")
+    network = run.accelerator.unwrap_model(run.network)
+    if run.recipe.training.export == "best":
+        network = build_network(run.recipe.network)
+        load_network(run.best, network)
+    with new_folder(run.folder / "model", overwrite=True) as folder:
+        export_network(network, run.recipe, folder, name=run.folder.resolve().name)
+        write_digests(folder)
+        predictor = open_predictor(folder)
+        metrics = evaluate(run.validation, predictor, setting=setting, progress=lambda _line: run.heed_stop("scoring"))
+        write_metrics(folder, metrics)
+        card = model_card(run.recipe, metrics, patients=[case.name for case in run.train])
+        (folder / CARD).write_text(card, "utf-8")
+        write_digests(folder)
+        _draw_samples(run, predictor)
+    with new_file(run.folder / "curves.png") as temporary:
+        draw_curves(run.progress.history, temporary, title=run.recipe.title or run.recipe.network.name)
+
+
+def _draw_samples(run: Run, predictor: Predictor) -> None:
+    """Draw input, ground truth and prediction: the largest tumour of a few patients, and a slice without any."""
+    chosen = run.validation[:: max(1, len(run.validation) // SAMPLES)][:SAMPLES]
+    rows, notes = [], []
+    for number, case in enumerate(chosen):
+        examination = read_examination(case)
+        sizes = examination.reference.sum(axis=(1, 2))
+        empty = np.flatnonzero(sizes == 0)
+        plain = number == len(chosen) - 1 and len(empty) > 0
+        k = int(empty[len(empty) // 2]) if plain else int(sizes.argmax())
+        row, value = _sample(examination, k, predictor)
+        rows.append(row)
+        score = "both masks empty" if np.isnan(value) else f"Dice of this slice {value:.3f}"
+        notes.append(f"{case.name}, slice {case.slices[k].number}: {score}")
+    headings = ("input MRI", "ground truth", "prediction")
+    sheet = pictures.panel(rows, columns=headings, notes=notes, title="Tumour segmentation, validation side")
+    with new_file(run.folder / "samples.png") as temporary:
+        sheet.save(temporary, format="PNG")
+
+
+def _sample(examination: Examination, k: int, predictor: Predictor) -> tuple[list[Pixels], float]:
+    mask = predictor.mask(examination.scan)[k]
+    seen = prepare(examination.scan, predictor.model.config.preparation).slices[k]
+    image = np.repeat(seen, 3, axis=0) if len(seen) == 1 else seen
+    reference = examination.reference[k]
+    row = [np.moveaxis(image, 0, -1), pictures.white(reference), pictures.white(mask)]
+    return row, overlap.dice(reference=reference, predicted=mask)

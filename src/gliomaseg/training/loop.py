@@ -1,0 +1,226 @@
+"""The loop, top to bottom.
+
+Nothing in it depends on what happened before but the state that a checkpoint holds: the order comes
+from (seed, epoch), augmentation from (seed, epoch, slice), dropout from (seed, epoch, step). A run that
+is stopped anywhere and resumed ends with the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import nn
+
+from gliomaseg.atomic import write_text
+from gliomaseg.config import Recipe
+from gliomaseg.data.cache import Cache
+from gliomaseg.data.dataset import batches, epoch_order, load_batch, training_batch
+from gliomaseg.data.index import Case
+from gliomaseg.errors import Interrupted, TrainingError
+from gliomaseg.evaluation import summarise
+from gliomaseg.losses import LOSSES
+from gliomaseg.metrics.overlap import Counts
+from gliomaseg.training.board import Board
+from gliomaseg.training.checkpoint import Progress, save_checkpoint
+from gliomaseg.training.display import Display
+from gliomaseg.training.machine import StopRequest
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is made of; only the network, the optimiser and `progress` change."""
+
+    folder: Path
+    recipe: Recipe
+    cache: Cache
+    train: tuple[Case, ...]
+    validation: tuple[Case, ...]
+    accelerator: Accelerator
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    progress: Progress
+    display: Display
+    board: Board
+    stop: StopRequest
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint that the run resumes from."""
+        return self.folder / "checkpoint" / "last.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint of the epoch that scored best on the validation side."""
+        return self.folder / "checkpoint" / "best.safetensors"
+
+    def save(self, path: Path) -> None:
+        """Write the state of the run, from one process only."""
+        if self.accelerator.is_main_process:
+            save_checkpoint(path, self.accelerator.unwrap_model(self.network), self.optimiser, self.progress)
+
+    def heed_stop(self, place: str) -> None:
+        """Leave if the user has asked to; what is to be resumed is saved already.
+
+        Raises:
+            Interrupted: the user has asked.
+        """
+        if self.stop.asked:
+            raise Interrupted(f"stopped {place}")
+
+
+def train_epochs(run: Run) -> None:
+    """Train from where the run stands to its last epoch.
+
+    Raises:
+        TrainingError: a loss is not a number; the last checkpoint keeps the last good weights.
+        Interrupted: the user asked to stop; the state is saved.
+        ResourceError: the disk is full; the last checkpoint is whole.
+    """
+    progress = run.progress
+    while progress.epoch < run.recipe.training.epochs:
+        train_one_epoch(run)
+        line = finish_epoch(run)
+        if progress.best is None or (line["dice_volume"] or 0.0) > progress.best:
+            progress.best = line["dice_volume"] or 0.0
+            run.save(run.best)
+        run.save(run.last)
+        if run.accelerator.is_main_process:
+            write_text(run.folder / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in progress.history))
+            run.board.write(line)
+        run.heed_stop(f"after epoch {progress.epoch}")
+        run.accelerator.wait_for_everyone()
+
+
+def train_one_epoch(run: Run) -> None:
+    """Go through the training slices once, from the batch where the run stands."""
+    training, progress, accelerator = run.recipe.training, run.progress, run.accelerator
+    loss_function = LOSSES[training.loss]
+    order = epoch_order(run.cache.positions(run.train), training.seed, progress.epoch)
+    steps = list(batches(order, training.batch))
+    run.network.train()
+    saved = tick = time.monotonic()
+    for step in range(progress.step, len(steps)):
+        mine = steps[step][accelerator.process_index :: accelerator.num_processes]
+        torch.manual_seed(_seed(training.seed, progress.epoch, step))
+        images, masks = training_batch(
+            run.cache, mine, run.recipe.preparation, training, epoch=progress.epoch, device=accelerator.device
+        )
+        loss = loss_function(run.network(images), masks)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise _not_finite(run, step, mine, value)
+        _set_learning_rate(run, step, len(steps))
+        run.optimiser.zero_grad(set_to_none=True)
+        accelerator.backward(loss)
+        run.optimiser.step()
+
+        now = time.monotonic()
+        progress.step = step + 1
+        progress.loss_sum += value * len(mine)
+        progress.images += len(mine)
+        progress.seconds += now - tick
+        tick = now
+        run.display.step(
+            f"epoch {progress.epoch + 1}/{training.epochs}",
+            step + 1,
+            len(steps),
+            loss=progress.loss_sum / progress.images,
+            images_per_s=progress.images / progress.seconds,
+        )
+        if run.stop.asked:
+            run.save(run.last)
+            run.heed_stop(f"after batch {step + 1} of epoch {progress.epoch + 1}")
+        if now - saved > 60 * training.checkpoint_minutes:
+            run.save(run.last)
+            saved = time.monotonic()
+
+
+def finish_epoch(run: Run) -> dict[str, Any]:
+    """Measure the validation side, append the epoch's line to the history, and step to the next epoch."""
+    progress = run.progress
+    start = time.monotonic()
+    loss, counts = validate(run)
+    summary = summarise(counts)
+    line = {
+        "epoch": progress.epoch + 1,
+        "train_loss": progress.loss_sum / max(1, progress.images),
+        "validation_loss": loss,
+        "dice_volume": summary["dice_volume"]["mean"],
+        "dice_tumour_slices": summary["dice_tumour_slices"]["mean"],
+        "dice_slices_empty_one": summary["dice_slices_empty_one"]["mean"],
+        "dice_batch": summary["dice_batch"]["mean"],
+        "empty_slice_false_positive_rate": summary["empty_slice_false_positive_rate"]["mean"],
+        "images": progress.images,
+        "train_seconds": round(progress.seconds, 3),
+        "validation_seconds": round(time.monotonic() - start, 3),
+        "images_per_s": round(progress.images / max(progress.seconds, 1e-9), 3),
+    }
+    progress.history.append(line)
+    progress.epoch, progress.step = progress.epoch + 1, 0
+    progress.loss_sum, progress.images, progress.seconds = 0.0, 0, 0.0
+    run.display.say(
+        f"epoch {line['epoch']} of {run.recipe.training.epochs}: loss {line['train_loss']:.4f}, "
+        f"validation loss {loss:.4f}, dice_volume {_three(line['dice_volume'])}, "
+        f"dice_tumour_slices {_three(line['dice_tumour_slices'])}, {line['images_per_s']:.1f} images/s"
+    )
+    return line
+
+
+def validate(run: Run) -> tuple[float, dict[str, Counts]]:
+    """Return the mean loss of the validation slices and their counts by case, on the prepared grid."""
+    preparation, training = run.recipe.preparation, run.recipe.training
+    loss_function = LOSSES[training.loss]
+    network = run.network
+    network.eval()
+    total = images_seen = 0.0
+    counts: dict[str, Counts] = {}
+    with torch.no_grad():
+        for case in run.validation:
+            parts = []
+            for positions in batches(run.cache.positions((case,)), training.batch):
+                images, masks = load_batch(run.cache, positions, preparation, run.accelerator.device)
+                logits = network(images).float()
+                total += float(loss_function(logits, masks)) * len(positions)
+                images_seen += len(positions)
+                predicted = logits.softmax(dim=1)[:, 1] > run.recipe.decision.threshold
+                planes = torch.stack([predicted & masks, masks, predicted])
+                parts.append(planes.flatten(2).sum(dim=2).T.cpu().numpy())
+            counts[case.name] = np.concatenate(parts)
+    return total / max(1, images_seen), counts
+
+
+def _set_learning_rate(run: Run, step: int, steps: int) -> None:
+    """Set the rate from the place in the run alone, so that there is no state to resume."""
+    training = run.recipe.training
+    if training.schedule == "cosine":
+        done = (run.progress.epoch * steps + step) / (training.epochs * steps)
+        for group in run.optimiser.param_groups:
+            group["lr"] = training.learning_rate * (1 + math.cos(math.pi * done)) / 2
+
+
+def _seed(*numbers: int) -> int:
+    """Mix numbers into one 64-bit seed."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
+
+
+def _not_finite(run: Run, step: int, positions: NDArray[np.int64], value: float) -> TrainingError:
+    names = ", ".join(run.cache.names[int(k)] for k in positions)
+    kept = f"the last good weights are in {run.last}" if run.last.is_file() else "no epoch had finished"
+    return TrainingError(
+        f"the loss became {value} in batch {step + 1} of epoch {run.progress.epoch + 1} ({names}); {kept}",
+        where=run.folder,
+        cure="look at these slices, or lower training.learning_rate, or use --set training.precision=fp32",
+    )
+
+
+def _three(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"

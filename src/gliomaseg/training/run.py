@@ -1,0 +1,225 @@
+"""A run from its recipe to its model folder: set up or picked up again, trained, finished."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+import torch
+from torch import nn
+
+from gliomaseg.atomic import remove, require_free, require_own, write_text
+from gliomaseg.config import Recipe, read_recipe
+from gliomaseg.data.cache import Cache, open_cache
+from gliomaseg.data.index import Case, Index, read_index
+from gliomaseg.data.split import Fold, Splits, choose_fold, draw_splits, read_splits, select, write_splits
+from gliomaseg.errors import ConfigError, DataError
+from gliomaseg.networks import build_network
+from gliomaseg.training.board import Board
+from gliomaseg.training.checkpoint import Progress, load_checkpoint
+from gliomaseg.training.display import display
+from gliomaseg.training.finish import finish
+from gliomaseg.training.loop import Run, train_epochs
+from gliomaseg.training.machine import open_accelerator, polite_stop, repeatable
+
+# What may differ when a run is picked up again: none of it changes the arithmetic of an epoch.
+_FREE = ("epochs", "checkpoint_minutes", "export")
+# What a run writes into its folder: --overwrite removes nothing else.
+_OURS = (
+    "checkpoint", "config.toml", "curves.png", "log.jsonl", "model", "samples.png", "splits.json", "tensorboard",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the user asks for.
+
+    Attributes:
+        recipe: all settings.
+        data: a folder in the Kaggle layout.
+        out: the run's folder.
+        splits: a splits file; drawn as the recipe says if None.
+        fold: which of its folds.
+        device: auto, cpu or cuda.
+        resume: whether to pick up a run that is there.
+        overwrite: whether to remove what is there.
+        cache: where prepared slices are kept; the user's cache folder if None.
+    """
+
+    recipe: Recipe
+    data: Path
+    out: Path
+    splits: Path | None = None
+    fold: int = 0
+    device: str = "auto"
+    resume: bool = False
+    overwrite: bool = False
+    cache: Path | None = None
+
+
+def train(order: Order, *, say: Callable[[str], None]) -> Path:
+    """Train a network and leave `model/`, curves and samples in the run's folder.
+
+    Args:
+        order: what to train on what.
+        say: told what goes on, a line at a time.
+
+    Returns:
+        The model folder.
+
+    Raises:
+        OutputExistsError: the run's folder holds something, and neither resume nor overwrite is set, or
+            something that no run wrote.
+        ConfigError: the run that is there was started with other settings.
+        DataError: the data set has problems, or is not the one that the run was started with.
+        TrainingError: the loss is no longer a number.
+        Interrupted: the user asked to stop; the run can be resumed.
+    """
+    resuming = order.resume and (order.out / "config.toml").is_file()
+    if resuming:
+        _require_same_recipe(order)
+    else:
+        require_free(order.out, overwrite=order.overwrite)
+        require_own(order.out, _OURS)
+    index = read_index(order.data)
+    splits = _splits(order, index, resuming=resuming)
+    fold = choose_fold(splits, order.fold)
+    if splits.warning:
+        say(f"warning: {splits.warning}")
+    cache = open_cache(index, order.recipe.preparation, folder=order.cache, progress=say)
+    if not resuming:
+        _start_folder(order, splits)
+    with repeatable(), ExitStack() as stack:
+        run = _assemble(order, stack, index, fold, cache, say)
+        train_epochs(run)
+        if run.accelerator.is_main_process:
+            finish(run, _setting(order, splits))
+        run.accelerator.wait_for_everyone()
+    return order.out / "model"
+
+
+def _assemble(
+    order: Order, stack: ExitStack, index: Index, fold: Fold, cache: Cache, say: Callable[[str], None]
+) -> Run:
+    """Build network and optimiser, bring back the state of a checkpoint, and hand all of it to the loop."""
+    recipe = order.recipe
+    accelerator = open_accelerator(order.device, recipe.training.precision)
+    torch.manual_seed(recipe.training.seed)
+    network = build_network(recipe.network)
+    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.training.learning_rate)
+    last = order.out / "checkpoint" / "last.safetensors"
+    network.to(accelerator.device)
+    sides = hashlib.sha256(json.dumps(fold.model_dump()).encode()).hexdigest()
+    started = Progress(digest=cache.digest, sides=sides)
+    progress = load_checkpoint(last, network, optimiser) if last.is_file() else started
+    if progress.digest != cache.digest:
+        raise DataError("is not the data set that the run was started with", where=order.data)
+    if progress.sides not in ("", sides):  # else it would validate on patients that it has trained on
+        raise ConfigError(
+            "the run was started with another fold or split", where=order.out, cure="resume with the same"
+        )
+    prepared: tuple[nn.Module, torch.optim.Optimizer] = accelerator.prepare(network, optimiser)
+    train_cases, validation_cases = _sides(index, fold)
+    say(
+        f"training {recipe.network.name} on {_count(train_cases)} slices, validating on {_count(validation_cases)}, "
+        f"{accelerator.device.type}, {'bf16' if accelerator.mixed_precision == 'bf16' else 'fp32'}"
+    )
+    if progress.epoch or progress.step:
+        say(f"picking up at batch {progress.step + 1} of epoch {progress.epoch + 1}")
+    board = Board(order.out / "tensorboard", first_epoch=progress.epoch)
+    stack.callback(board.close)
+    return Run(
+        folder=order.out,
+        recipe=recipe,
+        cache=cache,
+        train=train_cases,
+        validation=validation_cases,
+        accelerator=accelerator,
+        network=prepared[0],
+        optimiser=prepared[1],
+        progress=progress,
+        display=stack.enter_context(display(say)),
+        board=board,
+        stop=stack.enter_context(polite_stop()),
+    )
+
+
+def _sides(index: Index, fold: Fold) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+    train, validation = select(index, fold.train), select(index, fold.validation)
+    if not train or not validation:
+        raise DataError("a side of the split is empty", where=index.root, cure="draw another split")
+    return train, validation
+
+
+def _count(cases: tuple[Case, ...]) -> int:
+    return sum(len(case.slices) for case in cases)
+
+
+def _splits(order: Order, index: Index, *, resuming: bool) -> Splits:
+    own = order.out / "splits.json"
+    if resuming and own.is_file():
+        splits = read_splits(own)
+        if order.splits and read_splits(order.splits) != splits:
+            raise ConfigError(
+                "are not those that the run was started with", where=order.splits, cure=f"resume with {own}"
+            )
+        return splits
+    return read_splits(order.splits) if order.splits else draw_splits(index, order.recipe.split)
+
+
+def _start_folder(order: Order, splits: Splits) -> None:
+    """Empty the run's folder and write what it was started with; `config.toml` last, as the mark of a run."""
+    # The entries and not the folder: it may be the current one, or a volume's.
+    for entry in order.out.iterdir() if order.out.exists() else ():
+        remove(entry)
+    write_splits(splits, order.out / "splits.json")
+    write_text(order.out / "config.toml", tomli_w.dumps(_without_none(order.recipe.model_dump())))
+
+
+def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
+    """TOML has no null: a setting that is None is left out, and comes back as its default."""
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in tree.items()
+        if value is not None
+    }
+
+
+def _require_same_recipe(order: Order) -> None:
+    config = order.out / "config.toml"
+    before, now = read_recipe(str(config)).model_dump(), order.recipe.model_dump()
+    scheduled = order.recipe.training.schedule != "constant"  # the rate of each step then depends on the length
+    for tree in (before, now):
+        for key in _FREE:
+            if key != "epochs" or not scheduled:
+                tree["training"].pop(key)
+        if order.splits:  # the file decides, not the recipe's section
+            tree.pop("split")
+    if before != now:
+        changed = next(f"{s}.{k}" for s in now for k in _keys(now[s], before[s]))
+        raise ConfigError(
+            f"the run was started with another {changed}", where=config, cure="resume with the same recipe and settings"
+        )
+
+
+def _keys(now: Any, before: Any) -> list[str]:
+    if not isinstance(now, dict):
+        return ["title"] if now != before else []
+    return [key for key in {**now, **before} if now.get(key) != before.get(key)]
+
+
+def _setting(order: Order, splits: Splits) -> dict[str, Any]:
+    return {
+        "data": order.data.resolve().name,
+        "split": splits.by,
+        "seed": splits.seed,
+        "subset": "validation",
+        "fold": order.fold,
+        "warning": splits.warning,
+    }

@@ -1,0 +1,96 @@
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from gliomaseg.errors import DataError, ResourceError
+from gliomaseg.training.checkpoint import Progress, load_checkpoint, load_network, save_checkpoint
+
+SAVE_FOREVER = """
+import sys, torch
+from pathlib import Path
+from torch import nn
+from gliomaseg.training.checkpoint import Progress, save_checkpoint
+network = nn.Linear(700, 700)
+optimiser = torch.optim.Adam(network.parameters())
+for epoch in range(10**6):
+    save_checkpoint(Path(sys.argv[1]), network, optimiser, Progress(epoch=epoch))
+    if epoch == 0:
+        print("saved", flush=True)
+"""
+
+
+def trained_pair():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
+    network(torch.randn(5, 3)).square().mean().backward()
+    optimiser.step()
+    return network, optimiser
+
+
+def test_a_state_comes_back_as_it_was(tmp_path):
+    network, optimiser = trained_pair()
+    progress = Progress(epoch=1, step=7, loss_sum=0.1 + 0.2, images=28, best=0.5, history=[{"epoch": 1}], digest="d")
+    save_checkpoint(tmp_path / "last.safetensors", network, optimiser, progress)
+    other = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    other_optimiser = torch.optim.Adam(other.parameters(), lr=0.01)
+    assert load_checkpoint(tmp_path / "last.safetensors", other, other_optimiser) == progress
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(other.state_dict()[name], tensor), name
+    before, after = optimiser.state_dict()["state"], other_optimiser.state_dict()["state"]
+    assert all(torch.equal(before[k][key], after[k][key]) for k in before for key in before[k])
+
+
+def test_weights_alone_come_back(tmp_path):
+    network, optimiser = trained_pair()
+    save_checkpoint(tmp_path / "best.safetensors", network, optimiser, Progress())
+    other = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    load_network(tmp_path / "best.safetensors", other)
+    assert torch.equal(other[0].weight, network[0].weight)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])
+def test_a_damaged_checkpoint_is_refused_in_one_line(content, tmp_path):
+    path = tmp_path / "last.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="no checkpoint of this run"):
+        load_checkpoint(path, *trained_pair())
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    network, optimiser = trained_pair()
+    save_checkpoint(tmp_path / "last.safetensors", network, optimiser, Progress())
+    other = nn.Linear(2, 2)
+    with pytest.raises(DataError, match="no checkpoint of this run"):
+        load_checkpoint(tmp_path / "last.safetensors", other, torch.optim.Adam(other.parameters()))
+
+
+def test_a_process_killed_while_saving_leaves_a_whole_checkpoint(tmp_path):
+    path = tmp_path / "last.safetensors"
+    for pause in (0.05, 0.11, 0.17):
+        process = subprocess.Popen([sys.executable, "-c", SAVE_FOREVER, str(path)], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        process.stdout.readline()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(pause)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        network = nn.Linear(700, 700)
+        load_checkpoint(path, network, torch.optim.Adam(network.parameters()))
+
+
+def test_a_full_disk_under_safetensors_is_a_resource_error(tmp_path, monkeypatch):
+    def full(*_arguments, **_keywords):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("gliomaseg.training.checkpoint.save_file", full)
+    network = nn.Linear(2, 2)
+    with pytest.raises(ResourceError, match="the disk is full"):
+        save_checkpoint(tmp_path / "last.safetensors", network, torch.optim.Adam(network.parameters()), Progress())
+    assert list(tmp_path.iterdir()) == []

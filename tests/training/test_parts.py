@@ -1,0 +1,110 @@
+"""The small parts around the loop."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gliomaseg.config import read_recipe
+from gliomaseg.errors import UsageError
+from gliomaseg.training.board import Board
+from gliomaseg.training.card import model_card
+from gliomaseg.training.curves import draw_curves
+from gliomaseg.training.display import Display
+from gliomaseg.training.machine import open_accelerator, polite_stop, repeatable
+
+LINE = {
+    "epoch": 1, "train_loss": 0.4, "validation_loss": 0.5, "dice_volume": None, "dice_tumour_slices": 0.1,
+    "dice_slices_empty_one": 0.6, "dice_batch": 0.5,
+}  # fmt: skip
+
+
+def metrics(*, warning=None):
+    entry = {"mean": 0.75, "median": 0.8, "ci95": [0.7, 0.81]}
+    return {
+        "setting": {"model": "run", "split": "patient", "seed": 0, "warning": warning},
+        "summary": {"dice_volume": entry, "dice_batch": {"mean": None}, "patients": 2, "slices": 10},
+        "definitions": {"dice_volume": "over the whole stack"},
+    }
+
+
+def test_curves_are_a_picture_even_where_a_score_is_undefined(tmp_path):
+    draw_curves([LINE, {**LINE, "epoch": 2, "dice_volume": 0.3}], tmp_path / "curves.png", title="a run")
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.size == (1100, 440)
+        assert np.asarray(picture.convert("L")).std() > 5
+
+
+def test_a_card_says_what_the_weights_may_be_used_for():
+    recipe = read_recipe("fcn_resnet50")
+    assert "CC BY-NC-SA 4.0" in model_card(recipe, metrics(), patients=["TCGA_CS_4941_19960909"])
+    assert "phantoms" in model_card(recipe, metrics(), patients=["PHANTOM_AA_1000_20000101"])
+    assert "user's own" in model_card(recipe, metrics(), patients=["anna"])
+
+
+def test_a_card_has_scores_definitions_and_the_limit_of_use():
+    card = model_card(read_recipe("fcn_resnet50"), metrics(warning="slices leak"), patients=["x"])
+    assert "| `dice_volume` | 0.750 | 0.800 | 0.700 to 0.810 |" in card
+    assert "over the whole stack" in card
+    assert "not a medical device" in card
+    assert "**Warning**: slices leak." in card
+
+
+def test_the_first_interrupt_is_a_request_and_the_second_is_at_once():
+    with polite_stop() as stop:
+        assert not stop.asked
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.asked
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_repeatable_arithmetic_ends_with_its_block():
+    with repeatable():
+        assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_refused():
+    with pytest.raises(UsageError, match="no GPU"):
+        open_accelerator("cuda", "auto")
+
+
+@pytest.mark.parametrize(("precision", "mixed"), [("fp32", "no"), ("bf16", "bf16")])
+def test_precision_is_as_asked_run_after_run(precision, mixed):
+    assert open_accelerator("cpu", precision).mixed_precision == mixed
+
+
+def test_tensorboard_gets_the_numbers_of_an_epoch(tmp_path):
+    board = Board(tmp_path)
+    board.write(LINE)
+    board.close()
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert events.Scalars("train_loss")[0].value == pytest.approx(0.4)
+    assert "dice_volume" not in events.Tags()["scalars"]
+
+
+def test_without_tensorboard_a_run_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("gliomaseg.training.board.find_spec", lambda _name: None)
+    board = Board(tmp_path)
+    board.write(LINE)
+    board.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_terminal_a_line_is_said_now_and_then(monkeypatch):
+    said: list[str] = []
+    times = iter([0.0, 10.0, 61.0, 61.0, 62.0])
+    monkeypatch.setattr("gliomaseg.training.display.time.monotonic", lambda: next(times))
+    display = Display(said.append, None)
+    display.step("epoch 1/3", 1, 9, loss=0.5, images_per_s=2.0)
+    display.step("epoch 1/3", 2, 9, loss=0.4, images_per_s=2.0)
+    display.step("epoch 1/3", 3, 9, loss=0.3, images_per_s=2.0)
+    assert said == ["epoch 1/3: batch 2 of 9, loss 0.4000, 2.0 images/s"]

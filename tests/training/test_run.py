@@ -1,0 +1,214 @@
+"""A run from its recipe to its model folder, in one process and in several that are killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gliomaseg.config import read_recipe
+from gliomaseg.errors import ConfigError, DataError, OutputExistsError, TrainingError
+from gliomaseg.model import file_digest, load_model
+from gliomaseg.training import loop
+from gliomaseg.training.run import Order, train
+
+SMALL = ["preparation.size_px=64", "network.width=8", "network.levels=3", "training.epochs=2"]
+# The reference network has dropout and much state: what resumes it bit for bit resumes all.
+REFERENCE = ["preparation.size_px=64", "training.batch=8", "training.epochs=3"]
+
+
+def order_for(data: Path, out: Path, *settings: str, **keywords) -> Order:
+    recipe = read_recipe("unet_small").with_settings([*SMALL, *settings])
+    return Order(recipe, data, out, cache=out.parent / "cache", **keywords)
+
+
+def quiet(_text: str) -> None:
+    pass
+
+
+def command(data: Path, out: Path, *more: str) -> list[str]:
+    sets = [part for setting in REFERENCE for part in ("--set", setting)]
+    base = [sys.executable, "-m", "gliomaseg.cli", "train", "fcn_resnet50", "--data", str(data), "--out", str(out)]
+    return [*base, *sets, "--device", "cpu", *more]
+
+
+def wait_for(text: str, process: subprocess.Popen, lines: list[str]) -> None:
+    for line in process.stderr:
+        lines.append(line)
+        if text in line:
+            return
+    raise AssertionError("".join(lines))
+
+
+def test_a_run_leaves_what_the_contract_names(trained):
+    names = {entry.name for entry in trained.iterdir()}
+    assert names >= {"model", "log.jsonl", "curves.png", "samples.png", "config.toml", "splits.json", "checkpoint"}
+    model = {entry.name for entry in (trained / "model").iterdir()}
+    assert model == {"model.onnx", "model.safetensors", "config.json", "metrics.json", "README.md", "SHA256SUMS"}
+    assert load_model(trained).config.preparation.size_px == 64
+
+
+def test_the_log_has_a_line_for_each_epoch(trained):
+    lines = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(1, 17))
+    assert lines[-1]["train_loss"] < lines[0]["train_loss"] / 2
+    assert all(line["images"] == 80 for line in lines)
+
+
+def test_the_best_epochs_score_is_the_models(trained):
+    """torch on the prepared grid and ONNX Runtime on the files' own: one grid here, so one number."""
+    lines = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
+    best = max(lines, key=lambda line: line["dice_volume"])
+    summary = json.loads((trained / "model" / "metrics.json").read_text())["summary"]
+    assert summary["dice_volume"]["mean"] > 0.2
+    for name in ("dice_volume", "dice_tumour_slices", "dice_batch", "dice_slices_empty_one"):
+        assert summary[name]["mean"] == pytest.approx(best[name], abs=2e-3), name
+
+
+def test_equal_orders_give_equal_weights(phantoms, tmp_path):
+    digests = set()
+    for name in ("a", "b"):
+        train(order_for(phantoms, tmp_path / name), say=quiet)
+        digests.add(file_digest(tmp_path / name / "model" / "model.safetensors"))
+    assert len(digests) == 1
+
+
+def test_another_seed_gives_other_weights(phantoms, tmp_path):
+    digests = set()
+    for seed in (0, 1):
+        train(order_for(phantoms, tmp_path / str(seed), f"training.seed={seed}"), say=quiet)
+        digests.add(file_digest(tmp_path / str(seed) / "model" / "model.safetensors"))
+    assert len(digests) == 2
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+def test_a_reference_run_that_was_stopped_ends_with_the_same_bits(stop, phantoms, unbroken, tmp_path):
+    environment = {**os.environ, "GLIOMASEG_CACHE": str(tmp_path / "cache")}
+    out = tmp_path / "stopped"
+    lines: list[str] = []
+    # A checkpoint after every batch: SIGKILL then falls in the second epoch, anywhere.
+    first = subprocess.Popen(
+        command(phantoms, out, "--set", "training.checkpoint_minutes=0"),
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    wait_for("epoch 1 of 3", first, lines)
+    time.sleep(1.0)
+    first.send_signal(stop)
+    rest = first.communicate(timeout=60)[1]
+    assert first.returncode == (-signal.SIGKILL if stop == signal.SIGKILL else 130), rest
+    assert "epoch 2 of 3" not in rest
+    assert not (out / "model").exists()
+    again = subprocess.run(
+        command(phantoms, out, "--resume"), capture_output=True, text=True, env=environment, check=False, timeout=120
+    )
+    assert again.returncode == 0, again.stderr
+    assert "picking up at batch" in again.stderr
+    for name in ("model/model.safetensors", "splits.json"):
+        assert file_digest(out / name) == file_digest(unbroken / name)
+    assert losses(out) == losses(unbroken)
+
+
+@pytest.fixture(scope="module")
+def unbroken(phantoms, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unbroken")
+    environment = {**os.environ, "GLIOMASEG_CACHE": str(folder / "cache")}
+    subprocess.run(command(phantoms, folder / "run"), check=True, capture_output=True, env=environment, timeout=200)
+    return folder / "run"
+
+
+def losses(run: Path) -> list[tuple[float, float]]:
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [(line["train_loss"], line["validation_loss"]) for line in lines]
+
+
+def test_resuming_a_finished_run_changes_nothing(phantoms, tmp_path):
+    train(order_for(phantoms, tmp_path / "run"), say=quiet)
+    before = file_digest(tmp_path / "run" / "model" / "model.safetensors")
+    train(order_for(phantoms, tmp_path / "run", resume=True), say=quiet)
+    assert file_digest(tmp_path / "run" / "model" / "model.safetensors") == before
+    assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_finished_run_of_constant_rate_may_be_made_longer(phantoms, tmp_path):
+    constant = "training.schedule=constant"
+    train(order_for(phantoms, tmp_path / "long", constant, "training.epochs=3"), say=quiet)
+    train(order_for(phantoms, tmp_path / "grown", constant), say=quiet)
+    train(order_for(phantoms, tmp_path / "grown", constant, "training.epochs=3", resume=True), say=quiet)
+    weights = [tmp_path / name / "model" / "model.safetensors" for name in ("long", "grown")]
+    assert file_digest(weights[0]) == file_digest(weights[1])
+
+
+def test_a_finished_run_of_falling_rate_may_not(trained):
+    recipe = read_recipe(str(trained / "config.toml")).with_settings(["training.epochs=17"])
+    with pytest.raises(ConfigError, match=r"another training\.epochs"):
+        train(Order(recipe, trained.parent / "data", trained, resume=True), say=quiet)
+
+
+def test_resuming_with_other_settings_is_refused(trained, phantoms):
+    order = Order(read_recipe("unet_small").with_settings(["training.batch=2"]), phantoms, trained, resume=True)
+    with pytest.raises(ConfigError, match="started with another"):
+        train(order, say=quiet)
+
+
+def test_resuming_on_other_data_is_refused(phantoms, tmp_path, kaggle_tree):
+    train(order_for(phantoms, tmp_path / "run"), say=quiet)
+    names = {entry.name: 8 for entry in phantoms.iterdir()}
+    other = kaggle_tree(tmp_path / "other", names, side=64)
+    with pytest.raises(DataError, match="not the data set"):
+        train(order_for(other, tmp_path / "run", resume=True), say=quiet)
+
+
+def test_a_folder_with_something_in_it_is_refused(phantoms, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("mine")
+    with pytest.raises(OutputExistsError):
+        train(order_for(phantoms, tmp_path / "run"), say=quiet)
+    assert (tmp_path / "run" / "thesis.txt").read_text() == "mine"
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(phantoms, tmp_path, monkeypatch):
+    real = loop.LOSSES["cross_entropy"]
+    calls = []
+
+    def spoiled(logits, masks):
+        calls.append(None)
+        loss = real(logits, masks)
+        return loss * float("nan") if len(calls) == 9 else loss  # 4 training and 1 validation batch an epoch
+
+    monkeypatch.setitem(loop.LOSSES, "cross_entropy", spoiled)
+    with pytest.raises(TrainingError, match=r"became nan in batch \d of epoch 2 \(PHANTOM_.*last good weights"):
+        train(order_for(phantoms, tmp_path / "run"), say=quiet)
+    assert not (tmp_path / "run" / "model").exists()
+    monkeypatch.setitem(loop.LOSSES, "cross_entropy", real)
+    train(order_for(phantoms, tmp_path / "run", resume=True), say=quiet)
+    assert (tmp_path / "run" / "model" / "model.onnx").is_file()
+
+
+def test_a_split_by_slice_says_so_everywhere(phantoms, tmp_path):
+    said: list[str] = []
+    train(order_for(phantoms, tmp_path / "run", "split.by=slice", "training.epochs=1"), say=said.append)
+    assert any("both sides" in line for line in said)
+    assert "both sides" in json.loads((tmp_path / "run" / "splits.json").read_text())["warning"]
+    assert "both sides" in json.loads((tmp_path / "run" / "model" / "metrics.json").read_text())["setting"]["warning"]
+    assert "both sides" in (tmp_path / "run" / "model" / "README.md").read_text()
+
+
+def test_no_patient_is_on_two_sides_by_default(trained):
+    (fold,) = json.loads((trained / "splits.json").read_text())["folds"]
+    assert set(fold["train"]) & set(fold["validation"]) == set()
+    assert np.size(fold["train"]) == 4
+
+
+def test_a_data_set_with_a_problem_is_refused_before_anything_is_written(tmp_path, kaggle_tree):
+    data = kaggle_tree(tmp_path / "data", {"A_XX_1_20000101": 2, "B_XX_2_20000101": 2})
+    (data / "A_XX_1_20000101" / "A_XX_1_20000101_2_mask.tif").unlink()
+    with pytest.raises(DataError, match="has no mask"):
+        train(order_for(data, tmp_path / "run"), say=quiet)
+    assert not (tmp_path / "run").exists()
