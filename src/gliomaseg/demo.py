@@ -1,0 +1,78 @@
+"""The whole road on phantoms: what a newcomer runs first, and what proves an installation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from gliomaseg.atomic import remove, require_free, require_own, write_text
+from gliomaseg.config import read_recipe
+from gliomaseg.data.audit import audit
+from gliomaseg.data.index import read_index
+from gliomaseg.data.phantom import write_phantoms
+from gliomaseg.data.split import draw_splits, select, write_splits
+from gliomaseg.errors import DataError, GliomasegError
+from gliomaseg.evaluation import Side, dumps, evaluate_data
+from gliomaseg.prediction import list_inputs, open_predictor, predict
+from gliomaseg.report.text import audit_text, splits_text, summary_text
+from gliomaseg.training.run import Order, train
+
+PATIENTS = 12
+_OURS = ("cache", "data", "evaluation", "prediction", "run", "splits.json")
+
+
+def run_demo(out: Path, recipe: str, *, overwrite: bool, say: Callable[[str], None]) -> dict[str, str]:
+    """Make phantoms, audit, split by patient, train, evaluate on the unseen ones, and predict one of them.
+
+    Args:
+        out: the demo's folder.
+        recipe: a packaged recipe or a TOML file.
+        overwrite: whether what an earlier demo left is replaced; nothing else is removed.
+        say: told what goes on.
+
+    Returns:
+        Where the data, model, metrics and pictures are.
+
+    Raises:
+        OutputExistsError: the folder holds something, or with `overwrite` something that no demo wrote.
+    """
+    start = time.monotonic()
+    chosen = read_recipe(recipe).with_settings(["split.by=patient"])
+    require_free(out, overwrite=overwrite)
+    require_own(out, _OURS)
+    say(f"[1/6] making {PATIENTS} phantom patients")
+    data = write_phantoms(out / "data", patients=PATIENTS, overwrite=overwrite, progress=None)
+    say("[2/6] auditing them")
+    index = read_index(data)
+    findings = audit(index)
+    say(audit_text(findings))
+    if not findings.safe:
+        raise DataError("the phantoms are not safe to train on", where=data)
+    say("[3/6] splitting them by patient")
+    splits = draw_splits(index, chosen.split)
+    write_splits(splits, out / "splits.json")
+    say(splits_text(splits))
+    say(f"[4/6] training: {chosen.title}")
+    order = Order(chosen, data, out / "run", splits=out / "splits.json", overwrite=overwrite, cache=out / "cache")
+    model = train(order, say=say)
+    say("[5/6] evaluating on the patients it has not seen, without torch")
+    predictor = open_predictor(model)
+    metrics = evaluate_data(data, predictor, Side(out / "splits.json"), progress=say)
+    write_text(out / "evaluation" / "metrics.json", dumps(metrics))
+    say(summary_text(metrics["summary"]))
+    say("[6/6] predicting one of them")
+    case = select(index, splits.folds[0].validation)[0]
+    row = predict(list_inputs([data / case.name])[0], out / "prediction", predictor, overwrite=overwrite)
+    if row.error:
+        raise GliomasegError(row.error)
+    remove(out / "cache")
+    say(f"done in {time.monotonic() - start:.0f} s")
+    return {
+        "data": str(data),
+        "model": str(model),
+        "metrics": str(out / "evaluation" / "metrics.json"),
+        "picture": str(out / "run" / "samples.png"),
+        "curves": str(out / "run" / "curves.png"),
+        "masks": str(out / "prediction" / case.name),
+    }

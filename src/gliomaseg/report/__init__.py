@@ -1,0 +1,1 @@
+"""What people read: no logic here, only words and tables."""

@@ -1,0 +1,84 @@
+"""Findings and scores as plain text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gliomaseg.data.audit import Audit
+from gliomaseg.data.split import Splits
+from gliomaseg.prediction import Row
+
+SHOWN = 20
+
+
+def audit_text(findings: Audit) -> str:
+    """Return an audit as aligned lines, its problems last."""
+    share = findings.tumour_slices / max(1, findings.slices)
+    pairs = [
+        ("folder", findings.root),
+        ("patients", f"{findings.patients}"),
+        ("slices", f"{findings.slices:,}"),
+        (
+            "with tumour",
+            f"{findings.tumour_slices:,} slices ({share:.1%}), {findings.tumour_pixel_share:.2%} of all pixels",
+        ),
+        ("sites", _pairs(findings.sites)),
+        ("missing sequences", _pairs(findings.missing_sequences) or "none"),
+        ("nearly black", f"{findings.near_black_slices} slices"),
+        ("copies", f"{len(findings.duplicates)} groups of equal slices in different patients"),
+        ("second copy", ", ".join(findings.second_copies) + " (not read)" if findings.second_copies else "none"),
+        ("other files", _some(findings.strays) or "none"),
+        ("problems", f"{len(findings.problems)}"),
+    ]
+    lines = [f"{name:<18} {value}" for name, value in pairs]
+    lines += [f"  {problem['where']}: {problem['what']}" for problem in findings.problems[:SHOWN]]
+    if len(findings.problems) > SHOWN:
+        lines.append(f"  ... and {len(findings.problems) - SHOWN} more (--json lists all)")
+    verdict = "safe to train on" if findings.safe else "NOT safe to train on: mend or move these files"
+    return "\n".join([*lines, verdict])
+
+
+def splits_text(splits: Splits) -> str:
+    """Return the size of each fold's sides."""
+    unit = "slices" if splits.by == "slice" else "cases"
+    lines = [
+        f"fold {k}: {len(fold.train)} {unit} to train on, {len(fold.validation)} to validate on"
+        for k, fold in enumerate(splits.folds)
+    ]
+    return "\n".join([f"split by {splits.by}, seed {splits.seed}", *lines])
+
+
+def summary_text(summary: Mapping[str, Any]) -> str:
+    """Return the five conventions as a table."""
+    lines = [f"{'':<34}{'mean':>7}{'median':>9}   95 % interval"]
+    for name, entry in summary.items():
+        if isinstance(entry, Mapping):
+            low, high = entry.get("ci95") or (None, None)
+            interval = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+            lines.append(f"{name:<34}{_three(entry['mean']):>7}{_three(entry.get('median')):>9}   {interval}".rstrip())
+    lines.append(f"{summary['patients']} patients, {summary['slices']} slices, {summary['tumour_slices']} with tumour")
+    return "\n".join(lines)
+
+
+def rows_text(rows: Sequence[Row]) -> str:
+    """Return a line for each predicted input."""
+    return "\n".join(
+        f"{row.error}"
+        if row.error
+        else f"{row.input}: {row.tumour_voxels} tumour voxels, {len(row.outputs)} files, {row.seconds:.2f} s"
+        for row in rows
+    )
+
+
+def _pairs(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in numbers.items())
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
+def _three(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
