@@ -93,7 +93,7 @@ def test_missing_file_is_said_to_be_missing(tmp_path: Path, suffix: str) -> None
 @every_suffix
 def test_folder_is_no_picture(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"a{suffix}").mkdir()
-    assert "is not a readable" in refusal(tmp_path / f"a{suffix}")
+    assert "is no file" in refusal(tmp_path / f"a{suffix}")
 
 
 @every_suffix

@@ -31,13 +31,15 @@ def load_batch(
     """Return slices as a network takes them, and their masks.
 
     Returns:
-        Images, float32, normalised, shape (n, 3, y, x), and masks, bool, shape (n, y, x), on `device`.
+        Images, float32, normalised, shape (n, 3, y, x), channels last in memory, and masks, bool,
+        shape (n, y, x), on `device`.
     """
     stored = torch.from_numpy(cache.images[positions]).to(device)
     masks = torch.from_numpy(cache.masks[positions]).to(device)
     scale = 1 / (255 * preparation.std)
     images = stored.to(torch.float32).mul_(scale).sub_(preparation.mean / preparation.std)
-    return (images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images), masks
+    images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
+    return images.contiguous(memory_format=torch.channels_last), masks
 
 
 def training_batch(

@@ -34,7 +34,8 @@ def finish(run: Run, setting: Mapping[str, Any]) -> None:
         Interrupted: the user asked to stop; the same holds.
     """
     run.display.say("exporting the model and scoring it through ONNX Runtime")
-    network = run.accelerator.unwrap_model(run.network)
+    # Without accelerate's autocast wrapper: what is exported computes in float32.
+    network = run.accelerator.unwrap_model(run.network, keep_fp32_wrapper=False)
     if run.recipe.training.export == "best":
         network = build_network(run.recipe.network)
         load_network(run.best, network)

