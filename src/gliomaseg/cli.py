@@ -149,12 +149,12 @@ def split(
     from gliomaseg.atomic import require_free
     from gliomaseg.config import Split, parsed
     from gliomaseg.data.index import read_index
-    from gliomaseg.data.split import draw_splits, write_splits
+    from gliomaseg.data.split import split_data, write_splits
     from gliomaseg.report.text import splits_text
 
     settings = parsed(Split, {"by": by, "folds": folds, "holdout": holdout, "seed": seed}, where="split")
     require_free(out, overwrite=overwrite)
-    splits = draw_splits(read_index(data), settings)
+    splits = split_data(read_index(data), settings)
     write_splits(splits, out)
     if splits.warning:
         say(f"warning: {splits.warning}")

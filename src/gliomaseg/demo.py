@@ -11,7 +11,7 @@ from gliomaseg.config import read_recipe
 from gliomaseg.data.audit import audit
 from gliomaseg.data.index import read_index
 from gliomaseg.data.phantom import write_phantoms
-from gliomaseg.data.split import draw_splits, select, write_splits
+from gliomaseg.data.split import select, split_data, write_splits
 from gliomaseg.errors import DataError, GliomasegError
 from gliomaseg.evaluation import Side, dumps, evaluate_data
 from gliomaseg.prediction import list_inputs, open_predictor, predict
@@ -50,7 +50,7 @@ def run_demo(out: Path, recipe: str, *, overwrite: bool, say: Callable[[str], No
     if not findings.safe:
         raise DataError("the phantoms are not safe to train on", where=data)
     say("[3/6] splitting them by patient")
-    splits = draw_splits(index, chosen.split)
+    splits = split_data(index, chosen.split)
     write_splits(splits, out / "splits.json")
     say(splits_text(splits))
     say(f"[4/6] training: {chosen.title}")

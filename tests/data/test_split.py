@@ -12,17 +12,9 @@ from hypothesis import strategies as st
 
 from gliomaseg.config import Split
 from gliomaseg.data.index import Case, Index, Slice, identify
-from gliomaseg.data.split import (
-    LEAK,
-    Fold,
-    Splits,
-    choose_fold,
-    draw_splits,
-    read_splits,
-    select,
-    slice_names,
-    write_splits,
-)
+from gliomaseg.data.split import LEAK, Fold, Splits, choose_fold, read_splits, select, slice_names, write_splits
+from gliomaseg.data.split import draw_splits as draw_with_traits
+from gliomaseg.data.traits import Traits
 from gliomaseg.errors import ConfigError, DataError
 
 quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -40,6 +32,10 @@ def cohort(examinations: list[list[int]]) -> Index:
             entries = (Slice(n, Path(f"{name}_{n}.tif"), Path(f"{name}_{n}_mask.tif")) for n in range(1, count + 1))
             cases.append(Case(name, *identify(name), tuple(entries)))
     return Index(Path("data"), tuple(sorted(cases, key=lambda case: case.name)))
+
+
+def draw_splits(index: Index, split: Split, traits: dict[str, Traits] | None = None) -> Splits:
+    return draw_with_traits(index, split, traits or {})
 
 
 def patients(index: Index, names: tuple[str, ...]) -> set[str]:
@@ -123,6 +119,83 @@ def test_split_says_how_it_was_drawn() -> None:
     splits = draw_splits(TEN, Split(seed=5, holdout=0.3))
     assert (splits.by, splits.seed, splits.holdout, splits.warning) == ("patient", 5, 0.3, None)
     assert draw_splits(TEN, Split(folds=5)).holdout is None
+
+
+# --- patients that share a slice, and sides that are alike
+
+SHARED = Traits(pictures=frozenset({b"same"}))
+kin = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 12)), min_size=4, max_size=40)
+
+
+def kindred(drawn: list[tuple[int, int]]) -> tuple[Index, dict[str, Traits]]:
+    """Return a cohort in which patients that drew one number under 6 share a slice."""
+    index = cohort([[1] * count for count, _ in drawn])
+    traits = {}
+    for case in index.cases:
+        number = drawn[int(case.name.split("_")[2])][1]
+        own = {case.name.encode(), b"twin %d" % number} if number < 6 else {case.name.encode()}
+        traits[case.name] = Traits(tumour_pixels=100 * number, pictures=frozenset(own))
+    return index, traits
+
+
+@settings(max_examples=1000, deadline=None, derandomize=True, database=None)
+@given(kin, st.integers(2, 5), st.integers(0, 2**40))
+def test_no_patient_and_no_shared_slice_is_on_two_sides(drawn: list[tuple[int, int]], folds: int, seed: int) -> None:
+    index, traits = kindred(drawn)
+    try:
+        splits = draw_splits(index, Split(folds=folds, seed=seed), traits)
+    except DataError:
+        # Patients that share slices count as one.
+        assert len({n if n < 6 else 100 + k for k, (_, n) in enumerate(drawn)}) < folds
+        return
+    validated = [name for fold in splits.folds for name in fold.validation]
+    assert sorted(validated) == [case.name for case in index.cases]
+    for fold in splits.folds:
+        assert not patients(index, fold.train) & patients(index, fold.validation)
+        pictures = [{p for name in side for p in traits[name].pictures} for side in (fold.train, fold.validation)]
+        assert not pictures[0] & pictures[1]
+
+
+def test_patients_that_share_a_slice_are_named() -> None:
+    names = [case.name for case in TEN.cases]
+    splits = draw_splits(TEN, Split(folds=3), {names[0]: SHARED, names[7]: SHARED})
+    assert splits.together == ((names[0], names[7]),)
+    assert draw_splits(TEN, Split(folds=3)).together == ()
+
+
+def test_a_chain_of_shared_slices_is_one_group() -> None:
+    a, b, c, d = (case.name for case in cohort([[1]] * 4).cases)
+    links = {a: [b"1"], b: [b"2"], c: [b"1", b"2"], d: [b"3"]}
+    traits = {name: Traits(pictures=frozenset(pictures)) for name, pictures in links.items()}
+    splits = draw_splits(cohort([[1]] * 4), Split(folds=2), traits)
+    assert sorted(fold.validation for fold in splits.folds) == [tuple(sorted((a, b, c))), (d,)]
+
+
+def test_sites_that_share_a_slice_are_left_out_together() -> None:
+    first, second = (next(case.name for case in TEN.cases if case.site == site) for site in ("CS", "DU"))
+    splits = draw_splits(TEN, Split(by="site"), {first: SHARED, second: SHARED})
+    assert [{identify(name)[1] for name in fold.validation} for fold in splits.folds] == [{"CS", "DU"}, {"HT"}]
+
+
+def test_folds_are_alike_in_site_and_tumour() -> None:
+    index = cohort([[1]] * 60)
+    large = {case.name for case in index.cases[::2]}
+    traits = {name: Traits(tumour_pixels=1000) for name in large}
+    for fold in draw_splits(index, Split(folds=5, seed=3), traits).folds:
+        sites = [identify(name)[1] for name in fold.validation]
+        assert all(sites.count(site) == 4 for site in SITES)
+        assert len(large & set(fold.validation)) == 6
+
+
+def test_the_held_out_share_is_alike_in_site() -> None:
+    fold = draw_splits(cohort([[1]] * 60), Split(holdout=0.2, seed=3)).folds[0]
+    assert all([identify(name)[1] for name in fold.validation].count(site) == 4 for site in SITES)
+
+
+def test_a_patient_alone_at_its_site_is_split_too() -> None:
+    index = Index(TEN.root, (*TEN.cases, Case("TCGA_EZ_9_20000101", "TCGA_EZ_9", "EZ", TEN.cases[0].slices)))
+    splits = draw_splits(index, Split(folds=5))
+    assert sum("TCGA_EZ_9_20000101" in fold.validation for fold in splits.folds) == 1
 
 
 # --- by slice, by site

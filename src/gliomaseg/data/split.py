@@ -1,12 +1,16 @@
 """Who trains and who validates: drawn from a seed, written to a file, never a patient on two sides.
 
-Only `by = "slice"` puts slices of one patient on both sides, as the reference notebook does; the file
-then says so in its `warning`.
+Sides are alike: each gets its share of every site, and of patients with much and with little tumour.
+Patients that share a slice, equal to the pixel, are on one side. Only `by = "slice"` puts slices of one
+patient on both sides, as the reference notebook does; the file then says so in its `warning`.
 """
 
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +20,7 @@ from pydantic import Field, ValidationError
 from gliomaseg.atomic import write_text
 from gliomaseg.config import Settings, Split
 from gliomaseg.data.index import Case, Index, identify
+from gliomaseg.data.traits import Traits, read_traits
 from gliomaseg.errors import ConfigError, DataError
 
 LEAK = (
@@ -32,23 +37,48 @@ class Fold(Settings):
 
 
 class Splits(Settings):
-    """What `splits.json` holds."""
+    """What `splits.json` holds.
+
+    Attributes:
+        by: what is never on two sides.
+        seed: of the draw.
+        holdout: the share that validates; None where there are folds.
+        stratified: what the sides were made alike in.
+        together: cases of several patients or sites that share a slice and were kept on one side.
+        warning: how the split leaks; None if it does not.
+        folds: at least one.
+    """
 
     format: Literal[1] = 1
     by: Literal["patient", "site", "slice"]
     seed: int
     holdout: float | None = None
+    stratified: tuple[str, ...] = ()
+    together: tuple[tuple[str, ...], ...] = ()
     warning: str | None = None
     folds: tuple[Fold, ...] = Field(min_length=1)
 
 
-def draw_splits(index: Index, split: Split) -> Splits:
-    """Draw the folds of a data set.
+def split_data(index: Index, split: Split) -> Splits:
+    """Draw the folds of a data set; its files are read once, but for a split by slice.
+
+    Raises:
+        DataError: there are too few patients, sites or slices to hold any out.
+        ConfigError: a number of folds is asked for where the sites decide it.
+        FormatError: a file cannot be read.
+        GeometryError: a mask is not of its picture's size.
+    """
+    return draw_splits(index, split, {} if split.by == "slice" else read_traits(index))
+
+
+def draw_splits(index: Index, split: Split, traits: Mapping[str, Traits]) -> Splits:
+    """Draw the folds of a data set whose traits are known.
 
     Args:
         index: the data set.
         split: `by` patient, site (one fold a site, which is left out) or slice; `folds` for that many
             folds that each validate once, else one fold with a share `holdout` held out.
+        traits: of each case by its name; a case that is not there has no tumour and shares no slice.
 
     Raises:
         DataError: there are too few patients, sites or slices to hold any out.
@@ -56,55 +86,88 @@ def draw_splits(index: Index, split: Split) -> Splits:
     """
     if split.by == "site" and split.folds:
         raise ConfigError("a split by site has one fold a site", where="--folds", cure="leave --folds out")
-    groups = _groups(index, split.by)
-    folds = len(groups) if split.by == "site" else split.folds
-    if len(groups) < max(2, folds or 2):
+    units = _units(index, split.by, traits)
+    folds = len(units) if split.by == "site" else split.folds
+    if len(units) < max(2, folds or 2):
         raise DataError(
-            f"{len(groups)} {split.by}(s) cannot be split into {folds or 2} parts",
+            f"{len(units)} {split.by}(s) cannot be split into {folds or 2} parts",
             where=index.root,
             cure="ask for fewer folds, or bring more data",
         )
-    order = sorted(groups)
-    if split.by != "site":
-        np.random.default_rng([split.seed, 0]).shuffle(order)
-    held_out = _held_out(order, folds, split.holdout)
-    pairs = [
-        Fold(
-            train=tuple(sorted(name for group in order if group not in held for name in groups[group])),
-            validation=tuple(sorted(name for group in order if group in held for name in groups[group])),
-        )
-        for held in held_out
-    ]
     return Splits(
         by=split.by,
         seed=split.seed,
         holdout=None if folds else split.holdout,
+        stratified=("site", "tumour") if split.by == "patient" else (),
+        together=() if split.by == "slice" else tuple(unit for unit in units if _is_joined(unit, split.by)),
         warning=LEAK if split.by == "slice" else None,
-        folds=tuple(pairs),
+        folds=tuple(_fold(units, held) for held in _held_out(units, split, traits)),
     )
 
 
-def _groups(index: Index, by: str) -> dict[str, list[str]]:
-    """Map what must stay together (a patient, a site, one slice) to names."""
-    groups: dict[str, list[str]] = {}
+def _units(index: Index, by: str, traits: Mapping[str, Traits]) -> list[tuple[str, ...]]:
+    """Return what must stay together, names of cases or of slices: sorted, and sorted in each unit."""
+    if by == "slice":
+        return sorted((name,) for case in index.cases for name in slice_names(case))
+    names: dict[Any, list[str]] = {}
     for case in index.cases:
-        if by == "slice":
-            groups |= {name: [name] for name in slice_names(case)}
-        else:
-            groups.setdefault(case.patient if by == "patient" else case.site, []).append(case.name)
-    return groups
+        own = [case.patient if by == "patient" else case.site, *traits.get(case.name, Traits()).pictures]
+        # Whatever this case has in common with earlier ones joins them all into one unit.
+        joined = {id(names[key]): names[key] for key in own if key in names}
+        unit = [case.name, *(name for other in joined.values() for name in other)]
+        keys = [key for key, other in names.items() if id(other) in joined]
+        names |= dict.fromkeys([*own, *keys], unit)
+    return sorted({tuple(sorted(unit)) for unit in names.values()})
+
+
+def _is_joined(unit: tuple[str, ...], by: str) -> bool:
+    return len({identify(name)[by == "site"] for name in unit}) > 1
+
+
+def _fold(units: list[tuple[str, ...]], held: set[int]) -> Fold:
+    train = sorted(name for k, unit in enumerate(units) if k not in held for name in unit)
+    return Fold(train=tuple(train), validation=tuple(sorted(name for k in held for name in units[k])))
+
+
+def _held_out(units: list[tuple[str, ...]], split: Split, traits: Mapping[str, Traits]) -> list[set[int]]:
+    """Return which units validate, in each fold."""
+    if split.by == "site":
+        return [{k} for k in range(len(units))]
+    train = min(len(units) - 1, max(1, int((1 - split.holdout) * len(units) + 1e-9)))
+    if split.by == "slice":
+        order = list(range(len(units)))
+        np.random.default_rng([split.seed, 0]).shuffle(order)
+        return [set(order[k :: split.folds]) for k in range(split.folds)] if split.folds else [set(order[train:])]
+    # A unit is one row, so that folds differ by one unit at most: StratifiedGroupKFold does not promise that.
+    from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit  # slow to import
+
+    seed = int(np.random.SeedSequence([split.seed, 0]).generate_state(1)[0])  # scikit-learn takes 32 bits
+    least = split.folds or max(2, math.ceil(len(units) / min(train, len(units) - train)))
+    drawn = (
+        StratifiedKFold(split.folds, shuffle=True, random_state=seed)
+        if split.folds
+        else StratifiedShuffleSplit(1, train_size=train, test_size=len(units) - train, random_state=seed)
+    )
+    strata = _strata(units, traits, least=least)
+    return [set(validation.tolist()) for _, validation in drawn.split(np.zeros(len(units)), strata)]
+
+
+def _strata(units: list[tuple[str, ...]], traits: Mapping[str, Traits], *, least: int) -> list[str]:
+    """Return each unit's site and half by tumour; what is rarer than `least` is put together."""
+    tumour = [sum(traits.get(name, Traits()).tumour_pixels for name in unit) for unit in units]
+    middle = float(np.median(tumour))
+    strata = [f"{identify(unit[0])[1]} {pixels > middle}" for unit, pixels in zip(units, tumour, strict=True)]
+    often = {stratum for stratum, count in Counter(strata).items() if count >= least}
+    strata = [stratum if stratum in often else "rare" for stratum in strata]
+    if often and strata.count("rare") < least:
+        most = Counter(stratum for stratum in strata if stratum in often).most_common(1)[0][0]
+        strata = [most if stratum == "rare" else stratum for stratum in strata]
+    return strata
 
 
 def slice_names(case: Case) -> list[str]:
     """Return `case/number` of each slice, in the order of the stack."""
     return [f"{case.name}/{entry.number}" for entry in case.slices]
-
-
-def _held_out(order: list[str], folds: int | None, holdout: float) -> list[set[str]]:
-    if folds:
-        return [set(order[k::folds]) for k in range(folds)]
-    train = min(len(order) - 1, max(1, int((1 - holdout) * len(order) + 1e-9)))
-    return [set(order[train:])]
 
 
 def write_splits(splits: Splits, path: Path) -> None:

@@ -1,0 +1,61 @@
+"""What a fair split must know of a case besides its name: how much tumour, and whose pictures it shares."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliomaseg.data.examination import read_slice
+from gliomaseg.data.index import Case, Index
+
+# 99 % of the values are at most this: 67 of the 3,019 slices of 88 patients.
+NEAR_BLACK = 10
+
+
+@dataclass(frozen=True)
+class Traits:
+    """One case's share in what a split balances and keeps together.
+
+    Attributes:
+        tumour_pixels: of all its slices.
+        pictures: digests of its slices; nearly black ones are left out, they look alike without being copies.
+    """
+
+    tumour_pixels: int = 0
+    pictures: frozenset[bytes] = frozenset()
+
+
+def read_traits(index: Index) -> dict[str, Traits]:
+    """Open every slice once and return the traits of each case, by its name.
+
+    Raises:
+        FormatError: a file cannot be read.
+        GeometryError: a mask is not of its picture's size.
+    """
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return dict(zip((case.name for case in index.cases), pool.map(_read, index.cases), strict=True))
+
+
+def _read(case: Case) -> Traits:
+    pixels, pictures = 0, set()
+    for entry in case.slices:
+        image, mask = read_slice(entry)
+        pixels += int(mask.sum())
+        if digest := picture_digest(image):
+            pictures.add(digest)
+    return Traits(pixels, frozenset(pictures))
+
+
+def picture_digest(image: NDArray[Any]) -> bytes | None:
+    """Return a digest of a slice's pixels, 16 bytes; None for a nearly black one, which resembles others."""
+    return None if is_near_black(image) else hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+
+
+def is_near_black(image: NDArray[Any]) -> bool:
+    """Return whether 99 % of a slice's values are at most `NEAR_BLACK` of 255."""
+    return int(np.count_nonzero(image > NEAR_BLACK)) <= image.size // 100
