@@ -1,1 +1,1 @@
-"""Measures: pure functions of masks and counts, NumPy only."""
+"""Measures: pure functions of masks, probabilities and counts, on NumPy and SciPy only."""
