@@ -22,6 +22,10 @@ from gliomaseg.metrics.overlap import (
     dice_tumour_slices,
     dice_volume,
     empty_slice_false_positives,
+    iou,
+    precision,
+    sensitivity,
+    specificity,
 )
 
 quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -181,6 +185,82 @@ def test_predicting_nothing_scores_the_share_of_empty_slices() -> None:
     assert round(float(dice_slices_empty_one(counts).mean()), 3) == 0.651
     assert dice_volume(counts) == 0
     assert empty_slice_false_positives(counts).mean() == 0
+
+
+# --- the volume's shares
+
+
+def test_iou_is_of_the_whole_stack() -> None:
+    assert iou(COUNTS) == pytest.approx(30 / 81)  # 60 + 51 - 30
+
+
+def test_precision_is_of_predicted_voxels() -> None:
+    assert precision(COUNTS) == pytest.approx(30 / 51)
+
+
+def test_sensitivity_is_of_the_references_voxels() -> None:
+    assert sensitivity(COUNTS) == 0.5
+
+
+def test_specificity_is_of_the_background() -> None:
+    # Of 500 voxels 440 are background; 21 of them are predicted.
+    assert specificity(COUNTS, voxels=500) == pytest.approx(419 / 440)
+
+
+def test_shares_are_plain_floats() -> None:
+    values = [iou(COUNTS), precision(COUNTS), sensitivity(COUNTS), specificity(COUNTS, voxels=500)]
+    assert {type(value) for value in values} == {float}
+
+
+def test_shares_of_empty_masks_are_nan_but_background_left_alone_is_right() -> None:
+    empty = np.zeros((3, 3), np.int64)
+    assert all(math.isnan(share(empty)) for share in (iou, precision, sensitivity))
+    assert specificity(empty, voxels=12) == 1
+
+
+def test_precision_is_nan_where_nothing_is_predicted() -> None:
+    missed = np.array([[0, 5, 0]])
+    assert math.isnan(precision(missed))
+    assert (iou(missed), sensitivity(missed)) == (0, 0)
+
+
+def test_sensitivity_is_nan_where_there_is_no_tumour() -> None:
+    invented = np.array([[0, 0, 5]])
+    assert math.isnan(sensitivity(invented))
+    assert (iou(invented), precision(invented)) == (0, 0)
+
+
+def test_specificity_is_nan_where_the_reference_fills_every_voxel() -> None:
+    assert math.isnan(specificity(np.array([[2, 4, 2]]), voxels=4))
+
+
+def test_fewer_voxels_than_the_masks_fill_are_refused() -> None:
+    with pytest.raises(ValueError, match="the masks fill 81 voxels, more than the 80"):
+        specificity(COUNTS, voxels=80)
+
+
+@quick
+@given(two_masks)
+def test_iou_is_dice_in_another_form(masks: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> None:
+    counts = count_slices(reference=masks[0], predicted=masks[1])
+    value = dice_volume(counts)
+    assert iou(counts) == pytest.approx(value / (2 - value), nan_ok=True)
+
+
+@quick
+@given(two_masks)
+def test_swapped_masks_swap_precision_and_sensitivity(masks: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> None:
+    there = count_slices(reference=masks[0], predicted=masks[1])
+    back = count_slices(reference=masks[1], predicted=masks[0])
+    assert precision(there) == pytest.approx(sensitivity(back), nan_ok=True)
+
+
+@quick
+@given(two_masks)
+def test_specificity_is_the_sensitivity_of_the_background(masks: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> None:
+    counts = count_slices(reference=masks[0], predicted=masks[1])
+    background = count_slices(reference=~masks[0], predicted=~masks[1])
+    assert specificity(counts, voxels=masks[0].size) == pytest.approx(sensitivity(background), nan_ok=True)
 
 
 # --- batches

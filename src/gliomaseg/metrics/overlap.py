@@ -1,4 +1,4 @@
-"""Overlap of a reference mask and a predicted one, and the five ways to count it on this data set.
+"""Overlap of a reference mask and a predicted one, and the five ways to count Dice on this data set.
 
 Everything but `dice` works from counts: int64, shape (z, 3), one row a slice with the number of pixels
 in both masks, in the reference, and in the prediction. Counts of many slices are small, so a data set
@@ -75,6 +75,79 @@ def dice_volume(counts: Counts) -> float:
     """
     both, reference, predicted = counts.sum(axis=0)
     return float(2 * both / (reference + predicted)) if reference + predicted else float("nan")
+
+
+def iou(counts: Counts) -> float:
+    """Return |A and B| / |A or B| of all slices as one volume (Jaccard): no unit, 0 (apart) to 1 (equal).
+
+    NaN where both masks are empty.
+
+    Source: P. Jaccard, New Phytologist 11 (1912) 37, doi:10.1111/j.1469-8137.1912.tb05611.x.
+
+    >>> iou(np.array([[2, 4, 2], [0, 0, 2]]))
+    0.3333333333333333
+    """
+    both, reference, predicted = counts.sum(axis=0)
+    return _share(both, reference + predicted - both)
+
+
+def precision(counts: Counts) -> float:
+    """Return the share of predicted voxels that are tumour in the reference: no unit, 0 to 1.
+
+    NaN where nothing is predicted, whether or not there is tumour. Also called positive predictive value.
+
+    Source: D. G. Altman, J. M. Bland, BMJ 309 (1994) 102, doi:10.1136/bmj.309.6947.102.
+
+    >>> precision(np.array([[2, 4, 2], [0, 0, 2]]))
+    0.5
+    """
+    both, _, predicted = counts.sum(axis=0)
+    return _share(both, predicted)
+
+
+def sensitivity(counts: Counts) -> float:
+    """Return the share of the reference's voxels that are predicted: no unit, 0 to 1.
+
+    NaN where the reference is empty, whatever is predicted. Also called recall.
+
+    Source: D. G. Altman, J. M. Bland, BMJ 308 (1994) 1552, doi:10.1136/bmj.308.6943.1552.
+
+    >>> sensitivity(np.array([[2, 4, 2], [0, 0, 2]]))
+    0.5
+    """
+    both, reference, _ = counts.sum(axis=0)
+    return _share(both, reference)
+
+
+def specificity(counts: Counts, *, voxels: int) -> float:
+    """Return the share of the reference's background that is left alone: no unit, 0 to 1.
+
+    Most of a head is plain background, so this is near 1 for nearly every model.
+
+    Args:
+        counts: int64, shape (z, 3).
+        voxels: how many the counted slices have together, z * y * x: counts do not know.
+
+    Returns:
+        The share, or NaN where the reference fills every voxel, so that there is no background.
+
+    Raises:
+        ValueError: there are fewer voxels than the masks fill.
+
+    Source: D. G. Altman, J. M. Bland, BMJ 308 (1994) 1552, doi:10.1136/bmj.308.6943.1552.
+
+    >>> specificity(np.array([[2, 4, 2], [0, 0, 2]]), voxels=24)
+    0.9
+    """
+    both, reference, predicted = counts.sum(axis=0)
+    filled = reference + predicted - both
+    if voxels < filled:
+        raise ValueError(f"the masks fill {filled} voxels, more than the {voxels} of their slices")
+    return _share(voxels - filled, voxels - reference)
+
+
+def _share(part: np.int64 | int, whole: np.int64 | int) -> float:
+    return float(part / whole) if whole else float("nan")
 
 
 def dice_tumour_slices(counts: Counts) -> NDArray[np.float64]:
