@@ -1,0 +1,56 @@
+"""How much tumour there is, and how wrong the prediction is about it."""
+
+from __future__ import annotations
+
+import math
+
+from gliomaseg.metrics.grid import Spacing, require_spacing
+
+MM3_PER_ML = 1000
+
+
+def volume_ml(voxels: int, *, spacing_mm: Spacing) -> float:
+    """Return the volume of so many voxels in millilitres: 0 for none.
+
+    Args:
+        voxels: how many, 0 or more.
+        spacing_mm: between voxels' centres along z, y, x, gaps between slices included.
+
+    Raises:
+        ValueError: the number is negative.
+        GeometryError: the spacing is not three positive lengths.
+
+    Source: a voxel takes up the product of its spacings; 1 ml is 1000 mm3.
+
+    >>> volume_ml(200, spacing_mm=(5.0, 1.0, 1.0))
+    1.0
+    """
+    require_spacing(spacing_mm)
+    if voxels < 0:
+        raise ValueError(f"{voxels} voxels: a number of voxels is not negative")
+    return voxels * math.prod(spacing_mm) / MM3_PER_ML
+
+
+def volume_error(*, reference: float, predicted: float) -> float:
+    """Return (predicted - reference) / reference: no unit, -1 (nothing predicted) upwards, 0 for the same volume.
+
+    Positive where too much is predicted. Equal volumes may lie in different places: this is no overlap.
+
+    Args:
+        reference: the expert's volume, 0 or more, in voxels, mm3 or ml.
+        predicted: the model's volume in the same unit.
+
+    Returns:
+        The signed error, or NaN where the reference is empty, whatever is predicted.
+
+    Raises:
+        ValueError: a volume is negative.
+
+    Source: T. Heimann et al., IEEE TMI 28 (2009) 1251, doi:10.1109/TMI.2009.2013851.
+
+    >>> volume_error(reference=40, predicted=30)
+    -0.25
+    """
+    if reference < 0 or predicted < 0:
+        raise ValueError(f"the volumes are {reference} and {predicted}: a volume is not negative")
+    return float((predicted - reference) / reference) if reference else float("nan")

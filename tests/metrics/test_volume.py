@@ -1,0 +1,64 @@
+"""Volumes: voxels to millilitres, and the signed error."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gliomaseg.errors import GeometryError
+from gliomaseg.metrics.volume import volume_error, volume_ml
+
+quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+
+
+def test_volume_is_voxels_times_their_size() -> None:
+    # 1000 voxels of 5.5 x .9 x .9 mm: 4455 mm3
+    assert volume_ml(1000, spacing_mm=(5.5, 0.9, 0.9)) == pytest.approx(4.455)
+
+
+def test_a_litre_is_a_cube_of_a_hundred_millimetres() -> None:
+    assert volume_ml(100**3, spacing_mm=(1, 1, 1)) == 1000
+
+
+def test_no_voxels_have_no_volume() -> None:
+    assert volume_ml(0, spacing_mm=(5.5, 0.9, 0.9)) == 0
+
+
+def test_negative_number_of_voxels_is_refused() -> None:
+    with pytest.raises(ValueError, match="-1 voxels"):
+        volume_ml(-1, spacing_mm=(1, 1, 1))
+
+
+@pytest.mark.parametrize("spacing", [(0, 1, 1), (1, 1), (1, math.nan, 1)])
+def test_spacing_that_is_not_three_positive_lengths_is_refused(spacing: tuple[float, ...]) -> None:
+    with pytest.raises(GeometryError, match="three positive lengths"):
+        volume_ml(1, spacing_mm=spacing)
+
+
+@pytest.mark.parametrize(("predicted", "expected"), [(40, 0), (0, -1), (50, 0.25), (100, 1.5)])
+def test_error_is_signed_and_relative_to_the_reference(predicted: float, expected: float) -> None:
+    assert volume_error(reference=40, predicted=predicted) == expected
+
+
+@pytest.mark.parametrize("predicted", [0, 3])
+def test_error_is_nan_where_the_reference_is_empty(predicted: float) -> None:
+    assert math.isnan(volume_error(reference=0, predicted=predicted))
+
+
+@pytest.mark.parametrize(("reference", "predicted"), [(-1, 1), (1, -1)])
+def test_negative_volume_is_refused(reference: float, predicted: float) -> None:
+    with pytest.raises(ValueError, match="a volume is not negative"):
+        volume_error(reference=reference, predicted=predicted)
+
+
+@quick
+@given(st.integers(1, 10**6), st.integers(0, 10**6), st.floats(0.1, 10))
+def test_error_has_no_unit(reference: int, predicted: int, size_mm: float) -> None:
+    spacing = (size_mm, 1.0, 0.5)
+    in_ml = volume_error(
+        reference=volume_ml(reference, spacing_mm=spacing), predicted=volume_ml(predicted, spacing_mm=spacing)
+    )
+    assert in_ml == pytest.approx(volume_error(reference=reference, predicted=predicted), abs=1e-9)
