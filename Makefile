@@ -42,9 +42,10 @@ check: .venv/dev
 	@echo "== import contracts"
 	@$(BIN)/lint-imports --no-cache
 
+# Two workers of one thread each, a file at a time: its fixtures are made once.
 test: .venv/dev
-	@echo "== tests"
-	@$(BIN)/python -m pytest
+	@echo "== tests (minutes)"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 notebook: .venv/dev
 	@echo "== executing the notebook (minutes)"
