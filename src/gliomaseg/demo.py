@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gliomaseg.atomic import remove, require_free, require_own, write_text
+from gliomaseg import evaluation
+from gliomaseg.atomic import remove, require_free, require_own
 from gliomaseg.config import read_recipe
 from gliomaseg.data.audit import audit
 from gliomaseg.data.index import read_index
 from gliomaseg.data.phantom import write_phantoms
 from gliomaseg.data.split import select, split_data, write_splits
 from gliomaseg.errors import DataError, GliomasegError
-from gliomaseg.evaluation import Side, dumps, evaluate_data
 from gliomaseg.prediction import list_inputs, open_predictor, predict
 from gliomaseg.report.text import audit_text, splits_text, summary_text
 from gliomaseg.training.run import Order, train
@@ -58,8 +58,9 @@ def run_demo(out: Path, recipe: str, *, overwrite: bool, say: Callable[[str], No
     model = train(order, say=say)
     say("[5/6] evaluating on the patients it has not seen, without torch")
     predictor = open_predictor(model)
-    metrics = evaluate_data(data, predictor, Side(out / "splits.json"), progress=say)
-    write_text(out / "evaluation" / "metrics.json", dumps(metrics))
+    side = evaluation.Side(out / "splits.json")
+    scoring = evaluation.Order(data, out / "evaluation", side, overwrite=overwrite)
+    metrics = evaluation.evaluate_into(scoring, predictor, progress=say)
     say(summary_text(metrics["summary"]))
     say("[6/6] predicting one of them")
     case = select(index, splits.folds[0].validation)[0]

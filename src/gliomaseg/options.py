@@ -41,7 +41,14 @@ class PhantomFormat(StrEnum):
     tiff = "tiff"
 
 
-class Device(StrEnum):
+class PatientGrouping(StrEnum):
+    """What a split that does not leak keeps together."""
+
+    patient = "patient"
+    site = "site"
+
+
+class DeviceName(StrEnum):
     """Where to train."""
 
     auto = "auto"
@@ -60,3 +67,23 @@ Model = Annotated[Path | None, typer.Option("--model", help="A run or a model fo
 Engine = Annotated[EngineName, typer.Option("--engine", help="What runs the network.")]
 Splits = Annotated[Path | None, typer.Option("--splits", help="A file that `gliomaseg split` wrote.")]
 Fold = Annotated[int, typer.Option("--fold", help="Which fold of the splits, from 0.")]
+Folds = Annotated[
+    int | None, typer.Option("--folds", min=2, help="As many folds, each patient validating once (default: 5).")
+]
+Recipe = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A packaged recipe (see `gliomaseg models`) or a TOML file.")
+]
+TrainingData = Annotated[Path, typer.Option("--data", help="A folder in the Kaggle layout.")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="section.key=value", help="Change a setting of the recipe.")
+]
+Device = Annotated[DeviceName, typer.Option("--device", help="Where to train.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")]
+Spacing = Annotated[
+    tuple[float, float, float] | None,
+    typer.Option("--spacing-mm", metavar="Z Y X", help="Between voxels: lengths are then in mm, volumes in ml."),
+]
+Tolerance = Annotated[
+    float, typer.Option("--tolerance", min=0, help="Of surface_dice, in mm with --spacing-mm, else in pixels.")
+]
+EvaluationFolder = Annotated[Path, typer.Argument(help="A folder that `evaluate` or `crossvalidate` wrote.")]

@@ -28,12 +28,18 @@ def grey(image: NDArray[Any]) -> Pixels:
     return np.asarray(plane / max(1, int(plane.max())) * 255).astype(np.uint8)
 
 
-def overlay(image: NDArray[Any], *, reference: Mask | None = None, predicted: Mask | None = None) -> Pixels:
-    """Return a slice as RGB with the outlines of the masks, one pixel wide: uint8, shape (y, x, 3)."""
-    pixels = np.repeat(grey(image)[..., None], 3, axis=2)
+def overlay(
+    image: NDArray[Any], *, reference: Mask | None = None, predicted: Mask | None = None, scale: int = 1
+) -> Pixels:
+    """Return a slice as RGB with the outlines of the masks, one pixel wide: uint8, shape (scale y, scale x, 3)."""
+    plane = grey(image)
+    if scale > 1:
+        size = (scale * plane.shape[1], scale * plane.shape[0])
+        plane = np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC))
+    pixels = np.repeat(plane[..., None], 3, axis=2)
     for mask, colour in ((reference, REFERENCE_COLOUR), (predicted, PREDICTED_COLOUR)):
         if mask is not None:
-            pixels[outline(mask)] = colour
+            pixels[outline(mask.repeat(scale, axis=0).repeat(scale, axis=1))] = colour
     return pixels
 
 

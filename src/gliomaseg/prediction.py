@@ -45,7 +45,11 @@ class Predictor:
 
     def mask(self, scan: Scan) -> Mask:
         """Return the tumour's mask on the scan's own grid: bool, shape (z, y, x)."""
-        return self.probability(scan) > self.model.config.decision.threshold
+        return self.decide(self.probability(scan))
+
+    def decide(self, probability: Probability) -> Mask:
+        """Return where the model's probabilities mean tumour: bool, same shape."""
+        return probability > self.model.config.decision.threshold
 
 
 def open_predictor(model: Path, *, engine: str = DEFAULT) -> Predictor:

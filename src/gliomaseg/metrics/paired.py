@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from gliomaseg.metrics.interval import DRAWS, bootstrap_interval
 
@@ -96,6 +95,8 @@ def compare(
 def _signed_rank_p(differences: NDArray[np.float64]) -> float:
     if not len(differences):
         return float("nan")
+    from scipy import stats  # slow to import
+
     unequal = differences[differences != 0]
     # Without a difference every assignment of signs gives the same statistic: scipy divides 0 by 0.
     return float(stats.wilcoxon(unequal).pvalue) if len(unequal) else 1.0

@@ -50,7 +50,7 @@ def splits_text(splits: Splits) -> str:
 
 
 def summary_text(summary: Mapping[str, Any]) -> str:
-    """Return the five conventions as a table."""
+    """Return the measures as a table."""
     lines = [f"{'':<34}{'mean':>7}{'median':>9}   95 % interval"]
     for name, entry in summary.items():
         if isinstance(entry, Mapping):
@@ -58,6 +58,26 @@ def summary_text(summary: Mapping[str, Any]) -> str:
             interval = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
             lines.append(f"{name:<34}{_three(entry['mean']):>7}{_three(entry.get('median')):>9}   {interval}".rstrip())
     lines.append(f"{summary['patients']} patients, {summary['slices']} slices, {summary['tumour_slices']} with tumour")
+    if summary.get("failed"):
+        lines.append(f"{summary['failed']} patients have no prediction and are in no mean: see their rows")
+    return "\n".join(lines)
+
+
+def comparison_text(comparison: Mapping[str, Any]) -> str:
+    """Return a comparison of two evaluations as a table, a measure a line."""
+    a, b = comparison["a"], comparison["b"]
+    lines = [
+        f"A: {a.get('model')} on {a.get('data')}   B: {b.get('model')} on {b.get('data')}",
+        f"{'B - A, mean over patients':<34}{'difference':>11}   {'95 % interval':<18}{'p':>7}  wins/losses/ties",
+    ]
+    for name, entry in comparison["measures"].items():
+        interval = "" if entry["low"] is None else f"{entry['low']:+.3f} to {entry['high']:+.3f}"
+        difference = "-" if entry["mean_difference"] is None else f"{entry['mean_difference']:+.3f}"
+        p = "-" if entry["p_value"] is None else f"{entry['p_value']:.3f}"
+        counts = f"{entry['wins']}/{entry['losses']}/{entry['ties']}"
+        undefined = f", {entry['undefined']} undefined" if entry["undefined"] else ""
+        lines.append(f"{name:<34}{difference:>11}   {interval:<18}{p:>7}  {counts}{undefined}")
+    lines.append(f"{len(comparison['patients'])} patients; p: Wilcoxon signed-rank, two-sided; a win is B better")
     return "\n".join(lines)
 
 

@@ -104,6 +104,18 @@ def train(order: Order, *, say: Callable[[str], None]) -> Path:
     return order.out / "model"
 
 
+def is_finished(order: Order) -> bool:
+    """Return whether a run with this order is there and done: curves are what it draws last.
+
+    Raises:
+        ConfigError: a run is there that was started with other settings.
+    """
+    if not (order.out / "config.toml").is_file():
+        return False
+    _require_same_recipe(order)
+    return (order.out / "curves.png").is_file()
+
+
 def _assemble(
     order: Order, stack: ExitStack, index: Index, fold: Fold, cache: Cache, say: Callable[[str], None]
 ) -> Run:

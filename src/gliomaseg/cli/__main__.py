@@ -1,0 +1,5 @@
+"""`python -m gliomaseg.cli` is `gliomaseg`."""
+
+from gliomaseg.cli import main
+
+main()

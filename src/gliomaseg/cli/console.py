@@ -1,0 +1,43 @@
+"""What all commands share: where results and messages go, and what a model or an extra is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from gliomaseg.errors import MissingExtraError, UsageError
+
+
+def say(text: str) -> None:
+    """Print a message to stderr, if it is open: `print` would fall back to stdout, where results belong."""
+    if sys.stderr is not None:
+        print(text, file=sys.stderr, flush=True)
+
+
+def show(document: Any, text: str, *, as_json: bool) -> None:
+    """Print a result to stdout, as JSON or for people."""
+    print(json.dumps(document, indent=1) if as_json else text, flush=True)
+
+
+def named(model: Path | None) -> Path:
+    """Return the model that the user names.
+
+    Raises:
+        UsageError: none is named.
+    """
+    if model is None:
+        raise UsageError("no model ships with this version", where="--model", cure="name a run or a model folder")
+    return model
+
+
+def with_training(module: str) -> Any:
+    """Import a module that needs the extra `train`."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as fault:
+        if fault.name and fault.name.startswith("gliomaseg"):
+            raise
+        raise MissingExtraError(f"training needs {fault.name}", cure='pip install "gliomaseg[train]"') from fault

@@ -1,0 +1,111 @@
+"""Commands that train, and need the extra `train`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gliomaseg.cli.console import say, show, with_training
+from gliomaseg.options import (
+    Cache,
+    Device,
+    DeviceName,
+    Fold,
+    Folds,
+    Out,
+    Overwrite,
+    PatientGrouping,
+    Recipe,
+    Resume,
+    Sets,
+    Spacing,
+    Splits,
+    Tolerance,
+    TrainingData,
+)
+
+
+def demo(
+    out: Out = Path("gliomaseg-demo"),
+    recipe: Annotated[str, typer.Option(help="A packaged recipe or a TOML file.")] = "unet_small",
+    overwrite: Overwrite = False,
+) -> None:
+    """The whole road on phantoms, offline, in minutes: make, audit, split, train, evaluate, predict."""
+    places = with_training("gliomaseg.demo").run_demo(out, recipe, overwrite=overwrite, say=say)
+    show(places, "\n".join(f"{name:<10} {place}" for name, place in places.items()), as_json=False)
+
+
+def train(
+    recipe: Recipe,
+    data: TrainingData,
+    out: Out,
+    splits: Splits = None,
+    fold: Fold = 0,
+    settings: Sets = None,
+    device: Device = DeviceName.auto,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    cache: Cache = None,
+) -> None:
+    """Train a network; RUN/model is then a model that needs no torch."""
+    from gliomaseg.config import read_recipe
+    from gliomaseg.report.text import summary_text
+
+    chosen = read_recipe(recipe).with_settings(settings or [])
+    run = with_training("gliomaseg.training.run")
+    order = run.Order(
+        recipe=chosen,
+        data=data,
+        out=out,
+        splits=splits,
+        fold=fold,
+        device=device,
+        resume=resume,
+        overwrite=overwrite,
+        cache=cache,
+    )
+    model = run.train(order, say=say)
+    metrics = json.loads((model / "metrics.json").read_text("utf-8"))
+    show(None, f"{summary_text(metrics['summary'])}\n{model}", as_json=False)
+
+
+def crossvalidate(
+    recipe: Recipe,
+    data: TrainingData,
+    out: Out,
+    folds: Folds = None,
+    by: Annotated[
+        PatientGrouping | None, typer.Option("--by", help="site leaves one site out a fold. Default: the recipe's.")
+    ] = None,
+    settings: Sets = None,
+    device: Device = DeviceName.auto,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    cache: Cache = None,
+    spacing_mm: Spacing = None,
+    tolerance: Tolerance = 2.0,
+) -> None:
+    """Train K folds and measure each patient by the model that has not seen them: one evaluation over all."""
+    from gliomaseg.config import read_recipe
+    from gliomaseg.evaluation.patient import Grid
+    from gliomaseg.report.text import summary_text
+
+    asked = [f"split.by={by.value}"] if by else []
+    asked += [f"split.folds={folds}"] if folds else []
+    chosen = read_recipe(recipe).with_settings([*(settings or []), *asked])
+    module = with_training("gliomaseg.training.crossvalidation")
+    order = module.CrossOrder(
+        recipe=chosen,
+        data=data,
+        out=out,
+        device=device,
+        resume=resume,
+        overwrite=overwrite,
+        cache=cache,
+        grid=Grid(spacing_mm, tolerance),
+    )
+    metrics = module.crossvalidate(order, say=say)
+    show(None, f"{summary_text(json.loads(metrics.read_text('utf-8'))['summary'])}\n{metrics}", as_json=False)

@@ -1,0 +1,112 @@
+"""Commands that use a model, and what they leave: no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gliomaseg.cli.console import named, say, show
+from gliomaseg.errors import InputError, PartlyDoneError, UsageError
+from gliomaseg.options import (
+    Data,
+    Engine,
+    EngineName,
+    Fold,
+    Json,
+    Model,
+    Out,
+    Overwrite,
+    Spacing,
+    Splits,
+    Subset,
+    Tolerance,
+)
+
+
+def evaluate(
+    data: Data,
+    out: Out,
+    model: Model = None,
+    splits: Splits = None,
+    subset: Annotated[Subset, typer.Option("--subset", help="Which side, with --splits.")] = Subset.validation,
+    fold: Fold = 0,
+    engine: Engine = EngineName.onnxruntime,
+    spacing_mm: Spacing = None,
+    tolerance: Tolerance = 2.0,
+    as_json: Json = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure a model against reference masks: every measure under its name, with its interval."""
+    from gliomaseg import evaluation
+    from gliomaseg.prediction import open_predictor
+    from gliomaseg.report.text import summary_text
+
+    if splits is None and (fold or subset is not Subset.validation):
+        raise UsageError("--subset and --fold mean nothing without --splits", cure="name the splits file")
+    order = evaluation.Order(
+        data=data,
+        out=out,
+        side=evaluation.Side(splits, subset.value, fold) if splits else None,
+        grid=evaluation.Grid(spacing_mm, tolerance),
+        overwrite=overwrite,
+    )
+    order.require_free()
+    metrics = evaluation.evaluate_into(order, open_predictor(named(model), engine=engine), progress=say)
+    show(metrics, f"{summary_text(metrics['summary'])}\n{order.metrics}", as_json=as_json)
+    _tell_failures([row["error"] for row in metrics["patients"]], "patients")
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="EVAL_A", help="The baseline: a folder that `evaluate` wrote.")],
+    b: Annotated[Path, typer.Argument(metavar="EVAL_B", help="The candidate, of the same patients.")],
+    as_json: Json = False,
+) -> None:
+    """Compare two evaluations patient by patient: difference B - A with interval, test, wins and losses."""
+    from gliomaseg.evaluation.comparison import compare_evaluations
+    from gliomaseg.report.text import comparison_text
+
+    comparison = compare_evaluations(a, b)
+    show(comparison, comparison_text(comparison), as_json=as_json)
+
+
+def predict(
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="TIFF or PNG files, folders of them, patients' folders.")
+    ],
+    out: Out,
+    model: Model = None,
+    engine: Engine = EngineName.onnxruntime,
+    as_json: Json = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a mask and an overlay for each picture."""
+    from gliomaseg import prediction
+    from gliomaseg.report.text import rows_text
+
+    entries = prediction.list_inputs(inputs)
+    predictor = prediction.open_predictor(named(model), engine=engine)
+    rows = [prediction.predict(entry, out, predictor, overwrite=overwrite) for entry in entries]
+    show([asdict(row) for row in rows], rows_text(rows), as_json=as_json)
+    _tell_failures([row.error for row in rows], "inputs")
+
+
+def models(as_json: Json = False) -> None:
+    """List the recipes at hand."""
+    from gliomaseg.config import read_recipe, recipe_names
+
+    recipes = [{"recipe": name, "title": read_recipe(name).title} for name in recipe_names()]
+    text = "\n".join(f"{entry['recipe']:<16} {entry['title']}" for entry in recipes)
+    show({"recipes": recipes, "models": []}, text, as_json=as_json)
+
+
+def _tell_failures(errors: Sequence[str | None], kind: str) -> None:
+    """Leave with the exit code of some or of all having failed; each is in its row."""
+    failed = [error for error in errors if error]
+    if failed and len(failed) == len(errors):
+        raise InputError(failed[0] if len(failed) == 1 else f"all {len(failed)} {kind} failed", cure="see their rows")
+    if failed:
+        raise PartlyDoneError(f"{len(failed)} of {len(errors)} {kind} failed", cure="see their rows")

@@ -1,0 +1,105 @@
+"""Two evaluations of the same patients, one against the other, patient by patient."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliomaseg.errors import DataError
+from gliomaseg.evaluation.definitions import LOWER_IS_BETTER, SIGNED
+from gliomaseg.metrics.paired import compare
+
+# Every patient has these in both evaluations, and equal: else the reference masks are others.
+_SAME = ("slices", "tumour_slices", "reference_voxels")
+
+
+def compare_evaluations(a: Path, b: Path) -> dict[str, Any]:
+    """Return how evaluation B differs from A: for each measure that both have, and for each patient.
+
+    Args:
+        a: the baseline's folder, with `metrics.json`.
+        b: the candidate's; differences are B - A.
+
+    Returns:
+        `measures`: name to the fields of `PairedComparison` (None for NaN); of signed errors the sizes are
+        compared. `patients`: `dice_volume` of both and their difference. `a` and `b`: their settings.
+
+    Raises:
+        DataError: one is no evaluation, or they are of different patients, slices or reference masks.
+    """
+    first, second = read_evaluation(a), read_evaluation(b)
+    rows = {row["patient"]: row for row in first["patients"]}
+    others = {row["patient"]: row for row in second["patients"]}
+    _require_same_patients(rows, others, a, b)
+    names = [name for name in first["definitions"] if name in second["definitions"] and name != "dice_batch"]
+    order = sorted(rows)
+    return {
+        "a": first["setting"],
+        "b": second["setting"],
+        "definitions": {name: first["definitions"][name] for name in names},
+        "measures": {name: _paired(name, [rows[k] for k in order], [others[k] for k in order]) for name in names},
+        "patients": [_difference(rows[name], others[name]) for name in order],
+    }
+
+
+def read_evaluation(folder: Path) -> dict[str, Any]:
+    """Return the document of an evaluation's folder.
+
+    Raises:
+        DataError: there is none, or it is damaged.
+    """
+    file = folder / "metrics.json"
+    try:
+        document = json.loads(file.read_text("utf-8"))
+        for row in document["patients"]:
+            row["patient"].encode()
+        document["definitions"].items(), document["setting"].items()
+    except OSError as fault:
+        raise DataError(f"cannot be read ({fault.strerror})", where=file, cure="name a folder of `evaluate`") from fault
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
+        raise DataError("is no evaluation", where=file, cure="evaluate again") from fault
+    return dict(document)
+
+
+def _require_same_patients(
+    rows: dict[str, dict[str, Any]], others: dict[str, dict[str, Any]], a: Path, b: Path
+) -> None:
+    if alone := sorted(rows.keys() ^ others.keys()):
+        raise DataError(
+            f"{alone[0]} ({len(alone)} in all) is in one evaluation only",
+            where=f"{a}, {b}",
+            cure="evaluate both models on the same patients",
+        )
+    for name, row in rows.items():
+        for key in _SAME:
+            mine, other = row.get(key), others[name].get(key)
+            if None not in (mine, other) and mine != other:
+                raise DataError(
+                    f"{key} of {name} is {mine} in one and {other} in the other",
+                    where=f"{a}, {b}",
+                    cure="evaluate both models on the same slices and reference masks",
+                )
+
+
+def _paired(name: str, rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> dict[str, Any]:
+    better_low = name.startswith(LOWER_IS_BETTER) or name in SIGNED
+    result = compare(baseline=_values(name, rows), candidate=_values(name, others), higher_is_better=not better_low)
+    return {
+        key: None if isinstance(value, float) and math.isnan(value) else value for key, value in asdict(result).items()
+    }
+
+
+def _values(name: str, rows: list[dict[str, Any]]) -> NDArray[np.float64]:
+    values = np.array([math.nan if row.get(name) is None else float(row[name]) for row in rows], np.float64)
+    return np.abs(values) if name in SIGNED else values
+
+
+def _difference(row: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    a, b = row.get("dice_volume"), other.get("dice_volume")
+    return {"patient": row["patient"], "a": a, "b": b, "difference": None if a is None or b is None else b - a}

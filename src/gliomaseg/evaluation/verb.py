@@ -1,0 +1,290 @@
+"""Measure a model on a data set: one case in memory at a time."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+import gliomaseg
+from gliomaseg import pictures
+from gliomaseg.atomic import new_folder, require_free, write_text
+from gliomaseg.data.examination import Examination, read_examination
+from gliomaseg.data.index import Case, read_index, require_sound
+from gliomaseg.data.split import choose_fold, read_splits, select
+from gliomaseg.errors import DataError, GliomasegError, OutputExistsError, ResourceError
+from gliomaseg.evaluation.definitions import definitions, patient_definitions
+from gliomaseg.evaluation.patient import Grid, Measured, failed, measure
+from gliomaseg.evaluation.summary import calibration_curve, summarise, summarise_rows
+from gliomaseg.metrics import calibration
+from gliomaseg.metrics.interval import DRAWS
+from gliomaseg.model import file_digest
+from gliomaseg.prediction import Predictor
+
+Evaluation = dict[str, Any]
+METRICS = "metrics.json"
+PICTURES = "pictures"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of one fold of a splits file."""
+
+    splits: Path
+    subset: Literal["train", "validation"] = "validation"
+    fold: int = 0
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the user asks for.
+
+    Attributes:
+        data: a folder in the Kaggle layout.
+        out: where `metrics.json` and a picture of each patient go.
+        side: of a split; all patients if None.
+        grid: how lengths are measured.
+        overwrite: whether an evaluation that is there is replaced.
+    """
+
+    data: Path
+    out: Path
+    side: Side | None = None
+    grid: Grid = Grid()
+    overwrite: bool = False
+
+    @property
+    def metrics(self) -> Path:
+        """The document of the evaluation."""
+        return self.out / METRICS
+
+    def require_free(self) -> None:
+        """Refuse to write where something already is.
+
+        Raises:
+            OutputExistsError: an evaluation is there and may not be replaced, or the pictures' folder holds
+                something else than pictures.
+        """
+        require_free(self.metrics, overwrite=self.overwrite)
+        require_free(self.out / PICTURES, overwrite=self.overwrite)
+        for entry in sorted((self.out / PICTURES).glob("*")):
+            if entry.suffix != ".png":
+                raise OutputExistsError("is no picture and is not removed", where=entry, cure="name another --out")
+
+
+def evaluate_into(order: Order, predictor: Predictor, *, progress: Callable[[str], None] | None = None) -> Evaluation:
+    """Measure a model and write the evaluation into its folder, `metrics.json` last.
+
+    Raises:
+        OutputExistsError: something is there already.
+        DataError: the data set has problems, or the splits name nobody, or what is not in it.
+        ResourceError: the disk is full.
+    """
+    order.require_free()
+    with new_folder(order.out / PICTURES, overwrite=True) as pictures_folder:
+        evaluation = evaluate_data(
+            order.data, predictor, order.side, grid=order.grid, folder=pictures_folder, progress=progress
+        )
+    write_text(order.metrics, dumps(evaluation))
+    return evaluation
+
+
+def evaluate_data(
+    data: Path,
+    predictor: Predictor,
+    side: Side | None = None,
+    *,
+    grid: Grid | None = None,
+    folder: Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Measure a model on a data set, or on one side of a split of it.
+
+    Raises:
+        DataError: the data set has problems, or the splits name nobody, or what is not in it.
+        ConfigError: there is no such fold.
+        ResourceError: the disk is full.
+    """
+    index = read_index(data)
+    require_sound(index)
+    setting: dict[str, Any] = {"data": data.resolve().name, "split": None, "subset": None, "warning": None}
+    cases = index.cases
+    if side is not None:
+        splits = read_splits(side.splits)
+        fold = choose_fold(splits, side.fold)
+        cases = select(index, fold.train if side.subset == "train" else fold.validation)
+        if not cases:
+            raise DataError(f"the {side.subset} side of fold {side.fold} is empty", where=side.splits)
+        setting |= {
+            "split": splits.by,
+            "seed": splits.seed,
+            "subset": side.subset,
+            "fold": side.fold,
+            "splits_digest": file_digest(side.splits),
+            "warning": splits.warning,
+        }
+    return evaluate(cases, predictor, setting=setting, grid=grid, folder=folder, progress=progress)
+
+
+def evaluate(
+    cases: Sequence[Case],
+    predictor: Predictor,
+    *,
+    setting: Mapping[str, Any] | None = None,
+    grid: Grid | None = None,
+    folder: Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Predict every case on its own grid and measure it against its reference mask.
+
+    Args:
+        cases: whom to measure; where a split is by slice, cases with their chosen slices only.
+        predictor: the model.
+        setting: what to keep beside the numbers (data, split, subset, fold, warning).
+        grid: how lengths are measured; in pixels if None.
+        folder: where a picture of each patient goes, `<case>.png`; none is drawn if None.
+        progress: told of each case.
+
+    Returns:
+        What `metrics.json` holds: patients, summary, definitions, setting and more; numbers that do not
+        exist are None. A case that cannot be read or predicted is a row with its reason in `error`.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
+    start = time.perf_counter()
+    grid = grid or Grid()
+    measured = measure_cases(cases, predictor, grid=grid, folder=folder, progress=progress)
+    about = {**(setting or {}), **predictor_setting(predictor)}
+    lines = learning_curve(predictor.model.folder.parent)
+    learning = [{"fold": about.get("fold") or 0, "lines": lines}] if lines else []
+    return assemble(measured, setting=about, grid=grid, seconds=time.perf_counter() - start, learning=learning)
+
+
+def measure_cases(
+    cases: Sequence[Case],
+    predictor: Predictor,
+    *,
+    grid: Grid,
+    fold: int | None = None,
+    folder: Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> list[Measured]:
+    """Predict and measure cases one after the other; arguments as for `evaluate`, `fold` of a cross-validation."""
+    measured = []
+    for number, case in enumerate(cases, start=1):
+        try:
+            found = _measure_one(case, predictor, grid, fold, folder)
+        except ResourceError:
+            raise
+        except GliomasegError as fault:
+            found = failed(case, fault.line(), fold=fold)
+        measured.append(found)
+        if progress:
+            value = found.row.get("dice_volume")
+            text = found.row["error"] or f"dice_volume {'undefined' if value is None else f'{value:.3f}'}"
+            progress(f"{number} of {len(cases)} {case.name}: {text}")
+    return measured
+
+
+def assemble(
+    measured: Sequence[Measured], *, setting: Mapping[str, Any], grid: Grid, seconds: float, **more: Any
+) -> Evaluation:
+    """Return measured patients as one evaluation, the document of `metrics.json`."""
+    rows = [found.row for found in measured]
+    scored = [found for found in measured if found.row["error"] is None]
+    summary = summarise({found.row["patient"]: found.counts for found in scored})
+    totals = {name: summary.pop(name) for name in ("patients", "slices", "tumour_slices")}
+    named = patient_definitions(unit=grid.unit, tolerance=grid.tolerance)
+    table = sum((found.calibration for found in scored), start=calibration.empty_table())
+    return {
+        "patients": rows,
+        "summary": {
+            **summary,
+            **summarise_rows([found.row for found in scored], named),
+            **totals,
+            "patients": len(rows),
+            "failed": len(rows) - len(scored),
+        },
+        "definitions": definitions(unit=grid.unit, tolerance=grid.tolerance),
+        "interval": f"95 %, percentile bootstrap over patients, {DRAWS} draws, seed 0",
+        "calibration": calibration_curve(table),
+        "examples": _examples([found.row for found in scored]),
+        **more,
+        "setting": {**setting, "spacing_mm": grid.spacing_mm and list(grid.spacing_mm), "orientation": "unknown"},
+        "versions": {"gliomaseg": gliomaseg.__version__, "numpy": np.__version__},
+        "seconds": round(seconds, 3),
+    }
+
+
+def dumps(evaluation: Evaluation) -> str:
+    """Return an evaluation as the text of `metrics.json`."""
+    return json.dumps(evaluation, indent=1, allow_nan=False) + "\n"
+
+
+def predictor_setting(predictor: Predictor) -> dict[str, Any]:
+    """Return what an evaluation says of its model."""
+    model = predictor.model
+    return {
+        "model": model.config.name,
+        "model_digest": file_digest(model.onnx),
+        "threshold": model.config.decision.threshold,
+    }
+
+
+def learning_curve(run: Path) -> list[dict[str, Any]]:
+    """Return the lines of a run's `log.jsonl`; none where the folder is no run."""
+    try:
+        lines = [json.loads(line) for line in (run / "log.jsonl").read_text("utf-8").splitlines()]
+    except (OSError, ValueError):
+        return []
+    return [line for line in lines if isinstance(line, dict)]
+
+
+def _measure_one(case: Case, predictor: Predictor, grid: Grid, fold: int | None, folder: Path | None) -> Measured:
+    examination = read_examination(case)
+    probability = predictor.probability(examination.scan)
+    predicted = predictor.decide(probability)
+    found = measure(
+        case, reference=examination.reference, probability=probability, predicted=predicted, grid=grid, fold=fold
+    )
+    if folder is None:
+        return found
+    k = int((found.counts[:, 1] if found.counts[:, 1].any() else found.counts[:, 2]).argmax())
+    _draw(examination, k, predicted[k], folder)
+    return Measured(found.row | {"picture_slice": case.slices[k].number}, found.counts, found.calibration)
+
+
+def _draw(examination: Examination, k: int, predicted: Any, folder: Path) -> None:
+    """Write the slice with the most tumour, both outlines on it, twice the size: one pixel lines must be seen."""
+    image = examination.scan.voxels[k]
+    drawn = pictures.overlay(image, reference=examination.reference[k], predicted=predicted, scale=2)
+    Image.fromarray(drawn).save(folder / f"{examination.case.name}.png")
+
+
+def _examples(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the best, median and worst patient by `dice_volume` of whom there is a picture."""
+    ranked = sorted(
+        (row for row in rows if row.get("picture_slice") and row["dice_volume"] is not None),
+        key=lambda row: row["dice_volume"],
+    )
+    if not ranked:
+        return []
+    places = {"best": len(ranked) - 1, "median": (len(ranked) - 1) // 2, "worst": 0}
+    return [
+        {
+            "kind": kind,
+            "patient": ranked[place]["patient"],
+            "slice": ranked[place]["picture_slice"],
+            "dice_volume": ranked[place]["dice_volume"],
+            "file": f"{PICTURES}/{ranked[place]['patient']}.png",
+            "orientation": "unknown",
+        }
+        for kind, place in places.items()
+    ]

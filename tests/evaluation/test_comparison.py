@@ -1,0 +1,83 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from gliomaseg.errors import DataError
+from gliomaseg.evaluation.comparison import compare_evaluations
+
+
+def write(folder: Path, rows: list[dict]) -> Path:
+    names = ("dice_volume", "hausdorff_95_px", "volume_error", "dice_batch")
+    document = {"patients": rows, "definitions": dict.fromkeys(names, ""), "setting": {"model": folder.name}}
+    folder.mkdir()
+    (folder / "metrics.json").write_text(json.dumps(document))
+    return folder
+
+
+def row(name: str, dice: float | None, **more) -> dict:
+    return {"patient": name, "slices": 20, "reference_voxels": 100, "dice_volume": dice, **more}
+
+
+def test_the_difference_is_b_minus_a_on_the_same_patients(tmp_path):
+    a = write(tmp_path / "a", [row("P1", 0.5), row("P2", 0.6), row("P3", 0.7)])
+    b = write(tmp_path / "b", [row("P3", 0.7), row("P2", 0.8), row("P1", 0.6)])
+    comparison = compare_evaluations(a, b)
+    found = comparison["measures"]["dice_volume"]
+    assert found["mean_difference"] == pytest.approx(0.1)
+    assert (found["wins"], found["losses"], found["ties"]) == (2, 0, 1)
+    assert found["low"] <= found["mean_difference"] <= found["high"]
+    assert [entry["difference"] for entry in comparison["patients"]] == pytest.approx([0.1, 0.2, 0.0])
+    assert (comparison["a"]["model"], comparison["b"]["model"]) == ("a", "b")
+
+
+def test_less_is_better_for_distances(tmp_path):
+    a = write(tmp_path / "a", [row("P1", 0.5, hausdorff_95_px=9.0), row("P2", 0.5, hausdorff_95_px=4.0)])
+    b = write(tmp_path / "b", [row("P1", 0.5, hausdorff_95_px=3.0), row("P2", 0.5, hausdorff_95_px=5.0)])
+    found = compare_evaluations(a, b)["measures"]["hausdorff_95_px"]
+    assert (found["mean_difference"], found["wins"], found["losses"]) == (-2.5, 1, 1)
+
+
+def test_signed_errors_are_compared_by_size(tmp_path):
+    a = write(tmp_path / "a", [row("P1", 0.5, volume_error=-0.5)])
+    b = write(tmp_path / "b", [row("P1", 0.5, volume_error=0.25)])
+    found = compare_evaluations(a, b)["measures"]["volume_error"]
+    assert (found["mean_difference"], found["wins"]) == (-0.25, 1)
+
+
+def test_a_patient_without_a_value_is_counted_apart(tmp_path):
+    a = write(tmp_path / "a", [row("P1", None), row("P2", 0.5)])
+    b = write(tmp_path / "b", [row("P1", 0.5), row("P2", 0.5)])
+    found = compare_evaluations(a, b)["measures"]["dice_volume"]
+    assert (found["patients"], found["undefined"], found["low"]) == (1, 1, None)
+
+
+def test_no_value_is_written_as_nan(tmp_path):
+    a, b = (write(tmp_path / name, [row("P1", None)]) for name in "ab")
+    json.dumps(compare_evaluations(a, b), allow_nan=False)
+
+
+def test_other_patients_are_refused(tmp_path):
+    a = write(tmp_path / "a", [row("P1", 0.5), row("P2", 0.5)])
+    b = write(tmp_path / "b", [row("P1", 0.5), row("P3", 0.5)])
+    with pytest.raises(DataError, match=r"P2 \(2 in all\) is in one evaluation only"):
+        compare_evaluations(a, b)
+
+
+def test_other_reference_masks_are_refused(tmp_path):
+    a = write(tmp_path / "a", [row("P1", 0.5)])
+    b = write(tmp_path / "b", [row("P1", 0.5) | {"reference_voxels": 99}])
+    with pytest.raises(DataError, match="reference_voxels of P1 is 100 in one and 99 in the other"):
+        compare_evaluations(a, b)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"patients": 3}', '{"patients": [{"patient": 1}]}', "[" * 99999])
+def test_what_is_no_evaluation_is_refused(text, tmp_path):
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(DataError, match="is no evaluation"):
+        compare_evaluations(tmp_path, tmp_path)
+
+
+def test_a_folder_without_metrics_is_refused(tmp_path):
+    with pytest.raises(DataError, match="cannot be read"):
+        compare_evaluations(tmp_path, tmp_path)

@@ -1,0 +1,192 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gliomaseg.data.index import Case, Slice
+from gliomaseg.errors import DataError, OutputExistsError
+from gliomaseg.evaluation import Grid, Order, Side, dumps, evaluate, evaluate_data, evaluate_into, summarise
+from gliomaseg.formats import write_picture
+
+
+class Oracle:
+    """Stands in for a predictor: calls bright what is bright."""
+
+    class model:  # noqa: N801
+        folder = Path("nowhere/model")
+        onnx = Path(__file__)  # any file: its digest is kept
+
+        class config:  # noqa: N801
+            name = "oracle"
+
+            class decision:  # noqa: N801
+                threshold = 0.5
+
+    def probability(self, scan):
+        return (scan.voxels[..., 0] / 255).astype(np.float32)
+
+    def decide(self, probability):
+        return probability > 0.5
+
+
+def write_case(root: Path, name: str, slices: list[tuple[int, int]]) -> Case:
+    """Write slices with the first `predicted` pixels bright and the first `reference` pixels in the mask."""
+    folder = root / name
+    folder.mkdir(parents=True)
+    entries = []
+    for number, (predicted, reference) in enumerate(slices, start=1):
+        image, mask = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)
+        image.reshape(16, 3)[:predicted] = 200
+        mask.reshape(16)[:reference] = 255
+        paths = folder / f"{name}_{number}.tif", folder / f"{name}_{number}_mask.tif"
+        write_picture(paths[0], image)
+        write_picture(paths[1], mask)
+        entries.append(Slice(number, *paths))
+    return Case(name, name, "XX", tuple(entries))
+
+
+@pytest.fixture
+def cases(tmp_path):
+    return [
+        write_case(tmp_path / "data", "A_XX_1_20000101", [(2, 4), (0, 0), (1, 0)]),
+        write_case(tmp_path / "data", "B_XX_2_20000101", [(4, 4), (0, 4)]),
+    ]
+
+
+def test_each_convention_is_as_worked_by_hand(cases):
+    summary = evaluate(cases, Oracle())["summary"]
+    # A: 2*2/(4+3) over the volume; B: 2*4/(8+4).
+    assert summary["dice_volume"]["mean"] == pytest.approx((4 / 7 + 8 / 12) / 2)
+    assert summary["dice_tumour_slices"]["mean"] == pytest.approx((4 / 6 + 1 + 0) / 3)
+    assert summary["dice_slices_empty_one"]["mean"] == pytest.approx((4 / 6 + 1 + 0 + 1 + 0) / 5)
+    assert summary["empty_slice_false_positive_rate"]["mean"] == pytest.approx(1 / 2)
+    # The first batch is A's three slices and B's first: 2*6/(8+7); the second B's last alone.
+    assert summary["dice_batch"]["mean"] == pytest.approx((12 / 15 + 0) / 2, abs=1e-5)
+
+
+def test_every_patient_is_a_row_with_its_own_numbers(cases):
+    rows = evaluate(cases, Oracle())["patients"]
+    assert [row["patient"] for row in rows] == ["A_XX_1_20000101", "B_XX_2_20000101"]
+    assert (rows[0]["reference_voxels"], rows[0]["predicted_voxels"], rows[0]["overlap_voxels"]) == (4, 3, 2)
+    assert rows[1]["dice_volume"] == pytest.approx(8 / 12)
+
+
+def test_a_patient_without_any_tumour_is_counted_apart(tmp_path):
+    cases = [write_case(tmp_path, "A_XX_1_20000101", [(0, 0)]), write_case(tmp_path, "B_XX_2_20000101", [(4, 4)])]
+    evaluation = evaluate(cases, Oracle())
+    assert evaluation["patients"][0]["dice_volume"] is None
+    assert evaluation["summary"]["dice_volume"] == {
+        "mean": 1.0, "median": 1.0, "ci95": [None, None], "n": 1, "undefined": 1,
+    }  # fmt: skip
+
+
+def test_an_evaluation_is_json_without_nan(cases):
+    text = dumps(evaluate(cases, Oracle()))
+    assert "NaN" not in text
+    assert json.loads(text)["definitions"].keys() >= {"dice_volume", "dice_batch"}
+
+
+def test_nobody_gives_no_numbers():
+    summary = summarise({})
+    assert summary["dice_volume"]["mean"] is None
+    assert summary["slices"] == 0
+
+
+def test_a_side_of_a_split_is_measured_alone(cases, tmp_path):
+    splits = tmp_path / "splits.json"
+    fold = {"train": ["A_XX_1_20000101"], "validation": ["B_XX_2_20000101"]}
+    splits.write_text(json.dumps({"by": "patient", "seed": 0, "folds": [fold]}))
+    evaluation = evaluate_data(tmp_path / "data", Oracle(), Side(splits))
+    assert [row["patient"] for row in evaluation["patients"]] == ["B_XX_2_20000101"]
+    assert evaluation["setting"]["subset"] == "validation"
+
+
+def test_a_data_set_with_problems_is_refused(cases, tmp_path):
+    cases[0].slices[0].mask.unlink()
+    with pytest.raises(DataError, match="has no mask"):
+        evaluate_data(tmp_path / "data", Oracle())
+
+
+def test_a_patient_that_cannot_be_read_is_a_row_with_its_reason(cases):
+    cases[0].slices[1].image.write_bytes(b"damaged")
+    evaluation = evaluate(cases, Oracle())
+    bad, good = evaluation["patients"]
+    assert "is not a readable TIFF" in bad["error"]
+    assert "dice_volume" not in bad
+    assert good["error"] is None
+    summary = evaluation["summary"]
+    assert (summary["patients"], summary["failed"], summary["dice_volume"]["n"]) == (2, 1, 1)
+
+
+def test_nobody_that_could_be_read_gives_no_numbers(cases):
+    for case in cases:
+        case.slices[0].image.write_bytes(b"")
+    summary = evaluate(cases, Oracle())["summary"]
+    assert (summary["failed"], summary["dice_volume"]["mean"], summary["brier_score"]["n"]) == (2, None, 0)
+
+
+def test_every_measure_of_the_summary_is_defined(cases):
+    evaluation = evaluate(cases, Oracle())
+    named = {name for name, entry in evaluation["summary"].items() if isinstance(entry, dict)}
+    assert named == evaluation["definitions"].keys()
+
+
+def test_the_calibration_adds_up_over_patients(cases):
+    curve = evaluate(cases, Oracle())["calibration"]
+    assert sum(curve["pixels"]) == 5 * 16
+    # 7 pixels of brightness 200: probability .784, of which 2 + 4 are tumour.
+    place = int(200 / 255 * 15)
+    assert curve["pixels"][place] == 7
+    assert curve["tumour_share"][place] == pytest.approx(6 / 7)
+    assert curve["mean_probability"][place] == pytest.approx(200 / 255)
+    assert curve["tumour_share"][5] is None
+
+
+def test_an_evaluation_writes_numbers_and_a_picture_of_each_patient(cases, tmp_path):
+    order = Order(tmp_path / "data", tmp_path / "out")
+    evaluation = evaluate_into(order, Oracle())
+    assert json.loads(order.metrics.read_text()) == evaluation
+    names = sorted(entry.name for entry in (tmp_path / "out" / "pictures").iterdir())
+    assert names == ["A_XX_1_20000101.png", "B_XX_2_20000101.png"]
+    # The slice with the most tumour: B has two of 4 pixels, A's first one.
+    assert [row["picture_slice"] for row in evaluation["patients"]] == [1, 1]
+    worst = evaluation["examples"][-1]
+    assert (worst["kind"], worst["patient"], worst["file"]) == (
+        "worst", "A_XX_1_20000101", "pictures/A_XX_1_20000101.png",
+    )  # fmt: skip
+
+
+def test_an_evaluation_that_is_there_is_kept(cases, tmp_path):
+    order = Order(tmp_path / "data", tmp_path / "out")
+    evaluate_into(order, Oracle())
+    with pytest.raises(OutputExistsError):
+        evaluate_into(order, Oracle())
+    evaluate_into(replace(order, overwrite=True), Oracle())
+
+
+def test_a_folder_of_pictures_that_is_not_ours_is_kept(cases, tmp_path):
+    (tmp_path / "out" / "pictures").mkdir(parents=True)
+    (tmp_path / "out" / "pictures" / "thesis.docx").write_text("precious")
+    with pytest.raises(OutputExistsError, match=r"thesis\.docx"):
+        evaluate_into(Order(tmp_path / "data", tmp_path / "out", overwrite=True), Oracle())
+    assert (tmp_path / "out" / "pictures" / "thesis.docx").read_text() == "precious"
+
+
+def test_known_spacing_gives_millimetres_and_millilitres(cases):
+    evaluation = evaluate(cases, Oracle(), grid=Grid((5.0, 2.0, 2.0), tolerance=1.0))
+    row = evaluation["patients"][0]
+    assert row["reference_ml"] == pytest.approx(4 * 0.02)
+    assert row["hausdorff_95_mm"] > 0
+    assert "hausdorff_95_px" not in row
+    assert "within 1 mm" in evaluation["definitions"]["surface_dice"]
+    assert evaluation["setting"]["spacing_mm"] == [5.0, 2.0, 2.0]
+
+
+def test_slices_with_gaps_have_no_surface(cases):
+    """A split by slice leaves some out: planes that are neighbours in the stack are none in the head."""
+    gaps = replace(cases[0], slices=cases[0].slices[::2])
+    row = evaluate([gaps], Oracle())["patients"][0]
+    assert row["dice_volume"] is not None
+    assert "hausdorff_95_px" not in row

@@ -1,0 +1,104 @@
+"""K folds, pooled: every patient once, by a model that has not seen them; stopped and resumed."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gliomaseg.config import read_recipe
+from gliomaseg.errors import ConfigError, OutputExistsError
+from gliomaseg.model import file_digest
+from gliomaseg.training import crossvalidation
+from gliomaseg.training.crossvalidation import CrossOrder, crossvalidate
+
+SMALL = ["preparation.size_px=64", "network.width=4", "network.levels=2", "training.epochs=1", "split.folds=2"]
+
+
+def hush(_text: str) -> None:
+    pass
+
+
+def order(data: Path, out: Path, **changes) -> CrossOrder:
+    recipe = read_recipe("unet_small").with_settings(SMALL)
+    return replace(CrossOrder(recipe, data, out, cache=out.parent / "cache"), **changes)
+
+
+@pytest.fixture(scope="module")
+def crossed(phantoms, tmp_path_factory):
+    out = tmp_path_factory.mktemp("crossed") / "out"
+    crossvalidate(order(phantoms, out), say=hush)
+    return out
+
+
+def test_every_patient_is_measured_once_by_a_model_that_has_not_seen_them(crossed):
+    evaluation = json.loads((crossed / "metrics.json").read_text())
+    assert [len(curve["lines"]) for curve in evaluation["learning"]] == [1, 1]
+    assert len({row["patient"] for row in evaluation["patients"]}) == len(evaluation["patients"]) == 5
+    for row in evaluation["patients"]:
+        fold = json.loads((crossed / f"fold-{row['fold']}" / "splits.json").read_text())["folds"][row["fold"]]
+        assert row["patient"] in fold["validation"]
+        assert row["patient"] not in fold["train"]
+    assert evaluation["summary"]["patients"] == 5
+    assert evaluation["setting"]["folds"] == 2
+    assert len({*evaluation["setting"]["model_digests"]}) == 2
+    assert len(list((crossed / "pictures").iterdir())) == 5
+
+
+def test_the_pooled_rows_are_those_of_each_folds_own_model(crossed):
+    pooled = {
+        row["patient"]: row["dice_volume"] for row in json.loads((crossed / "metrics.json").read_text())["patients"]
+    }
+    for fold in (0, 1):
+        own = json.loads((crossed / f"fold-{fold}" / "model" / "metrics.json").read_text())
+        for row in own["patients"]:
+            assert pooled[row["patient"]] == row["dice_volume"]
+
+
+def test_a_cross_validation_that_was_stopped_goes_on_at_its_fold(crossed, phantoms, tmp_path, monkeypatch):
+    train, started = crossvalidation.train, []
+
+    def second_dies(fold_order, *, say):
+        if fold_order.fold == 1 and not started:
+            started.append(1)
+            raise KeyboardInterrupt
+        return train(fold_order, say=say)
+
+    monkeypatch.setattr(crossvalidation, "train", second_dies)
+    out, said = tmp_path / "out", []
+    with pytest.raises(KeyboardInterrupt):
+        crossvalidate(order(phantoms, out), say=hush)
+    assert not (out / "metrics.json").exists()
+    crossvalidate(order(phantoms, out, resume=True), say=said.append)
+    assert "fold 1 of 2 is trained already" in said
+    for fold in (0, 1):
+        weights = f"fold-{fold}/model/model.safetensors"
+        assert file_digest(out / weights) == file_digest(crossed / weights)
+
+
+def test_a_finished_one_is_not_touched(crossed, phantoms):
+    with pytest.raises(OutputExistsError):
+        crossvalidate(order(phantoms, crossed), say=hush)
+
+
+def test_other_folds_or_settings_are_not_resumed(crossed, phantoms):
+    recipe = read_recipe("unet_small").with_settings([*SMALL, "split.seed=1"])
+    with pytest.raises(ConfigError, match="another --folds, --by or seed"):
+        crossvalidate(order(phantoms, crossed, recipe=recipe, resume=True), say=hush)
+    recipe = read_recipe("unet_small").with_settings([*SMALL, "training.batch=2"])
+    with pytest.raises(ConfigError, match=r"another training\.batch"):
+        crossvalidate(order(phantoms, crossed, recipe=recipe, resume=True), say=hush)
+
+
+def test_by_slice_is_refused(phantoms, tmp_path):
+    recipe = read_recipe("fcn_resnet50")
+    with pytest.raises(ConfigError, match="leaks"):
+        crossvalidate(order(phantoms, tmp_path / "out", recipe=recipe), say=hush)
+    assert not (tmp_path / "out").exists()
+
+
+def test_overwrite_removes_nothing_but_folds(phantoms, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("precious")
+    with pytest.raises(OutputExistsError, match=r"thesis\.txt"):
+        crossvalidate(order(phantoms, tmp_path / "out", overwrite=True), say=hush)
