@@ -1,0 +1,137 @@
+"""How much a split by slice flatters: one network, the same slices of the same patients, with and without the leak.
+
+For each seed, a fifth of the patients is held out, alike in site and tumour. Every second slice of theirs is
+scored, by two networks:
+
+- `by-patient` trains on all slices of the other patients: it has never seen these heads.
+- `by-slice` trains on as many slices, but the other half of the held-out patients' slices is among them, in place
+  of as many slices of the others: as a split by slice has it, each scored slice has its neighbours in training.
+
+All else is equal: network, number of slices, steps, seeds, the scored slices, the way they are scored.
+
+    python benchmarks/leakage.py --data lgg --out leakage
+
+It can be stopped, and goes on where it stopped when it is called again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gliomaseg.atomic import write_text
+from gliomaseg.config import Recipe, Split, read_recipe
+from gliomaseg.data.index import Index, read_index
+from gliomaseg.data.split import LEAK, Fold, Splits, select, slice_names, split_data, write_splits
+from gliomaseg.evaluation import evaluate
+from gliomaseg.metrics.paired import compare
+from gliomaseg.prediction import open_predictor
+from gliomaseg.training.run import Order, is_finished, train
+
+ARMS = ("by-patient", "by-slice")
+MEASURES = ("dice_volume", "dice_tumour_slices", "dice_slices_empty_one", "empty_slice_false_positive_rate")
+SMALL = ["preparation.size_px=96", "training.epochs=8"]
+
+
+def say(text: str) -> None:
+    """Tell what goes on."""
+    sys.stderr.write(f"{text}\n")
+
+
+def draw_arms(index: Index, seed: int) -> dict[str, Fold]:
+    """Return who trains and what is scored, for both arms; the scored slices and the number in training are equal."""
+    fold = split_data(index, Split(by="patient", holdout=0.2, seed=seed)).folds[0]
+    scored, known = [], []
+    for case in select(index, fold.validation):
+        names = slice_names(case)
+        scored += names[::2]
+        known += names[1::2]
+    others = [name for case in select(index, fold.train) for name in slice_names(case)]
+    kept = np.random.default_rng([seed, 1]).permutation(others)[: len(others) - len(known)]
+    train = {"by-patient": others, "by-slice": [*kept.tolist(), *known]}
+    return {arm: Fold(train=tuple(sorted(train[arm])), validation=tuple(sorted(scored))) for arm in ARMS}
+
+
+def measure(index: Index, recipe: Recipe, out: Path, seed: int) -> dict[str, Any]:
+    """Train and score both arms of one seed; return each arm's evaluation."""
+    results = {}
+    for arm, fold in draw_arms(index, seed).items():
+        folder = out / f"seed-{seed}" / arm
+        splits = folder.parent / f"{arm}.json"
+        if not splits.is_file():
+            write_splits(Splits(by="slice", seed=seed, warning=LEAK, folds=(fold,)), splits)
+        order = Order(recipe.with_settings([f"training.seed={seed}"]), index.root, folder, splits=splits, resume=True)
+        if not is_finished(order):
+            say(f"seed {seed}, {arm}")
+            train(order, say=say)
+        results[arm] = evaluate(select(index, fold.validation), open_predictor(folder))
+    return results
+
+
+def pooled(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return each measure of both arms, and their paired difference over patients; a patient's seeds are averaged."""
+    summary: dict[str, Any] = {}
+    for name in MEASURES:
+        values: dict[str, dict[str, list[float]]] = {arm: {} for arm in ARMS}
+        for result in results:
+            for arm in ARMS:
+                for row in result[arm]["patients"]:
+                    value = row[name]
+                    values[arm].setdefault(row["patient"], []).append(np.nan if value is None else value)
+        patients = sorted(values[ARMS[0]])
+        means = {arm: np.array([np.mean(values[arm][patient]) for patient in patients]) for arm in ARMS}
+        paired = compare(baseline=means["by-patient"], candidate=means["by-slice"])
+        summary[name] = {
+            "by_seed": {arm: [result[arm]["summary"][name]["mean"] for result in results] for arm in ARMS},
+            "mean": {arm: float(np.nanmean(means[arm])) for arm in ARMS},
+            "difference": paired.mean_difference,
+            "ci95": [paired.low, paired.high],
+            "p": paired.p_value,
+            "patients": paired.patients,
+        }
+    return summary
+
+
+def table(summary: dict[str, Any]) -> str:
+    """Return the summary as Markdown."""
+    lines = [
+        "| measure, mean over patients | by patient | by slice | leak: difference (95 % interval) | p | patients |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, entry in summary.items():
+        a, b = (f"{entry['mean'][arm]:.3f}" for arm in ARMS)
+        low, high = entry["ci95"]
+        lines.append(
+            f"| `{name}` | {a} | {b} | {entry['difference']:+.3f} ({low:+.3f} to {high:+.3f}) "
+            f"| {entry['p']:.4f} | {entry['patients']} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run the measurement."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--recipe", default="unet_small")
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="section.key=value")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    arguments = parser.parse_args()
+    recipe = read_recipe(arguments.recipe).with_settings(
+        [*(SMALL if arguments.recipe == "unet_small" else []), *arguments.settings]
+    )
+    index = read_index(arguments.data)
+    results = [measure(index, recipe, arguments.out, seed) for seed in arguments.seeds]
+    summary = pooled(results)
+    document = {"recipe": recipe.model_dump(), "seeds": arguments.seeds, "measures": summary}
+    write_text(arguments.out / "leakage.json", json.dumps(document, indent=1) + "\n")
+    sys.stdout.write(table(summary) + "\n")
+
+
+if __name__ == "__main__":
+    main()
