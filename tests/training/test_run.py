@@ -14,6 +14,8 @@ import pytest
 from gliomaseg.config import read_recipe
 from gliomaseg.errors import ConfigError, DataError, OutputExistsError, TrainingError
 from gliomaseg.model import file_digest, load_model
+from gliomaseg.prediction import open_predictor
+from gliomaseg.scan import Scan
 from gliomaseg.training import loop
 from gliomaseg.training.run import Order, train
 
@@ -76,6 +78,15 @@ def test_equal_orders_give_equal_weights(phantoms, tmp_path):
         train(order_for(phantoms, tmp_path / name), say=quiet)
         digests.add(file_digest(tmp_path / name / "model" / "model.safetensors"))
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_exported_network_computes_in_float32(precision, phantoms, tmp_path):
+    """In bf16 the loop wraps the network, and the wrapper's casts are nothing that ONNX Runtime can run."""
+    train(order_for(phantoms, tmp_path / "run", f"training.precision={precision}", "training.epochs=1"), say=quiet)
+    onnx, torch = (open_predictor(tmp_path / "run", engine=name) for name in ("onnxruntime", "torch"))
+    scan = Scan(np.random.default_rng(0).integers(0, 255, (2, 64, 64, 3), np.uint8), source="test")
+    np.testing.assert_allclose(onnx.probability(scan), torch.probability(scan), atol=1e-4)
 
 
 def test_another_seed_gives_other_weights(phantoms, tmp_path):
