@@ -75,7 +75,8 @@ def _curves(evaluation: Evaluation, names: dict[str, tuple[str, str]], words: tu
         for k, lines in enumerate(folds if key in drawn else []):
             values = [math.nan if line[key] is None else line[key] for line in lines]
             axes.plot([line["epoch"] for line in lines], values, color=colour, label="" if k else label, **look)
-    axes.set_xlabel("epoch")
+    last = max(line["epoch"] for lines in folds for line in lines)
+    axes.set(xlabel="epoch", xlim=(0, max(1, last) * 1.02))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     if name == "scores":
         share_axis(axes, "Dice, validation side")

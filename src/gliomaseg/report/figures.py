@@ -24,7 +24,7 @@ from gliomaseg.report.drawing import (
     house_style,
     new_figure,
 )
-from gliomaseg.report.scales import floored, log_axis, share_axis
+from gliomaseg.report.scales import about_zero, floored, log_axis, share_axis
 
 MOST_SITES = 12
 LONGEST_SITE = 10
@@ -124,7 +124,7 @@ def dice_by_size(evaluation: Evaluation) -> Chart | None:
         "sizes",
         title,
         "Each dot is a patient, on a logarithmic scale of size. Small tumours tend to score lower "
-        "with any model: there, a few pixels are a large share.",
+        f"with any model: there, a few pixels are a large share.{about_zero(sizes)}",
         as_svg(figure, name="sizes", title=title, tips={"dots": [_tip(row) for row in rows]}),
     )
 
@@ -170,7 +170,7 @@ def volumes(evaluation: Evaluation) -> Chart | None:
         "volumes",
         title,
         "Each dot is a patient. On the dashed line both volumes are equal; below it the model sees too little, above "
-        "it too much. The volumes may agree where the places do not.",
+        f"it too much. The volumes may agree where the places do not.{about_zero(x + y)}",
         as_svg(figure, name="volumes", title=title, tips={"dots": [_tip(row) for row in rows]}),
     )
 

@@ -17,6 +17,11 @@ def share_axis(axes: Any, label: str) -> None:
     axes.yaxis.set_major_locator(FixedLocator([0, 0.2, 0.4, 0.6, 0.8, 1]))
 
 
+def about_zero(values: Sequence[float]) -> str:
+    """Return a sentence for the caption where 0 occurs."""
+    return " The scale has no 0: it stands at the end, by itself." if min(values) <= 0 else ""
+
+
 def floored(values: Sequence[float], among: Sequence[float] = ()) -> list[float]:
     """Return values for a logarithmic axis, on which 0 has a place of its own at the lower end."""
     low = _round_range(among or values)[0]
@@ -31,7 +36,7 @@ def log_axis(scale: Any, limit: Any, axis: Any, values: Sequence[float]) -> None
     scale("log")
     limit(start, high)
     powers = [step for step in _steps(low, high) if math.isclose(math.log10(step) % 1, 0, abs_tol=1e-9)]
-    ticks = powers if len(powers) > 2 else _steps(low, high)
+    ticks = powers if len(powers) > 1 else _steps(low, high)
     axis.set_major_locator(FixedLocator([start, *ticks] if empty else ticks))
     axis.set_major_formatter(lambda value, _place: "0" if empty and value < low * 0.9 else f"{value:,.10g}")
     axis.set_minor_locator(NullLocator())
