@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,3 +101,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     train(Order(recipe, data, folder / "run", cache=folder / "cache"), say=lambda _text: None)
     return folder / "run"
+
+
+@pytest.fixture
+def write_metrics(tmp_path: Path) -> Callable[[Any], Path]:
+    """Return `write_metrics(tree)`: it writes a `metrics.json` of its own and returns its folder."""
+
+    def write_tree(tree: Any) -> Path:
+        place = tmp_path / "own"
+        place.mkdir(exist_ok=True)
+        (place / "metrics.json").write_text(tree if isinstance(tree, str) else json.dumps(tree), "utf-8")
+        return place
+
+    return write_tree

@@ -86,4 +86,3 @@ Spacing = Annotated[
 Tolerance = Annotated[
     float, typer.Option("--tolerance", min=0, help="Of surface_dice, in mm with --spacing-mm, else in pixels.")
 ]
-EvaluationFolder = Annotated[Path, typer.Argument(help="A folder that `evaluate` or `crossvalidate` wrote.")]

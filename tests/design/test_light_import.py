@@ -3,7 +3,10 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "onnxruntime", "scipy", "numpy", "pydantic", "matplotlib", "PIL", "rich", "accelerate", "kagglehub")
+HEAVY = (
+    "torch", "onnxruntime", "scipy", "numpy", "pydantic", "matplotlib", "PIL", "rich", "accelerate", "kagglehub",
+    "jinja2",
+)  # fmt: skip
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -22,8 +25,11 @@ def test_the_command_line_loads_nothing_heavy_before_a_command():
 
 @pytest.mark.parametrize(
     "module",
-    ["prediction", "evaluation", "model", "data.audit", "data.cache", "data.phantom", "data.download", "report.text"],
-)
+    [
+        "prediction", "evaluation", "model", "data.audit", "data.cache", "data.phantom", "data.download", "report.text",
+        "report.html",
+    ],
+)  # fmt: skip
 def test_what_is_used_without_training_does_not_load_torch(module):
     loaded = loaded_after(f"import gliomaseg.{module}, gliomaseg.engines.onnxruntime")
     assert loaded & {"torch", "torchvision", "accelerate", "matplotlib", "safetensors"} == set()

@@ -16,7 +16,7 @@ from gliomaseg.atomic import is_disk_full
 from gliomaseg.cli.console import say
 from gliomaseg.cli.data import audit, download, phantom, split
 from gliomaseg.cli.learning import crossvalidate, demo, train
-from gliomaseg.cli.use import compare, evaluate, models, predict
+from gliomaseg.cli.use import compare, evaluate, models, predict, report
 from gliomaseg.errors import GliomasegError, Interrupted, ResourceError
 
 app = typer.Typer(
@@ -29,7 +29,20 @@ app = typer.Typer(
 )
 
 
-for command in (demo, download, phantom, audit, split, train, crossvalidate, evaluate, compare, predict, models):
+for command in (
+    demo,
+    download,
+    phantom,
+    audit,
+    split,
+    train,
+    crossvalidate,
+    evaluate,
+    compare,
+    report,
+    predict,
+    models,
+):
     app.command()(command)
 
 

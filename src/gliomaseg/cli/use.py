@@ -73,6 +73,19 @@ def compare(
     show(comparison, comparison_text(comparison), as_json=as_json)
 
 
+def report(
+    evaluation: Annotated[
+        Path, typer.Argument(metavar="EVAL", help="A folder that `evaluate` or `crossvalidate` wrote.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The HTML file to write.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write an evaluation as one HTML file, to read, print and send: charts, pictures, a row for each patient."""
+    from gliomaseg.report.html import write_report
+
+    show(None, str(write_report(evaluation, out, overwrite=overwrite)), as_json=False)
+
+
 def predict(
     inputs: Annotated[
         list[Path], typer.Argument(metavar="INPUT...", help="TIFF or PNG files, folders of them, patients' folders.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from gliomaseg.errors import DataError
 from gliomaseg.evaluation.definitions import LOWER_IS_BETTER, SIGNED
+from gliomaseg.evaluation.document import read_evaluation
 from gliomaseg.metrics.paired import compare
 
 # Every patient has these in both evaluations, and equal: else the reference masks are others.
@@ -31,7 +31,8 @@ def compare_evaluations(a: Path, b: Path) -> dict[str, Any]:
         compared. `patients`: `dice_volume` of both and their difference. `a` and `b`: their settings.
 
     Raises:
-        DataError: one is no evaluation, or they are of different patients, slices or reference masks.
+        DataError: one is no evaluation's folder, or they are of different patients, slices or reference masks.
+        FormatError: a `metrics.json` is damaged.
     """
     first, second = read_evaluation(a), read_evaluation(b)
     rows = {row["patient"]: row for row in first["patients"]}
@@ -46,25 +47,6 @@ def compare_evaluations(a: Path, b: Path) -> dict[str, Any]:
         "measures": {name: _paired(name, [rows[k] for k in order], [others[k] for k in order]) for name in names},
         "patients": [_difference(rows[name], others[name]) for name in order],
     }
-
-
-def read_evaluation(folder: Path) -> dict[str, Any]:
-    """Return the document of an evaluation's folder.
-
-    Raises:
-        DataError: there is none, or it is damaged.
-    """
-    file = folder / "metrics.json"
-    try:
-        document = json.loads(file.read_text("utf-8"))
-        for row in document["patients"]:
-            row["patient"].encode()
-        document["definitions"].items(), document["setting"].items()
-    except OSError as fault:
-        raise DataError(f"cannot be read ({fault.strerror})", where=file, cure="name a folder of `evaluate`") from fault
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
-        raise DataError("is no evaluation", where=file, cure="evaluate again") from fault
-    return dict(document)
 
 
 def _require_same_patients(

@@ -1,0 +1,122 @@
+"""An evaluation as one HTML file that asks nobody for anything: to read, to print, to send.
+
+Everything that the evaluation says is escaped, and the page's own policy forbids it to load or send.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from importlib import import_module, resources
+from pathlib import Path
+from typing import Any
+
+from gliomaseg.atomic import require_free, write_text
+from gliomaseg.errors import MissingExtraError
+from gliomaseg.evaluation.document import read_evaluation
+from gliomaseg.report import story
+from gliomaseg.report.gallery import collect_pictures
+from gliomaseg.report.measures import columns, grouped
+
+MINUS, DASH = "\u2212", "\u2013"
+
+
+def write_report(evaluation: Path, out: Path, *, overwrite: bool = False) -> Path:
+    """Write a report of an evaluation, and return its path; the same evaluation gives the same bytes.
+
+    Args:
+        evaluation: the folder that `gliomaseg evaluate` wrote.
+        out: the HTML file to write.
+        overwrite: whether a file of that name is replaced.
+
+    Raises:
+        OutputExistsError: `out` exists and `overwrite` is not set.
+        MissingExtraError: matplotlib or Jinja are not installed.
+        DataError: there is no evaluation in the folder.
+        FormatError: the evaluation is damaged.
+        ResourceError: the disk is full.
+    """
+    require_free(out, overwrite=overwrite)
+    write_text(out, render(read_evaluation(evaluation), evaluation))
+    return out
+
+
+def render(evaluation: dict[str, Any], folder: Path) -> str:
+    """Return the page.
+
+    Args:
+        evaluation: as `read_evaluation` returns it.
+        folder: where its pictures are.
+
+    Raises:
+        MissingExtraError: matplotlib or Jinja are not installed.
+    """
+    jinja2, figures = _with_extra("jinja2"), _with_extra("gliomaseg.report.figures")
+    page = resources.files("gliomaseg.report").joinpath("page")
+    style, script = (page.joinpath(name).read_text("utf-8") for name in ("report.css", "sort.js"))
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(three=three, whole=whole, sentence=story.sentence, marked=marked, breakable=breakable)
+    template = environment.from_string(page.joinpath("template.html").read_text("utf-8"))
+    patients = evaluation["patients"]
+    page_text: str = template.render(
+        evaluation=evaluation,
+        story=story,
+        main=story.headline(evaluation),
+        charts=figures.draw_charts(evaluation),
+        pictures=collect_pictures(evaluation, folder),
+        columns=columns(patients),
+        groups=grouped(evaluation["summary"]),
+        rows=sorted(patients, key=_worst_first),
+        style=style,
+        script=script,
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+    )
+    return page_text
+
+
+def three(value: float | None) -> str:
+    """Return a number with three decimals, or an en dash.
+
+    >>> three(1234.5678)
+    '1,234.568'
+    """
+    return DASH if value is None else f"{value:,.3f}".replace("-", MINUS)
+
+
+def whole(value: float | None) -> str:
+    """Return a count with its thousands apart, or an en dash.
+
+    >>> whole(12345)
+    '12,345'
+    """
+    return DASH if value is None else f"{value:,.0f}".replace("-", MINUS)
+
+
+def marked(text: str) -> Any:
+    """Return a text as markup: escaped, and what stands in backticks as code."""
+    markup = _with_extra("markupsafe")
+    return markup.Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(markup.escape(text))))
+
+
+def breakable(text: str) -> Any:
+    """Return a name as markup: escaped, and free to break after an underscore."""
+    markup = _with_extra("markupsafe")
+    return markup.Markup(str(markup.escape(text)).replace("_", "_<wbr>"))
+
+
+def _worst_first(row: dict[str, Any]) -> tuple[bool, bool, float, str]:
+    """Order failed patients first, then those without a Dice, then from the lowest Dice up."""
+    score = row["dice_volume"]
+    return row["error"] is None, score is not None, score or 0.0, row["patient"]
+
+
+def _with_extra(module: str) -> Any:
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as fault:
+        if fault.name and fault.name.startswith("gliomaseg"):
+            raise
+        raise MissingExtraError(f"a report needs {fault.name}", cure='pip install "gliomaseg[report]"') from fault

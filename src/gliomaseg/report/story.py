@@ -1,0 +1,110 @@
+"""The sentences of a report: what came out, what to beware of, and what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gliomaseg
+
+FEW = 20
+Evaluation = dict[str, Any]
+SIDES = {"train": "training side", "validation": "validation side"}
+LEAK = (
+    "slices of one patient are on both sides: the scores say how well the network remembers these patients, "
+    "not how well it does on new ones"
+)
+
+
+def failures(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Return the rows of the patients for whom there is no prediction."""
+    return [row for row in evaluation["patients"] if row["error"] is not None]
+
+
+def headline(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the entry of `dice_volume`, and how many patients it is about."""
+    entry = evaluation["summary"].get("dice_volume")
+    entry = entry if isinstance(entry, dict) else {"mean": None, "median": None, "ci95": [None, None], "n": None}
+    defined = sum(row["dice_volume"] is not None for row in evaluation["patients"])
+    n = defined if entry["n"] is None else entry["n"]
+    return entry | {"n": n, "of": len(evaluation["patients"])}
+
+
+def title(evaluation: Evaluation) -> str:
+    """Return what the page is called."""
+    setting = evaluation["setting"]
+    return f"{setting['model'] or 'A model'} on {setting['data'] or 'a data set'}"
+
+
+def subtitle(evaluation: Evaluation) -> str:
+    """Return the side, the fold and the kind of split in a line."""
+    setting = evaluation["setting"]
+    parts = [f"split by {setting['split']}" if setting["split"] else "no split named"]
+    if setting["subset"]:
+        parts.append(SIDES.get(setting["subset"], f"side: {setting['subset']}"))
+    if setting["fold"] is not None:
+        parts.append(f"fold {setting['fold']}")
+    return ", ".join(parts)
+
+
+def warnings(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
+    """Give what a reader must know before a number: a heading and a sentence each."""
+    setting, main = evaluation["setting"], headline(evaluation)
+    if setting["warning"] or setting["split"] == "slice":
+        yield "The split leaks", sentence(setting["warning"] or LEAK)
+    if setting["subset"] == "train":
+        yield "Training side", "The model has seen these patients. The scores say nothing about new ones."
+    elif not setting["split"]:
+        yield "No split named", "If any of these patients trained the model, the scores are too good."
+    if failed := failures(evaluation):
+        who = f"All {main['of']} patients" if len(failed) == main["of"] else f"{len(failed)} of {main['of']} patients"
+        yield "Failed patients", f"{who} failed. They are in no mean, and the first rows of the table give the reasons."
+    if without := main["of"] - len(failed) - sum(row["dice_volume"] is not None for row in evaluation["patients"]):
+        one = "1 patient has" if without == 1 else f"{without} patients have"
+        yield (
+            "Without a Dice",
+            f"{one} tumour neither in the reference nor in the prediction: there, Dice does not exist.",
+        )
+    if 0 < main["n"] < FEW:
+        few = "A single patient has" if main["n"] == 1 else f"Only {main['n']} patients have"
+        yield "Few patients", f"{few} a Dice. An interval over so few is wide, and still too narrow: look at each one."
+
+
+def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """Return what was measured and how, as pairs; what the file does not say is left out."""
+    setting, summary = evaluation["setting"], evaluation["summary"]
+    split = subtitle(evaluation) + (f", seed {setting['seed']}" if setting["seed"] is not None else "")
+    counts = (("slices", summary.get("slices")), ("with tumour", summary.get("tumour_slices")))
+    sizes = [f"{n:,.0f} {word}" for word, n in counts if isinstance(n, int | float)]
+    spacing = setting["spacing_mm"]
+    made = [f"{name} {version}" for name, version in evaluation["versions"].items() if version]
+    pairs = [
+        ("Data", setting["data"]),
+        ("Patients", ", ".join([f"{len(evaluation['patients']):,}", *sizes])),
+        ("Split", split[:1].upper() + split[1:]),
+        ("Model", setting["model"]),
+        ("Threshold", None if setting["threshold"] is None else f"{setting['threshold']:g}"),
+        ("Voxel", _sides(spacing) if spacing else "spacing unknown: sizes are in pixels"),
+        ("Orientation", setting["orientation"] or "unknown"),
+        ("Interval", evaluation["interval"]),
+        ("Measured with", ", ".join(made)),
+        ("Measuring took", None if evaluation["seconds"] is None else _duration(evaluation["seconds"])),
+        ("Report by", f"gliomaseg {gliomaseg.__version__}"),
+        ("Model digest", setting["model_digest"]),
+        ("Splits digest", setting["splits_digest"]),
+        ("Command", evaluation["command"]),
+    ]  # fmt: skip
+    return [(name, value) for name, value in pairs if value]
+
+
+def sentence(text: str) -> str:
+    """Return a text that begins with a capital and ends with a full stop."""
+    return text[:1].upper() + text[1:].removesuffix(".") + "."
+
+
+def _sides(spacing_mm: list[float]) -> str:
+    return " \u00d7 ".join(f"{side:g}" for side in spacing_mm) + " mm"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

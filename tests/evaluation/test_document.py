@@ -1,0 +1,125 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gliomaseg.data.index import Case, Slice
+from gliomaseg.errors import DataError, FormatError
+from gliomaseg.evaluation import Grid
+from gliomaseg.evaluation.document import Evaluation, read_evaluation
+from gliomaseg.evaluation.patient import measure
+
+
+def test_a_folder_without_metrics_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"there is no metrics\.json; name a folder"):
+        read_evaluation(tmp_path)
+
+
+def test_a_missing_folder_is_the_same_fault(tmp_path):
+    with pytest.raises(DataError, match="there is no"):
+        read_evaluation(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "[]", "null", "7", "{}", "\ud800".encode("utf-8", "surrogatepass").decode("latin-1"), "[" * 100_000,
+        '{"patients": 1' + "0" * 5000 + "}", '{"patients": "nobody"}', '{"patients": [null]}', '{"patients": [[]]}',
+        '{"patients": [{"patient": null}]}', '{"patients": [{}]}', '{"patients": [], "setting": []}',
+    ],
+    ids=range(15),
+)  # fmt: skip
+def test_what_is_no_evaluation_is_refused(write_metrics, text):
+    with pytest.raises(FormatError, match="; run `gliomaseg evaluate` again"):
+        read_evaluation(write_metrics(text))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("dice_volume", "<script>", "should be a valid number"),
+        ("dice_volume", 5.0, "less than or equal to 1"),
+        ("dice_volume", 1e999, "should be"),
+        ("dice_volume", True, "should be a valid number"),
+        ("reference_voxels", -1, "greater than or equal to 0"),
+        ("reference_voxels", 10**400, "should be"),
+        ("hausdorff_95_px", [1], "should be a valid number"),
+        ("error", {"why": 1}, "should be a valid string"),
+        ("patient", 7, "should be a valid string"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_place(write_metrics, key, value, words):
+    text = json.dumps({"patients": [{"patient": "A"} | {key: value}]}).replace("Infinity", "1e999")
+    with pytest.raises(FormatError, match=rf"metrics\.json: patients\.0\.{key}: .*{words}"):
+        read_evaluation(write_metrics(text))
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    (tmp_path / "metrics.json").write_bytes(b"\xff\xfe{}")
+    with pytest.raises(FormatError, match="not readable JSON"):
+        read_evaluation(tmp_path)
+
+
+def test_a_file_that_is_too_large_is_not_read(write_metrics, monkeypatch):
+    monkeypatch.setattr("gliomaseg.evaluation.document.LARGEST_BYTES", 10)
+    with pytest.raises(FormatError, match="is larger than"):
+        read_evaluation(write_metrics({"patients": []}))
+
+
+def test_calibration_whose_lists_do_not_fit_is_refused(write_metrics):
+    table = {"edges": [0, 1], "pixels": [1, 2], "mean_probability": [None], "tumour_share": [None]}
+    with pytest.raises(FormatError, match="calibration: the lists do not fit each other"):
+        read_evaluation(write_metrics({"patients": [], "calibration": table}))
+
+
+def test_keys_that_are_missing_or_null_are_there_and_empty(write_metrics):
+    nothing = dict.fromkeys(Evaluation.model_fields) | {"patients": [{"patient": "A", "dice_volume": None}]}
+    read = read_evaluation(write_metrics(nothing))
+    assert read == read_evaluation(write_metrics({"patients": [{"patient": "A"}]}))
+    assert read["patients"][0]["dice_volume"] is None
+    assert (read["summary"], read["learning"], read["calibration"]) == ({}, [], None)
+    assert read["setting"]["split"] is None
+
+
+def test_unknown_keys_are_passed_over(write_metrics):
+    assert (
+        read_evaluation(write_metrics({"patients": [], "later": [1], "setting": {"colour": "blue"}}))["patients"] == []
+    )
+
+
+def test_nan_is_a_number_that_does_not_exist(write_metrics):
+    assert (
+        read_evaluation(write_metrics('{"patients": [{"patient": "A", "dice_volume": NaN}]}'))["patients"][0][
+            "dice_volume"
+        ]
+        is None
+    )
+
+
+def test_names_lose_control_characters_and_halves_of_characters(write_metrics):
+    read = read_evaluation(write_metrics('{"patients": [{"patient": "A\\u0000\\n\\u202eB\\ud800"}]}'))
+    assert read["patients"][0]["patient"] == "A B"
+    read["patients"][0]["patient"].encode("utf-8")
+
+
+def test_an_evaluation_of_today_can_be_read(write_metrics):
+    """As the first version of `gliomaseg evaluate` writes it."""
+    from gliomaseg.evaluation import summarise
+    from gliomaseg.metrics.overlap import DEFINITIONS
+
+    read = read_evaluation(write_metrics({"patients": [], "summary": summarise({}), "definitions": DEFINITIONS}))
+    assert read["summary"]["dice_volume"]["mean"] is None
+    assert read["summary"]["slices"] == 0
+
+
+def test_what_evaluate_writes_is_read_whole(write_metrics):
+    """A key that the document does not know would be lost in reports and comparisons."""
+    case = Case("A_XX_1_20000101", "A_XX_1", "XX", tuple(Slice(n, Path(), Path()) for n in (1, 2)))
+    mask = np.zeros((2, 4, 4), bool)
+    mask[0, :2] = True
+    probability = mask.astype(np.float32)
+    for grid in (Grid(), Grid((5.0, 1.0, 1.0))):
+        found = measure(case, reference=mask, probability=probability, predicted=mask, grid=grid, fold=0)
+        (row,) = read_evaluation(write_metrics({"patients": [found.row]}))["patients"]
+        assert found.row.items() <= row.items()
