@@ -1,0 +1,61 @@
+"""How long all measures of 22 patients take on one core, reading and prediction not counted.
+
+The prediction is the reference, made thinner and moved, with a false lesion: every measure has work to do.
+
+    taskset -c 0 python benchmarks/measures.py --data lgg
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from gliomaseg.arrays import Mask, Probability
+from gliomaseg.data.examination import read_examination
+from gliomaseg.data.index import read_index
+from gliomaseg.evaluation import Grid, assemble
+from gliomaseg.evaluation.patient import measure
+
+PATIENTS = 22
+GRID = Grid((5.5, 0.9, 0.9))
+
+
+def plausible(reference: Mask, generator: np.random.Generator) -> tuple[Probability, Mask]:
+    """Return a prediction that is wrong in several ways: probabilities and their mask."""
+    thinner = ndimage.binary_erosion(reference, structure=np.ones((1, 3, 3)))
+    mask = np.roll(thinner, 2, axis=2)
+    mask[2:4, 20:26, 200:208] = True
+    soft = ndimage.gaussian_filter(mask.astype(np.float32), (0, 2, 2))
+    noise = 0.002 * generator.random(mask.shape, dtype=np.float32)
+    return np.clip(soft + noise, 0, 1).astype(np.float32), mask
+
+
+def main() -> None:
+    """Print patients, slices and seconds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    arguments = parser.parse_args()
+    generator = np.random.default_rng(0)
+    measured, slices, seconds = [], 0, 0.0
+    for case in read_index(arguments.data).cases[:PATIENTS]:
+        reference = read_examination(case).reference
+        probability, predicted = plausible(reference, generator)
+        slices += len(reference)
+        start = time.process_time()
+        measured.append(measure(case, reference=reference, probability=probability, predicted=predicted, grid=GRID))
+        seconds += time.process_time() - start
+    start = time.process_time()
+    assemble(measured, setting={}, grid=GRID, seconds=seconds)
+    summary_s = time.process_time() - start
+    sys.stdout.write(
+        f"{len(measured)} patients, {slices} slices: {seconds:.2f} s, and {summary_s:.2f} s for intervals\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
