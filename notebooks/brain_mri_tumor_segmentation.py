@@ -185,10 +185,10 @@ for settings in (reference_recipe.network, recipe.network):
 
 # %%
 from gliomaseg.config import Split
-from gliomaseg.data.split import draw_splits, write_splits
+from gliomaseg.data.split import split_data, write_splits
 from gliomaseg.report.text import splits_text
 
-by_patient = draw_splits(index, Split(by="patient", holdout=0.3))
+by_patient = split_data(index, Split(by="patient", holdout=0.3))
 write_splits(by_patient, Path("by-patient.json"))
 print(splits_text(by_patient))
 
@@ -221,10 +221,12 @@ for file in sorted(model.iterdir()):
 # ## Dice, in five conventions
 #
 # Dice is twice the overlap of two masks, divided by the sum of their sizes. What to do with slices that have no
-# tumour, and what the mean is over, is a convention. So each number bears the name of its own.
+# tumour, and what the mean is over, is a convention. So each number bears the name of its own. Below the five stand
+# other measures: distances between the surfaces of the masks, lesions, calibration; `metrics.json` defines each.
 
 # %%
 from gliomaseg.evaluation import Side, evaluate_data
+from gliomaseg.metrics.overlap import DEFINITIONS
 from gliomaseg.prediction import open_predictor
 from gliomaseg.report.text import summary_text
 
@@ -232,7 +234,7 @@ predictor = open_predictor(model)
 metrics = evaluate_data(root, predictor, Side(Path("by-patient.json")))
 print(summary_text(metrics["summary"]))
 print()
-for name, definition in metrics["definitions"].items():
+for name, definition in DEFINITIONS.items():
     print(f"{name}: {definition}\n")
 
 # %% [markdown]
@@ -290,7 +292,7 @@ show(rows, columns=columns, notes=notes, title="Validation side", side_px=200)
 # network, with the same settings, split by slice:
 
 # %%
-by_slice = draw_splits(index, Split(by="slice", holdout=0.3))
+by_slice = split_data(index, Split(by="slice", holdout=0.3))
 write_splits(by_slice, Path("by-slice.json"))
 leaking_model = train(
     Order(recipe, root, Path("run-by-slice"), splits=Path("by-slice.json"), cache=Path("cache")), say=print
@@ -299,10 +301,8 @@ leaking = json.loads((leaking_model / "metrics.json").read_text("utf-8"))
 
 # %%
 print(f"{'mean':<34}{'by patient':>11}{'by slice':>11}")
-for name, entry in metrics["summary"].items():
-    if isinstance(entry, dict):
-        other = leaking["summary"][name]["mean"]
-        print(f"{name:<34}{entry['mean']:>11.3f}{other:>11.3f}")
+for name in DEFINITIONS:
+    print(f"{name:<34}{metrics['summary'][name]['mean']:>11.3f}{leaking['summary'][name]['mean']:>11.3f}")
 
 # %% [markdown]
 # In the run that is kept here, the split by slice gives the higher `dice_volume`: the network meets no stranger. It
