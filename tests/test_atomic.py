@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from gliomaseg import atomic
-from gliomaseg.atomic import new_file, new_folder, remove, require_free, require_own, write_text
-from gliomaseg.errors import GliomasegError, OutputExistsError, ResourceError
+from gliomaseg.atomic import locked, new_file, new_folder, remove, require_free, require_own, write_text
+from gliomaseg.errors import GliomasegError, OutputExistsError, ResourceError, UsageError
 
 KILLED = """
 import sys, time
@@ -23,6 +23,16 @@ from gliomaseg.atomic import new_file, new_folder
 with {call} as temporary:
     ({file}).write_text("half")
     print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+LOCKING = """
+import sys, time
+from pathlib import Path
+from gliomaseg.atomic import locked
+with locked(Path(sys.argv[1])):
+    print("in", flush=True)
     time.sleep(60)
 """
 
@@ -123,7 +133,8 @@ def test_denied_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     raise_on_sync(monkeypatch, errno.EACCES)
     with pytest.raises(GliomasegError) as caught:
         write_text(tmp_path / "a.txt", "new")
-    assert caught.value.line() == f"{tmp_path / 'a.txt'}: cannot be written (Permission denied)"
+    cure = "check the path and its permissions"
+    assert caught.value.line() == f"{tmp_path / 'a.txt'}: cannot be written (Permission denied); {cure}"
     assert caught.value.exit_code == 1
     assert names(tmp_path) == []
 
@@ -320,3 +331,33 @@ def test_a_folder_is_ours_if_it_holds_what_we_write_and_its_unfinished_forms(tmp
     (tmp_path / ".ssh").mkdir()
     with pytest.raises(OutputExistsError, match="ssh: is not removed"):
         require_own(tmp_path, ("model", "config.toml"))
+
+
+# --- one at a time
+
+
+def test_a_folder_is_locked_while_a_process_works_in_it(tmp_path: Path) -> None:
+    with locked(tmp_path / "new"):  # noqa: SIM117
+        with pytest.raises(UsageError, match="another run is at work here"), locked(tmp_path / "new"):
+            pass
+    with locked(tmp_path / "new"):
+        pass
+    assert names(tmp_path / "new") == []
+
+
+def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", LOCKING, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == "in\n"
+    with pytest.raises(UsageError), locked(tmp_path):
+        pass
+    process.kill()
+    process.communicate()
+    with locked(tmp_path):
+        pass
+
+
+def test_a_link_to_nothing_is_something(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(OutputExistsError):
+        require_free(tmp_path / "link")

@@ -10,8 +10,11 @@ import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
-from gliomaseg.errors import GliomasegError, OutputExistsError, ResourceError
+from gliomaseg.errors import GliomasegError, OutputExistsError, ResourceError, UsageError
+
+LOCK = ".lock"
 
 
 @contextmanager
@@ -81,6 +84,43 @@ def _take_name(temporary: Path, path: Path, *, overwrite: bool, first_wins: bool
         remove(old)
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from working in a folder, which is made if it is not there.
+
+    The lock goes with its process, however it ends. Where the system has no such locks, nothing is kept out.
+
+    Raises:
+        UsageError: another process is at work in the folder.
+        GliomasegError: the folder cannot be written.
+    """
+    file = folder / LOCK
+    with _translated(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = file.open("w")
+    try:
+        _take_lock(handle, folder)
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
+    finally:
+        handle.close()
+
+
+def _take_lock(handle: IO[str], folder: Path) -> None:
+    try:
+        import fcntl  # not on Windows
+    except ImportError:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as fault:
+        raise UsageError(
+            "another run is at work here", where=folder, cure="wait for it, or name another --out"
+        ) from fault
+
+
 def remove(path: Path) -> None:
     """Remove a file or a folder with all it holds; nothing happens where there is none."""
     if path.is_dir() and not path.is_symlink():
@@ -101,7 +141,8 @@ def require_free(path: Path, *, overwrite: bool = False) -> None:
     Raises:
         OutputExistsError: `path` exists and `overwrite` is not set.
     """
-    if overwrite or not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    # A link to nothing exists, too.
+    if overwrite or not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
         return
     raise OutputExistsError("exists already", where=path, cure="name another place, or pass --overwrite")
 
@@ -149,4 +190,6 @@ def _translated(path: Path) -> Iterator[None]:
     except OSError as fault:
         if is_disk_full(fault):
             raise ResourceError("the disk is full", where=path, cure="free some space and run again") from fault
-        raise GliomasegError(f"cannot be written ({fault.strerror or fault})", where=path) from fault
+        raise GliomasegError(
+            f"cannot be written ({fault.strerror or fault})", where=path, cure="check the path and its permissions"
+        ) from fault

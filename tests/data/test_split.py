@@ -236,7 +236,7 @@ def test_split_by_site_does_not_depend_on_the_seed() -> None:
     [
         (1, Split(), "1 patient"),
         (3, Split(folds=4), r"3 patient\(s\) cannot be split into 4 parts"),
-        (1, Split(by="site"), r"1 site\(s\) cannot be split"),
+        (1, Split(by="site"), r"all of one site"),
         (1, Split(by="slice"), "1 slice"),
     ],
 )

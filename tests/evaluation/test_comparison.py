@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from gliomaseg.errors import DataError
+from gliomaseg.errors import DataError, FormatError
 from gliomaseg.evaluation.comparison import compare_evaluations
+from gliomaseg.report.text import comparison_text
 
 
 def write(folder: Path, rows: list[dict]) -> Path:
@@ -69,6 +70,30 @@ def test_other_reference_masks_are_refused(tmp_path):
     b = write(tmp_path / "b", [row("P1", 0.5) | {"reference_voxels": 99}])
     with pytest.raises(DataError, match="reference_voxels of P1 is 100 in one and 99 in the other"):
         compare_evaluations(a, b)
+
+
+def test_what_the_two_define_differently_is_left_out_and_named(tmp_path):
+    a, b = (write(tmp_path / name, [row("P1", 0.5, surface_dice=0.5)]) for name in "ab")
+    for folder, tolerance in ((a, "2"), (b, "9")):
+        document = json.loads((folder / "metrics.json").read_text())
+        document["definitions"] |= {"surface_dice": f"within {tolerance} px", "patient": "a name, no measure"}
+        (folder / "metrics.json").write_text(json.dumps(document))
+    comparison = compare_evaluations(a, b)
+    assert comparison["left_out"] == ["surface_dice"]
+    assert comparison["measures"].keys() == {"dice_volume", "hausdorff_95_px", "volume_error"}
+    assert "not compared, as the two define them differently: surface_dice" in comparison_text(comparison)
+
+
+def test_nobody_cannot_be_compared(tmp_path):
+    a = write(tmp_path / "a", [])
+    with pytest.raises(DataError, match="names no patient"):
+        compare_evaluations(a, a)
+
+
+def test_a_patient_twice_is_no_evaluation(tmp_path):
+    a = write(tmp_path / "a", [row("P1", 0.5), row("P1", 0.6)])
+    with pytest.raises(FormatError, match="P1 is there 2 times"):
+        compare_evaluations(a, a)
 
 
 def test_a_folder_without_an_evaluation_is_refused(tmp_path):

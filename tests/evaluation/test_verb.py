@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 
 from gliomaseg.data.index import Case, Slice
-from gliomaseg.errors import DataError, OutputExistsError
-from gliomaseg.evaluation import Grid, Order, Side, dumps, evaluate, evaluate_data, evaluate_into, summarise
+from gliomaseg.errors import ConfigError, DataError, OutputExistsError, UsageError
+from gliomaseg.evaluation import (
+    Grid,
+    Order,
+    Side,
+    dumps,
+    evaluate,
+    evaluate_data,
+    evaluate_into,
+    learning_curve,
+    summarise,
+)
 from gliomaseg.formats import write_picture
 
 
@@ -172,6 +182,69 @@ def test_a_folder_of_pictures_that_is_not_ours_is_kept(cases, tmp_path):
     with pytest.raises(OutputExistsError, match=r"thesis\.docx"):
         evaluate_into(Order(tmp_path / "data", tmp_path / "out", overwrite=True), Oracle())
     assert (tmp_path / "out" / "pictures" / "thesis.docx").read_text() == "precious"
+
+
+def test_a_fault_after_the_pictures_leaves_the_old_evaluation_whole(cases, tmp_path, monkeypatch):
+    order = Order(tmp_path / "data", tmp_path / "out")
+    evaluate_into(order, Oracle())
+    before = contents(tmp_path / "out")
+    monkeypatch.setattr("gliomaseg.evaluation.verb.dumps", lambda _evaluation: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        evaluate_into(replace(order, overwrite=True), Oracle())
+    assert contents(tmp_path / "out") == before
+    with pytest.raises(ZeroDivisionError):
+        evaluate_into(Order(tmp_path / "data", tmp_path / "fresh"), Oracle())
+    assert contents(tmp_path / "fresh") == {}
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+def test_a_picture_of_nobody_is_not_ours(cases, tmp_path):
+    order = Order(tmp_path / "data", tmp_path / "out")
+    evaluate_into(order, Oracle())
+    (tmp_path / "out" / "pictures" / "holiday.png").write_text("precious")
+    with pytest.raises(OutputExistsError, match=r"holiday\.png"):
+        evaluate_into(replace(order, overwrite=True), Oracle())
+
+
+def test_nothing_is_written_among_the_data(cases, tmp_path):
+    for place in ("data", "data/A_XX_1_20000101", "data/new"):
+        with pytest.raises(UsageError, match="lies inside the data set"):
+            evaluate_into(Order(tmp_path / "data", tmp_path / place), Oracle())
+
+
+def test_a_file_in_the_place_of_the_folder_is_kept(cases, tmp_path):
+    (tmp_path / "out").write_text("precious")
+    with pytest.raises(OutputExistsError, match="is a file"):
+        evaluate_into(Order(tmp_path / "data", tmp_path / "out", overwrite=True), Oracle())
+
+
+@pytest.mark.parametrize("spacing", [(0, 1, 1), (-1, 1, 1), (float("nan"), 1, 1), (1, 1, float("inf")), (2000, 1, 1)])
+def test_a_spacing_that_is_none_is_refused_at_once(spacing):
+    with pytest.raises(ConfigError, match="--spacing-mm: must be three lengths"):
+        Grid(spacing)
+
+
+@pytest.mark.parametrize("tolerance", [-1.0, float("nan"), float("inf")])
+def test_a_tolerance_that_is_none_is_refused_at_once(tolerance):
+    with pytest.raises(ConfigError, match="--tolerance"):
+        Grid(tolerance=tolerance)
+
+
+def test_a_log_with_nan_is_no_reason_to_lose_an_evaluation(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"epoch": 1, "validation_loss": NaN}\n')
+    assert learning_curve(tmp_path) == [{"epoch": 1, "validation_loss": None}]
+    (tmp_path / "log.jsonl").write_text("[" * 100_000)
+    assert learning_curve(tmp_path) == []
+
+
+def test_a_slice_numbered_0_has_its_picture(tmp_path):
+    case = write_case(tmp_path / "data", "A_XX_1_20000101", [(4, 4), (0, 0)])
+    first = replace(case.slices[0], number=0)
+    evaluation = evaluate([replace(case, slices=(first,))], Oracle(), folder=tmp_path)
+    assert [example["slice"] for example in evaluation["examples"]] == [0, 0, 0]
 
 
 def test_known_spacing_gives_millimetres_and_millilitres(cases):

@@ -174,8 +174,8 @@ def test_the_same_evaluation_gives_the_same_bytes(folder, page, tmp_path):
 
 def test_names_are_escaped_wherever_they_stand(report, evaluation):
     tree = copy.deepcopy(evaluation)
-    for row in tree["patients"]:
-        row.update(patient=HOSTILE, site=HOSTILE)
+    for number, row in enumerate(tree["patients"]):
+        row.update(patient=f"{HOSTILE} {number}", site=HOSTILE)
     tree["patients"][0].update(error=HOSTILE)
     tree["setting"] |= dict.fromkeys(
         ("data", "split", "subset", "warning", "model", "model_digest", "orientation"), HOSTILE
@@ -230,7 +230,8 @@ def test_the_training_side_is_called_by_its_name(report):
 
 def test_volumes_of_nothing_stand_at_zero(report):
     rows = [
-        {"patient": str(n), "reference_voxels": n, "predicted_voxels": p} for n, p in ((0, 0), (0, 5), (9, 0), (7, 7))
+        {"patient": f"{n} {p}", "reference_voxels": n, "predicted_voxels": p}
+        for n, p in ((0, 0), (0, 5), (9, 0), (7, 7))
     ]
     assert "Predicted and reference volume" in report({"patients": rows}).text
 
@@ -278,3 +279,12 @@ def test_the_command_prints_where_the_report_is(folder, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("report.html\n", "")
     assert (tmp_path / "report.html").is_file()
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "pictures/report.html"])
+def test_a_report_never_replaces_what_it_reports(name, write_metrics):
+    evaluation = write_metrics({"patients": []})
+    before = (evaluation / "metrics.json").read_bytes()
+    with pytest.raises(OutputExistsError, match="part of the evaluation"):
+        write_report(evaluation, evaluation / name, overwrite=True)
+    assert (evaluation / "metrics.json").read_bytes() == before

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from gliomaseg.atomic import locked
 from gliomaseg.config import read_recipe
-from gliomaseg.errors import ConfigError, OutputExistsError
+from gliomaseg.errors import ConfigError, OutputExistsError, UsageError
 from gliomaseg.model import file_digest
 from gliomaseg.training import crossvalidation
 from gliomaseg.training.crossvalidation import CrossOrder, crossvalidate
@@ -88,6 +89,40 @@ def test_other_folds_or_settings_are_not_resumed(crossed, phantoms):
     recipe = read_recipe("unet_small").with_settings([*SMALL, "training.batch=2"])
     with pytest.raises(ConfigError, match=r"another training\.batch"):
         crossvalidate(order(phantoms, crossed, recipe=recipe, resume=True), say=hush)
+
+
+def test_another_length_is_not_resumed_and_not_pooled(crossed, phantoms):
+    # A single run may be made longer; folds of different lengths must not be averaged.
+    recipe = read_recipe("unet_small").with_settings([*SMALL, "training.epochs=2"])
+    with pytest.raises(ConfigError, match=r"another training\.epochs"):
+        crossvalidate(order(phantoms, crossed, recipe=recipe, resume=True), say=hush)
+
+
+def test_a_number_of_folds_makes_no_sense_by_site(phantoms, tmp_path):
+    recipe = read_recipe("unet_small").with_settings([*SMALL, "split.by=site"])
+    with pytest.raises(ConfigError, match="one fold a site"):
+        crossvalidate(order(phantoms, tmp_path / "out", recipe=recipe), say=hush)
+
+
+def test_only_one_at_a_time_works_in_a_folder(crossed, phantoms):
+    with locked(crossed), pytest.raises(UsageError, match="another run is at work here"):
+        crossvalidate(order(phantoms, crossed, resume=True), say=hush)
+
+
+def test_nothing_is_written_among_the_data(phantoms):
+    with pytest.raises(UsageError, match="lies inside the data set"):
+        crossvalidate(order(phantoms, phantoms / "crossed"), say=hush)
+
+
+@pytest.mark.parametrize("name", ["pictures/holiday.png", "fold-2024-notes/diary.txt", "fold-0/diary.txt"])
+def test_overwrite_removes_nothing_precious(name, phantoms, tmp_path):
+    out = tmp_path / "out"
+    (out / name).parent.mkdir(parents=True)
+    (out / "splits.json").write_text("{}")
+    (out / name).write_text("precious")
+    with pytest.raises(OutputExistsError):
+        crossvalidate(order(phantoms, out, overwrite=True), say=hush)
+    assert (out / name).read_text() == "precious"
 
 
 def test_by_slice_is_refused(phantoms, tmp_path):

@@ -68,7 +68,7 @@ def main() -> None:
         _leave(f"error: {fault.line()}", fault.exit_code)
     except (Interrupted, KeyboardInterrupt) as stop:
         _leave(
-            f"interrupted: {stop}; train again with --resume to go on" if str(stop) else "interrupted",
+            f"interrupted: {stop}; run it again with --resume to go on" if str(stop) else "interrupted",
             Interrupted.exit_code,
         )
     except MemoryError:

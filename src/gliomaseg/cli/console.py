@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gliomaseg.errors import MissingExtraError, UsageError
+from gliomaseg.errors import InputError, MissingExtraError, PartlyDoneError, UsageError
 
 
 def say(text: str) -> None:
@@ -41,3 +42,17 @@ def with_training(module: str) -> Any:
         if fault.name and fault.name.startswith("gliomaseg"):
             raise
         raise MissingExtraError(f"training needs {fault.name}", cure='pip install "gliomaseg[train]"') from fault
+
+
+def tell_failures(errors: Sequence[str | None], kind: str) -> None:
+    """Leave with the exit code of some or of all having failed; each is in its row.
+
+    Raises:
+        InputError: all failed.
+        PartlyDoneError: some did.
+    """
+    failed = [error for error in errors if error]
+    if failed and len(failed) == len(errors):
+        raise InputError(failed[0] if len(failed) == 1 else f"all {len(failed)} {kind} failed", cure="see their rows")
+    if failed:
+        raise PartlyDoneError(f"{len(failed)} of {len(errors)} {kind} failed", cure="see their rows")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from gliomaseg.cli.console import say, show
-from gliomaseg.errors import DataError
+from gliomaseg.errors import DataError, UsageError
 from gliomaseg.options import Data, Grouping, Json, Overwrite, PhantomFormat, Seed
 
 
@@ -62,7 +62,9 @@ def split(
         Grouping, typer.Option("--by", help="site leaves one site out a fold; slice leaks, as the notebook does.")
     ] = Grouping.patient,
     folds: Annotated[int | None, typer.Option("--folds", help="As many folds, each patient validating once.")] = None,
-    holdout: Annotated[float, typer.Option("--holdout", help="The share that validates, without --folds.")] = 0.2,
+    holdout: Annotated[
+        float | None, typer.Option("--holdout", help="The share that validates, without --folds (default: 0.2).")
+    ] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
@@ -73,7 +75,10 @@ def split(
     from gliomaseg.data.split import split_data, write_splits
     from gliomaseg.report.text import splits_text
 
-    settings = parsed(Split, {"by": by, "folds": folds, "holdout": holdout, "seed": seed}, where="split")
+    if holdout is not None and (folds is not None or by is Grouping.site):
+        raise UsageError("means nothing with --folds or --by site", where="--holdout", cure="leave it out")
+    share = {} if holdout is None else {"holdout": holdout}
+    settings = parsed(Split, {"by": by, "folds": folds, "seed": seed, **share}, where="split")
     require_free(out, overwrite=overwrite)
     splits = split_data(read_index(data), settings)
     write_splits(splits, out)

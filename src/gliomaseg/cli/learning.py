@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gliomaseg.cli.console import say, show, with_training
+from gliomaseg.cli.console import say, show, tell_failures, with_training
 from gliomaseg.options import (
     Cache,
     Device,
@@ -108,4 +108,6 @@ def crossvalidate(
         grid=Grid(spacing_mm, tolerance),
     )
     metrics = module.crossvalidate(order, say=say)
-    show(None, f"{summary_text(json.loads(metrics.read_text('utf-8'))['summary'])}\n{metrics}", as_json=False)
+    evaluation = json.loads(metrics.read_text("utf-8"))
+    show(None, f"{summary_text(evaluation['summary'])}\n{metrics}", as_json=False)
+    tell_failures([row["error"] for row in evaluation["patients"]], "patients")

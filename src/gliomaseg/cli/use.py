@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gliomaseg.cli.console import named, say, show
-from gliomaseg.errors import InputError, PartlyDoneError, UsageError
+from gliomaseg.cli.console import named, say, show, tell_failures
+from gliomaseg.errors import UsageError
 from gliomaseg.options import (
     Data,
     Engine,
@@ -57,7 +56,7 @@ def evaluate(
     order.require_free()
     metrics = evaluation.evaluate_into(order, open_predictor(named(model), engine=engine), progress=say)
     show(metrics, f"{summary_text(metrics['summary'])}\n{order.metrics}", as_json=as_json)
-    _tell_failures([row["error"] for row in metrics["patients"]], "patients")
+    tell_failures([row["error"] for row in metrics["patients"]], "patients")
 
 
 def compare(
@@ -104,7 +103,7 @@ def predict(
     predictor = prediction.open_predictor(named(model), engine=engine)
     rows = [prediction.predict(entry, out, predictor, overwrite=overwrite) for entry in entries]
     show([asdict(row) for row in rows], rows_text(rows), as_json=as_json)
-    _tell_failures([row.error for row in rows], "inputs")
+    tell_failures([row.error for row in rows], "inputs")
 
 
 def models(as_json: Json = False) -> None:
@@ -114,12 +113,3 @@ def models(as_json: Json = False) -> None:
     recipes = [{"recipe": name, "title": read_recipe(name).title} for name in recipe_names()]
     text = "\n".join(f"{entry['recipe']:<16} {entry['title']}" for entry in recipes)
     show({"recipes": recipes, "models": []}, text, as_json=as_json)
-
-
-def _tell_failures(errors: Sequence[str | None], kind: str) -> None:
-    """Leave with the exit code of some or of all having failed; each is in its row."""
-    failed = [error for error in errors if error]
-    if failed and len(failed) == len(errors):
-        raise InputError(failed[0] if len(failed) == 1 else f"all {len(failed)} {kind} failed", cure="see their rows")
-    if failed:
-        raise PartlyDoneError(f"{len(failed)} of {len(errors)} {kind} failed", cure="see their rows")

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gliomaseg.errors import DataError
+from gliomaseg.errors import DataError, UsageError
 
 # TCGA_CS_4941_19960909: source, site, patient, date of the examination.
 _NAME = re.compile(r"(?P<patient>[A-Za-z]+_(?P<site>[A-Za-z0-9]+)_[A-Za-z0-9]+)_\d{8}$")
@@ -123,6 +123,16 @@ def require_sound(index: Index) -> None:
             where=first.where,
             cure="see `gliomaseg audit`, and mend or move these files",
         )
+
+
+def require_outside(index: Index, out: Path) -> None:
+    """Refuse to write among the patients' folders: what is there would be part of the data set.
+
+    Raises:
+        UsageError: `out` is the data set's folder, or lies in it.
+    """
+    if index.root.resolve() in (out.resolve(), *out.resolve().parents):
+        raise UsageError("lies inside the data set", where=out, cure="name a place outside of it")
 
 
 def identify(name: str) -> tuple[str, str]:

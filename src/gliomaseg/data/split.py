@@ -88,6 +88,8 @@ def draw_splits(index: Index, split: Split, traits: Mapping[str, Traits]) -> Spl
         raise ConfigError("a split by site has one fold a site", where="--folds", cure="leave --folds out")
     units = _units(index, split.by, traits)
     folds = len(units) if split.by == "site" else split.folds
+    if split.by == "site" and len(units) < 2:
+        raise DataError("its patients are all of one site", where=index.root, cure="split by patient")
     if len(units) < max(2, folds or 2):
         raise DataError(
             f"{len(units)} {split.by}(s) cannot be split into {folds or 2} parts",

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.errors import DataError
-from gliomaseg.evaluation.definitions import LOWER_IS_BETTER, SIGNED
+from gliomaseg.evaluation.definitions import LOWER_IS_BETTER, SIGNED, definitions
 from gliomaseg.evaluation.document import read_evaluation
 from gliomaseg.metrics.paired import compare
 
@@ -28,21 +28,26 @@ def compare_evaluations(a: Path, b: Path) -> dict[str, Any]:
 
     Returns:
         `measures`: name to the fields of `PairedComparison` (None for NaN); of signed errors the sizes are
-        compared. `patients`: `dice_volume` of both and their difference. `a` and `b`: their settings.
+        compared. `left_out`: measures that the two define differently (another tolerance, another unit) or that
+        one lacks. `patients`: `dice_volume` of both and their difference. `a` and `b`: their settings.
 
     Raises:
-        DataError: one is no evaluation's folder, or they are of different patients, slices or reference masks.
+        DataError: one is no evaluation's folder or names nobody, or they are of different patients, slices or
+            reference masks.
         FormatError: a `metrics.json` is damaged.
     """
     first, second = read_evaluation(a), read_evaluation(b)
     rows = {row["patient"]: row for row in first["patients"]}
     others = {row["patient"]: row for row in second["patients"]}
     _require_same_patients(rows, others, a, b)
-    names = [name for name in first["definitions"] if name in second["definitions"] and name != "dice_batch"]
+    known = {*definitions(unit="px", tolerance=0), *definitions(unit="mm", tolerance=0)} - {"dice_batch"}
+    either = [name for name in {**first["definitions"], **second["definitions"]} if name in known]
+    names = [name for name in either if first["definitions"].get(name) == second["definitions"].get(name)]
     order = sorted(rows)
     return {
         "a": first["setting"],
         "b": second["setting"],
+        "left_out": [name for name in either if name not in names],
         "definitions": {name: first["definitions"][name] for name in names},
         "measures": {name: _paired(name, [rows[k] for k in order], [others[k] for k in order]) for name in names},
         "patients": [_difference(rows[name], others[name]) for name in order],
@@ -52,6 +57,8 @@ def compare_evaluations(a: Path, b: Path) -> dict[str, Any]:
 def _require_same_patients(
     rows: dict[str, dict[str, Any]], others: dict[str, dict[str, Any]], a: Path, b: Path
 ) -> None:
+    if not rows:
+        raise DataError("names no patient", where=a, cure="evaluate again")
     if alone := sorted(rows.keys() ^ others.keys()):
         raise DataError(
             f"{alone[0]} ({len(alone)} in all) is in one evaluation only",

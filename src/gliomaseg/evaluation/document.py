@@ -7,6 +7,7 @@ word belongs, or the reverse, is a damaged file and is refused with its place.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -111,6 +112,7 @@ class Setting(_Part):
     model_digest: Text | None = None
     model_digests: list[Text] | None = None
     splits_digest: Text | None = None
+    tolerance: Number | None = None
     spacing_mm: Annotated[list[Annotated[float, Field(gt=0, le=1000)]], Field(min_length=3, max_length=3)] | None = None
     orientation: Text | None = None
 
@@ -175,6 +177,13 @@ class Evaluation(_Part):
     calibration: Calibration | None = None
     learning: list[Learning] = []
     examples: list[Example] = []
+
+    @model_validator(mode="after")
+    def _names_each_once(self) -> Evaluation:
+        names = Counter(row.patient for row in self.patients)
+        if names and (most := names.most_common(1)[0])[1] > 1:
+            raise ValueError(f"{most[0]} is there {most[1]} times")
+        return self
 
 
 def read_evaluation(folder: Path) -> dict[str, Any]:

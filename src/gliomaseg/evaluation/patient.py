@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 
 from gliomaseg.arrays import Mask, Probability
 from gliomaseg.data.index import Case
+from gliomaseg.errors import ConfigError
 from gliomaseg.metrics import calibration, overlap, surface
 from gliomaseg.metrics.calibration import CalibrationTable
 from gliomaseg.metrics.grid import VOXELS
 from gliomaseg.metrics.lesions import count_lesions
 from gliomaseg.metrics.overlap import Counts
 from gliomaseg.metrics.volume import volume_error, volume_ml
+
+LARGEST_MM = 1000
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,22 @@ class Grid:
 
     spacing_mm: tuple[float, float, float] | None = None
     tolerance: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Refuse what is no length, before hours of work.
+
+        Raises:
+            ConfigError: a spacing is not over 0 and at most 1000 mm, or the tolerance is negative or no number.
+        """
+        if self.spacing_mm and not all(0 < length <= LARGEST_MM for length in self.spacing_mm):
+            shown = " ".join(f"{length:g}" for length in self.spacing_mm)
+            raise ConfigError(
+                f"must be three lengths over 0, at most {LARGEST_MM} (got {shown})",
+                where="--spacing-mm",
+                cure="give millimetres along z, y and x",
+            )
+        if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
+            raise ConfigError(f"must be a length of 0 or more (got {self.tolerance:g})", where="--tolerance")
 
     @property
     def unit(self) -> str:
@@ -77,6 +96,7 @@ def measure(
         "precision": overlap.precision(counts),
         "sensitivity": overlap.sensitivity(counts),
         "specificity": overlap.specificity(counts, voxels=reference.size),
+        "volume_error": volume_error(reference=float(counts[:, 1].sum()), predicted=float(counts[:, 2].sum())),
         **(_in_space(reference, predicted, grid) if connected else {}),
         "expected_calibration_error": calibration.expected_calibration_error(pixels),
         "candidate_calibration_error": calibration.expected_calibration_error(candidates),
@@ -120,9 +140,6 @@ def _in_space(reference: Mask, predicted: Mask, grid: Grid) -> dict[str, float |
         f"hausdorff_95_{grid.unit}": surface.hausdorff_95(distances),
         f"average_surface_distance_{grid.unit}": surface.average_symmetric_surface_distance(distances),
         "surface_dice": surface.normalised_surface_dice(distances, tolerance=grid.tolerance),
-        "volume_error": volume_error(
-            reference=int(np.count_nonzero(reference)), predicted=int(np.count_nonzero(predicted))
-        ),
         "lesions": lesions.reference,
         "lesions_found": lesions.found,
         "lesions_predicted": lesions.predicted,

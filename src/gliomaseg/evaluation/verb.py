@@ -9,27 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from PIL import Image
 
-import gliomaseg
 from gliomaseg import pictures
-from gliomaseg.atomic import new_folder, require_free, write_text
+from gliomaseg.atomic import new_folder, require_free, require_own, write_text
 from gliomaseg.data.examination import Examination, read_examination
-from gliomaseg.data.index import Case, read_index, require_sound
+from gliomaseg.data.index import Case, read_index, require_outside, require_sound
 from gliomaseg.data.split import choose_fold, read_splits, select
 from gliomaseg.errors import DataError, GliomasegError, OutputExistsError, ResourceError
-from gliomaseg.evaluation.definitions import definitions, patient_definitions
+from gliomaseg.evaluation.assembly import METRICS, PICTURES, Evaluation, assemble, dumps
 from gliomaseg.evaluation.patient import Grid, Measured, failed, measure
-from gliomaseg.evaluation.summary import calibration_curve, summarise, summarise_rows
-from gliomaseg.metrics import calibration
-from gliomaseg.metrics.interval import DRAWS
 from gliomaseg.model import file_digest
 from gliomaseg.prediction import Predictor
-
-Evaluation = dict[str, Any]
-METRICS = "metrics.json"
-PICTURES = "pictures"
 
 
 @dataclass(frozen=True)
@@ -69,13 +60,12 @@ class Order:
 
         Raises:
             OutputExistsError: an evaluation is there and may not be replaced, or the pictures' folder holds
-                something else than pictures.
+                something that it did not draw.
         """
+        if self.out.exists() and not self.out.is_dir():
+            raise OutputExistsError("is a file", where=self.out, cure="name another place")
         require_free(self.metrics, overwrite=self.overwrite)
-        require_free(self.out / PICTURES, overwrite=self.overwrite)
-        for entry in sorted((self.out / PICTURES).glob("*")):
-            if entry.suffix != ".png":
-                raise OutputExistsError("is no picture and is not removed", where=entry, cure="name another --out")
+        require_own_pictures(self.out)
 
 
 def evaluate_into(order: Order, predictor: Predictor, *, progress: Callable[[str], None] | None = None) -> Evaluation:
@@ -83,16 +73,29 @@ def evaluate_into(order: Order, predictor: Predictor, *, progress: Callable[[str
 
     Raises:
         OutputExistsError: something is there already.
+        UsageError: the folder lies inside the data.
         DataError: the data set has problems, or the splits name nobody, or what is not in it.
         ResourceError: the disk is full.
     """
     order.require_free()
-    with new_folder(order.out / PICTURES, overwrite=True) as pictures_folder:
-        evaluation = evaluate_data(
-            order.data, predictor, order.side, grid=order.grid, folder=pictures_folder, progress=progress
-        )
-    write_text(order.metrics, dumps(evaluation))
+    require_outside(read_index(order.data), order.out)
+    with new_folder(order.out / PICTURES, overwrite=True) as folder:
+        evaluation = evaluate_data(order.data, predictor, order.side, grid=order.grid, folder=folder, progress=progress)
+        write_text(order.metrics, dumps(evaluation))  # here: a fault leaves the old numbers with the old pictures
     return evaluation
+
+
+def require_own_pictures(folder: Path) -> None:
+    """Refuse to replace pictures that the evaluation in a folder did not draw.
+
+    Raises:
+        OutputExistsError: one is there.
+    """
+    try:
+        drawn = {f"{row['patient']}.png" for row in json.loads((folder / METRICS).read_text("utf-8"))["patients"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        drawn = set()
+    require_own(folder / PICTURES, drawn)
 
 
 def evaluate_data(
@@ -193,41 +196,6 @@ def measure_cases(
     return measured
 
 
-def assemble(
-    measured: Sequence[Measured], *, setting: Mapping[str, Any], grid: Grid, seconds: float, **more: Any
-) -> Evaluation:
-    """Return measured patients as one evaluation, the document of `metrics.json`."""
-    rows = [found.row for found in measured]
-    scored = [found for found in measured if found.row["error"] is None]
-    summary = summarise({found.row["patient"]: found.counts for found in scored})
-    totals = {name: summary.pop(name) for name in ("patients", "slices", "tumour_slices")}
-    named = patient_definitions(unit=grid.unit, tolerance=grid.tolerance)
-    table = sum((found.calibration for found in scored), start=calibration.empty_table())
-    return {
-        "patients": rows,
-        "summary": {
-            **summary,
-            **summarise_rows([found.row for found in scored], named),
-            **totals,
-            "patients": len(rows),
-            "failed": len(rows) - len(scored),
-        },
-        "definitions": definitions(unit=grid.unit, tolerance=grid.tolerance),
-        "interval": f"95 %, percentile bootstrap over patients, {DRAWS} draws, seed 0",
-        "calibration": calibration_curve(table),
-        "examples": _examples([found.row for found in scored]),
-        **more,
-        "setting": {**setting, "spacing_mm": grid.spacing_mm and list(grid.spacing_mm), "orientation": "unknown"},
-        "versions": {"gliomaseg": gliomaseg.__version__, "numpy": np.__version__},
-        "seconds": round(seconds, 3),
-    }
-
-
-def dumps(evaluation: Evaluation) -> str:
-    """Return an evaluation as the text of `metrics.json`."""
-    return json.dumps(evaluation, indent=1, allow_nan=False) + "\n"
-
-
 def predictor_setting(predictor: Predictor) -> dict[str, Any]:
     """Return what an evaluation says of its model."""
     model = predictor.model
@@ -241,8 +209,9 @@ def predictor_setting(predictor: Predictor) -> dict[str, Any]:
 def learning_curve(run: Path) -> list[dict[str, Any]]:
     """Return the lines of a run's `log.jsonl`; none where the folder is no run."""
     try:
-        lines = [json.loads(line) for line in (run / "log.jsonl").read_text("utf-8").splitlines()]
-    except (OSError, ValueError):
+        text = (run / "log.jsonl").read_text("utf-8")
+        lines = [json.loads(line, parse_constant=lambda _nan: None) for line in text.splitlines()]
+    except (OSError, ValueError, RecursionError):
         return []
     return [line for line in lines if isinstance(line, dict)]
 
@@ -266,25 +235,3 @@ def _draw(examination: Examination, k: int, predicted: Any, folder: Path) -> Non
     image = examination.scan.voxels[k]
     drawn = pictures.overlay(image, reference=examination.reference[k], predicted=predicted, scale=2)
     Image.fromarray(drawn).save(folder / f"{examination.case.name}.png")
-
-
-def _examples(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the best, median and worst patient by `dice_volume` of whom there is a picture."""
-    ranked = sorted(
-        (row for row in rows if row.get("picture_slice") and row["dice_volume"] is not None),
-        key=lambda row: row["dice_volume"],
-    )
-    if not ranked:
-        return []
-    places = {"best": len(ranked) - 1, "median": (len(ranked) - 1) // 2, "worst": 0}
-    return [
-        {
-            "kind": kind,
-            "patient": ranked[place]["patient"],
-            "slice": ranked[place]["picture_slice"],
-            "dice_volume": ranked[place]["dice_volume"],
-            "file": f"{PICTURES}/{ranked[place]['patient']}.png",
-            "orientation": "unknown",
-        }
-        for kind, place in places.items()
-    ]

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from gliomaseg.atomic import require_free, write_text
-from gliomaseg.errors import MissingExtraError
-from gliomaseg.evaluation.document import read_evaluation
+from gliomaseg.errors import MissingExtraError, OutputExistsError
+from gliomaseg.evaluation.assembly import PICTURES
+from gliomaseg.evaluation.document import FILE, read_evaluation
 from gliomaseg.report import story
 from gliomaseg.report.gallery import collect_pictures
 from gliomaseg.report.measures import columns, grouped
@@ -31,12 +32,14 @@ def write_report(evaluation: Path, out: Path, *, overwrite: bool = False) -> Pat
         overwrite: whether a file of that name is replaced.
 
     Raises:
-        OutputExistsError: `out` exists and `overwrite` is not set.
+        OutputExistsError: `out` exists and `overwrite` is not set, or it is part of the evaluation.
         MissingExtraError: matplotlib or Jinja are not installed.
         DataError: there is no evaluation in the folder.
         FormatError: the evaluation is damaged.
         ResourceError: the disk is full.
     """
+    if out.resolve() == (evaluation / FILE).resolve() or (evaluation / PICTURES).resolve() in out.resolve().parents:
+        raise OutputExistsError("is part of the evaluation itself", where=out, cure="name another --out")
     require_free(out, overwrite=overwrite)
     write_text(out, render(read_evaluation(evaluation), evaluation))
     return out

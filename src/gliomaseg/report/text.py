@@ -77,6 +77,8 @@ def comparison_text(comparison: Mapping[str, Any]) -> str:
         counts = f"{entry['wins']}/{entry['losses']}/{entry['ties']}"
         undefined = f", {entry['undefined']} undefined" if entry["undefined"] else ""
         lines.append(f"{name:<34}{difference:>11}   {interval:<18}{p:>7}  {counts}{undefined}")
+    if comparison["left_out"]:
+        lines.append(f"not compared, as the two define them differently: {', '.join(comparison['left_out'])}")
     lines.append(f"{len(comparison['patients'])} patients; p: Wilcoxon signed-rank, two-sided; a win is B better")
     return "\n".join(lines)
 

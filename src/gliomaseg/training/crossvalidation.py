@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gliomaseg.atomic import remove, require_free, require_own, write_text
+from gliomaseg.atomic import LOCK, locked, new_folder, remove, require_free, require_own, write_text
 from gliomaseg.config import Recipe, Split
-from gliomaseg.data.index import Index, read_index, require_sound
+from gliomaseg.data.index import Index, read_index, require_outside, require_sound
 from gliomaseg.data.split import Splits, read_splits, select, split_data, write_splits
 from gliomaseg.errors import ConfigError
-from gliomaseg.evaluation import Grid, assemble, dumps, learning_curve, measure_cases
+from gliomaseg.evaluation import Evaluation, Grid, assemble, dumps, learning_curve, measure_cases
+from gliomaseg.evaluation.assembly import METRICS, PICTURES
 from gliomaseg.evaluation.patient import Measured
-from gliomaseg.evaluation.verb import METRICS, PICTURES
+from gliomaseg.evaluation.verb import require_own_pictures
 from gliomaseg.model import file_digest
 from gliomaseg.prediction import open_predictor
-from gliomaseg.training.run import Order, is_finished, train
+from gliomaseg.training.run import OURS, Order, is_finished, train
 
 SPLITS = "splits.json"
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,14 @@ class CrossOrder:
 
 
 def crossvalidate(order: CrossOrder, *, say: Callable[[str], None]) -> Path:
-    """Train every fold, and measure each patient by the model that has not seen them.
+    """Train every fold, then measure each patient by the model that has not seen them.
 
     Returns:
         The evaluation, `metrics.json`, of all patients.
 
     Raises:
-        UsageError: something is there, and neither resume nor overwrite is set.
+        UsageError: something is there and neither resume nor overwrite is set, another process is at work there,
+            or it lies inside the data.
         ConfigError: what is there was started with another split, recipe or setting.
         DataError: the data set has problems, or too few patients for the folds.
         Interrupted: the user asked to stop; pass resume to go on at the fold and epoch.
@@ -63,21 +67,40 @@ def crossvalidate(order: CrossOrder, *, say: Callable[[str], None]) -> Path:
     start = time.perf_counter()
     index = read_index(order.data)
     require_sound(index)
-    splits = _splits(order, index)
+    require_outside(index, order.out)
+    splits = _draw(order, index)
+    resuming = order.resume and (order.out / SPLITS).is_file()
+    if not resuming:
+        _require_free(order)
+    with locked(order.out):
+        if not resuming:
+            _start_folder(order, splits)
+        runs = [_fold_order(order, number) for number in range(len(splits.folds))]
+        done = [is_finished(run) for run in runs]  # refuses other settings before any fold trains
+        for number, run in enumerate(runs):
+            say(f"fold {number + 1} of {len(runs)}" + (" is trained already" if done[number] else ""))
+            if not done[number]:
+                train(run, say=say)
+        with new_folder(order.out / PICTURES, overwrite=True) as folder:
+            evaluation = _evaluate(order, index, splits, folder, start, say)
+            write_text(order.out / METRICS, dumps(evaluation))
+    return order.out / METRICS
+
+
+def _evaluate(
+    order: CrossOrder, index: Index, splits: Splits, folder: Path, start: float, say: Callable[[str], None]
+) -> Evaluation:
+    """Return the pooled evaluation; pictures of its patients go into `folder`."""
     measured: list[Measured] = []
     learning: list[dict[str, Any]] = []
     digests = []
-    pictures = order.out / PICTURES
-    pictures.mkdir(exist_ok=True)
     for number, fold in enumerate(splits.folds):
-        run = order.out / f"fold-{number}"
-        _train_fold(order, number, len(splits.folds), say)
+        run = _fold_order(order, number).out
         predictor = open_predictor(run)
-        digests.append(file_digest(predictor.model.onnx))
-        measured += measure_cases(
-            select(index, fold.validation), predictor, grid=order.grid, fold=number, folder=pictures, progress=say
-        )
+        cases = select(index, fold.validation)
+        measured += measure_cases(cases, predictor, grid=order.grid, fold=number, folder=folder, progress=say)
         learning.append({"fold": number, "lines": learning_curve(run)})
+        digests.append(file_digest(predictor.model.onnx))
     setting = {
         "data": order.data.resolve().name,
         "split": splits.by,
@@ -91,39 +114,43 @@ def crossvalidate(order: CrossOrder, *, say: Callable[[str], None]) -> Path:
         "threshold": order.recipe.decision.threshold,
     }
     seconds = time.perf_counter() - start
-    evaluation = assemble(measured, setting=setting, grid=order.grid, seconds=seconds, learning=learning)
-    write_text(order.out / METRICS, dumps(evaluation))
-    return order.out / METRICS
+    return assemble(measured, setting=setting, grid=order.grid, seconds=seconds, learning=learning)
 
 
-def _splits(order: CrossOrder, index: Index) -> Splits:
-    """Return the folds: those that are there where a cross-validation goes on, else drawn and written."""
+def _draw(order: CrossOrder, index: Index) -> Splits:
+    """Return the folds that the order asks for; those that are there where a cross-validation goes on."""
     split = order.recipe.split
     if split.by == "slice":
         raise ConfigError("a cross-validation by slice leaks", where="--by", cure="use patient or site")
+    folds = split.folds or (None if split.by == "site" else FOLDS)
+    drawn = split_data(index, Split(by=split.by, seed=split.seed, folds=folds))
     file = order.out / SPLITS
-    asked = Split(by=split.by, seed=split.seed, folds=None if split.by == "site" else split.folds or 5)
-    if order.resume and file.is_file():
-        there = read_splits(file)
-        if there != split_data(index, asked):
-            raise ConfigError(
-                "was drawn from other data, or with another --folds, --by or seed",
-                where=file,
-                cure="resume with the same",
-            )
-        return there
+    if order.resume and file.is_file() and read_splits(file) != drawn:
+        raise ConfigError(
+            "was drawn from other data, or with another --folds, --by or seed", where=file, cure="resume with the same"
+        )
+    return drawn
+
+
+def _require_free(order: CrossOrder) -> None:
+    """Refuse to clear what no cross-validation wrote."""
     require_free(order.out, overwrite=order.overwrite)
-    splits = split_data(index, asked)
-    own = {SPLITS, METRICS, PICTURES, *(entry.name for entry in order.out.glob("fold-[0-9]*"))}
-    require_own(order.out, own)
-    for entry in order.out.iterdir() if order.out.exists() else ():
-        remove(entry)
-    write_splits(splits, file)
-    return splits
+    folds = [entry for entry in order.out.glob("fold-*") if re.fullmatch(r"fold-\d+", entry.name)]
+    require_own(order.out, {LOCK, SPLITS, METRICS, PICTURES, *(entry.name for entry in folds)})
+    require_own_pictures(order.out)
+    for entry in folds:
+        require_own(entry, OURS)
 
 
-def _train_fold(order: CrossOrder, number: int, folds: int, say: Callable[[str], None]) -> None:
-    fold_order = Order(
+def _start_folder(order: CrossOrder, splits: Splits) -> None:
+    for entry in order.out.iterdir():
+        if entry.name != LOCK:
+            remove(entry)
+    write_splits(splits, order.out / SPLITS)
+
+
+def _fold_order(order: CrossOrder, number: int) -> Order:
+    return Order(
         recipe=order.recipe,
         data=order.data,
         out=order.out / f"fold-{number}",
@@ -133,8 +160,3 @@ def _train_fold(order: CrossOrder, number: int, folds: int, say: Callable[[str],
         resume=True,
         cache=order.cache,
     )
-    if is_finished(fold_order):
-        say(f"fold {number + 1} of {folds} is trained already")
-        return
-    say(f"fold {number + 1} of {folds}")
-    train(fold_order, say=say)

@@ -14,10 +14,10 @@ import tomli_w
 import torch
 from torch import nn
 
-from gliomaseg.atomic import remove, require_free, require_own, write_text
+from gliomaseg.atomic import LOCK, locked, remove, require_free, require_own, write_text
 from gliomaseg.config import Recipe, read_recipe
 from gliomaseg.data.cache import Cache, open_cache
-from gliomaseg.data.index import Case, Index, read_index
+from gliomaseg.data.index import Case, Index, read_index, require_outside
 from gliomaseg.data.split import Fold, Splits, choose_fold, read_splits, select, split_data, write_splits
 from gliomaseg.errors import ConfigError, DataError
 from gliomaseg.networks import build_network
@@ -31,8 +31,8 @@ from gliomaseg.training.machine import open_accelerator, polite_stop, repeatable
 # What may differ when a run is picked up again: none of it changes the arithmetic of an epoch.
 _FREE = ("epochs", "checkpoint_minutes", "export")
 # What a run writes into its folder: --overwrite removes nothing else.
-_OURS = (
-    "checkpoint", "config.toml", "curves.png", "log.jsonl", "model", "samples.png", "splits.json", "tensorboard",
+OURS = (
+    LOCK, "checkpoint", "config.toml", "curves.png", "log.jsonl", "model", "samples.png", "splits.json", "tensorboard",
 )  # fmt: skip
 
 
@@ -76,6 +76,7 @@ def train(order: Order, *, say: Callable[[str], None]) -> Path:
     Raises:
         OutputExistsError: the run's folder holds something, and neither resume nor overwrite is set, or
             something that no run wrote.
+        UsageError: another run is at work in the folder, or the folder lies inside the data.
         ConfigError: the run that is there was started with other settings.
         DataError: the data set has problems, or is not the one that the run was started with.
         TrainingError: the loss is no longer a number.
@@ -86,16 +87,18 @@ def train(order: Order, *, say: Callable[[str], None]) -> Path:
         _require_same_recipe(order)
     else:
         require_free(order.out, overwrite=order.overwrite)
-        require_own(order.out, _OURS)
+        require_own(order.out, OURS)
     index = read_index(order.data)
+    require_outside(index, order.out)
     splits = _splits(order, index, resuming=resuming)
     fold = choose_fold(splits, order.fold)
     if splits.warning:
         say(f"warning: {splits.warning}")
     cache = open_cache(index, order.recipe.preparation, folder=order.cache, progress=say)
-    if not resuming:
-        _start_folder(order, splits)
     with repeatable(), ExitStack() as stack:
+        stack.enter_context(locked(order.out))
+        if not resuming:
+            _start_folder(order, splits)
         run = _assemble(order, stack, index, fold, cache, say)
         train_epochs(run)
         if run.accelerator.is_main_process:
@@ -105,14 +108,14 @@ def train(order: Order, *, say: Callable[[str], None]) -> Path:
 
 
 def is_finished(order: Order) -> bool:
-    """Return whether a run with this order is there and done: curves are what it draws last.
+    """Return whether a run of exactly this order is there and done: curves are what it draws last.
 
     Raises:
-        ConfigError: a run is there that was started with other settings.
+        ConfigError: a run is there that was started with other settings, be it a number of epochs.
     """
     if not (order.out / "config.toml").is_file():
         return False
-    _require_same_recipe(order)
+    _require_same_recipe(order, free=("checkpoint_minutes",))
     return (order.out / "curves.png").is_file()
 
 
@@ -189,8 +192,9 @@ def _splits(order: Order, index: Index, *, resuming: bool) -> Splits:
 def _start_folder(order: Order, splits: Splits) -> None:
     """Empty the run's folder and write what it was started with; `config.toml` last, as the mark of a run."""
     # The entries and not the folder: it may be the current one, or a volume's.
-    for entry in order.out.iterdir() if order.out.exists() else ():
-        remove(entry)
+    for entry in order.out.iterdir():
+        if entry.name != LOCK:
+            remove(entry)
     write_splits(splits, order.out / "splits.json")
     write_text(order.out / "config.toml", tomli_w.dumps(_without_none(order.recipe.model_dump())))
 
@@ -204,12 +208,12 @@ def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _require_same_recipe(order: Order) -> None:
+def _require_same_recipe(order: Order, *, free: tuple[str, ...] = _FREE) -> None:
     config = order.out / "config.toml"
     before, now = read_recipe(str(config)).model_dump(), order.recipe.model_dump()
     scheduled = order.recipe.training.schedule != "constant"  # the rate of each step then depends on the length
     for tree in (before, now):
-        for key in _FREE:
+        for key in free:
             if key != "epochs" or not scheduled:
                 tree["training"].pop(key)
         if order.splits:  # the file decides, not the recipe's section
