@@ -64,6 +64,15 @@ def real_data() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.fixture(scope="session")
+def real_scans() -> Path:
+    """Return the folder of real scans, `scans` in the folder that `GLIOMASEG_SHARED` names, or beside the checkout."""
+    folder = Path(os.environ.get("GLIOMASEG_SHARED") or Path(__file__).parents[2] / "shared") / "scans"
+    if not folder.is_dir():
+        pytest.skip(f"there is no {folder}: the real scans are not here")
+    return folder
+
+
 def write_small_phantoms(root: Path, *, slices: int) -> Path:
     """Write five phantom patients of 64 x 64 pixels in the Kaggle layout."""
     from gliomaseg.data.phantom import phantom_patient

@@ -154,7 +154,7 @@ def _prepare_volume(scan: Scan, preparation: Preparation) -> Prepared:
 def volume_levels(scan: Scan, *, bright_level: float) -> NDArray[np.uint8]:
     """Return a volume's voxels as 8 bits, each sequence by its own window: uint8, shape (z, y, x, c)."""
     levels = np.empty(scan.voxels.shape, np.uint8)
-    for channel in range(levels.shape[3]):
+    for channel in range(len(scan.sequences)):
         volume: NDArray[Any] = scan.voxels[:, :, :, channel]
         levels[..., channel] = eight_bits(volume, window_of(volume), bright_level=bright_level)
     return levels
