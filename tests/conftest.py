@@ -95,6 +95,42 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def bright(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a model that needs no training: tumour is what is brighter than 110 of 255 on FLAIR, 128 x 128 pixels."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    from gliomaseg.config import Decision, Preparation, Unet
+    from gliomaseg.model import ModelConfig, write_config, write_digests
+
+    folder = tmp_path_factory.mktemp("bright") / "model"
+    folder.mkdir()
+    numbers = {"one": (TensorProto.INT64, [], [1]), "level": (TensorProto.FLOAT, [], [2 * 110 / 255 - 1])}
+    numbers["steep"] = (TensorProto.FLOAT, [], [20.0])
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gather", ["slices", "one"], ["flair"], axis=1),
+            helper.make_node("Sub", ["flair", "level"], ["above"]),
+            helper.make_node("Mul", ["above", "steep"], ["logit"]),
+            helper.make_node("Sigmoid", ["logit"], ["tumour_probability"]),
+        ],
+        "bright",
+        [helper.make_tensor_value_info("slices", TensorProto.FLOAT, ["n", 3, 128, 128])],
+        [helper.make_tensor_value_info("tumour_probability", TensorProto.FLOAT, ["n", 128, 128])],
+        [helper.make_tensor(name, kind, shape, values) for name, (kind, shape, values) in numbers.items()],
+    )
+    opset = [helper.make_opsetid("", 18)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), folder / "model.onnx")
+    preparation = Preparation(size_px=128, channels="flair")
+    config = ModelConfig(
+        name="bright", preparation=preparation, network=Unet(), decision=Decision(), sequences=("flair",), versions={}
+    )
+    write_config(folder, config)
+    write_digests(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Train a small U-Net on phantoms until it finds tumours, and return the run's folder; leave it as it is."""
     from gliomaseg.config import read_recipe
