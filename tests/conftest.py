@@ -66,6 +66,15 @@ def real_data() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.fixture(scope="session")
+def real_scans() -> Path:
+    """Return the folder of real scans, `scans` in the folder that `GLIOMASEG_SHARED` names, or beside the checkout."""
+    folder = Path(os.environ.get("GLIOMASEG_SHARED") or Path(__file__).parents[2] / "shared") / "scans"
+    if not folder.is_dir():
+        pytest.skip(f"there is no {folder}: the real scans are not here")
+    return folder
+
+
 def write_small_phantoms(root: Path, *, slices: int) -> Path:
     """Write five phantom patients of 64 x 64 pixels in the Kaggle layout."""
     from gliomaseg.data.phantom import phantom_patient
@@ -85,6 +94,42 @@ def write_small_phantoms(root: Path, *, slices: int) -> Path:
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write five small phantom patients of eight slices, and return their folder."""
     return write_small_phantoms(tmp_path_factory.mktemp("phantoms") / "kaggle_3m", slices=8)
+
+
+@pytest.fixture(scope="session")
+def bright(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a model that needs no training: tumour is what is brighter than 110 of 255 on FLAIR, 128 x 128 pixels."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    from gliomaseg.config import Decision, Preparation, Unet
+    from gliomaseg.model import ModelConfig, write_config, write_digests
+
+    folder = tmp_path_factory.mktemp("bright") / "model"
+    folder.mkdir()
+    numbers = {"one": (TensorProto.INT64, [], [1]), "level": (TensorProto.FLOAT, [], [2 * 110 / 255 - 1])}
+    numbers["steep"] = (TensorProto.FLOAT, [], [20.0])
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gather", ["slices", "one"], ["flair"], axis=1),
+            helper.make_node("Sub", ["flair", "level"], ["above"]),
+            helper.make_node("Mul", ["above", "steep"], ["logit"]),
+            helper.make_node("Sigmoid", ["logit"], ["tumour_probability"]),
+        ],
+        "bright",
+        [helper.make_tensor_value_info("slices", TensorProto.FLOAT, ["n", 3, 128, 128])],
+        [helper.make_tensor_value_info("tumour_probability", TensorProto.FLOAT, ["n", 128, 128])],
+        [helper.make_tensor(name, kind, shape, values) for name, (kind, shape, values) in numbers.items()],
+    )
+    opset = [helper.make_opsetid("", 18)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), folder / "model.onnx")
+    preparation = Preparation(size_px=128, channels="flair")
+    config = ModelConfig(
+        name="bright", preparation=preparation, network=Unet(), decision=Decision(), sequences=("flair",), versions={}
+    )
+    write_config(folder, config)
+    write_digests(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,15 @@ def test_packaged_recipe_parses_and_has_a_title(name: str) -> None:
 def test_reference_recipe_is_the_reference_notebook(reference: Recipe) -> None:
     tree = reference.model_dump(exclude={"title"})
     assert tree == {
-        "preparation": {"size_px": 256, "channels": "grey", "mean": 0.5, "std": 0.5},
+        "preparation": {
+            "size_px": 256,
+            "channels": "grey",
+            "mean": 0.5,
+            "std": 0.5,
+            "field_mm": 215,
+            "slice_mm": None,
+            "bright_level": 157,
+        },
         "network": {"name": "fcn_resnet50", "head": "fcn", "weights": "none"},
         "split": {"by": "slice", "folds": None, "holdout": 0.2, "seed": 0},
         "training": {

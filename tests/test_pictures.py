@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gliomaseg.pictures import PREDICTED_COLOUR, REFERENCE_COLOUR, grey, outline, overlay, panel, white
+from gliomaseg.pictures import PREDICTED_COLOUR, REFERENCE_COLOUR, contact_sheet, grey, outline, overlay, panel, white
 
 
 def mask(*rows: str) -> np.ndarray:
@@ -104,3 +104,12 @@ def test_panel_shows_each_picture_in_its_place() -> None:
 def test_panel_refuses_a_note_too_few() -> None:
     with pytest.raises(ValueError, match="zip"):
         panel([[], []], columns=[], notes=["one"], title="")
+
+
+def test_contact_sheet_has_a_place_for_every_picture_and_centres_it() -> None:
+    tiles = [np.full((20, 10, 3), level, np.uint8) for level in (50, 100, 150)]
+    sheet = np.asarray(contact_sheet(tiles, notes=["a", "b", "c"], title="t", columns=2, side_px=20))
+    assert sheet.shape == (46 + 2 * (20 + 24 + 10), 2 * (20 + 10) + 10, 3)
+    for level, (y, x) in zip((50, 100, 150), ((46, 10), (46, 40), (100, 10)), strict=True):
+        assert (sheet[y + 10, x + 10] == level).all()
+        assert (sheet[y + 10, x + 1] == 0).all()

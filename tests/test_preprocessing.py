@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gliomaseg.config import Preparation
-from gliomaseg.preprocessing import Prepared, normalise, prepare, prepare_mask, restore
+from gliomaseg.geometry import Field, Orientation
+from gliomaseg.metrics import overlap
+from gliomaseg.preprocessing import Placement, Prepared, normalise, prepare, prepare_mask, restore
 from gliomaseg.scan import Scan
+
+ALL_48 = [
+    Orientation(axes, backwards)
+    for axes in itertools.permutations(range(3))
+    for backwards in itertools.product((False, True), repeat=3)
+]
 
 GREY = Preparation(size_px=32, channels="grey")
 FLAIR = Preparation(size_px=32, channels="flair")
@@ -228,3 +237,99 @@ def test_16_bit_colours_keep_their_order() -> None:
     voxels = np.zeros((1, 32, 32, 3), np.uint16)
     voxels[..., 1] = 500
     assert prepared(voxels, ALL)[0, :, 0, 0].tolist() == [0, 255, 0]
+
+
+# --- volumes
+
+# Axial as the network wants it, 2 x 2 x 5 mm; 40 x 50 pixels are 80 x 100 mm.
+AXIAL = np.array([[-2.0, 0, 0, 0], [0, -2, 0, 0], [0, 0, 5, 0], [0, 0, 0, 1]])
+SMALL = Preparation(size_px=32, channels="flair", field_mm=100)
+
+
+def smooth_volume() -> NDArray[np.float32]:
+    z, y, x = np.mgrid[-1:1:8j, -1:1:50j, -1:1:40j]
+    ball = z * z + y * y + x * x < 0.7
+    return np.where(ball, 500 + 100 * x + 200 * y + 50 * z, 0).astype(np.float32)
+
+
+def as_scan(volume: NDArray[Any], orientation: Orientation = ALL_48[0], affine: NDArray[Any] = AXIAL) -> Scan:
+    turned = np.ascontiguousarray(orientation.turn(volume))
+    return Scan(turned[..., None], "here", orientation.turn_affine(affine, volume.shape))
+
+
+@pytest.mark.parametrize("orientation", ALL_48)
+def test_however_a_volume_is_stored_the_network_sees_the_same_and_masks_agree(orientation: Orientation) -> None:
+    volume = smooth_volume()
+    expected, there = prepare(as_scan(volume), SMALL), prepare(as_scan(volume, orientation), SMALL)
+    assert np.array_equal(there.slices, expected.slices)
+    probability = np.random.default_rng(0).random(there.slices[:, 0].shape, np.float32)
+    back = restore(probability, there)
+    assert back.shape == orientation.turn(volume).shape
+    assert np.array_equal(orientation.turn_back(back), restore(probability, expected))
+
+
+def test_the_field_is_cut_out_around_the_head() -> None:
+    slices = prepare(as_scan(smooth_volume()), SMALL).slices
+    # 100 mm are all 50 rows, and the 40 columns with 5 black ones on each side: 3.2 of 32 pixels.
+    assert slices.shape == (8, 1, 32, 32)
+    assert not slices[..., :3].any()
+    assert not slices[..., -3:].any()
+    assert slices[4, 0, 16, 16] > 50
+
+
+def test_a_field_that_is_the_slice_is_not_resampled() -> None:
+    volume = np.zeros((2, 32, 32), np.float32)
+    volume[:, 4:28, 4:28] = np.random.default_rng(0).uniform(100, 900, (2, 24, 24))
+    scan = as_scan(volume, affine=np.diag([-1.0, -1.0, 5.0, 1.0]))
+    there = prepare(scan, Preparation(size_px=32, channels="flair", field_mm=50, bright_level=157))
+    assert there.placement is not None
+    assert there.placement.field.height == 50
+    exact = Prepared(there.slices, there.grid, Placement((2, 32, 32), Orientation(), Field(0, 0, 32, 32)))
+    probability = np.random.default_rng(1).random((2, 32, 32), np.float32)
+    assert np.array_equal(restore(probability, exact), probability)
+
+
+def test_a_mask_of_a_volume_goes_there_and_back() -> None:
+    volume = smooth_volume()
+    mask = np.zeros(volume.shape, bool)
+    mask[2:6, 15:35, 12:30] = True
+    fine = Preparation(size_px=128, channels="flair", field_mm=110)
+    placed = prepare(as_scan(volume), fine)
+    drawn = prepare(as_scan(np.where(mask, 1000, 0).astype(np.float32)), fine)
+    assert placed.placement is not None
+    seen = (drawn.slices[:, 0] / drawn.slices.max()).astype(np.float32)
+    back = restore(seen, Prepared(placed.slices, placed.grid, placed.placement)) > 0.5
+    assert overlap.dice(reference=mask, predicted=back) > 0.97
+
+
+def test_thin_slices_are_merged_where_the_model_asks_and_come_back() -> None:
+    affine = AXIAL.copy()
+    affine[2, 2] = 1
+    merging = SMALL.model_copy(update={"slice_mm": 4.0})
+    volume = smooth_volume().repeat(5, axis=0)
+    there = prepare(as_scan(volume, affine=affine), merging)
+    assert there.slices.shape == (10, 1, 32, 32)
+    steps = np.broadcast_to(np.linspace(0, 1, 10, dtype=np.float32)[:, None, None], (10, 32, 32)).copy()
+    back = restore(steps, there)
+    assert back.shape == volume.shape
+    inside = back[:, 25, 20]
+    assert (np.diff(inside) >= 0).all()
+    assert inside[20] == pytest.approx(0.5, abs=0.02)
+
+
+def test_thick_slices_are_left_alone() -> None:
+    merging = SMALL.model_copy(update={"slice_mm": 4.0})
+    assert len(prepare(as_scan(smooth_volume()), merging).slices) == 8
+
+
+def test_a_volume_without_signal_is_black() -> None:
+    assert not prepare(as_scan(np.zeros((3, 20, 20), np.int16)), SMALL).slices.any()
+
+
+def test_volumes_of_three_sequences_keep_their_channels() -> None:
+    volume = smooth_volume()
+    voxels = np.stack([volume * 7, volume, np.zeros_like(volume)], axis=3)
+    slices = prepare(Scan(voxels, "here", AXIAL), ALL.model_copy(update={"field_mm": 100})).slices
+    assert slices.shape[1] == 3
+    assert np.abs(slices[:, 0].astype(int) - slices[:, 1]).max() <= 1
+    assert not slices[:, 2].any()

@@ -41,3 +41,42 @@ def test_scan_never_changes() -> None:
     scan = Scan(np.zeros((1, 4, 5, 1), np.uint8), "here")
     with pytest.raises(FrozenInstanceError):
         scan.source = "there"  # type: ignore[misc]
+
+
+# --- volumes
+
+AFFINE = np.array([[-0.9, 0, 0, 100], [0, -0.8, 0, 90], [0, 0, 5, -40], [0, 0, 0, 1.0]])
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int64, np.uint32, np.float32, np.float64])
+def test_a_volume_may_hold_any_real_numbers(dtype: type) -> None:
+    assert Scan(np.zeros((1, 4, 5, 1), dtype), "here", AFFINE).voxels.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.complex64])
+def test_other_numbers_are_refused(dtype: type) -> None:
+    with pytest.raises(GeometryError, match="expected real numbers"):
+        Scan(np.zeros((1, 4, 5, 1), dtype), "here", AFFINE)
+
+
+def test_spacing_and_orientation_follow_from_the_affine() -> None:
+    scan = Scan(np.zeros((1, 4, 5, 1), np.int16), "here", AFFINE)
+    assert scan.spacing_mm == pytest.approx((5, 0.8, 0.9))
+    assert scan.orientation == "LPS"
+
+
+def test_an_assumed_orientation_is_not_told() -> None:
+    scan = Scan(np.zeros((1, 4, 5, 1), np.int16), "here", AFFINE, orientation_assumed=True)
+    assert scan.orientation is None
+
+
+def test_an_affine_of_nonsense_is_refused() -> None:
+    with pytest.raises(GeometryError, match="here: its affine"):
+        Scan(np.zeros((1, 4, 5, 1), np.int16), "here", AFFINE * np.nan)
+
+
+def test_sequences_have_names() -> None:
+    assert Scan(np.zeros((1, 4, 5, 1), np.uint8), "here").sequences == ("flair",)
+    assert Scan(np.zeros((1, 4, 5, 3), np.uint8), "here").sequences == ("pre", "flair", "post")
+    with pytest.raises(ValueError, match="2 sequences named for 1"):
+        Scan(np.zeros((1, 4, 5, 1), np.uint8), "here", sequences=("flair", "post"))

@@ -13,7 +13,7 @@ Pixels = NDArray[np.uint8]
 """One picture as a file holds it: uint8, shape (y, x) or (y, x, 3), red green blue."""
 
 Voxels = NDArray[Any]
-"""The slices of one examination: uint8 or uint16, shape (z, y, x, c) with c = 1 or 3."""
+"""The slices of one examination: real numbers, shape (z, y, x, c) with c = 1 or 3."""
 
 Mask = NDArray[np.bool_]
 """Tumour or not: bool, shape (z, y, x), or (y, x) for one slice."""

@@ -82,3 +82,43 @@ def panel(
             sheet.paste(picture, (_GAP + k * (side_px + _GAP), y))
         draw.text((_GAP, y + side_px + 5), line, fill=_QUIET, font=small)
     return sheet
+
+
+def contact_sheet(
+    tiles: Sequence[Pixels],
+    *,
+    notes: Sequence[str],
+    title: str,
+    sides: tuple[str, str] = ("", ""),
+    columns: int = 4,
+    side_px: int = 240,
+) -> Image.Image:
+    """Return pictures in rows, each with a note under it.
+
+    Args:
+        tiles: uint8 (y, x, 3), at most `side_px` high and wide.
+        notes: one each.
+        title: over it all.
+        sides: what stands in the left and right corner of each picture.
+        columns: pictures in a row.
+        side_px: the side of the square that each picture is centred in.
+    """
+    large, small = ImageFont.load_default(17), ImageFont.load_default(13)
+    top, note = 46, 24
+    rows = -(-len(tiles) // columns)
+    wide = min(columns, len(tiles))
+    # Two columns at least: the title needs the width.
+    width = max(2, wide) * (side_px + _GAP) + _GAP
+    sheet = Image.new("RGB", (width, top + rows * (side_px + note + _GAP)), "white")
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_GAP, 12), title, fill=_INK, font=large)
+    for k, (pixels, line) in enumerate(zip(tiles, notes, strict=True)):
+        x, y = _GAP + (k % columns) * (side_px + _GAP), top + (k // columns) * (side_px + note + _GAP)
+        draw.rectangle((x, y, x + side_px - 1, y + side_px - 1), fill="black")
+        sheet.paste(
+            Image.fromarray(pixels), (x + (side_px - pixels.shape[1]) // 2, y + (side_px - pixels.shape[0]) // 2)
+        )
+        draw.text((x + 5, y + 4), sides[0], fill="white", font=small)
+        draw.text((x + side_px - 5, y + 4), sides[1], fill="white", font=small, anchor="ra")
+        draw.text((x, y + side_px + 4), line, fill=_QUIET, font=small)
+    return sheet

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from gliomaseg.arrays import Voxels
 from gliomaseg.errors import GeometryError
+from gliomaseg.geometry import Affine, Spacing, axis_codes, require_affine, spacing_of
+
+SEQUENCES = {1: ("flair",), 3: ("pre", "flair", "post")}
 
 
 @dataclass(frozen=True)
@@ -15,26 +18,52 @@ class Scan:
     """The slices of one examination, on its own grid.
 
     Attributes:
-        voxels: uint8 or uint16, shape (z, y, x, c): c is 1 (FLAIR, or a grey picture) or 3
-            (T1 before contrast, FLAIR, T1 after contrast: the order of the LGG data set).
+        voxels: real numbers, all finite, shape (z, y, x, c): c is 1 (FLAIR, or a grey picture) or 3 (T1 before
+            contrast, FLAIR, T1 after contrast: the order of the LGG data set). Without an affine they are
+            pictures of 8 or 16 bits, axial as the training data are; with one, z may be any direction.
         source: the file or folder it was read from.
-        spacing_mm: the size of a voxel along (z, y, x) in millimetres; None where the file does not say.
+        affine: takes a voxel's place (x, y, z, 1) to millimetres in the patient, RAS+; None where the file
+            does not say.
+        orientation_assumed: whether the affine's directions are the format's default, and not the file's word.
+        sequences: the channels' names; "flair", or "pre", "flair", "post", if none are given.
     """
 
     voxels: Voxels
     source: str
-    spacing_mm: tuple[float, float, float] | None = None
+    affine: Affine | None = None
+    orientation_assumed: bool = False
+    sequences: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
         """Refuse what is not a stack of slices.
 
         Raises:
-            GeometryError: the voxels have another number of axes or channels, or no slice.
+            GeometryError: the voxels have another number of axes or channels, or no slice, or the affine
+                places no voxels.
+            ValueError: there is not one name for each channel.
         """
         shape = self.voxels.shape
         if len(shape) != 4 or shape[3] not in (1, 3) or 0 in shape:
             raise GeometryError(
                 f"expected slices of 1 or 3 channels, found an array of shape {shape}", where=self.source
             )
-        if self.voxels.dtype not in (np.uint8, np.uint16):
+        if self.affine is None and self.voxels.dtype not in (np.uint8, np.uint16):
             raise GeometryError(f"expected 8 or 16 bits, found {self.voxels.dtype}", where=self.source)
+        if self.affine is not None:
+            if self.voxels.dtype.kind not in "iuf":
+                raise GeometryError(f"expected real numbers, found {self.voxels.dtype}", where=self.source)
+            require_affine(self.affine, where=self.source)
+        if not self.sequences:
+            object.__setattr__(self, "sequences", SEQUENCES[shape[3]])
+        if len(self.sequences) != shape[3]:
+            raise ValueError(f"{len(self.sequences)} sequences named for {shape[3]} channels")
+
+    @property
+    def spacing_mm(self) -> Spacing | None:
+        """Between voxels' centres along (z, y, x), in millimetres; None where the file does not say."""
+        return None if self.affine is None else spacing_of(self.affine)
+
+    @property
+    def orientation(self) -> str | None:
+        """Where x, y and z point in the patient, such as LPS; None where the file does not say."""
+        return None if self.affine is None or self.orientation_assumed else axis_codes(self.affine)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -57,7 +58,10 @@ def test_the_whole_road(phantoms, tmp_path):
     (row,) = json.loads(
         run("predict", phantoms / validated, "--out", "masks", "--model", "run", "--json", cwd=tmp_path).stdout
     )
-    assert row.keys() == {"input", "outputs", "tumour_voxels", "tumour_volume_ml", "seconds", "error"}
+    assert row.keys() == {
+        "input", "outputs", "tumour_voxels", "tumour_volume_ml", "largest_area_mm2", "tumour_slices", "bounding_box",
+        "components", "extent_mm", "orientation", "seconds", "error",
+    }  # fmt: skip
     assert all((tmp_path / output).is_file() for output in row["outputs"])
     assert row["tumour_voxels"] == metrics["patients"][0]["predicted_voxels"]
 
@@ -89,6 +93,34 @@ def test_predict_goes_on_past_a_bad_picture_and_exits_4(trained, tmp_path):
     assert rows["good.png"]["error"] is None
     assert "not a readable PNG" in rows["bad.png"]["error"]
     assert read_picture(tmp_path / "out" / "good_mask.png").shape == (64, 64, 1)
+
+
+def test_predict_of_a_folder_of_volumes_goes_on_past_bad_ones(bright, tmp_path):
+    """Names in headers, a volume that is too large and one that is cut short: rows, and no name anywhere."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    data = np.random.default_rng(0).integers(0, 900, (20, 24, 9), np.int16)
+    image = nibabel.Nifti1Image(data, np.diag([-8.0, -8, 9, 1]))
+    image.header["descrip"] = b"MUSTERMANN^ERIKA"
+    image.header["db_name"] = b"MUSTERMANN"
+    nibabel.save(image, folder / "good.nii.gz")
+    (folder / "short.nii.gz").write_bytes((folder / "good.nii.gz").read_bytes()[:-9])
+    nibabel.save(nibabel.Nifti1Image(np.tile(data, (5, 5, 5)), image.affine / [8, 8, 1, 1]), folder / "large.nii")
+    done = run(
+        "predict", "in", "--out", "out", "--model", bright, "--json", "--max-memory", "0.5M", cwd=tmp_path, code=4
+    )
+    rows = {Path(row["input"]).name: row for row in json.loads(done.stdout)}
+    assert rows["good.nii.gz"]["error"] is None
+    assert rows["good.nii.gz"]["orientation"] == "LPS"
+    assert rows["good.nii.gz"]["tumour_volume_ml"] == pytest.approx(rows["good.nii.gz"]["tumour_voxels"] * 0.576)
+    assert "cut short" in rows["short.nii.gz"]["error"]
+    assert "raise --max-memory" in rows["large.nii"]["error"]
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["glioma_labels.ctbl", "glioma_labels.txt", "good_mask.nii.gz", "good_overlay.png"]
+    assert "MUSTER" not in done.stdout + done.stderr
+    assert nibabel.load(tmp_path / "out" / "good_mask.nii.gz").shape == data.shape
+    run("predict", "in/large.nii", "--out", "o", "--model", bright, "--max-memory", "1M", cwd=tmp_path, code=5)
+    run("predict", "in/large.nii", "--out", "o", "--model", bright, "--max-memory", "much", cwd=tmp_path, code=2)
 
 
 def test_predict_of_one_bad_picture_exits_3(trained, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -32,6 +33,18 @@ def named(model: Path | None) -> Path:
     if model is None:
         raise UsageError("no model ships with this version", where="--model", cure="name a run or a model folder")
     return model
+
+
+def bytes_of(text: str, *, where: str) -> int:
+    """Return a size in bytes; K, M, G and T stand for powers of 1024.
+
+    Raises:
+        UsageError: it is no such size.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip(), re.IGNORECASE)
+    if found is None or float(found[1]) == 0:
+        raise UsageError(f"{text!r} is no size", where=where, cure="write it as 2G, 800M or in bytes")
+    return int(float(found[1]) * 1024 ** " kmgt".index(found[2].lower() or " "))
 
 
 def with_training(module: str) -> Any:

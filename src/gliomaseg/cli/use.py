@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gliomaseg.cli.console import named, say, show, tell_failures
-from gliomaseg.errors import UsageError
+from gliomaseg.cli.console import bytes_of, named, say, show, tell_failures
+from gliomaseg.errors import ResourceError, UsageError
 from gliomaseg.options import (
     Data,
     Engine,
@@ -87,22 +86,33 @@ def report(
 
 def predict(
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="INPUT...", help="TIFF or PNG files, folders of them, patients' folders.")
+        list[Path],
+        typer.Argument(metavar="INPUT...", help="NIfTI, TIFF or PNG files, folders of them, patients' folders."),
     ],
     out: Out,
     model: Model = None,
     engine: Engine = EngineName.onnxruntime,
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Write probabilities too.")] = False,
+    max_memory: Annotated[
+        str, typer.Option("--max-memory", metavar="BYTES", help="Refuse inputs that need more, such as 2G or 800M.")
+    ] = "4G",
     as_json: Json = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a mask and an overlay for each picture."""
+    """Write a mask and an overlay for each volume or picture, on its own grid."""
     from gliomaseg import prediction
     from gliomaseg.report.text import rows_text
 
+    max_bytes = bytes_of(max_memory, where="--max-memory")
     entries = prediction.list_inputs(inputs)
     predictor = prediction.open_predictor(named(model), engine=engine)
-    rows = [prediction.predict(entry, out, predictor, overwrite=overwrite) for entry in entries]
-    show([asdict(row) for row in rows], rows_text(rows), as_json=as_json)
+    rows = [
+        prediction.predict(entry, out, predictor, overwrite=overwrite, probabilities=probabilities, max_bytes=max_bytes)
+        for entry in entries
+    ]
+    show([row.document() for row in rows], rows_text(rows), as_json=as_json)
+    if len(rows) == 1 and isinstance(rows[0].fault, ResourceError):
+        raise rows[0].fault
     tell_failures([row.error for row in rows], "inputs")
 
 

@@ -1,18 +1,67 @@
-"""File formats: one file a member, chosen by a file's suffix."""
+"""File formats: one file a member, chosen by a file's suffix.
+
+A picture is one slice without a place; a volume knows where its voxels lie.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.errors import FormatError
 from gliomaseg.formats import png, tiff
+from gliomaseg.scan import Scan
 
 FORMATS: dict[str, Any] = {".tif": tiff, ".tiff": tiff, ".png": png}
+# By name: what reads a volume is slow to import, and pictures do without.
+VOLUMES = {".nii": "gliomaseg.formats.nifti", ".nii.gz": "gliomaseg.formats.nifti"}
+
+
+class Volume(Protocol):
+    """What a volume's reader returns: the scan, and what its member needs to write on the same grid."""
+
+    @property
+    def scan(self) -> Scan:
+        """The voxels and where they lie."""
+
+
+def suffix_of(path: Path) -> str:
+    """Return a file's suffix in small letters, with the one before `.gz`.
+
+    >>> suffix_of(Path("a.b.NII.gz"))
+    '.nii.gz'
+    """
+    suffix = path.suffix.lower()
+    return Path(path.stem).suffix.lower() + suffix if suffix == ".gz" else suffix
+
+
+def stem_of(path: Path) -> str:
+    """Return a file's name without its suffix.
+
+    >>> stem_of(Path("folder/a.b.nii.gz"))
+    'a.b'
+    """
+    return path.name[: len(path.name) - len(suffix_of(path))]
+
+
+def read_volume(path: Path, *, max_bytes: int) -> Volume:
+    """Return a file's volume.
+
+    Raises:
+        FormatError: the suffix is unknown, or the file is missing, damaged or of another kind.
+        GeometryError: the file puts its voxels nowhere.
+        ResourceError: it declares a volume for which prediction needs more than `max_bytes`.
+    """
+    if suffix_of(path) not in VOLUMES:
+        raise _unknown(path)
+    _require_file(path)
+    volume: Volume = import_module(VOLUMES[suffix_of(path)]).read(path, max_bytes=max_bytes)
+    return volume
 
 
 def read_picture(path: Path) -> NDArray[Any]:
@@ -22,8 +71,7 @@ def read_picture(path: Path) -> NDArray[Any]:
         FormatError: the suffix is unknown, or the file is missing, damaged, too large or of another kind.
     """
     read: Callable[[Path], NDArray[Any]] = _member(path).read
-    if path.exists() and not path.is_file():  # to open a pipe would wait for ever
-        raise FormatError("is no file", where=path)
+    _require_file(path)
     pixels = read(path)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
@@ -47,10 +95,16 @@ def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
 
 
 def _member(path: Path) -> Any:
-    try:
-        return FORMATS[path.suffix.lower()]
-    except KeyError:
-        known = " ".join(sorted(FORMATS))
-        raise FormatError(
-            f"is of no format known here ({path.suffix or 'no suffix'})", where=path, cure=f"give {known}"
-        ) from None
+    if path.suffix.lower() not in FORMATS:
+        raise _unknown(path)
+    return FORMATS[path.suffix.lower()]
+
+
+def _require_file(path: Path) -> None:
+    if path.exists() and not path.is_file():  # to open a pipe would wait for ever
+        raise FormatError("is no file", where=path)
+
+
+def _unknown(path: Path) -> FormatError:
+    known = " ".join([*sorted(FORMATS), *sorted(VOLUMES)])
+    return FormatError(f"is of no format known here ({path.suffix or 'no suffix'})", where=path, cure=f"give {known}")

@@ -86,11 +86,14 @@ def comparison_text(comparison: Mapping[str, Any]) -> str:
 def rows_text(rows: Sequence[Row]) -> str:
     """Return a line for each predicted input."""
     return "\n".join(
-        f"{row.error}"
-        if row.error
-        else f"{row.input}: {row.tumour_voxels} tumour voxels, {len(row.outputs)} files, {row.seconds:.2f} s"
+        f"{row.error}" if row.error else f"{row.input}: {_amount(row)}, {len(row.outputs)} files, {row.seconds:.2f} s"
         for row in rows
     )
+
+
+def _amount(row: Row) -> str:
+    voxels = f"{row.tumour_voxels} tumour voxels"
+    return voxels if row.tumour_volume_ml is None else f"{row.tumour_volume_ml:.2f} ml tumour ({voxels})"
 
 
 def _pairs(numbers: Mapping[str, int]) -> str:

@@ -1,0 +1,136 @@
+"""What a NIfTI header says of the grid: the fields that are kept, checked and written again."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nibabel.nifti1 import Nifti1Header
+from nibabel.nifti2 import Nifti2Header
+
+from gliomaseg.errors import FormatError, GeometryError
+from gliomaseg.geometry import Affine, spacing_of
+
+AGAIN = "copy or export it again"
+_UNIT_MM = {1: 1000.0, 3: 0.001}  # metres and micrometres; 2 is millimetres, and 0 (not said) is taken for them
+_GRID_FIELDS = (
+    "dim", "pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d",
+    "qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units",
+)  # fmt: skip
+MAX_OFFSET = 64 * 2**20
+Header = Any
+"""A `Nifti1Header` or a `Nifti2Header`: nibabel is typed in part only."""
+
+
+def parse_header(first: bytes, path: Path) -> Header:
+    """Return the header in a file's first bytes, and refuse what is none.
+
+    Args:
+        first: 540 bytes, or what there is.
+        path: of the file.
+
+    Raises:
+        FormatError: it is no header of a single NIfTI file, or puts the voxels into it or far away.
+    """
+    order = "<" if first[:1] > b"\0" else ">"  # the first field is the header's length: 348 or 540
+    length = int.from_bytes(first[:4], "little" if order == "<" else "big")
+    kinds = {348: Nifti1Header, 540: Nifti2Header}
+    if length not in kinds or len(first) < length:
+        raise FormatError("is not a readable NIfTI (it has no header)", where=path)
+    header: Header = kinds[length](first[:length], endianness=order, check=False)
+    magic = bytes(header["magic"])[:3]
+    if magic in (b"ni1", b"ni2"):
+        raise FormatError("is half of a pair of files", where=path, cure="convert the pair to one .nii file")
+    if magic not in (b"n+1", b"n+2"):
+        raise FormatError("is not a readable NIfTI (its header bears no mark)", where=path)
+    offset = float(header["vox_offset"])
+    if not (length + 4 <= offset <= MAX_OFFSET and offset.is_integer()):
+        raise FormatError(f"says that its voxels begin at byte {offset:g}", where=path, cure=AGAIN)
+    return header
+
+
+def shape_of(header: Header, path: Path) -> tuple[int, int, int]:
+    """Return (z, y, x).
+
+    Raises:
+        FormatError: it holds several volumes, or an axis of no length.
+    """
+    count, *sizes = (int(size) for size in header["dim"])
+    if not 2 <= count <= 7 or min(sizes[:count]) < 1:
+        raise FormatError(f"declares a volume of {sizes[: max(0, min(count, 7))]}", where=path, cure=AGAIN)
+    if any(size != 1 for size in sizes[3:count]):
+        many = math.prod(sizes[3:count])
+        raise FormatError(f"holds {many} volumes", where=path, cure="give one volume a file")
+    x, y, z = sizes[0], sizes[1], sizes[2] if count > 2 else 1
+    return z, y, x
+
+
+def scaling_of(header: Header, path: Path) -> tuple[float, float] | None:
+    """Return slope and intercept; None where the header gives none (a slope of 0 or NaN) or changes nothing.
+
+    Raises:
+        FormatError: one of them is infinite.
+    """
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if math.isnan(slope) or slope == 0 or (slope, intercept) == (1, 0):
+        return None
+    if not (math.isfinite(slope) and math.isfinite(intercept)):
+        raise FormatError(f"scales its voxels by {slope:g} and {intercept:g}", where=path, cure="correct its header")
+    return slope, intercept
+
+
+def affine_of(header: Header, path: Path) -> tuple[Affine, bool]:
+    """Return voxel places to millimetres, and whether the directions are assumed: the sform, else the qform.
+
+    Raises:
+        GeometryError: a spacing is not positive, or the qform is no rotation.
+    """
+    pixdim = [float(size) for size in header["pixdim"]]
+    if not all(math.isfinite(size) and size > 0 for size in pixdim[1:4]):
+        shown = " x ".join(f"{size:g}" for size in pixdim[1:4])
+        raise GeometryError(f"its voxels are {shown} (x, y, z)", where=path, cure="correct its header")
+    assumed = False
+    if int(header["sform_code"]) > 0:
+        affine = np.vstack([header["srow_x"], header["srow_y"], header["srow_z"], [0, 0, 0, 1]]).astype(np.float64)
+    elif int(header["qform_code"]) > 0:
+        affine = _qform(header, path)
+    else:
+        affine, assumed = np.diag([*pixdim[1:4], 1.0]), True
+    affine[:3] *= _UNIT_MM.get(int(header["xyzt_units"]) & 7, 1.0)
+    return affine, assumed
+
+
+def _qform(header: Header, path: Path) -> Affine:
+    signed = header.copy()
+    if float(signed["pixdim"][0]) not in (-1, 1):  # the standard: anything else counts as 1
+        signed["pixdim"][0] = 1
+    try:
+        return np.array(signed.get_qform(coded=False), np.float64)
+    except Exception as fault:  # nibabel raises ValueError and its own for quaternions that are none
+        raise GeometryError("its qform is no rotation", where=path, cure="correct its header") from fault
+
+
+def grid_only(header: Header) -> Header:
+    """Return a header with the fields of the grid, bit for bit, and no names or descriptions."""
+    kept = type(header)()
+    for name in _GRID_FIELDS:
+        kept[name] = header[name]
+    return kept
+
+
+def new_header(shape: tuple[int, int, int], affine: Affine) -> Header:
+    """Return the header of a grid that came from elsewhere, in scanner coordinates.
+
+    Args:
+        shape: (z, y, x).
+        affine: voxel places (x, y, z) to millimetres, RAS+.
+    """
+    header = Nifti1Header()
+    header.set_data_shape(shape[::-1])
+    header["pixdim"][1:4] = spacing_of(affine)[::-1]
+    header.set_qform(affine, code=1)
+    header.set_sform(affine, code=1)
+    header.set_xyzt_units("mm")
+    return header

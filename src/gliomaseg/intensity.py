@@ -1,0 +1,91 @@
+"""From intensities of any scale to the 8 bits that the training data have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+TOP_PERCENTILE = 99.5
+PADDING_SHARE = 0.1
+BELOW_SHARE = 0.05
+OFFSET_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Window:
+    """What of a volume's intensities is shown.
+
+    Attributes:
+        floor: what becomes 0.
+        top: the 99.5 percentile of what is not background; more than `floor`.
+        padding: a value that stands for no signal and becomes 0 wherever it lies; None where there is none.
+    """
+
+    floor: float
+    top: float
+    padding: float | None = None
+
+
+def window_of(volume: NDArray[Any]) -> Window:
+    """Return the window of one sequence, however its voxels are ordered.
+
+    Background is found like this:
+
+    - A value that most of the eight corners share and a tenth of all voxels have is padding, as in a
+      skull-stripped or masked volume. It is background, whatever its value. Where more than a twentieth of
+      the other voxels lie below it (z-scores), the floor is the 0.5 percentile of those others.
+    - Without padding the floor is 0 if the darkest voxels are near it, as in any magnitude image: that is
+      where noise lies. Volumes with an offset or with negative values have their 0.1 percentile as floor.
+
+    Args:
+        volume: any real numbers, all finite, shape (z, y, x), not empty.
+    """
+    padding = _padding(volume)
+    if padding is None:
+        low = float(np.percentile(volume, 0.1))
+        top = _percentile(volume, TOP_PERCENTILE, above=max(low, 0.0) if low >= 0 else low)
+        floor = 0.0 if 0 <= low <= OFFSET_SHARE * top else low
+        return _window(floor, top, None)
+    others = volume[volume != padding]
+    if not others.size:
+        return Window(padding, padding + 1, padding)
+    floor = padding
+    if np.count_nonzero(others < padding) > BELOW_SHARE * others.size:
+        floor = float(np.percentile(others, 0.5))
+    return _window(floor, float(np.percentile(others, TOP_PERCENTILE, overwrite_input=True)), padding)
+
+
+def eight_bits(volume: NDArray[Any], window: Window, *, bright_level: float) -> NDArray[np.uint8]:
+    """Return a volume with `window.floor` at 0 and `window.top` at `bright_level`: uint8, same shape.
+
+    What is brighter than the top goes on rising, to 255 at most.
+    """
+    scale = bright_level / (window.top - window.floor)
+    levels = np.empty(volume.shape, np.uint8)
+    for plane, target in zip(volume, levels, strict=True):  # a plane at a time: a volume of float64 is large
+        shown = np.rint(np.clip((plane.astype(np.float64) - window.floor) * scale, 0, 255))
+        if window.padding is not None:
+            shown[plane == window.padding] = 0
+        target[:] = shown
+    return levels
+
+
+def _window(floor: float, top: float, padding: float | None) -> Window:
+    """Return a window that is never empty: of a nearly constant volume, the top is anything above the floor."""
+    return Window(floor, top if top > floor else floor + max(1.0, abs(floor)), padding)
+
+
+def _padding(volume: NDArray[Any]) -> float | None:
+    ends = tuple(slice(None, None, max(1, length - 1)) for length in volume.shape)
+    values, counts = np.unique(volume[ends], return_counts=True)
+    value = values[counts.argmax()]
+    share = np.count_nonzero(volume == value) / volume.size
+    return float(value) if counts.max() * 2 > counts.sum() and share >= PADDING_SHARE else None
+
+
+def _percentile(volume: NDArray[Any], percentile: float, *, above: float) -> float:
+    bright = volume[volume > above]
+    return float(np.percentile(bright, percentile, overwrite_input=True)) if bright.size else above

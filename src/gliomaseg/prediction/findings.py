@@ -1,0 +1,81 @@
+"""What a mask says in numbers: how much tumour there is, and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gliomaseg.arrays import Mask
+from gliomaseg.geometry import Orientation, orientation_to
+from gliomaseg.metrics.volume import volume_ml
+from gliomaseg.scan import Scan
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The numbers of one mask; those in millimetres are None where the spacing is unknown.
+
+    Attributes:
+        tumour_voxels: how many.
+        tumour_volume_ml: of all of them.
+        largest_area_mm2: of the axial slice with the most.
+        tumour_slices: axial slices with any.
+        bounding_box: first and last voxel along the file's x, y and z, from 0; None of an empty mask.
+        components: connected parts; voxels that touch by a corner belong together.
+        extent_mm: lengths of the bounding box along the same axes; None of an empty mask.
+    """
+
+    tumour_voxels: int
+    tumour_volume_ml: float | None
+    largest_area_mm2: float | None
+    tumour_slices: int
+    bounding_box: dict[str, list[int]] | None
+    components: int
+    extent_mm: dict[str, float] | None
+
+
+def measure_mask(mask: Mask, scan: Scan) -> Findings:
+    """Return the numbers of a mask, bool, shape (z, y, x), on the grid of its scan."""
+    spacing_mm = scan.spacing_mm
+    orientation = Orientation() if scan.affine is None else orientation_to(scan.affine)
+    areas = np.array([np.count_nonzero(plane) for plane in orientation.turn(mask)])
+    box = bounding_box(mask)
+    voxels, extent, area = int(areas.sum()), None, None
+    if spacing_mm is not None:
+        area = round(float(areas.max()) * float(np.prod(orientation.turn_spacing(spacing_mm)[1:])), 2)
+        if box is not None:
+            lengths = ((part.stop - part.start) * mm for part, mm in zip(box, spacing_mm, strict=True))
+            extent = {axis: round(length, 2) for axis, length in zip("zyx", lengths, strict=True)}
+    return Findings(
+        tumour_voxels=voxels,
+        tumour_volume_ml=None if spacing_mm is None else volume_ml(voxels, spacing_mm=spacing_mm),
+        largest_area_mm2=area,
+        tumour_slices=int(np.count_nonzero(areas)),
+        bounding_box=None if box is None else _named(box),
+        components=0 if box is None else _count_components(mask[box]),
+        extent_mm=None if extent is None else {axis: extent[axis] for axis in "xyz"},
+    )
+
+
+def bounding_box(mask: Mask) -> tuple[slice, slice, slice] | None:
+    """Return the smallest box that holds a mask (z, y, x); None of an empty one."""
+    spans = []
+    for axis in range(3):
+        places = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        if not places.size:
+            return None
+        spans.append(slice(int(places[0]), int(places[-1]) + 1))
+    return spans[0], spans[1], spans[2]
+
+
+def _named(box: tuple[slice, slice, slice]) -> dict[str, list[int]]:
+    return {axis: [part.start, part.stop - 1] for axis, part in zip("xyz", reversed(box), strict=True)}
+
+
+def _count_components(mask: Mask) -> int:
+    from scipy import ndimage
+
+    labelled: Any = ndimage.label(mask, structure=np.ones((3, 3, 3), np.bool_))
+    return int(labelled[1])

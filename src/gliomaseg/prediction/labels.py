@@ -1,0 +1,40 @@
+"""What viewers read to show a mask with a name and a colour."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gliomaseg.atomic import write_text
+from gliomaseg.pictures import PREDICTED_COLOUR
+
+ITK_SNAP = "glioma_labels.txt"
+SLICER = "glioma_labels.ctbl"
+NAME = "glioma"
+
+
+def write_labels(folder: Path, *, overwrite: bool = False) -> None:
+    """Write label descriptions for ITK-SNAP and 3D Slicer beside the masks: one of each for a whole folder.
+
+    What is there already is left as it is, unless `overwrite` is set.
+
+    Raises:
+        ResourceError: the disk is full.
+
+    Source: the label description files of ITK-SNAP 3 and the colour tables of 3D Slicer 5.
+    """
+    red, green, blue = PREDICTED_COLOUR
+    texts = {
+        ITK_SNAP: (
+            "################################################\n"
+            "# ITK-SnAP Label Description File\n"
+            "# File format:\n"
+            "# IDX   -R-  -G-  -B-  -A--  VIS MSH  LABEL\n"
+            "################################################\n"
+            '    0     0    0    0        0  0  0    "Clear Label"\n'
+            f'    1   {red:>3}  {green:>3}  {blue:>3}        1  1  1    "{NAME}"\n'
+        ),
+        SLICER: f"# Color table file\n# 2 values\n0 background 0 0 0 0\n1 {NAME} {red} {green} {blue} 255\n",
+    }
+    for name, text in texts.items():
+        if overwrite or not (folder / name).exists():
+            write_text(folder / name, text)

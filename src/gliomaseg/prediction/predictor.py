@@ -1,0 +1,54 @@
+"""A model on its engine: scans in, probabilities and masks out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from gliomaseg.arrays import Mask, Probability
+from gliomaseg.engines import DEFAULT, Engine, open_engine
+from gliomaseg.model import Model, load_model
+from gliomaseg.preprocessing import normalise, prepare, restore
+from gliomaseg.scan import Scan
+
+BATCH = 4
+
+
+class Predictor:
+    """A model and the engine it runs on, loaded once for many scans."""
+
+    def __init__(self, model: Model, engine: Engine) -> None:
+        self.model = model
+        self._engine = engine
+
+    def probability(self, scan: Scan) -> Probability:
+        """Return how likely each voxel of a scan is tumour: float32 in [0, 1], shape (z, y, x)."""
+        preparation = self.model.config.preparation
+        prepared = prepare(scan, preparation)
+        parts = []
+        for start in range(0, len(prepared.slices), BATCH):
+            batch = normalise(prepared.slices[start : start + BATCH], preparation)
+            parts.append(self._engine.probabilities(batch))
+        return restore(np.concatenate(parts), prepared)
+
+    def mask(self, scan: Scan) -> Mask:
+        """Return the tumour's mask on the scan's own grid: bool, shape (z, y, x)."""
+        return self.decide(self.probability(scan))
+
+    def decide(self, probability: Probability) -> Mask:
+        """Return where the model's probabilities mean tumour: bool, same shape."""
+        return probability > self.model.config.decision.threshold
+
+
+def open_predictor(model: Path, *, engine: str = DEFAULT) -> Predictor:
+    """Return a predictor for a model folder or a run.
+
+    Raises:
+        ModelError: there is no whole model.
+        UsageError: there is no such engine.
+        MissingExtraError: the engine is not installed.
+    """
+    loaded = load_model(model)
+    opened = open_engine(engine, onnx=loaded.onnx, weights=loaded.weights, network=loaded.config.network)
+    return Predictor(loaded, opened)

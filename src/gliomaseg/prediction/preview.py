@@ -1,0 +1,81 @@
+"""A picture of a volume's mask: the axial slices that matter, outlined."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from gliomaseg import pictures
+from gliomaseg.arrays import Mask, Pixels
+from gliomaseg.geometry import Orientation, orientation_to
+from gliomaseg.intensity import eight_bits, window_of
+from gliomaseg.scan import Scan
+
+TILES = 12
+SIDE_PX = 240
+BRIGHT_LEVEL = 220
+
+
+def draw_preview(scan: Scan, mask: Mask, *, volume_ml: float | None) -> Image.Image:
+    """Return a sheet of up to 12 axial slices with the mask's outline; "nothing found" of an empty mask.
+
+    Slices are numbered from below, as radiologists see them: the patient's right is on the left.
+
+    Args:
+        scan: a volume.
+        mask: bool, shape (z, y, x), on its grid.
+        volume_ml: of the mask, for the title.
+    """
+    orientation = Orientation() if scan.affine is None else orientation_to(scan.affine)
+    spacing_mm = orientation.turn_spacing(scan.spacing_mm or (1.0, 1.0, 1.0))
+    flair = scan.sequences.index("flair") if "flair" in scan.sequences else 0
+    volume, drawn = orientation.turn(scan.voxels[..., flair]), orientation.turn(mask)
+    areas = np.array([np.count_nonzero(plane) for plane in drawn])
+    chosen = choose_slices(areas)
+    shown = volume[chosen]
+    levels = eight_bits(shown, window_of(shown), bright_level=BRIGHT_LEVEL)
+    tiles = [_tile(plane, drawn[k], spacing_mm[1:]) for k, plane in zip(chosen, levels, strict=True)]
+    unit_mm2 = spacing_mm[1] * spacing_mm[2]
+    notes = [
+        f"slice {k + 1} of {len(areas)}" + (f", {areas[k] * unit_mm2:.0f} mm\u00b2" if areas[k] else "") for k in chosen
+    ]
+    slices = np.count_nonzero(areas)
+    found = f"{volume_ml:.1f} ml in {slices} slices" if slices and volume_ml is not None else "nothing found"
+    sides = ("R", "L") if scan.orientation else ("", "")
+    return pictures.contact_sheet(
+        tiles, notes=notes, title=f"gliomaseg: {found}. Research only", sides=sides, side_px=SIDE_PX
+    )
+
+
+def choose_slices(areas: NDArray[np.int64]) -> list[int]:
+    """Return up to 12 slices, ascending, of the tumour's areas in each.
+
+    All slices with tumour and one more on either side; where that is too many, they are spread evenly and the
+    largest is among them. Without tumour, slices spread over the middle half.
+
+    >>> choose_slices(np.array([0, 0, 5, 9, 0, 0]))
+    [1, 2, 3, 4]
+    """
+    places = np.flatnonzero(areas)
+    count = len(areas)
+    if not places.size:
+        first, last = count // 4, max(count // 4, count - 1 - count // 4)
+        return sorted({round(place) for place in np.linspace(first, last, TILES)})
+    first, last = max(int(places[0]) - 1, 0), min(int(places[-1]) + 1, count - 1)
+    chosen = {round(place) for place in np.linspace(first, last, min(TILES, last - first + 1))}
+    largest = int(areas.argmax())
+    if largest not in chosen:
+        chosen.remove(min(chosen - {first, last}, key=lambda place: abs(place - largest)))
+        chosen.add(largest)
+    return sorted(chosen)
+
+
+def _tile(plane: Pixels, mask: Mask, spacing_mm: tuple[float, ...]) -> Pixels:
+    """Return a slice with square pixels, at most `SIDE_PX` high and wide, and its outline: uint8 (y, x, 3)."""
+    height, width = plane.shape[0] * spacing_mm[0], plane.shape[1] * spacing_mm[1]
+    scale = SIDE_PX / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    image = np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC))
+    outlined = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+    return pictures.overlay(image[..., None], predicted=outlined)

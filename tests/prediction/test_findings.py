@@ -1,0 +1,39 @@
+"""Numbers of a mask, worked by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gliomaseg.prediction.findings import Findings, bounding_box, measure_mask
+from gliomaseg.scan import Scan
+
+# x to the back, y downwards, z to the left: sagittal; 1 x 2 x 3 mm (x, y, z).
+SAGITTAL = np.array([[0, 0, -3.0, 0], [-1, 0, 0, 0], [0, -2, 0, 0], [0, 0, 0, 1]])
+
+
+def test_a_sagittal_mask_is_counted_in_axial_slices() -> None:
+    mask = np.zeros((4, 5, 6), bool)
+    mask[1:3, 2, 0:3] = True  # 2 z, 1 y, 3 x
+    mask[3, 4, 5] = True
+    scan = Scan(np.zeros((4, 5, 6, 1), np.int16), "here", SAGITTAL)
+    assert measure_mask(mask, scan) == Findings(
+        tumour_voxels=7,
+        tumour_volume_ml=0.042,  # 7 voxels of 6 mm3
+        largest_area_mm2=18,  # of y = 2: 6 voxels of 1 x 3 mm
+        tumour_slices=2,
+        bounding_box={"x": [0, 5], "y": [2, 4], "z": [1, 3]},
+        components=2,
+        extent_mm={"x": 6, "y": 6, "z": 9},
+    )
+
+
+def test_pictures_have_no_millimetres() -> None:
+    mask = np.zeros((2, 4, 4), bool)
+    mask[0, 1, 1] = mask[1, 2, 2] = True
+    found = measure_mask(mask, Scan(np.zeros((2, 4, 4, 1), np.uint8), "here"))
+    assert (found.tumour_volume_ml, found.largest_area_mm2, found.extent_mm) == (None, None, None)
+    assert (found.tumour_voxels, found.tumour_slices, found.components) == (2, 2, 1)
+
+
+def test_an_empty_mask_has_no_box() -> None:
+    assert bounding_box(np.zeros((2, 3, 4), bool)) is None

@@ -1,0 +1,41 @@
+"""Which slices a preview shows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gliomaseg.prediction.preview import choose_slices
+
+
+def areas(count: int, first: int, last: int, largest: int) -> np.ndarray:
+    values = np.zeros(count, np.int64)
+    values[first : last + 1] = 5
+    values[largest] = 9
+    return values
+
+
+def test_all_slices_with_tumour_and_their_neighbours_are_shown() -> None:
+    assert choose_slices(areas(30, 10, 14, 12)) == list(range(9, 16))
+
+
+@pytest.mark.parametrize("largest", range(20, 101))
+def test_of_many_slices_twelve_are_spread_and_the_largest_is_among_them(largest: int) -> None:
+    chosen = choose_slices(areas(155, 20, 100, largest))
+    assert len(chosen) == 12
+    assert (chosen[0], chosen[-1]) == (19, 101)
+    assert largest in chosen
+    assert max(np.diff(chosen)) <= 16
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 12, 155])
+def test_without_tumour_slices_of_the_middle_are_shown(count: int) -> None:
+    chosen = choose_slices(np.zeros(count, np.int64))
+    assert 1 <= len(chosen) <= 12
+    assert chosen[0] >= count // 4
+    assert chosen[-1] <= count - 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 12])
+def test_a_tumour_everywhere_is_shown_from_end_to_end(count: int) -> None:
+    assert choose_slices(np.full(count, 4)) == list(range(count))
