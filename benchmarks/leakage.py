@@ -35,7 +35,7 @@ from gliomaseg.training.run import Order, is_finished, train
 
 ARMS = ("by-patient", "by-slice")
 MEASURES = ("dice_volume", "dice_tumour_slices", "dice_slices_empty_one", "empty_slice_false_positive_rate")
-SMALL = ["preparation.size_px=96", "training.epochs=6"]
+SMALL = ["preparation.size_px=64", "training.epochs=8"]
 
 
 def say(text: str) -> None:
