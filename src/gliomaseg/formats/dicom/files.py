@@ -20,6 +20,7 @@ MAX_FILES = 100_000
 MAX_READS = 1_000_000
 HEAD_BYTES = 132
 _MAGIC = b"DICM"
+_SUFFIXES = (".dcm", ".dicom", ".ima")
 _SMALL_BYTES = 4_096
 
 
@@ -77,10 +78,12 @@ class Guarded:
 def opened(path: Path) -> Iterator[Found]:
     """Give the DICOM files below a path; those of a zip can be opened inside the block only.
 
-    A file is DICOM if `DICM` stands at byte 128. Links to folders are not followed: they may lead in circles.
+    A file is DICOM if `DICM` stands at byte 128; a name such as `1.dcm` promises that. Links to folders are not
+    followed: they may lead in circles.
 
     Raises:
-        FormatError: nothing is there, it cannot be opened, it is one file of another kind, or an unsafe zip.
+        FormatError: nothing is there, it cannot be opened, it is one file of another kind, an unsafe zip, or a file
+            bears the name of a DICOM file and is none.
         ResourceError: more than 100,000 files, or a zip that asks for too much.
     """
     with faults_of(path):
@@ -112,7 +115,14 @@ def _kind(path: Path) -> str:
 
 
 def _found(sources: list[Source], path: Path) -> Found:
-    dicom = [source for source in sources if source.size_bytes > HEAD_BYTES and _is_dicom(source)]
+    dicom: list[Source] = []
+    for source in sources:
+        if _is_dicom(source):
+            dicom.append(source)
+        elif source.name.lower().endswith(_SUFFIXES):
+            # To leave it out could cost the last slice of a series, which nothing else would tell of.
+            what = "bears the name of a DICOM file and is none: it is empty, cut short or damaged"
+            raise FormatError(what, where=source.name, cure="copy it again, or remove it")
     others = len(sources) - len(dicom)
     if not dicom:
         raise FormatError(f"holds no DICOM file ({others:,} other files)", where=path)

@@ -73,10 +73,12 @@ def mr_instances(found: Found, *, where: str) -> list[Instance]:
     for source in found.sources:
         syntax, header = read(source, pixels=False, most_bytes=HEADER_BYTES)
         kind = uid(header, "SOPClassUID")
+        if not kind:
+            raise FormatError("does not say what it holds", where=source.name, cure="export it again, or remove it")
         if kind in MR:
             instances.append(Instance(source, syntax, header))
         else:
-            other[uid_name(kind) or "a kind that is not named"] += 1
+            other[uid_name(kind)] += 1
     if not instances:
         kinds = ", ".join(f"{count} x {kind}" for kind, count in other.most_common(3))
         raise FormatError(f"holds no MR image, but {kinds}", where=where)
@@ -119,6 +121,10 @@ def read(source: Source, *, pixels: bool, most_bytes: int) -> tuple[str, Dataset
             stop_when=None if pixels else _at_pixels,
             specific_tags=None if pixels else _LIGHT,
         )
+        if kind and kind != uid(header, "SOPClassUID"):
+            raise FormatError("says two things of what it holds", where=source.name, cure="copy or export it again")
+        if not pixels and not guarded.read(1):  # what stopped the reading must still be there
+            raise FormatError("ends before its pixel data, or has none", where=source.name, cure="copy it again")
     return syntax, header
 
 

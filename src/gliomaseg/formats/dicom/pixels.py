@@ -38,6 +38,8 @@ _DECODERS: dict[str, Callable[..., codestreams.Decoded]] = {
     JPEGLSLossless: codestreams.decode_jpeg_ls,
     JPEGLSNearLossless: codestreams.decode_jpeg_ls,
 }
+_PIXEL_DATA = 0x7FE00010
+_MAY_FOLLOW = {0, 0xFFFAFFFA, 0xFFFCFFFC}  # zeros that fill a block, a signature, padding
 _MOST_FRAMES = 65_535
 
 
@@ -108,6 +110,7 @@ def stored_frames(data: Dataset, syntax: str, layout: Layout, *, name: str) -> I
     pixels = value_of(data, "PixelData")
     if not isinstance(pixels, bytes):
         raise FormatError("ends before its pixel data, or has none", where=name, cure="copy it again")
+    _require_end(data, name=name)
     if syntax in _PLAIN:
         yield from _plain_frames(pixels, syntax, layout, name=name)
         return
@@ -122,6 +125,20 @@ def stored_frames(data: Dataset, syntax: str, layout: Layout, *, name: str) -> I
         yield _values(raw, layout, bits)
     if count != layout.frames or next(frames, None) is not None:
         raise FormatError(f"does not hold the {layout.frames} frames it declares", where=name, cure="copy it again")
+
+
+def _require_end(data: Dataset, *, name: str) -> None:
+    """Refuse what follows the pixels: too many bytes among them push the last ones out."""
+    places = {int(tag): _place(data, int(tag)) for tag in data.keys()}  # noqa: SIM118
+    if {tag for tag, place in places.items() if place > places[_PIXEL_DATA]} - _MAY_FOLLOW:
+        raise FormatError("holds something after its pixel data", where=name, cure="copy or export it again")
+
+
+def _place(data: Dataset, tag: int) -> int:
+    """Return where in the file an element's value begins: one that was looked at keeps it under another name."""
+    element: Any = data.get_item(tag)
+    place: int = element.value_tell if hasattr(element, "value_tell") else element.file_tell or 0
+    return place
 
 
 def _plain_frames(pixels: bytes, syntax: str, layout: Layout, *, name: str) -> Iterator[NDArray[Any]]:
