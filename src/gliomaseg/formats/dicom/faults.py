@@ -41,6 +41,8 @@ def faults_of(where: str | PathLike[str]) -> Iterator[None]:
     except RecursionError as fault:
         raise FormatError("nests its sequences too deeply", where=where, cure=_CURE) from fault
     except OSError as fault:
+        if isinstance(fault.__context__, GliomasegError):  # pydicom turns ours into its own within sequences
+            raise fault.__context__ from None
         # pydicom raises OSError for damage too, without a number.
         what = f"cannot be read ({fault.strerror})" if fault.errno else "is damaged (a sequence has no end)"
         raise FormatError(what, where=where, cure="" if fault.errno else _CURE) from fault

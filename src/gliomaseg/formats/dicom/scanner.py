@@ -27,9 +27,11 @@ def write_series(folder: Path, voxels: NDArray[Any], affine: NDArray[np.float64]
     """See `gliomaseg.formats.dicom.write_series`."""
     if voxels.ndim != 3 or 0 in voxels.shape or voxels.dtype.name not in _DTYPES:
         raise ValueError(f"expected (z, y, x) of {' or '.join(_DTYPES)}, found {voxels.shape} of {voxels.dtype}")
+    if not np.isfinite(affine).all():
+        raise GeometryError("the affine holds values that are no numbers", where=folder)
     lps = LPS_TO_RAS @ np.asarray(affine, np.float64)
     sizes_mm = np.linalg.norm(lps[:3, :3], axis=0)
-    if not np.isfinite(lps).all() or (sizes_mm <= 0).any():
+    if (sizes_mm <= 0).any():
         raise GeometryError("the affine does not give a voxel a size", where=folder)
     directions = lps[:3, :3] / sizes_mm
     if not np.allclose(directions.T @ directions, np.eye(3), atol=_RIGHT_ANGLE):
