@@ -260,6 +260,15 @@ def test_declared_length_takes_no_memory(make: Any, tmp_path: Path) -> None:
     tracemalloc.stop()
 
 
+def test_element_larger_than_a_header_may_be_is_refused(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gliomaseg.formats.dicom.headers.HEADER_BYTES", 1 << 20)
+    for body in ({0x0008103E: ("UT", bytes(2 << 20))}, {tag: ("UT", bytes(400_000)) for tag in OTHERS[:4]}):
+        (tmp_path / "a.dcm").write_bytes(dicom(SOUND | body))
+        assert "more memory than it may" in make.refusal(tmp_path, ResourceError)
+
+
 def bomb(size: int) -> bytes:
     body = b"".join(element(tag, *SOUND[tag]) for tag in sorted(SOUND)[:-1])
     inflated = io.BytesIO()
@@ -277,7 +286,7 @@ def test_deflated_bomb_is_refused_and_takes_no_memory(tmp_path: Path) -> None:
     assert len(content) < 1_000_000
     (tmp_path / "a.dcm").write_bytes(content)
     tracemalloc.start()
-    with pytest.raises(ResourceError, match="would take more than 68 MB"):
+    with pytest.raises(ResourceError, match="more memory than it may"):
         read_dicom(tmp_path, series=None, max_bytes=1 << 20)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

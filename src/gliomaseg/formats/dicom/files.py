@@ -48,11 +48,12 @@ class Found:
 
 
 class Guarded:
-    """A file that never gives, or sets memory aside for, more than it holds, and is not read for ever."""
+    """A file that never sets memory aside for more than it holds, nor gives more than a limit, nor is read for ever."""
 
-    def __init__(self, file: BinaryIO, source: Source) -> None:
+    def __init__(self, file: BinaryIO, source: Source, *, most_bytes: int) -> None:
         self._file = file
         self._source = source
+        self._left_bytes = most_bytes
         self._reads = 0
 
     def read(self, size: int = -1) -> bytes:
@@ -62,8 +63,12 @@ class Guarded:
             raise ResourceError(f"has a header of more than {MAX_READS:,} elements", where=self._source.name)
         if 0 <= size <= _SMALL_BYTES:
             return self._file.read(size)
-        left = max(self._source.size_bytes - self._file.tell(), 0)
-        return self._file.read(left if size < 0 else min(size, left))
+        held = max(self._source.size_bytes - self._file.tell(), 0)
+        size = held if size < 0 else min(size, held)
+        self._left_bytes -= size
+        if self._left_bytes < 0:
+            raise too_large(self._source.name)
+        return self._file.read(size)
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Go to a place, as files do."""
@@ -72,6 +77,12 @@ class Guarded:
     def tell(self) -> int:
         """Return the place, in bytes from the start."""
         return self._file.tell()
+
+
+def too_large(name: str) -> ResourceError:
+    """Return the fault of a file that asks for more memory than it may."""
+    what = "would take more memory than it may"
+    return ResourceError(what, where=name, cure="raise --max-memory, or check where it comes from")
 
 
 @contextmanager

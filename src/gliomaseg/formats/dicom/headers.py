@@ -22,9 +22,9 @@ from pydicom.uid import (
     MRImageStorage,
 )
 
-from gliomaseg.errors import FormatError, ResourceError
+from gliomaseg.errors import FormatError
 from gliomaseg.formats.dicom.faults import faults_of
-from gliomaseg.formats.dicom.files import HEAD_BYTES, Found, Guarded, Source
+from gliomaseg.formats.dicom.files import HEAD_BYTES, Found, Guarded, Source, too_large
 from gliomaseg.formats.dicom.values import is_uid, uid
 
 HEADER_BYTES = 64 << 20
@@ -99,9 +99,9 @@ def read(source: Source, *, pixels: bool, most_bytes: int) -> tuple[str, Dataset
         ResourceError: it would take more than `most_bytes`.
     """
     if pixels and source.size_bytes > most_bytes:
-        raise _too_large(source, most_bytes)
+        raise too_large(source.name)
     with faults_of(source.name), source.open() as file:
-        guarded = cast("BinaryIO", Guarded(file, source))
+        guarded = cast("BinaryIO", Guarded(file, source, most_bytes=most_bytes))
         guarded.seek(HEAD_BYTES)
         meta = read_dataset(guarded, is_implicit_VR=False, is_little_endian=True, stop_when=_past_meta)
         syntax = uid(meta, "TransferSyntaxUID")
@@ -156,12 +156,7 @@ def _inflated(file: BinaryIO, source: Source, *, pixels: bool, most_bytes: int) 
     plain = inflater.decompress(packed, most_bytes)
     if pixels and not inflater.eof:
         if inflater.unconsumed_tail or inflater.decompress(b"", 1):
-            raise _too_large(source, most_bytes)
+            raise too_large(source.name)
         raise FormatError("ends before its deflated data does", where=source.name, cure="copy it again")
     unpacked = Source(source.name, len(plain), source.open)
-    return cast("BinaryIO", Guarded(io.BytesIO(plain), unpacked))
-
-
-def _too_large(source: Source, most_bytes: int) -> ResourceError:
-    what = f"would take more than {most_bytes / 1e6:,.0f} MB"
-    return ResourceError(what, where=source.name, cure="allow more memory, or check where it comes from")
+    return cast("BinaryIO", Guarded(io.BytesIO(plain), unpacked, most_bytes=most_bytes))

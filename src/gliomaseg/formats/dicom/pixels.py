@@ -80,7 +80,7 @@ def layout_of(instance: Instance) -> Layout:
             text(header, "PhotometricInterpretation"), "colours, or does not say what its pixels are"
         )
         raise FormatError(f"has {kind}", where=name, cure="convert it to MONOCHROME2")
-    frames = whole(header, "NumberOfFrames") if "NumberOfFrames" in header else 1
+    frames = 1 if value_of(header, "NumberOfFrames") is None else whole(header, "NumberOfFrames")
     rows, columns = whole(header, "Rows"), whole(header, "Columns")
     allocated, stored = whole(header, "BitsAllocated"), whole(header, "BitsStored")
     signed, high = whole(header, "PixelRepresentation"), whole(header, "HighBit")
