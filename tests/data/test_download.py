@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gliomaseg.data import archive
+from gliomaseg import archive
 from gliomaseg.data.download import download
 from gliomaseg.errors import DataError, FormatError, OutputExistsError, ResourceError, UsageError
 

@@ -19,7 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from gliomaseg.data import archive, kaggle
+from gliomaseg import archive
+from gliomaseg.data import kaggle
 from gliomaseg.errors import DataError, GliomasegError, OutputExistsError, ResourceError, UsageError
 
 # Pinned: without a version kagglehub asks the server for the newest, even when it has the data.

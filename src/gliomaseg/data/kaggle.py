@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
-from gliomaseg.data.archive import DISK_FULL, Say, require_space, steps
+from gliomaseg.archive import DISK_FULL, Say, require_space, steps
 from gliomaseg.errors import DownloadError, GliomasegError, MissingExtraError, ResourceError
 
 _BY_HAND = "or download the zip by hand from the data set's Kaggle page and pass `--from archive.zip`"

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gliomaseg.data import archive
+from gliomaseg import archive
 from gliomaseg.errors import FormatError, ResourceError
 
 CENTRAL = b"PK\x01\x02"  # starts a member's entry in the archive's directory

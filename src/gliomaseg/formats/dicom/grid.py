@@ -1,0 +1,156 @@
+"""Where slices lie: sorted, checked, and one affine for all of them.
+
+DICOM's patient axes point left, posterior and superior (LPS); the affines of this package point right, anterior
+and superior (RAS), as NIfTI's do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliomaseg.errors import GeometryError
+from gliomaseg.formats.dicom.headers import texts_of
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+# Directions are written with six digits or more; a localiser is degrees away.
+_SAME_DIRECTION = 1e-3
+_SAME_SPACING = 1e-3
+# A hundredth of a gap, or of a millimetre: what rounding a position to a few digits leaves.
+_SHARE_OF_GAP = 0.01
+_ROUNDING_MM = 0.01
+# Beyond ten metres, or with voxels over one, a number is no place in a scanner.
+_FARTHEST_MM = 10_000.0
+_LARGEST_MM = 1_000.0
+_REMOVE = "remove the files that do not belong to it, or name another series"
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One slice as its header places it, in LPS millimetres.
+
+    Attributes:
+        name: what errors call it.
+        position_mm: the centre of its first voxel, shape (3,).
+        directions: of rising columns and of rising rows, unit vectors, shape (2, 3).
+        spacing_mm: between rows, and between columns, shape (2,).
+        gap_mm: to the next slice as the header says, used where there is one slice only; None if it does not say.
+    """
+
+    name: str
+    position_mm: NDArray[np.float64]
+    directions: NDArray[np.float64]
+    spacing_mm: NDArray[np.float64]
+    gap_mm: float | None
+
+    @property
+    def normal(self) -> NDArray[np.float64]:
+        """The direction of rising slices: right-handed with columns and rows."""
+        return np.cross(self.directions[0], self.directions[1])
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Slices in order: `order[z]` is the index of the plane at z; the affine takes (x, y, z) to RAS millimetres."""
+
+    order: tuple[int, ...]
+    affine: NDArray[np.float64]
+
+
+def stack(planes: Sequence[Plane], *, where: str) -> Stack:
+    """Return the order of slices along their normal, and the affine of the grid they make.
+
+    Raises:
+        GeometryError: a direction or spacing is impossible, the planes are of several orientations or spacings, two
+            lie at one place, some are missing, or they are unevenly spaced, shifted, or lean.
+    """
+    for plane in planes:
+        _check_plane(plane)
+    _check_alike(planes, where=where)
+    along = np.array([plane.position_mm @ planes[0].normal for plane in planes])
+    order = np.argsort(along, kind="stable")
+    ordered = [planes[index] for index in order]
+    if len(ordered) > 1:
+        _check_gaps(along[order], ordered, where=where)
+        step = (ordered[-1].position_mm - ordered[0].position_mm) / (len(ordered) - 1)
+        _check_line(step, ordered, where=where)
+    elif ordered[0].gap_mm is None or not 0 < ordered[0].gap_mm <= _LARGEST_MM:
+        raise GeometryError("does not say how thick its one slice is", where=where, cure="give the whole series")
+    else:
+        step = ordered[0].normal * ordered[0].gap_mm
+    return Stack(tuple(int(index) for index in order), _affine(ordered[0], step))
+
+
+def _affine(first: Plane, step: NDArray[np.float64]) -> NDArray[np.float64]:
+    lps = np.eye(4)
+    # A rising column moves along the first direction, by the spacing between columns, which stands second.
+    lps[:3, 0] = first.directions[0] * first.spacing_mm[1]
+    lps[:3, 1] = first.directions[1] * first.spacing_mm[0]
+    lps[:3, 2] = step
+    lps[:3, 3] = first.position_mm
+    affine: NDArray[np.float64] = LPS_TO_RAS @ lps
+    return affine + 0.0  # no negative zeros
+
+
+def _check_plane(plane: Plane) -> None:
+    if abs(plane.position_mm).max() > _FARTHEST_MM:
+        raise GeometryError("has an ImagePositionPatient that no scanner reaches", where=plane.name)
+    product = np.clip(plane.directions, -2, 2) @ np.clip(plane.directions, -2, 2).T
+    if not np.allclose(product, np.eye(2), atol=_SAME_DIRECTION):
+        raise GeometryError("has directions that are not two unit vectors at right angles", where=plane.name)
+    if (plane.spacing_mm <= 0).any() or (plane.spacing_mm > _LARGEST_MM).any():
+        raise GeometryError("has a PixelSpacing that is no size of a voxel", where=plane.name)
+
+
+def _check_alike(planes: Sequence[Plane], *, where: str) -> None:
+    directions = np.array([plane.directions for plane in planes])
+    usual = np.median(directions, axis=0)
+    away = (abs(directions - usual) > _SAME_DIRECTION).any(axis=(1, 2))
+    if away.any():
+        names = texts_of([plane.name for plane, other in zip(planes, away, strict=True) if other])
+        what = f"holds slices of several orientations, as of a localiser ({names})"
+        raise GeometryError(what, where=where, cure=_REMOVE)
+    spacings = np.array([plane.spacing_mm for plane in planes])
+    away = (abs(spacings - np.median(spacings, axis=0)) > _SAME_SPACING * spacings).any(axis=1)
+    if away.any():
+        names = texts_of([plane.name for plane, other in zip(planes, away, strict=True) if other])
+        raise GeometryError(f"holds slices of several pixel spacings ({names})", where=where, cure=_REMOVE)
+
+
+def _check_gaps(along: NDArray[np.float64], ordered: Sequence[Plane], *, where: str) -> None:
+    gaps = np.diff(along)
+    twice = gaps < _ROUNDING_MM
+    if twice.any():
+        first = int(np.argmax(twice))
+        names = f"{ordered[first].name} and {ordered[first + 1].name}"
+        what = f"has {int(twice.sum())} places with two slices ({names})"
+        raise GeometryError(what, where=where, cure="remove copies; a series of several volumes must be split")
+    # A missing slice doubles one gap, so most gaps are right: the median is the true one.
+    gap = float(np.median(gaps))
+    uneven = abs(gaps - gap) > max(_SHARE_OF_GAP * gap, _ROUNDING_MM)
+    if not uneven.any():
+        return
+    first = int(np.argmax(uneven))
+    names = f"{ordered[first].name} and {ordered[first + 1].name}"
+    times = np.round(gaps / gap)
+    if (abs(gaps - times * gap) <= np.maximum(_SHARE_OF_GAP * gaps, _ROUNDING_MM)).all() and (times >= 1).all():
+        what = f"misses {int((times - 1).sum())} slices, the first between {names}"
+        raise GeometryError(what, where=where, cure="copy or export the whole series again")
+    what = f"has slices {gaps.min():.2f} to {gaps.max():.2f} mm apart, unevenly (first between {names})"
+    raise GeometryError(what, where=where, cure=_REMOVE)
+
+
+def _check_line(step: NDArray[np.float64], ordered: Sequence[Plane], *, where: str) -> None:
+    gap = float(step @ ordered[0].normal)
+    aside = float(np.linalg.norm(step - gap * ordered[0].normal))
+    if aside > _SHARE_OF_GAP * gap:
+        what = f"has slices that lean: each lies {aside:.2f} mm aside of the one before"
+        raise GeometryError(what, where=where, cure="resample it to a grid of right angles")
+    expected = ordered[0].position_mm + np.arange(len(ordered))[:, None] * step
+    off = np.linalg.norm(np.array([plane.position_mm for plane in ordered]) - expected, axis=1)
+    if off.max() > max(_SHARE_OF_GAP * gap * 2, 5 * _ROUNDING_MM):
+        worst = ordered[int(np.argmax(off))].name
+        raise GeometryError(f"has a slice {off.max():.2f} mm out of line ({worst})", where=where, cure=_REMOVE)

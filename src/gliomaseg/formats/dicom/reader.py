@@ -1,0 +1,126 @@
+"""The road from a path to a volume: find, choose, check, then decode."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliomaseg.errors import GeometryError, ResourceError
+from gliomaseg.formats.dicom import headers
+from gliomaseg.formats.dicom.faults import faults_of
+from gliomaseg.formats.dicom.files import opened
+from gliomaseg.formats.dicom.grid import Stack, stack
+from gliomaseg.formats.dicom.headers import HEADER_BYTES, Instance, mr_instances, texts_of
+from gliomaseg.formats.dicom.pixels import Layout, layout_of, stored_frames
+from gliomaseg.formats.dicom.planes import Frame, frames_of
+from gliomaseg.formats.dicom.series import Series, choose_series, grouped, series_of
+from gliomaseg.formats.dicom.values import uid, words
+from gliomaseg.formats.dicom.volume import DicomVolume
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+_FLOAT_BYTES = 4
+_PIXEL_KEYWORDS = ("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths")
+
+
+def list_series(path: Path) -> list[Series]:
+    """See `gliomaseg.formats.dicom.list_series`."""
+    with opened(path) as found:
+        groups = grouped(mr_instances(found, where=str(path)))
+        return _listed(groups)
+
+
+def _listed(groups: dict[str, list[Instance]]) -> list[Series]:
+    found = [series_of(instances) for instances in groups.values()]
+    return sorted(found, key=lambda series: (series.number is None, series.number or 0, series.uid))
+
+
+def read_dicom(path: Path, *, series: str | None, max_bytes: int) -> DicomVolume:
+    """See `gliomaseg.formats.dicom.read_dicom`."""
+    with opened(path) as found:
+        groups = grouped(mr_instances(found, where=str(path)))
+        chosen = choose_series(_listed(groups), wanted=series, where=path)
+        return _read(groups[chosen.uid], chosen, where=str(path), max_bytes=max_bytes)
+
+
+def _read(instances: list[Instance], series: Series, *, where: str, max_bytes: int) -> DicomVolume:
+    layouts = [layout_of(instance) for instance in instances]
+    _check_one_grid(instances, layouts, where=where)
+    voxels = sum(layout.frames for layout in layouts) * layouts[0].rows * layouts[0].columns
+    if voxels * _FLOAT_BYTES > max_bytes:
+        what = f"declares {voxels * _FLOAT_BYTES / 1e6:,.0f} MB of voxels, over the limit of {max_bytes / 1e6:,.0f} MB"
+        raise ResourceError(what, where=where, cure="raise --max-memory, or check where it comes from")
+    frames = [frames_of(instance, layout.frames) for instance, layout in zip(instances, layouts, strict=True)]
+    pile = stack([frame.plane for own in frames for frame in own], where=where)
+    filled, kept = _filled(instances, layouts, frames, pile, max_bytes=max_bytes)
+    return DicomVolume(
+        filled,
+        pile.affine,
+        series,
+        headers=tuple(kept) if instances[0].is_multi_frame else tuple(kept[index] for index in pile.order),
+        frames=pile.order if instances[0].is_multi_frame else (),
+    )
+
+
+def _check_one_grid(instances: Sequence[Instance], layouts: Sequence[Layout], *, where: str) -> None:
+    """Refuse a series whose files cannot be one grid, before anything is decoded."""
+    if len(instances) > 1 and any(instance.is_multi_frame for instance in instances):
+        raise GeometryError(
+            f"holds {len(instances)} files of which some are multi-frame", where=where, cure="give one of them"
+        )
+    sizes = {(layout.columns, layout.rows) for layout in layouts}
+    if len(sizes) > 1:
+        shown = ", ".join(f"{columns} x {rows}" for columns, rows in sorted(sizes)[:3])
+        raise GeometryError(f"holds slices of {len(sizes)} sizes ({shown})", where=where, cure="remove the odd ones")
+    mosaics = [instance.name for instance in instances if "MOSAIC" in words(instance.header, "ImageType")]
+    if mosaics:
+        raise GeometryError(f"holds mosaics of slices ({texts_of(mosaics)})", where=where, cure="split them first")
+    places = {uid(instance.header, "FrameOfReferenceUID") for instance in instances}
+    if len(places) > 1:
+        raise GeometryError(f"holds slices of {len(places)} frames of reference", where=where, cure="split them first")
+
+
+def _filled(
+    instances: Sequence[Instance],
+    layouts: Sequence[Layout],
+    frames: Sequence[Sequence[Frame]],
+    pile: Stack,
+    *,
+    max_bytes: int,
+) -> tuple[NDArray[Any], list[Dataset]]:
+    """Decode file by file into one array; return it and the headers in the files' order."""
+    place = {index: z for z, index in enumerate(pile.order)}
+    plain = all(frame.slope == 1 and frame.intercept == 0 for own in frames for frame in own)
+    dtypes = {layout.dtype for layout in layouts}
+    dtype = dtypes.pop() if plain and len(dtypes) == 1 else np.dtype(np.float32)
+    voxels = np.zeros((len(place), layouts[0].rows, layouts[0].columns), dtype)
+    kept: list[Dataset] = []
+    at = 0
+    for instance, layout, own in zip(instances, layouts, frames, strict=True):
+        most_bytes = max_bytes + HEADER_BYTES
+        syntax, data = headers.read(instance.source, pixels=True, most_bytes=most_bytes)
+        with faults_of(instance.name):
+            stored = stored_frames(data, syntax, layout, name=instance.name)
+            for frame, values in zip(own, stored, strict=True):
+                z = place[at + frame.index]
+                voxels[z] = values
+                if dtype == np.float32:
+                    voxels[z] = voxels[z] * np.float32(frame.slope) + np.float32(frame.intercept)
+            kept.append(_bare(data))
+        at += len(own)
+    return voxels, kept
+
+
+def _bare(data: Dataset) -> Dataset:
+    """Drop pixels and private elements: they are large, and nobody knows what names the latter hold."""
+    for tag in [tag for tag in data.keys() if tag.is_private]:  # noqa: SIM118 - a data set iterates over elements
+        del data[tag]
+    for keyword in _PIXEL_KEYWORDS:
+        if keyword in data:
+            del data[keyword]
+    return data

@@ -1,0 +1,113 @@
+"""A volume of our own, such as a phantom, written as a scanner writes a series: one MR file a slice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, FileDataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.valuerep import DSfloat
+
+from gliomaseg.atomic import new_folder
+from gliomaseg.errors import GeometryError
+from gliomaseg.formats.dicom.acquisition import Acquisition
+from gliomaseg.formats.dicom.faults import faults_of
+from gliomaseg.formats.dicom.grid import LPS_TO_RAS
+
+_RIGHT_ANGLE = 1e-4
+_DATE, _TIME = "20000101", "120000"  # the same phantom is the same files
+_DTYPES = ("uint8", "uint16", "int16")
+
+
+def write_series(folder: Path, voxels: NDArray[Any], affine: NDArray[np.float64], acquisition: Acquisition) -> None:
+    """See `gliomaseg.formats.dicom.write_series`."""
+    if voxels.ndim != 3 or 0 in voxels.shape or voxels.dtype.name not in _DTYPES:
+        raise ValueError(f"expected (z, y, x) of {' or '.join(_DTYPES)}, found {voxels.shape} of {voxels.dtype}")
+    if not np.isfinite(affine).all():
+        raise GeometryError("the affine holds values that are no numbers", where=folder)
+    lps = LPS_TO_RAS @ np.asarray(affine, np.float64)
+    sizes_mm = np.linalg.norm(lps[:3, :3], axis=0)
+    if (sizes_mm <= 0).any():
+        raise GeometryError("the affine does not give a voxel a size", where=folder)
+    directions = lps[:3, :3] / sizes_mm
+    if not np.allclose(directions.T @ directions, np.eye(3), atol=_RIGHT_ANGLE):
+        raise GeometryError("DICOM slices need a grid of right angles", where=folder, cure="resample it first")
+    shared = _shared(voxels, acquisition)
+    shared.ImageOrientationPatient = _decimals(directions.T[:2].ravel())
+    shared.PixelSpacing = _decimals(sizes_mm[[1, 0]])
+    shared.SliceThickness = shared.SpacingBetweenSlices = _decimals(sizes_mm[2:])[0]
+    with faults_of(folder), new_folder(folder) as temporary:
+        for z, values in enumerate(voxels):
+            position = lps[:3, 3] + z * lps[:3, 2]
+            _slice(shared, values, position, z).save_as(temporary / f"{z + 1:04d}.dcm", enforce_file_format=True)
+
+
+def _decimals(values: NDArray[np.float64]) -> list[DSfloat]:
+    """Return numbers as DICOM writes them: as many digits as 16 letters hold, twelve or more."""
+    return [DSfloat(float(value) + 0.0, auto_format=True) for value in values]
+
+
+def _uid(acquisition: Acquisition, *parts: object) -> str:
+    sources = [acquisition.patient, *(str(part) for part in parts)]
+    return str(generate_uid(entropy_srcs=sources))
+
+
+def _shared(voxels: NDArray[Any], acquisition: Acquisition) -> Dataset:
+    """Return what all slices say alike."""
+    head = Dataset()
+    head.SpecificCharacterSet = "ISO_IR 192"
+    head.SOPClassUID = MRImageStorage
+    head.StudyDate = head.SeriesDate = head.ContentDate = _DATE
+    head.StudyTime = head.SeriesTime = head.ContentTime = _TIME
+    head.Modality = "MR"
+    head.Manufacturer = "gliomaseg"
+    head.SeriesDescription = head.ProtocolName = acquisition.description
+    head.PatientName, head.PatientID = f"{acquisition.patient}^", acquisition.patient
+    head.AccessionNumber = head.ReferringPhysicianName = head.PatientBirthDate = head.PatientSex = head.StudyID = ""
+    head.StudyInstanceUID = _uid(acquisition, "study")
+    head.SeriesInstanceUID = _uid(acquisition, "series", acquisition.number, acquisition.description)
+    head.FrameOfReferenceUID = _uid(acquisition, "frame of reference")
+    head.PositionReferenceIndicator = head.PatientPosition = ""
+    head.SeriesNumber = head.AcquisitionNumber = acquisition.number
+    _add_sequence(head, acquisition)
+    head.SamplesPerPixel = 1
+    head.PhotometricInterpretation = "MONOCHROME2"
+    head.Rows, head.Columns = voxels.shape[1:]
+    head.BitsAllocated = head.BitsStored = 8 * voxels.dtype.itemsize
+    head.HighBit = head.BitsStored - 1
+    head.PixelRepresentation = int(voxels.dtype.kind == "i")
+    low, high = float(voxels.min()), float(voxels.max())
+    head.WindowCenter, head.WindowWidth = _decimals(np.array([(low + high + 1) / 2, max(high - low, 1)]))
+    return head
+
+
+def _add_sequence(head: Dataset, acquisition: Acquisition) -> None:
+    inverted = acquisition.inversion_ms is not None
+    head.ImageType = ["ORIGINAL", "PRIMARY", "OTHER"]
+    head.BodyPartExamined = "HEAD"
+    head.ScanningSequence = ["SE", "IR"] if inverted else "SE"
+    head.SequenceVariant = "SK" if inverted else "NONE"
+    head.ScanOptions = ""
+    head.MRAcquisitionType = "2D"
+    head.RepetitionTime = acquisition.repetition_ms
+    head.EchoTime = acquisition.echo_ms
+    head.EchoTrainLength = 1
+    if acquisition.inversion_ms is not None:
+        head.InversionTime = acquisition.inversion_ms
+
+
+def _slice(shared: Dataset, values: NDArray[Any], position: NDArray[np.float64], z: int) -> FileDataset:
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    header = FileDataset("", dict(shared), file_meta=meta, preamble=b"\0" * 128)
+    # The series' UID stands for patient, number and description.
+    header.SOPInstanceUID = str(generate_uid(entropy_srcs=[str(shared.SeriesInstanceUID), "slice", str(z)]))
+    header.InstanceNumber = z + 1
+    header.ImagePositionPatient = _decimals(position)
+    little = values.astype(values.dtype.newbyteorder("<"), order="C").tobytes()
+    header.add_new("PixelData", "OW", little + b"\0" * (len(little) % 2))
+    return header

@@ -1,0 +1,159 @@
+"""A tumour mask as a DICOM segmentation of the series it was found in, through highdicom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from highdicom.color import CIELabColor
+from highdicom.content import AlgorithmIdentificationSequence
+from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
+from highdicom.sr import CodedConcept
+from pydicom import Dataset
+from pydicom.uid import generate_uid
+from pydicom.valuerep import DA, TM
+
+from gliomaseg import __version__
+from gliomaseg.arrays import Mask
+from gliomaseg.atomic import new_file
+from gliomaseg.errors import FormatError, GeometryError
+from gliomaseg.formats.dicom.faults import faults_of
+from gliomaseg.formats.dicom.values import uid, value_of, whole
+
+if TYPE_CHECKING:
+    from gliomaseg.formats.dicom.volume import DicomVolume
+
+RESEARCH_ONLY = "Research only, not for diagnosis"
+_RED = (230, 60, 50)
+_SERIES_NUMBERS_FROM = 9_000
+_HIGHEST_SERIES_NUMBER = 1_000_000
+_LONGEST_TEXT = 64
+# Of the patient and the study, the standard wants these said, be it by an empty value.
+_SAID = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "AccessionNumber",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+)
+_REQUIRED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
+# What a segmentation says of its source's grid; it stays where everything else goes.
+_OF_THE_GRID = (
+    *_REQUIRED,
+    "Modality",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "LossyImageCompression",
+    "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
+)
+
+
+def write_segmentation(
+    path: Path, *, mask: Mask, volume: DicomVolume, model_name: str, model_version: str, deidentify: bool
+) -> None:
+    """See `gliomaseg.formats.dicom.write_segmentation`."""
+    if mask.dtype != np.bool_:
+        raise TypeError(f"expected a mask of bool, found {mask.dtype}")
+    if mask.shape != volume.voxels.shape:
+        what = f"the mask has the shape {mask.shape}, its series {volume.voxels.shape}"
+        raise GeometryError(what, where=path)
+    sources = [_source(header, path=path, deidentify=deidentify) for header in volume.headers]
+    if volume.frames:  # a multi-frame file keeps its frames in an order of its own
+        in_file = np.zeros_like(mask)
+        in_file[list(volume.frames)] = mask
+        mask = in_file
+    with faults_of(path):
+        segmentation = _segmentation(mask, sources, _segment(model_name, model_version))
+        segmentation.SegmentSequence[0].SegmentDescription = RESEARCH_ONLY
+        if deidentify:
+            segmentation.PatientIdentityRemoved = "YES"
+            segmentation.DeidentificationMethod = "Patient and study emptied, UIDs kept"
+            segmentation.LongitudinalTemporalInformationModified = "REMOVED"
+    with new_file(path) as temporary, faults_of(path):
+        segmentation.save_as(temporary, enforce_file_format=True)
+
+
+def _source(header: Dataset, *, path: Path, deidentify: bool) -> Dataset:
+    """Return a source's header with all that the standard wants said, and nothing of a patient if so asked."""
+    for keyword in _REQUIRED:
+        if not uid(header, keyword):
+            what = f"the series has no {keyword}, which a DICOM segmentation needs"
+            raise FormatError(what, where=path, cure="export the series again, or write another format")
+    source = Dataset()
+    with faults_of(path):
+        for element in header:
+            if not deidentify or element.keyword in _OF_THE_GRID:
+                source.add(element)
+        for keyword in _SAID:
+            if not _is_sound(source, keyword):
+                setattr(source, keyword, "")
+    return source
+
+
+def _is_sound(source: Dataset, keyword: str) -> bool:
+    """Return whether a value may be copied: highdicom refuses a whole series for a date that is none."""
+    value = value_of(source, keyword)
+    if value is None:
+        return False
+    try:
+        if keyword.endswith("Date"):
+            return bool(DA(value))
+        if keyword.endswith("Time"):
+            return bool(TM(value))
+    except (TypeError, ValueError):
+        return False
+    return keyword != "PatientSex" or value in ("M", "F", "O")
+
+
+def _segment(model_name: str, model_version: str) -> SegmentDescription:
+    name, version = (text.strip()[:_LONGEST_TEXT] for text in (model_name, model_version))
+    return SegmentDescription(
+        segment_number=1,
+        segment_label="Tumour",
+        segmented_property_category=CodedConcept("49755003", "SCT", "Morphologically Abnormal Structure"),
+        segmented_property_type=CodedConcept("108369006", "SCT", "Neoplasm"),
+        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=AlgorithmIdentificationSequence(
+            name=name, version=version, family=CodedConcept("123110", "DCM", "Artificial Intelligence")
+        ),
+        anatomic_regions=[CodedConcept("12738006", "SCT", "Brain")],
+        display_color=CIELabColor.from_rgb(*_RED),
+    )
+
+
+def _segmentation(mask: Mask, sources: list[Dataset], segment: SegmentDescription) -> Segmentation:
+    number = whole(sources[0], "SeriesNumber") or 0
+    return Segmentation(
+        source_images=sources,
+        pixel_array=mask,
+        segmentation_type=SegmentationTypeValues.BINARY,
+        segment_descriptions=[segment],
+        series_instance_uid=generate_uid(prefix=None),
+        series_number=_SERIES_NUMBERS_FROM + max(0, min(number, _HIGHEST_SERIES_NUMBER)),
+        sop_instance_uid=generate_uid(prefix=None),
+        instance_number=1,
+        manufacturer="gliomaseg",
+        manufacturer_model_name="gliomaseg",
+        software_versions=__version__,
+        device_serial_number="none",
+        # Every slice is written, the empty ones too: they were looked at, and an empty mask is an answer.
+        omit_empty_frames=False,
+        content_label="TUMOUR",
+        content_description=RESEARCH_ONLY,
+        series_description=f"Tumour by gliomaseg. {RESEARCH_ONLY}",
+        specific_character_set="ISO_IR 192",
+    )

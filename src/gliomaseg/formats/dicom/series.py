@@ -1,0 +1,157 @@
+"""The series of a place: listed, and the FLAIR one chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from gliomaseg.errors import DataError, FormatError
+from gliomaseg.formats.dicom.values import item, number, numbers, text, uid, value_of, whole, words
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+    from gliomaseg.formats.dicom.headers import Instance
+
+# "Dark fluid" is Siemens' name for FLAIR. Cut to letters, as scanners write spaces, hyphens and underscores.
+_NAMES = ("flair", "darkfluid")
+_NO_SCANS = {"LOCALIZER", "PROJECTION IMAGE", "MIP"}
+# Fluid is dark where it is inverted for about 2 s, and lesions are bright at a long echo.
+_INVERSION_MS = (1_800.0, 2_900.0)
+_ECHO_MS = 70.0
+# Beyond these a series is something else whatever its name says: T1 FLAIR inverts for less than a second.
+_NO_INVERSION_MS = (1_400.0, 3_500.0)
+_NO_ECHO_MS = 50.0
+_MOST_LISTED = 20
+
+
+@dataclass(frozen=True)
+class Series:
+    """One MR series, as a list for people shows it.
+
+    Attributes:
+        uid: its SeriesInstanceUID: what `--series` takes.
+        number: its SeriesNumber, None where there is none; `--series` takes it too.
+        modality: `MR`, or what the files say.
+        slices: how many.
+        rows: of a slice, as the first file declares.
+        columns: of a slice, as the first file declares.
+        is_flair: whether name and parameters look like FLAIR.
+        description: SeriesDescription, else ProtocolName: free text, in which someone may have put a name. It is
+            for the list from which the user chooses, and for nothing else: not for logs, results or file names.
+    """
+
+    uid: str
+    number: int | None
+    modality: str
+    slices: int
+    rows: int
+    columns: int
+    is_flair: bool
+    description: str = field(repr=False)
+
+    def line(self) -> str:
+        """Return the series as a list shows it, with its description."""
+        number = "without number" if self.number is None else f"number {self.number}"
+        flair = ", like FLAIR" if self.is_flair else ""
+        size = f"{self.slices} slices of {self.columns} x {self.rows}"
+        return f"[{self.uid}] {number}, {self.description!r}, {size}{flair}"
+
+
+def grouped(instances: Sequence[Instance]) -> dict[str, list[Instance]]:
+    """Return the files of each series by its UID.
+
+    Raises:
+        FormatError: a file names no series or bears no UID of its own.
+    """
+    groups: dict[str, list[Instance]] = {}
+    for instance in instances:
+        for keyword in ("SeriesInstanceUID", "SOPInstanceUID"):
+            if not uid(instance.header, keyword):
+                raise FormatError(f"has no usable {keyword}", where=instance.name, cure="export it again")
+        groups.setdefault(uid(instance.header, "SeriesInstanceUID"), []).append(instance)
+    return groups
+
+
+def series_of(instances: Sequence[Instance]) -> Series:
+    """Return what a list shows of one series' files."""
+    first = instances[0].header
+    modality = text(first, "Modality")
+    return Series(
+        uid=uid(first, "SeriesInstanceUID"),
+        number=whole(first, "SeriesNumber"),
+        modality=modality if modality.isalnum() and len(modality) <= 4 else "",
+        slices=sum(_slices(instance) for instance in instances),
+        rows=whole(first, "Rows") or 0,
+        columns=whole(first, "Columns") or 0,
+        is_flair=looks_like_flair(first),
+        description=text(first, "SeriesDescription") or text(first, "ProtocolName"),
+    )
+
+
+def _slices(instance: Instance) -> int:
+    return (whole(instance.header, "NumberOfFrames") or 1) if instance.is_multi_frame else 1
+
+
+def choose_series(found: Sequence[Series], *, wanted: str | None, where: str | PathLike[str]) -> Series:
+    """Return the series to read.
+
+    Args:
+        found: what `list_series` returned.
+        wanted: a series' UID or number; None takes the only one, else the only one that looks like FLAIR.
+        where: what the error names.
+
+    Raises:
+        DataError: there is no such series, or none or several look like FLAIR; the error lists them all.
+    """
+    if wanted is not None:
+        fitting = [series for series in found if wanted in (series.uid, str(series.number))]
+        what = f"has no series {wanted}" if not fitting else f"has {len(fitting)} series {wanted}"
+    else:
+        fitting = list(found) if len(found) == 1 else [series for series in found if series.is_flair]
+        what = f"holds {len(found)} series, of which {len(fitting) or 'none'} look like FLAIR"
+    if len(fitting) == 1:
+        return fitting[0]
+    listed = "; ".join(series.line() for series in found[:_MOST_LISTED])
+    more = f"; and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
+    raise DataError(f"{what}: {listed}{more}", where=where, cure="name one with --series")
+
+
+def looks_like_flair(header: Dataset) -> bool:
+    """Return whether name and parameters look like FLAIR.
+
+    The name counts unless the parameters contradict it (T1 FLAIR is no FLAIR here). Parameters alone count where
+    the inversion time is 1,800 to 2,900 ms and the echo time above 70 ms.
+    """
+    if _NO_SCANS & set(words(header, "ImageType")):
+        return False
+    inversion_ms, echo_ms = _timing(header)
+    short_echo = echo_ms is not None and echo_ms < _NO_ECHO_MS
+    other_inversion = inversion_ms is not None and not _NO_INVERSION_MS[0] <= inversion_ms <= _NO_INVERSION_MS[1]
+    if short_echo or other_inversion:
+        return False
+    if any(name in _letters(header) for name in _NAMES):
+        return True
+    if inversion_ms is None or echo_ms is None:
+        return False
+    return _INVERSION_MS[0] <= inversion_ms <= _INVERSION_MS[1] and echo_ms > _ECHO_MS
+
+
+def _letters(header: Dataset) -> str:
+    both = text(header, "SeriesDescription") + " " + text(header, "ProtocolName")
+    return "".join(letter for letter in both.lower() if letter.isalpha())
+
+
+def _timing(header: Dataset) -> tuple[float | None, float | None]:
+    """Return inversion and echo time in ms; scanners write 0 where there is none."""
+    inversion, echo = number(header, "InversionTime"), number(header, "EchoTime")
+    shared = item(header, "SharedFunctionalGroupsSequence")
+    modifier, timing = item(shared, "MRModifierSequence"), item(shared, "MREchoSequence")
+    if modifier is not None and value_of(modifier, "InversionTimes") is not None:
+        times = numbers(modifier, "InversionTimes", 1)
+        inversion = None if times is None else float(times[0])
+    if timing is not None:
+        echo = number(timing, "EffectiveEchoTime")
+    return inversion or None, echo or None

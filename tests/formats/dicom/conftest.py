@@ -1,0 +1,160 @@
+"""What the DICOM tests share: small series in every form that is read."""
+
+from __future__ import annotations
+
+import copy
+import os
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from numpy.typing import NDArray
+from pydicom import Dataset, Sequence
+from pydicom.uid import UID, EnhancedMRImageStorage
+
+from gliomaseg.errors import GliomasegError
+from gliomaseg.formats.dicom import Acquisition, DicomVolume, read_dicom, write_series
+
+SHAPE = (5, 40, 36)  # OpenJPEG writes no smaller ones
+MOST_BYTES = 1 << 28
+
+
+class Maker:
+    """Writes, changes and reads small series: 5 slices of 40 rows and 36 columns, 12 bits, 0.9 x 0.8 x 5 mm."""
+
+    affine = np.array([[0.8, 0, 0, -40.5], [0, 0.9, 0, 20.25], [0, 0, 5, -7], [0, 0, 0, 1.0]])
+
+    def voxels(self, seed: int = 0, shape: tuple[int, ...] = SHAPE) -> NDArray[np.uint16]:
+        """Return noise of 12 bits."""
+        return np.random.default_rng(seed).integers(0, 4096, shape, np.uint16)
+
+    def series(self, folder: Path, seed: int = 0, **acquisition: Any) -> Path:
+        """Write a series and return its folder."""
+        write_series(folder, self.voxels(seed), self.affine, acquisition=Acquisition(**acquisition))
+        return folder
+
+    def change(self, file: Path, **values: Any) -> None:
+        """Set values of a file's header; None drops one."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            data = pydicom.dcmread(file)
+            for keyword, value in values.items():
+                if value is None:
+                    data.pop(keyword, None)
+                else:
+                    setattr(data, keyword, value)
+            data.save_as(file, enforce_file_format=True)
+
+    def encode(self, folder: Path, syntax: UID, **values: Any) -> Path:
+        """Store every file of a folder in another transfer syntax."""
+        for file in files(folder):
+            data = pydicom.dcmread(file)
+            for keyword, value in values.items():
+                setattr(data, keyword, value)
+            self.store(data, file, syntax)
+        return folder
+
+    def store(self, data: Dataset, file: Path, syntax: UID) -> None:
+        """Save a data set of native pixels in a transfer syntax."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if syntax.is_encapsulated:
+                data.compress(syntax, generate_instance_uid=False)
+            elif not syntax.is_little_endian:
+                data.PixelData = np.frombuffer(data.PixelData, "<u2").astype(">u2").tobytes()
+            data.file_meta.TransferSyntaxUID = syntax
+            plain = {"implicit_vr": syntax.is_implicit_VR, "little_endian": syntax.is_little_endian}
+            pydicom.dcmwrite(file, data, enforce_file_format=True, **({} if syntax.is_encapsulated else plain))
+
+    def enhanced(self, folder: Path, file: Path, order: list[int] | None = None) -> Path:
+        """Write a folder's series as one enhanced multi-frame file, its frames in the given order."""
+        slices = [pydicom.dcmread(name) for name in files(folder)]
+        slices = [slices[k] for k in order] if order else slices
+        data = copy.deepcopy(slices[0])
+        data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
+        moved = "ImagePositionPatient ImageOrientationPatient PixelSpacing SliceThickness SpacingBetweenSlices EchoTime"
+        for keyword in [*moved.split(), "InversionTime"]:
+            del data[keyword]
+        data.NumberOfFrames = len(slices)
+        data.SharedFunctionalGroupsSequence = Sequence([_shared_groups(slices[0])])
+        data.PerFrameFunctionalGroupsSequence = Sequence([_group(PlanePosition=own) for own in slices])
+        data.PixelData = b"".join(own.PixelData for own in slices)
+        data.save_as(file, enforce_file_format=True)
+        return file
+
+    def zip(self, folder: Path, file: Path) -> Path:
+        """Pack a folder."""
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as box:
+            for name in files(folder):
+                box.write(name, f"study/{name.name}")
+        return file
+
+    def read(self, path: Path, series: str | None = None) -> DicomVolume:
+        """Read a series with room enough."""
+        return read_dicom(path, series=series, max_bytes=MOST_BYTES)
+
+    def refusal(self, path: Path, kind: type[GliomasegError], series: str | None = None) -> str:
+        """Return the one line that a path is refused with."""
+        with pytest.raises(kind) as caught:
+            self.read(path, series)
+        assert type(caught.value) is kind
+        line = caught.value.line()
+        assert "\n" not in line
+        return line
+
+
+def files(folder: Path) -> list[Path]:
+    """Return the DICOM files of a folder, by name."""
+    return sorted(folder.glob("*.dcm"))
+
+
+def _group(**parts: Dataset) -> Dataset:
+    keywords = {
+        "PlanePosition": ["ImagePositionPatient"],
+        "PlaneOrientation": ["ImageOrientationPatient"],
+        "PixelMeasures": ["PixelSpacing", "SliceThickness", "SpacingBetweenSlices"],
+    }
+    group = Dataset()
+    for name, own in parts.items():
+        item = Dataset()
+        for keyword in keywords[name]:
+            setattr(item, keyword, own[keyword].value)
+        setattr(group, f"{name}Sequence", Sequence([item]))
+    return group
+
+
+def _shared_groups(first: Dataset) -> Dataset:
+    group = _group(PlaneOrientation=first, PixelMeasures=first)
+    echo, modifier = Dataset(), Dataset()
+    echo.EffectiveEchoTime = float(first.EchoTime)
+    modifier.InversionRecovery = "YES"
+    modifier.InversionTimes = [float(first.InversionTime)]
+    group.MREchoSequence = Sequence([echo])
+    group.MRModifierSequence = Sequence([modifier])
+    return group
+
+
+@pytest.fixture(scope="session")
+def make() -> Maker:
+    """Return what writes, changes and reads small series."""
+    return Maker()
+
+
+@pytest.fixture
+def folder(make: Maker, tmp_path: Path) -> Path:
+    """Write a small FLAIR series and return its folder."""
+    return make.series(tmp_path / "series")
+
+
+@pytest.fixture(scope="session")
+def real_series() -> Path:
+    """Return the zip of a real T1 series, where it is at hand: see `real_data`."""
+    shared = Path(os.environ.get("GLIOMASEG_SHARED") or Path(__file__).parents[4] / "shared")
+    archive = shared / "scans" / "dicom_t1_sagittal.zip"
+    if not archive.is_file():
+        pytest.skip(f"there is no {archive}: the real scans are not here")
+    return archive
