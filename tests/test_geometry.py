@@ -140,9 +140,10 @@ def test_dicoms_millimetres_change_two_signs() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda a: a.__setitem__((0, 3), np.nan), "no 4 x 4 matrix of numbers"),
-        (lambda a: a.__setitem__((0, 0), np.inf), "no 4 x 4 matrix of numbers"),
-        (lambda a: a.__setitem__((3, 0), 1), "no 4 x 4 matrix of numbers"),
+        (lambda a: a.__setitem__((0, 3), np.nan), "no 4 x 4 matrix of millimetres"),
+        (lambda a: a.__setitem__((0, 0), -1e200), "no 4 x 4 matrix of millimetres"),
+        (lambda a: a.__setitem__((0, 0), np.inf), "no 4 x 4 matrix of millimetres"),
+        (lambda a: a.__setitem__((3, 0), 1), "no 4 x 4 matrix of millimetres"),
         (lambda a: a.__setitem__((0, 0), 0), "0 x 0.8 x 5 mm"),
         (lambda a: a.__setitem__((2, 2), 500), "that is no head"),
         (lambda a: a.__setitem__((slice(0, 3), 0), a[:3, 1]), "two axes in one direction"),

@@ -26,7 +26,7 @@ Spacing = tuple[float, float, float]
 """Between voxels' centres along z, y, x, in millimetres."""
 
 AXIAL = "SPL"
-SMALLEST_MM, LARGEST_MM = 0.01, 100.0
+SMALLEST_MM, LARGEST_MM, FARTHEST_MM = 0.01, 100.0, 1e6
 _ENDS = ("LR", "PA", "IS")
 A = TypeVar("A", bound=np.generic)
 
@@ -128,12 +128,14 @@ def require_affine(affine: Affine, *, where: str) -> None:
     """Refuse an affine that places no voxels.
 
     Raises:
-        GeometryError: it is not 4 x 4, holds what is no number, puts voxels on one plane, or spaces them by
-            less than 0.01 or more than 100 mm.
+        GeometryError: it is not 4 x 4, holds what is no number or over a kilometre, puts voxels on one plane,
+            or spaces them by less than 0.01 or more than 100 mm.
     """
     cure = "correct its header"
-    if affine.shape != (4, 4) or not np.isfinite(affine).all() or affine[3].tolist() != [0, 0, 0, 1]:
-        raise GeometryError("its affine is no 4 x 4 matrix of numbers", where=where, cure=cure)
+    # NaN is not less than anything; a square of what is larger would overflow.
+    numbers = affine.shape == (4, 4) and bool((np.abs(affine) < FARTHEST_MM).all())
+    if not numbers or affine[3].tolist() != [0, 0, 0, 1]:
+        raise GeometryError("its affine is no 4 x 4 matrix of millimetres", where=where, cure=cure)
     spacing_mm = spacing_of(affine)
     if not all(SMALLEST_MM <= length <= LARGEST_MM for length in spacing_mm):
         shown = " x ".join(f"{length:g}" for length in reversed(spacing_mm))

@@ -39,6 +39,7 @@ class PhantomFormat(StrEnum):
     """What phantoms are written as."""
 
     tiff = "tiff"
+    nifti = "nifti"
 
 
 class PatientGrouping(StrEnum):

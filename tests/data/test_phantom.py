@@ -7,6 +7,7 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -268,3 +269,32 @@ def test_no_patients_make_no_sense(tmp_path: Path, patients: int) -> None:
 def test_numbers_that_are_too_small_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         phantom_patient(**{"index": 0, **wrong})
+
+
+# --- as NIfTI
+
+
+def test_volumes_hold_the_slices_and_the_mask_with_their_spacing(
+    tmp_path: Path, patients: list[PhantomPatient]
+) -> None:
+    root = write_phantoms(tmp_path, patients=3, side_px=SIDE_PX, kind="nifti")
+    assert root == tmp_path / "nifti"
+    for patient in patients[:3]:
+        folder = root / patient.name
+        kept = {"flair", "seg"} | ({"t1", "t1ce"} - {{"pre": "t1", "post": "t1ce"}[gone] for gone in patient.missing})
+        assert {path.name for path in folder.iterdir()} == {f"{patient.name}_{kind}.nii.gz" for kind in kept}
+        flair = nibabel.load(folder / f"{patient.name}_flair.nii.gz")
+        seg = nibabel.load(folder / f"{patient.name}_seg.nii.gz")
+        assert np.array_equal(np.asarray(flair.dataobj).T, patient.image[..., 1])
+        assert np.array_equal(np.asarray(seg.dataobj).T > 0, patient.mask)
+        assert nibabel.aff2axcodes(flair.affine) == ("L", "P", "S")
+        assert np.allclose(flair.header.get_zooms(), patient.spacing_mm[::-1])
+        assert np.array_equal(flair.affine, seg.affine)
+
+
+def test_spacing_is_that_of_a_head(patients: list[PhantomPatient]) -> None:
+    for patient in patients:
+        slice_mm, row_mm, column_mm = patient.spacing_mm
+        assert 4 < slice_mm < 9
+        assert row_mm == column_mm
+        assert 190 < SIDE_PX * row_mm < 220

@@ -28,6 +28,13 @@ def test_of_many_slices_twelve_are_spread_and_the_largest_is_among_them(largest:
     assert max(np.diff(chosen)) <= 16
 
 
+def test_specks_far_away_do_not_spread_the_slices() -> None:
+    values = areas(155, 70, 80, 75) * 100
+    values[[3, 150]] = 1
+    chosen = choose_slices(values)
+    assert (chosen[0], chosen[-1], len(chosen)) == (69, 81, 12)
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 12, 155])
 def test_without_tumour_slices_of_the_middle_are_shown(count: int) -> None:
     chosen = choose_slices(np.zeros(count, np.int64))

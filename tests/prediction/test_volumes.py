@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from gliomaseg import pictures
 from gliomaseg.arrays import Batch, Probability
+from gliomaseg.data.phantom import write_phantoms
 from gliomaseg.errors import DataError, FormatError, ResourceError, UsageError
 from gliomaseg.formats import write_picture
 from gliomaseg.geometry import Orientation
@@ -136,6 +137,19 @@ def test_a_head_at_the_edge_of_a_large_field_is_found(predictor: Predictor, tmp_
     assert row.error is None
     truth = np.pad(tumour, ((0, 0), (0, 90), (100, 0)))
     assert overlap.dice(reference=truth, predicted=mask_of(tmp_path / "out")) > 0.97
+
+
+def test_the_volume_of_a_phantoms_tumour_comes_back(predictor: Predictor, tmp_path: Path) -> None:
+    """The exact mask, given as a picture of itself: what is lost is what preparing and restoring lose."""
+    root = write_phantoms(tmp_path, patients=3, side_px=128, kind="nifti")
+    for folder in root.iterdir():
+        path = folder / f"{folder.name}_seg.nii.gz"
+        row = predicted(path, tmp_path / "out", predictor)
+        truth = np.asarray(nibabel.load(path).dataobj).T > 0
+        true_ml = truth.sum() * np.prod(nibabel.load(path).header.get_zooms()) / 1000
+        assert row.tumour_volume_ml == pytest.approx(true_ml, rel=0.1)
+        mask = mask_of(tmp_path / "out", f"{folder.name}_seg")
+        assert overlap.dice(reference=truth, predicted=mask) > 0.93
 
 
 # --- what is written

@@ -30,14 +30,17 @@ def phantom(
     patients: Annotated[int, typer.Option("--patients")] = 12,
     seed: Seed = 0,
     size: Annotated[int, typer.Option("--size", min=64, max=1024, help="Side of a slice in pixels.")] = 256,
-    kind: Annotated[PhantomFormat, typer.Option("--as", help="tiff: the Kaggle layout.")] = PhantomFormat.tiff,
+    kind: Annotated[
+        PhantomFormat, typer.Option("--as", help="tiff: the Kaggle layout; nifti: volumes with their spacing.")
+    ] = PhantomFormat.tiff,
     overwrite: Overwrite = False,
 ) -> None:
     """Make phantom patients that look like the data set, with exact masks."""
     from gliomaseg.data.phantom import write_phantoms
 
-    del kind  # one format so far
-    root = write_phantoms(folder, patients=patients, seed=seed, side_px=size, overwrite=overwrite, progress=say)
+    root = write_phantoms(
+        folder, patients=patients, seed=seed, side_px=size, overwrite=overwrite, progress=say, kind=kind.value
+    )
     show(None, str(root), as_json=False)
 
 

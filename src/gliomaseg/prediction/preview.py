@@ -38,7 +38,7 @@ def draw_preview(scan: Scan, mask: Mask, *, volume_ml: float | None) -> Image.Im
     tiles = [_tile(plane, drawn[k], spacing_mm[1:]) for k, plane in zip(chosen, levels, strict=True)]
     unit_mm2 = spacing_mm[1] * spacing_mm[2]
     notes = [
-        f"slice {k + 1} of {len(areas)}" + (f", {areas[k] * unit_mm2:.0f} mm\u00b2" if areas[k] else "") for k in chosen
+        f"slice {k + 1} of {len(areas)}" + (f", {areas[k] * unit_mm2:.0f} mm2" if areas[k] else "") for k in chosen
     ]
     slices = np.count_nonzero(areas)
     found = f"{volume_ml:.1f} ml in {slices} slices" if slices and volume_ml is not None else "nothing found"
@@ -51,8 +51,9 @@ def draw_preview(scan: Scan, mask: Mask, *, volume_ml: float | None) -> Image.Im
 def choose_slices(areas: NDArray[np.int64]) -> list[int]:
     """Return up to 12 slices, ascending, of the tumour's areas in each.
 
-    All slices with tumour and one more on either side; where that is too many, they are spread evenly and the
-    largest is among them. Without tumour, slices spread over the middle half.
+    All slices with tumour and one more on either side. Where that is too many, those with at least a tenth of
+    the largest area and one more on either side, spread evenly, the largest among them. Without tumour, slices
+    spread over the middle half.
 
     >>> choose_slices(np.array([0, 0, 5, 9, 0, 0]))
     [1, 2, 3, 4]
@@ -62,6 +63,8 @@ def choose_slices(areas: NDArray[np.int64]) -> list[int]:
     if not places.size:
         first, last = count // 4, max(count // 4, count - 1 - count // 4)
         return sorted({round(place) for place in np.linspace(first, last, TILES)})
+    if places[-1] - places[0] + 3 > TILES:
+        places = np.flatnonzero(areas >= areas.max() / 10)
     first, last = max(int(places[0]) - 1, 0), min(int(places[-1]) + 1, count - 1)
     chosen = {round(place) for place in np.linspace(first, last, min(TILES, last - first + 1))}
     largest = int(areas.argmax())

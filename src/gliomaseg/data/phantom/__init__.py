@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tifffile
@@ -38,13 +39,15 @@ class PhantomPatient:
 
     name: as a folder of the data set is named; image: uint8, shape (z, y, x, 3), T1 before
     contrast, FLAIR, T1 after contrast, from the skull base up; mask: the tumour, bool, shape
-    (z, y, x); missing: which of "pre" and "post" are copies of FLAIR.
+    (z, y, x); missing: which of "pre" and "post" are copies of FLAIR; spacing_mm: between voxels' centres
+    along z, y, x.
     """
 
     name: str
     image: NDArray[np.uint8]
     mask: NDArray[np.bool_]
     missing: tuple[str, ...]
+    spacing_mm: tuple[float, float, float]
 
 
 def phantom_patient(index: int, *, seed: int = 0, side_px: int = 256, slices: int | None = None) -> PhantomPatient:
@@ -78,7 +81,9 @@ def phantom_patient(index: int, *, seed: int = 0, side_px: int = 256, slices: in
     missing = _missing(index, seed=seed)
     for sequence in missing:
         image[..., 0 if sequence == "pre" else 2] = image[..., 1]
-    return PhantomPatient(_name(index, seed=seed), image, mask, missing)
+    pixel_mm = scanner.view_mm / side_px
+    slice_mm = float(high_mm - low_mm) / max(1, count - 1)
+    return PhantomPatient(_name(index, seed=seed), image, mask, missing, (slice_mm, pixel_mm, pixel_mm))
 
 
 def _draw_slice(head: Head, tumour: Tumour, grid: Grid) -> tuple[Image, NDArray[np.bool_]]:
@@ -144,7 +149,7 @@ def _check(*, index: int, seed: int, side_px: int, slices: int | None) -> None:
         raise ConfigError(f"{slices} is too small", where="slices", cure="give 1 or more")
 
 
-def write_phantoms(
+def write_phantoms(  # noqa: PLR0913 - each says one thing, by name
     destination: Path,
     *,
     patients: int = 12,
@@ -152,20 +157,23 @@ def write_phantoms(
     side_px: int = 256,
     overwrite: bool = False,
     progress: Callable[[str], None] | None = None,
+    kind: Literal["tiff", "nifti"] = "tiff",
 ) -> Path:
-    """Write synthetic patients as Kaggle's archive holds real ones, and return `kaggle_3m`.
+    """Write synthetic patients as Kaggle's archive holds real ones, or as NIfTI, and return their folder.
 
     Args:
-        destination: the folder that gets `kaggle_3m/<name>/<name>_<n>.tif` and `..._mask.tif`.
+        destination: the folder that gets `kaggle_3m/<name>/<name>_<n>.tif` and `..._mask.tif`; or, as NIfTI,
+            `nifti/<name>/<name>_flair.nii.gz`, other sequences that are not missing, and `..._seg.nii.gz`.
         patients: how many, at least 1; patient k is the same however many there are.
         seed: which set of patients, from 0.
         side_px: side of the square slices, pixels, at least 32.
         overwrite: remove the phantoms that are in `kaggle_3m` first.
         progress: called with the name of every patient that is done.
+        kind: what they are written as.
 
     Raises:
         ConfigError: a number is too small.
-        OutputExistsError: `kaggle_3m` holds something and overwrite is not set, or something
+        OutputExistsError: the folder holds something and overwrite is not set, or something
             that is no phantom: nothing else is ever removed.
         ResourceError: the disk is full.
         GliomasegError: the folder cannot be written.
@@ -173,12 +181,12 @@ def write_phantoms(
     if patients < 1:
         raise ConfigError(f"{patients} is too small", where="patients", cure="give 1 or more")
     _check(index=0, seed=seed, side_px=side_px, slices=None)
-    root = Path(destination) / "kaggle_3m"
+    root = Path(destination) / ("kaggle_3m" if kind == "tiff" else "nifti")
     try:
         _make_room(root, overwrite=overwrite)
         for index in range(patients):
             patient = phantom_patient(index, seed=seed, side_px=side_px)
-            _write_patient(root, patient)
+            _write_patient(root, patient, kind)
             if progress is not None:
                 progress(patient.name)
     except OSError as fault:
@@ -208,17 +216,37 @@ def _make_room(root: Path, *, overwrite: bool) -> None:
     root.mkdir(parents=True, exist_ok=True)
 
 
-def _write_patient(root: Path, patient: PhantomPatient) -> None:
+def _write_patient(root: Path, patient: PhantomPatient, kind: str) -> None:
     """Write one patient's folder; it bears its name only when all of it is there."""
     unfinished = root / f".{patient.name}.unfinished"
     unfinished.mkdir()
     try:
-        for number, (picture, mask) in enumerate(zip(patient.image, patient.mask, strict=True), start=1):
-            stem = f"{patient.name}_{number}"
-            tifffile.imwrite(unfinished / f"{stem}.tif", picture, photometric="rgb", metadata=None)
-            levels = mask.astype(np.uint8) * np.uint8(255)
-            tifffile.imwrite(unfinished / f"{stem}_mask.tif", levels, photometric="minisblack", metadata=None)
+        (_write_slices if kind == "tiff" else _write_volumes)(unfinished, patient)
         unfinished.rename(root / patient.name)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
+
+
+def _write_slices(folder: Path, patient: PhantomPatient) -> None:
+    for number, (picture, mask) in enumerate(zip(patient.image, patient.mask, strict=True), start=1):
+        stem = f"{patient.name}_{number}"
+        tifffile.imwrite(folder / f"{stem}.tif", picture, photometric="rgb", metadata=None)
+        levels = mask.astype(np.uint8) * np.uint8(255)
+        tifffile.imwrite(folder / f"{stem}_mask.tif", levels, photometric="minisblack", metadata=None)
+
+
+def _write_volumes(folder: Path, patient: PhantomPatient) -> None:
+    from gliomaseg.formats import nifti
+    from gliomaseg.formats.nifti_header import new_header
+
+    shape = patient.mask.shape
+    affine = np.diag([-patient.spacing_mm[2], -patient.spacing_mm[1], patient.spacing_mm[0], 1.0])  # LPS
+    affine[:3, 3] = -affine[:3, :3] @ ((np.array(shape[::-1]) - 1) / 2)
+    header = new_header((shape[0], shape[1], shape[2]), affine)
+    for channel, (name, sequence) in enumerate({"t1": "pre", "flair": "flair", "t1ce": "post"}.items()):
+        if sequence not in patient.missing:
+            voxels = patient.image[..., channel].astype(np.int16)
+            nifti.write(folder / f"{patient.name}_{name}.nii.gz", voxels, header, description="image")
+    mask = patient.mask.view(np.uint8)
+    nifti.write(folder / f"{patient.name}_seg.nii.gz", mask, header, description="mask")
