@@ -144,6 +144,17 @@ def test_quoted_word_is_set_as_in_toml(reference: Recipe) -> None:
     assert reference.with_settings(['preparation.channels="all"']).preparation.channels == "all"
 
 
+@pytest.mark.parametrize("text", ["dice", "bce + dice", "0.5 bce+dice", "0.5*bce + 2 dice", "bce + bce"])
+def test_loss_may_be_a_weighted_sum(reference: Recipe, text: str) -> None:
+    assert reference.with_settings([f"training.loss={text}"]).training.loss == text
+
+
+def test_loss_that_is_none_names_those_there_are(reference: Recipe) -> None:
+    assert "a loss is one of cross_entropy, bce, dice, focal, tversky, or a sum of them" in refusal(
+        reference, "training.loss=hinge"
+    )
+
+
 def test_spaces_around_the_equals_sign_do_not_matter(reference: Recipe) -> None:
     assert reference.with_settings(["training.epochs = 5"]).training.epochs == 5
 
@@ -187,7 +198,14 @@ def test_unknown_section_names_those_there_are(reference: Recipe) -> None:
         "training.learning_rate=0",
         "training.learning_rate=inf",
         "training.learning_rate=nan",
-        "training.loss=focal",
+        "training.loss=hinge",
+        "training.loss=",
+        "training.loss=bce +",
+        "training.loss=bce dice",
+        "training.loss=bce - dice",
+        "training.loss=0 bce + dice",
+        "training.loss=-1 bce",
+        "training.loss=1e3 bce",
         "training.seed=-1",
         "preparation.size_px=100",
         "preparation.size_px=16",

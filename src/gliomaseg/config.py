@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gliomaseg.errors import ConfigError
 
@@ -66,10 +67,35 @@ class Split(Settings):
     seed: int = Field(default=0, ge=0)
 
 
+LOSS_NAMES = ("cross_entropy", "bce", "dice", "focal", "tversky")
+_TERM = re.compile(r"(?:(\d+(?:\.\d*)?|\.\d+)\s*\*?\s*)?([a-z_]+)")
+
+
+def loss_terms(text: str) -> tuple[tuple[float, str], ...]:
+    """Return the weight and the name of each term of a loss.
+
+    Raises:
+        ValueError: it is no sum of losses, or a weight is 0.
+
+    >>> loss_terms("0.5 bce + dice")
+    ((0.5, 'bce'), (1.0, 'dice'))
+    """
+    found = [_TERM.fullmatch(term.strip()) for term in text.split("+")]
+    terms = tuple((float(match[1] or 1), match[2]) for match in found if match)
+    if len(terms) < len(found) or not all(weight > 0 and name in LOSS_NAMES for weight, name in terms):
+        raise ValueError(f"a loss is one of {', '.join(LOSS_NAMES)}, or a sum of them such as '0.5 bce + dice'")
+    return terms
+
+
+def _checked_loss(text: str) -> str:
+    loss_terms(text)
+    return text
+
+
 class Training(Settings):
     """The loop: loss, optimiser, length, precision."""
 
-    loss: Literal["cross_entropy"] = "cross_entropy"
+    loss: Annotated[str, AfterValidator(_checked_loss)] = "cross_entropy"
     optimiser: Literal["adam"] = "adam"
     learning_rate: float = Field(default=1e-4, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"

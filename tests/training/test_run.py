@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gliomaseg import losses
 from gliomaseg.config import read_recipe
 from gliomaseg.errors import ConfigError, DataError, OutputExistsError, TrainingError
 from gliomaseg.model import file_digest, load_model
-from gliomaseg.training import loop
 from gliomaseg.training.run import Order, train
 
 SMALL = ["preparation.size_px=64", "network.width=8", "network.levels=3", "training.epochs=2"]
@@ -112,7 +112,7 @@ def test_a_reference_run_that_was_stopped_ends_with_the_same_bits(stop, phantoms
     assert "picking up at batch" in again.stderr
     for name in ("model/model.safetensors", "splits.json"):
         assert file_digest(out / name) == file_digest(unbroken / name)
-    assert losses(out) == losses(unbroken)
+    assert logged_losses(out) == logged_losses(unbroken)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def unbroken(phantoms, tmp_path_factory):
     return folder / "run"
 
 
-def losses(run: Path) -> list[tuple[float, float]]:
+def logged_losses(run: Path) -> list[tuple[float, float]]:
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     return [(line["train_loss"], line["validation_loss"]) for line in lines]
 
@@ -174,7 +174,7 @@ def test_a_folder_with_something_in_it_is_refused(phantoms, tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(phantoms, tmp_path, monkeypatch):
-    real = loop.LOSSES["cross_entropy"]
+    real = losses.LOSSES["cross_entropy"]
     calls = []
 
     def spoiled(logits, masks):
@@ -182,11 +182,11 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(phantoms, tm
         loss = real(logits, masks)
         return loss * float("nan") if len(calls) == 9 else loss  # 4 training and 1 validation batch an epoch
 
-    monkeypatch.setitem(loop.LOSSES, "cross_entropy", spoiled)
+    monkeypatch.setitem(losses.LOSSES, "cross_entropy", spoiled)
     with pytest.raises(TrainingError, match=r"became nan in batch \d of epoch 2 \(PHANTOM_.*last good weights"):
         train(order_for(phantoms, tmp_path / "run"), say=quiet)
     assert not (tmp_path / "run" / "model").exists()
-    monkeypatch.setitem(loop.LOSSES, "cross_entropy", real)
+    monkeypatch.setitem(losses.LOSSES, "cross_entropy", real)
     train(order_for(phantoms, tmp_path / "run", resume=True), say=quiet)
     assert (tmp_path / "run" / "model" / "model.onnx").is_file()
 

@@ -27,7 +27,7 @@ from gliomaseg.data.dataset import batches, epoch_order, load_batch, training_ba
 from gliomaseg.data.index import Case
 from gliomaseg.errors import Interrupted, TrainingError
 from gliomaseg.evaluation import summarise
-from gliomaseg.losses import LOSSES
+from gliomaseg.losses import build_loss
 from gliomaseg.metrics.overlap import Counts
 from gliomaseg.training.board import Board
 from gliomaseg.training.checkpoint import Progress, save_checkpoint
@@ -103,7 +103,7 @@ def train_epochs(run: Run) -> None:
 def train_one_epoch(run: Run) -> None:
     """Go through the training slices once, from the batch where the run stands."""
     training, progress, accelerator = run.recipe.training, run.progress, run.accelerator
-    loss_function = LOSSES[training.loss]
+    loss_function = build_loss(training.loss)
     order = epoch_order(run.cache.positions(run.train), training.seed, progress.epoch)
     steps = list(batches(order, training.batch))
     run.network.train()
@@ -178,7 +178,7 @@ def finish_epoch(run: Run) -> dict[str, Any]:
 def validate(run: Run) -> tuple[float, dict[str, Counts]]:
     """Return the mean loss of the validation slices and their counts by case, on the prepared grid."""
     preparation, training = run.recipe.preparation, run.recipe.training
-    loss_function = LOSSES[training.loss]
+    loss_function = build_loss(training.loss)
     network = run.network
     network.eval()
     total = images_seen = 0.0
