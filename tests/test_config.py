@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from gliomaseg.config import FcnResnet50, Recipe, Unet, parsed, read_recipe, recipe_names
+from gliomaseg.config import FcnResnet50, Preparation, Recipe, ResidualUnet, Unet, parsed, read_recipe, recipe_names
 from gliomaseg.errors import ConfigError
 
 
@@ -43,6 +43,8 @@ def test_reference_recipe_is_the_reference_notebook(reference: Recipe) -> None:
             "channels": "grey",
             "mean": 0.5,
             "std": 0.5,
+            "neighbours": 0,
+            "normalise": "fixed",
             "field_mm": 215,
             "slice_mm": None,
             "bright_level": 157,
@@ -212,6 +214,9 @@ def test_unknown_section_names_those_there_are(reference: Recipe) -> None:
         "preparation.std=0",
         "preparation.mean=nan",
         "preparation.channels=t2",
+        "preparation.neighbours=-1",
+        "preparation.neighbours=5",
+        "preparation.normalise=slice",
         "split.by=pixel",
         "split.folds=1",
         "split.holdout=0",
@@ -250,3 +255,31 @@ def test_a_side_that_a_unet_cannot_halve_is_refused():
     with pytest.raises(ConfigError, match="multiple of 32 for 5 levels") as caught:
         read_recipe("unet_small").with_settings(["network.levels=5", "preparation.size_px=48"])
     assert len(caught.value.line()) < 150
+
+
+@pytest.mark.parametrize(
+    ("channels", "neighbours", "inputs"),
+    [("flair", 0, 3), ("all", 0, 3), ("flair", 1, 3), ("grey", 2, 5), ("all", 2, 15)],
+)
+def test_neighbours_and_sequences_are_the_networks_channels(channels: str, neighbours: int, inputs: int) -> None:
+    assert Preparation(channels=channels, neighbours=neighbours).inputs == inputs  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["preparation.neighbours=1"], "a split by slice parts neighbours"),
+        (["split.by=patient", "preparation.neighbours=2", "network.weights=coco"], "network.weights are of 3 channels"),
+        (["network.name=residual_unet", "network.deep_supervision=5"], "network.deep_supervision is at most 4 for 6"),
+        (["network.name=residual_unet", "preparation.size_px=48"], "multiple of 32 for 5 levels"),
+        (["network.name=smp", "preparation.size_px=48"], "multiple of 32 for 5 levels"),
+        (["network.name=residual_unet", "network.widths=[16]"], "network.residual_unet.widths"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(reference: Recipe, settings: list[str], said: str) -> None:
+    assert said in refusal(reference, *settings)
+
+
+def test_widths_are_set_as_a_list(reference: Recipe) -> None:
+    changed = reference.with_settings(["network.name=residual_unet", "network.widths=[8, 16, 32]"])
+    assert changed.network == ResidualUnet(widths=(8, 16, 32))

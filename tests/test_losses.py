@@ -5,7 +5,8 @@ import torch
 from torch.nn import functional
 
 from gliomaseg.config import LOSS_NAMES
-from gliomaseg.losses import LOSSES, bce, build_loss, cross_entropy, dice, focal, tversky
+from gliomaseg.losses import LOSSES, bce, build_loss, cross_entropy, dice, focal, training_loss, tversky
+from gliomaseg.networks.supervised import Supervised
 
 
 def noise():
@@ -67,6 +68,32 @@ def test_a_sum_is_the_weighted_sum_of_its_terms():
 
 def test_a_single_name_is_the_member_itself():
     assert build_loss("cross_entropy") is cross_entropy
+
+
+def test_coarser_levels_weigh_half_as_much_each():
+    masks = torch.zeros(1, 4, 4, dtype=torch.bool)
+    masks[0, :2, :2] = True
+    output = Supervised(torch.full((1, 2, 4, 4), 1.0), (torch.full((1, 2, 2, 2), 2.0), torch.full((1, 2, 1, 1), 4.0)))
+    seen = []
+
+    def loss(logits, reference):
+        seen.append(reference.tolist())
+        return logits.mean()
+
+    value = training_loss(loss, output, masks).item()
+    assert value == pytest.approx((1 + 2 / 2 + 4 / 4) / (1 + 1 / 2 + 1 / 4))
+    assert seen[1] == [[[True, False], [False, False]]]
+    assert seen[2] == [[[False]]]
+
+
+def test_presence_is_learned_from_whether_there_is_any_tumour():
+    masks = torch.zeros(2, 4, 4, dtype=torch.bool)
+    masks[0, 1, 1] = True
+    logits = torch.zeros(2, 2, 4, 4)
+    right, wrong = (Supervised(logits, (), torch.tensor(p)) for p in ([5.0, -5.0], [-5.0, 5.0]))
+    assert training_loss(bce, right, masks) < training_loss(bce, wrong, masks)
+    undecided = training_loss(bce, Supervised(logits, (), torch.zeros(2)), masks)
+    assert undecided.item() == pytest.approx(1.1 * math.log(2))
 
 
 @pytest.mark.parametrize("name", [*LOSSES, "0.5 bce + dice"])

@@ -25,6 +25,9 @@ S = TypeVar("S", bound=Settings)
 class Preparation(Settings):
     """How a slice becomes what the network takes; it travels with the model.
 
+    `neighbours` slices on each side are channels too. "volume" scales by the head's own mean and standard
+    deviation, over the whole stack, in place of `mean` and `std`.
+
     The last three matter only for volumes that say where their voxels lie. Their defaults are those of the
     LGG data set: of 24 patients, the largest slice of the head is 233 x 190 pixels (median), as heads are about
     195 x 160 mm, so 256 pixels are about 215 mm; and the 99.5 percentile of FLAIR is 157 of 255 (median).
@@ -34,9 +37,21 @@ class Preparation(Settings):
     channels: Literal["grey", "flair", "all"] = "grey"
     mean: float = 0.5
     std: float = Field(default=0.5, gt=0)
+    neighbours: int = Field(default=0, ge=0, le=4)
+    normalise: Literal["fixed", "volume"] = "fixed"
     field_mm: float = Field(default=215, ge=50, le=1000)  # the side of what the network sees, whatever its pixels
     slice_mm: float | None = Field(default=None, gt=0, le=50)  # thinner slices are merged to this; None: they stay
     bright_level: float = Field(default=157, ge=32, le=255)  # what the 99.5 percentile of the intensities becomes
+
+    @property
+    def sequences(self) -> int:
+        """How many channels a stored slice has."""
+        return 3 if self.channels == "all" else 1
+
+    @property
+    def inputs(self) -> int:
+        """How many channels the network takes; a single one is repeated to three, as the reference does."""
+        return self.sequences * (2 * self.neighbours + 1) if self.neighbours else 3
 
 
 class FcnResnet50(Settings):
@@ -55,7 +70,37 @@ class Unet(Settings):
     levels: int = Field(default=4, ge=2, le=6)
 
 
-Network = Annotated[FcnResnet50 | Unet, Field(discriminator="name")]
+class ResidualUnet(Settings):
+    """A U-Net with a residual skip at each level; `widths` are the features of its levels, finest first."""
+
+    name: Literal["residual_unet"] = "residual_unet"
+    widths: tuple[Annotated[int, Field(ge=4, le=1024)], ...] = Field(
+        default=(16, 32, 64, 128, 192, 256), min_length=2, max_length=8
+    )
+    deep_supervision: int = Field(default=0, ge=0)  # how many coarser levels have a loss of their own
+    presence: bool = False  # a second head: is there tumour in the slice at all?
+
+
+class Smp(Settings):
+    """Any network of segmentation_models.pytorch, by its names there."""
+
+    name: Literal["smp"] = "smp"
+    architecture: str = "Unet"
+    encoder: str = "resnet34"
+    weights: Literal["none", "imagenet"] = "none"
+
+
+Network = Annotated[FcnResnet50 | Unet | ResidualUnet | Smp, Field(discriminator="name")]
+SMP_HALVINGS = 5  # of its encoders, unless told otherwise
+
+
+def halvings(network: Network) -> int:
+    """Return how often a network halves the slice, so that its side must divide: 0 where it need not."""
+    if isinstance(network, Unet):
+        return network.levels
+    if isinstance(network, ResidualUnet):
+        return len(network.widths) - 1
+    return SMP_HALVINGS if isinstance(network, Smp) else 0
 
 
 class Split(Settings):
@@ -126,11 +171,21 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        """A U-Net halves the slice once a level: the side must divide."""
-        network = self.network
-        if isinstance(network, Unet) and self.preparation.size_px % 2**network.levels:
-            step = 2**network.levels
-            raise ValueError(f"preparation.size_px must be a multiple of {step} for {network.levels} levels")
+        """Refuse settings of two sections that do not go together."""
+        network, preparation = self.network, self.preparation
+        levels = halvings(network)
+        if preparation.size_px % 2**levels:
+            raise ValueError(f"preparation.size_px must be a multiple of {2**levels} for {levels} levels")
+        if isinstance(network, ResidualUnet) and network.deep_supervision > levels - 1:
+            raise ValueError(f"network.deep_supervision is at most {levels - 1} for {levels + 1} widths")
+        if isinstance(network, FcnResnet50) and network.weights != "none" and preparation.inputs != 3:
+            raise ValueError(
+                f"network.weights are of 3 channels, and preparation.neighbours gives {preparation.inputs}"
+            )
+        if preparation.neighbours and self.split.by == "slice":
+            raise ValueError(
+                "a split by slice parts neighbours: preparation.neighbours needs a split by patient or site"
+            )
         return self
 
     def with_settings(self, settings: list[str]) -> Self:

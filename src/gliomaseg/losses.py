@@ -13,12 +13,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from gliomaseg.config import loss_terms
+from gliomaseg.networks.supervised import Supervised
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 # Added to both halves of an overlap: a batch without tumour then costs nothing where nothing is predicted.
 SMOOTH_PX = 1.0
 FOCUS = 2.0
+PRESENCE_WEIGHT = 0.1
 FALSE_POSITIVE_WEIGHT, FALSE_NEGATIVE_WEIGHT = 0.3, 0.7
 
 
@@ -118,6 +120,29 @@ def build_loss(text: str) -> Loss:
         return torch.stack([weight * loss(logits, masks) for weight, loss in terms]).sum()
 
     return weighted_sum
+
+
+def training_loss(loss: Loss, output: Tensor | Supervised, masks: Tensor) -> Tensor:
+    """Return the loss of what a network returns in training: a scalar.
+
+    Each coarser level weighs half as much as the one above it, and all of them together 1. A coarse pixel is tumour
+    where half of it is. The slice's presence is a binary cross-entropy, and weighs 0.1 beside that.
+    """
+    if isinstance(output, Tensor):
+        return loss(output, masks)
+    weights = [0.5**level for level in range(len(output.lower) + 1)]
+    total = weights[0] * loss(output.logits, masks)
+    for level, (weight, logits) in enumerate(zip(weights[1:], output.lower, strict=True), start=1):
+        total = total + weight * loss(logits, _coarser(masks, 2**level))
+    total = total / sum(weights)
+    if output.presence is not None:
+        present = masks.flatten(1).any(dim=1).float()
+        total = total + PRESENCE_WEIGHT * functional.binary_cross_entropy_with_logits(output.presence.float(), present)
+    return total
+
+
+def _coarser(masks: Tensor, step: int) -> Tensor:
+    return functional.avg_pool2d(masks.float()[:, None], step)[:, 0] >= 0.5
 
 
 def _difference(logits: Tensor) -> Tensor:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from gliomaseg.config import Preparation, Training
 from gliomaseg.data.augment import AUGMENTATIONS, DRAWS, augmentation_draws, light
 from gliomaseg.data.cache import Cache
 from gliomaseg.data.dataset import batches, epoch_order, load_batch, training_batch
-from gliomaseg.preprocessing import normalise
+from gliomaseg.preprocessing import level_counts, neighbour_places, normalise, with_neighbours
 
 CPU = torch.device("cpu")
 
@@ -43,6 +45,44 @@ def test_a_batch_is_what_the_numpy_road_gives(channels):
     assert images.shape == (2, 3, 32, 32)
     np.testing.assert_allclose(images.numpy(), normalise(cache.images[[3, 1]], preparation), atol=1e-6)
     assert torch.equal(masks, torch.from_numpy(cache.masks[[3, 1]]))
+
+
+def two_cases(channels: int = 1) -> Cache:
+    """Give the six slices to two cases: four, and two."""
+    return replace(make_cache(channels), names=("p/1", "p/2", "p/3", "p/4", "q/1", "q/2"))
+
+
+def test_neighbours_are_of_the_same_case():
+    cache, preparation = two_cases(), Preparation(size_px=32, channels="flair", neighbours=1)
+    images, _ = load_batch(cache, np.array([0, 3, 4]), preparation, CPU)
+    plain, _ = load_batch(cache, np.arange(6), Preparation(size_px=32), CPU)
+    assert torch.equal(images, plain[[[0, 0, 1], [2, 3, 3], [4, 4, 5]], 0])
+
+
+@pytest.mark.parametrize("channels", ["flair", "all"])
+@pytest.mark.parametrize("normalisation", ["fixed", "volume"])
+@pytest.mark.parametrize("neighbours", [0, 1, 2])
+def test_training_and_use_see_the_same_numbers(channels, normalisation, neighbours):
+    cache = two_cases(3 if channels == "all" else 1)
+    preparation = Preparation(size_px=32, channels=channels, normalise=normalisation, neighbours=neighbours)
+    images, _ = load_batch(cache, np.arange(6), preparation, CPU)
+    for start, stop in ((0, 4), (4, 6)):
+        stack = cache.images[start:stop]
+        places = neighbour_places(
+            np.arange(len(stack)), np.array([0]), np.array([len(stack) - 1]), neighbours=neighbours
+        )
+        seen = normalise(with_neighbours(stack, places), preparation, level_counts(stack))
+        assert seen.shape[1] == preparation.inputs
+        np.testing.assert_allclose(images[start:stop].numpy(), seen, atol=1e-6)
+
+
+def test_a_single_channel_has_the_numbers_it_always_had():
+    cache, preparation = make_cache(), Preparation(size_px=32)
+    stored = torch.from_numpy(cache.images)
+    before = stored.to(torch.float32).mul_(1 / (255 * 0.5)).sub_(1.0).expand(-1, 3, -1, -1)
+    images, _ = load_batch(cache, np.arange(6), preparation, CPU)
+    assert torch.equal(images, before)
+    assert images.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_the_draws_of_a_slice_do_not_depend_on_its_batch():

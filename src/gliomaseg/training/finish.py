@@ -37,7 +37,7 @@ def finish(run: Run, setting: Mapping[str, Any]) -> None:
     # Without accelerate's autocast wrapper: what is exported computes in float32.
     network = run.accelerator.unwrap_model(run.network, keep_fp32_wrapper=False)
     if run.recipe.training.export == "best":
-        network = build_network(run.recipe.network)
+        network = build_network(run.recipe.network, run.recipe.preparation.inputs)
         load_network(run.best, network)
     with new_folder(run.folder / "model", overwrite=True) as folder:
         export_network(network, run.recipe, folder, name=run.folder.resolve().name)

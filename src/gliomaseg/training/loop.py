@@ -27,7 +27,7 @@ from gliomaseg.data.dataset import batches, epoch_order, load_batch, training_ba
 from gliomaseg.data.index import Case
 from gliomaseg.errors import Interrupted, TrainingError
 from gliomaseg.evaluation import summarise
-from gliomaseg.losses import build_loss
+from gliomaseg.losses import build_loss, training_loss
 from gliomaseg.metrics.overlap import Counts
 from gliomaseg.training.board import Board
 from gliomaseg.training.checkpoint import Progress, save_checkpoint
@@ -114,7 +114,7 @@ def train_one_epoch(run: Run) -> None:
         images, masks = training_batch(
             run.cache, mine, run.recipe.preparation, training, epoch=progress.epoch, device=accelerator.device
         )
-        loss = loss_function(run.network(images), masks)
+        loss = training_loss(loss_function, run.network(images), masks)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise _not_finite(run, step, mine, value)

@@ -90,6 +90,7 @@ def train(order: Order, *, say: Callable[[str], None]) -> Path:
     index = read_index(order.data)
     splits = _splits(order, index, resuming=resuming)
     fold = choose_fold(splits, order.fold)
+    _require_whole_stacks(order, splits)
     if splits.warning:
         say(f"warning: {splits.warning}")
     cache = open_cache(index, order.recipe.preparation, folder=order.cache, progress=say)
@@ -124,7 +125,7 @@ def _assemble(
     accelerator = open_accelerator(order.device, recipe.training.precision)
     torch.manual_seed(recipe.training.seed)
     # Channels last: a step of the reference on two cores took 2.4 s so, and 2.8 s in torch's own order.
-    network: nn.Module = build_network(recipe.network).to(accelerator.device)
+    network: nn.Module = build_network(recipe.network, recipe.preparation.inputs).to(accelerator.device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(network.parameters(), lr=recipe.training.learning_rate, fused=True)
     last = order.out / "checkpoint" / "last.safetensors"
@@ -184,6 +185,16 @@ def _splits(order: Order, index: Index, *, resuming: bool) -> Splits:
             )
         return splits
     return read_splits(order.splits) if order.splits else split_data(index, order.recipe.split)
+
+
+def _require_whole_stacks(order: Order, splits: Splits) -> None:
+    """Refuse neighbours where a split by slice parts them: scoring would take others for them than training did."""
+    if splits.by == "slice" and order.recipe.preparation.neighbours:
+        raise ConfigError(
+            "a split by slice parts neighbours",
+            where=order.splits or order.out,
+            cure="split by patient, or use --set preparation.neighbours=0",
+        )
 
 
 def _start_folder(order: Order, splits: Splits) -> None:
