@@ -64,7 +64,7 @@ def test_reference_recipe_is_the_reference_notebook(reference: Recipe) -> None:
             "export": "last",
             "checkpoint_minutes": 10,
         },
-        "decision": {"threshold": 0.5},
+        "decision": {"threshold": 0.5, "temperature": 1, "flips": False, "smallest_voxels": 0},
     }
 
 
@@ -223,6 +223,8 @@ def test_unknown_section_names_those_there_are(reference: Recipe) -> None:
         "split.holdout=1",
         "decision.threshold=1",
         "decision.threshold=nan",
+        "decision.temperature=0",
+        "decision.smallest_voxels=-1",
         "network.width=8",
         "network.name=alexnet",
     ],

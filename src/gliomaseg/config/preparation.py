@@ -45,3 +45,6 @@ class Decision(Settings):
     """From probability to mask."""
 
     threshold: float = Field(default=0.5, gt=0, lt=1)
+    temperature: float = Field(default=1, ge=0.1, le=10)  # logits are divided by it
+    flips: bool = False  # the mean of a slice's probabilities and those of its mirror image
+    smallest_voxels: int = Field(default=0, ge=0)  # what hangs together and is smaller is taken out

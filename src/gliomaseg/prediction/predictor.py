@@ -9,6 +9,7 @@ import numpy as np
 from gliomaseg.arrays import Mask, Probability
 from gliomaseg.engines import DEFAULT, Engine, open_engine
 from gliomaseg.model import Model, load_model
+from gliomaseg.prediction.decision import decide, judge
 from gliomaseg.preprocessing import level_counts, neighbour_places, normalise, prepare, restore, with_neighbours
 from gliomaseg.scan import Scan
 
@@ -33,7 +34,8 @@ class Predictor:
         parts = []
         for start in range(0, count, BATCH):
             pictures = with_neighbours(slices, places[start : start + BATCH])
-            parts.append(self._engine.probabilities(normalise(pictures, preparation, counts)))
+            batch = normalise(pictures, preparation, counts)
+            parts.append(judge(batch, self._engine.probabilities, self.model.config.decision))
         return restore(np.concatenate(parts), prepared)
 
     def mask(self, scan: Scan) -> Mask:
@@ -41,8 +43,8 @@ class Predictor:
         return self.decide(self.probability(scan))
 
     def decide(self, probability: Probability) -> Mask:
-        """Return where the model's probabilities mean tumour: bool, same shape."""
-        return probability > self.model.config.decision.threshold
+        """Return where the model's probabilities (z, y, x) of a scan mean tumour: bool, same shape."""
+        return decide(probability, self.model.config.decision)
 
 
 def open_predictor(model: Path, *, engine: str = DEFAULT) -> Predictor:
