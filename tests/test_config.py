@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from gliomaseg.config import FcnResnet50, Preparation, Recipe, ResidualUnet, Unet, parsed, read_recipe, recipe_names
+from gliomaseg.config import (
+    Augmentation,
+    FcnResnet50,
+    Preparation,
+    Recipe,
+    ResidualUnet,
+    Unet,
+    parsed,
+    read_recipe,
+    recipe_names,
+)
 from gliomaseg.errors import ConfigError
 
 
@@ -54,16 +64,22 @@ def test_reference_recipe_is_the_reference_notebook(reference: Recipe) -> None:
         "training": {
             "loss": "cross_entropy",
             "optimiser": "adam",
+            "weight_decay": 0,
             "learning_rate": 1e-4,
             "schedule": "constant",
+            "warmup": 0,
+            "clip_norm": 0,
+            "ema": 0,
             "batch": 4,
             "epochs": 3,
+            "tumour_weight": 1,
             "augment": "none",
             "seed": 0,
             "precision": "auto",
             "export": "last",
             "checkpoint_minutes": 10,
         },
+        "augmentation": Augmentation().model_dump(),  # not used
         "decision": {"threshold": 0.5, "temperature": 1, "flips": False, "smallest_voxels": 0},
     }
 
@@ -183,7 +199,7 @@ def test_setting_of_another_form_is_refused(reference: Recipe, setting: str) -> 
 
 def test_unknown_section_names_those_there_are(reference: Recipe) -> None:
     said = refusal(reference, "trainig.epochs=5")
-    assert "no section 'trainig'; sections are preparation, network, split, training, decision" in said
+    assert "no section 'trainig'; sections are preparation, network, split, training, augmentation, decision" in said
 
 
 @pytest.mark.parametrize(
@@ -201,6 +217,17 @@ def test_unknown_section_names_those_there_are(reference: Recipe) -> None:
         "training.learning_rate=inf",
         "training.learning_rate=nan",
         "training.loss=hinge",
+        "training.optimiser=sgd",
+        "training.weight_decay=0.01",
+        "training.schedule=one_cycle",
+        "training.warmup=1",
+        "training.ema=1",
+        "training.tumour_weight=0.5",
+        "training.clip_norm=-1",
+        "augmentation.shear=1",
+        "augmentation.rotation_deg=-1",
+        "decision.temperature=0",
+        "decision.smallest_voxels=-1",
         "training.loss=",
         "training.loss=bce +",
         "training.loss=bce dice",
@@ -223,8 +250,6 @@ def test_unknown_section_names_those_there_are(reference: Recipe) -> None:
         "split.holdout=1",
         "decision.threshold=1",
         "decision.threshold=nan",
-        "decision.temperature=0",
-        "decision.smallest_voxels=-1",
         "network.width=8",
         "network.name=alexnet",
     ],

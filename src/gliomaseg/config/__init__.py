@@ -4,10 +4,11 @@ from gliomaseg.config.network import FcnResnet50, Network, ResidualUnet, Smp, Un
 from gliomaseg.config.preparation import Decision, Preparation
 from gliomaseg.config.recipe import Recipe, read_recipe, recipe_names
 from gliomaseg.config.settings import Settings, parsed
-from gliomaseg.config.training import LOSS_NAMES, Split, Training, loss_terms
+from gliomaseg.config.training import LOSS_NAMES, Augmentation, Split, Training, loss_terms
 
 __all__ = [
     "LOSS_NAMES",
+    "Augmentation",
     "Decision",
     "FcnResnet50",
     "Network",

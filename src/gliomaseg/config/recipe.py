@@ -12,7 +12,7 @@ from pydantic import model_validator
 from gliomaseg.config.network import FcnResnet50, Network, ResidualUnet, halvings
 from gliomaseg.config.preparation import Decision, Preparation
 from gliomaseg.config.settings import Settings, parsed
-from gliomaseg.config.training import Split, Training
+from gliomaseg.config.training import Augmentation, Split, Training
 from gliomaseg.errors import ConfigError
 
 
@@ -24,6 +24,7 @@ class Recipe(Settings):
     network: Network = FcnResnet50()
     split: Split = Split()
     training: Training = Training()
+    augmentation: Augmentation = Augmentation()
     decision: Decision = Decision()
 
     @model_validator(mode="after")
