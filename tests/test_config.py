@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from gliomaseg.config import FcnResnet50, Recipe, Unet, parsed, read_recipe, recipe_names
+from gliomaseg.config import (
+    Augmentation,
+    FcnResnet50,
+    Preparation,
+    Recipe,
+    ResidualUnet,
+    Unet,
+    parsed,
+    read_recipe,
+    recipe_names,
+)
 from gliomaseg.errors import ConfigError
 
 
@@ -43,6 +53,8 @@ def test_reference_recipe_is_the_reference_notebook(reference: Recipe) -> None:
             "channels": "grey",
             "mean": 0.5,
             "std": 0.5,
+            "neighbours": 0,
+            "normalise": "fixed",
             "field_mm": 215,
             "slice_mm": None,
             "bright_level": 157,
@@ -52,17 +64,23 @@ def test_reference_recipe_is_the_reference_notebook(reference: Recipe) -> None:
         "training": {
             "loss": "cross_entropy",
             "optimiser": "adam",
+            "weight_decay": 0,
             "learning_rate": 1e-4,
             "schedule": "constant",
+            "warmup": 0,
+            "clip_norm": 0,
+            "ema": 0,
             "batch": 4,
             "epochs": 3,
+            "tumour_weight": 1,
             "augment": "none",
             "seed": 0,
             "precision": "auto",
             "export": "last",
             "checkpoint_minutes": 10,
         },
-        "decision": {"threshold": 0.5},
+        "augmentation": Augmentation().model_dump(),  # not used
+        "decision": {"threshold": 0.5, "temperature": 1, "flips": False, "smallest_voxels": 0},
     }
 
 
@@ -144,6 +162,17 @@ def test_quoted_word_is_set_as_in_toml(reference: Recipe) -> None:
     assert reference.with_settings(['preparation.channels="all"']).preparation.channels == "all"
 
 
+@pytest.mark.parametrize("text", ["dice", "bce + dice", "0.5 bce+dice", "0.5*bce + 2 dice", "bce + bce"])
+def test_loss_may_be_a_weighted_sum(reference: Recipe, text: str) -> None:
+    assert reference.with_settings([f"training.loss={text}"]).training.loss == text
+
+
+def test_loss_that_is_none_names_those_there_are(reference: Recipe) -> None:
+    assert "a loss is one of cross_entropy, bce, dice, focal, tversky, or a sum of them" in refusal(
+        reference, "training.loss=hinge"
+    )
+
+
 def test_spaces_around_the_equals_sign_do_not_matter(reference: Recipe) -> None:
     assert reference.with_settings(["training.epochs = 5"]).training.epochs == 5
 
@@ -170,7 +199,7 @@ def test_setting_of_another_form_is_refused(reference: Recipe, setting: str) -> 
 
 def test_unknown_section_names_those_there_are(reference: Recipe) -> None:
     said = refusal(reference, "trainig.epochs=5")
-    assert "no section 'trainig'; sections are preparation, network, split, training, decision" in said
+    assert "no section 'trainig'; sections are preparation, network, split, training, augmentation, decision" in said
 
 
 @pytest.mark.parametrize(
@@ -187,13 +216,34 @@ def test_unknown_section_names_those_there_are(reference: Recipe) -> None:
         "training.learning_rate=0",
         "training.learning_rate=inf",
         "training.learning_rate=nan",
-        "training.loss=focal",
+        "training.loss=hinge",
+        "training.optimiser=sgd",
+        "training.weight_decay=0.01",
+        "training.schedule=one_cycle",
+        "training.warmup=1",
+        "training.ema=1",
+        "training.tumour_weight=0.5",
+        "training.clip_norm=-1",
+        "augmentation.shear=1",
+        "augmentation.rotation_deg=-1",
+        "decision.temperature=0",
+        "decision.smallest_voxels=-1",
+        "training.loss=",
+        "training.loss=bce +",
+        "training.loss=bce dice",
+        "training.loss=bce - dice",
+        "training.loss=0 bce + dice",
+        "training.loss=-1 bce",
+        "training.loss=1e3 bce",
         "training.seed=-1",
         "preparation.size_px=100",
         "preparation.size_px=16",
         "preparation.std=0",
         "preparation.mean=nan",
         "preparation.channels=t2",
+        "preparation.neighbours=-1",
+        "preparation.neighbours=5",
+        "preparation.normalise=slice",
         "split.by=pixel",
         "split.folds=1",
         "split.holdout=0",
@@ -232,3 +282,31 @@ def test_a_side_that_a_unet_cannot_halve_is_refused():
     with pytest.raises(ConfigError, match="multiple of 32 for 5 levels") as caught:
         read_recipe("unet_small").with_settings(["network.levels=5", "preparation.size_px=48"])
     assert len(caught.value.line()) < 150
+
+
+@pytest.mark.parametrize(
+    ("channels", "neighbours", "inputs"),
+    [("flair", 0, 3), ("all", 0, 3), ("flair", 1, 3), ("grey", 2, 5), ("all", 2, 15)],
+)
+def test_neighbours_and_sequences_are_the_networks_channels(channels: str, neighbours: int, inputs: int) -> None:
+    assert Preparation(channels=channels, neighbours=neighbours).inputs == inputs  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["preparation.neighbours=1"], "a split by slice parts neighbours"),
+        (["split.by=patient", "preparation.neighbours=2", "network.weights=coco"], "network.weights are of 3 channels"),
+        (["network.name=residual_unet", "network.deep_supervision=5"], "network.deep_supervision is at most 4 for 6"),
+        (["network.name=residual_unet", "preparation.size_px=48"], "multiple of 32 for 5 levels"),
+        (["network.name=smp", "preparation.size_px=48"], "multiple of 32 for 5 levels"),
+        (["network.name=residual_unet", "network.widths=[16]"], "network.residual_unet.widths"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(reference: Recipe, settings: list[str], said: str) -> None:
+    assert said in refusal(reference, *settings)
+
+
+def test_widths_are_set_as_a_list(reference: Recipe) -> None:
+    changed = reference.with_settings(["network.name=residual_unet", "network.widths=[8, 16, 32]"])
+    assert changed.network == ResidualUnet(widths=(8, 16, 32))

@@ -13,7 +13,17 @@ from PIL import Image
 from gliomaseg.config import Preparation
 from gliomaseg.geometry import Field, Orientation
 from gliomaseg.metrics import overlap
-from gliomaseg.preprocessing import Placement, Prepared, normalise, prepare, prepare_mask, restore
+from gliomaseg.preprocessing import (
+    Placement,
+    Prepared,
+    level_counts,
+    neighbour_places,
+    normalise,
+    prepare,
+    prepare_mask,
+    restore,
+    with_neighbours,
+)
 from gliomaseg.scan import Scan
 
 ALL_48 = [
@@ -25,6 +35,7 @@ ALL_48 = [
 GREY = Preparation(size_px=32, channels="grey")
 FLAIR = Preparation(size_px=32, channels="flair")
 ALL = Preparation(size_px=32, channels="all")
+VOLUME = Preparation(size_px=32, channels="flair", normalise="volume")
 
 
 def noise(*shape: int, seed: int = 0, high: int = 256, dtype: Any = np.uint8) -> NDArray[Any]:
@@ -153,6 +164,59 @@ def test_normalised_values_are_v_over_255_less_a_half_over_a_half() -> None:
 def test_normalised_values_follow_mean_and_std() -> None:
     values = normalise(np.full((1, 1, 1, 1), 255, np.uint8), Preparation(mean=0.2, std=0.4))
     assert values.ravel().tolist() == pytest.approx([2, 2, 2])  # (1 - 0.2) / 0.4
+
+
+def test_neighbours_are_the_slices_beside_and_the_last_one_is_repeated() -> None:
+    slices = np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1)
+    places = neighbour_places(np.arange(4), np.array([0]), np.array([3]), neighbours=2)
+    assert with_neighbours(slices, places)[..., 0, 0].tolist() == [
+        [0, 0, 0, 1, 2],
+        [0, 0, 1, 2, 3],
+        [0, 1, 2, 3, 3],
+        [1, 2, 3, 3, 3],
+    ]
+
+
+def test_neighbours_of_all_sequences_stand_slice_by_slice() -> None:
+    slices = np.arange(6, dtype=np.uint8).reshape(2, 3, 1, 1)
+    places = neighbour_places(np.array([0]), np.array([0]), np.array([1]), neighbours=1)
+    assert with_neighbours(slices, places).ravel().tolist() == [0, 1, 2, 0, 1, 2, 3, 4, 5]
+
+
+def test_head_of_a_volume_has_mean_zero_and_deviation_one() -> None:
+    stack = np.zeros((2, 1, 8, 8), np.uint8)
+    stack[:, :, 2:6, 2:6] = 100
+    stack[1, :, 2:6, 2:6] = 180
+    values = normalise(stack, VOLUME)
+    assert values.shape == (2, 3, 8, 8)
+    assert values[0, :, 3, 3].tolist() == pytest.approx([-1] * 3)  # (100 - 140) / 40
+    assert values[1, :, 3, 3].tolist() == pytest.approx([1] * 3)
+    assert values[0, 0, 0, 0] == pytest.approx(-3.5)  # black is not of the head
+
+
+def test_volume_of_half_the_brightness_gives_the_same_values() -> None:
+    stack = noise(3, 1, 16, 16, high=100) * np.uint8(2)
+    np.testing.assert_allclose(normalise(stack // 2, VOLUME), normalise(stack, VOLUME), atol=1e-5)
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_even_volume_is_finite(level: int) -> None:
+    assert np.isfinite(normalise(np.full((2, 1, 8, 8), level, np.uint8), VOLUME)).all()
+
+
+def test_each_sequence_of_a_volume_has_its_own_scale() -> None:
+    stack = noise(2, 3, 8, 8) // np.array([1, 2, 4], np.uint8)[:, None, None]
+    alone = normalise(stack[:, 1:2], VOLUME)[:, :1]
+    np.testing.assert_allclose(normalise(stack, VOLUME.model_copy(update={"channels": "all"}))[:, 1:2], alone)
+
+
+def test_neighbours_of_a_volume_have_the_scale_of_their_sequence() -> None:
+    stack = noise(3, 3, 8, 8)
+    preparation = VOLUME.model_copy(update={"channels": "all", "neighbours": 1})
+    places = neighbour_places(np.arange(3), np.array([0]), np.array([2]), neighbours=1)
+    values = normalise(with_neighbours(stack, places), preparation, level_counts(stack))
+    plain = normalise(stack, VOLUME.model_copy(update={"channels": "all"}))
+    assert np.array_equal(values[1], plain.reshape(9, 8, 8))
 
 
 def test_single_channel_is_given_three_times() -> None:

@@ -25,4 +25,7 @@ Stored = NDArray[np.uint8]
 """Prepared slices before normalisation, as the cache keeps them: uint8, shape (z, c, y, x)."""
 
 Batch = NDArray[np.float32]
-"""What a network takes: float32, normalised, shape (n, 3, y, x)."""
+"""What a network takes: float32, normalised, shape (n, c, y, x)."""
+
+Places = NDArray[np.int64]
+"""Where slices stand in a stack or a cache, from 0."""

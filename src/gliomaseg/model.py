@@ -44,7 +44,7 @@ class Model:
 
     @property
     def onnx(self) -> Path:
-        """The network for engines without torch: (n, 3, y, x) float32 to probabilities (n, y, x)."""
+        """The network for engines without torch: (n, c, y, x) float32 to probabilities (n, y, x)."""
         return self.folder / ONNX
 
     @property

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gliomaseg.arrays import Batch, Mask, Probability, Stored, Voxels
+from gliomaseg.arrays import Batch, Mask, Places, Probability, Stored, Voxels
 from gliomaseg.config import Preparation
 from gliomaseg.geometry import Field, Orientation, field_of, line_weights, orientation_to, places_between
 from gliomaseg.intensity import eight_bits, window_of
@@ -20,6 +20,7 @@ from gliomaseg.scan import Scan
 
 FLAIR_CHANNEL = 1
 HEAD_LEVEL, HEAD_SHARE = 32, 0.01
+TOP_SHARE, HEAD_FRACTION = 0.995, 0.1
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,7 @@ def prepare(scan: Scan, preparation: Preparation) -> Prepared:
     if scan.affine is not None:
         return _prepare_volume(scan, preparation)
     pixels = _scaled_pictures(scan.voxels)
-    count = 3 if preparation.channels == "all" else 1
-    slices = np.empty((len(pixels), count, preparation.size_px, preparation.size_px), np.uint8)
+    slices = np.empty((len(pixels), preparation.sequences, preparation.size_px, preparation.size_px), np.uint8)
     for plane, target in zip(pixels, slices, strict=True):
         _prepare_slice(plane, target, preparation)
     return Prepared(slices, grid=(pixels.shape[1], pixels.shape[2]))
@@ -86,13 +86,75 @@ def prepare_mask(mask: Mask, preparation: Preparation) -> Mask:
     return np.stack([np.asarray(picture) for picture in pictures]) > 0
 
 
-def normalise(slices: Stored, preparation: Preparation) -> Batch:
-    """Return 8-bit slices as the network takes them: float32, (v / 255 - mean) / std, three channels.
+def neighbour_places(places: Places, first: Places, last: Places, *, neighbours: int) -> Places:
+    """Return where each slice's own picture and those of its neighbours stand: int64, shape (n, 2 neighbours + 1).
 
-    A single channel is repeated three times, as the reference does.
+    At a stack's ends the last slice is repeated.
+
+    Args:
+        places: of the slices, shape (n,).
+        first: where the stack of each slice begins, shape (n,) or (1,).
+        last: where its last slice stands.
+        neighbours: how many on each side, 0 or more.
+
+    >>> neighbour_places(np.array([4, 5]), np.array([4]), np.array([9]), neighbours=1).tolist()
+    [[4, 4, 5], [4, 5, 6]]
     """
-    scale = np.float32(1 / (255 * preparation.std))
-    values = slices.astype(np.float32) * scale - np.float32(preparation.mean / preparation.std)
+    beside = places[:, None] + np.arange(-neighbours, neighbours + 1)
+    inside: Places = np.clip(beside, first[:, None], last[:, None])
+    return inside
+
+
+def with_neighbours(slices: Stored, places: Places) -> Stored:
+    """Return pictures as channels of one: uint8, shape (n, k c, y, x), of slices (z, c, y, x) and places (n, k)."""
+    count, k = places.shape
+    return slices[places].reshape(count, k * slices.shape[1], *slices.shape[2:])
+
+
+def level_counts(stack: Stored) -> NDArray[np.int64]:
+    """Return how often each of the 256 levels occurs in the slices of one stack: int64, shape (c, 256)."""
+    return np.stack([np.bincount(stack[:, k].ravel(), minlength=256) for k in range(stack.shape[1])])
+
+
+def level_scales(preparation: Preparation, counts: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return what 8-bit levels are multiplied by, and what is then taken off: float32, shape (n, channels, 1, 1).
+
+    "volume" gives the head's pixels of a stack the mean 0 and the standard deviation 1. The head is what is brighter
+    than a tenth of the stack's 99.5 percentile, and nothing where all is black.
+
+    Args:
+        preparation: how to normalise.
+        counts: of each slice's whole stack, as `level_counts` gives them, shape (n, c, 256); not looked at if "fixed".
+    """
+    if preparation.normalise == "fixed":
+        scale, shift = np.float32(1 / (255 * preparation.std)), np.float32(preparation.mean / preparation.std)
+        return np.full((1, 1, 1, 1), scale), np.full((1, 1, 1, 1), shift)
+    levels = np.arange(256)
+    bright = np.cumsum(np.where(levels > 0, counts, 0), axis=-1)
+    top = (bright < TOP_SHARE * bright[..., -1:]).sum(axis=-1, keepdims=True)
+    head = np.where(levels > top * HEAD_FRACTION, counts, 0)
+    pixels = np.maximum(head.sum(axis=-1, keepdims=True), 1)
+    mean = (head * levels).sum(axis=-1, keepdims=True) / pixels
+    variance = (head * (levels - mean) ** 2).sum(axis=-1, keepdims=True) / pixels
+    std = np.maximum(np.sqrt(variance), 1.0)  # of an even picture, a level is a unit
+    scale, shift = ((1 / std)[..., None], (mean / std)[..., None])
+    repeats = (1, 2 * preparation.neighbours + 1, 1, 1)
+    return np.tile(scale, repeats).astype(np.float32), np.tile(shift, repeats).astype(np.float32)
+
+
+def normalise(slices: Stored, preparation: Preparation, counts: NDArray[np.int64] | None = None) -> Batch:
+    """Return 8-bit slices as the network takes them: float32, shape (n, inputs, y, x).
+
+    "fixed" gives (v / 255 - mean) / std. A single channel is repeated three times, as the reference does.
+
+    Args:
+        slices: of one stack, with their neighbours, shape (n, channels, y, x).
+        preparation: how to normalise.
+        counts: levels of the whole stack, shape (c, 256); those of `slices` if None.
+    """
+    counts = level_counts(slices) if counts is None else counts
+    scale, shift = level_scales(preparation, counts[None])
+    values = slices.astype(np.float32) * scale - shift
     return np.repeat(values, 3, axis=1) if values.shape[1] == 1 else values
 
 
@@ -140,8 +202,7 @@ def _prepare_volume(scan: Scan, preparation: Preparation) -> Prepared:
     down, across = field.height / size, field.width / size
     rows = _sparse(line_weights(turned.shape[1], places_between(size, field.top, down), reach=max(1.0, down)))
     columns = _sparse(line_weights(turned.shape[2], places_between(size, field.left, across), reach=max(1.0, across)))
-    count = 3 if preparation.channels == "all" else 1
-    slices = np.empty((len(turned), count, size, size), np.uint8)
+    slices = np.empty((len(turned), preparation.sequences, size, size), np.uint8)
     for plane, target in zip(turned, slices, strict=True):
         seen = [_resampled(plane[..., channel], rows, columns) for channel in range(turned.shape[3])]
         _prepare_slice(np.rint(np.stack(seen, axis=2)).astype(np.uint8), target, preparation)

@@ -110,6 +110,32 @@ def test_positions_are_where_the_slices_of_cases_stand(index: Index, folder: Pat
     assert opened.positions(()).tolist() == []
 
 
+def test_stacks_and_ends_are_those_of_the_cases(index: Index, folder: Path) -> None:
+    opened = open_cache(index, SMALL, folder=folder)
+    assert opened.stacks.tolist() == [0, 0, 1, 1, 1]
+    assert [ends.tolist() for ends in opened.ends] == [[0, 2], [1, 4]]
+
+
+def test_counts_are_of_each_cases_levels(index: Index, folder: Path) -> None:
+    opened = open_cache(index, SMALL, folder=folder)
+    assert opened.counts.shape == (2, 1, 256)
+    assert opened.counts.sum(axis=(1, 2)).tolist() == [2 * 32 * 32, 3 * 32 * 32]
+    assert opened.counts[1, 0, 0] == (opened.images[2:] == 0).sum()
+
+
+def test_tumour_is_where_a_mask_has_any(index: Index, folder: Path) -> None:
+    opened = open_cache(index, SMALL, folder=folder)
+    assert opened.tumour.tolist() == [bool(mask.any()) for mask in opened.masks]
+
+
+def test_neighbours_and_normalisation_need_no_other_cache(index: Index, folder: Path) -> None:
+    plain = open_cache(index, SMALL, folder=folder)
+    builds: list[str] = []
+    other = SMALL.model_copy(update={"neighbours": 2, "normalise": "volume"})
+    assert open_cache(index, other, folder=folder, progress=builds.append).digest == plain.digest
+    assert builds == []
+
+
 def test_cache_cannot_be_written_to(index: Index, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     with pytest.raises(ValueError, match="read-only"):

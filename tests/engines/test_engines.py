@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gliomaseg.config import FcnResnet50, Unet, read_recipe
+from gliomaseg.config import FcnResnet50, ResidualUnet, Unet, read_recipe
 from gliomaseg.engines import ENGINES, open_engine
 from gliomaseg.errors import MissingExtraError, ModelError, UsageError
 from gliomaseg.model import load_model
@@ -36,18 +36,32 @@ def test_a_slice_does_not_depend_on_its_batch(name, trained):
     np.testing.assert_allclose(engine.probabilities(batch)[2], engine.probabilities(batch[2:3])[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("settings", [FcnResnet50(), FcnResnet50(head="linear"), Unet(width=8, levels=3)])
-def test_onnx_runtime_and_torch_agree(settings, tmp_path):
+NETWORKS = [
+    (FcnResnet50(), 0),
+    (FcnResnet50(head="linear"), 0),
+    (Unet(width=8, levels=3), 0),
+    (ResidualUnet(widths=(4, 8, 8), deep_supervision=1, presence=True), 2),
+]
+
+
+@pytest.mark.parametrize(("settings", "neighbours"), NETWORKS)
+def test_onnx_runtime_and_torch_agree(settings, neighbours, tmp_path):
     torch.manual_seed(0)
-    network = build_network(settings)
+    inputs = 2 * neighbours + 1 if neighbours else 3
+    network = build_network(settings, inputs)
     with torch.no_grad():  # running statistics as after training, not zeros and ones
         for _ in range(2):
-            network.train()(torch.randn(4, 3, 64, 64))
-    recipe = read_recipe("fcn_resnet50").model_copy(update={"network": settings})
-    small = recipe.with_settings(["preparation.size_px=64"])
+            network.train()(torch.randn(4, inputs, 64, 64))
+    recipe = read_recipe("unet_small").model_copy(update={"network": settings})
+    small = recipe.with_settings(["preparation.size_px=64", f"preparation.neighbours={neighbours}"])
     export_network(network, small, tmp_path, name="m")
-    files = {"onnx": tmp_path / "model.onnx", "weights": tmp_path / "model.safetensors", "network": settings}
-    batch = np.random.default_rng(2).standard_normal((3, 3, 64, 64), np.float32)
+    files = {
+        "onnx": tmp_path / "model.onnx",
+        "weights": tmp_path / "model.safetensors",
+        "network": settings,
+        "inputs": inputs,
+    }
+    batch = np.random.default_rng(2).standard_normal((3, inputs, 64, 64), np.float32)
     first, second = (open_engine(name, **files).probabilities(batch) for name in ("onnxruntime", "torch"))
     assert np.ptp(first) > 1e-3  # not a constant that agrees with anything
     np.testing.assert_allclose(first, second, atol=1e-4)

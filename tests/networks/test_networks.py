@@ -7,27 +7,32 @@ import torch
 from pydantic import BaseModel
 from torch import nn
 
-from gliomaseg.config import FcnResnet50, Unet, read_recipe, recipe_names
+from gliomaseg.config import FcnResnet50, ResidualUnet, Unet, read_recipe, recipe_names
 from gliomaseg.errors import DownloadError
 from gliomaseg.networks import NETWORKS, TumourProbability, build_network, fcn_resnet50
 
-SMALLEST: dict[str, BaseModel] = {"fcn_resnet50": FcnResnet50(), "unet": Unet(width=4, levels=2)}
+SMALLEST: dict[str, BaseModel] = {
+    "fcn_resnet50": FcnResnet50(),
+    "unet": Unet(width=4, levels=2),
+    "residual_unet": ResidualUnet(widths=(4, 8, 8)),
+}  # smp, which is optional, has a file of its own
 
 
 def test_every_member_is_tested_here():
-    assert SMALLEST.keys() == NETWORKS.keys()
+    assert {*SMALLEST, "smp"} == NETWORKS.keys()
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_a_network_returns_two_logits_a_pixel(name):
-    network = build_network(SMALLEST[name]).eval()
+@pytest.mark.parametrize("inputs", [1, 3, 5])
+@pytest.mark.parametrize("name", SMALLEST)
+def test_a_network_returns_two_logits_a_pixel(name, inputs):
+    network = build_network(SMALLEST[name], inputs).eval()
     with torch.inference_mode():
-        logits = network(torch.zeros(2, 3, 64, 96))
+        logits = network(torch.zeros(2, inputs, 64, 96))
     assert logits.shape == (2, 2, 64, 96)
     assert logits.dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", SMALLEST)
 def test_equal_seeds_give_equal_weights(name):
     states = []
     for _ in range(2):
@@ -36,7 +41,7 @@ def test_equal_seeds_give_equal_weights(name):
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", SMALLEST)
 def test_every_weight_learns(name):
     network = build_network(SMALLEST[name]).train()
     network(torch.randn(2, 3, 64, 64)).square().mean().backward()
@@ -45,7 +50,7 @@ def test_every_weight_learns(name):
 
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_every_packaged_recipe_builds_its_network(recipe):
-    assert isinstance(build_network(read_recipe(recipe).network), nn.Module)
+    assert isinstance(build_network(read_recipe(recipe).network, read_recipe(recipe).preparation.inputs), nn.Module)
 
 
 def test_the_reference_has_torchvisions_head_for_two_classes_and_no_auxiliary_one():
@@ -79,7 +84,7 @@ def test_weights_that_cannot_be_downloaded_name_the_cache_folder(weights, tmp_pa
     monkeypatch.setattr("urllib.request.urlopen", offline)
     monkeypatch.setattr("torch.hub.urlopen", offline)
     with pytest.raises(DownloadError) as caught:
-        fcn_resnet50.build(FcnResnet50(weights=weights))
+        fcn_resnet50.build(FcnResnet50(weights=weights), 3)
     assert str(tmp_path / "hub" / "checkpoints") in caught.value.line()
     assert "\n" not in caught.value.line()
 
@@ -103,7 +108,7 @@ def test_weights_in_torchs_cache_are_used_without_a_network(weights, file, tmp_p
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     torch.save(state, folder / file)
-    model = fcn_resnet50.build(FcnResnet50(weights=weights)).model
+    model = fcn_resnet50.build(FcnResnet50(weights=weights), 3).model
     assert torch.equal(model.backbone.conv1.weight, state[name])
     assert model.aux_classifier is None
     assert model.classifier[-1].out_channels == 2
@@ -116,7 +121,7 @@ def test_a_cached_file_that_would_run_code_is_refused(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     torch.save({"weights": Trap(tmp_path / "sprung")}, folder / "resnet50-0676ba61.pth")
     with pytest.raises(DownloadError):
-        fcn_resnet50.build(FcnResnet50(weights="imagenet"))
+        fcn_resnet50.build(FcnResnet50(weights="imagenet"), 3)
     assert not (tmp_path / "sprung").exists()
 
 

@@ -54,6 +54,27 @@ def test_weights_alone_come_back(tmp_path):
     assert torch.equal(other[0].weight, network[0].weight)
 
 
+def test_an_average_comes_back_and_is_what_is_exported(tmp_path):
+    network, optimiser = trained_pair()
+    average, _ = trained_pair()
+    with torch.no_grad():
+        average[0].weight.add_(1)
+    save_checkpoint(tmp_path / "last.safetensors", network, optimiser, Progress(), average=average)
+    (other, other_optimiser), (mean, _) = trained_pair(), trained_pair()
+    load_checkpoint(tmp_path / "last.safetensors", other, other_optimiser, average=mean)
+    assert torch.equal(mean[0].weight, average[0].weight)
+    assert torch.equal(other[0].weight, network[0].weight)
+    load_network(tmp_path / "last.safetensors", other)
+    assert torch.equal(other[0].weight, average[0].weight)
+
+
+def test_a_checkpoint_without_the_average_that_is_asked_for_is_refused(tmp_path):
+    network, optimiser = trained_pair()
+    save_checkpoint(tmp_path / "last.safetensors", network, optimiser, Progress())
+    with pytest.raises(DataError, match="no checkpoint of this run"):
+        load_checkpoint(tmp_path / "last.safetensors", network, optimiser, average=network)
+
+
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])
 def test_a_damaged_checkpoint_is_refused_in_one_line(content, tmp_path):
     path = tmp_path / "last.safetensors"

@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from gliomaseg.data.examination import read_examination
 from gliomaseg.data.index import Case, Index, require_sound
 from gliomaseg.data.split import slice_names
 from gliomaseg.errors import DataError, GliomasegError, ResourceError, UsageError
-from gliomaseg.preprocessing import prepare, prepare_mask
+from gliomaseg.preprocessing import level_counts, prepare, prepare_mask
 
 LAYOUT = 1
 RESERVE_BYTES = 200_000_000
@@ -50,6 +51,29 @@ class Cache:
     names: tuple[str, ...]
     images: Stored
     masks: Mask
+
+    @cached_property
+    def stacks(self) -> NDArray[np.int64]:
+        """Which case each slice belongs to, counted from 0: int64, shape (n,)."""
+        cases = list(dict.fromkeys(name.rpartition("/")[0] for name in self.names))
+        number = {case: k for k, case in enumerate(cases)}
+        return np.array([number[name.rpartition("/")[0]] for name in self.names], np.int64)
+
+    @cached_property
+    def ends(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where each case's first slice stands, and its last: int64, shape (cases,)."""
+        first = np.flatnonzero(np.diff(self.stacks, prepend=-1))
+        return first, np.append(first[1:], len(self.names)) - 1
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """How often each level occurs in each case: int64, shape (cases, c, 256)."""
+        return np.stack([level_counts(self.images[a : b + 1]) for a, b in zip(*self.ends, strict=True)])
+
+    @cached_property
+    def tumour(self) -> NDArray[np.bool_]:
+        """Whether each slice has any tumour: bool, shape (n,)."""
+        return np.array([bool(mask.any()) for mask in self.masks])
 
     def positions(self, cases: tuple[Case, ...]) -> NDArray[np.int64]:
         """Return where the slices of `cases` stand, in their order: int64, shape (n,)."""
@@ -138,8 +162,7 @@ def _opened(path: Path, digest: str, index: Index, preparation: Preparation) -> 
 
 def _shape(index: Index, preparation: Preparation) -> tuple[int, int, int, int]:
     """Return the shape of the images: (n, c, size, size)."""
-    count = 3 if preparation.channels == "all" else 1
-    return index.slice_count, count, preparation.size_px, preparation.size_px
+    return index.slice_count, preparation.sequences, preparation.size_px, preparation.size_px
 
 
 def _flat(shape: tuple[int, int, int, int]) -> tuple[int, int, int]:

@@ -6,52 +6,90 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from gliomaseg.config import Preparation, Training
+from gliomaseg.arrays import Places
+from gliomaseg.config import Preparation, Recipe, Training
 from gliomaseg.data.augment import AUGMENTATIONS, augmentation_draws
 from gliomaseg.data.cache import Cache
+from gliomaseg.preprocessing import level_scales, neighbour_places, with_neighbours
+
+NO_COUNTS = np.zeros((1, 1, 256), np.int64)
 
 
-def epoch_order(positions: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.int64]:
-    """Return the positions as an epoch visits them: each once, shuffled from (seed, epoch)."""
-    return np.random.default_rng([seed, epoch, 0]).permutation(positions)
+def epoch_picks(cache: Cache, positions: Places, training: Training, epoch: int) -> Places:
+    """Return what an epoch visits, shuffled from (seed, epoch): int64, shape (picks, 2).
+
+    Every slice comes once; those with tumour `tumour_weight` times, on average. Each pick is a position, and how often
+    it came before.
+    """
+    generator = np.random.default_rng([training.seed, epoch, 0])
+    if training.tumour_weight > 1:
+        tumour = positions[cache.tumour[positions]]
+        whole, part = divmod(training.tumour_weight - 1, 1)
+        some = generator.choice(tumour, round(part * len(tumour)), replace=False)
+        positions = np.concatenate([positions, np.repeat(tumour, int(whole)), some])
+    order = generator.permutation(positions)
+    return np.stack([order, _visits(order)], axis=1)
 
 
-def batches(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
-    """Yield runs of `size` positions; the last one may be shorter."""
+def _visits(order: Places) -> Places:
+    """Return how often each value came before.
+
+    >>> _visits(np.array([7, 3, 7, 7])).tolist()
+    [0, 0, 1, 2]
+    """
+    by_value = np.argsort(order, kind="stable")
+    _, first, counts = np.unique(order[by_value], return_index=True, return_counts=True)
+    visits = np.empty(len(order), np.int64)
+    visits[by_value] = np.arange(len(order)) - np.repeat(first, counts)
+    return visits
+
+
+def batches(order: Places, size: int) -> Iterator[Places]:
+    """Yield runs of `size` entries; the last one may be shorter."""
     for start in range(0, len(order), size):
         yield order[start : start + size]
 
 
 def load_batch(
-    cache: Cache, positions: NDArray[np.int64], preparation: Preparation, device: torch.device
+    cache: Cache, positions: Places, preparation: Preparation, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Return slices as a network takes them, and their masks.
 
     Returns:
-        Images, float32, normalised, shape (n, 3, y, x), channels last in memory, and masks, bool,
+        Images, float32, normalised, shape (n, inputs, y, x), channels last in memory, and masks, bool,
         shape (n, y, x), on `device`.
     """
-    stored = torch.from_numpy(cache.images[positions]).to(device)
-    masks = torch.from_numpy(cache.masks[positions]).to(device)
-    scale = 1 / (255 * preparation.std)
-    images = stored.to(torch.float32).mul_(scale).sub_(preparation.mean / preparation.std)
-    images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
-    return images.contiguous(memory_format=torch.channels_last), masks
+    images, masks = _pictures(cache, positions, preparation, device)
+    return _network_input(images), masks
 
 
 def training_batch(
-    cache: Cache,
-    positions: NDArray[np.int64],
-    preparation: Preparation,
-    training: Training,
-    *,
-    epoch: int,
-    device: torch.device,
+    cache: Cache, picks: Places, recipe: Recipe, *, epoch: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Return one batch of an epoch, augmented as the settings say."""
-    images, masks = load_batch(cache, positions, preparation, device)
-    draws = augmentation_draws(training.seed, epoch, positions)
-    return AUGMENTATIONS[training.augment](images, masks, draws)
+    """Return one batch of an epoch, augmented as the settings say; `picks` are rows of `epoch_picks`."""
+    training = recipe.training
+    images, masks = _pictures(cache, picks[:, 0], recipe.preparation, device)
+    draws = augmentation_draws(training.seed, epoch, picks)
+    # Before a single channel is repeated: else its copies would get noise of their own.
+    images, masks = AUGMENTATIONS[training.augment](images, masks, draws, recipe)
+    return _network_input(images), masks
+
+
+def _pictures(cache: Cache, positions: Places, preparation: Preparation, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return normalised slices with their neighbours, a single channel not yet repeated, and their masks."""
+    stacks = cache.stacks[positions]
+    first, last = cache.ends
+    # Of the same case whatever the split: a neighbour's picture is context, its mask is not looked at.
+    places = neighbour_places(positions, first[stacks], last[stacks], neighbours=preparation.neighbours)
+    stored = torch.from_numpy(with_neighbours(cache.images, places)).to(device)
+    masks = torch.from_numpy(cache.masks[positions]).to(device)
+    counts = cache.counts[stacks] if preparation.normalise == "volume" else NO_COUNTS
+    scale, shift = (torch.from_numpy(array).to(device) for array in level_scales(preparation, counts))
+    return stored.to(torch.float32).mul_(scale).sub_(shift), masks
+
+
+def _network_input(images: Tensor) -> Tensor:
+    images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
+    return images.contiguous(memory_format=torch.channels_last)

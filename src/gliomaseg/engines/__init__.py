@@ -22,10 +22,10 @@ class Engine(Protocol):
     """What every engine does."""
 
     def probabilities(self, batch: Batch) -> Probability:
-        """Return the tumour's probability: float32 in [0, 1], shape (n, y, x), for a batch (n, 3, y, x)."""
+        """Return the tumour's probability: float32 in [0, 1], shape (n, y, x), for a batch (n, c, y, x)."""
 
 
-def open_engine(name: str, *, onnx: Path, weights: Path, network: Network) -> Engine:
+def open_engine(name: str, *, onnx: Path, weights: Path, network: Network, inputs: int = 3) -> Engine:
     """Return an engine with a model's network in it.
 
     Args:
@@ -33,6 +33,7 @@ def open_engine(name: str, *, onnx: Path, weights: Path, network: Network) -> En
         onnx: the network for engines without torch, the last softmax in it.
         weights: the network's weights as safetensors, for torch.
         network: what the weights belong to.
+        inputs: how many channels it takes.
 
     Raises:
         UsageError: there is no engine of that name.
@@ -47,5 +48,5 @@ def open_engine(name: str, *, onnx: Path, weights: Path, network: Network) -> En
         raise MissingExtraError(
             f"the engine {name} needs {fault.name}", cure='pip install "gliomaseg[train]"'
         ) from fault
-    load: Callable[[Path, Path, Network], Engine] = member.load
-    return load(onnx, weights, network)
+    load: Callable[[Path, Path, Network, int], Engine] = member.load
+    return load(onnx, weights, network, inputs)

@@ -38,13 +38,13 @@ class OnnxRuntimeEngine:
         return np.asarray(probability, np.float32)
 
 
-def load(onnx: Path, weights: Path, network: Network) -> OnnxRuntimeEngine:
-    """Return an engine for an ONNX file; the other two are torch's.
+def load(onnx: Path, weights: Path, network: Network, inputs: int) -> OnnxRuntimeEngine:
+    """Return an engine for an ONNX file; the others are torch's.
 
     Raises:
         ModelError: ONNX Runtime cannot load the network.
     """
-    del weights, network  # all is in the ONNX file
+    del weights, network, inputs  # all is in the ONNX file
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     # The processors this process may use, not those of the machine: containers are given fewer.

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from gliomaseg.arrays import Batch, Probability
-from gliomaseg.config import FcnResnet50, Network
+from gliomaseg.config import FcnResnet50, Network, Smp
 from gliomaseg.errors import ModelError
 from gliomaseg.networks import TumourProbability, build_network
 
@@ -28,16 +28,16 @@ class TorchEngine:
         return probability
 
 
-def load(onnx: Path, weights: Path, network: Network) -> TorchEngine:
+def load(onnx: Path, weights: Path, network: Network, inputs: int) -> TorchEngine:
     """Return an engine for weights and the network they belong to, on a GPU where torch sees one.
 
     Raises:
         ModelError: the weights are missing, or do not fit the network.
     """
     del onnx
-    if isinstance(network, FcnResnet50):
+    if isinstance(network, FcnResnet50 | Smp):
         network = network.model_copy(update={"weights": "none"})  # ours replace them at once
-    module = build_network(network)
+    module = build_network(network, inputs)
     try:
         module.load_state_dict(load_file(weights))
     except (OSError, RuntimeError, SafetensorError) as fault:

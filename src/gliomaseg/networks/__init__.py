@@ -1,6 +1,7 @@
-"""Networks: one file a member; each takes (n, 3, y, x) and returns logits (n, 2, y, x).
+"""Networks: one file a member; each takes (n, inputs, y, x) and returns logits (n, 2, y, x).
 
-Class 0 is background, class 1 tumour.
+Class 0 is background, class 1 tumour. In training a member may return `Supervised`: logits, and what else it learns
+from.
 """
 
 from __future__ import annotations
@@ -11,18 +12,29 @@ from typing import Any
 from torch import Tensor, nn
 
 from gliomaseg.config import Network
-from gliomaseg.networks import fcn_resnet50, unet
+from gliomaseg.networks import fcn_resnet50, residual_unet, smp, unet
 
-NETWORKS: dict[str, Callable[[Any], nn.Module]] = {"fcn_resnet50": fcn_resnet50.build, "unet": unet.build}
+NETWORKS: dict[str, Callable[[Any, int], nn.Module]] = {
+    "fcn_resnet50": fcn_resnet50.build,
+    "unet": unet.build,
+    "residual_unet": residual_unet.build,
+    "smp": smp.build,
+}
 
 
-def build_network(settings: Network) -> nn.Module:
+def build_network(settings: Network, inputs: int = 3) -> nn.Module:
     """Return a network as its settings describe it, initialised from torch's current random state.
+
+    Args:
+        settings: of the network.
+        inputs: how many channels it takes.
 
     Raises:
         DownloadError: pretrained weights are asked for and cannot be had.
+        MissingExtraError: what the network is built of is not installed.
+        ConfigError: its library has no such network.
     """
-    return NETWORKS[settings.name](settings)
+    return NETWORKS[settings.name](settings, inputs)
 
 
 class TumourProbability(nn.Module):

@@ -20,6 +20,7 @@ from gliomaseg.errors import DownloadError
 from gliomaseg.networks import torchvision_door
 
 FEATURES = 2048
+CHANNELS = 3
 CLASSES = 2
 
 
@@ -31,13 +32,15 @@ class FcnNetwork(nn.Module):
         self.model = model
 
     def forward(self, batch: Tensor) -> Tensor:
-        """Return logits (n, 2, y, x) for pictures (n, 3, y, x)."""
+        """Return logits (n, 2, y, x) for pictures (n, inputs, y, x)."""
         logits: Tensor = self.model(batch)["out"]
         return logits
 
 
-def build(settings: FcnResnet50) -> nn.Module:
+def build(settings: FcnResnet50, inputs: int) -> nn.Module:
     """Return the network: backbone and head as the settings say, no auxiliary classifier.
+
+    With other than three input channels the first layer is a new one.
 
     Raises:
         DownloadError: torchvision's weights are neither cached nor to be downloaded.
@@ -45,6 +48,11 @@ def build(settings: FcnResnet50) -> nn.Module:
     model: Any = _with_weights(settings.weights)
     segmentation = torchvision_door.segmentation()
     head = segmentation.fcn.FCNHead(FEATURES, CLASSES) if settings.head == "fcn" else nn.Conv2d(FEATURES, CLASSES, 1)
+    if inputs != CHANNELS:
+        first = model.backbone.conv1
+        model.backbone.conv1 = nn.Conv2d(
+            inputs, first.out_channels, first.kernel_size, first.stride, first.padding, bias=False
+        )
     model.classifier = head
     model.aux_classifier = None
     return FcnNetwork(model)

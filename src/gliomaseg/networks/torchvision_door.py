@@ -19,7 +19,7 @@ _declared: list[Any] = []
 
 
 def segmentation() -> Any:
-    """Return `torchvision.models.segmentation`.
+    """Return `torchvision.models.segmentation`; after it, packages that import torchvision can.
 
     Raises:
         MissingExtraError: torchvision is not installed.

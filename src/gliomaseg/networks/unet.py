@@ -1,6 +1,9 @@
 """A U-Net with batch normalisation, of any width and depth.
 
-Source: O. Ronneberger et al., MICCAI 2015, doi:10.1007/978-3-319-24574-4_28.
+With 32 features and 4 levels it is the network of the data set's authors, but for their single logit.
+
+Source: O. Ronneberger et al., MICCAI 2015, doi:10.1007/978-3-319-24574-4_28; M. Buda et al., Computers in Biology
+and Medicine 109 (2019) 218, doi:10.1016/j.compbiomed.2019.05.002.
 """
 
 from __future__ import annotations
@@ -10,24 +13,23 @@ from torch import Tensor, nn
 
 from gliomaseg.config import Unet
 
-CHANNELS = 3
 CLASSES = 2
 
 
 class UnetNetwork(nn.Module):
     """Two convolutions a level, max pooling down, transposed convolutions up, features joined."""
 
-    def __init__(self, width: int, levels: int) -> None:
+    def __init__(self, width: int, levels: int, inputs: int) -> None:
         super().__init__()
         widths = [width * 2**level for level in range(levels + 1)]
-        self.down = nn.ModuleList(_level(a, b) for a, b in zip([CHANNELS, *widths[:-1]], widths, strict=True))
+        self.down = nn.ModuleList(_level(a, b) for a, b in zip([inputs, *widths[:-1]], widths, strict=True))
         self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in reversed(widths[:-1]))
         self.join = nn.ModuleList(_level(2 * w, w) for w in reversed(widths[:-1]))
         self.pool = nn.MaxPool2d(2)
         self.head = nn.Conv2d(width, CLASSES, 1)
 
     def forward(self, batch: Tensor) -> Tensor:
-        """Return logits (n, 2, y, x) for pictures (n, 3, y, x); y and x are multiples of 2 ** levels."""
+        """Return logits (n, 2, y, x) for pictures (n, inputs, y, x); y and x are multiples of 2 ** levels."""
         skips = []
         features = batch
         for level in self.down[:-1]:
@@ -52,6 +54,6 @@ def _level(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def build(settings: Unet) -> nn.Module:
+def build(settings: Unet, inputs: int) -> nn.Module:
     """Return the network as its settings say."""
-    return UnetNetwork(settings.width, settings.levels)
+    return UnetNetwork(settings.width, settings.levels, inputs)

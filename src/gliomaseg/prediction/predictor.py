@@ -9,7 +9,8 @@ import numpy as np
 from gliomaseg.arrays import Mask, Probability
 from gliomaseg.engines import DEFAULT, Engine, open_engine
 from gliomaseg.model import Model, load_model
-from gliomaseg.preprocessing import normalise, prepare, restore
+from gliomaseg.prediction.decision import decide, judge
+from gliomaseg.preprocessing import level_counts, neighbour_places, normalise, prepare, restore, with_neighbours
 from gliomaseg.scan import Scan
 
 BATCH = 4
@@ -26,10 +27,15 @@ class Predictor:
         """Return how likely each voxel of a scan is tumour: float32 in [0, 1], shape (z, y, x)."""
         preparation = self.model.config.preparation
         prepared = prepare(scan, preparation)
+        slices, count = prepared.slices, len(prepared.slices)
+        counts = level_counts(slices)
+        ends = np.array([0]), np.array([count - 1])
+        places = neighbour_places(np.arange(count), *ends, neighbours=preparation.neighbours)
         parts = []
-        for start in range(0, len(prepared.slices), BATCH):
-            batch = normalise(prepared.slices[start : start + BATCH], preparation)
-            parts.append(self._engine.probabilities(batch))
+        for start in range(0, count, BATCH):
+            pictures = with_neighbours(slices, places[start : start + BATCH])
+            batch = normalise(pictures, preparation, counts)
+            parts.append(judge(batch, self._engine.probabilities, self.model.config.decision))
         return restore(np.concatenate(parts), prepared)
 
     def mask(self, scan: Scan) -> Mask:
@@ -37,8 +43,8 @@ class Predictor:
         return self.decide(self.probability(scan))
 
     def decide(self, probability: Probability) -> Mask:
-        """Return where the model's probabilities mean tumour: bool, same shape."""
-        return probability > self.model.config.decision.threshold
+        """Return where the model's probabilities (z, y, x) of a scan mean tumour: bool, same shape."""
+        return decide(probability, self.model.config.decision)
 
 
 def open_predictor(model: Path, *, engine: str = DEFAULT) -> Predictor:
@@ -50,5 +56,8 @@ def open_predictor(model: Path, *, engine: str = DEFAULT) -> Predictor:
         MissingExtraError: the engine is not installed.
     """
     loaded = load_model(model)
-    opened = open_engine(engine, onnx=loaded.onnx, weights=loaded.weights, network=loaded.config.network)
+    config = loaded.config
+    opened = open_engine(
+        engine, onnx=loaded.onnx, weights=loaded.weights, network=config.network, inputs=config.preparation.inputs
+    )
     return Predictor(loaded, opened)

@@ -47,13 +47,22 @@ class Progress:
     sides: str = ""
 
 
-def save_checkpoint(path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
-    """Write the state of a run, whole or not at all.
+def save_checkpoint(
+    path: Path,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    progress: Progress,
+    *,
+    average: nn.Module | None = None,
+) -> None:
+    """Write the state of a run, whole or not at all; `average` is that of the weights, where there is one.
 
     Raises:
         ResourceError: the disk is full; the previous state is still there.
     """
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
     state = optimiser.state_dict()["state"]
     for number, entries in state.items():
         tensors |= {f"optimiser.{number}.{name}": tensor for name, tensor in entries.items()}
@@ -77,8 +86,10 @@ def write_tensors(tensors: dict[str, Tensor], path: Path, *, metadata: dict[str,
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from fault
 
 
-def load_checkpoint(path: Path, network: nn.Module, optimiser: torch.optim.Optimizer) -> Progress:
-    """Put a saved state into a network and its optimiser, and return where the run stood.
+def load_checkpoint(
+    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, *, average: nn.Module | None = None
+) -> Progress:
+    """Put a saved state into a network, its optimiser and its average, and return where the run stood.
 
     Raises:
         DataError: the file is no checkpoint of this network.
@@ -88,6 +99,8 @@ def load_checkpoint(path: Path, network: nn.Module, optimiser: torch.optim.Optim
             progress = Progress(**json.loads(file.metadata()["progress"]))
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         network.load_state_dict(_part(tensors, "network."))
+        if average is not None:
+            average.load_state_dict(_part(tensors, "average."))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as fault:
         raise DataError(
             f"is no checkpoint of this run ({fault})", where=path, cure="start again with --overwrite"
@@ -103,10 +116,12 @@ def load_checkpoint(path: Path, network: nn.Module, optimiser: torch.optim.Optim
 
 
 def load_network(path: Path, network: nn.Module) -> None:
-    """Put the weights of a checkpoint into a network and nothing else."""
+    """Put the weights of a checkpoint into a network and nothing else: their average, where it has one."""
     with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys() if name.startswith("network.")}  # noqa: SIM118
-    network.load_state_dict(_part(tensors, "network."))
+        names = list(file.keys())
+        prefix = "average." if any(name.startswith("average.") for name in names) else "network."
+        tensors = {name: file.get_tensor(name) for name in names if name.startswith(prefix)}
+    network.load_state_dict(_part(tensors, prefix))
 
 
 def _laid_out_like(weight: Tensor, tensor: Tensor) -> Tensor:

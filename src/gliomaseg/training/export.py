@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import gliomaseg
-from gliomaseg.config import Recipe
+from gliomaseg.config import Preparation, Recipe
 from gliomaseg.model import ONNX, WEIGHTS, ModelConfig, write_config
 from gliomaseg.networks import TumourProbability
 from gliomaseg.training.checkpoint import write_tensors
@@ -33,7 +33,7 @@ def export_network(network: nn.Module, recipe: Recipe, folder: Path, *, name: st
     """
     network = network.cpu().eval()
     write_tensors({key: tensor.contiguous() for key, tensor in network.state_dict().items()}, folder / WEIGHTS)
-    _export_onnx(network, folder / ONNX, recipe.preparation.size_px)
+    _export_onnx(network, folder / ONNX, recipe.preparation)
     config = ModelConfig(
         name=name,
         preparation=recipe.preparation,
@@ -51,8 +51,8 @@ def export_network(network: nn.Module, recipe: Recipe, folder: Path, *, name: st
     write_config(folder, config)
 
 
-def _export_onnx(network: nn.Module, path: Path, size_px: int) -> None:
-    example = torch.zeros(2, 3, size_px, size_px)
+def _export_onnx(network: nn.Module, path: Path, preparation: Preparation) -> None:
+    example = torch.zeros(2, preparation.inputs, preparation.size_px, preparation.size_px)
     # The exporter reports its own progress and deprecations of its inner parts; neither is the user's.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     logging.getLogger("onnxscript").setLevel(logging.ERROR)

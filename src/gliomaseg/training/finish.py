@@ -35,9 +35,9 @@ def finish(run: Run, setting: Mapping[str, Any]) -> None:
     """
     run.display.say("exporting the model and scoring it through ONNX Runtime")
     # Without accelerate's autocast wrapper: what is exported computes in float32.
-    network = run.accelerator.unwrap_model(run.network, keep_fp32_wrapper=False)
+    network = run.accelerator.unwrap_model(run.judged, keep_fp32_wrapper=False)
     if run.recipe.training.export == "best":
-        network = build_network(run.recipe.network)
+        network = build_network(run.recipe.network, run.recipe.preparation.inputs)
         load_network(run.best, network)
     with new_folder(run.folder / "model", overwrite=True) as folder:
         export_network(network, run.recipe, folder, name=run.folder.resolve().name)

@@ -1,8 +1,8 @@
 """The loop, top to bottom.
 
 Nothing in it depends on what happened before but the state that a checkpoint holds: the order comes
-from (seed, epoch), augmentation from (seed, epoch, slice), dropout from (seed, epoch, step). A run that
-is stopped anywhere and resumed ends with the same bits as one that was not.
+from (seed, epoch), augmentation from (seed, epoch, slice), dropout from (seed, epoch, step), and the rate
+from the place in the run. A run that is stopped anywhere and resumed ends with the same bits as one that was not.
 """
 
 from __future__ import annotations
@@ -17,27 +17,31 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from numpy.typing import NDArray
 from torch import nn
 
+from gliomaseg.arrays import Places
 from gliomaseg.atomic import write_text
 from gliomaseg.config import Recipe
 from gliomaseg.data.cache import Cache
-from gliomaseg.data.dataset import batches, epoch_order, load_batch, training_batch
+from gliomaseg.data.dataset import batches, epoch_picks, load_batch, training_batch
 from gliomaseg.data.index import Case
 from gliomaseg.errors import Interrupted, TrainingError
 from gliomaseg.evaluation import summarise
-from gliomaseg.losses import LOSSES
+from gliomaseg.losses import build_loss, training_loss
 from gliomaseg.metrics.overlap import Counts
 from gliomaseg.training.board import Board
 from gliomaseg.training.checkpoint import Progress, save_checkpoint
 from gliomaseg.training.display import Display
 from gliomaseg.training.machine import StopRequest
+from gliomaseg.training.optimisation import average_share, follow, learning_rate
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run is made of; only the network, the optimiser and `progress` change."""
+    """What a run is made of; only the network, its average, the optimiser and `progress` change.
+
+    `average` is that of the weights, step after step; None where the settings ask for none.
+    """
 
     folder: Path
     recipe: Recipe
@@ -51,6 +55,12 @@ class Run:
     display: Display
     board: Board
     stop: StopRequest
+    average: nn.Module | None = None
+
+    @property
+    def judged(self) -> nn.Module:
+        """What is validated and exported: the average of the weights, where there is one."""
+        return self.network if self.average is None else self.average
 
     @property
     def last(self) -> Path:
@@ -65,7 +75,9 @@ class Run:
     def save(self, path: Path) -> None:
         """Write the state of the run, from one process only."""
         if self.accelerator.is_main_process:
-            save_checkpoint(path, self.accelerator.unwrap_model(self.network), self.optimiser, self.progress)
+            average = self.average and self.accelerator.unwrap_model(self.average)
+            network = self.accelerator.unwrap_model(self.network)
+            save_checkpoint(path, network, self.optimiser, self.progress, average=average)
 
     def heed_stop(self, place: str) -> None:
         """Leave if the user has asked to; what is to be resumed is saved already.
@@ -103,25 +115,13 @@ def train_epochs(run: Run) -> None:
 def train_one_epoch(run: Run) -> None:
     """Go through the training slices once, from the batch where the run stands."""
     training, progress, accelerator = run.recipe.training, run.progress, run.accelerator
-    loss_function = LOSSES[training.loss]
-    order = epoch_order(run.cache.positions(run.train), training.seed, progress.epoch)
-    steps = list(batches(order, training.batch))
+    picks = epoch_picks(run.cache, run.cache.positions(run.train), training, progress.epoch)
+    steps = list(batches(picks, training.batch))
     run.network.train()
     saved = tick = time.monotonic()
     for step in range(progress.step, len(steps)):
         mine = steps[step][accelerator.process_index :: accelerator.num_processes]
-        torch.manual_seed(_seed(training.seed, progress.epoch, step))
-        images, masks = training_batch(
-            run.cache, mine, run.recipe.preparation, training, epoch=progress.epoch, device=accelerator.device
-        )
-        loss = loss_function(run.network(images), masks)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise _not_finite(run, step, mine, value)
-        _set_learning_rate(run, step, len(steps))
-        run.optimiser.zero_grad(set_to_none=True)
-        accelerator.backward(loss)
-        run.optimiser.step()
+        value = _learn(run, mine, step=step, steps=len(steps))
 
         now = time.monotonic()
         progress.step = step + 1
@@ -142,6 +142,29 @@ def train_one_epoch(run: Run) -> None:
         if now - saved > 60 * training.checkpoint_minutes:
             run.save(run.last)
             saved = time.monotonic()
+
+
+def _learn(run: Run, picks: Places, *, step: int, steps: int) -> float:
+    """Learn from one batch and return its loss."""
+    training, progress, accelerator = run.recipe.training, run.progress, run.accelerator
+    before = progress.epoch * steps + step
+    torch.manual_seed(_seed(training.seed, progress.epoch, step))
+    images, masks = training_batch(run.cache, picks, run.recipe, epoch=progress.epoch, device=accelerator.device)
+    loss = training_loss(build_loss(training.loss), run.network(images), masks)
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise _not_finite(run, step, picks[:, 0], value)
+    # From the place in the run alone, so that there is no state to resume.
+    for group in run.optimiser.param_groups:
+        group["lr"] = learning_rate(training, before / (training.epochs * steps))
+    run.optimiser.zero_grad(set_to_none=True)
+    accelerator.backward(loss)
+    if training.clip_norm:
+        accelerator.clip_grad_norm_(run.network.parameters(), training.clip_norm)
+    run.optimiser.step()
+    if run.average is not None:
+        follow(run.average, run.network, average_share(training.ema, before))
+    return value
 
 
 def finish_epoch(run: Run) -> dict[str, Any]:
@@ -178,8 +201,8 @@ def finish_epoch(run: Run) -> dict[str, Any]:
 def validate(run: Run) -> tuple[float, dict[str, Counts]]:
     """Return the mean loss of the validation slices and their counts by case, on the prepared grid."""
     preparation, training = run.recipe.preparation, run.recipe.training
-    loss_function = LOSSES[training.loss]
-    network = run.network
+    loss_function = build_loss(training.loss)
+    network = run.judged
     network.eval()
     total = images_seen = 0.0
     counts: dict[str, Counts] = {}
@@ -198,21 +221,12 @@ def validate(run: Run) -> tuple[float, dict[str, Counts]]:
     return total / max(1, images_seen), counts
 
 
-def _set_learning_rate(run: Run, step: int, steps: int) -> None:
-    """Set the rate from the place in the run alone, so that there is no state to resume."""
-    training = run.recipe.training
-    if training.schedule == "cosine":
-        done = (run.progress.epoch * steps + step) / (training.epochs * steps)
-        for group in run.optimiser.param_groups:
-            group["lr"] = training.learning_rate * (1 + math.cos(math.pi * done)) / 2
-
-
 def _seed(*numbers: int) -> int:
     """Mix numbers into one 64-bit seed."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
-def _not_finite(run: Run, step: int, positions: NDArray[np.int64], value: float) -> TrainingError:
+def _not_finite(run: Run, step: int, positions: Places, value: float) -> TrainingError:
     names = ", ".join(run.cache.names[int(k)] for k in positions)
     kept = f"the last good weights are in {run.last}" if run.last.is_file() else "no epoch had finished"
     return TrainingError(

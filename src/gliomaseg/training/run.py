@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from gliomaseg.training.display import display
 from gliomaseg.training.finish import finish
 from gliomaseg.training.loop import Run, train_epochs
 from gliomaseg.training.machine import open_accelerator, polite_stop, repeatable
+from gliomaseg.training.optimisation import build_optimiser
 
 # What may differ when a run is picked up again: none of it changes the arithmetic of an epoch.
 _FREE = ("epochs", "checkpoint_minutes", "export")
@@ -92,6 +94,7 @@ def train(order: Order, *, say: Callable[[str], None]) -> Path:
     require_outside(index, order.out)
     splits = _splits(order, index, resuming=resuming)
     fold = choose_fold(splits, order.fold)
+    _require_whole_stacks(order, splits)
     if splits.warning:
         say(f"warning: {splits.warning}")
     cache = open_cache(index, order.recipe.preparation, folder=order.cache, progress=say)
@@ -127,13 +130,14 @@ def _assemble(
     accelerator = open_accelerator(order.device, recipe.training.precision)
     torch.manual_seed(recipe.training.seed)
     # Channels last: a step of the reference on two cores took 2.4 s so, and 2.8 s in torch's own order.
-    network: nn.Module = build_network(recipe.network).to(accelerator.device)
+    network: nn.Module = build_network(recipe.network, recipe.preparation.inputs).to(accelerator.device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.training.learning_rate, fused=True)
+    average = copy.deepcopy(network).requires_grad_(requires_grad=False) if recipe.training.ema else None
+    optimiser = build_optimiser(network, recipe.training)
     last = order.out / "checkpoint" / "last.safetensors"
     sides = hashlib.sha256(json.dumps(fold.model_dump()).encode()).hexdigest()
     started = Progress(digest=cache.digest, sides=sides)
-    progress = load_checkpoint(last, network, optimiser) if last.is_file() else started
+    progress = load_checkpoint(last, network, optimiser, average=average) if last.is_file() else started
     if progress.digest != cache.digest:
         raise DataError("is not the data set that the run was started with", where=order.data)
     if progress.sides not in ("", sides):  # else it would validate on patients that it has trained on
@@ -158,6 +162,7 @@ def _assemble(
         validation=validation_cases,
         accelerator=accelerator,
         network=prepared[0],
+        average=average and accelerator.prepare_model(average, evaluation_mode=True),
         optimiser=prepared[1],
         progress=progress,
         display=stack.enter_context(display(say)),
@@ -189,6 +194,16 @@ def _splits(order: Order, index: Index, *, resuming: bool) -> Splits:
     return read_splits(order.splits) if order.splits else split_data(index, order.recipe.split)
 
 
+def _require_whole_stacks(order: Order, splits: Splits) -> None:
+    """Refuse neighbours where a split by slice parts them: scoring would take others for them than training did."""
+    if splits.by == "slice" and order.recipe.preparation.neighbours:
+        raise ConfigError(
+            "a split by slice parts neighbours",
+            where=order.splits or order.out,
+            cure="split by patient, or use --set preparation.neighbours=0",
+        )
+
+
 def _start_folder(order: Order, splits: Splits) -> None:
     """Empty the run's folder and write what it was started with; `config.toml` last, as the mark of a run."""
     # The entries and not the folder: it may be the current one, or a volume's.
@@ -211,7 +226,10 @@ def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
 def _require_same_recipe(order: Order, *, free: tuple[str, ...] = _FREE) -> None:
     config = order.out / "config.toml"
     before, now = read_recipe(str(config)).model_dump(), order.recipe.model_dump()
-    scheduled = order.recipe.training.schedule != "constant"  # the rate of each step then depends on the length
+    training = order.recipe.training
+    scheduled = (
+        training.schedule != "constant" or training.warmup > 0
+    )  # the rate of each step then depends on the length
     for tree in (before, now):
         for key in free:
             if key != "epochs" or not scheduled:

@@ -1,0 +1,119 @@
+"""A whole run, read from TOML and changed by `section.key=value`."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import model_validator
+
+from gliomaseg.config.network import FcnResnet50, Network, ResidualUnet, halvings
+from gliomaseg.config.preparation import Decision, Preparation
+from gliomaseg.config.settings import Settings, parsed
+from gliomaseg.config.training import Augmentation, Split, Training
+from gliomaseg.errors import ConfigError
+
+
+class Recipe(Settings):
+    """A whole run, from pixels to mask."""
+
+    title: str = ""
+    preparation: Preparation = Preparation()
+    network: Network = FcnResnet50()
+    split: Split = Split()
+    training: Training = Training()
+    augmentation: Augmentation = Augmentation()
+    decision: Decision = Decision()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        """Refuse settings of two sections that do not go together."""
+        network, preparation = self.network, self.preparation
+        levels = halvings(network)
+        if preparation.size_px % 2**levels:
+            raise ValueError(f"preparation.size_px must be a multiple of {2**levels} for {levels} levels")
+        if isinstance(network, ResidualUnet) and network.deep_supervision > levels - 1:
+            raise ValueError(f"network.deep_supervision is at most {levels - 1} for {levels + 1} widths")
+        if isinstance(network, FcnResnet50) and network.weights != "none" and preparation.inputs != 3:
+            raise ValueError(
+                f"network.weights are of 3 channels, and preparation.neighbours gives {preparation.inputs}"
+            )
+        if preparation.neighbours and self.split.by == "slice":
+            raise ValueError(
+                "a split by slice parts neighbours: preparation.neighbours needs a split by patient or site"
+            )
+        return self
+
+    def with_settings(self, settings: list[str]) -> Self:
+        """Return the recipe with `section.key=value` settings applied, values written as in TOML.
+
+        Another `network.name` brings that network's defaults; its own settings may stand before or after.
+
+        Raises:
+            ConfigError: a setting has no such form, name or value.
+        """
+        tree = self.model_dump()
+        forms = [(setting, *_parse(setting)) for setting in settings]
+        # A network's name first: it empties the section.
+        for setting, section, key, value in sorted(forms, key=lambda form: form[1:3] != ("network", "name")):
+            if section not in tree or not isinstance(tree[section], dict):
+                raise ConfigError(
+                    f"there is no section {section!r}",
+                    where=f"--set {setting}",
+                    cure=f"sections are {', '.join(k for k, v in tree.items() if isinstance(v, dict))}",
+                )
+            if section == "network" and key == "name" and value != tree[section]["name"]:
+                tree[section] = {}
+            tree[section][key] = value
+        return parsed(self.__class__, tree, where="--set " + " ".join(settings))
+
+
+def _parse(setting: str) -> tuple[str, str, Any]:
+    name, equals, text = setting.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (equals and dot and key):
+        raise ConfigError(
+            "a setting is written section.key=value",
+            where=f"--set {setting}",
+            cure="for example --set training.epochs=5",
+        )
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        value = text.strip()
+    return section, key, value
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the packaged recipes, sorted."""
+    folder = resources.files("gliomaseg").joinpath("recipes")
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def read_recipe(name_or_file: str) -> Recipe:
+    """Return a packaged recipe by its name, or one from a TOML file.
+
+    Raises:
+        ConfigError: there is no such recipe, or the file is not a recipe.
+    """
+    if name_or_file in recipe_names():
+        text = resources.files("gliomaseg").joinpath("recipes", f"{name_or_file}.toml").read_text("utf-8")
+    else:
+        path = Path(name_or_file)
+        try:
+            if path.suffix != ".toml" or not path.is_file():
+                raise ConfigError(
+                    "there is no such recipe",
+                    where=name_or_file,
+                    cure=f"packaged recipes are {', '.join(recipe_names())}; or name a .toml file",
+                )
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as fault:
+            raise ConfigError(f"cannot be read ({fault})", where=path) from fault
+    try:
+        tree = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as fault:
+        raise ConfigError(f"is not TOML ({fault})", where=name_or_file) from fault
+    return parsed(Recipe, tree, where=name_or_file)

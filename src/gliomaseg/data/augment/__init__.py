@@ -1,0 +1,75 @@
+"""Random changes to training slices, drawn from (seed, epoch, index) and nothing else.
+
+The same slice in the same epoch is changed in the same way, whatever came before it: a run that was
+interrupted goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gliomaseg.arrays import Places
+from gliomaseg.config import Recipe
+from gliomaseg.data.augment import policy
+
+Draws = NDArray[np.float64]
+Augment = Callable[[Tensor, Tensor, Draws, Recipe], tuple[Tensor, Tensor]]
+DRAWS = 24
+
+
+def none(images: Tensor, masks: Tensor, draws: Draws, recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """Return the slices as they are."""
+    del draws, recipe
+    return images, masks
+
+
+def light(images: Tensor, masks: Tensor, draws: Draws, recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """Return slices mirrored left to right (one in two), with contrast and brightness changed a little.
+
+    Args:
+        images: normalised, float, shape (n, c, y, x).
+        masks: bool, shape (n, y, x).
+        draws: uniform in [0, 1), shape (n, DRAWS).
+        recipe: not looked at.
+    """
+    del recipe
+    numbers = torch.from_numpy(draws).to(images.device, images.dtype)
+    mirrored = numbers[:, 0] < 0.5
+    images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+    masks = torch.where(mirrored[:, None, None], masks.flip(-1), masks)
+    gain = torch.exp((numbers[:, 1] - 0.5) * 0.4)[:, None, None, None]
+    offset = ((numbers[:, 2] - 0.5) * 0.2)[:, None, None, None]
+    return images * gain + offset, masks
+
+
+def strong(images: Tensor, masks: Tensor, draws: Draws, recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """Return slices moved, bent, and made darker, brighter, noisier and coarser, as `recipe.augmentation` limits it.
+
+    Args:
+        images: normalised, float32, shape (n, k c, y, x): k neighbours of c sequences.
+        masks: bool, shape (n, y, x).
+        draws: uniform in [0, 1), shape (n, DRAWS).
+        recipe: says how far to go, and what the channels are.
+    """
+    return policy.change(images, masks, draws, limits=recipe.augmentation, sequences=recipe.preparation.sequences)
+
+
+AUGMENTATIONS: dict[str, Augment] = {"none": none, "light": light, "strong": strong}
+
+
+def augmentation_draws(seed: int, epoch: int, picks: Places) -> Draws:
+    """Return the random numbers of each pick in an epoch: uniform in [0, 1), shape (n, DRAWS).
+
+    Args:
+        seed: of the run.
+        epoch: from 0.
+        picks: which slice, and how often the epoch has drawn it before: shape (n, 2).
+    """
+    # A slice that comes twice is changed twice; the first time has the numbers it has where none comes twice.
+    entropies = ([seed, epoch, int(k), 1, *([int(visit)] if visit else [])] for k, visit in picks)
+    return np.stack([np.random.default_rng(entropy).random(DRAWS) for entropy in entropies])

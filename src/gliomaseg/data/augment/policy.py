@@ -1,0 +1,64 @@
+"""The strong policy: what is drawn for each slice, and in which order it is done."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gliomaseg.config import Augmentation
+from gliomaseg.data.augment import appearance, chance, place
+
+# A number of its own for each change: one more at the end changes none of the others.
+(
+    MIRROR, ROTATION, SCALE, SHIFT_Y, SHIFT_X, ELASTIC, GAIN, GAMMA, OFFSET, BIAS, BLUR, COARSE, NOISE, DROP_PRE,
+    DROP_POST, DROP_BESIDE, KEY,
+) = range(17)  # fmt: skip
+
+
+def change(
+    images: Tensor, masks: Tensor, draws: NDArray[np.float64], *, limits: Augmentation, sequences: int
+) -> tuple[Tensor, Tensor]:
+    """Return changed slices (n, k c, y, x) and masks (n, y, x).
+
+    What a slice becomes depends on its draws only, to rounding: not on the slices it shares a batch with.
+
+    Args:
+        images: normalised, float32; anything that is darkest counts as black.
+        masks: bool.
+        draws: uniform in [0, 1).
+        limits: the largest changes.
+        sequences: c, how many channels of `images` are of one slice.
+    """
+    keys = torch.from_numpy((draws[:, KEY] * 2**32).astype(np.int64)).to(images.device)
+    side, strength = images.shape[-1], limits.strength
+
+    def even(column: int, limit: float) -> NDArray[np.float64]:
+        return (2 * draws[:, column] - 1) * limit * strength
+
+    def half(column: int, limit: float) -> NDArray[np.float64]:
+        return np.maximum(0, even(column, limit))
+
+    images = appearance.without_channels(
+        images, sequences=sequences, lost=draws[:, [DROP_PRE, DROP_POST, DROP_BESIDE]] < limits.channel_dropout
+    )
+    matrices = place.matrices(
+        mirrored=(draws[:, MIRROR] < 0.5) & limits.mirror,
+        radians=np.radians(even(ROTATION, limits.rotation_deg)),
+        zoom=np.exp(even(SCALE, limits.scale)),
+        shift=np.stack([even(SHIFT_X, limits.shift), even(SHIFT_Y, limits.shift)], axis=1),
+    )
+    bend = chance.waves(keys, stream=0, count=2, side=side) * chance.each(half(ELASTIC, limits.elastic), keys)
+    images, masks = place.moved(images, masks, matrices, bend)
+
+    field = chance.waves(keys, stream=1, count=1, side=side) * chance.each(half(BIAS, limits.bias), keys)
+    black = images.amin(dim=(2, 3), keepdim=True)
+    top = (images - black).amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-6)
+    light = (images - black) / top * chance.each(np.exp(even(GAIN, limits.gain)), keys) * field.exp()
+    light = light ** chance.each(np.exp(even(GAMMA, limits.gamma)), keys)
+    light = appearance.blurred(light, half(BLUR, limits.blur_px))
+    light = appearance.coarser(light, draws[:, COARSE] < limits.low_resolution)
+    light = light + chance.normal(keys, stream=2, shape=light.shape[1:]) * chance.each(half(NOISE, limits.noise), keys)
+    light = light + chance.each(even(OFFSET, limits.offset), keys)
+    return light * top + black, masks

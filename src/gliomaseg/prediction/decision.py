@@ -1,0 +1,59 @@
+"""From a network's probabilities to a mask: what `decision` in a recipe says, and the one place that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gliomaseg.arrays import Batch, Mask, Probability
+from gliomaseg.config import Decision
+
+# Voxels that touch at a face, an edge or a corner hang together, as for the lesions that are counted.
+TOUCHING = np.ones((3, 3, 3), bool)
+
+
+def judge(batch: Batch, probabilities: Callable[[Batch], Probability], decision: Decision) -> Probability:
+    """Return the probabilities of a batch (n, c, y, x) on the network's grid: float32 in [0, 1], shape (n, y, x).
+
+    With `flips` they are the mean of the slice's and of its left-right mirror image's, mirrored back. With a
+    `temperature` T other than 1 they are p**(1/T) / (p**(1/T) + (1 - p)**(1/T)): the logits over T.
+
+    Source: C. Guo et al., ICML 2017, arXiv:1706.04599.
+    """
+    probability = probabilities(batch)
+    if decision.flips:
+        mirrored = probabilities(np.ascontiguousarray(batch[..., ::-1]))
+        probability = (probability + mirrored[..., ::-1]) * np.float32(0.5)
+    if decision.temperature != 1:
+        power = 1 / decision.temperature
+        yes, no = np.power(probability, power), np.power(1 - probability, power)
+        probability = (yes / (yes + no)).astype(np.float32)
+    return probability
+
+
+def decide(probability: Probability, decision: Decision) -> Mask:
+    """Return where a scan's probabilities (z, y, x) mean tumour: bool, same shape.
+
+    That is where they exceed the threshold, without what hangs together and has fewer than `smallest_voxels`.
+    """
+    mask: Mask = probability > decision.threshold
+    return without_small(mask, decision.smallest_voxels)
+
+
+def without_small(mask: Mask, smallest_voxels: int) -> Mask:
+    """Return a mask (z, y, x) without the components of fewer voxels; an empty one stays empty.
+
+    >>> mask = np.array([[[True, True, False, True]]])
+    >>> without_small(mask, 2).tolist()
+    [[[True, True, False, False]]]
+    """
+    if smallest_voxels < 2:
+        return mask
+    from scipy import ndimage  # slow to import
+
+    labels, _ = ndimage.label(mask, structure=TOUCHING)
+    large = np.bincount(labels.ravel()) >= smallest_voxels
+    large[0] = False
+    kept: Mask = large[labels]
+    return kept

@@ -1,0 +1,73 @@
+"""How weights change: the optimiser, its rate, and the average of the weights. No state but the checkpoint's."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from gliomaseg.config import Training
+
+WARMUP_START = 1 / 25
+
+
+def build_optimiser(network: nn.Module, training: Training) -> torch.optim.Optimizer:
+    """Return the optimiser that the settings name, over all weights.
+
+    Source: D. P. Kingma and J. Ba, ICLR 2015, arXiv:1412.6980; AdamW: I. Loshchilov and F. Hutter, ICLR 2019,
+    arXiv:1711.05101.
+    """
+    if training.optimiser == "adamw":
+        return torch.optim.AdamW(
+            network.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
+        )
+    return torch.optim.Adam(network.parameters(), lr=training.learning_rate, fused=True)
+
+
+def learning_rate(training: Training, done: float) -> float:
+    """Return the rate at a place in the run, from nothing but that place.
+
+    It rises from a 25th of its highest value, along a line, or half a cosine for "one_cycle". Then it stays, or
+    falls to 0 along half a cosine.
+
+    Args:
+        training: the settings.
+        done: the share of the run's steps that are done, in [0, 1).
+
+    Source: L. N. Smith, arXiv:1803.09820 (its momentum stays as it is here).
+
+    >>> settings = Training(learning_rate=1.0, schedule="cosine", warmup=0.2)
+    >>> [round(learning_rate(settings, done), 2) for done in (0, 0.1, 0.2, 0.6)]
+    [0.04, 0.52, 1.0, 0.5]
+    """
+    peak, warmup = training.learning_rate, training.warmup
+    if done < warmup:
+        risen = done / warmup
+        if training.schedule == "one_cycle":
+            risen = (1 - math.cos(math.pi * risen)) / 2
+        return peak * (WARMUP_START + (1 - WARMUP_START) * risen)
+    if training.schedule == "constant":
+        return peak
+    return peak * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) / 2
+
+
+def average_share(ema: float, step: int) -> float:
+    """Return how much of the average a step's weights become: 1 - ema, and more in a run's first steps.
+
+    Else the first weights, which know nothing, would stay in the average for long.
+
+    >>> [round(average_share(0.99, step), 3) for step in (0, 10, 10**6)]
+    [0.9, 0.45, 0.01]
+    """
+    return 1 - min(ema, (1 + step) / (10 + step))
+
+
+@torch.no_grad()
+def follow(average: nn.Module, network: nn.Module, share: float) -> None:
+    """Move the average of the weights towards a network's, running statistics included."""
+    for mean, value in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(value, share)
+        else:  # how many batches a layer has seen
+            mean.copy_(value)

@@ -1,0 +1,80 @@
+"""What an engine is given for a scan, and what becomes of what it gives back."""
+
+import numpy as np
+import pytest
+
+from gliomaseg.config import Decision, Preparation, ResidualUnet
+from gliomaseg.model import Model, ModelConfig
+from gliomaseg.prediction import Predictor
+from gliomaseg.preprocessing import level_counts, normalise
+from gliomaseg.scan import Scan
+
+SLICES = 7  # more than one batch
+
+
+class Recorder:
+    """An engine that keeps what it is given, and finds tumour where the middle channel is bright."""
+
+    def __init__(self):
+        self.batches = []
+
+    def probabilities(self, batch):
+        self.batches.append(batch)
+        return (batch[:, batch.shape[1] // 2] > 0).astype(np.float32)
+
+
+def predictor(tmp_path, decision=None, **preparation):
+    config = ModelConfig(
+        name="m",
+        preparation=Preparation(size_px=32, channels="flair", **preparation),
+        network=ResidualUnet(),
+        decision=decision or Decision(),
+        sequences=("flair",),
+        versions={},
+    )
+    return Predictor(Model(tmp_path, config), Recorder())
+
+
+@pytest.fixture
+def scan():
+    return Scan(np.random.default_rng(0).integers(0, 256, (SLICES, 32, 32, 1), np.uint8), "here")
+
+
+def seen(made):
+    return np.concatenate(made._engine.batches)
+
+
+def test_an_engine_is_given_each_slice_with_its_neighbours_across_batches(scan, tmp_path):
+    made = predictor(tmp_path, neighbours=1)
+    made.probability(scan)
+    stack = np.moveaxis(scan.voxels, 3, 1)
+    plain = normalise(stack, Preparation())[:, 0]
+    for k, given in enumerate(seen(made)):
+        expected = plain[[max(0, k - 1), k, min(SLICES - 1, k + 1)]]
+        np.testing.assert_array_equal(given, expected)
+
+
+def test_a_single_picture_is_its_own_neighbour(scan, tmp_path):
+    made = predictor(tmp_path, neighbours=2)
+    made.probability(Scan(scan.voxels[:1], "here"))
+    assert seen(made).shape == (1, 5, 32, 32)
+    assert np.array_equal(seen(made)[0, 0], seen(made)[0, 4])
+
+
+def test_the_scale_is_the_whole_stacks_and_no_batchs(scan, tmp_path):
+    made = predictor(tmp_path, normalise="volume")
+    made.probability(scan)
+    stack = np.moveaxis(scan.voxels, 3, 1)
+    counts = level_counts(stack)
+    np.testing.assert_array_equal(seen(made), normalise(stack, made.model.config.preparation, counts))
+
+
+def test_flips_ask_twice_and_small_components_go_by_the_volume(scan, tmp_path):
+    voxels = np.zeros_like(scan.voxels)
+    voxels[2:5, 4, 4] = 255
+    voxels[0, 20, 20:22] = 255
+    made = predictor(tmp_path, Decision(flips=True, smallest_voxels=3))
+    mask = made.mask(Scan(voxels, "here"))
+    assert len(seen(made)) == 2 * SLICES
+    assert mask.sum() == 3
+    assert mask[2:5, 4, 4].all()

@@ -1,0 +1,61 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from gliomaseg.config import Training
+from gliomaseg.training.optimisation import average_share, build_optimiser, follow, learning_rate
+
+
+def rates(**settings):
+    training = Training(learning_rate=2.0, **settings)
+    return [learning_rate(training, done) for done in (0, 0.05, 0.1, 0.55, 0.999999)]
+
+
+def test_a_constant_rate_is_the_setting():
+    assert rates() == [2.0] * 5
+
+
+def test_a_cosine_falls_from_the_setting_to_nothing():
+    assert rates(schedule="cosine") == [
+        2 * (1 + math.cos(math.pi * done)) / 2 for done in (0, 0.05, 0.1, 0.55, 0.999999)
+    ]
+
+
+def test_a_warm_up_rises_along_a_line_from_a_25th():
+    assert rates(warmup=0.1) == pytest.approx([0.08, 1.04, 2, 2, 2])
+
+
+def test_one_cycle_rises_and_falls_along_half_cosines():
+    assert rates(schedule="one_cycle", warmup=0.1) == pytest.approx([0.08, 1.04, 2, 1, 0], abs=1e-4)
+    early = learning_rate(Training(learning_rate=2.0, schedule="one_cycle", warmup=0.1), 0.025)
+    assert early == pytest.approx(0.08 + 1.92 * (1 - math.cos(math.pi / 4)) / 2)
+
+
+def test_optimisers_are_torchs_own_with_the_weight_decay_asked_for():
+    layer = nn.Linear(2, 2)
+    adam, adamw = (
+        build_optimiser(layer, Training(optimiser=name, weight_decay=decay))
+        for name, decay in (("adam", 0.0), ("adamw", 0.05))
+    )
+    assert (type(adam), type(adamw)) == (torch.optim.Adam, torch.optim.AdamW)
+    assert (adam.defaults["weight_decay"], adamw.defaults["weight_decay"]) == (0, 0.05)
+
+
+def test_an_average_goes_its_share_of_the_way_statistics_included():
+    average, network = nn.BatchNorm2d(1), nn.BatchNorm2d(1)
+    with torch.no_grad():
+        network.weight.fill_(3.0)
+        network.running_mean.fill_(4.0)
+        network.num_batches_tracked.fill_(7)
+    follow(average, network, 0.25)
+    assert average.weight.item() == 1.5
+    assert average.running_mean.item() == 1.0
+    assert average.num_batches_tracked.item() == 7
+    assert network.weight.item() == 3.0
+
+
+def test_an_average_soon_forgets_the_first_weights():
+    assert [average_share(0.995, step) for step in (0, 8)] == [0.9, 0.5]
+    assert average_share(0.995, 10**5) == pytest.approx(0.005)
