@@ -79,8 +79,9 @@ def evaluate_into(order: Order, predictor: Predictor, *, progress: Callable[[str
     """
     order.require_free()
     require_outside(read_index(order.data), order.out)
+    cases, setting = _choose(order.data, order.side)  # before anything is written
     with new_folder(order.out / PICTURES, overwrite=True) as folder:
-        evaluation = evaluate_data(order.data, predictor, order.side, grid=order.grid, folder=folder, progress=progress)
+        evaluation = evaluate(cases, predictor, setting=setting, grid=order.grid, folder=folder, progress=progress)
         write_text(order.metrics, dumps(evaluation))  # here: a fault leaves the old numbers with the old pictures
     return evaluation
 
@@ -114,6 +115,12 @@ def evaluate_data(
         ConfigError: there is no such fold.
         ResourceError: the disk is full.
     """
+    cases, setting = _choose(data, side)
+    return evaluate(cases, predictor, setting=setting, grid=grid, folder=folder, progress=progress)
+
+
+def _choose(data: Path, side: Side | None) -> tuple[Sequence[Case], dict[str, Any]]:
+    """Return whom to measure, and what the evaluation says of that."""
     index = read_index(data)
     require_sound(index)
     setting: dict[str, Any] = {"data": data.resolve().name, "split": None, "subset": None, "warning": None}
@@ -132,7 +139,7 @@ def evaluate_data(
             "splits_digest": file_digest(side.splits),
             "warning": splits.warning,
         }
-    return evaluate(cases, predictor, setting=setting, grid=grid, folder=folder, progress=progress)
+    return cases, setting
 
 
 def evaluate(
