@@ -96,6 +96,14 @@ def test_jpeg_ls_frame_of_gigabytes_is_refused_unread(make: Any, folder: Path) -
         decode_jpeg_ls(bytes(frame), ROWS, COLUMNS, 16, name="x")
 
 
+@pytest.mark.parametrize("at", [100, 433, -60])
+def test_jpeg_ls_with_a_marker_among_its_data_is_refused(make: Any, folder: Path, at: int) -> None:
+    frame = bytearray(frame_of(make.encode(folder, JPEGLSLossless) / "0001.dcm"))
+    frame[at : at + 2] = b"\xff\xa0"  # CharLS may search for more bits for ever
+    with pytest.raises(FormatError, match="damaged"):
+        decode_jpeg_ls(bytes(frame), ROWS, COLUMNS, 16, name="x")
+
+
 @pytest.mark.parametrize("decode", [decode_jpeg_2000, decode_jpeg_ls])
 @pytest.mark.parametrize("frame", [b"", b"\xff\xd8", b"\xff\x4f\xff\x51", b"\xff\xd8\xff\xf7\x00", bytes(100)])
 def test_frame_that_is_no_codestream_is_refused(decode: Any, frame: bytes) -> None:

@@ -215,9 +215,6 @@ def test_damaged_files_are_read_or_refused(make: Any, forms: list[list[bytes]], 
     assert outcomes["FormatError"] > MUTATIONS / 2, outcomes
 
 
-# --- faults made on purpose
-
-
 def nested(depth: int, *, undefined: bool) -> bytes:
     inner = b""
     for _ in range(depth):

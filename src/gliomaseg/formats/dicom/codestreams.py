@@ -7,6 +7,7 @@ it must be the header's size, for a few bytes may ask for gigabytes.
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Any
 
@@ -20,7 +21,9 @@ Decoded = tuple[NDArray[Any], int]
 _RLE_HEADER = struct.Struct("<16L")
 _SIZ = struct.Struct(">4sHHLLLLLLLLH")  # markers, length, capabilities, sizes and offsets, components
 _START_OF_IMAGE = b"\xff\xd8"
-_START_OF_FRAME = 0xF7
+_START_OF_FRAME, _START_OF_SCAN = 0xF7, 0xDA
+_END_OF_IMAGE = b"\xff\xd9"
+_MARKER = re.compile(rb"\xff[\x80-\xff]")  # within data, a bit of 0 follows eight of 1
 _JPEG_LS_FRAME = struct.Struct(">BHHB")  # bits, rows, columns, components
 _MOST_TILES = 4_096
 _CURE = "copy or export it again"
@@ -106,14 +109,24 @@ def decode_jpeg_ls(frame: bytes, rows: int, columns: int, bits_allocated: int, *
 
 
 def _jpeg_ls_frame(frame: bytes, *, name: str) -> tuple[int, int, int, int]:
-    at = len(_START_OF_IMAGE)
+    """Return bits, rows, columns and components, once the markers stand where they should.
+
+    CharLS never returns from data in which a marker stands before the end.
+    """
+    at, found = len(_START_OF_IMAGE), None
     if frame.startswith(_START_OF_IMAGE):
         while at + 4 + _JPEG_LS_FRAME.size <= len(frame) and frame[at] == 0xFF:
-            if frame[at + 1] == _START_OF_FRAME:
-                bits, rows, columns, components = _JPEG_LS_FRAME.unpack_from(frame, at + 4)
-                return bits, rows, columns, components
+            marker = frame[at + 1]
+            if marker == _START_OF_FRAME and found is None:
+                found = _JPEG_LS_FRAME.unpack_from(frame, at + 4)
             at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
-    raise FormatError("has a frame that is no JPEG-LS codestream", where=name, cure=_CURE)
+            if marker == _START_OF_SCAN:
+                break
+    end = _MARKER.search(frame, at)
+    if found is None or end is None or end[0] != _END_OF_IMAGE:
+        raise FormatError("has a frame that is no JPEG-LS codestream, or is damaged", where=name, cure=_CURE)
+    bits, rows, columns, components = found
+    return bits, rows, columns, components
 
 
 def _require_size(

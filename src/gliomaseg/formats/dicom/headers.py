@@ -102,12 +102,7 @@ def read(source: Source, *, pixels: bool, most_bytes: int) -> tuple[str, Dataset
         raise too_large(source.name)
     with faults_of(source.name), source.open() as file:
         guarded = cast("BinaryIO", Guarded(file, source, most_bytes=most_bytes))
-        guarded.seek(HEAD_BYTES)
-        meta = read_dataset(guarded, is_implicit_VR=False, is_little_endian=True, stop_when=_past_meta)
-        syntax = uid(meta, "TransferSyntaxUID")
-        if not syntax:
-            raise FormatError("names no transfer syntax", where=source.name, cure="export it again as a DICOM file")
-        kind = uid(meta, "MediaStorageSOPClassUID")
+        syntax, kind = _announced(guarded, name=source.name)
         if kind and kind not in MR and not pixels:  # what is not used may be as damaged as it likes
             header = Dataset()
             header.SOPClassUID = kind
@@ -126,6 +121,16 @@ def read(source: Source, *, pixels: bool, most_bytes: int) -> tuple[str, Dataset
         if not pixels and not guarded.read(1):  # what stopped the reading must still be there
             raise FormatError("ends before its pixel data, or has none", where=source.name, cure="copy it again")
     return syntax, header
+
+
+def _announced(file: BinaryIO, *, name: str) -> tuple[str, str]:
+    """Return the transfer syntax and the SOP class that a file announces, and stop where its data set begins."""
+    file.seek(HEAD_BYTES)
+    meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_past_meta)
+    syntax = uid(meta, "TransferSyntaxUID")
+    if not syntax:
+        raise FormatError("names no transfer syntax", where=name, cure="export it again as a DICOM file")
+    return syntax, uid(meta, "MediaStorageSOPClassUID")
 
 
 def uid_name(value: str) -> str:
