@@ -232,7 +232,7 @@ def test_where_nothing_is_found_the_overlay_says_so(
     monkeypatch.setattr(
         pictures, "contact_sheet", lambda tiles, **words: (drawn.update(words), draw(tiles, **words))[1]
     )
-    path = save(tmp_path / "scan.nii", head()[0], qform_code=0, sform_code=0)
+    path = save(tmp_path / "scan.nii", head()[0])
     row = predicted(path, tmp_path / "out", Predictor(predictor.model, BlindEngine()))
     assert "nothing found" in drawn["title"]
     assert drawn["notes"][0] == "slice 7 of 26"

@@ -142,7 +142,9 @@ def _read_voxels(stream: BinaryIO, header: Header, path: Path, max_bytes: int) -
     _require_room(count, stored, loaded, path, max_bytes)
     flat = np.empty(count, loaded)
     step = CHUNK_BYTES // stored.itemsize
-    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused below
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # what is too large for float32 becomes infinite, and is refused below
         for start in range(0, count, step):
             part = np.frombuffer(_exactly(stream, min(step, count - start) * stored.itemsize, path), stored)
             flat[start : start + len(part)] = part if scaling is None else part * scaling[0] + scaling[1]

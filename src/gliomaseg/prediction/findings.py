@@ -50,7 +50,7 @@ def measure_mask(mask: Mask, scan: Scan) -> Findings:
             extent = {axis: round(length, 2) for axis, length in zip("zyx", lengths, strict=True)}
     return Findings(
         tumour_voxels=voxels,
-        tumour_volume_ml=None if spacing_mm is None else volume_ml(voxels, spacing_mm=spacing_mm),
+        tumour_volume_ml=None if spacing_mm is None else round(volume_ml(voxels, spacing_mm=spacing_mm), 4),
         largest_area_mm2=area,
         tumour_slices=int(np.count_nonzero(areas)),
         bounding_box=None if box is None else _named(box),
