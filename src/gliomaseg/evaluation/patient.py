@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gliomaseg.arrays import Mask, Probability
 from gliomaseg.data.index import Case
 from gliomaseg.errors import ConfigError
+from gliomaseg.evaluation.summary import mean, number
 from gliomaseg.metrics import calibration, overlap, surface
 from gliomaseg.metrics.calibration import CalibrationTable
 from gliomaseg.metrics.grid import VOXELS
@@ -89,9 +89,9 @@ def measure(
     connected = whole == list(range(whole[0], whole[0] + len(whole)))
     values = {
         "dice_volume": overlap.dice_volume(counts),
-        "dice_tumour_slices": _mean(overlap.dice_tumour_slices(counts)),
-        "dice_slices_empty_one": _mean(overlap.dice_slices_empty_one(counts)),
-        "empty_slice_false_positive_rate": _mean(overlap.empty_slice_false_positives(counts)),
+        "dice_tumour_slices": mean(overlap.dice_tumour_slices(counts)),
+        "dice_slices_empty_one": mean(overlap.dice_slices_empty_one(counts)),
+        "empty_slice_false_positive_rate": mean(overlap.empty_slice_false_positives(counts)),
         "iou": overlap.iou(counts),
         "precision": overlap.precision(counts),
         "sensitivity": overlap.sensitivity(counts),
@@ -102,7 +102,7 @@ def measure(
         "candidate_calibration_error": calibration.expected_calibration_error(candidates),
         "brier_score": calibration.brier_score(pixels),
     }
-    row = _identity(case, counts, grid, fold) | {name: _number(value) for name, value in values.items()}
+    row = _identity(case, counts, grid, fold) | {name: number(value) for name, value in values.items()}
     return Measured(row | {"error": None}, counts, pixels)
 
 
@@ -148,12 +148,3 @@ def _in_space(reference: Mask, predicted: Mask, grid: Grid) -> dict[str, float |
         "lesion_f1": lesions.f1,
         "smallest_lesion_found_voxels": lesions.smallest_found_voxels,
     }
-
-
-def _mean(values: NDArray[np.float64]) -> float | None:
-    return float(values.mean()) if len(values) else None
-
-
-def _number(value: float | None) -> float | None:
-    """JSON has no NaN."""
-    return None if value is None or math.isnan(value) else value

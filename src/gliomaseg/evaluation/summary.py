@@ -24,7 +24,7 @@ def summarise(counts: Mapping[str, Counts]) -> dict[str, Any]:
         "dice_volume": _statistics(volumes) | {"undefined": len(patients) - len(volumes)},
         "dice_tumour_slices": _statistics([overlap.dice_tumour_slices(c) for c in patients]),
         "dice_slices_empty_one": _statistics([overlap.dice_slices_empty_one(c) for c in patients]),
-        "dice_batch": {"mean": _mean(overlap.dice_batch(everything))},
+        "dice_batch": {"mean": mean(overlap.dice_batch(everything))},
         "empty_slice_false_positive_rate": _statistics([overlap.empty_slice_false_positives(c) for c in patients]),
         "patients": len(patients),
         "slices": len(everything),
@@ -46,8 +46,8 @@ def calibration_curve(table: CalibrationTable) -> dict[str, list[float | int | N
     return {
         "edges": np.linspace(0, 1, len(table.pixels) + 1).tolist(),
         "pixels": table.pixels.tolist(),
-        "mean_probability": [_number(value) for value in calibration.mean_probabilities(table)],
-        "tumour_share": [_number(value) for value in calibration.tumour_shares(table)],
+        "mean_probability": [number(value) for value in calibration.mean_probabilities(table).tolist()],
+        "tumour_share": [number(value) for value in calibration.tumour_shares(table).tolist()],
     }
 
 
@@ -55,17 +55,18 @@ def _statistics(groups: list[NDArray[np.float64]]) -> dict[str, Any]:
     """Return mean, median and interval of all values of all patients, with their number."""
     values = np.concatenate(groups) if groups else np.zeros(0)
     return {
-        "mean": _mean(values),
-        "median": _number(float(np.median(values))) if len(values) else None,
-        "ci95": [_number(end) for end in bootstrap_interval(groups)],
+        "mean": mean(values),
+        "median": number(float(np.median(values))) if len(values) else None,
+        "ci95": [number(end) for end in bootstrap_interval(groups)],
         "n": len(values),
     }
 
 
-def _mean(values: NDArray[np.float64]) -> float | None:
+def mean(values: NDArray[np.float64]) -> float | None:
+    """Return the mean of values, shape (n,); None where there are none."""
     return float(values.mean()) if len(values) else None
 
 
-def _number(value: float) -> float | None:
-    """JSON has no NaN."""
-    return None if math.isnan(value) else float(value)
+def number(value: float | None) -> float | None:
+    """Return a value as JSON has it: None for NaN."""
+    return None if value is None or math.isnan(value) else value

@@ -14,7 +14,7 @@ from PIL import Image
 from gliomaseg import pictures
 from gliomaseg.atomic import new_folder, require_free, require_own, write_text
 from gliomaseg.data.examination import Examination, read_examination
-from gliomaseg.data.index import Case, read_index, require_outside, require_sound
+from gliomaseg.data.index import Case, Index, read_index, require_outside, require_sound
 from gliomaseg.data.split import choose_fold, read_splits, select
 from gliomaseg.errors import DataError, GliomasegError, OutputExistsError, ResourceError
 from gliomaseg.evaluation.assembly import METRICS, PICTURES, Evaluation, assemble, dumps
@@ -78,8 +78,9 @@ def evaluate_into(order: Order, predictor: Predictor, *, progress: Callable[[str
         ResourceError: the disk is full.
     """
     order.require_free()
-    require_outside(read_index(order.data), order.out)
-    cases, setting = _choose(order.data, order.side)  # before anything is written
+    index = read_index(order.data)
+    require_outside(index, order.out)
+    cases, setting = _choose(index, order.data, order.side)  # before anything is written
     with new_folder(order.out / PICTURES, overwrite=True) as folder:
         evaluation = evaluate(cases, predictor, setting=setting, grid=order.grid, folder=folder, progress=progress)
         write_text(order.metrics, dumps(evaluation))  # here: a fault leaves the old numbers with the old pictures
@@ -115,13 +116,12 @@ def evaluate_data(
         ConfigError: there is no such fold.
         ResourceError: the disk is full.
     """
-    cases, setting = _choose(data, side)
+    cases, setting = _choose(read_index(data), data, side)
     return evaluate(cases, predictor, setting=setting, grid=grid, folder=folder, progress=progress)
 
 
-def _choose(data: Path, side: Side | None) -> tuple[Sequence[Case], dict[str, Any]]:
+def _choose(index: Index, data: Path, side: Side | None) -> tuple[Sequence[Case], dict[str, Any]]:
     """Return whom to measure, and what the evaluation says of that."""
-    index = read_index(data)
     require_sound(index)
     setting: dict[str, Any] = {"data": data.resolve().name, "split": None, "subset": None, "warning": None}
     cases = index.cases

@@ -9,9 +9,6 @@ import numpy as np
 from gliomaseg.arrays import Batch, Mask, Probability
 from gliomaseg.config import Decision
 
-# Voxels that touch at a face, an edge or a corner hang together, as for the lesions that are counted.
-TOUCHING = np.ones((3, 3, 3), bool)
-
 
 def judge(batch: Batch, probabilities: Callable[[Batch], Probability], decision: Decision) -> Probability:
     """Return the probabilities of a batch (n, c, y, x) on the network's grid: float32 in [0, 1], shape (n, y, x).
@@ -52,7 +49,9 @@ def without_small(mask: Mask, smallest_voxels: int) -> Mask:
         return mask
     from scipy import ndimage  # slow to import
 
-    labels, _ = ndimage.label(mask, structure=TOUCHING)
+    from gliomaseg.metrics.lesions import NEIGHBOURS
+
+    labels, _ = ndimage.label(mask, structure=NEIGHBOURS)
     large = np.bincount(labels.ravel()) >= smallest_voxels
     large[0] = False
     kept: Mask = large[labels]

@@ -77,5 +77,7 @@ def _named(box: tuple[slice, slice, slice]) -> dict[str, list[int]]:
 def _count_components(mask: Mask) -> int:
     from scipy import ndimage
 
-    labelled: Any = ndimage.label(mask, structure=np.ones((3, 3, 3), np.bool_))
+    from gliomaseg.metrics.lesions import NEIGHBOURS
+
+    labelled: Any = ndimage.label(mask, structure=NEIGHBOURS)
     return int(labelled[1])
