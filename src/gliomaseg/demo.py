@@ -14,7 +14,7 @@ from gliomaseg.data.index import read_index
 from gliomaseg.data.phantom import write_phantoms
 from gliomaseg.data.split import select, split_data, write_splits
 from gliomaseg.errors import DataError, GliomasegError
-from gliomaseg.prediction import list_inputs, open_predictor, predict
+from gliomaseg.prediction import Wish, list_inputs, open_predictor, predict
 from gliomaseg.report.text import audit_text, splits_text, summary_text
 from gliomaseg.training.run import Order, train
 
@@ -64,7 +64,7 @@ def run_demo(out: Path, recipe: str, *, overwrite: bool, say: Callable[[str], No
     say(summary_text(metrics["summary"]))
     say("[6/6] predicting one of them")
     case = select(index, splits.folds[0].validation)[0]
-    row = predict(list_inputs([data / case.name])[0], out / "prediction", predictor, overwrite=overwrite)
+    row = predict(list_inputs([data / case.name])[0], out / "prediction", predictor, Wish(overwrite=overwrite))
     if row.error:
         raise GliomasegError(row.error)
     remove(out / "cache")

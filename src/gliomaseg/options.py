@@ -40,6 +40,16 @@ class PhantomFormat(StrEnum):
 
     tiff = "tiff"
     nifti = "nifti"
+    dicom = "dicom"
+
+
+class MaskFormat(StrEnum):
+    """What masks are written as."""
+
+    nifti = "nifti"
+    dicom_seg = "dicom-seg"
+    tiff = "tiff"
+    png = "png"
 
 
 class PatientGrouping(StrEnum):

@@ -244,7 +244,7 @@ def test_failed_write_leaves_nothing_half_done(
             raise OSError(number, "simulated")
         imwrite(*arguments, **settings)
 
-    monkeypatch.setattr(phantom.tifffile, "imwrite", fail_later)
+    monkeypatch.setattr(phantom.files.tifffile, "imwrite", fail_later)
     with pytest.raises(kind, match=words) as caught:
         write_phantoms(tmp_path, patients=2, side_px=SIDE_PX)
     assert type(caught.value) is kind

@@ -22,7 +22,7 @@ from gliomaseg.errors import DataError, FormatError, ResourceError, UsageError
 from gliomaseg.formats import write_picture
 from gliomaseg.geometry import Orientation
 from gliomaseg.metrics import overlap
-from gliomaseg.prediction import Predictor, Row, list_inputs, open_predictor, predict
+from gliomaseg.prediction import Predictor, Row, Wish, list_inputs, open_predictor, predict
 
 ALL_48 = [
     Orientation(axes, backwards)
@@ -61,7 +61,7 @@ def predictor(bright: Path) -> Predictor:
 
 def predicted(path: Path, out: Path, predictor: Predictor, **options: Any) -> Row:
     (entry,) = list_inputs([path])
-    return predict(entry, out, predictor, **options)
+    return predict(entry, out, predictor, Wish(**options))
 
 
 def mask_of(out: Path, name: str = "scan") -> NDArray[np.bool_]:

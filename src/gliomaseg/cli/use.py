@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from gliomaseg.cli.console import bytes_of, named, say, show, tell_failures
-from gliomaseg.errors import ResourceError, UsageError
+from gliomaseg.errors import MissingExtraError, ResourceError, UsageError
 from gliomaseg.options import (
     Data,
     Engine,
     EngineName,
     Fold,
     Json,
+    MaskFormat,
     Model,
     Out,
     Overwrite,
@@ -85,35 +86,68 @@ def report(
 
 
 def predict(
-    inputs: Annotated[
-        list[Path],
-        typer.Argument(metavar="INPUT...", help="NIfTI, TIFF or PNG files, folders of them, patients' folders."),
-    ],
     out: Out,
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="INPUT...",
+            help="NIfTI, DICOM, TIFF or PNG files, folders of them, zips of DICOM, patients' folders.",
+        ),
+    ] = None,
     model: Model = None,
+    flair: Annotated[Path | None, typer.Option("--flair", help="One case by its sequences, in place of INPUT.")] = None,
+    t1: Annotated[Path | None, typer.Option("--t1", help="The same case before contrast.")] = None,
+    t1ce: Annotated[Path | None, typer.Option("--t1ce", help="The same case after contrast.")] = None,
+    series: Annotated[
+        str | None, typer.Option("--series", help="UID or number of the DICOM series (default: the one like FLAIR).")
+    ] = None,
+    to: Annotated[
+        list[MaskFormat] | None, typer.Option("--to", help="What masks are written as (default: as the input).")
+    ] = None,
     engine: Engine = EngineName.onnxruntime,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Write probabilities too.")] = False,
+    deidentify: Annotated[
+        bool, typer.Option("--deidentify", help="Leave the patient's name, id and dates out of DICOM segmentations.")
+    ] = False,
     max_memory: Annotated[
         str, typer.Option("--max-memory", metavar="BYTES", help="Refuse inputs that need more, such as 2G or 800M.")
     ] = "4G",
     as_json: Json = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a mask and an overlay for each volume or picture, on its own grid."""
+    """Write a mask and an overlay for each scan, on its own grid."""
     from gliomaseg import prediction
     from gliomaseg.report.text import rows_text
 
-    max_bytes = bytes_of(max_memory, where="--max-memory")
-    entries = prediction.list_inputs(inputs)
+    wish = prediction.Wish(
+        to=tuple(form.value for form in to or ()),
+        probabilities=probabilities,
+        overwrite=overwrite,
+        max_bytes=bytes_of(max_memory, where="--max-memory"),
+        series=series,
+        deidentify=deidentify,
+    )
+    entries = _entries(inputs or [], flair=flair, t1=t1, t1ce=t1ce)
+    prediction.require_sense(entries, wish)
     predictor = prediction.open_predictor(named(model), engine=engine)
-    rows = [
-        prediction.predict(entry, out, predictor, overwrite=overwrite, probabilities=probabilities, max_bytes=max_bytes)
-        for entry in entries
-    ]
+    rows = [prediction.predict(entry, out, predictor, wish) for entry in entries]
     show([row.document() for row in rows], rows_text(rows), as_json=as_json)
-    if len(rows) == 1 and isinstance(rows[0].fault, ResourceError):
+    if len(rows) == 1 and isinstance(rows[0].fault, MissingExtraError | ResourceError):
         raise rows[0].fault
     tell_failures([row.error for row in rows], "inputs")
+
+
+def _entries(inputs: list[Path], *, flair: Path | None, t1: Path | None, t1ce: Path | None) -> list[Any]:
+    from gliomaseg.prediction import join_sequences, list_inputs
+
+    if flair is not None and not inputs:
+        return [join_sequences(flair, t1=t1, t1ce=t1ce)]
+    if flair is not None or t1 is not None or t1ce is not None:
+        cure = "name --flair, and --t1 and --t1ce if you have them, without INPUT"
+        raise UsageError("sequences make one case, of which FLAIR must be there", cure=cure)
+    if not inputs:
+        raise UsageError("there is nothing to predict", cure="name a scan, or --flair")
+    return list_inputs(inputs)
 
 
 def models(as_json: Json = False) -> None:

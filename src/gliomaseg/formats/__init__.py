@@ -73,11 +73,41 @@ def read_picture(path: Path) -> NDArray[Any]:
     read: Callable[[Path], NDArray[Any]] = _member(path).read
     _require_file(path)
     pixels = read(path)
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    if pixels.ndim == 3 and pixels.shape[2] == 4:
+    return _plain(pixels[..., None] if pixels.ndim == 2 else pixels, path)
+
+
+def count_pages(path: Path) -> int:
+    """Return how many pictures a file holds; 1 of what cannot be read, which is told when it is."""
+    return tiff.count_pages(path) if _member(path) is tiff and path.is_file() else 1
+
+
+def read_pages(path: Path, *, max_bytes: int) -> NDArray[Any]:
+    """Return the pages of a TIFF as slices: uint8 or uint16, shape (z, y, x, c) with c = 1 or 3.
+
+    Raises:
+        FormatError: the file is missing, damaged or of another kind, or its pages differ in size or kind.
+        ResourceError: it declares a stack for which prediction needs more than `max_bytes`.
+    """
+    _require_file(path)
+    # At its peak, prediction holds 16-bit voxels and 8-bit levels, probability and mask.
+    slices = tiff.read_pages(path, most_values=max_bytes // 8)
+    return _plain(slices[..., None] if slices.ndim == 3 else slices, path)
+
+
+def write_pages(path: Path, slices: NDArray[np.uint8]) -> None:
+    """Write slices (z, y, x), uint8, as the pages of a TIFF.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written.
+    """
+    tiff.write_pages(path, slices)
+
+
+def _plain(pixels: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Return pixels (..., y, x, c) without their fourth channel, of 8 or 16 bits, grey or RGB."""
+    if pixels.shape[-1] == 4:
         pixels = pixels[..., :3]
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or 0 in pixels.shape:
+    if pixels.ndim not in (3, 4) or pixels.shape[-1] not in (1, 3) or 0 in pixels.shape:
         raise FormatError(f"holds an array of shape {pixels.shape}, not one grey or RGB picture", where=path)
     if pixels.dtype not in (np.uint8, np.uint16):
         raise FormatError(f"has {pixels.dtype} pixels", where=path, cure="convert it to 8 or 16 bits")
@@ -106,5 +136,5 @@ def _require_file(path: Path) -> None:
 
 
 def _unknown(path: Path) -> FormatError:
-    known = " ".join([*sorted(FORMATS), *sorted(VOLUMES)])
+    known = " ".join([*sorted(FORMATS), *sorted(VOLUMES), "or DICOM"])
     return FormatError(f"is of no format known here ({path.suffix or 'no suffix'})", where=path, cure=f"give {known}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from gliomaseg.errors import FormatError
+from gliomaseg.errors import FormatError, GliomasegError, ResourceError
 
 MAX_PIXELS = 64_000_000
 _PLAIN = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
@@ -29,30 +31,73 @@ def read(path: Path) -> NDArray[Any]:
         FormatError: the file is missing, damaged, has several pages, declares over 64 million values or
             unpacks to more than it declares, or is neither plain grey nor RGB (a palette, inverted grey).
     """
+    with _opened(path) as file:
+        if len(file.pages) != 1:
+            raise FormatError(f"holds {len(file.pages)} pages", where=path, cure="give one picture a file")
+        return _read_page(file.pages[0], path)
+
+
+def count_pages(path: Path) -> int:
+    """Return how many pages a file has; 1 of what cannot be read, which is told when it is."""
+    try:
+        with _opened(path) as file:
+            return len(file.pages)
+    except FormatError:
+        return 1
+
+
+def read_pages(path: Path, *, most_values: int) -> NDArray[Any]:
+    """Return the pages of a TIFF as slices: shape (z, y, x) or (z, y, x, samples).
+
+    Args:
+        path: of the file.
+        most_values: files that declare more are refused, before anything is allocated.
+
+    Raises:
+        FormatError: as for `read`, or the pages differ in size or kind.
+        ResourceError: the pages declare more than `most_values`.
+    """
+    with _opened(path) as file:
+        first = file.pages[0]
+        if first.size * len(file.pages) > most_values:
+            what = f"declares {len(file.pages)} pages of {first.size:,} values"
+            raise ResourceError(what, where=path, cure="crop it, or raise --max-memory")
+        stack = np.empty((len(file.pages), *first.shape), first.dtype)
+        for number, (page, target) in enumerate(zip(file.pages, stack, strict=True), start=1):
+            if page.shape != first.shape or page.dtype != first.dtype:
+                what = f"its page {number} is {page.shape} {page.dtype}, its first {first.shape} {first.dtype}"
+                raise FormatError(what, where=path, cure="give pages of one size and kind")
+            target[:] = _read_page(page, path)
+        return stack
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
     try:
         with tifffile.TiffFile(path) as file:
-            pages = len(file.pages)
-            if pages != 1:
-                raise FormatError(f"holds {pages} pages", where=path, cure="give one picture a file")
-            page = file.pages[0]
-            _check_kind(page, path)
-            # A few kilobytes can declare gigabytes: tifffile has no limit of its own.
-            declared = max(page.size, math.prod(page.chunks))
-            if declared > MAX_PIXELS:
-                raise FormatError(f"declares {declared:,} values, over {MAX_PIXELS:,}", where=path)
-            # One page may be the first of a stack that only its description tells of.
-            if file.series[0].size != page.size:
-                raise FormatError(f"holds a stack {file.series[0].shape}", where=path, cure="give one picture a file")
-            if page.compression in _DEFLATE:
-                _check_deflate(page, path)
-            return np.asarray(page.asarray())
-    except FormatError:
+            yield file
+    except GliomasegError:
         raise
     except FileNotFoundError as fault:
         raise FormatError("there is no such file", where=path) from fault
     # tifffile raises whatever its decoders do (struct.error, ValueError, KeyError, zlib.error, ...).
     except Exception as fault:
         raise FormatError(f"is not a readable TIFF ({type(fault).__name__}: {fault})", where=path) from fault
+
+
+def _read_page(page: Any, path: Path) -> NDArray[Any]:
+    _check_kind(page, path)
+    # A few kilobytes can declare gigabytes: tifffile has no limit of its own.
+    declared = max(page.size, math.prod(page.chunks))
+    if declared > MAX_PIXELS:
+        raise FormatError(f"declares {declared:,} values, over {MAX_PIXELS:,}", where=path)
+    # One page may be the first of a stack that only its description tells of.
+    if page.index == 0 and len(page.parent.pages) == 1 and page.parent.series[0].size != page.size:
+        shape = page.parent.series[0].shape
+        raise FormatError(f"holds a stack {shape}", where=path, cure="give one picture a file")
+    if page.compression in _DEFLATE:
+        _check_deflate(page, path)
+    return np.asarray(page.asarray())
 
 
 def _check_kind(page: Any, path: Path) -> None:
@@ -77,3 +122,10 @@ def _check_deflate(page: Any, path: Path) -> None:
 def write(path: Path, pixels: NDArray[np.uint8]) -> None:
     """Write pixels (y, x) or (y, x, 3), uint8, without loss."""
     tifffile.imwrite(path, pixels, photometric="minisblack" if pixels.ndim == 2 else "rgb", compression="zlib")
+
+
+def write_pages(path: Path, slices: NDArray[np.uint8]) -> None:
+    """Write slices (z, y, x), uint8, as pages, without loss."""
+    with tifffile.TiffWriter(path) as file:
+        for plane in slices:
+            file.write(plane, photometric="minisblack", compression="zlib", metadata=None)

@@ -1,7 +1,17 @@
 """From a scan to a mask on its own grid: no torch, a few slices at a time."""
 
-from gliomaseg.prediction.inputs import Input, list_inputs
+from gliomaseg.prediction.inputs import Input, join_sequences, list_inputs
 from gliomaseg.prediction.predictor import Predictor, open_predictor
-from gliomaseg.prediction.verb import Row, predict
+from gliomaseg.prediction.verb import Row, Wish, predict, require_sense
 
-__all__ = ["Input", "Predictor", "Row", "list_inputs", "open_predictor", "predict"]
+__all__ = [
+    "Input",
+    "Predictor",
+    "Row",
+    "Wish",
+    "join_sequences",
+    "list_inputs",
+    "open_predictor",
+    "predict",
+    "require_sense",
+]

@@ -23,9 +23,9 @@ def draw_preview(scan: Scan, mask: Mask, *, volume_ml: float | None) -> Image.Im
     Slices are numbered from below, as radiologists see them: the patient's right is on the left.
 
     Args:
-        scan: a volume.
+        scan: a volume, or slices whose place is unknown.
         mask: bool, shape (z, y, x), on its grid.
-        volume_ml: of the mask, for the title.
+        volume_ml: of the mask, for the title; None where it is unknown.
     """
     orientation = Orientation() if scan.affine is None else orientation_to(scan.affine)
     spacing_mm = orientation.turn_spacing(scan.spacing_mm or (1.0, 1.0, 1.0))
@@ -37,11 +37,13 @@ def draw_preview(scan: Scan, mask: Mask, *, volume_ml: float | None) -> Image.Im
     levels = eight_bits(shown, window_of(shown), bright_level=BRIGHT_LEVEL)
     tiles = [_tile(plane, drawn[k], spacing_mm[1:]) for k, plane in zip(chosen, levels, strict=True)]
     unit_mm2 = spacing_mm[1] * spacing_mm[2]
+    unit = "px" if scan.spacing_mm is None else "mm2"
     notes = [
-        f"slice {k + 1} of {len(areas)}" + (f", {areas[k] * unit_mm2:.0f} mm2" if areas[k] else "") for k in chosen
+        f"slice {k + 1} of {len(areas)}" + (f", {areas[k] * unit_mm2:.0f} {unit}" if areas[k] else "") for k in chosen
     ]
     slices = np.count_nonzero(areas)
-    found = f"{volume_ml:.1f} ml in {slices} slices" if slices and volume_ml is not None else "nothing found"
+    amount = f"{np.sum(areas):,} pixels" if volume_ml is None else f"{volume_ml:.1f} ml"
+    found = f"{amount} in {slices} slices" if slices else "nothing found"
     sides = ("R", "L") if scan.orientation else ("", "")
     return pictures.contact_sheet(
         tiles, notes=notes, title=f"gliomaseg: {found}. Research only", sides=sides, side_px=SIDE_PX

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from gliomaseg.atomic import require_free
-from gliomaseg.data.examination import stack
-from gliomaseg.errors import GliomasegError, ResourceError
-from gliomaseg.formats import read_picture, read_volume
+from gliomaseg.errors import GliomasegError, ResourceError, UsageError
 from gliomaseg.prediction.findings import Findings, measure_mask
-from gliomaseg.prediction.inputs import Input
+from gliomaseg.prediction.inputs import Input, Kind
 from gliomaseg.prediction.labels import write_labels
+from gliomaseg.prediction.loading import Loaded, load
 from gliomaseg.prediction.outputs import (
+    MaskFormat,
+    Result,
+    mask_formats,
     picture_targets,
     require_masks_only,
     volume_targets,
@@ -23,14 +26,37 @@ from gliomaseg.prediction.outputs import (
 )
 from gliomaseg.prediction.predictor import Predictor
 from gliomaseg.prediction.preview import draw_preview
-from gliomaseg.scan import Scan
 
 MAX_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True)
+class Wish:
+    """What is asked of a prediction besides its input.
+
+    Attributes:
+        to: what masks are written as; empty takes what the input suggests.
+        probabilities: whether probabilities are written too.
+        overwrite: whether results that are there are replaced.
+        max_bytes: inputs that need more memory are refused.
+        series: UID or number of the DICOM series; None chooses.
+        deidentify: whether DICOM segmentations leave the patient's name, id and dates out.
+    """
+
+    to: tuple[MaskFormat, ...] = ()
+    probabilities: bool = False
+    overwrite: bool = False
+    max_bytes: int = MAX_BYTES
+    series: str | None = None
+    deidentify: bool = False
+
+
+@dataclass(frozen=True)
 class Row:
-    """What became of one input; `error` is None where it went well. See `Findings` for what the numbers mean."""
+    """What became of one input; `error` is None where it went well. See `Findings` for what the numbers mean.
+
+    `series` is the UID of the DICOM series that was taken.
+    """
 
     input: str
     outputs: list[str] = field(default_factory=list)
@@ -42,6 +68,7 @@ class Row:
     components: int | None = None
     extent_mm: dict[str, float] | None = None
     orientation: str | None = None
+    series: str | None = None
     seconds: float = 0.0
     error: str | None = None
     fault: GliomasegError | None = field(default=None, repr=False, compare=False)
@@ -51,50 +78,44 @@ class Row:
         return {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "fault"}
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    """An input in memory, and what it takes to write its results."""
+def require_sense(entries: Sequence[Input], wish: Wish) -> None:
+    """Refuse wishes that no input could fulfil, before any work is done.
 
-    scan: Scan
-    images: list[Any]
-    header: Any = None
+    Raises:
+        UsageError: an input cannot be written as is wished, or a series is named and none is DICOM.
+    """
+    for entry in entries:
+        mask_formats(entry, wish.to)
+    if wish.series is not None and not any(entry.kind is Kind.SERIES for entry in entries):
+        raise UsageError("no input is DICOM", where="--series", cure="leave it out")
 
 
-def predict(
-    entry: Input,
-    out: Path,
-    predictor: Predictor,
-    *,
-    overwrite: bool = False,
-    probabilities: bool = False,
-    max_bytes: int = MAX_BYTES,
-) -> Row:
+def predict(entry: Input, out: Path, predictor: Predictor, wish: Wish | None = None) -> Row:
     """Write the mask and an overlay of one input, and return its row.
 
     Masks of pictures are 0 and 255 in the input's format and size; overlays are PNG with the mask's outline.
-    Those of a picture go into `out`, those of a patient into `out/<patient>`, all of them or none. The mask of
+    Those of a picture go into `out`, those of a stack into `out/<name>`, all of them or none. The mask of
     a volume is NIfTI, 0 and 1 on exactly the input's grid; its overlay is one sheet of the slices that matter.
-    What the user can cause does not raise: it is in the row's `error`.
+    A DICOM series gets a DICOM segmentation too. What the user can cause does not raise: it is in the row's `error`.
 
     Args:
         entry: of `list_inputs`.
         out: a folder; made if missing.
         predictor: the model.
-        overwrite: whether results that are there are replaced.
-        probabilities: whether probabilities are written too.
-        max_bytes: inputs that need more memory are refused.
+        wish: what else is asked for.
 
     Raises:
         ResourceError: the disk is full: there is no use in going on.
     """
     start = time.perf_counter()
+    wish = wish or Wish()
     try:
-        targets = _free_targets(entry, out, overwrite=overwrite, probabilities=probabilities)
-        loaded = _load(entry, max_bytes)
+        targets = _free_targets(entry, out, wish)
+        loaded = load(entry, series=wish.series, max_bytes=wish.max_bytes)
     except GliomasegError as fault:
         return _failed(entry, fault, start)
     try:
-        found = _find(entry, loaded, predictor, targets, overwrite=overwrite)
+        found = _find(entry, loaded, predictor, targets, wish)
     except ResourceError:
         raise
     except GliomasegError as fault:
@@ -102,48 +123,61 @@ def predict(
     except MemoryError:
         too_large = ResourceError("there is not enough memory for it", where=entry.path, cure="crop or downsample it")
         return _failed(entry, too_large, start)
-    outputs = [str(target) for files in targets for target in files]
-    seconds = round(time.perf_counter() - start, 3)
-    return Row(str(entry.path), outputs, **asdict(found), orientation=loaded.scan.orientation, seconds=seconds)
+    return Row(
+        str(entry.path),
+        [str(target) for target in _flat(targets)],
+        **asdict(found),
+        orientation=loaded.scan.orientation,
+        series=None if loaded.series is None else loaded.series.series_uid,
+        seconds=round(time.perf_counter() - start, 3),
+    )
 
 
 def _failed(entry: Input, fault: GliomasegError, start: float) -> Row:
     return Row(str(entry.path), seconds=round(time.perf_counter() - start, 3), error=fault.line(), fault=fault)
 
 
-def _free_targets(entry: Input, out: Path, *, overwrite: bool, probabilities: bool) -> list[tuple[Path, ...]]:
+_Targets = dict[str, Path] | list[tuple[Path, ...]]
+
+
+def _flat(targets: _Targets) -> list[Path]:
+    return [*targets.values()] if isinstance(targets, dict) else [file for files in targets for file in files]
+
+
+def _free_targets(entry: Input, out: Path, wish: Wish) -> _Targets:
     """Return where results go: the files of each picture, or those of the volume."""
-    if entry.is_volume:
-        targets = [volume_targets(entry, out, probabilities=probabilities)]
+    formats = mask_formats(entry, wish.to)
+    if entry.kind not in (Kind.PICTURE, Kind.STACK):
+        files = volume_targets(entry, out, formats=formats, probabilities=wish.probabilities)
+        for target in files.values():
+            require_free(target, overwrite=wish.overwrite)
+        if "png" in files:
+            require_masks_only(files["png"])
+        return files
+    targets = [
+        picture_targets(entry, out, file, formats=formats, probabilities=wish.probabilities) for file in entry.pictures
+    ]
+    if entry.kind is Kind.STACK:
+        require_free(out / entry.name, overwrite=wish.overwrite)
+        require_masks_only(out / entry.name)
     else:
-        targets = [picture_targets(entry, out, file, probabilities=probabilities) for file in entry.pictures]
-    for target in [out / entry.path.name] if entry.path.is_dir() else targets[0]:
-        require_free(target, overwrite=overwrite)
-    if entry.path.is_dir():
-        require_masks_only(out / entry.path.name)
+        for target in targets[0]:
+            require_free(target, overwrite=wish.overwrite)
     return targets
 
 
-def _load(entry: Input, max_bytes: int) -> _Loaded:
-    if entry.is_volume:
-        volume: Any = read_volume(entry.path, max_bytes=max_bytes)
-        return _Loaded(volume.scan, [], volume.header)
-    images = [read_picture(file) for file in entry.pictures]
-    return _Loaded(stack(images, entry.pictures), images)
-
-
-def _find(
-    entry: Input, loaded: _Loaded, predictor: Predictor, targets: list[tuple[Path, ...]], *, overwrite: bool
-) -> Findings:
+def _find(entry: Input, loaded: Loaded, predictor: Predictor, targets: _Targets, wish: Wish) -> Findings:
     """Predict, write and measure."""
     probability = predictor.probability(loaded.scan)
     mask = predictor.decide(probability)
     found = measure_mask(mask, loaded.scan)
-    if entry.is_volume:
+    result = Result(loaded, mask, probability, predictor.model.config, deidentify=wish.deidentify)
+    if isinstance(targets, dict):
         preview = draw_preview(loaded.scan, mask, volume_ml=found.tumour_volume_ml)
-        write_volume(targets[0], loaded.header, mask, probability, preview)
-        write_labels(targets[0][0].parent, overwrite=overwrite)
+        write_volume(targets, replace(result, preview=preview), overwrite=wish.overwrite)
+        if "nifti" in targets:
+            write_labels(targets["nifti"].parent, overwrite=wish.overwrite)
     else:
-        folder = targets[0][0].parent if entry.path.is_dir() else None
-        write_pictures(targets, loaded.images, mask, probability, folder=folder, overwrite=overwrite)
+        folder = targets[0][0].parent if entry.kind is Kind.STACK else None
+        write_pictures(targets, result, folder=folder, overwrite=wish.overwrite)
     return found

@@ -58,8 +58,10 @@ def test_public_names_are_these() -> None:
         "DicomVolume",
         "Series",
         "choose_series",
+        "is_dicom",
         "list_series",
         "read_dicom",
+        "study_of",
         "write_segmentation",
         "write_series",
     ]

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from gliomaseg.atomic import is_disk_full
 from gliomaseg.data.phantom.anatomy import Head, Image, cavity, draw_outside
 from gliomaseg.data.phantom.brain import paint_fluid, paint_rims, paint_tissue, shape_brain
+from gliomaseg.data.phantom.files import WRITERS, PhantomFormat, PhantomPatient
 from gliomaseg.data.phantom.scanner import draw_scanner
 from gliomaseg.data.phantom.solids import Grid, Texture, inside
 from gliomaseg.data.phantom.tumour import Tumour, draw_tumour
@@ -31,23 +29,6 @@ MISSING_POST_PER_BLOCK = 2
 MARGIN_PX = 2
 LEAST_BOX_PX = 4
 SATURATED_SHARE = 0.4
-
-
-@dataclass(frozen=True)
-class PhantomPatient:
-    """One synthetic examination.
-
-    name: as a folder of the data set is named; image: uint8, shape (z, y, x, 3), T1 before
-    contrast, FLAIR, T1 after contrast, from the skull base up; mask: the tumour, bool, shape
-    (z, y, x); missing: which of "pre" and "post" are copies of FLAIR; spacing_mm: between voxels' centres
-    along z, y, x.
-    """
-
-    name: str
-    image: NDArray[np.uint8]
-    mask: NDArray[np.bool_]
-    missing: tuple[str, ...]
-    spacing_mm: tuple[float, float, float]
 
 
 def phantom_patient(index: int, *, seed: int = 0, side_px: int = 256, slices: int | None = None) -> PhantomPatient:
@@ -157,13 +138,14 @@ def write_phantoms(  # noqa: PLR0913 - each says one thing, by name
     side_px: int = 256,
     overwrite: bool = False,
     progress: Callable[[str], None] | None = None,
-    kind: Literal["tiff", "nifti"] = "tiff",
+    kind: PhantomFormat = "tiff",
 ) -> Path:
-    """Write synthetic patients as Kaggle's archive holds real ones, or as NIfTI, and return their folder.
+    """Write synthetic patients as Kaggle's archive holds real ones, or as volumes, and return their folder.
 
     Args:
         destination: the folder that gets `kaggle_3m/<name>/<name>_<n>.tif` and `..._mask.tif`; or, as NIfTI,
-            `nifti/<name>/<name>_flair.nii.gz`, other sequences that are not missing, and `..._seg.nii.gz`.
+            `nifti/<name>/<name>_flair.nii.gz`, other sequences that are not missing, and `..._seg.nii.gz`; or,
+            as DICOM, a series each in `dicom/<name>/flair` and so on, and `<name>_mask.dcm`, a segmentation.
         patients: how many, at least 1; patient k is the same however many there are.
         seed: which set of patients, from 0.
         side_px: side of the square slices, pixels, at least 32.
@@ -176,12 +158,13 @@ def write_phantoms(  # noqa: PLR0913 - each says one thing, by name
         OutputExistsError: the folder holds something and overwrite is not set, or something
             that is no phantom: nothing else is ever removed.
         ResourceError: the disk is full.
+        MissingExtraError: DICOM is asked for and its extra is not installed.
         GliomasegError: the folder cannot be written.
     """
     if patients < 1:
         raise ConfigError(f"{patients} is too small", where="patients", cure="give 1 or more")
     _check(index=0, seed=seed, side_px=side_px, slices=None)
-    root = Path(destination) / ("kaggle_3m" if kind == "tiff" else "nifti")
+    root = Path(destination) / ("kaggle_3m" if kind == "tiff" else kind)
     try:
         _make_room(root, overwrite=overwrite)
         for index in range(patients):
@@ -216,37 +199,13 @@ def _make_room(root: Path, *, overwrite: bool) -> None:
     root.mkdir(parents=True, exist_ok=True)
 
 
-def _write_patient(root: Path, patient: PhantomPatient, kind: str) -> None:
+def _write_patient(root: Path, patient: PhantomPatient, kind: PhantomFormat) -> None:
     """Write one patient's folder; it bears its name only when all of it is there."""
     unfinished = root / f".{patient.name}.unfinished"
     unfinished.mkdir()
     try:
-        (_write_slices if kind == "tiff" else _write_volumes)(unfinished, patient)
+        WRITERS[kind](unfinished, patient)
         unfinished.rename(root / patient.name)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
-
-
-def _write_slices(folder: Path, patient: PhantomPatient) -> None:
-    for number, (picture, mask) in enumerate(zip(patient.image, patient.mask, strict=True), start=1):
-        stem = f"{patient.name}_{number}"
-        tifffile.imwrite(folder / f"{stem}.tif", picture, photometric="rgb", metadata=None)
-        levels = mask.astype(np.uint8) * np.uint8(255)
-        tifffile.imwrite(folder / f"{stem}_mask.tif", levels, photometric="minisblack", metadata=None)
-
-
-def _write_volumes(folder: Path, patient: PhantomPatient) -> None:
-    from gliomaseg.formats import nifti
-    from gliomaseg.formats.nifti_header import new_header
-
-    shape = patient.mask.shape
-    affine = np.diag([-patient.spacing_mm[2], -patient.spacing_mm[1], patient.spacing_mm[0], 1.0])  # LPS
-    affine[:3, 3] = -affine[:3, :3] @ ((np.array(shape[::-1]) - 1) / 2)
-    header = new_header((shape[0], shape[1], shape[2]), affine)
-    for channel, (name, sequence) in enumerate({"t1": "pre", "flair": "flair", "t1ce": "post"}.items()):
-        if sequence not in patient.missing:
-            voxels = patient.image[..., channel].astype(np.int16)
-            nifti.write(folder / f"{patient.name}_{name}.nii.gz", voxels, header, description="image")
-    mask = patient.mask.view(np.uint8)
-    nifti.write(folder / f"{patient.name}_seg.nii.gz", mask, header, description="mask")

@@ -1,6 +1,6 @@
 """DICOM: an MR series in, a segmentation out, and a series of our own for phantoms.
 
-Everything here needs the extra `dicom`; it is imported when a function is called, and by nothing else.
+All but `is_dicom` needs the extra `dicom`; it is imported when a function is called, and by nothing else.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gliomaseg.arrays import Mask
 from gliomaseg.formats.dicom.acquisition import Acquisition
 from gliomaseg.formats.dicom.faults import missing_extra
+from gliomaseg.formats.dicom.finding import is_dicom
 from gliomaseg.formats.dicom.series import Series, choose_series
 from gliomaseg.formats.dicom.volume import DicomVolume
 
@@ -24,11 +25,25 @@ __all__ = [
     "DicomVolume",
     "Series",
     "choose_series",
+    "is_dicom",
     "list_series",
     "read_dicom",
+    "study_of",
     "write_segmentation",
     "write_series",
 ]
+
+
+def study_of(folder: Path) -> str:
+    """Return the StudyInstanceUID of the MR images that lie in a folder; the empty text if none says it.
+
+    Raises:
+        MissingExtraError: the extra `dicom` is not installed.
+    """
+    with _extra():
+        from gliomaseg.formats.dicom import finding
+
+        return finding.study_of(folder)
 
 
 def list_series(path: Path) -> list[Series]:

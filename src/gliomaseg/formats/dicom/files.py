@@ -19,8 +19,8 @@ MAX_FILES = 100_000
 # Elements of a header are read one by one: a file of nothing but tiny ones would take minutes.
 MAX_READS = 1_000_000
 HEAD_BYTES = 132
-_MAGIC = b"DICM"
-_SUFFIXES = (".dcm", ".dicom", ".ima")
+MAGIC = b"DICM"
+SUFFIXES = (".dcm", ".dicom", ".ima")
 _SMALL_BYTES = 4_096
 
 
@@ -120,7 +120,7 @@ def _kind(path: Path) -> str:
         head = file.read(HEAD_BYTES)
     if head.startswith(b"PK"):
         return "zip"
-    if not head.endswith(_MAGIC) or len(head) < HEAD_BYTES:
+    if not head.endswith(MAGIC) or len(head) < HEAD_BYTES:
         raise FormatError("is no DICOM file", where=path, cure="give a DICOM file, or a folder or zip of them")
     return "file"
 
@@ -130,7 +130,7 @@ def _found(sources: list[Source], path: Path) -> Found:
     for source in sources:
         if _is_dicom(source):
             dicom.append(source)
-        elif source.name.lower().endswith(_SUFFIXES):
+        elif source.name.lower().endswith(SUFFIXES):
             # To leave it out could cost the last slice of a series, which nothing else would tell of.
             what = "bears the name of a DICOM file and is none: it is empty, cut short or damaged"
             raise FormatError(what, where=source.name, cure="copy it again, or remove it")
@@ -142,7 +142,7 @@ def _found(sources: list[Source], path: Path) -> Found:
 
 def _is_dicom(source: Source) -> bool:
     with faults_of(source.name), source.open() as file:
-        return file.read(HEAD_BYTES)[-len(_MAGIC) :] == _MAGIC
+        return file.read(HEAD_BYTES)[-len(MAGIC) :] == MAGIC
 
 
 def _files(folder: Path) -> list[Source]:

@@ -1,0 +1,93 @@
+"""Synthetic patients on disk: as the data set's pictures, as NIfTI volumes, or as DICOM series."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from gliomaseg.geometry import Affine
+
+PhantomFormat = Literal["tiff", "nifti", "dicom"]
+_CHANNELS = {"t1": "pre", "flair": "flair", "t1ce": "post"}
+
+
+@dataclass(frozen=True)
+class PhantomPatient:
+    """One synthetic examination.
+
+    name: as a folder of the data set is named; image: uint8, shape (z, y, x, 3), T1 before
+    contrast, FLAIR, T1 after contrast, from the skull base up; mask: the tumour, bool, shape
+    (z, y, x); missing: which of "pre" and "post" are copies of FLAIR; spacing_mm: between voxels' centres
+    along z, y, x.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    missing: tuple[str, ...]
+    spacing_mm: tuple[float, float, float]
+
+
+def _write_slices(folder: Path, patient: PhantomPatient) -> None:
+    for number, (picture, mask) in enumerate(zip(patient.image, patient.mask, strict=True), start=1):
+        stem = f"{patient.name}_{number}"
+        tifffile.imwrite(folder / f"{stem}.tif", picture, photometric="rgb", metadata=None)
+        levels = mask.astype(np.uint8) * np.uint8(255)
+        tifffile.imwrite(folder / f"{stem}_mask.tif", levels, photometric="minisblack", metadata=None)
+
+
+def _write_volumes(folder: Path, patient: PhantomPatient) -> None:
+    from gliomaseg.formats import nifti
+    from gliomaseg.formats.nifti_header import new_header
+
+    shape = patient.mask.shape
+    header = new_header((shape[0], shape[1], shape[2]), _lps(patient))
+    for channel, (name, sequence) in enumerate(_CHANNELS.items()):
+        if sequence not in patient.missing:
+            voxels = patient.image[..., channel].astype(np.int16)
+            nifti.write(folder / f"{patient.name}_{name}.nii.gz", voxels, header, description="image")
+    mask = patient.mask.view(np.uint8)
+    nifti.write(folder / f"{patient.name}_seg.nii.gz", mask, header, description="mask")
+
+
+def _lps(patient: PhantomPatient) -> Affine:
+    """Return the affine of a patient whose head is in the middle."""
+    affine = np.diag([-patient.spacing_mm[2], -patient.spacing_mm[1], patient.spacing_mm[0], 1.0])
+    affine[:3, 3] = -affine[:3, :3] @ ((np.array(patient.mask.shape[::-1]) - 1) / 2)
+    return affine
+
+
+def _write_series(folder: Path, patient: PhantomPatient) -> None:
+    from gliomaseg.formats.dicom import Acquisition, read_dicom, write_segmentation, write_series
+
+    acquisitions = {
+        "t1": Acquisition("T1 phantom", patient.name, 2, repetition_ms=500, echo_ms=10, inversion_ms=None),
+        "flair": Acquisition("FLAIR phantom", patient.name, 1),
+        "t1ce": Acquisition("T1 contrast phantom", patient.name, 3, repetition_ms=500, echo_ms=10, inversion_ms=None),
+    }
+    affine = _lps(patient)
+    for channel, (name, sequence) in enumerate(_CHANNELS.items()):
+        if sequence not in patient.missing:
+            write_series(folder / name, patient.image[..., channel], affine, acquisition=acquisitions[name])
+    volume = read_dicom(folder / "flair", max_bytes=2**31)
+    write_segmentation(
+        folder / f"{patient.name}_mask.dcm",
+        mask=patient.mask,
+        volume=volume,
+        model_name="gliomaseg phantom: the exact mask",
+        model_version="1",
+        deidentify=False,
+    )
+
+
+WRITERS: dict[PhantomFormat, Callable[[Path, PhantomPatient], None]] = {
+    "tiff": _write_slices,
+    "nifti": _write_volumes,
+    "dicom": _write_series,
+}
