@@ -146,11 +146,16 @@ def test_predict_of_one_bad_picture_exits_3(trained, tmp_path):
         (["phantom", "p", "--patients", "0"], 2, "patients"),
         (["download", "--from", "absent.zip", "--to", "d"], 3, "absent.zip"),
         (["nonsense"], 2, "nonsense"),
+        (["predict", "a.nii", "--out", "o", "--to", "gif"], 2, "'gif' is not one of"),
+        (["predict", "a.nii"], 2, "--out"),
+        (["predict", "--out", "o"], 2, "nothing to predict"),
+        (["predict", "--t1", "a.nii", "--out", "o"], 2, "--flair"),
     ],
 )
 def test_bad_input_gets_one_line_and_its_exit_code(arguments, code, words, tmp_path):
     done = run(*arguments, cwd=tmp_path, code=code)
     assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
     assert [entry.name for entry in tmp_path.iterdir() if entry.name != "cache"] == []
 

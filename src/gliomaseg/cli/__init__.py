@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
 from typing import Annotated, NoReturn
 
 import typer
@@ -17,7 +18,7 @@ from gliomaseg.cli.console import say
 from gliomaseg.cli.data import audit, download, phantom, split
 from gliomaseg.cli.learning import crossvalidate, demo, train
 from gliomaseg.cli.use import compare, evaluate, models, predict, report
-from gliomaseg.errors import GliomasegError, Interrupted, ResourceError
+from gliomaseg.errors import GliomasegError, Interrupted, ResourceError, UsageError
 
 app = typer.Typer(
     name="gliomaseg",
@@ -57,13 +58,36 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
     pass
 
 
+def _run() -> None:
+    """Run what the command line says; a fault in it becomes one of ours.
+
+    Raises:
+        UsageError: the command line is wrong.
+    """
+    try:
+        code = app(standalone_mode=False)
+    except Exception as fault:
+        # typer's faults share no public ancestor over its versions.
+        told: Callable[[], str] | None = getattr(fault, "format_message", None)
+        if told is None:
+            raise
+        if type(fault).__name__ == "NoArgsIsHelpError":
+            say(told())
+            raise SystemExit(UsageError.exit_code) from None
+        command = getattr(getattr(fault, "ctx", None), "command_path", None) or "gliomaseg"
+        what = told().rstrip(".").replace("Value error, ", "")
+        raise UsageError(what[:1].lower() + what[1:], cure=f"see `{command} --help`") from fault
+    if code:
+        raise SystemExit(code)
+
+
 def main() -> None:
     """Run a command and turn faults into one line and an exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
-        app()
+        _run()
     except GliomasegError as fault:
         _leave(f"error: {fault.line()}", fault.exit_code)
     except (Interrupted, KeyboardInterrupt) as stop:
