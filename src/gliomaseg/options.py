@@ -61,6 +61,7 @@ class EngineName(StrEnum):
     """What runs the network."""
 
     onnxruntime = "onnxruntime"
+    openvino = "openvino"
     torch = "torch"
 
 
