@@ -70,7 +70,7 @@ def test_the_scale_is_the_whole_stacks_and_no_batchs(scan, tmp_path):
 
 
 def test_flips_ask_twice_and_small_components_go_by_the_volume(scan, tmp_path):
-    voxels = np.zeros_like(scan.voxels)
+    voxels = np.ones_like(scan.voxels)
     voxels[2:5, 4, 4] = 255
     voxels[0, 20, 20:22] = 255
     made = predictor(tmp_path, Decision(flips=True, smallest_voxels=3))
