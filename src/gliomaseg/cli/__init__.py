@@ -16,6 +16,7 @@ from gliomaseg.atomic import is_disk_full
 from gliomaseg.cli.console import say
 from gliomaseg.cli.data import audit, download, phantom, split
 from gliomaseg.cli.learning import crossvalidate, demo, train
+from gliomaseg.cli.speed import bench
 from gliomaseg.cli.use import compare, evaluate, models, predict, report
 from gliomaseg.errors import GliomasegError, Interrupted, ResourceError
 
@@ -42,6 +43,7 @@ for command in (
     report,
     predict,
     models,
+    bench,
 ):
     app.command()(command)
 

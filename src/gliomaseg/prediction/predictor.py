@@ -31,7 +31,8 @@ class Predictor:
         counts = level_counts(slices)
         ends = np.array([0]), np.array([count - 1])
         places = neighbour_places(np.arange(count), *ends, neighbours=preparation.neighbours)
-        black = ~slices.any(axis=(1, 2, 3))[places].any(axis=1)
+        bright = np.asarray(slices.any(axis=(1, 2, 3)))
+        black = ~bright[places].any(axis=1)
         # Black slices of one scan are the same input, so they have the same answer: the first one's is all of theirs.
         worked = np.flatnonzero(~black | (np.cumsum(black) == 1))
         found = np.empty((count, *slices.shape[2:]), np.float32)
