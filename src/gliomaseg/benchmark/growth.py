@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from statistics import median
@@ -32,7 +33,10 @@ def _row(material: Material, unit: str, verb: str, few: int, many: int, errand: 
     figure = f"{verb} of {many:,} {unit} against {few:,}"
     material.say(figure)
     try:
-        pairs = [(errand(many), errand(few)) for _ in range(material.plan.grown_pairs)]
+        start = time.monotonic()
+        pairs = [(errand(many), errand(few))]
+        while len(pairs) < material.plan.grown_pairs and time.monotonic() - start < material.plan.budget_s:
+            pairs.append((errand(many), errand(few)))
     except MissingExtraError as fault:
         return Row(figure, f"{unit}/s", status="left out", reason=fault.line())
     except GliomasegError as fault:

@@ -36,7 +36,7 @@ def measure(material: Material) -> list[Row]:
             np.stack([picture for picture, _ in pairs])
             np.stack([mask for _, mask in pairs])
 
-    own_s, peer_s = alternate(timed(ours), timed(peer), pairs=material.plan.pairs)
+    own_s, peer_s = alternate(timed(ours), timed(peer), pairs=material.plan.pairs, budget_s=material.plan.budget_s)
     return [
         Row(
             figure="slices in random order",

@@ -20,7 +20,8 @@ class Plan:
         patients: phantoms to load and train on.
         side_px: of the phantoms' slices.
         pairs: turns each side has.
-        steps: training steps a turn.
+        budget_s: how long one figure takes before it has fewer turns.
+        steps: training steps a turn, on a processor.
         reference_slices: slices a turn that the reference network predicts.
         small_slices: slices a turn that the small one predicts.
         starts: turns of cold starts.
@@ -37,7 +38,8 @@ class Plan:
     patients: int = 6
     side_px: int = 256
     pairs: int = 3
-    steps: int = 2
+    budget_s: float = 30.0
+    steps: int = 1
     reference_slices: int = 4
     small_slices: int = 32
     starts: int = 3
@@ -45,7 +47,7 @@ class Plan:
     grown: tuple[int, ...] = (100, 1_000)
     grown_pairs: int = 2
     evaluated: tuple[int, int] = (10, 100)
-    evaluated_slices: int = 5
+    evaluated_slices: int = 4
 
 
 def plan_for(*, quick: bool = False, full: bool = False) -> Plan:
@@ -60,7 +62,6 @@ def plan_for(*, quick: bool = False, full: bool = False) -> Plan:
             patients=1,
             side_px=QUICK_PX,
             pairs=2,
-            steps=1,
             small_slices=4,
             starts=2,
             volume_slices=6,

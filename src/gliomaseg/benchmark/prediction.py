@@ -99,7 +99,9 @@ def _small_against_reference(material: Material, engine: str) -> Any:
 
 def _raced(material: Material, ours: Contestant, peer: Contestant, agreement: dict[str, Any]) -> Any:
     material.say(f"{ours.what} against {peer.what}")
-    own_s, peer_s = alternate(timed(ours.work), timed(peer.work), pairs=material.plan.pairs)
+    own_s, peer_s = alternate(
+        timed(ours.work), timed(peer.work), pairs=material.plan.pairs, budget_s=material.plan.budget_s
+    )
     return ours.what, peer.what, rates(own_s, ours.slices), rates(peer_s, peer.slices), agreement
 
 

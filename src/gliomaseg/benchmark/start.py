@@ -33,7 +33,7 @@ def _row(material: Material, figure: str, turns: Callable[[], tuple[Turn, Turn]]
         if find_spec("torch") is None:
             own_s = tuple(ours() for _ in range(material.plan.starts))
             return Row(figure, SECONDS, Side("gliomaseg", own_s), status="left out", reason="torch is not installed")
-        own_s, peer_s = alternate(ours, peer, pairs=material.plan.starts)
+        own_s, peer_s = alternate(ours, peer, pairs=material.plan.starts, budget_s=material.plan.budget_s)
     except MissingExtraError as fault:
         return Row(figure, SECONDS, status="left out", reason=fault.line())
     except GliomasegError as fault:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -101,17 +102,23 @@ def timed(work: Callable[[], object]) -> Turn:
     return turn
 
 
-def alternate(ours: Turn, peer: Turn, *, pairs: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def alternate(
+    ours: Turn, peer: Turn, *, pairs: int, budget_s: float = math.inf
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the seconds of both sides over A B A B ...; each has one turn before that does not count.
 
     Args:
         ours: one side.
         peer: the other.
         pairs: how many turns each has, at least 1.
+        budget_s: after this no other pair begins: a slow machine has fewer turns, and one at least.
     """
+    start = time.monotonic()
     ours()  # what is loaded, compiled or allocated once is no part of a rate
     peer()
-    seconds = [(ours(), peer()) for _ in range(pairs)]
+    seconds = [(ours(), peer())]
+    while len(seconds) < pairs and time.monotonic() - start < budget_s:
+        seconds.append((ours(), peer()))
     return tuple(own for own, _ in seconds), tuple(other for _, other in seconds)
 
 

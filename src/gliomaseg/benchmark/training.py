@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Protocol
 
 from gliomaseg.benchmark.material import Material, with_torch
-from gliomaseg.benchmark.timing import Row, Side, alternate, rates, timed
+from gliomaseg.benchmark.timing import Row, Side, alternate, rates
 from gliomaseg.data.split import slice_names
 from gliomaseg.errors import MissingExtraError
 
@@ -13,48 +15,47 @@ UNIT = "images/s"
 NOTEBOOK, LIGHTNING = "against a notebook's loop", "against Lightning's Trainer"
 
 
+class Trains(Protocol):
+    """What our loop and its peers do."""
+
+    what: str
+    loss: float  # the last epoch's mean
+
+    def epoch(self) -> float:
+        """Go through the slices once, and return the seconds."""
+
+
 def measure(material: Material) -> list[Row]:
     """Return a row a peer: images a second of the reference recipe, few steps a turn."""
+    return [_row(material, name, peer) for name, peer in ((NOTEBOOK, _notebook), (LIGHTNING, _lightning))]
+
+
+def _row(material: Material, name: str, peer_of: Callable[[Material, int], Trains]) -> Row:
+    figure = f"{material.plan.reference.network.name}, {name}"
     try:
-        ours = with_torch("gliomaseg.benchmark.own_training")
+        module = with_torch("gliomaseg.benchmark.own_training")
+        count = module.image_count(material)
+        peer = peer_of(material, count)
     except MissingExtraError as fault:
-        return [Row(name, UNIT, status="left out", reason=fault.line()) for name in (NOTEBOOK, LIGHTNING)]
-    count = min(material.plan.steps * material.plan.reference.training.batch, material.index.slice_count)
-    own = ours.OwnTraining(material, count)
-    rows = [_row(NOTEBOOK, "a notebook's loop, fp32", own, _notebook(material, count), material)]
-    try:
-        peer = _lightning(material, count)
-    except MissingExtraError as fault:
-        return [*rows, Row(LIGHTNING, UNIT, status="left out", reason=fault.line())]
-    return [*rows, _row(LIGHTNING, f"Lightning's Trainer, {peer.precision}", own, peer, material)]
+        return Row(figure, UNIT, status="left out", reason=fault.line())
+    material.say(f"training {name}")
+    own: Trains = module.OwnTraining(material, count)  # anew for each peer: both then take the same steps
+    own_s, peer_s = alternate(own.epoch, peer.epoch, pairs=material.plan.pairs, budget_s=material.plan.budget_s)
+    agreement = {"loss_ours": own.loss, "loss_peer": peer.loss, "images_a_turn": count}
+    return Row(figure, UNIT, Side(own.what, rates(own_s, count)), Side(peer.what, rates(peer_s, count)), agreement)
 
 
-def _row(figure: str, what: str, own: Any, peer: Any, material: Material) -> Row:
-    material.say(f"training {figure}")
-    # Lightning keeps its own time: setting up a fit is not a step.
-    turn = peer.epoch if hasattr(peer, "precision") else timed(peer.epoch)
-    own_s, peer_s = alternate(timed(own.epoch), turn, pairs=material.plan.pairs)
-    agreement = {"loss_ours": own.loss, "loss_peer": peer.loss, "images_a_turn": own.images}
-    return Row(
-        f"{material.plan.reference.network.name}, {figure}",
-        UNIT,
-        Side(f"our loop, {own.precision}", rates(own_s, own.images)),
-        Side(what, rates(peer_s, own.images)),
-        agreement,
-    )
+def _notebook(material: Material, count: int) -> Trains:
+    peers: Any = import_module("gliomaseg.benchmark.peers.notebook")
+    trains: Trains = peers.NotebookTraining(**_given(material, count))
+    return trains
 
 
-def _notebook(material: Material, count: int) -> Any:
-    from gliomaseg.benchmark.peers.notebook import NotebookTraining
-
-    return NotebookTraining(**_given(material, count))
-
-
-def _lightning(material: Material, count: int) -> Any:
-    from gliomaseg.benchmark.peers.lightning import LightningTraining, open_lightning
-
-    open_lightning()  # before a network is built
-    return LightningTraining(**_given(material, count))
+def _lightning(material: Material, count: int) -> Trains:
+    peers: Any = import_module("gliomaseg.benchmark.peers.lightning")
+    peers.open_lightning()  # before a network is built
+    trains: Trains = peers.LightningTraining(**_given(material, count))
+    return trains
 
 
 def _given(material: Material, count: int) -> dict[str, Any]:

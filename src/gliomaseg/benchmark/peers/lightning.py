@@ -45,20 +45,17 @@ class LightningTraining:
         self._loader = loader(files, size_px=size_px, batch=batch)
         self._module = _module(self._lightning, network, learning_rate)
         half = open_accelerator("auto", "auto").mixed_precision == "bf16"
-        self.precision = "bf16-mixed" if half else "32-true"
-
-    @property
-    def loss(self) -> float:
-        """The mean of the last epoch."""
-        return float(self._module.total) / len(self._loader)
+        self._precision = "bf16-mixed" if half else "32-true"
+        self.what = f"Lightning's Trainer, {self._precision}"
+        self.loss = float("nan")
 
     def epoch(self) -> float:
-        """Go through all slices once, and return the seconds."""
+        """Go through all slices once, and return the seconds; `loss` is then the epoch's mean."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of few steps and few workers
             trainer = self._lightning.Trainer(
                 max_epochs=1,
-                precision=self.precision,
+                precision=self._precision,
                 accelerator="auto",
                 devices=1,
                 logger=False,
@@ -67,6 +64,7 @@ class LightningTraining:
                 enable_model_summary=False,
             )
             trainer.fit(self._module, self._loader)
+        self.loss = self._module.total / len(self._loader)
         return float(self._module.seconds)
 
 
@@ -94,6 +92,8 @@ def _module(lightning: Any, network: nn.Module, learning_rate: float) -> Any:
             return loss
 
         def on_train_epoch_end(self) -> None:
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()  # the last step is still under way
             self.seconds = time.perf_counter() - self.start
 
     return Module()

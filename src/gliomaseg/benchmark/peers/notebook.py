@@ -9,6 +9,7 @@ pinned memory. The loss is summed with `.item()` as notebooks do.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -56,6 +57,8 @@ def loader(files: Files, *, size_px: int, batch: int) -> DataLoader[tuple[Tensor
 class NotebookTraining:
     """A network, its optimiser and a loader."""
 
+    what = "a notebook's loop, fp32"
+
     def __init__(self, network: nn.Module, files: Files, *, size_px: int, batch: int, learning_rate: float) -> None:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network = network.to(self._device)
@@ -64,8 +67,9 @@ class NotebookTraining:
         self._optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
         self.loss = float("nan")
 
-    def epoch(self) -> None:
-        """Go through all slices once; `loss` is then the epoch's mean."""
+    def epoch(self) -> float:
+        """Go through all slices once, and return the seconds; `loss` is then the epoch's mean."""
+        start = time.perf_counter()
         self._network.train()
         total = 0.0
         for pictures, masks in self._loader:
@@ -74,5 +78,6 @@ class NotebookTraining:
             loss = self._loss(self._network(images), targets)
             loss.backward()
             self._optimiser.step()
-            total += loss.item()
+            total += loss.item()  # waits for the step, on a GPU too
         self.loss = total / len(self._loader)
+        return time.perf_counter() - start
