@@ -19,7 +19,6 @@ from gliomaseg.training.loop import train_one_epoch
 from gliomaseg.training.machine import StopRequest, repeatable
 from gliomaseg.training.run import Order, assemble
 
-
 STEPS_ON_GPU = 25  # a step takes milliseconds there, and a clock wants more
 
 
