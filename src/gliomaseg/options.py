@@ -71,6 +71,7 @@ class EngineName(StrEnum):
     """What runs the network."""
 
     onnxruntime = "onnxruntime"
+    openvino = "openvino"
     torch = "torch"
 
 

@@ -45,7 +45,7 @@ NETWORKS = [
 
 
 @pytest.mark.parametrize(("settings", "neighbours"), NETWORKS)
-def test_onnx_runtime_and_torch_agree(settings, neighbours, tmp_path):
+def test_all_engines_agree(settings, neighbours, tmp_path):
     torch.manual_seed(0)
     inputs = 2 * neighbours + 1 if neighbours else 3
     network = build_network(settings, inputs)
@@ -62,9 +62,10 @@ def test_onnx_runtime_and_torch_agree(settings, neighbours, tmp_path):
         "inputs": inputs,
     }
     batch = np.random.default_rng(2).standard_normal((3, inputs, 64, 64), np.float32)
-    first, second = (open_engine(name, **files).probabilities(batch) for name in ("onnxruntime", "torch"))
+    first, *others = (open_engine(name, **files).probabilities(batch) for name in ENGINES)
     assert np.ptp(first) > 1e-3  # not a constant that agrees with anything
-    np.testing.assert_allclose(first, second, atol=1e-4)
+    for other in others:
+        np.testing.assert_allclose(first, other, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -86,9 +87,13 @@ def test_an_engine_that_is_not_installed_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(ENGINES, "torch", "gliomaseg.engines.absent")
     with pytest.raises(MissingExtraError, match=r"gliomaseg\[train\]"):
         open_engine("torch", onnx=tmp_path, weights=tmp_path, network=Unet())
+    monkeypatch.setitem(ENGINES, "openvino", "gliomaseg.engines.absent")
+    with pytest.raises(MissingExtraError, match=r"gliomaseg\[openvino\]"):
+        open_engine("openvino", onnx=tmp_path, weights=tmp_path, network=Unet())
 
 
-def test_a_network_that_does_not_fit_its_batch_is_a_model_fault(trained):
-    engine = open_predictor(trained)._engine
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_a_network_that_does_not_fit_its_batch_is_a_model_fault(name, trained):
+    engine = open_predictor(trained, engine=name)._engine
     with pytest.raises(ModelError, match="does not take a batch"):
         engine.probabilities(np.zeros((1, 3, 32, 32), np.float32))

@@ -70,7 +70,7 @@ def test_the_scale_is_the_whole_stacks_and_no_batchs(scan, tmp_path):
 
 
 def test_flips_ask_twice_and_small_components_go_by_the_volume(scan, tmp_path):
-    voxels = np.zeros_like(scan.voxels)
+    voxels = np.ones_like(scan.voxels)
     voxels[2:5, 4, 4] = 255
     voxels[0, 20, 20:22] = 255
     made = predictor(tmp_path, Decision(flips=True, smallest_voxels=3))
@@ -78,3 +78,36 @@ def test_flips_ask_twice_and_small_components_go_by_the_volume(scan, tmp_path):
     assert len(seen(made)) == 2 * SLICES
     assert mask.sum() == 3
     assert mask[2:5, 4, 4].all()
+
+
+@pytest.mark.parametrize("neighbours", [0, 1])
+def test_black_slices_are_given_to_the_engine_once_and_all_have_its_answer(neighbours, scan, tmp_path):
+    voxels = scan.voxels.copy()
+    voxels[[0, 1, 4, 5, 6]] = 0
+    made = predictor(tmp_path, neighbours=neighbours)
+    made._engine.probabilities = answers = Counted()
+    found = made.probability(Scan(voxels, "here"))
+    black = [0, 5, 6] if neighbours else [0, 1, 4, 5, 6]  # those that see nothing but black
+    assert answers.count == SLICES - len(black) + 1
+    assert (found[black] == found[black[0]]).all()
+    assert found[black[0]].max() == np.float32(0.25)  # the engine's answer, not a 0 of our own
+    assert found[2].max() > 0.5
+
+
+class Counted:
+    """An engine's answers: a quarter where a slice is black, else a share of its brightness; and how many it gave."""
+
+    def __init__(self):
+        self.count = 0
+
+    def __call__(self, batch):
+        self.count += len(batch)
+        own = batch[:, batch.shape[1] // 2]
+        return np.where(own == -1, 0.25, (own + 3) / 4).astype(np.float32)
+
+
+def test_an_all_black_scan_is_one_question(tmp_path):
+    made = predictor(tmp_path)
+    found = made.probability(Scan(np.zeros((9, 32, 32, 1), np.uint8), "here"))
+    assert len(seen(made)) == 1
+    assert found.shape == (9, 32, 32)

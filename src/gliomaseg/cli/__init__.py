@@ -17,6 +17,7 @@ from gliomaseg.atomic import is_disk_full
 from gliomaseg.cli.console import say
 from gliomaseg.cli.data import audit, download, phantom, split
 from gliomaseg.cli.learning import crossvalidate, demo, train
+from gliomaseg.cli.speed import bench
 from gliomaseg.cli.use import compare, evaluate, models, predict, report
 from gliomaseg.errors import GliomasegError, Interrupted, ResourceError, UsageError
 
@@ -43,6 +44,7 @@ for command in (
     report,
     predict,
     models,
+    bench,
 ):
     app.command()(command)
 

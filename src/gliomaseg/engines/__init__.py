@@ -14,7 +14,12 @@ from gliomaseg.arrays import Batch, Probability
 from gliomaseg.config import Network
 from gliomaseg.errors import MissingExtraError, UsageError
 
-ENGINES = {"onnxruntime": "gliomaseg.engines.onnxruntime", "torch": "gliomaseg.engines.torch"}
+ENGINES = {
+    "onnxruntime": "gliomaseg.engines.onnxruntime",
+    "torch": "gliomaseg.engines.torch",
+    "openvino": "gliomaseg.engines.openvino",
+}
+EXTRAS = {"torch": "train", "openvino": "openvino"}  # what brings a member that is not always there
 DEFAULT = "onnxruntime"
 
 
@@ -46,7 +51,7 @@ def open_engine(name: str, *, onnx: Path, weights: Path, network: Network, input
         member = import_module(ENGINES[name])
     except ModuleNotFoundError as fault:
         raise MissingExtraError(
-            f"the engine {name} needs {fault.name}", cure='pip install "gliomaseg[train]"'
+            f"the engine {name} needs {fault.name}", cure=f'pip install "gliomaseg[{EXTRAS.get(name, "train")}]"'
         ) from fault
     load: Callable[[Path, Path, Network, int], Engine] = member.load
     return load(onnx, weights, network, inputs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import onnxruntime
 
 from gliomaseg.arrays import Batch, Probability
 from gliomaseg.config import Network
+from gliomaseg.engines.threads import thread_count
 from gliomaseg.errors import ModelError
 
 
@@ -47,8 +47,9 @@ def load(onnx: Path, weights: Path, network: Network, inputs: int) -> OnnxRuntim
     del weights, network, inputs  # all is in the ONNX file
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    # The processors this process may use, not those of the machine: containers are given fewer.
-    options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    # ONNX Runtime would count the machine's cores: containers are given fewer.
+    options.intra_op_num_threads = thread_count()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     try:
         session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
     # ONNX Runtime's exceptions share no ancestor but Exception.

@@ -31,12 +31,18 @@ class Predictor:
         counts = level_counts(slices)
         ends = np.array([0]), np.array([count - 1])
         places = neighbour_places(np.arange(count), *ends, neighbours=preparation.neighbours)
-        parts = []
-        for start in range(0, count, BATCH):
-            pictures = with_neighbours(slices, places[start : start + BATCH])
-            batch = normalise(pictures, preparation, counts)
-            parts.append(judge(batch, self._engine.probabilities, self.model.config.decision))
-        return restore(np.concatenate(parts), prepared)
+        bright = np.asarray(slices.any(axis=(1, 2, 3)))
+        black = ~bright[places].any(axis=1)
+        # Black slices of one scan are the same input, so they have the same answer: the first one's is all of theirs.
+        worked = np.flatnonzero(~black | (np.cumsum(black) == 1))
+        found = np.empty((count, *slices.shape[2:]), np.float32)
+        for start in range(0, len(worked), BATCH):
+            chosen = worked[start : start + BATCH]
+            batch = normalise(with_neighbours(slices, places[chosen]), preparation, counts)
+            found[chosen] = judge(batch, self._engine.probabilities, self.model.config.decision)
+        if black.any():
+            found[black] = found[black.argmax()]
+        return restore(found, prepared)
 
     def mask(self, scan: Scan) -> Mask:
         """Return the tumour's mask on the scan's own grid: bool, shape (z, y, x)."""

@@ -102,7 +102,7 @@ def train(order: Order, *, say: Callable[[str], None]) -> Path:
         stack.enter_context(locked(order.out))
         if not resuming:
             _start_folder(order, splits)
-        run = _assemble(order, stack, index, fold, cache, say)
+        run = assemble(order, stack, index, fold, cache, say)
         train_epochs(run)
         if run.accelerator.is_main_process:
             finish(run, _setting(order, splits))
@@ -122,9 +122,7 @@ def is_finished(order: Order) -> bool:
     return (order.out / "curves.png").is_file()
 
 
-def _assemble(
-    order: Order, stack: ExitStack, index: Index, fold: Fold, cache: Cache, say: Callable[[str], None]
-) -> Run:
+def assemble(order: Order, stack: ExitStack, index: Index, fold: Fold, cache: Cache, say: Callable[[str], None]) -> Run:
     """Build network and optimiser, bring back the state of a checkpoint, and hand all of it to the loop."""
     recipe = order.recipe
     accelerator = open_accelerator(order.device, recipe.training.precision)

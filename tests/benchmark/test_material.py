@@ -1,0 +1,33 @@
+import json
+
+import numpy as np
+
+from gliomaseg.benchmark import material as room
+from gliomaseg.benchmark.material import batches_of, scored
+from gliomaseg.formats import read_volume
+
+
+def test_the_volume_is_a_flair_of_as_many_slices_as_the_plan_says(material):
+    scan = read_volume(material.volume, max_bytes=10**9).scan
+    assert scan.voxels.shape == (6, 64, 64, 1)
+    assert scan.sequences == ("flair",)
+
+
+def test_batches_are_of_four_and_have_their_neighbours(material):
+    (batch,) = batches_of(material.scan, material.plan.small.preparation, 4)
+    assert batch.shape == (4, 3, 64, 64)
+    np.testing.assert_array_equal(batch[0, 2], batch[1, 1])
+
+
+def test_a_model_that_ships_is_found(tmp_path, monkeypatch):
+    assert room.shipped_model() is None or room.shipped_model().is_dir()
+    (tmp_path / "pretrained" / "ours").mkdir(parents=True)
+    (tmp_path / "pretrained" / "ours" / "config.json").touch()
+    monkeypatch.setattr(room.resources, "files", lambda _package: tmp_path)
+    assert room.shipped_model() == tmp_path / "pretrained" / "ours"
+
+
+def test_a_score_is_read_where_there_is_one(tmp_path):
+    assert scored(tmp_path) is None
+    (tmp_path / "metrics.json").write_text(json.dumps({"summary": {"dice_volume": {"mean": 0.75}}}))
+    assert scored(tmp_path) == 0.75
