@@ -16,7 +16,7 @@ from gliomaseg.atomic import is_disk_full
 from gliomaseg.cli.console import say
 from gliomaseg.cli.data import audit, download, phantom, split
 from gliomaseg.cli.learning import crossvalidate, demo, train
-from gliomaseg.cli.use import compare, evaluate, models, predict, report
+from gliomaseg.cli.use import compare, evaluate, export, models, predict, report
 from gliomaseg.errors import GliomasegError, Interrupted, ResourceError
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ for command in (
     compare,
     report,
     predict,
+    export,
     models,
 ):
     app.command()(command)

@@ -30,7 +30,7 @@ MAX_BYTES = 4 * 2**30
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one input; `error` is None where it went well. See `Findings` for what the numbers mean."""
+    """What became of one input; `error` is None where it went well. See `Findings` and `Prediction` for the rest."""
 
     input: str
     outputs: list[str] = field(default_factory=list)
@@ -42,6 +42,8 @@ class Row:
     components: int | None = None
     extent_mm: dict[str, float] | None = None
     orientation: str | None = None
+    predicted_dice: float | None = None
+    warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
     error: str | None = None
     fault: GliomasegError | None = field(default=None, repr=False, compare=False)
@@ -94,7 +96,7 @@ def predict(
     except GliomasegError as fault:
         return _failed(entry, fault, start)
     try:
-        found = _find(entry, loaded, predictor, targets, overwrite=overwrite)
+        found, trust = _find(entry, loaded, predictor, targets, overwrite=overwrite)
     except ResourceError:
         raise
     except GliomasegError as fault:
@@ -104,7 +106,7 @@ def predict(
         return _failed(entry, too_large, start)
     outputs = [str(target) for files in targets for target in files]
     seconds = round(time.perf_counter() - start, 3)
-    return Row(str(entry.path), outputs, **asdict(found), orientation=loaded.scan.orientation, seconds=seconds)
+    return Row(str(entry.path), outputs, **asdict(found), **trust, orientation=loaded.scan.orientation, seconds=seconds)
 
 
 def _failed(entry: Input, fault: GliomasegError, start: float) -> Row:
@@ -134,10 +136,10 @@ def _load(entry: Input, max_bytes: int) -> _Loaded:
 
 def _find(
     entry: Input, loaded: _Loaded, predictor: Predictor, targets: list[tuple[Path, ...]], *, overwrite: bool
-) -> Findings:
-    """Predict, write and measure."""
-    probability = predictor.probability(loaded.scan)
-    mask = predictor.decide(probability)
+) -> tuple[Findings, dict[str, Any]]:
+    """Predict, write and measure; the dict is what the row says of how far to trust it."""
+    prediction = predictor.predict(loaded.scan)
+    probability, mask = prediction.probability, prediction.mask
     found = measure_mask(mask, loaded.scan)
     if entry.is_volume:
         preview = draw_preview(loaded.scan, mask, volume_ml=found.tumour_volume_ml)
@@ -146,4 +148,4 @@ def _find(
     else:
         folder = targets[0][0].parent if entry.path.is_dir() else None
         write_pictures(targets, loaded.images, mask, probability, folder=folder, overwrite=overwrite)
-    return found
+    return found, prediction.trust()
