@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from gliomaseg.atomic import new_folder, require_free, require_own
 from gliomaseg.errors import DataError, MissingExtraError, ModelError, UsageError
 from gliomaseg.evaluation.document import FILE, read_evaluation
-from gliomaseg.evaluation.quality import QualityFit, fit_quality
+from gliomaseg.evaluation.quality import QualityFit, fit_quality, quality_text
 from gliomaseg.model import (
     CARD,
     CONFIG,
@@ -58,14 +58,18 @@ class Order:
     overwrite: bool = False
 
 
-def export_model(order: Order) -> QualityFit | None:
+def export_model(order: Order, *, say: Callable[[str], None]) -> Path:
     """Write a model folder; the network in it is the one that was scored, byte for byte.
 
     Where the evaluation is a cross-validation that kept the signs of its predictions, the model learns from it what
     Dice to expect.
 
+    Args:
+        order: what to export.
+        say: told what the fit is worth, or why there is none.
+
     Returns:
-        That fit; None where there was none to make.
+        The model folder.
 
     Raises:
         ModelError: there is no whole model, it lacks what is asked for, or its scores are of another network.
@@ -84,7 +88,7 @@ def export_model(order: Order) -> QualityFit | None:
     require_own(order.out, OURS)
     model = load_model(order.model)
     _require_scored(model)
-    metrics, fit = _scores(order, model)
+    metrics, fit = _scores(order, model, say)
     card = _read(order.card) if order.card else _own_card(model, metrics, fit, scored_anew=order.evaluation is not None)
     changed: dict[str, Any] = {"name": order.name or model.config.name}
     if fit is not None:
@@ -96,7 +100,7 @@ def export_model(order: Order) -> QualityFit | None:
             (folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", "utf-8")
         (folder / CARD).write_text(card, "utf-8")
         write_digests(folder)
-    return fit
+    return order.out
 
 
 def _copy_network(model: Model, kind: str, folder: Path) -> None:
@@ -116,24 +120,30 @@ def _copy_network(model: Model, kind: str, folder: Path) -> None:
 
 def _require_scored(model: Model) -> None:
     """Refuse scores that say that they are of another network."""
-    metrics = _read_json(model.folder / METRICS)
-    digest = (metrics or {}).get("setting", {}).get("model_digest")
+    setting = (_read_json(model.folder / METRICS) or {}).get("setting")
+    digest = setting.get("model_digest") if isinstance(setting, dict) else None
     if digest is not None and digest != model.digest:
         raise ModelError(f"{METRICS} is of another network", where=model.folder, cure="evaluate or train it again")
 
 
-def _scores(order: Order, model: Model) -> tuple[dict[str, Any] | None, QualityFit | None]:
+def _scores(order: Order, model: Model, say: Callable[[str], None]) -> tuple[dict[str, Any] | None, QualityFit | None]:
     """Return the scores to give away, with the measures of the fit in them, and the fit."""
     if order.evaluation is None:
         return _read_json(model.folder / METRICS), None
     known = read_evaluation(order.evaluation)
     metrics = _read_json(order.evaluation / FILE) or {}
-    fit = None
-    # Only there has every patient been scored by a model that had not seen him.
-    if known["setting"]["model_digests"] and any(row["soft_dice"] is not None for row in known["patients"]):
+    # Only in a cross-validation was every patient scored by a model that had not seen them.
+    if not known["setting"]["model_digests"]:
+        say("no expected Dice is fitted: the evaluation is no cross-validation")
+        return metrics, None
+    try:
         fit = fit_quality(known["patients"])
-        measures = {name: value for name, value in asdict(fit).items() if name != "quality"}
-        metrics["quality"] = {**measures, **fit.quality.model_dump()}
+    except DataError as fault:
+        say(f"no expected Dice is fitted: {fault.what}")
+        return metrics, None
+    measures = {name: value for name, value in asdict(fit).items() if name != "quality"}
+    metrics["quality"] = {**measures, **fit.quality.model_dump()}
+    say(quality_text(fit))
     return metrics, fit
 
 
@@ -163,16 +173,7 @@ def _own_card(model: Model, metrics: Mapping[str, Any] | None, fit: QualityFit |
 
 
 def _quality_lines(fit: QualityFit) -> list[str]:
-    ranked = "undefined" if fit.auroc is None else f"{fit.auroc:.2f}"
-    correlation = "undefined" if fit.spearman is None else f"{fit.spearman:.2f}"
-    return [
-        "",
-        (
-            f"Each prediction comes with the Dice to expect, fitted on {fit.patients} of these patients. "
-            f"Cross-fitted, it is off by {fit.mean_error:.3f} on average; its rank correlation with the true Dice is {correlation}; its "
-            f"AUROC for a Dice below .7 ({fit.failures} patients) is {ranked}."
-        ),
-    ]
+    return ["", f"Each prediction comes with the Dice to expect, from its own signs: {quality_text(fit)}."]
 
 
 def _read(path: Path) -> str:

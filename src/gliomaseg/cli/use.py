@@ -133,13 +133,9 @@ def export(
 ) -> None:
     """Make a model folder to give away: one kind of weights, scores, card and digests."""
     from gliomaseg.export import Order, export_model
-    from gliomaseg.report.text import quality_text
 
     order = Order(named(model), out, to.value, name, evaluation, card, overwrite)
-    fit = export_model(order)
-    if fit is not None:
-        say(quality_text(fit))
-    show(None, str(out), as_json=False)
+    show(None, str(export_model(order, say=say)), as_json=False)
 
 
 def models(as_json: Json = False) -> None:

@@ -88,6 +88,17 @@ def fit_quality(rows: Sequence[Mapping[str, Any]]) -> QualityFit:
     )
 
 
+def quality_text(fit: QualityFit) -> str:
+    """Return what a fit is worth, in a line."""
+    correlation = "undefined" if fit.spearman is None else f"{fit.spearman:.2f}"
+    ranked = "undefined" if fit.auroc is None else f"{fit.auroc:.2f}"
+    return (
+        f"expected Dice fitted on {fit.patients} patients ({fit.left_out} left out); cross-fitted, it is off by "
+        f"{fit.mean_error:.3f} on average, its rank correlation is {correlation}, and its AUROC for a Dice below "
+        f"{FAILED_BELOW:g} ({fit.failures} patients) is {ranked}"
+    )
+
+
 def fit_shares(signs: Numbers, shares: Numbers) -> tuple[float, Numbers]:
     """Return bias and weights (k,) of a logistic curve through shares (n,) of 0 to 1, for signs (n, k).
 

@@ -95,8 +95,8 @@ def distance_from_flair(seen: Appearance, limits: Limits) -> float:
 def read_limits() -> Limits:
     """Return the limits that the package brings."""
     tree: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
-    vectors = {name: np.array(tree.pop(name)) for name in ("mean", "std", "weights")}
-    return Limits(**vectors, **tree)
+    mean, std, weights = (np.array(tree.pop(name)) for name in ("mean", "std", "weights"))
+    return Limits(mean, std, weights, **tree)
 
 
 def _is_head(seen: Appearance) -> bool:

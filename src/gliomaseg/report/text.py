@@ -7,7 +7,6 @@ from typing import Any
 
 from gliomaseg.data.audit import Audit
 from gliomaseg.data.split import Splits
-from gliomaseg.evaluation.quality import QualityFit
 from gliomaseg.prediction import Row
 from gliomaseg.pretrained import Shipped
 
@@ -104,15 +103,6 @@ def models_text(models: Sequence[Shipped]) -> list[str]:
         words = [model.title, f"{model.size_bytes / 2**20:.1f} MiB", headline, "the default" if model.default else ""]
         lines.append(f"{model.model:<16} {', '.join(word for word in words if word)}")
     return lines
-
-
-def quality_text(fit: QualityFit) -> str:
-    """Return what a fit of the expected Dice is worth, in a line."""
-    return (
-        f"expected Dice fitted on {fit.patients} patients ({fit.left_out} left out); cross-fitted: mean error "
-        f"{fit.mean_error:.3f}, rank correlation {_three(fit.spearman)}, AUROC {_three(fit.auroc)} for "
-        f"{fit.failures} of a Dice below .7"
-    )
 
 
 def _amount(row: Row) -> str:
