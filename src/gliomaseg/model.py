@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gliomaseg.config import Decision, Network, Preparation, Settings
+from gliomaseg.config import Decision, Network, Preparation, Quality, Settings
 from gliomaseg.errors import ModelError
 
 FORMAT = 1
@@ -33,6 +33,8 @@ class ModelConfig(Settings):
     decision: Decision
     sequences: tuple[str, ...]
     versions: dict[str, str]
+    title: str = ""
+    quality: Quality | None = None  # from the signs of a prediction to the Dice to expect; not fitted: None
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,11 @@ class Model:
     def weights(self) -> Path:
         """The network's weights for torch."""
         return self.folder / WEIGHTS
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the network: of the ONNX file, or of the weights where there is none."""
+        return file_digest(self.onnx if self.onnx.is_file() else self.weights)
 
 
 def load_model(path: Path) -> Model:
@@ -112,7 +119,9 @@ def _verify(folder: Path) -> None:
             f"has no readable {DIGESTS}", where=folder, cure="copy the whole model folder again"
         ) from fault
     listed = {name: digest for digest, gap, name in (line.partition("  ") for line in lines) if gap}
-    for name in (ONNX, CONFIG):
+    # A model for torch alone has no ONNX file; one that is there is never left unchecked.
+    torch_only = WEIGHTS in listed and not (folder / ONNX).exists() and ONNX not in listed
+    for name in (CONFIG,) if torch_only else (ONNX, CONFIG):
         if name not in listed:
             raise ModelError(f"{DIGESTS} does not list {name}", where=folder, cure="copy the whole model folder again")
     for name, digest in listed.items():

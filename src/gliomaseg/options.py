@@ -75,7 +75,15 @@ class EngineName(StrEnum):
     torch = "torch"
 
 
-Model = Annotated[Path | None, typer.Option("--model", help="A run or a model folder.")]
+class Weights(StrEnum):
+    """What a model folder to give away holds."""
+
+    onnx = "onnx"
+    openvino = "openvino"
+    safetensors = "safetensors"
+
+
+Model = Annotated[Path | None, typer.Option("--model", help="A run, a model folder, or a shipped model's name.")]
 Engine = Annotated[EngineName, typer.Option("--engine", help="What runs the network.")]
 Splits = Annotated[Path | None, typer.Option("--splits", help="A file that `gliomaseg split` wrote.")]
 Fold = Annotated[int, typer.Option("--fold", help="Which fold of the splits, from 0.")]

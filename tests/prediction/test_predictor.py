@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gliomaseg.config import Decision, Preparation, ResidualUnet
+from gliomaseg.config import Decision, Preparation, Quality, ResidualUnet
 from gliomaseg.model import Model, ModelConfig
 from gliomaseg.prediction import Predictor
 from gliomaseg.preprocessing import level_counts, normalise
@@ -111,3 +111,45 @@ def test_an_all_black_scan_is_one_question(tmp_path):
     found = made.probability(Scan(np.zeros((9, 32, 32, 1), np.uint8), "here"))
     assert len(seen(made)) == 1
     assert found.shape == (9, 32, 32)
+
+
+def test_a_prediction_says_all_that_probability_and_mask_say(scan, tmp_path):
+    made = predictor(tmp_path)
+    prediction = made.predict(scan)
+    np.testing.assert_array_equal(prediction.probability, made.probability(scan))
+    np.testing.assert_array_equal(prediction.mask, made.mask(scan))
+
+
+def test_the_flip_dice_is_that_of_plain_and_mirrored_masks(scan, tmp_path):
+    class Lopsided(Recorder):
+        """Finds a pixel in the left column, whatever it is shown."""
+
+        def probabilities(self, batch):
+            found = np.zeros((len(batch), 32, 32), np.float32)
+            found[:, 0, 0] = 1
+            found[:, 1, 15:17] = 1
+            return found
+
+    made = predictor(tmp_path, Decision(flips=True))
+    made._engine = Lopsided()
+    # Of three pixels a slice, the two in the middle are their own mirror image.
+    assert made.predict(scan).signs["flip_dice"] == pytest.approx(2 / 3)
+    assert predictor(tmp_path).predict(scan).signs["flip_dice"] is None
+
+
+def test_a_dice_is_expected_where_the_model_was_fitted_for_it(scan, tmp_path):
+    made = predictor(tmp_path)
+    assert made.predict(scan).predicted_dice is None
+    config = made.model.config.model_copy(update={"quality": Quality(bias=0, weights={"soft_dice": 1})})
+    fitted = Predictor(Model(tmp_path, config), Recorder())
+    # The recorder is sure of each pixel: its soft Dice is 1.
+    assert fitted.predict(scan).predicted_dice == pytest.approx(1 / (1 + np.exp(-1)))
+    nothing = Scan(np.zeros_like(scan.voxels), "here")
+    assert fitted.predict(nothing).predicted_dice is None
+
+
+def test_what_is_odd_about_a_scan_is_told(scan, tmp_path):
+    nothing = Scan(np.zeros_like(scan.voxels), "here")
+    assert predictor(tmp_path).predict(nothing).trust()["warnings"] == [
+        "is nearly black or even: there is no head in it"
+    ]

@@ -18,7 +18,7 @@ from gliomaseg.cli.console import say
 from gliomaseg.cli.data import audit, download, phantom, split
 from gliomaseg.cli.learning import crossvalidate, demo, train
 from gliomaseg.cli.speed import bench
-from gliomaseg.cli.use import compare, evaluate, models, predict, report
+from gliomaseg.cli.use import compare, evaluate, export, models, predict, report
 from gliomaseg.errors import GliomasegError, Interrupted, ResourceError, UsageError
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ for command in (
     compare,
     report,
     predict,
+    export,
     models,
     bench,
 ):

@@ -25,14 +25,15 @@ def show(document: Any, text: str, *, as_json: bool) -> None:
 
 
 def named(model: Path | None) -> Path:
-    """Return the model that the user names.
+    """Return the folder of the model that the user names, or of the default one.
 
     Raises:
-        UsageError: none is named.
+        UsageError: none is named, and none ships.
+        ModelError: it is none of them.
     """
-    if model is None:
-        raise UsageError("no model ships with this version", where="--model", cure="name a run or a model folder")
-    return model
+    from gliomaseg.pretrained import find_model
+
+    return find_model(model)
 
 
 def bytes_of(text: str, *, where: str) -> int:

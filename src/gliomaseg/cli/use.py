@@ -23,6 +23,7 @@ from gliomaseg.options import (
     Splits,
     Subset,
     Tolerance,
+    Weights,
 )
 
 
@@ -131,6 +132,9 @@ def predict(
     prediction.require_sense(entries, wish)
     predictor = prediction.open_predictor(named(model), engine=engine)
     rows = [prediction.predict(entry, out, predictor, wish) for entry in entries]
+    for row in rows:
+        for warning in row.warnings:
+            say(f"warning: {row.input}: {warning}")
     show([row.document() for row in rows], rows_text(rows), as_json=as_json)
     if len(rows) == 1 and isinstance(rows[0].fault, MissingExtraError | ResourceError):
         raise rows[0].fault
@@ -150,10 +154,33 @@ def _entries(inputs: list[Path], *, flair: Path | None, t1: Path | None, t1ce: P
     return list_inputs(inputs)
 
 
+def export(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run, a model folder, or a shipped model's name.")],
+    out: Annotated[Path, typer.Option("--out", help="The model folder to make.")],
+    to: Annotated[Weights, typer.Option("--to", help="The weights in it.")] = Weights.onnx,
+    name: Annotated[str | None, typer.Option("--name", help="Of the new model (default: the old one's).")] = None,
+    evaluation: Annotated[
+        Path | None, typer.Option("--evaluation", metavar="EVAL", help="Its scores take the place of the model's.")
+    ] = None,
+    card: Annotated[Path | None, typer.Option("--card", help="A Markdown file in place of the model's card.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a model folder to give away: one kind of weights, scores, card and digests."""
+    from gliomaseg.export import Order, export_model
+
+    order = Order(named(model), out, to.value, name, evaluation, card, overwrite)
+    show(None, str(export_model(order, say=say)), as_json=False)
+
+
 def models(as_json: Json = False) -> None:
-    """List the recipes at hand."""
+    """List the recipes and the shipped models."""
+    from dataclasses import asdict
+
     from gliomaseg.config import read_recipe, recipe_names
+    from gliomaseg.pretrained import list_models
+    from gliomaseg.report.text import models_text
 
     recipes = [{"recipe": name, "title": read_recipe(name).title} for name in recipe_names()]
-    text = "\n".join(f"{entry['recipe']:<16} {entry['title']}" for entry in recipes)
-    show({"recipes": recipes, "models": []}, text, as_json=as_json)
+    shipped = list_models()
+    text = "\n".join([*(f"{entry['recipe']:<16} {entry['title']}" for entry in recipes), *models_text(shipped)])
+    show({"recipes": recipes, "models": [asdict(model) for model in shipped]}, text, as_json=as_json)

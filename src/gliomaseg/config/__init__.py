@@ -2,6 +2,7 @@
 
 from gliomaseg.config.network import FcnResnet50, Network, ResidualUnet, Smp, Unet
 from gliomaseg.config.preparation import Decision, Preparation
+from gliomaseg.config.quality import Quality
 from gliomaseg.config.recipe import Recipe, read_recipe, recipe_names
 from gliomaseg.config.settings import Settings, parsed
 from gliomaseg.config.training import LOSS_NAMES, Augmentation, Split, Training, loss_terms
@@ -13,6 +14,7 @@ __all__ = [
     "FcnResnet50",
     "Network",
     "Preparation",
+    "Quality",
     "Recipe",
     "ResidualUnet",
     "Settings",

@@ -45,6 +45,8 @@ def load(onnx: Path, weights: Path, network: Network, inputs: int) -> OnnxRuntim
         ModelError: ONNX Runtime cannot load the network.
     """
     del weights, network, inputs  # all is in the ONNX file
+    if not onnx.is_file():
+        raise ModelError(f"holds no {onnx.name}, which ONNX Runtime runs", where=onnx.parent, cure="use --engine torch")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     # ONNX Runtime would count the machine's cores: containers are given fewer.

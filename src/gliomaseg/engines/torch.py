@@ -35,6 +35,10 @@ def load(onnx: Path, weights: Path, network: Network, inputs: int) -> TorchEngin
         ModelError: the weights are missing, or do not fit the network.
     """
     del onnx
+    if not weights.is_file():
+        raise ModelError(
+            f"holds no {weights.name}, which the engine torch runs", where=weights.parent, cure="use another --engine"
+        )
     if isinstance(network, FcnResnet50 | Smp):
         network = network.model_copy(update={"weights": "none"})  # ours replace them at once
     module = build_network(network, inputs)

@@ -85,6 +85,9 @@ class Patient(_Part):
     expected_calibration_error: Share | None = None
     candidate_calibration_error: Share | None = None
     brier_score: Share | None = None
+    soft_dice: Share | None = None
+    uncertainty: Share | None = None
+    flip_dice: Share | None = None
 
 
 class Entry(_Part):

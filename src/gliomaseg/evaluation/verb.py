@@ -206,11 +206,7 @@ def measure_cases(
 def predictor_setting(predictor: Predictor) -> dict[str, Any]:
     """Return what an evaluation says of its model."""
     model = predictor.model
-    return {
-        "model": model.config.name,
-        "model_digest": file_digest(model.onnx),
-        "threshold": model.config.decision.threshold,
-    }
+    return {"model": model.config.name, "model_digest": model.digest, "threshold": model.config.decision.threshold}
 
 
 def learning_curve(run: Path) -> list[dict[str, Any]]:
@@ -225,11 +221,12 @@ def learning_curve(run: Path) -> list[dict[str, Any]]:
 
 def _measure_one(case: Case, predictor: Predictor, grid: Grid, fold: int | None, folder: Path | None) -> Measured:
     examination = read_examination(case)
-    probability = predictor.probability(examination.scan)
-    predicted = predictor.decide(probability)
+    prediction = predictor.predict(examination.scan)
+    probability, predicted = prediction.probability, prediction.mask
     found = measure(
         case, reference=examination.reference, probability=probability, predicted=predicted, grid=grid, fold=fold
     )
+    found.row.update(prediction.signs)
     if folder is None:
         return found
     k = int((found.counts[:, 1] if found.counts[:, 1].any() else found.counts[:, 2]).argmax())

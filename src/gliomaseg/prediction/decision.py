@@ -18,10 +18,20 @@ def judge(batch: Batch, probabilities: Callable[[Batch], Probability], decision:
 
     Source: C. Guo et al., ICML 2017, arXiv:1706.04599.
     """
-    probability = probabilities(batch)
+    return combine(take_views(batch, probabilities, decision), decision)
+
+
+def take_views(batch: Batch, probabilities: Callable[[Batch], Probability], decision: Decision) -> list[Probability]:
+    """Return the network's own word on a batch, and with `flips` the one on its mirror image, mirrored back."""
+    views = [probabilities(batch)]
     if decision.flips:
-        mirrored = probabilities(np.ascontiguousarray(batch[..., ::-1]))
-        probability = (probability + mirrored[..., ::-1]) * np.float32(0.5)
+        views.append(probabilities(np.ascontiguousarray(batch[..., ::-1]))[..., ::-1])
+    return views
+
+
+def combine(views: list[Probability], decision: Decision) -> Probability:
+    """Return the mean of one or two views, at the decision's temperature: float32 in [0, 1], the shape of each."""
+    probability = views[0] if len(views) == 1 else (views[0] + views[1]) * np.float32(0.5)
     if decision.temperature != 1:
         power = 1 / decision.temperature
         yes, no = np.power(probability, power), np.power(1 - probability, power)

@@ -1,19 +1,56 @@
-"""A model on its engine: scans in, probabilities and masks out."""
+"""A model on its engine: scans in, probabilities and masks out, and how far to trust them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gliomaseg.arrays import Mask, Probability
 from gliomaseg.engines import DEFAULT, Engine, open_engine
 from gliomaseg.model import Model, load_model
-from gliomaseg.prediction.decision import decide, judge
-from gliomaseg.preprocessing import level_counts, neighbour_places, normalise, prepare, restore, with_neighbours
+from gliomaseg.prediction.decision import combine, decide, take_views
+from gliomaseg.prediction.plausibility import find_doubts
+from gliomaseg.prediction.quality import find_signs
+from gliomaseg.preprocessing import (
+    Prepared,
+    level_counts,
+    neighbour_places,
+    normalise,
+    prepare,
+    restore,
+    with_neighbours,
+)
 from gliomaseg.scan import Scan
 
 BATCH = 4
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """All that a model says of a scan.
+
+    Attributes:
+        probability: of tumour, float32 in [0, 1], shape (z, y, x), on the scan's own grid.
+        mask: bool, same shape.
+        signs: of how good the mask is, each 0 to 1, by name; None where one is not defined.
+        predicted_dice: the Dice to expect, 0 to 1; None where the model has no fit for it, or nothing was found.
+        warnings: what speaks against the scan being what the model was made for.
+    """
+
+    probability: Probability
+    mask: Mask
+    signs: dict[str, float | None]
+    predicted_dice: float | None
+    warnings: tuple[str, ...]
+
+    def trust(self) -> dict[str, Any]:
+        """Return what a row says of how far to trust the mask: `predicted_dice`, rounded, and `warnings`."""
+        expected = None if self.predicted_dice is None else round(self.predicted_dice, 3)
+        return {"predicted_dice": expected, "warnings": list(self.warnings)}
 
 
 class Predictor:
@@ -23,26 +60,22 @@ class Predictor:
         self.model = model
         self._engine = engine
 
+    def predict(self, scan: Scan) -> Prediction:
+        """Return probabilities, mask, and how far to trust them."""
+        prepared = prepare(scan, self.model.config.preparation)
+        seen, flip_dice = self._run(prepared)
+        probability = restore(seen, prepared)
+        mask = self.decide(probability)
+        signs = find_signs(probability, mask, flip_dice)
+        quality = self.model.config.quality
+        predicted_dice = quality.predicted_dice(signs) if quality else None
+        warnings = find_doubts(prepared.slices, self.model.config.preparation)
+        return Prediction(probability, mask, signs, predicted_dice, warnings)
+
     def probability(self, scan: Scan) -> Probability:
         """Return how likely each voxel of a scan is tumour: float32 in [0, 1], shape (z, y, x)."""
-        preparation = self.model.config.preparation
-        prepared = prepare(scan, preparation)
-        slices, count = prepared.slices, len(prepared.slices)
-        counts = level_counts(slices)
-        ends = np.array([0]), np.array([count - 1])
-        places = neighbour_places(np.arange(count), *ends, neighbours=preparation.neighbours)
-        bright = np.asarray(slices.any(axis=(1, 2, 3)))
-        black = ~bright[places].any(axis=1)
-        # Black slices of one scan are the same input, so they have the same answer: the first one's is all of theirs.
-        worked = np.flatnonzero(~black | (np.cumsum(black) == 1))
-        found = np.empty((count, *slices.shape[2:]), np.float32)
-        for start in range(0, len(worked), BATCH):
-            chosen = worked[start : start + BATCH]
-            batch = normalise(with_neighbours(slices, places[chosen]), preparation, counts)
-            found[chosen] = judge(batch, self._engine.probabilities, self.model.config.decision)
-        if black.any():
-            found[black] = found[black.argmax()]
-        return restore(found, prepared)
+        prepared = prepare(scan, self.model.config.preparation)
+        return restore(self._run(prepared)[0], prepared)
 
     def mask(self, scan: Scan) -> Mask:
         """Return the tumour's mask on the scan's own grid: bool, shape (z, y, x)."""
@@ -52,12 +85,36 @@ class Predictor:
         """Return where the model's probabilities (z, y, x) of a scan mean tumour: bool, same shape."""
         return decide(probability, self.model.config.decision)
 
+    def _run(self, prepared: Prepared) -> tuple[Probability, float | None]:
+        """Return probabilities on the network's grid, and the Dice of plain and mirrored masks, if there are both."""
+        preparation, decision = self.model.config.preparation, self.model.config.decision
+        slices, count = prepared.slices, len(prepared.slices)
+        counts = level_counts(slices)
+        ends = np.array([0]), np.array([count - 1])
+        places = neighbour_places(np.arange(count), *ends, neighbours=preparation.neighbours)
+        bright = np.asarray(slices.any(axis=(1, 2, 3)))
+        black = ~bright[places].any(axis=1)
+        # Black slices of one scan are the same input, so they have the same answer: the first one's is all of theirs.
+        worked = np.flatnonzero(~black | (np.cumsum(black) == 1))
+        found, voxels = np.empty((count, *slices.shape[2:]), np.float32), np.zeros(3, np.int64)
+        for start in range(0, len(worked), BATCH):
+            chosen = worked[start : start + BATCH]
+            batch = normalise(with_neighbours(slices, places[chosen]), preparation, counts)
+            views = take_views(batch, self._engine.probabilities, decision)
+            found[chosen] = combine(views, decision)
+            if len(views) == 2:
+                voxels += _count_flips(*(combine([view], decision) > decision.threshold for view in views))
+        if black.any():
+            found[black] = found[black.argmax()]
+        both, plain, mirrored = voxels.tolist()
+        return found, 2 * both / (plain + mirrored) if plain + mirrored else None
+
 
 def open_predictor(model: Path, *, engine: str = DEFAULT) -> Predictor:
     """Return a predictor for a model folder or a run.
 
     Raises:
-        ModelError: there is no whole model.
+        ModelError: there is no whole model, or what the engine runs is not in it.
         UsageError: there is no such engine.
         MissingExtraError: the engine is not installed.
     """
@@ -67,3 +124,7 @@ def open_predictor(model: Path, *, engine: str = DEFAULT) -> Predictor:
         engine, onnx=loaded.onnx, weights=loaded.weights, network=config.network, inputs=config.preparation.inputs
     )
     return Predictor(loaded, opened)
+
+
+def _count_flips(plain: Mask, mirrored: Mask) -> NDArray[np.int64]:
+    return np.array([np.count_nonzero(plain & mirrored), np.count_nonzero(plain), np.count_nonzero(mirrored)])

@@ -28,6 +28,7 @@ from gliomaseg.prediction.predictor import Predictor
 from gliomaseg.prediction.preview import draw_preview
 
 MAX_BYTES = 4 * 2**30
+NOT_FLAIR = "is not FLAIR by its DICOM header"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one input; `error` is None where it went well. See `Findings` for what the numbers mean.
+    """What became of one input; `error` is None where it went well. See `Findings` and `Prediction` for the rest.
 
     `series` is the UID of the DICOM series that was taken.
     """
@@ -69,6 +70,8 @@ class Row:
     extent_mm: dict[str, float] | None = None
     orientation: str | None = None
     series: str | None = None
+    predicted_dice: float | None = None
+    warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
     error: str | None = None
     fault: GliomasegError | None = field(default=None, repr=False, compare=False)
@@ -115,7 +118,7 @@ def predict(entry: Input, out: Path, predictor: Predictor, wish: Wish | None = N
     except GliomasegError as fault:
         return _failed(entry, fault, start)
     try:
-        found = _find(entry, loaded, predictor, targets, wish)
+        found, trust = _find(entry, loaded, predictor, targets, wish)
     except ResourceError:
         raise
     except GliomasegError as fault:
@@ -127,6 +130,7 @@ def predict(entry: Input, out: Path, predictor: Predictor, wish: Wish | None = N
         str(entry.path),
         [str(target) for target in _flat(targets)],
         **asdict(found),
+        **trust,
         orientation=loaded.scan.orientation,
         series=None if loaded.series is None else loaded.series.series_uid,
         seconds=round(time.perf_counter() - start, 3),
@@ -166,10 +170,12 @@ def _free_targets(entry: Input, out: Path, wish: Wish) -> _Targets:
     return targets
 
 
-def _find(entry: Input, loaded: Loaded, predictor: Predictor, targets: _Targets, wish: Wish) -> Findings:
-    """Predict, write and measure."""
-    probability = predictor.probability(loaded.scan)
-    mask = predictor.decide(probability)
+def _find(
+    entry: Input, loaded: Loaded, predictor: Predictor, targets: _Targets, wish: Wish
+) -> tuple[Findings, dict[str, Any]]:
+    """Predict, write and measure; the dict is what the row says of how far to trust it."""
+    prediction = predictor.predict(loaded.scan)
+    probability, mask = prediction.probability, prediction.mask
     found = measure_mask(mask, loaded.scan)
     result = Result(loaded, mask, probability, predictor.model.config, deidentify=wish.deidentify)
     if isinstance(targets, dict):
@@ -180,4 +186,7 @@ def _find(entry: Input, loaded: Loaded, predictor: Predictor, targets: _Targets,
     else:
         folder = targets[0][0].parent if entry.kind is Kind.STACK else None
         write_pictures(targets, result, folder=folder, overwrite=wish.overwrite)
-    return found
+    trust = prediction.trust()
+    if loaded.series is not None and not loaded.series.series.is_flair:
+        trust["warnings"].insert(0, NOT_FLAIR)
+    return found, trust

@@ -8,6 +8,7 @@ from typing import Any
 from gliomaseg.data.audit import Audit
 from gliomaseg.data.split import Splits
 from gliomaseg.prediction import Row
+from gliomaseg.pretrained import Shipped
 
 SHOWN = 20
 
@@ -91,9 +92,23 @@ def rows_text(rows: Sequence[Row]) -> str:
     )
 
 
+def models_text(models: Sequence[Shipped]) -> list[str]:
+    """Return a line for each shipped model: name, title, size, headline with its interval."""
+    lines = []
+    for model in models:
+        score = model.dice_volume
+        low, high = (score or {}).get("ci95") or (None, None)
+        interval = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
+        headline = f"dice_volume {score['mean']:.3f}{interval}" if score else "not scored"
+        words = [model.title, f"{model.size_bytes / 2**20:.1f} MiB", headline, "the default" if model.default else ""]
+        lines.append(f"{model.model:<16} {', '.join(word for word in words if word)}")
+    return lines
+
+
 def _amount(row: Row) -> str:
     voxels = f"{row.tumour_voxels} tumour voxels"
-    return voxels if row.tumour_volume_ml is None else f"{row.tumour_volume_ml:.2f} ml tumour ({voxels})"
+    amount = voxels if row.tumour_volume_ml is None else f"{row.tumour_volume_ml:.2f} ml tumour ({voxels})"
+    return amount if row.predicted_dice is None else f"{amount}, expected Dice {row.predicted_dice:.2f}"
 
 
 def _pairs(numbers: Mapping[str, int]) -> str:

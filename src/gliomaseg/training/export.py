@@ -36,6 +36,7 @@ def export_network(network: nn.Module, recipe: Recipe, folder: Path, *, name: st
     _export_onnx(network, folder / ONNX, recipe.preparation)
     config = ModelConfig(
         name=name,
+        title=recipe.title,
         preparation=recipe.preparation,
         network=recipe.network,
         decision=recipe.decision,

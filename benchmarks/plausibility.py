@@ -1,0 +1,142 @@
+"""Fit how FLAIR differs from T1 on every other patient, and count right and wrong warnings on the others.
+
+    OMP_NUM_THREADS=1 python benchmarks/plausibility.py --data lgg
+
+`--write` replaces the limits that the package brings by the fitted ones, before they are counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+
+from gliomaseg.config import Preparation
+from gliomaseg.data.examination import read_examination
+from gliomaseg.data.index import read_index
+from gliomaseg.data.phantom import phantom_patient
+from gliomaseg.formats import read_volume
+from gliomaseg.prediction.appearance import describe
+from gliomaseg.prediction.plausibility import FILE, find_doubts, read_limits
+from gliomaseg.preprocessing import prepare
+
+SIZES = (128, 192, 256)
+SEQUENCES = ("T1 before contrast", "FLAIR", "T1 after contrast")
+MARGIN = 1.0  # over the highest score of a FLAIR stack that was fitted
+Stacks = dict[tuple[str, int], NDArray[np.uint8]]
+
+
+def stacks_of(voxels: NDArray[np.uint8]) -> Stacks:
+    """Return one patient's stacks (z, size, size) by sequence and size; a missing sequence is a copy of FLAIR."""
+    stacks: Stacks = {}
+    for channel, name in enumerate(SEQUENCES):
+        if name == "FLAIR" or not np.array_equal(voxels[..., channel], voxels[..., 1]):
+            for size in SIZES:
+                shrunk = [
+                    np.asarray(Image.fromarray(plane).resize((size, size), Image.Resampling.BILINEAR))
+                    for plane in voxels[..., channel]
+                ]
+                stacks[name, size] = np.stack(shrunk)
+    return stacks
+
+
+def fit(patients: list[Stacks]) -> dict[str, Any]:
+    """Return the limits: ridge-penalised logistic regression of T1 against FLAIR on standardised pairs of levels."""
+    found = [(name, describe(stack)) for stacks in patients for (name, _size), stack in stacks.items()]
+    pairs = np.array([seen.pairs for _name, seen in found if seen])
+    t1 = np.array([name != "FLAIR" for name, seen in found if seen])
+    centre, spread = pairs.mean(axis=0), pairs.std(axis=0)
+    model = LogisticRegression(C=1.0, max_iter=5000).fit((pairs - centre) / spread, t1)
+    weights = model.coef_[0] / spread
+    bias = float(model.intercept_[0] - weights @ centre)
+    mean, std = pairs[~t1].mean(axis=0), pairs[~t1].std(axis=0)
+    distances = np.sqrt((((pairs[~t1] - mean) / std) ** 2).mean(axis=1))
+    return {
+        "mean": [round(value, 5) for value in mean.tolist()],
+        "std": [round(value, 5) for value in std.tolist()],
+        "weights": [round(value, 5) for value in weights.tolist()],
+        "bias": round(bias, 5),
+        "t1_score": round(float((pairs[~t1] @ weights + bias).max()) + MARGIN, 2),
+        "distance": round(2 * float(distances.max()), 2),
+    }
+
+
+def count(patients: list[Stacks], title: str) -> None:
+    """Print how many stacks of each sequence and size get which warning, and what a slice costs."""
+    tally: dict[tuple[str, int], list[str]] = defaultdict(list)
+    slices, start = 0, time.process_time()
+    for stacks in patients:
+        for (name, size), stack in stacks.items():
+            slices += len(stack)
+            doubts = find_doubts(stack[:, None], Preparation(size_px=size, channels="flair"))
+            tally[name, size].append(doubts[0] if doubts else "")
+    cost_ms = 1000 * (time.process_time() - start) / slices
+    sys.stdout.write(f"{title}: {cost_ms:.2f} ms a slice\n")
+    for (name, size), said in sorted(tally.items()):
+        kinds = {kind: said.count(kind) for kind in sorted(set(said)) if kind}
+        sys.stdout.write(f"  {name}, {size} px: {sum(kinds.values())} of {len(said)} warned {kinds or ''}\n")
+
+
+def knee(generator: np.random.Generator) -> NDArray[np.uint8]:
+    """Return a drawing of a knee: bright marrow of femur and patella in a leg, shape (20, 256, 256)."""
+    y, x = np.mgrid[:256, :256]
+    leg = 70 * ((y - 128) ** 2 + (x - 128) ** 2 < 90**2)
+    femur = 120 * ((y - 110) ** 2 + (x - 128) ** 2 < 50**2)
+    patella = 60 * (((y - 190) / 20) ** 2 + ((x - 128) / 40) ** 2 < 1)
+    drawn = leg + femur + patella + generator.normal(0, 6, (20, 256, 256))
+    return np.clip(drawn, 0, 255).astype(np.uint8)
+
+
+def count_others(scans: list[Path]) -> None:
+    """Print what is said of stacks that are no FLAIR of patients, of phantoms and of given volumes."""
+    generator = np.random.default_rng(0)
+    shape = (20, 256, 256)
+    others = {
+        "black": np.zeros(shape, np.uint8),
+        "one grey": np.full(shape, 90, np.uint8),
+        "even noise": generator.integers(0, 256, shape, np.uint8),
+        "Rayleigh noise": np.clip(generator.rayleigh(30, shape), 0, 255).astype(np.uint8),
+        "a drawn knee": knee(generator),
+    }
+    preparation = Preparation(size_px=256, channels="flair")
+    for index in range(5):
+        image = phantom_patient(index, side_px=256, slices=20).image
+        others[f"phantom {index}, FLAIR"] = image[..., 1]
+        if not np.array_equal(image[..., 0], image[..., 1]):
+            others[f"phantom {index}, T1 before contrast"] = image[..., 0]
+    for file in scans:
+        volume: Any = read_volume(file, max_bytes=2**33)
+        others[file.name] = prepare(volume.scan, preparation).slices[:, 0]
+    for name, stack in others.items():
+        doubts = find_doubts(stack[:, None], preparation)
+        sys.stdout.write(f"  {name}: {', '.join(doubts) or 'no warning'}\n")
+
+
+def main() -> None:
+    """Fit, write if asked, and count."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--scan", type=Path, action="append", default=[], help="A volume to be judged too.")
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    patients = [stacks_of(read_examination(case).scan.voxels) for case in read_index(arguments.data).cases]
+    if arguments.write:
+        FILE.write_text(json.dumps(fit(patients[::2])) + "\n", "utf-8")
+        read_limits.cache_clear()
+    count(patients[::2], "fitted on")
+    count(patients[1::2], "the others")
+    sys.stdout.write("what is no patient of the data set\n")
+    count_others(arguments.scan)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""What a stack of slices looks like, in a few numbers: the head's shape, and how its grey levels lie side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from gliomaseg.arrays import Mask
+
+SIDE_PX = 128
+TOP_SHARE, HEAD_FRACTION, DARKEST = 0.995, 0.1, 4
+LARGE = 0.5  # slices count whose head has at least this share of the largest one's area
+RIM = 0.22  # skin, fat and skull: so deep, as a share of the radius of a circle of the head's area
+EDGES = np.array([0.35, 0.75, 1.0, 1.3, 1.6])  # between grey levels, as multiples of the inside's median
+LEVELS = len(EDGES) + 1
+PAIRS = np.triu_indices(LEVELS)
+FLOOR = 1e-3  # below the share of a pair that tells anything
+
+Levels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """A stack in numbers, the first four medians over the slices with a large head.
+
+    Attributes:
+        area: of the head, as a share of the picture, 0 to 1.
+        fullness: of the head, as a share of the ellipse with its moments: 1 of an ellipse.
+        elongation: the ellipse's long axis over its short one, 1 or more.
+        background: the mean outside of the head over the mean inside; 1 where the head fills the picture.
+        slices: how many have a large head.
+        pairs: the logarithm of how often two grey levels touch, float64, shape (21,).
+    """
+
+    area: float
+    fullness: float
+    elongation: float
+    background: float
+    slices: int
+    pairs: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Head:
+    picture: Levels
+    mask: Mask
+    area: int
+
+
+def describe(stack: Levels) -> Appearance | None:
+    """Return what a stack looks like; None where there is nothing in it to describe.
+
+    Every slice is looked at in 128 x 128 pixels. The head is the largest part that is brighter than a tenth of the
+    stack's 99.5 percentile, with its holes. Grey levels are six steps of the median inside of the head: a touching pair
+    of them tells FLAIR (dark fluid beside bright cortex) from T1 (dark fluid beside grey cortex).
+
+    Args:
+        stack: of one sequence, uint8, shape (z, y, x).
+
+    Source: R. M. Haralick et al., IEEE Trans. SMC 3 (1973) 610, doi:10.1109/TSMC.1973.4309314 (pairs of levels).
+    """
+    pictures = [_shrunk(plane) for plane in stack]
+    counts = np.sum([np.bincount(picture.ravel(), minlength=256) for picture in pictures], axis=0)
+    counts[0] = 0
+    top = int(np.searchsorted(np.cumsum(counts), TOP_SHARE * counts.sum()))
+    heads = [_head(picture, max(HEAD_FRACTION * top, DARKEST)) for picture in pictures]
+    largest = max(head.area for head in heads)
+    heads = [head for head in heads if head.area > LARGE * largest]
+    insides = [_inside(head) for head in heads]
+    levels = sum((np.bincount(h.picture[i], minlength=256) for h, i in zip(heads, insides, strict=True)), np.zeros(256))
+    if not levels.sum():
+        return None
+    median = int(np.searchsorted(np.cumsum(levels), levels.sum() / 2))
+    touching = np.zeros((LEVELS, LEVELS))
+    for head, inside in zip(heads, insides, strict=True):
+        touching += _touching(np.searchsorted(EDGES * max(median, 1), head.picture), inside)
+    shares = (touching + touching.T) / max(2 * touching.sum(), 1)
+    area, fullness, elongation, background = np.median([_shape(head) for head in heads], axis=0).tolist()
+    return Appearance(area, fullness, elongation, background, len(heads), np.log(shares[PAIRS] + FLOOR))
+
+
+def _shrunk(plane: Levels) -> Levels:
+    if plane.shape == (SIDE_PX, SIDE_PX):
+        return plane
+    return np.asarray(Image.fromarray(plane).resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR))
+
+
+def _head(picture: Levels, level: float) -> _Head:
+    from scipy import ndimage  # slow to import
+
+    bright = ndimage.uniform_filter(picture.astype(np.float32), 3) > level
+    labels, count = ndimage.label(bright)
+    if not count:
+        return _Head(picture, bright, 0)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    mask: Mask = ndimage.binary_fill_holes(labels == sizes.argmax())
+    return _Head(picture, mask, int(mask.sum()))
+
+
+def _inside(head: _Head) -> Mask:
+    from scipy import ndimage
+
+    # Padded: what is cut off by the picture's edge has a rim there, too.
+    depth = ndimage.distance_transform_cdt(np.pad(head.mask, 1))[1:-1, 1:-1]
+    inside: Mask = depth > RIM * np.sqrt(head.area / np.pi)
+    return inside
+
+
+def _touching(levels: NDArray[Any], inside: Mask) -> NDArray[np.float64]:
+    """Return how often a level (row) lies above or left of another (column) inside: shape (6, 6)."""
+    counts = np.zeros(LEVELS * LEVELS)
+    for first, second, both in (
+        (levels[1:], levels[:-1], inside[1:] & inside[:-1]),
+        (levels[:, 1:], levels[:, :-1], inside[:, 1:] & inside[:, :-1]),
+    ):
+        counts += np.bincount(LEVELS * first[both] + second[both], minlength=LEVELS * LEVELS)
+    return counts.reshape(LEVELS, LEVELS)
+
+
+def _shape(head: _Head) -> tuple[float, float, float, float]:
+    """Return area, fullness, elongation and background of one slice."""
+    short, long = np.linalg.eigvalsh(np.cov(np.nonzero(head.mask))) if head.area > 1 else (0.0, 0.0)
+    short, long = max(float(short), 1 / 12), max(float(long), 1 / 12)  # of one pixel's width
+    outside = head.picture[~head.mask]
+    background = float(outside.mean() / head.picture[head.mask].mean()) if outside.size else 1.0
+    ellipse = 4 * np.pi * np.sqrt(short * long)
+    return head.area / head.mask.size, float(head.area / ellipse), float(np.sqrt(long / short)), background

@@ -1,0 +1,108 @@
+"""Whether what is given to a model looks like what it was made for: FLAIR slices of a head.
+
+The limits and weights in `plausibility.json` come from `benchmarks/plausibility.py`; docs/results/plausibility.md says
+how often each warning is right.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliomaseg.arrays import Stored
+from gliomaseg.config import Preparation
+from gliomaseg.prediction.appearance import SIDE_PX, Appearance, describe
+
+EMPTY = "is nearly black or even: there is no head in it"
+NO_HEAD = "does not look like axial slices of a head"
+NO_BRAIN = "does not look like a brain on FLAIR"
+T1 = "looks like T1, not like FLAIR"
+
+# Of 251 stacks of the data set, all but two lie far inside: areas of .33 to .75, fullness .95, elongation 1.4.
+AREA = (0.1, 0.9)
+FULLNESS = 0.85
+ELONGATION = 1.9
+BACKGROUND = 0.4
+FEWEST_SLICES = 10  # parts of a head are too unlike to be told apart
+FILE = Path(__file__).with_name("plausibility.json")
+FLAIR_CHANNEL = 1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What was fitted on patients.
+
+    Attributes:
+        mean: of FLAIR stacks' pairs of levels, shape (21,).
+        std: of the same.
+        weights: of the same, for T1 against FLAIR.
+        bias: of the same sum.
+        t1_score: above it, a stack looks like T1.
+        distance: above it, a stack looks like no brain.
+    """
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    bias: float
+    t1_score: float
+    distance: float
+
+
+def find_doubts(slices: Stored, preparation: Preparation) -> tuple[str, ...]:
+    """Return what speaks against prepared slices being FLAIR of a head, as sentences without a subject; none is best.
+
+    Single pictures and short stacks are only asked whether there is anything in them. The sequence is asked for where
+    FLAIR is a channel of its own, of 128 or more pixels: blurred FLAIR looks like T1.
+
+    Args:
+        slices: as `prepare` gives them, uint8, shape (z, c, size, size).
+        preparation: what they were prepared by.
+    """
+    channel = FLAIR_CHANNEL if preparation.channels == "all" else 0
+    seen = describe(slices[:, channel])
+    if seen is None:
+        return (EMPTY,)
+    if seen.slices < FEWEST_SLICES:
+        return ()
+    if not _is_head(seen):
+        return (NO_HEAD,)
+    if preparation.channels == "grey" or preparation.size_px < SIDE_PX:
+        return ()
+    limits = read_limits()
+    if distance_from_flair(seen, limits) > limits.distance:
+        return (NO_BRAIN,)
+    return (T1,) if t1_score(seen, limits) > limits.t1_score else ()
+
+
+def t1_score(seen: Appearance, limits: Limits) -> float:
+    """Return the logarithm of the odds that a stack is T1 and not FLAIR: about -8 (FLAIR) to 12 (T1)."""
+    return float(seen.pairs @ limits.weights + limits.bias)
+
+
+def distance_from_flair(seen: Appearance, limits: Limits) -> float:
+    """Return the root of the mean squared z-score of a stack's pairs of levels: about 1 of FLAIR."""
+    return float(np.sqrt(np.mean(((seen.pairs - limits.mean) / limits.std) ** 2)))
+
+
+@cache
+def read_limits() -> Limits:
+    """Return the limits that the package brings."""
+    tree: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
+    mean, std, weights = (np.array(tree.pop(name)) for name in ("mean", "std", "weights"))
+    return Limits(mean, std, weights, **tree)
+
+
+def _is_head(seen: Appearance) -> bool:
+    return (
+        AREA[0] <= seen.area <= AREA[1]
+        and seen.fullness >= FULLNESS
+        and seen.elongation <= ELONGATION
+        and seen.background <= BACKGROUND
+    )

@@ -1,0 +1,107 @@
+"""What does not look like FLAIR of a head is told of; what does is not."""
+
+import numpy as np
+import pytest
+
+from gliomaseg.config import Preparation
+from gliomaseg.data.examination import read_examination
+from gliomaseg.data.index import read_index
+from gliomaseg.data.phantom import phantom_patient
+from gliomaseg.prediction.appearance import describe
+from gliomaseg.prediction.plausibility import EMPTY, NO_BRAIN, NO_HEAD, T1, find_doubts
+from gliomaseg.preprocessing import prepare
+
+SHAPE = (12, 1, 128, 128)
+FLAIR = Preparation(size_px=128, channels="flair")
+
+
+def disc(radius_px, level):
+    y, x = np.mgrid[:128, :128]
+    return ((y - 63.5) ** 2 + (x - 63.5) ** 2 < radius_px**2) * np.full(SHAPE, level, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    return np.moveaxis(phantom_patient(0, side_px=256, slices=20).image, 3, 1)
+
+
+def test_a_phantoms_flair_is_not_warned_of(phantom):
+    assert find_doubts(phantom[:, 1:2], Preparation(size_px=256, channels="flair")) == ()
+    assert find_doubts(phantom, Preparation(size_px=256, channels="all")) == ()
+
+
+def test_a_phantoms_t1_is(phantom):
+    assert find_doubts(phantom[:, :1], Preparation(size_px=256, channels="flair")) == (T1,)
+
+
+def test_nothing_is_said_of_the_sequence_where_flair_is_mixed_or_coarse(phantom):
+    assert find_doubts(phantom[:, :1], Preparation(size_px=256, channels="grey")) == ()
+    assert find_doubts(phantom[:, :1, ::4, ::4], Preparation(size_px=64, channels="flair")) == ()
+
+
+def test_black_is_nothing():
+    assert find_doubts(np.zeros(SHAPE, np.uint8), FLAIR) == (EMPTY,)
+    assert find_doubts(np.zeros((1, 1, 128, 128), np.uint8), FLAIR) == (EMPTY,)
+
+
+@pytest.mark.parametrize("level", [90, 255])
+def test_one_grey_is_no_head(level):
+    assert find_doubts(np.full(SHAPE, level, np.uint8), FLAIR) == (NO_HEAD,)
+
+
+def test_noise_is_no_head():
+    generator = np.random.default_rng(0)
+    assert find_doubts(generator.integers(0, 256, SHAPE, np.uint8), FLAIR) == (NO_HEAD,)
+    assert find_doubts(np.clip(generator.rayleigh(30, SHAPE), 0, 255).astype(np.uint8), FLAIR) == (NO_HEAD,)
+
+
+def test_an_even_disc_has_the_shape_of_a_head_but_no_brain():
+    assert find_doubts(disc(45, 150), FLAIR) == (NO_BRAIN,)
+
+
+def test_a_thin_bar_is_no_head():
+    bar = np.zeros(SHAPE, np.uint8)
+    bar[:, :, 56:72, 8:120] = 150
+    assert find_doubts(bar, FLAIR) == (NO_HEAD,)
+
+
+def test_of_a_few_slices_only_emptiness_is_told():
+    assert find_doubts(disc(45, 150)[:3], FLAIR) == ()
+
+
+def test_a_disc_is_described_by_hand():
+    seen = describe(disc(40, 100)[:, 0])
+    assert seen.area == pytest.approx(np.pi * 41**2 / 128**2, rel=0.02)  # smoothing reaches one pixel further
+    assert seen.fullness == pytest.approx(1, abs=0.02)
+    assert seen.elongation == pytest.approx(1, abs=0.01)
+    assert seen.background == pytest.approx(0, abs=0.01)
+    assert seen.slices == 12
+    # All of the inside is its own median, the third of six levels: every pair is that level beside itself.
+    assert np.exp(seen.pairs).argmax() == 11
+    assert np.exp(seen.pairs[11]) == pytest.approx(1.001)
+
+
+def test_slices_with_a_small_head_are_left_out():
+    stack = np.concatenate([disc(40, 100), disc(10, 100)[:5]])
+    assert describe(stack[:, 0]).slices == 12
+
+
+@pytest.mark.real_data
+def test_real_flair_is_not_warned_of_and_real_t1_is(real_data):
+    flair = t1 = 0
+    cases = read_index(real_data).cases[1:40:2]  # those that the limits were not fitted on
+    for case in cases:
+        voxels = read_examination(case).scan.voxels
+        flair += bool(find_doubts(voxels[..., 1][:, None], Preparation(size_px=256, channels="flair")))
+        t1 += bool(find_doubts(voxels[..., 0][:, None], Preparation(size_px=256, channels="flair")))
+    assert flair == 0
+    assert t1 >= 15
+
+
+def test_a_volume_is_judged_as_it_is_prepared(phantom):
+    from gliomaseg.scan import Scan
+
+    affine = np.diag([0.84, 0.84, 5.0, 1.0])
+    scan = Scan(np.moveaxis(phantom[:, 1:2], 1, 3), "here", affine)
+    prepared = prepare(scan, Preparation(size_px=192, channels="flair"))
+    assert find_doubts(prepared.slices, Preparation(size_px=192, channels="flair")) == ()

@@ -1,0 +1,135 @@
+"""A run becomes a folder to give away: the same network, one kind of weights, fresh digests."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+
+from gliomaseg.data.examination import read_examination
+from gliomaseg.data.index import read_index
+from gliomaseg.errors import DataError, MissingExtraError, ModelError, OutputExistsError, UsageError
+from gliomaseg.export import Order, export_model
+from gliomaseg.model import file_digest, load_model, write_digests
+from gliomaseg.prediction import open_predictor
+
+DICE = [0.5, 0.6, 0.9, 0.92, 0.88, 0.95, 0.4, 0.85, 0.93, 0.9]
+
+
+def hush(_text):
+    pass
+
+
+def names_in(folder):
+    return sorted(file.name for file in folder.iterdir())
+
+
+@pytest.fixture
+def evaluation(tmp_path):
+    """Write a cross-validation of ten patients whose soft Dice is their Dice."""
+    rows = [{"patient": f"P{k}", "fold": k % 2, "dice_volume": d, "soft_dice": d} for k, d in enumerate(DICE)]
+    summary = {"dice_volume": {"mean": 0.783, "median": 0.89, "ci95": [0.65, 0.9]}, "patients": 10}
+    tree = {"patients": rows, "summary": summary, "setting": {"data": "d", "model_digests": ["a", "b"]}}
+    place = tmp_path / "crossed"
+    place.mkdir()
+    (place / "metrics.json").write_text(json.dumps(tree))
+    return place
+
+
+def test_an_export_to_onnx_leaves_the_other_weights_out_and_is_whole(trained, tmp_path):
+    out = export_model(Order(trained, tmp_path / "out", name="mine"), say=hush)
+    assert names_in(out) == ["README.md", "SHA256SUMS", "config.json", "metrics.json", "model.onnx"]
+    assert load_model(out).config.name == "mine"
+    assert "safetensors" not in (out / "SHA256SUMS").read_text()
+
+
+def test_the_network_the_scores_and_the_card_are_those_of_the_run(trained, tmp_path):
+    out = export_model(Order(trained, tmp_path / "out"), say=hush)
+    assert file_digest(out / "model.onnx") == file_digest(trained / "model" / "model.onnx")
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["setting"]["model_digest"] == file_digest(out / "model.onnx")
+    assert (out / "README.md").read_text() == (trained / "model" / "README.md").read_text()
+
+
+def test_an_export_without_weights_for_torch_runs_on_onnx_runtime_only(trained, phantoms, tmp_path):
+    out = export_model(Order(trained, tmp_path / "out"), say=hush)
+    scan = read_examination(read_index(phantoms).cases[0]).scan
+    assert np.array_equal(open_predictor(out).probability(scan), open_predictor(trained).probability(scan))
+    with pytest.raises(ModelError, match=r"holds no model\.safetensors, which the engine torch runs"):
+        open_predictor(out, engine="torch")
+
+
+def test_an_export_to_safetensors_runs_on_torch_only(trained, phantoms, tmp_path):
+    out = export_model(Order(trained, tmp_path / "out", "safetensors"), say=hush)
+    assert "model.onnx" not in names_in(out)
+    scan = read_examination(read_index(phantoms).cases[0]).scan
+    expected = open_predictor(trained).probability(scan)
+    np.testing.assert_allclose(open_predictor(out, engine="torch").probability(scan), expected, atol=1e-4)
+    with pytest.raises(ModelError, match=r"holds no model\.onnx, which ONNX Runtime runs"):
+        open_predictor(out)
+    with pytest.raises(ModelError, match=r"holds no model\.onnx"):
+        export_model(Order(out, tmp_path / "back"), say=hush)
+
+
+def test_openvino_that_is_not_installed_is_a_missing_extra_and_leaves_nothing(trained, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(MissingExtraError, match="openvino"):
+        export_model(Order(trained, tmp_path / "out", "openvino"), say=hush)
+    assert names_in(tmp_path) == []
+
+
+def test_scores_of_another_network_are_refused(trained, tmp_path):
+    folder = shutil.copytree(trained / "model", tmp_path / "model")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["setting"]["model_digest"] = "0" * 64
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    write_digests(folder)
+    with pytest.raises(ModelError, match="of another network"):
+        export_model(Order(folder, tmp_path / "out"), say=hush)
+
+
+def test_a_cross_validation_gives_its_scores_and_teaches_what_dice_to_expect(trained, evaluation, tmp_path):
+    said = []
+    out = export_model(Order(trained, tmp_path / "out", evaluation=evaluation), say=said.append)
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["summary"]["dice_volume"]["mean"] == 0.783
+    assert metrics["quality"]["failures"] == 3
+    assert metrics["quality"]["auroc"] == 1.0
+    quality = load_model(out).config.quality
+    assert quality.predicted_dice({"soft_dice": 0.9}) > quality.predicted_dice({"soft_dice": 0.5})
+    assert "| `dice_volume` | 0.783 | 0.650 to 0.900 |" in (out / "README.md").read_text()
+    assert "fitted on 10 patients" in said[0]
+
+
+def test_an_evaluation_that_is_no_cross_validation_teaches_nothing(trained, tmp_path, write_metrics):
+    place = write_metrics({"patients": [], "summary": {}, "setting": {"model_digest": "x"}})
+    said = []
+    out = export_model(Order(trained, tmp_path / "out", evaluation=place), say=said.append)
+    assert load_model(out).config.quality is None
+    assert "no cross-validation" in said[0]
+
+
+def test_a_card_of_ones_own_takes_the_place_of_the_models(trained, tmp_path):
+    (tmp_path / "card.md").write_text("# My card\n")
+    out = export_model(Order(trained, tmp_path / "out", card=tmp_path / "card.md"), say=hush)
+    assert (out / "README.md").read_text() == "# My card\n"
+    with pytest.raises(DataError, match="cannot be read as text"):
+        export_model(Order(trained, tmp_path / "other", card=tmp_path / "absent.md"), say=hush)
+
+
+def test_nothing_is_replaced_unless_asked_and_never_what_is_no_model(trained, tmp_path):
+    out = export_model(Order(trained, tmp_path / "out"), say=hush)
+    with pytest.raises(OutputExistsError):
+        export_model(Order(trained, out), say=hush)
+    export_model(Order(trained, out, name="second", overwrite=True), say=hush)
+    assert load_model(out).config.name == "second"
+    (out / "thesis.txt").touch()
+    with pytest.raises(OutputExistsError, match="not ours"):
+        export_model(Order(trained, out, overwrite=True), say=hush)
+
+
+@pytest.mark.parametrize("change", [{"name": "../up"}, {"name": ""}, {"to": "tflite"}])
+def test_a_name_or_kind_that_cannot_be_is_refused(change, trained, tmp_path):
+    with pytest.raises(UsageError):
+        export_model(Order(trained, tmp_path / "out", **change), say=hush)
