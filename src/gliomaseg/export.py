@@ -122,7 +122,8 @@ def _require_scored(model: Model) -> None:
     """Refuse scores that say that they are of another network."""
     setting = (_read_json(model.folder / METRICS) or {}).get("setting")
     digest = setting.get("model_digest") if isinstance(setting, dict) else None
-    if digest is not None and digest != model.digest:
+    # Scores are of the ONNX file: of weights for torch alone, they cannot be told apart.
+    if digest is not None and model.onnx.is_file() and digest != model.digest:
         raise ModelError(f"{METRICS} is of another network", where=model.folder, cure="evaluate or train it again")
 
 

@@ -19,6 +19,8 @@ from gliomaseg.evaluation import (
     summarise,
 )
 from gliomaseg.formats import write_picture
+from gliomaseg.prediction.predictor import Prediction
+from gliomaseg.prediction.quality import find_signs
 
 
 class Oracle:
@@ -26,7 +28,7 @@ class Oracle:
 
     class model:  # noqa: N801
         folder = Path("nowhere/model")
-        onnx = Path(__file__)  # any file: its digest is kept
+        digest = "0" * 64
 
         class config:  # noqa: N801
             name = "oracle"
@@ -34,11 +36,10 @@ class Oracle:
             class decision:  # noqa: N801
                 threshold = 0.5
 
-    def probability(self, scan):
-        return (scan.voxels[..., 0] / 255).astype(np.float32)
-
-    def decide(self, probability):
-        return probability > 0.5
+    def predict(self, scan):
+        probability = (scan.voxels[..., 0] / 255).astype(np.float32)
+        mask = probability > 0.5
+        return Prediction(probability, mask, find_signs(probability, mask, None), None, ())
 
 
 def write_case(root: Path, name: str, slices: list[tuple[int, int]]) -> Case:
@@ -263,3 +264,11 @@ def test_slices_with_gaps_have_no_surface(cases):
     row = evaluate([gaps], Oracle())["patients"][0]
     assert row["dice_volume"] is not None
     assert "hausdorff_95_px" not in row
+
+
+def test_a_row_keeps_the_signs_that_the_expected_dice_is_fitted_to(cases):
+    row = evaluate(cases, Oracle())["patients"][0]
+    # n bright pixels of 200 / 255 each, all in the mask: 2 n p / (n p + n).
+    assert row["soft_dice"] == pytest.approx(2 * (200 / 255) / (200 / 255 + 1))
+    assert 0 < row["uncertainty"] < 1
+    assert row["flip_dice"] is None
