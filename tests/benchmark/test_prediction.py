@@ -1,3 +1,6 @@
+import json
+import shutil
+
 import numpy as np
 import pytest
 
@@ -32,11 +35,13 @@ def test_nobody_has_scored_an_untrained_network(rows):
     assert row.agreement == {"dice_volume_ours": None, "dice_volume_peer": None}
 
 
-def test_a_model_that_is_named_takes_the_small_networks_place(trained, tiny, material, tmp_path):
-    named = Material(tmp_path, tiny, model=trained, say=lambda _line: None)
+def test_a_model_that_is_named_takes_the_small_networks_place(bright, tiny, material, tmp_path):
+    model = shutil.copytree(bright, tmp_path / "model")
+    (model / "metrics.json").write_text(json.dumps({"summary": {"dice_volume": {"mean": 0.75}}}))
+    named = Material(tmp_path, tiny, model=model, say=lambda _line: None)
     named.reference = material.reference
     *_, agreement = prediction._small_against_reference(named, "onnxruntime")
-    assert 0 <= agreement["dice_volume_ours"] <= 1
+    assert agreement["dice_volume_ours"] == 0.75
 
 
 def test_an_engine_that_is_not_installed_is_left_out(material, monkeypatch):

@@ -1,6 +1,8 @@
 import json
+import os
 import signal
 import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -32,6 +34,20 @@ def test_the_document_holds_machine_and_sections(tiny, place, monkeypatch):
     assert list(document["sections"]) == ["loading", "start"]
     assert document["sections"]["start"]["rows"][0]["reason"] == "True"
     assert list(place.iterdir()) == []
+
+
+def test_what_others_keep_in_temporary_files_goes_too(tiny, place, monkeypatch):
+    def litter(material):
+        assert material.folder in Path(tempfile.mkdtemp()).parents
+        assert Path(os.environ["TMPDIR"]).is_dir()
+        return []
+
+    before = os.environ.get("TMPDIR")
+    sections(monkeypatch, litter)
+    run(tiny, sections=("loading",))
+    assert list(place.iterdir()) == []
+    assert os.environ.get("TMPDIR") == before
+    assert tempfile.tempdir == str(place)
 
 
 def test_a_section_that_fails_is_a_row_and_the_next_one_goes_on(tiny, place, monkeypatch):

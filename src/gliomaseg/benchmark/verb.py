@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 import threading
@@ -61,12 +62,12 @@ def run_benchmark(
     """
     start = time.perf_counter()
     document: dict[str, Any] = {"format": FORMAT, "plan": plan.name, "machine": describe_machine(), "sections": {}}
-    with _stopped_cleanly(), tempfile.TemporaryDirectory(prefix="gliomaseg-bench-") as folder:
+    with _stopped_cleanly(), _own_folder() as folder:
         if model is not None:
             from gliomaseg.model import load_model
 
             model = load_model(model).folder
-        material = Material(Path(folder), plan, model=model, say=say)
+        material = Material(folder, plan, model=model, say=say)
         for name in sections:
             say(f"== {name}")
             begun = time.perf_counter()
@@ -87,6 +88,23 @@ def _measured(name: str, material: Material) -> list[Row]:
     except GliomasegError as fault:
         return [Row(name, status="failed", reason=fault.line())]
     return rows
+
+
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    """Give a folder that goes away; what libraries and processes keep in temporary files lies in it too."""
+    with tempfile.TemporaryDirectory(prefix="gliomaseg-bench-", ignore_cleanup_errors=True) as name:
+        folder = Path(name, "temporary")
+        folder.mkdir()
+        before, variable = tempfile.tempdir, os.environ.get("TMPDIR")
+        tempfile.tempdir = os.environ["TMPDIR"] = str(folder)  # torch's exporter leaves caches there
+        try:
+            yield Path(name)
+        finally:
+            tempfile.tempdir = before
+            os.environ.pop("TMPDIR")
+            if variable is not None:
+                os.environ["TMPDIR"] = variable
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,6 +68,9 @@ def compiled(onnx: Path, *, precision: Precision = "f32") -> OpenvinoEngine:
         "PERFORMANCE_HINT": "LATENCY",  # all threads work on one batch
     }
     try:
-        return OpenvinoEngine(openvino.Core().compile_model(str(onnx), "CPU", settings))
+        # In a thread of its own: in bf16 OpenVINO gives the calling thread another stack for signals, and frees it
+        # (2026.4). In the main thread the next Ctrl-C would be a segmentation fault.
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            return OpenvinoEngine(thread.submit(openvino.Core().compile_model, str(onnx), "CPU", settings).result())
     except RuntimeError as fault:
         raise ModelError(f"OpenVINO cannot load it ({fault})", where=onnx) from fault
