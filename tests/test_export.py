@@ -103,7 +103,7 @@ def test_a_cross_validation_gives_its_scores_and_teaches_what_dice_to_expect(tra
 
 
 def test_an_evaluation_that_is_no_cross_validation_teaches_nothing(trained, tmp_path, write_metrics):
-    place = write_metrics({"patients": [], "summary": {}, "setting": {"model_digest": "x"}})
+    place = write_metrics({"patients": [], "summary": {}, "setting": {}})
     said = []
     out = export_model(Order(trained, tmp_path / "out", evaluation=place), say=said.append)
     assert load_model(out).config.quality is None
@@ -133,3 +133,30 @@ def test_nothing_is_replaced_unless_asked_and_never_what_is_no_model(trained, tm
 def test_a_name_or_kind_that_cannot_be_is_refused(change, trained, tmp_path):
     with pytest.raises(UsageError):
         export_model(Order(trained, tmp_path / "out", **change), say=hush)
+
+
+def test_halved_weights_are_another_network_that_finds_nearly_the_same(trained, phantoms, tmp_path):
+    out = export_model(Order(trained, tmp_path / "half", half=True), say=hush)
+    whole, half = load_model(trained), load_model(out)
+    assert half.onnx.stat().st_size < 0.6 * whole.onnx.stat().st_size
+    assert not (out / "metrics.json").exists()
+    scan = read_examination(read_index(phantoms).cases[0]).scan
+    likely = [open_predictor(model).probability(scan) for model in (trained, out)]
+    assert 0 < np.abs(likely[0] - likely[1]).max() < 0.02
+
+
+def test_a_halved_network_takes_no_scores_that_are_not_its_own(trained, evaluation, tmp_path, write_metrics):
+    with pytest.raises(UsageError, match="--half"):
+        export_model(Order(trained, tmp_path / "out", evaluation=evaluation, half=True), say=hush)
+    place = write_metrics({"patients": [], "summary": {}, "setting": {"model_digest": load_model(trained).digest}})
+    half = export_model(Order(trained, tmp_path / "half", half=True), say=hush)
+    with pytest.raises(ModelError, match="not the network"):
+        export_model(Order(half, tmp_path / "out", evaluation=place), say=hush)
+
+
+def test_a_model_is_never_exported_onto_itself(trained, tmp_path):
+    own = shutil.copytree(load_model(trained).folder, tmp_path / "run" / "model")
+    for out in (own, own.parent):
+        with pytest.raises((UsageError, OutputExistsError)):
+            export_model(Order(own, out, overwrite=True), say=hush)
+    assert (own / "model.onnx").is_file()

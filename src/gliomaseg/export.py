@@ -47,6 +47,7 @@ class Order:
         evaluation: a folder that `crossvalidate` or `evaluate` wrote: its scores take the place of the model's.
         card: a Markdown file that takes the place of the model's card.
         overwrite: whether a model folder that is there is replaced.
+        half: whether the ONNX keeps its weights in 16 bits: another network, so the model's scores are left out.
     """
 
     model: Path
@@ -56,10 +57,11 @@ class Order:
     evaluation: Path | None = None
     card: Path | None = None
     overwrite: bool = False
+    half: bool = False
 
 
 def export_model(order: Order, *, say: Callable[[str], None]) -> Path:
-    """Write a model folder; the network in it is the one that was scored, byte for byte.
+    """Write a model folder; the network in it is the one that was scored, byte for byte, unless it is halved.
 
     Where the evaluation is a cross-validation that kept the signs of its predictions, the model learns from it what
     Dice to expect.
@@ -74,7 +76,7 @@ def export_model(order: Order, *, say: Callable[[str], None]) -> Path:
     Raises:
         ModelError: there is no whole model, it lacks what is asked for, or its scores are of another network.
         OutputExistsError: something is there already, or with `overwrite` something that is no model folder.
-        UsageError: there is no such kind, or the name cannot be a folder's.
+        UsageError: there is no such kind, the name cannot be a folder's, or `out` is the model itself.
         MissingExtraError: OpenVINO is not installed.
         DataError: the evaluation or the card cannot be read.
     """
@@ -84,17 +86,24 @@ def export_model(order: Order, *, say: Callable[[str], None]) -> Path:
         raise UsageError(
             f"{order.name!r} cannot be a model's name", where="--name", cure="use letters, digits and . _ -"
         )
+    if order.half and (order.to != "onnx" or order.evaluation is not None):
+        cure = "export it so first, evaluate that, and export it again with --evaluation"
+        raise UsageError("makes another network, of --to onnx, without scores", where="--half", cure=cure)
     require_free(order.out, overwrite=order.overwrite)
     require_own(order.out, OURS)
     model = load_model(order.model)
+    if order.out.resolve() == model.folder.resolve() or order.out.resolve() in model.folder.resolve().parents:
+        raise UsageError("is the model itself, or holds it", where=order.out, cure="name another --out")
     _require_scored(model)
-    metrics, fit = _scores(order, model, say)
+    metrics, fit = (None, None) if order.half else _scores(order, model, say)
+    if order.half:
+        say("its scores are left out: rounded weights are another network; evaluate it, and export with --evaluation")
     card = _read(order.card) if order.card else _own_card(model, metrics, fit, scored_anew=order.evaluation is not None)
     changed: dict[str, Any] = {"name": order.name or model.config.name}
     if fit is not None:
         changed["quality"] = fit.quality
     with new_folder(order.out, overwrite=order.overwrite) as folder:
-        _copy_network(model, order.to, folder)
+        _copy_network(model, order, folder)
         write_config(folder, model.config.model_copy(update=changed))
         if metrics is not None:
             (folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", "utf-8")
@@ -103,19 +112,30 @@ def export_model(order: Order, *, say: Callable[[str], None]) -> Path:
     return order.out
 
 
-def _copy_network(model: Model, kind: str, folder: Path) -> None:
+def _copy_network(model: Model, order: Order, folder: Path) -> None:
     """Copy the weights of a kind, and convert them where that is asked for."""
-    source = model.weights if kind == "safetensors" else model.onnx
+    source = model.weights if order.to == "safetensors" else model.onnx
     if not source.is_file():
         raise ModelError(f"holds no {source.name}", where=model.folder, cure="export the run that trained it")
+    if order.half:
+        _halve(source, folder / source.name)
+        return
     shutil.copyfile(source, folder / source.name)
-    if kind == "openvino":
+    if order.to == "openvino":
         try:
             import openvino
         except ModuleNotFoundError as fault:
             raise MissingExtraError("exporting to OpenVINO needs openvino", cure="pip install openvino") from fault
         # Half precision is its default: probabilities would no longer be those that were scored.
         openvino.save_model(openvino.convert_model(source), folder / OPENVINO[0], compress_to_fp16=False)
+
+
+def _halve(source: Path, target: Path) -> None:
+    try:
+        from gliomaseg.half import halve_weights
+    except ModuleNotFoundError as fault:
+        raise MissingExtraError(f"--half needs {fault.name}", cure='pip install "gliomaseg[train]"') from fault
+    halve_weights(source, target)
 
 
 def _require_scored(model: Model) -> None:
@@ -133,6 +153,8 @@ def _scores(order: Order, model: Model, say: Callable[[str], None]) -> tuple[dic
         return _read_json(model.folder / METRICS), None
     known = read_evaluation(order.evaluation)
     metrics = _read_json(order.evaluation / FILE) or {}
+    if (digest := known["setting"].get("model_digest")) is not None and digest != model.digest:
+        raise ModelError("is not the network of this evaluation", where=order.model, cure="evaluate it")
     # Only in a cross-validation was every patient scored by a model that had not seen them.
     if not known["setting"]["model_digests"]:
         say("no expected Dice is fitted: the evaluation is no cross-validation")

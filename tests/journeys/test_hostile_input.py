@@ -41,7 +41,7 @@ def test_predict_overwrite_never_replaces_a_patients_slices(phantoms, trained, t
     shutil.copytree(phantoms, data)
     patient = min(data.iterdir())
     before = sorted(entry.name for entry in patient.iterdir())
-    done = run("predict", patient, "--out", data, "--model", trained, "--overwrite", cwd=tmp_path, code=3)
+    done = run("predict", patient, "--out", data, "--model", trained, "--overwrite", cwd=tmp_path, code=2)
     assert "is not removed" in done.stderr
     assert sorted(entry.name for entry in patient.iterdir()) == before
 
@@ -98,6 +98,36 @@ def test_a_stop_while_the_last_epoch_is_measured_is_heeded(phantoms, tmp_path, m
     said = []
     train(order(phantoms, tmp_path / "run", resume=True, cache=tmp_path / "cache"), say=said.append)
     assert not any(line.startswith("epoch 1") for line in said)
+
+
+def test_rows_of_what_was_done_are_printed_before_a_stop(phantoms, bright, tmp_path, monkeypatch, capsys):
+    from gliomaseg import prediction
+    from gliomaseg.cli import use
+    from gliomaseg.errors import ResourceError
+
+    done = prediction.predict
+
+    def fill_the_disk(entry, *rest):
+        if entry.name == "b":
+            raise ResourceError("the disk is full", where="b")
+        return done(entry, *rest)
+
+    monkeypatch.setattr(prediction, "predict", fill_the_disk)
+    for name in "abc":
+        write_picture(tmp_path / f"{name}.png", np.full((32, 32), 90, np.uint8))
+    with pytest.raises(ResourceError):
+        use.predict(tmp_path / "out", [tmp_path], model=bright, as_json=True)
+    rows = json.loads(capsys.readouterr().out)
+    assert [(Path(row["input"]).name, row["error"] is None) for row in rows] == [("a.png", True), ("b.png", False)]
+
+
+def test_what_exists_already_is_the_commands_fault_and_exits_2(bright, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        write_picture(tmp_path / "in" / f"{name}.png", np.full((32, 32), 90, np.uint8))
+    run("predict", "in", "--out", "o", "--model", bright, cwd=tmp_path)
+    run("predict", "in", "--out", "o", "--model", bright, cwd=tmp_path, code=2)
+    run("predict", "in/a.png", "--out", "o", "--model", bright, cwd=tmp_path, code=2)
 
 
 def test_a_pipe_is_no_picture(trained, tmp_path):

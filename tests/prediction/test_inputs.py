@@ -79,7 +79,6 @@ def test_a_zip_of_dicom_files_is_one_scan_and_another_zip_is_none(tmp_path: Path
     shutil.make_archive(str(tmp_path / "in" / "anna"), "zip", folder)
     with zipfile.ZipFile(tmp_path / "in" / "other.zip", "w") as box:
         box.writestr("thesis.txt", "precious")
-    (tmp_path / "in" / "broken.zip").write_bytes(b"PK\x03\x04")
     assert found(tmp_path / "in") == [("anna", Kind.SERIES)]
 
 
@@ -147,3 +146,18 @@ def test_a_sequence_that_is_several_scans_is_refused(tmp_path: Path) -> None:
 def test_two_scans_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="same name"):
         found(series(tmp_path / "a" / "flair"), series(tmp_path / "b" / "flair", "B"))
+
+
+def test_a_zip_that_cannot_be_looked_into_is_an_input_whose_fault_is_told(tmp_path: Path) -> None:
+    (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04")
+    with zipfile.ZipFile(tmp_path / "flipped.zip", "w", zipfile.ZIP_DEFLATED) as box:
+        box.writestr("a", b"DICM" * 1000)
+    damaged = bytearray((tmp_path / "flipped.zip").read_bytes())
+    damaged[31:36] = b"\xff" * 5
+    (tmp_path / "flipped.zip").write_bytes(damaged)
+    assert [name for name, _ in found(tmp_path)] == ["cut", "flipped"]
+
+
+def test_gaps_in_a_stack_are_known(tmp_path: Path) -> None:
+    (entry,) = list_inputs([touch(tmp_path / "anna", "a1.png", "a2.png", "a5.png")])
+    assert entry.gaps == [(2, 5)]

@@ -141,6 +141,26 @@ def test_pages_that_declare_more_than_the_memory_are_refused_unread(tmp_path: Pa
         load(list_inputs([file])[0], max_bytes=1_000_000)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"ome": True, "metadata": {"axes": "CZYX"}}, "2 channels"),
+        ({"imagej": True, "metadata": {"axes": "TZYX"}}, "2 times"),
+    ],
+)
+def test_pages_that_are_channels_or_times_are_refused(options: dict[str, Any], words: str, tmp_path: Path) -> None:
+    file = pages(tmp_path / "a.tif", noise("u1", (2, 4, 16, 12)), **options)
+    with pytest.raises(FormatError, match=words):
+        load(list_inputs([file])[0], max_bytes=MOST_BYTES)
+
+
+def test_a_gap_in_a_numbered_stack_is_a_warning(predictor: Predictor, tmp_path: Path) -> None:
+    for number in (1, 2, 5):
+        write_picture(tmp_path / f"{number}.png", noise("u1", (20, 20)))
+    row = predicted(tmp_path, tmp_path / "out", predictor)
+    assert row.warnings[0] == "its numbers jump from 2 to 5: slices may be missing"
+
+
 def test_pages_cut_short_are_refused(tmp_path: Path) -> None:
     file = pages(tmp_path / "a.tif", noise("u1", (5, 64, 64)))
     file.write_bytes(file.read_bytes()[:9_000])

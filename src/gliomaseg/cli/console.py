@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gliomaseg.errors import InputError, MissingExtraError, PartlyDoneError, UsageError
+from gliomaseg.errors import GliomasegError, InputError, MissingExtraError, PartlyDoneError, UsageError
 
 
 def say(text: str) -> None:
@@ -70,3 +70,21 @@ def tell_failures(errors: Sequence[str | None], kind: str) -> None:
         raise InputError(failed[0] if len(failed) == 1 else f"all {len(failed)} {kind} failed", cure="see their rows")
     if failed:
         raise PartlyDoneError(f"{len(failed)} of {len(errors)} {kind} failed", cure="see their rows")
+
+
+def tell_rows(faults: Sequence[GliomasegError | None], kind: str) -> None:
+    """Leave with the exit code of rows: that of all faults where they share one.
+
+    Raises:
+        GliomasegError: the fault of the only row, or one with the code that all failed rows share.
+        InputError: all failed, for several reasons.
+        PartlyDoneError: some did.
+    """
+    failed = [fault for fault in faults if fault is not None]
+    if len(failed) == len(faults) == 1:
+        raise failed[0]
+    if failed and len(failed) == len(faults) and len({fault.exit_code for fault in failed}) == 1:
+        all_alike = GliomasegError(f"all {len(failed)} {kind} failed", cure="see their rows")
+        all_alike.exit_code = failed[0].exit_code
+        raise all_alike
+    tell_failures([None if fault is None else fault.line() for fault in faults], kind)

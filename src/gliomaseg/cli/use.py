@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gliomaseg.cli.console import bytes_of, named, say, show, tell_failures
-from gliomaseg.errors import MissingExtraError, ResourceError, UsageError
+from gliomaseg.cli.console import bytes_of, named, say, show, tell_failures, tell_rows
+from gliomaseg.errors import ResourceError, UsageError
 from gliomaseg.options import (
     Data,
     Engine,
@@ -131,14 +131,22 @@ def predict(
     entries = _entries(inputs or [], flair=flair, t1=t1, t1ce=t1ce)
     prediction.require_sense(entries, wish)
     predictor = prediction.open_predictor(named(model), engine=engine)
-    rows = [prediction.predict(entry, out, predictor, wish) for entry in entries]
-    for row in rows:
-        for warning in row.warnings:
-            say(f"warning: {row.input}: {warning}")
+    rows: list[Any] = []
+    stop: BaseException | None = None
+    try:
+        for entry in entries:
+            rows.append(prediction.predict(entry, out, predictor, wish))
+            for warning in rows[-1].warnings:
+                say(f"warning: {rows[-1].input}: {warning}")
+    except ResourceError as fault:
+        stop = fault
+        rows.append(prediction.failed_row(entries[len(rows)], fault))
+    except KeyboardInterrupt as fault:  # what is done is told
+        stop = fault
     show([row.document() for row in rows], rows_text(rows), as_json=as_json)
-    if len(rows) == 1 and isinstance(rows[0].fault, MissingExtraError | ResourceError):
-        raise rows[0].fault
-    tell_failures([row.error for row in rows], "inputs")
+    if stop is not None:
+        raise stop
+    tell_rows([row.fault for row in rows], "inputs")
 
 
 def _entries(inputs: list[Path], *, flair: Path | None, t1: Path | None, t1ce: Path | None) -> list[Any]:
@@ -163,12 +171,13 @@ def export(
         Path | None, typer.Option("--evaluation", metavar="EVAL", help="Its scores take the place of the model's.")
     ] = None,
     card: Annotated[Path | None, typer.Option("--card", help="A Markdown file in place of the model's card.")] = None,
+    half: Annotated[bool, typer.Option("--half", help="Keep the ONNX weights in 16 bits: half the file.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a model folder to give away: one kind of weights, scores, card and digests."""
     from gliomaseg.export import Order, export_model
 
-    order = Order(named(model), out, to.value, name, evaluation, card, overwrite)
+    order = Order(named(model), out, to.value, name, evaluation, card, overwrite, half)
     show(None, str(export_model(order, say=say)), as_json=False)
 
 

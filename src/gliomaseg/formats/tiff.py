@@ -59,6 +59,7 @@ def read_pages(path: Path, *, most_values: int) -> NDArray[Any]:
     """
     with _opened(path) as file:
         first = file.pages[0]
+        _check_pages(file, path)
         if first.size * len(file.pages) > most_values:
             what = f"declares {len(file.pages)} pages of {first.size:,} values"
             raise ResourceError(what, where=path, cure="crop it, or raise --max-memory")
@@ -69,6 +70,17 @@ def read_pages(path: Path, *, most_values: int) -> NDArray[Any]:
                 raise FormatError(what, where=path, cure="give pages of one size and kind")
             target[:] = _read_page(page, path)
         return stack
+
+
+def _check_pages(file: tifffile.TiffFile, path: Path) -> None:
+    """Refuse pages that are too large, or by the file's own word no slices: channels, or times."""
+    if file.pages[0].size > MAX_PIXELS:
+        raise FormatError(f"declares {file.pages[0].size:,} values a page, over {MAX_PIXELS:,}", where=path)
+    series = file.series[0]
+    for axis, name in (("C", "channels"), ("T", "times")):
+        count = dict(zip(series.axes, series.shape, strict=False)).get(axis, 1)
+        if count > 1:
+            raise FormatError(f"holds {count} {name} of a stack", where=path, cure="give a file for each")
 
 
 @contextmanager

@@ -2,13 +2,14 @@
 
 from gliomaseg.prediction.inputs import Input, join_sequences, list_inputs
 from gliomaseg.prediction.predictor import Predictor, open_predictor
-from gliomaseg.prediction.verb import Row, Wish, predict, require_sense
+from gliomaseg.prediction.verb import Row, Wish, failed_row, predict, require_sense
 
 __all__ = [
     "Input",
     "Predictor",
     "Row",
     "Wish",
+    "failed_row",
     "join_sequences",
     "list_inputs",
     "open_predictor",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 
 from gliomaseg.errors import DataError, UsageError
@@ -63,6 +64,12 @@ class Input:
         return f"{self.case}_{stem}" if self.case else stem
 
     @property
+    def gaps(self) -> list[tuple[int, int]]:
+        """Where the numbers of a stack jump: the numbers before and after."""
+        numbers = [int(_NUMBER.findall(file.stem)[-1]) for file in self.pictures] if self.kind is Kind.STACK else []
+        return [(a, b) for a, b in pairwise(numbers) if b != a + 1]
+
+    @property
     def has_place(self) -> bool:
         """Whether it says where its voxels lie."""
         return self.kind in (Kind.VOLUME, Kind.SERIES)
@@ -87,6 +94,7 @@ def list_inputs(paths: Sequence[Path]) -> list[Input]:
     Raises:
         DataError: a path does not exist or cannot be read, or a folder holds nothing to predict.
         UsageError: two inputs would write files of the same name.
+        MissingExtraError: a folder holds DICOM files, and the extra `dicom` is not installed.
     """
     try:
         inputs = list(dict.fromkeys(found for path in paths for found in _list_one(path)))

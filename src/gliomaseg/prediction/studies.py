@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gliomaseg.errors import MissingExtraError, ResourceError
+from gliomaseg.errors import ResourceError
 from gliomaseg.formats import FORMATS, VOLUMES, stem_of, suffix_of
 from gliomaseg.formats.dicom import is_dicom, study_of
 
@@ -22,11 +22,12 @@ def dicom_cases(root: Path) -> list[Path]:
 
     Raises:
         ResourceError: more than 100,000 files lie there.
+        MissingExtraError: DICOM files lie there, and the extra `dicom` is not installed.
     """
     folders, zips = _leaves(root)
     studies: dict[str, list[Path]] = {}
     for folder in folders:
-        studies.setdefault(_study(folder), []).append(folder)
+        studies.setdefault(study_of(folder) or str(folder), []).append(folder)
     if len(studies) == 1 and not zips:
         return [root]
     cases = list(zips)
@@ -35,13 +36,6 @@ def dicom_cases(root: Path) -> list[Path]:
         others = [folder for folder in folders if folder not in own and folder.is_relative_to(above)]
         cases += own if others else [above]
     return sorted(cases)
-
-
-def _study(folder: Path) -> str:
-    try:
-        return study_of(folder) or str(folder)
-    except MissingExtraError:  # it is told when the series is read
-        return str(folder)
 
 
 def _leaves(root: Path) -> tuple[list[Path], list[Path]]:

@@ -89,6 +89,8 @@ def require_sense(entries: Sequence[Input], wish: Wish) -> None:
     """
     for entry in entries:
         mask_formats(entry, wish.to)
+    if wish.series is not None and not wish.series.strip():
+        raise UsageError("is empty", where="--series", cure="give the number or the UID of a series")
     if wish.series is not None and not any(entry.kind is Kind.SERIES for entry in entries):
         raise UsageError("no input is DICOM", where="--series", cure="leave it out")
 
@@ -138,7 +140,12 @@ def predict(entry: Input, out: Path, predictor: Predictor, wish: Wish | None = N
 
 
 def _failed(entry: Input, fault: GliomasegError, start: float) -> Row:
-    return Row(str(entry.path), seconds=round(time.perf_counter() - start, 3), error=fault.line(), fault=fault)
+    return replace(failed_row(entry, fault), seconds=round(time.perf_counter() - start, 3))
+
+
+def failed_row(entry: Input, fault: GliomasegError) -> Row:
+    """Return the row of an input of which nothing became."""
+    return Row(str(entry.path), error=fault.line(), fault=fault)
 
 
 _Targets = dict[str, Path] | list[tuple[Path, ...]]
@@ -180,13 +187,16 @@ def _find(
     result = Result(loaded, mask, probability, predictor.model.config, deidentify=wish.deidentify)
     if isinstance(targets, dict):
         preview = draw_preview(loaded.scan, mask, volume_ml=found.tumour_volume_ml)
-        write_volume(targets, replace(result, preview=preview), overwrite=wish.overwrite)
-        if "nifti" in targets:
+        if "nifti" in targets:  # first: a disk that is full then has no mask without a row
             write_labels(targets["nifti"].parent, overwrite=wish.overwrite)
+        write_volume(targets, replace(result, preview=preview), overwrite=wish.overwrite)
     else:
         folder = targets[0][0].parent if entry.kind is Kind.STACK else None
         write_pictures(targets, result, folder=folder, overwrite=wish.overwrite)
     trust = prediction.trust()
+    if entry.gaps:
+        before, after = entry.gaps[0]
+        trust["warnings"].insert(0, f"its numbers jump from {before} to {after}: slices may be missing")
     if loaded.series is not None and not loaded.series.series.is_flair:
         trust["warnings"].insert(0, NOT_FLAIR)
     return found, trust

@@ -10,31 +10,43 @@ from gliomaseg.errors import GliomasegError
 from gliomaseg.formats.dicom.files import HEAD_BYTES, MAGIC, SUFFIXES, Source
 
 _MOST_TRIED = 5
-_MOST_MEMBERS = 20
+_MOST_MEMBERS = 1_000
 _INDEX = "DICOMDIR"  # lists what the other files hold, and is none of them
 
 
 def is_dicom(path: Path) -> bool:
-    """Return whether a file is DICOM by its name or its first bytes, or a zip of such; False of what cannot be read."""
+    """Return whether a file is DICOM by its name or its first bytes, or a zip of such.
+
+    A zip that cannot be looked into counts as one: its fault is told when it is read, or a patient would be left
+    out without a word.
+    """
     try:
         if not path.is_file() or path.name == _INDEX:
             return False
         if path.suffix.lower() in SUFFIXES:
             return True
+        if path.suffix.lower() == ".zip":
+            return _holds_dicom(path)
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
-        return _holds_dicom(path) if path.suffix.lower() == ".zip" else head.endswith(MAGIC) and len(head) == HEAD_BYTES
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError):
+        return head.endswith(MAGIC) and len(head) == HEAD_BYTES
+    except OSError:
         return False
 
 
 def _holds_dicom(path: Path) -> bool:
-    """Return whether one of the first members of a zip is DICOM."""
-    with zipfile.ZipFile(path) as box:
-        for member in islice((member for member in box.infolist() if not member.is_dir()), _MOST_MEMBERS):
-            with box.open(member) as file:
-                if file.read(HEAD_BYTES)[HEAD_BYTES - len(MAGIC) :] == MAGIC:
-                    return True
+    """Return whether one of the members of a zip is DICOM, by name or first bytes, or cannot be looked at."""
+    try:
+        with zipfile.ZipFile(path) as box:
+            members = [member for member in box.infolist() if not member.is_dir()]
+            if any(member.filename.lower().endswith(SUFFIXES) for member in members):
+                return True
+            for member in members[:_MOST_MEMBERS]:
+                with box.open(member) as file:
+                    if file.read(HEAD_BYTES)[HEAD_BYTES - len(MAGIC) :] == MAGIC:
+                        return True
+    except Exception:  # zipfile raises its own, RuntimeError, NotImplementedError, ValueError, zlib.error, EOFError
+        return True
     return False
 
 
