@@ -5,6 +5,7 @@ import numpy as np
 from gliomaseg.benchmark import material as room
 from gliomaseg.benchmark.material import batches_of, scored
 from gliomaseg.formats import read_volume
+from gliomaseg.pretrained import find_model
 
 
 def test_the_volume_is_a_flair_of_as_many_slices_as_the_plan_says(material):
@@ -19,12 +20,10 @@ def test_batches_are_of_four_and_have_their_neighbours(material):
     np.testing.assert_array_equal(batch[0, 2], batch[1, 1])
 
 
-def test_a_model_that_ships_is_found(tmp_path, monkeypatch):
-    assert room.shipped_model() is None or room.shipped_model().is_dir()
-    (tmp_path / "pretrained" / "ours").mkdir(parents=True)
-    (tmp_path / "pretrained" / "ours" / "config.json").touch()
-    monkeypatch.setattr(room.resources, "files", lambda _package: tmp_path)
-    assert room.shipped_model() == tmp_path / "pretrained" / "ours"
+def test_a_model_that_ships_is_found(monkeypatch):
+    assert room.shipped_model() == find_model(None)
+    monkeypatch.setattr(room, "MODELS", ())
+    assert room.shipped_model() is None
 
 
 def test_a_score_is_read_where_there_is_one(tmp_path):

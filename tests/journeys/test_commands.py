@@ -141,7 +141,7 @@ def test_predict_of_one_bad_picture_exits_3(trained, tmp_path):
         (["train", "unet_small", "--data", "absent", "--out", "run"], 3, "no such folder"),
         (["train", "unet_small", "--out", "run"], 2, "--data"),
         (["evaluate", "absent", "--out", "e", "--model", "absent"], 3, "is no model"),
-        (["evaluate", ".", "--out", "e"], 2, "--model"),
+        (["evaluate", ".", "--out", "e"], 3, "holds no patient"),
         (["predict", "absent.tif", "--out", "o", "--model", "absent"], 3, "no such file"),
         (["phantom", "p", "--patients", "0"], 2, "patients"),
         (["download", "--from", "absent.zip", "--to", "d"], 3, "absent.zip"),

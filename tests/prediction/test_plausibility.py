@@ -39,6 +39,11 @@ def test_nothing_is_said_of_the_sequence_where_flair_is_mixed_or_coarse(phantom)
     assert find_doubts(phantom[:, :1, ::4, ::4], Preparation(size_px=64, channels="flair")) == ()
 
 
+def test_nothing_is_said_of_the_sequence_where_slices_were_merged(phantom):
+    assert find_doubts(phantom[:, :1], Preparation(size_px=256, channels="flair"), merged=True) == ()
+    assert find_doubts(np.zeros(SHAPE, np.uint8), FLAIR, merged=True) == (EMPTY,)
+
+
 def test_black_is_nothing():
     assert find_doubts(np.zeros(SHAPE, np.uint8), FLAIR) == (EMPTY,)
     assert find_doubts(np.zeros((1, 1, 128, 128), np.uint8), FLAIR) == (EMPTY,)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import cached_property
-from importlib import import_module, resources
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from gliomaseg.formats import nifti
 from gliomaseg.formats.nifti_header import new_header
 from gliomaseg.model import CONFIG, METRICS
 from gliomaseg.preprocessing import level_counts, neighbour_places, normalise, prepare, with_neighbours
+from gliomaseg.pretrained import MODELS, find_model
 from gliomaseg.scan import Scan
 
 BATCH = 4  # as the predictor has it, and the reference
@@ -90,9 +91,8 @@ def with_torch(module: str) -> Any:
 
 
 def shipped_model() -> Path | None:
-    """Return the folder of a model that ships with the package, the first by name; None where there is none."""
-    room = Path(str(resources.files("gliomaseg"))) / "pretrained"
-    return next((path.parent for path in sorted(room.glob(f"*/{CONFIG}"))), None)
+    """Return the folder of the default model that ships with the package; None where there is none."""
+    return find_model(None) if MODELS else None
 
 
 def scored(model: Path) -> float | None:

@@ -55,15 +55,16 @@ class Limits:
     distance: float
 
 
-def find_doubts(slices: Stored, preparation: Preparation) -> tuple[str, ...]:
+def find_doubts(slices: Stored, preparation: Preparation, *, merged: bool = False) -> tuple[str, ...]:
     """Return what speaks against prepared slices being FLAIR of a head, as sentences without a subject; none is best.
 
     Single pictures and short stacks are only asked whether there is anything in them. The sequence is asked for where
-    FLAIR is a channel of its own, of 128 or more pixels: blurred FLAIR looks like T1.
+    FLAIR is a channel of its own, of 128 or more pixels, and no slices were merged: blurred FLAIR looks like T1.
 
     Args:
         slices: as `prepare` gives them, uint8, shape (z, c, size, size).
         preparation: what they were prepared by.
+        merged: whether each of them is the mean of several thin ones.
     """
     channel = FLAIR_CHANNEL if preparation.channels == "all" else 0
     seen = describe(slices[:, channel])
@@ -73,7 +74,7 @@ def find_doubts(slices: Stored, preparation: Preparation) -> tuple[str, ...]:
         return ()
     if not _is_head(seen):
         return (NO_HEAD,)
-    if preparation.channels == "grey" or preparation.size_px < SIDE_PX:
+    if merged or preparation.channels == "grey" or preparation.size_px < SIDE_PX:
         return ()
     limits = read_limits()
     if distance_from_flair(seen, limits) > limits.distance:

@@ -69,7 +69,8 @@ class Predictor:
         signs = find_signs(probability, mask, flip_dice)
         quality = self.model.config.quality
         predicted_dice = quality.predicted_dice(signs) if quality else None
-        warnings = find_doubts(prepared.slices, self.model.config.preparation)
+        merged = prepared.placement is not None and prepared.placement.slice_ratio > 1
+        warnings = find_doubts(prepared.slices, self.model.config.preparation, merged=merged)
         return Prediction(probability, mask, signs, predicted_dice, warnings)
 
     def probability(self, scan: Scan) -> Probability:

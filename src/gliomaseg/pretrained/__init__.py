@@ -12,7 +12,7 @@ from gliomaseg.model import METRICS, load_model
 
 HOME = Path(__file__).parent
 # Names of folders beside this file; the first is the default.
-MODELS: tuple[str, ...] = ()
+MODELS: tuple[str, ...] = ("glioma-flair",)
 
 
 @dataclass(frozen=True)
