@@ -61,8 +61,8 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
     pass
 
 
-def _run() -> None:
-    """Run what the command line says; a fault in it becomes one of ours.
+def _run() -> NoReturn:
+    """Run what the command line says and leave; a fault in it becomes one of ours.
 
     Raises:
         UsageError: the command line is wrong.
@@ -80,12 +80,11 @@ def _run() -> None:
         command = getattr(getattr(fault, "ctx", None), "command_path", None) or "gliomaseg"
         what = told().rstrip(".").replace("Value error, ", "")
         raise UsageError(what[:1].lower() + what[1:], cure=f"see `{command} --help`") from fault
-    if code:
-        raise SystemExit(code)
+    raise SystemExit(code or 0)
 
 
-def main() -> None:
-    """Run a command and turn faults into one line and an exit code."""
+def main() -> NoReturn:
+    """Run a command and leave; turn faults into one line and an exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files need not be text
