@@ -18,8 +18,10 @@ def tiny():
 
 @pytest.fixture(scope="session")
 def material(tiny, tmp_path_factory):
-    """Phantoms and models of it, made once."""
-    return Material(tmp_path_factory.mktemp("bench"), tiny, model=None, say=lambda _line: None)
+    """Phantoms and models of it, made once; no model ships."""
+    made = Material(tmp_path_factory.mktemp("bench"), tiny, model=None, say=lambda _line: None)
+    made._model = None
+    return made
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from gliomaseg.data.phantom import phantom_patient, write_phantoms
 from gliomaseg.errors import MissingExtraError
 from gliomaseg.formats import nifti
 from gliomaseg.formats.nifti_header import new_header
-from gliomaseg.model import CONFIG, METRICS
+from gliomaseg.model import CONFIG, METRICS, load_model
 from gliomaseg.preprocessing import level_counts, neighbour_places, normalise, prepare, with_neighbours
 from gliomaseg.pretrained import MODELS, find_model
 from gliomaseg.scan import Scan
@@ -68,6 +68,12 @@ class Material:
     def small(self) -> Path:
         """The model folder that the user names, or that ships; else that of the small network, untrained."""
         return self._model or self._untrained(self.plan.small, "small")
+
+    @cached_property
+    def small_for_both(self) -> Path:
+        """The small network's model folder with weights for PyTorch; untrained where that which ships has none."""
+        whole = load_model(self.small).weights.is_file()
+        return self.small if whole else self._untrained(self.plan.small, "small")
 
     def _untrained(self, recipe: Recipe, name: str) -> Path:
         module = with_torch("gliomaseg.benchmark.untrained")

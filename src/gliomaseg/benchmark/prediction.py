@@ -51,7 +51,7 @@ def measure(material: Material) -> list[Row]:
     plan, rows = material.plan, []
     for name, model, count in (
         ("reference network", lambda: material.reference, plan.reference_slices),
-        ("small network", lambda: material.small, plan.small_slices),
+        ("small network", lambda: material.small_for_both, plan.small_slices),
     ):
         for engine in ("onnxruntime", "openvino"):
             figure = f"{name}, {engine} against eager PyTorch fp32"

@@ -50,7 +50,7 @@ def _help(folder: Path) -> tuple[Turn, Turn]:
 
 
 def _mask(material: Material, folder: Path) -> tuple[Turn, Turn]:
-    model = material.small.resolve()
+    model = material.small_for_both.resolve()
     model = model / "model" if (model / "model").is_dir() else model
     volume, out, mask = material.volume, folder / "masks", folder / "mask.nii.gz"
 
