@@ -10,19 +10,11 @@ from gliomaseg.arrays import Batch, Mask, Probability
 from gliomaseg.config import Decision
 
 
-def judge(batch: Batch, probabilities: Callable[[Batch], Probability], decision: Decision) -> Probability:
-    """Return the probabilities of a batch (n, c, y, x) on the network's grid: float32 in [0, 1], shape (n, y, x).
-
-    With `flips` they are the mean of the slice's and of its left-right mirror image's, mirrored back. With a
-    `temperature` T other than 1 they are p**(1/T) / (p**(1/T) + (1 - p)**(1/T)): the logits over T.
-
-    Source: C. Guo et al., ICML 2017, arXiv:1706.04599.
-    """
-    return combine(take_views(batch, probabilities, decision), decision)
-
-
 def take_views(batch: Batch, probabilities: Callable[[Batch], Probability], decision: Decision) -> list[Probability]:
-    """Return the network's own word on a batch, and with `flips` the one on its mirror image, mirrored back."""
+    """Return what a network says of a batch (n, c, y, x), and with `flips` of its left-right mirror image, mirrored back.
+
+    Each is float32 in [0, 1], shape (n, y, x).
+    """
     views = [probabilities(batch)]
     if decision.flips:
         views.append(probabilities(np.ascontiguousarray(batch[..., ::-1]))[..., ::-1])
@@ -30,7 +22,12 @@ def take_views(batch: Batch, probabilities: Callable[[Batch], Probability], deci
 
 
 def combine(views: list[Probability], decision: Decision) -> Probability:
-    """Return the mean of one or two views, at the decision's temperature: float32 in [0, 1], the shape of each."""
+    """Return the mean of one or two views, at the decision's temperature: float32 in [0, 1], the shape of each.
+
+    With a temperature T other than 1 that is p**(1/T) / (p**(1/T) + (1 - p)**(1/T)): the logits over T.
+
+    Source: C. Guo et al., ICML 2017, arXiv:1706.04599.
+    """
     probability = views[0] if len(views) == 1 else (views[0] + views[1]) * np.float32(0.5)
     if decision.temperature != 1:
         power = 1 / decision.temperature
