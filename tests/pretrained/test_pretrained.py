@@ -72,3 +72,8 @@ def test_the_list_has_size_and_headline_the_default_first(shipped):
 def test_a_headline_that_is_null_is_none(shipped):
     (shipped / "second" / "metrics.json").write_text(json.dumps({"summary": {"dice_volume": {"mean": None}}}))
     assert list_models()[1].dice_volume is None
+
+
+def test_what_ships_says_nothing_of_the_machine_that_made_it():
+    for file in (file for name in pretrained.MODELS for file in (pretrained.HOME / name).iterdir()):
+        assert b".py" not in file.read_bytes(), file

@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import gliomaseg
 from gliomaseg import losses
 from gliomaseg.config import read_recipe
 from gliomaseg.data.index import read_index
@@ -295,3 +296,9 @@ def test_a_data_set_with_a_problem_is_refused_before_anything_is_written(tmp_pat
     with pytest.raises(DataError, match="has no mask"):
         train(order_for(data, tmp_path / "run"), say=quiet)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_exported_network_says_nothing_of_the_machine_that_made_it(trained):
+    content = (trained / "model" / "model.onnx").read_bytes()
+    assert str(Path(gliomaseg.__file__).parent).encode() not in content
+    assert b".py" not in content

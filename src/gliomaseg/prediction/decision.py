@@ -11,7 +11,7 @@ from gliomaseg.config import Decision
 
 
 def take_views(batch: Batch, probabilities: Callable[[Batch], Probability], decision: Decision) -> list[Probability]:
-    """Return what a network says of a batch (n, c, y, x), and with `flips` of its left-right mirror image, mirrored back.
+    """Return what a network says of a batch (n, c, y, x), and with `flips` of its mirror image, mirrored back.
 
     Each is float32 in [0, 1], shape (n, y, x).
     """

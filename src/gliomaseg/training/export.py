@@ -14,6 +14,7 @@ from torch import nn
 
 import gliomaseg
 from gliomaseg.config import Preparation, Recipe
+from gliomaseg.half import drop_traces
 from gliomaseg.model import ONNX, WEIGHTS, ModelConfig, write_config
 from gliomaseg.networks import TumourProbability
 from gliomaseg.training.checkpoint import write_tensors
@@ -71,3 +72,6 @@ def _export_onnx(network: nn.Module, path: Path, preparation: Preparation) -> No
             dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
             verbose=False,
         )
+    model = onnx.load(path)
+    drop_traces(model)
+    onnx.save(model, path)
