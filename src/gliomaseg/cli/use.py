@@ -131,22 +131,28 @@ def predict(
     entries = _entries(inputs or [], flair=flair, t1=t1, t1ce=t1ce)
     prediction.require_sense(entries, wish)
     predictor = prediction.open_predictor(named(model), engine=engine)
+    rows, stop = _rows(entries, out, predictor, wish)
+    show([row.document() for row in rows], rows_text(rows), as_json=as_json)
+    if stop is not None:
+        raise stop
+    tell_rows([row.fault for row in rows], "inputs")
+
+
+def _rows(entries: list[Any], out: Path, predictor: Any, wish: Any) -> tuple[list[Any], BaseException | None]:
+    """Return a row for each input, and what stopped the work before all were done: what is done is told even then."""
+    from gliomaseg import prediction
+
     rows: list[Any] = []
-    stop: BaseException | None = None
     try:
         for entry in entries:
             rows.append(prediction.predict(entry, out, predictor, wish))
             for warning in rows[-1].warnings:
                 say(f"warning: {rows[-1].input}: {warning}")
     except ResourceError as fault:
-        stop = fault
-        rows.append(prediction.failed_row(entries[len(rows)], fault))
-    except KeyboardInterrupt as fault:  # what is done is told
-        stop = fault
-    show([row.document() for row in rows], rows_text(rows), as_json=as_json)
-    if stop is not None:
-        raise stop
-    tell_rows([row.fault for row in rows], "inputs")
+        return [*rows, prediction.failed_row(entries[len(rows)], fault)], fault
+    except KeyboardInterrupt as fault:
+        return rows, fault
+    return rows, None
 
 
 def _entries(inputs: list[Path], *, flair: Path | None, t1: Path | None, t1ce: Path | None) -> list[Any]:
