@@ -13,6 +13,8 @@ from PIL import Image
 from gliomaseg.errors import FormatError
 
 MAX_PIXELS = 64_000_000
+# Of zlib's levels: on slices with an outline 3 is as small as 6, the default, in two fifths of its time.
+COMPRESSION = 3
 _HEADER = struct.Struct(">12x4sIIBB")  # the chunk's name, width, height, bits a channel, colour type
 _GREY = 0
 
@@ -56,4 +58,4 @@ def _check_header(path: Path) -> None:
 
 def write(path: Path, pixels: NDArray[np.uint8]) -> None:
     """Write pixels (y, x) or (y, x, 3), uint8."""
-    Image.fromarray(pixels).save(path, format="PNG")
+    Image.fromarray(pixels).save(path, format="PNG", compress_level=COMPRESSION)

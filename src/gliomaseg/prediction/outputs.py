@@ -161,7 +161,7 @@ def _write(role: str, file: Path, result: Result) -> None:
 
     loaded = result.loaded
     if role == "overlay" and result.preview is not None:
-        result.preview.save(file, format="PNG")
+        write_picture(file, np.asarray(result.preview))
     elif role == "dicom-seg":
         _write_segmentation(file, result)
     elif role == "nifti":
