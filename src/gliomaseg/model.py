@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class ModelConfig(Settings):
     versions: dict[str, str]
     title: str = ""
     quality: Quality | None = None  # from the signs of a prediction to the Dice to expect; not fitted: None
+    trained_on: tuple[str, ...] = ()  # marks of the patients, as `patient_mark` gives them; not known: empty
 
 
 @dataclass(frozen=True)
@@ -59,17 +60,83 @@ class Model:
         """The SHA-256 of the network: of the ONNX file, or of the weights where there is none."""
         return file_digest(self.onnx if self.onnx.is_file() else self.weights)
 
+    @property
+    def members(self) -> tuple[Model, ...]:
+        """The networks whose probabilities are averaged: itself alone."""
+        return (self,)
+
+
+@dataclass(frozen=True)
+class Ensemble(Model):
+    """The models of a cross-validation as one; `config` is what they share, and `folder` is that of them all."""
+
+    folds: tuple[Model, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the members' digests, in their order."""
+        return hashlib.sha256(" ".join(member.digest for member in self.folds).encode("ascii")).hexdigest()
+
+    @property
+    def members(self) -> tuple[Model, ...]:
+        """The networks whose probabilities are averaged."""
+        return self.folds
+
+
+def patient_mark(patient: str) -> str:
+    """Return a mark of a patient's identifier that does not tell it: 16 hexadecimal digits.
+
+    Whoever holds the identifier can find the mark again; whoever guesses identifiers can too.
+    """
+    return hashlib.sha256(f"gliomaseg patient {patient}".encode()).hexdigest()[:16]
+
+
+def patient_marks(patients: Iterable[str]) -> tuple[str, ...]:
+    """Return the marks of patients, each once, sorted: their order tells nothing."""
+    return tuple(sorted({patient_mark(patient) for patient in patients}))
+
 
 def load_model(path: Path) -> Model:
-    """Return a model from its folder, or from the folder of the run that trained it.
+    """Return a model from its folder, from the folder of the run that trained it, or a cross-validation's as one.
 
     Raises:
-        ModelError: there is none, or a file of it is missing, cannot be read, or differs from its digest.
+        ModelError: there is none, a file of it is missing, cannot be read, or differs from its digest, or the folds of
+            a cross-validation do not fit together.
     """
     try:
-        return _load(path)
+        runs = _fold_runs(path)
+        return _ensemble(path, [_load(run) for run in runs]) if runs else _load(path)
     except OSError as fault:
         raise ModelError(f"cannot be read ({fault.strerror})", where=fault.filename or path) from fault
+
+
+def _fold_runs(path: Path) -> list[Path]:
+    """Return the runs of a cross-validation's folder in the order of its folds; none of any other folder."""
+    if (path / CONFIG).is_file() or (path / "model").is_dir():
+        return []
+    runs = [run for run in path.glob("fold-*") if run.name.removeprefix("fold-").isdecimal()]
+    return sorted(runs, key=lambda run: int(run.name.removeprefix("fold-")))
+
+
+def _ensemble(path: Path, models: list[Model]) -> Ensemble:
+    first = models[0].config
+    for model in models:
+        config = model.config
+        if (config.preparation, config.decision) != (first.preparation, first.decision):
+            raise ModelError(
+                f"prepares or decides otherwise than {models[0].folder.parent.name}",
+                where=model.folder.parent,
+                cure="train the folds with one recipe",
+            )
+    config = first.model_copy(
+        update={
+            "name": path.resolve().name,
+            "title": f"{first.title or first.network.name}, the mean of {len(models)} folds",
+            "quality": None,  # a fit of single folds says nothing of their mean
+            "trained_on": tuple(sorted({mark for model in models for mark in model.config.trained_on})),
+        }
+    )
+    return Ensemble(path, config, tuple(models))
 
 
 def _load(path: Path) -> Model:

@@ -85,6 +85,7 @@ class Training(Settings):
     seed: int = Field(default=0, ge=0, le=2**63 - 1)  # torch takes no larger one
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     export: Literal["last", "best"] = "last"
+    arithmetic: Literal["fp32", "int8"] = "fp32"  # of the ONNX file; for int8, ranges come from training slices
     checkpoint_minutes: float = Field(default=10, ge=0)
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import nn
 import gliomaseg
 from gliomaseg.config import Preparation, Recipe
 from gliomaseg.half import drop_traces
-from gliomaseg.model import ONNX, WEIGHTS, ModelConfig, write_config
+from gliomaseg.model import ONNX, WEIGHTS, ModelConfig, patient_marks, write_config
 from gliomaseg.networks import TumourProbability
 from gliomaseg.training.checkpoint import write_tensors
 
@@ -23,7 +24,9 @@ OPSET = 18
 SEQUENCES = {"grey": ("pre", "flair", "post"), "flair": ("flair",), "all": ("pre", "flair", "post")}
 
 
-def export_network(network: nn.Module, recipe: Recipe, folder: Path, *, name: str) -> None:
+def export_network(
+    network: nn.Module, recipe: Recipe, folder: Path, *, name: str, patients: Iterable[str] = ()
+) -> None:
     """Write weights, ONNX and settings into a model folder that is being made.
 
     Args:
@@ -31,6 +34,7 @@ def export_network(network: nn.Module, recipe: Recipe, folder: Path, *, name: st
         recipe: what it was trained by.
         folder: exists.
         name: of the model.
+        patients: whom it was trained on; the model keeps a mark of each, so that an evaluation can tell.
     """
     network = network.cpu().eval()
     write_tensors({key: tensor.contiguous() for key, tensor in network.state_dict().items()}, folder / WEIGHTS)
@@ -42,6 +46,7 @@ def export_network(network: nn.Module, recipe: Recipe, folder: Path, *, name: st
         network=recipe.network,
         decision=recipe.decision,
         sequences=SEQUENCES[recipe.preparation.channels],
+        trained_on=patient_marks(patients),
         versions={
             "gliomaseg": gliomaseg.__version__,
             "python": platform.python_version(),

@@ -6,17 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
 from gliomaseg import pictures
-from gliomaseg.arrays import Pixels
+from gliomaseg.arrays import Batch, Pixels
 from gliomaseg.atomic import new_file, new_folder
+from gliomaseg.data.dataset import batches, load_batch
 from gliomaseg.data.examination import Examination, read_examination
 from gliomaseg.evaluation import evaluate
 from gliomaseg.metrics import overlap
-from gliomaseg.model import CARD, write_digests, write_metrics
+from gliomaseg.model import CARD, ONNX, write_digests, write_metrics
 from gliomaseg.networks import build_network
 from gliomaseg.prediction import Predictor, open_predictor
 from gliomaseg.preprocessing import prepare
+from gliomaseg.quantise import quantise
 from gliomaseg.training.card import model_card
 from gliomaseg.training.checkpoint import load_network
 from gliomaseg.training.curves import draw_curves
@@ -24,6 +27,7 @@ from gliomaseg.training.export import export_network
 from gliomaseg.training.loop import Run
 
 SAMPLES = 4
+EXAMPLES, EXAMPLES_AT_ONCE = 240, 16
 
 
 def finish(run: Run, setting: Mapping[str, Any]) -> None:
@@ -40,7 +44,10 @@ def finish(run: Run, setting: Mapping[str, Any]) -> None:
         network = build_network(run.recipe.network, run.recipe.preparation.inputs)
         load_network(run.best, network)
     with new_folder(run.folder / "model", overwrite=True) as folder:
-        export_network(network, run.recipe, folder, name=run.folder.resolve().name)
+        patients = [case.patient for case in run.train]
+        export_network(network, run.recipe, folder, name=run.folder.resolve().name, patients=patients)
+        if run.recipe.training.arithmetic == "int8":
+            quantise(folder / ONNX, folder / ONNX, _examples(run))
         write_digests(folder)
         predictor = open_predictor(folder)
         metrics = evaluate(run.validation, predictor, setting=setting, progress=lambda _line: run.heed_stop("scoring"))
@@ -51,6 +58,18 @@ def finish(run: Run, setting: Mapping[str, Any]) -> None:
         _draw_samples(run, predictor)
     with new_file(run.folder / "curves.png") as temporary:
         draw_curves(run.progress.history, temporary, title=run.recipe.title or run.recipe.network.name)
+
+
+def _examples(run: Run) -> list[Batch]:
+    """Return slices of the training side, drawn evenly, as the network takes them."""
+    positions = run.cache.positions(run.train)
+    generator = np.random.default_rng(run.recipe.training.seed)
+    chosen = generator.permutation(positions)[:EXAMPLES]
+    processor = torch.device("cpu")
+    loaded = (
+        load_batch(run.cache, some, run.recipe.preparation, processor)[0] for some in batches(chosen, EXAMPLES_AT_ONCE)
+    )
+    return [np.ascontiguousarray(images.numpy()) for images in loaded]
 
 
 def _draw_samples(run: Run, predictor: Predictor) -> None:

@@ -31,7 +31,7 @@ from gliomaseg.training.machine import open_accelerator, polite_stop, repeatable
 from gliomaseg.training.optimisation import build_optimiser
 
 # What may differ when a run is picked up again: none of it changes the arithmetic of an epoch.
-_FREE = ("epochs", "checkpoint_minutes", "export")
+_FREE = ("epochs", "checkpoint_minutes", "export", "arithmetic")
 # What a run writes into its folder: --overwrite removes nothing else.
 OURS = (
     LOCK, "checkpoint", "config.toml", "curves.png", "log.jsonl", "model", "samples.png", "splits.json", "tensorboard",

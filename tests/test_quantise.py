@@ -1,0 +1,52 @@
+"""Integers in place of floats: nearly the same probabilities, from a smaller file that says nothing of the machine."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+
+from gliomaseg.config import read_recipe
+from gliomaseg.data.examination import read_examination
+from gliomaseg.data.index import read_index
+from gliomaseg.model import load_model
+from gliomaseg.prediction import open_predictor
+from gliomaseg.quantise import quantise
+from gliomaseg.training.run import Order, train
+
+SMALL = [
+    "preparation.size_px=64", "network.width=8", "network.levels=3", "training.epochs=1", "training.precision=fp32",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(phantoms, tmp_path_factory):
+    """Return a run and its phantoms, the network in fp32."""
+    folder = tmp_path_factory.mktemp("quantise")
+    recipe = read_recipe("unet_small").with_settings(SMALL)
+    train(Order(recipe, phantoms, folder / "run", cache=folder / "cache"), say=lambda _text: None)
+    return folder / "run", phantoms, folder / "cache"
+
+
+def test_a_run_may_export_integers_and_scores_them(run):
+    folder, phantoms, cache = run
+    whole = load_model(folder)
+    scan = read_examination(read_index(phantoms).cases[0]).scan
+    before, size = open_predictor(folder).probability(scan), whole.onnx.stat().st_size
+    recipe = read_recipe("unet_small").with_settings([*SMALL, "training.arithmetic=int8"])
+    train(Order(recipe, phantoms, folder, cache=cache, resume=True, overwrite=False), say=lambda _text: None)
+    model = load_model(folder)
+    assert model.onnx.stat().st_size < size  # a small network: its graph weighs more than its weights
+    graph = onnx.load(model.onnx).graph
+    assert {"QuantizeLinear", "DequantizeLinear"} <= {node.op_type for node in graph.node}
+    assert not any(part.metadata_props or part.doc_string for part in (graph, *graph.node))
+    assert json.loads((folder / "model" / "metrics.json").read_text())["setting"]["model_digest"] == model.digest
+    after = open_predictor(folder).probability(scan)
+    assert np.abs(after - before).mean() < 0.02
+    assert np.corrcoef(after.ravel(), before.ravel())[0, 1] > 0.9
+    assert len(np.unique(after)) > 256  # of 8 bits, the probabilities have not come in as many steps
+
+
+def test_without_examples_there_are_no_ranges(tmp_path):
+    with pytest.raises(ValueError, match="examples"):
+        quantise(tmp_path / "a.onnx", tmp_path / "b.onnx", [])
