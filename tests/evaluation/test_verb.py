@@ -32,6 +32,7 @@ class Oracle:
 
         class config:  # noqa: N801
             name = "oracle"
+            trained_on = ()
 
             class decision:  # noqa: N801
                 threshold = 0.5

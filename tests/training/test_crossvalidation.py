@@ -1,15 +1,24 @@
 """K folds, pooled: every patient once, by a model that has not seen them; stopped and resumed."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from gliomaseg import export
 from gliomaseg.atomic import locked
-from gliomaseg.config import read_recipe
-from gliomaseg.errors import ConfigError, OutputExistsError, UsageError
-from gliomaseg.model import file_digest
+from gliomaseg.config import Decision, read_recipe
+from gliomaseg.data.examination import read_examination
+from gliomaseg.data.index import read_index
+from gliomaseg.data.split import read_splits, select
+from gliomaseg.errors import ConfigError, ModelError, OutputExistsError, UsageError
+from gliomaseg.evaluation import evaluate
+from gliomaseg.export import export_model
+from gliomaseg.model import file_digest, load_model, write_config, write_digests
+from gliomaseg.prediction import open_predictor
 from gliomaseg.training import crossvalidation
 from gliomaseg.training.crossvalidation import CrossOrder, crossvalidate
 
@@ -137,3 +146,38 @@ def test_overwrite_removes_nothing_but_folds(phantoms, tmp_path):
     (tmp_path / "out" / "thesis.txt").write_text("precious")
     with pytest.raises(OutputExistsError, match=r"thesis\.txt"):
         crossvalidate(order(phantoms, tmp_path / "out", overwrite=True), say=hush)
+
+
+def test_the_folds_predict_together_as_the_mean_of_each(crossed, phantoms):
+    scan = read_examination(read_index(phantoms).cases[0]).scan
+    each = [open_predictor(crossed / f"fold-{fold}").probability(scan) for fold in (0, 1)]
+    assert np.abs(each[0] - each[1]).max() > 0.001
+    together = open_predictor(crossed)
+    np.testing.assert_allclose(together.probability(scan), (each[0] + each[1]) / 2, atol=1e-6)
+    assert together.model.config.name == "out"
+    assert together.model.digest not in {load_model(crossed / f"fold-{fold}").digest for fold in (0, 1)}
+
+
+def test_what_the_folds_have_seen_is_told(crossed, phantoms):
+    cases = read_index(phantoms).cases
+    assert evaluate(cases, open_predictor(crossed))["setting"]["patients_seen"] == len(cases)
+    fold = open_predictor(crossed / "fold-0")
+    unseen = read_splits(crossed / "splits.json").folds[0].validation
+    assert evaluate(cases, fold)["setting"]["patients_seen"] == len(cases) - len(unseen)
+    assert not any(case.patient in json.dumps(fold.model.config.model_dump()) for case in cases)
+    assert evaluate(select(read_index(phantoms), unseen), fold)["setting"]["patients_seen"] == 0
+
+
+def test_folds_that_do_not_fit_together_are_refused(crossed, tmp_path):
+    shutil.copytree(crossed, tmp_path / "out")
+    folder = tmp_path / "out" / "fold-1" / "model"
+    config = load_model(folder).config
+    write_config(folder, config.model_copy(update={"decision": Decision(threshold=0.4)}))
+    write_digests(folder)
+    with pytest.raises(ModelError, match="otherwise than fold-0"):
+        open_predictor(tmp_path / "out")
+
+
+def test_an_ensemble_is_not_given_away_as_one_network(crossed, tmp_path):
+    with pytest.raises(ModelError, match=r"holds no model\.onnx"):
+        export_model(export.Order(crossed, tmp_path / "out"), say=hush)

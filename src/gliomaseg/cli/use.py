@@ -56,6 +56,8 @@ def evaluate(
     )
     order.require_free()
     metrics = evaluation.evaluate_into(order, open_predictor(named(model), engine=engine), progress=say)
+    if seen := metrics["setting"]["patients_seen"]:
+        say(f"warning: the model was trained on {seen} of these {metrics['summary']['patients']} patients")
     show(metrics, f"{summary_text(metrics['summary'])}\n{order.metrics}", as_json=as_json)
     tell_failures([row["error"] for row in metrics["patients"]], "patients")
 

@@ -110,6 +110,7 @@ class Setting(_Part):
     fold: Index | Text | None = None
     folds: Count | None = None
     warning: Text | None = None
+    patients_seen: Count | None = None
     model: Text | None = None
     threshold: Number | None = None
     model_digest: Text | None = None

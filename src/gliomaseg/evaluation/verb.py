@@ -19,7 +19,7 @@ from gliomaseg.data.split import choose_fold, read_splits, select
 from gliomaseg.errors import DataError, GliomasegError, OutputExistsError, ResourceError
 from gliomaseg.evaluation.assembly import METRICS, PICTURES, Evaluation, assemble, dumps
 from gliomaseg.evaluation.patient import Grid, Measured, failed, measure
-from gliomaseg.model import file_digest
+from gliomaseg.model import file_digest, patient_mark
 from gliomaseg.prediction import Predictor
 
 
@@ -171,7 +171,7 @@ def evaluate(
     start = time.perf_counter()
     grid = grid or Grid()
     measured = measure_cases(cases, predictor, grid=grid, folder=folder, progress=progress)
-    about = {**(setting or {}), **predictor_setting(predictor)}
+    about = {**(setting or {}), **predictor_setting(predictor), "patients_seen": _seen(cases, predictor)}
     lines = learning_curve(predictor.model.folder.parent)
     learning = [{"fold": about.get("fold") or 0, "lines": lines}] if lines else []
     return assemble(measured, setting=about, grid=grid, seconds=time.perf_counter() - start, learning=learning)
@@ -207,6 +207,12 @@ def predictor_setting(predictor: Predictor) -> dict[str, Any]:
     """Return what an evaluation says of its model."""
     model = predictor.model
     return {"model": model.config.name, "model_digest": model.digest, "threshold": model.config.decision.threshold}
+
+
+def _seen(cases: Sequence[Case], predictor: Predictor) -> int | None:
+    """Return how many of the patients the model was trained on; None where it does not say on whom it was."""
+    known = frozenset(predictor.model.config.trained_on)
+    return len({case.patient for case in cases if patient_mark(case.patient) in known}) if known else None
 
 
 def learning_curve(run: Path) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.arrays import Mask, Probability
+from gliomaseg.arrays import Batch, Mask, Probability
 from gliomaseg.engines import DEFAULT, Engine, open_engine
 from gliomaseg.model import Model, load_model
 from gliomaseg.prediction.decision import combine, decide, take_views
@@ -112,7 +113,7 @@ class Predictor:
 
 
 def open_predictor(model: Path, *, engine: str = DEFAULT) -> Predictor:
-    """Return a predictor for a model folder or a run.
+    """Return a predictor for a model folder, a run, or a cross-validation: then for the mean of its folds.
 
     Raises:
         ModelError: there is no whole model, or what the engine runs is not in it.
@@ -120,11 +121,35 @@ def open_predictor(model: Path, *, engine: str = DEFAULT) -> Predictor:
         MissingExtraError: the engine is not installed.
     """
     loaded = load_model(model)
-    config = loaded.config
-    opened = open_engine(
-        engine, onnx=loaded.onnx, weights=loaded.weights, network=config.network, inputs=config.preparation.inputs
-    )
-    return Predictor(loaded, opened)
+    engines = [
+        open_engine(
+            engine,
+            onnx=member.onnx,
+            weights=member.weights,
+            network=member.config.network,
+            inputs=member.config.preparation.inputs,
+        )
+        for member in loaded.members
+    ]
+    return Predictor(loaded, engines[0] if len(engines) == 1 else MeanEngine(engines))
+
+
+class MeanEngine:
+    """Several networks as one: the mean of their probabilities."""
+
+    def __init__(self, engines: Sequence[Engine]) -> None:
+        self._engines = engines
+
+    def probabilities(self, batch: Batch) -> Probability:
+        """Return the tumour's probability: float32 in [0, 1], shape (n, y, x).
+
+        Raises:
+            ModelError: a network does not take such a batch, or gives something else.
+        """
+        total: Probability = np.zeros((len(batch), *batch.shape[2:]), np.float32)
+        for engine in self._engines:
+            total += engine.probabilities(batch)
+        return total / np.float32(len(self._engines))
 
 
 def _count_flips(plain: Mask, mirrored: Mask) -> NDArray[np.int64]:

@@ -54,7 +54,10 @@ def warnings(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
         yield "The split leaks", sentence(setting["warning"] or LEAK)
     if setting["subset"] == "train":
         yield "Training side", "The model has seen these patients. The scores say nothing about new ones."
-    elif not setting["split"]:
+    elif seen := setting["patients_seen"]:
+        whom = "one of these patients" if seen == 1 else f"{seen} of these patients"
+        yield "Seen in training", f"The model was trained on {whom}. The scores say nothing about new ones."
+    elif not setting["split"] and seen is None:
         yield "No split named", "If any of these patients trained the model, the scores are too good."
     if failed := failures(evaluation):
         who = f"All {main['of']} patients" if len(failed) == main["of"] else f"{len(failed)} of {main['of']} patients"
