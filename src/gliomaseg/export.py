@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gliomaseg.atomic import new_folder, require_free, require_own
+from gliomaseg.config import Decision
 from gliomaseg.errors import DataError, MissingExtraError, ModelError, UsageError
 from gliomaseg.evaluation.document import FILE, read_evaluation
 from gliomaseg.evaluation.quality import QualityFit, fit_quality, quality_text
@@ -64,7 +65,7 @@ def export_model(order: Order, *, say: Callable[[str], None]) -> Path:
     """Write a model folder; the network in it is the one that was scored, byte for byte, unless it is halved.
 
     Where the evaluation is a cross-validation that kept the signs of its predictions, the model learns from it what
-    Dice to expect.
+    Dice to expect; where it was tuned, the model decides as was chosen on all its folds.
 
     Args:
         order: what to export.
@@ -102,6 +103,10 @@ def export_model(order: Order, *, say: Callable[[str], None]) -> Path:
     changed: dict[str, Any] = {"name": order.name or model.config.name}
     if fit is not None:
         changed["quality"] = fit.quality
+    if (
+        metrics is not None and order.evaluation is not None and "decision" in metrics
+    ):  # `crossvalidate --tune` chose it
+        changed["decision"] = Decision.model_validate(metrics["decision"])
     with new_folder(order.out, overwrite=order.overwrite) as folder:
         _copy_network(model, order, folder)
         write_config(folder, model.config.model_copy(update=changed))

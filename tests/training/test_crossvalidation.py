@@ -21,6 +21,7 @@ from gliomaseg.model import file_digest, load_model, write_config, write_digests
 from gliomaseg.prediction import open_predictor
 from gliomaseg.training import crossvalidation
 from gliomaseg.training.crossvalidation import CrossOrder, crossvalidate
+from gliomaseg.training.run import Order, is_finished, train
 
 SMALL = ["preparation.size_px=64", "network.width=4", "network.levels=2", "training.epochs=1", "split.folds=2"]
 
@@ -181,3 +182,36 @@ def test_folds_that_do_not_fit_together_are_refused(crossed, tmp_path):
 def test_an_ensemble_is_not_given_away_as_one_network(crossed, tmp_path):
     with pytest.raises(ModelError, match=r"holds no model\.onnx"):
         export_model(export.Order(crossed, tmp_path / "out"), say=hush)
+
+
+def test_each_fold_is_scored_by_what_the_other_folds_chose(crossed, phantoms, tmp_path):
+    shutil.copytree(crossed, tmp_path / "out")
+    lines = []
+    tuned = order(phantoms, tmp_path / "out", resume=True, tune=True, cache=crossed.parent / "cache")
+    evaluation = json.loads(crossvalidate(tuned, say=lines.append).read_text())
+    assert any("chosen on all folds" in line for line in lines)
+    assert len(evaluation["decisions_by_fold"]) == 2
+    assert evaluation["setting"]["threshold"] == evaluation["decision"]["threshold"]
+    for fold, decision in enumerate(evaluation["decisions_by_fold"]):
+        names = read_splits(crossed / "splits.json").folds[fold].validation
+        predictor = open_predictor(crossed / f"fold-{fold}").deciding(Decision.model_validate(decision))
+        rows = {row["patient"]: row["dice_volume"] for row in evaluation["patients"]}
+        for row in evaluate(select(read_index(phantoms), names), predictor)["patients"]:
+            assert row["dice_volume"] == rows[row["patient"]]
+    given = export_model(export.Order(crossed / "fold-0", tmp_path / "given", evaluation=tmp_path / "out"), say=hush)
+    assert load_model(given).config.decision == Decision.model_validate(evaluation["decision"])
+
+
+def test_a_run_may_be_exported_again_to_decide_otherwise(crossed, phantoms, tmp_path):
+    shutil.copytree(crossed / "fold-0", tmp_path / "run")
+    before = order(phantoms, tmp_path).recipe
+    recipe = before.with_settings(["decision.threshold=0.4", "training.arithmetic=int8"])
+    again = Order(
+        recipe, phantoms, tmp_path / "run", crossed / "splits.json", resume=True, cache=crossed.parent / "cache"
+    )
+    with pytest.raises(ConfigError, match="arithmetic"):
+        is_finished(again)
+    train(again, say=hush)
+    assert load_model(tmp_path / "run").config.decision.threshold == 0.4
+    assert read_recipe(str(tmp_path / "run" / "config.toml")).training.arithmetic == "int8"
+    assert is_finished(again)

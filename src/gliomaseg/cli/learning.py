@@ -87,6 +87,9 @@ def crossvalidate(
     cache: Cache = None,
     spacing_mm: Spacing = None,
     tolerance: Tolerance = 2.0,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Choose threshold, temperature and smallest component, on other folds.")
+    ] = False,
 ) -> None:
     """Train K folds and measure each patient by the model that has not seen them: one evaluation over all."""
     from gliomaseg.config import read_recipe
@@ -106,6 +109,7 @@ def crossvalidate(
         overwrite=overwrite,
         cache=cache,
         grid=Grid(spacing_mm, tolerance),
+        tune=tune,
     )
     metrics = module.crossvalidate(order, say=say)
     evaluation = json.loads(metrics.read_text("utf-8"))

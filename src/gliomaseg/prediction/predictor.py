@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.arrays import Batch, Mask, Probability
+from gliomaseg.config import Decision
 from gliomaseg.engines import DEFAULT, Engine, open_engine
 from gliomaseg.model import Model, load_model
 from gliomaseg.prediction.decision import combine, decide, take_views
@@ -60,6 +61,12 @@ class Predictor:
     def __init__(self, model: Model, engine: Engine) -> None:
         self.model = model
         self._engine = engine
+
+    def deciding(self, decision: Decision) -> Predictor:
+        """Return a predictor on the same engine that decides otherwise."""
+        return Predictor(
+            replace(self.model, config=self.model.config.model_copy(update={"decision": decision})), self._engine
+        )
 
     def predict(self, scan: Scan) -> Prediction:
         """Return probabilities, mask, and how far to trust them."""

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from gliomaseg.atomic import LOCK, locked, new_folder, remove, require_free, require_own, write_text
-from gliomaseg.config import Recipe, Split
+from gliomaseg.config import Decision, Recipe, Split
+from gliomaseg.data.examination import read_examination
 from gliomaseg.data.index import Index, read_index, require_outside, require_sound
 from gliomaseg.data.split import Splits, read_splits, select, split_data, write_splits
-from gliomaseg.errors import ConfigError
+from gliomaseg.errors import ConfigError, InputError
 from gliomaseg.evaluation import Evaluation, Grid, assemble, dumps, learning_curve, measure_cases
 from gliomaseg.evaluation.assembly import METRICS, PICTURES
 from gliomaseg.evaluation.patient import Measured
+from gliomaseg.evaluation.tuning import Trial, choose_decision, try_decisions
 from gliomaseg.evaluation.verb import require_own_pictures
 from gliomaseg.model import file_digest
 from gliomaseg.prediction import open_predictor
@@ -39,6 +41,7 @@ class CrossOrder:
         overwrite: whether to remove what is there.
         cache: where prepared slices are kept; the user's cache folder if None.
         grid: how lengths are measured.
+        tune: whether threshold, temperature and smallest component are chosen, those of each fold on the others.
     """
 
     recipe: Recipe
@@ -49,6 +52,7 @@ class CrossOrder:
     overwrite: bool = False
     cache: Path | None = None
     grid: Grid = Grid()
+    tune: bool = False
 
 
 def crossvalidate(order: CrossOrder, *, say: Callable[[str], None]) -> Path:
@@ -92,11 +96,14 @@ def _evaluate(
 ) -> Evaluation:
     """Return the pooled evaluation; pictures of its patients go into `folder`."""
     measured: list[Measured] = []
+    chosen = _tune(order, index, splits, say) if order.tune else None
     learning: list[dict[str, Any]] = []
     digests = []
     for number, fold in enumerate(splits.folds):
         run = _fold_order(order, number).out
         predictor = open_predictor(run)
+        if chosen:
+            predictor = predictor.deciding(chosen.each[number])
         cases = select(index, fold.validation)
         measured += measure_cases(cases, predictor, grid=order.grid, fold=number, folder=folder, progress=say)
         learning.append({"fold": number, "lines": learning_curve(run)})
@@ -111,10 +118,47 @@ def _evaluate(
         "warning": None,
         "model": order.recipe.title or order.recipe.network.name,
         "model_digests": digests,
-        "threshold": order.recipe.decision.threshold,
+        "threshold": (chosen.whole if chosen else order.recipe.decision).threshold,
     }
     seconds = time.perf_counter() - start
-    return assemble(measured, setting=setting, grid=order.grid, seconds=seconds, learning=learning)
+    evaluation = assemble(measured, setting=setting, grid=order.grid, seconds=seconds, learning=learning)
+    if chosen:
+        evaluation["decision"] = chosen.whole.model_dump()
+        evaluation["decisions_by_fold"] = [decision.model_dump() for decision in chosen.each]
+    return evaluation
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The decision of all patients, and that of each fold, chosen on the patients of the other folds."""
+
+    whole: Decision
+    each: tuple[Decision, ...]
+
+
+def _tune(order: CrossOrder, index: Index, splits: Splits, say: Callable[[str], None]) -> _Chosen:
+    """Predict every patient by the model that has not seen them, and choose."""
+    flips = order.recipe.decision.flips
+    trials: list[list[Trial]] = []
+    for number, fold in enumerate(splits.folds):
+        predictor = open_predictor(_fold_order(order, number).out).deciding(Decision(flips=flips))
+        trials.append([])
+        for case in select(index, fold.validation):
+            try:
+                examination = read_examination(case)
+                trials[-1].append(try_decisions(predictor.probability(examination.scan), examination.reference))
+            except InputError as fault:  # its row will say so
+                say(f"nothing is chosen by {case.name}: {fault.line()}")
+    others = [
+        [trial for k, some in enumerate(trials) if k != number for trial in some] for number in range(len(trials))
+    ]
+    each = tuple(choose_decision(some, flips=flips) for some in others)
+    whole = choose_decision([trial for some in trials for trial in some], flips=flips)
+    say(
+        f"chosen on all folds: threshold {whole.threshold:g}, temperature {whole.temperature:g}, "
+        f"smallest component {whole.smallest_voxels} voxels; each fold is scored by what the others chose"
+    )
+    return _Chosen(whole, each)
 
 
 def _draw(order: CrossOrder, index: Index) -> Splits:

@@ -32,9 +32,10 @@ from gliomaseg.training.optimisation import build_optimiser
 
 # What may differ when a run is picked up again: none of it changes the arithmetic of an epoch.
 _FREE = ("epochs", "checkpoint_minutes", "export", "arithmetic")
+CONFIG, CURVES = "config.toml", "curves.png"
 # What a run writes into its folder: --overwrite removes nothing else.
 OURS = (
-    LOCK, "checkpoint", "config.toml", "curves.png", "log.jsonl", "model", "samples.png", "splits.json", "tensorboard",
+    LOCK, "checkpoint", CONFIG, CURVES, "log.jsonl", "model", "samples.png", "splits.json", "tensorboard",
 )  # fmt: skip
 
 
@@ -84,7 +85,7 @@ def train(order: Order, *, say: Callable[[str], None]) -> Path:
         TrainingError: the loss is no longer a number.
         Interrupted: the user asked to stop; the run can be resumed.
     """
-    resuming = order.resume and (order.out / "config.toml").is_file()
+    resuming = order.resume and (order.out / CONFIG).is_file()
     if resuming:
         _require_same_recipe(order)
     else:
@@ -102,6 +103,8 @@ def train(order: Order, *, say: Callable[[str], None]) -> Path:
         stack.enter_context(locked(order.out))
         if not resuming:
             _start_folder(order, splits)
+        elif read_recipe(str(order.out / CONFIG)) != order.recipe:
+            _write_down(order)
         run = assemble(order, stack, index, fold, cache, say)
         train_epochs(run)
         if run.accelerator.is_main_process:
@@ -116,10 +119,10 @@ def is_finished(order: Order) -> bool:
     Raises:
         ConfigError: a run is there that was started with other settings, be it a number of epochs.
     """
-    if not (order.out / "config.toml").is_file():
+    if not (order.out / CONFIG).is_file():
         return False
     _require_same_recipe(order, free=("checkpoint_minutes",))
-    return (order.out / "curves.png").is_file()
+    return (order.out / CURVES).is_file()
 
 
 def assemble(order: Order, stack: ExitStack, index: Index, fold: Fold, cache: Cache, say: Callable[[str], None]) -> Run:
@@ -209,7 +212,13 @@ def _start_folder(order: Order, splits: Splits) -> None:
         if entry.name != LOCK:
             remove(entry)
     write_splits(splits, order.out / "splits.json")
-    write_text(order.out / "config.toml", tomli_w.dumps(_without_none(order.recipe.model_dump())))
+    _write_down(order)
+
+
+def _write_down(order: Order) -> None:
+    """Write the recipe; what was exported by another one is no longer the end of this run."""
+    (order.out / CURVES).unlink(missing_ok=True)
+    write_text(order.out / CONFIG, tomli_w.dumps(_without_none(order.recipe.model_dump())))
 
 
 def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
@@ -222,7 +231,7 @@ def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def _require_same_recipe(order: Order, *, free: tuple[str, ...] = _FREE) -> None:
-    config = order.out / "config.toml"
+    config = order.out / CONFIG
     before, now = read_recipe(str(config)).model_dump(), order.recipe.model_dump()
     training = order.recipe.training
     scheduled = (
@@ -234,6 +243,9 @@ def _require_same_recipe(order: Order, *, free: tuple[str, ...] = _FREE) -> None
                 tree["training"].pop(key)
         if order.splits:  # the file decides, not the recipe's section
             tree.pop("split")
+        # How masks are made of probabilities changes no weight, but may change which epoch was best.
+        if "export" in free and training.export == "last":
+            tree.pop("decision")
     if before != now:
         changed = next(f"{s}.{k}" for s in now for k in _keys(now[s], before[s]))
         raise ConfigError(

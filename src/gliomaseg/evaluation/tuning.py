@@ -1,0 +1,95 @@
+"""Choose temperature, threshold and smallest component on patients that the model had not seen, and score on others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliomaseg.arrays import Mask, Probability
+from gliomaseg.config import Decision
+from gliomaseg.metrics.lesions import NEIGHBOURS
+from gliomaseg.prediction.decision import combine
+
+THRESHOLDS = tuple(round(0.1 + 0.05 * step, 2) for step in range(15))  # .1 to .8
+SIZES = (0, 10, 30, 100, 300)
+TEMPERATURES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
+# Of a voxel that is as good as certain, the entropy is counted as of this probability.
+CERTAIN = 1e-6
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What each choice would have made of one patient.
+
+    Attributes:
+        dice: of the whole stack, shape (thresholds, sizes); NaN where reference and mask are both empty.
+        entropy: the cross-entropy of all voxels at each temperature, summed, shape (temperatures,).
+    """
+
+    dice: NDArray[np.float64]
+    entropy: NDArray[np.float64]
+
+
+def try_decisions(probability: Probability, reference: Mask) -> Trial:
+    """Return what each threshold, smallest component and temperature makes of one patient.
+
+    Args:
+        probability: of tumour at temperature 1, float32, shape (z, y, x).
+        reference: the expert's mask, bool, same shape.
+    """
+    dice = np.stack([_dice_by_size(probability > threshold, reference) for threshold in THRESHOLDS])
+    return Trial(dice, _entropies(probability, reference))
+
+
+def choose_decision(trials: Sequence[Trial], *, flips: bool) -> Decision:
+    """Return the temperature of the lowest cross-entropy, and threshold and size of the highest mean Dice.
+
+    Of choices within .001 of the best, the threshold nearest to .5 is taken, and of its sizes the largest: it leaves
+    out the most false alarms. The threshold is one of the probabilities at the temperature chosen.
+
+    Args:
+        trials: of patients, at least one.
+        flips: whether the probabilities were means with mirror images.
+
+    Raises:
+        ValueError: there are no trials.
+    """
+    if not trials:
+        raise ValueError("there is no patient to choose by")
+    temperature = TEMPERATURES[int(np.sum([trial.entropy for trial in trials], axis=0).argmin())]
+    table = np.stack([trial.dice for trial in trials])
+    measured = ~np.isnan(table).all(axis=0)
+    means = np.where(measured, np.nansum(table, axis=0) / np.maximum((~np.isnan(table)).sum(axis=0), 1), -1.0)
+    good = np.argwhere(means >= means.max() - 0.001)
+    row, column = min(good.tolist(), key=lambda place: (abs(THRESHOLDS[place[0]] - 0.5), -place[1]))
+    at = combine([np.array([THRESHOLDS[row]], np.float32)], Decision(temperature=temperature))
+    return Decision(
+        threshold=round(float(at[0]), 4), temperature=temperature, flips=flips, smallest_voxels=SIZES[column]
+    )
+
+
+def _dice_by_size(mask: Mask, reference: Mask) -> NDArray[np.float64]:
+    """Return the Dice of a mask without components smaller than each of `SIZES`: shape (sizes,)."""
+    from scipy import ndimage  # slow to import
+
+    labels, _ = ndimage.label(mask, structure=NEIGHBOURS)
+    voxels = np.bincount(labels.ravel())
+    both = np.bincount(labels.ravel(), weights=reference.ravel(), minlength=len(voxels))
+    voxels[0], both[0] = 0, 0
+    total = np.count_nonzero(reference)
+    kept = [voxels >= size for size in SIZES]
+    overlap = np.array([both[keep].sum() for keep in kept])
+    found = np.array([voxels[keep].sum() for keep in kept])
+    return np.where(found + total > 0, 2 * overlap / np.maximum(found + total, 1), np.nan)
+
+
+def _entropies(probability: Probability, reference: Mask) -> NDArray[np.float64]:
+    """Return the summed cross-entropy at each temperature; plain background that is right counts for nothing."""
+    doubtful = (probability > CERTAIN) | reference
+    likely = np.clip(probability[doubtful].astype(np.float64), CERTAIN, 1 - CERTAIN)
+    logit = np.log(likely) - np.log1p(-likely)
+    sign = np.where(reference[doubtful], -1.0, 1.0)
+    return np.array([np.logaddexp(0, sign * logit / temperature).sum() for temperature in TEMPERATURES])

@@ -1,0 +1,77 @@
+"""What is chosen is what is best of the patients that it is chosen by; worked by hand."""
+
+import numpy as np
+import pytest
+
+from gliomaseg.evaluation.tuning import SIZES, TEMPERATURES, THRESHOLDS, Trial, choose_decision, try_decisions
+
+
+def trial(dice=0.5, *, best=None, entropy=1.0):
+    table = np.full((len(THRESHOLDS), len(SIZES)), dice)
+    if best is not None:
+        table[THRESHOLDS.index(best[0]), SIZES.index(best[1])] = 0.9
+    return Trial(table, np.full(len(TEMPERATURES), entropy))
+
+
+@pytest.fixture
+def blobs():
+    """Return a sure tumour of 64 voxels, a fainter rim of it, and a small false alarm."""
+    probability = np.zeros((4, 16, 16), np.float32)
+    probability[:, 2:6, 2:6] = 0.9
+    probability[:, 2:6, 6:8] = 0.3
+    probability[0, 12, 12:14] = 0.9
+    reference = np.zeros(probability.shape, bool)
+    reference[:, 2:6, 2:8] = True
+    return probability, reference
+
+
+def test_each_choice_has_its_dice(blobs):
+    dice = try_decisions(*blobs).dice
+    at = {(t, s): dice[THRESHOLDS.index(t), SIZES.index(s)] for t in (0.25, 0.5) for s in (0, 10, 100)}
+    assert at[0.5, 0] == pytest.approx(2 * 64 / (66 + 96))
+    assert at[0.5, 10] == pytest.approx(2 * 64 / (64 + 96))
+    assert at[0.5, 100] == 0
+    assert at[0.25, 0] == pytest.approx(2 * 96 / (98 + 96))
+    assert at[0.25, 10] == 1
+
+
+def test_the_choice_is_the_best_of_them(blobs):
+    decision = choose_decision([try_decisions(*blobs)], flips=True)
+    assert decision.flips
+    assert decision.smallest_voxels == 30  # the largest that leaves the tumour
+    mask = blobs[0] ** (1 / decision.temperature)  # the threshold is one at the temperature
+    mask /= mask + (1 - blobs[0]) ** (1 / decision.temperature)
+    assert np.array_equal((mask > decision.threshold)[:, :8, :8], blobs[1][:, :8, :8])
+
+
+def test_of_equals_the_plain_one_is_taken():
+    decision = choose_decision([trial(), trial()], flips=False)
+    assert decision.threshold == pytest.approx(0.5)
+    assert decision.smallest_voxels == SIZES[-1]
+
+
+def test_all_patients_count_alike():
+    some = [trial(0.5, best=(0.3, 0)), trial(0.5, best=(0.3, 0)), trial(0.5, best=(0.7, 0))]
+    decision = choose_decision(some, flips=False)
+    row = THRESHOLDS.index(0.3)
+    odds = (THRESHOLDS[row] / (1 - THRESHOLDS[row])) ** (1 / decision.temperature)
+    assert decision.threshold == pytest.approx(odds / (1 + odds), abs=1e-3)
+
+
+def test_too_sure_probabilities_get_a_temperature_above_one():
+    generator = np.random.default_rng(0)
+    probability = np.full((1, 100, 100), 0.99, np.float32)
+    reference = generator.random(probability.shape) < 0.8
+    assert choose_decision([try_decisions(probability, reference)], flips=False).temperature == 3
+
+
+def test_patients_without_tumour_on_either_side_do_not_count(blobs):
+    nothing = try_decisions(np.zeros((1, 4, 4), np.float32), np.zeros((1, 4, 4), bool))
+    assert np.isnan(nothing.dice).all()
+    alone = choose_decision([try_decisions(*blobs)], flips=False)
+    assert choose_decision([try_decisions(*blobs), nothing], flips=False) == alone
+
+
+def test_nobody_to_choose_by_is_a_fault():
+    with pytest.raises(ValueError, match="no patient"):
+        choose_decision([], flips=False)
