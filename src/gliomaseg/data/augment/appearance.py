@@ -37,19 +37,29 @@ def without_channels(images: Tensor, *, sequences: int, lost: NDArray[np.bool_])
 
 def blurred(images: Tensor, sigma_px: NDArray[np.float64]) -> Tensor:
     """Return images (n, c, y, x) blurred by a Gauss function of each slice's own width, shape (n,); 0 leaves it be."""
+    chosen = np.flatnonzero(sigma_px > 0)
+    if not chosen.size:
+        return images
     steps = np.arange(-REACH_PX, REACH_PX + 1)
-    weights = np.exp(-0.5 * (steps / np.maximum(sigma_px[:, None], 1e-3)) ** 2)
+    weights = np.exp(-0.5 * (steps / np.maximum(sigma_px[chosen, None], 1e-3)) ** 2)
     weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     taps = torch.from_numpy(weights).to(images.device)[:, :, None, None, None]
+    places = torch.from_numpy(chosen).to(images.device)
+    smooth = images[places]
     # Sums of shifted pictures and no convolution: its kernels may differ with the size of the batch.
     for axis, pad in ((2, (0, 0, REACH_PX, REACH_PX)), (3, (REACH_PX, REACH_PX, 0, 0))):
-        padded, size = functional.pad(images, pad, mode="replicate"), images.shape[axis]
-        images = torch.stack([taps[:, k] * padded.narrow(axis, k, size) for k in range(len(steps))]).sum(dim=0)
-    return images
+        padded, size = functional.pad(smooth, pad, mode="replicate"), images.shape[axis]
+        smooth = taps[:, 0] * padded.narrow(axis, 0, size)
+        for k in range(1, len(steps)):
+            smooth.addcmul_(taps[:, k], padded.narrow(axis, k, size))
+    return images.index_copy(0, places, smooth)
 
 
 def coarser(images: Tensor, chosen: NDArray[np.bool_]) -> Tensor:
     """Return images (n, c, y, x), the chosen ones as if of half the resolution."""
-    small = functional.avg_pool2d(images, 2)
+    if not chosen.any():
+        return images
+    places = torch.from_numpy(np.flatnonzero(chosen)).to(images.device)
+    small = functional.avg_pool2d(images[places], 2)
     coarse = functional.interpolate(small, size=images.shape[2:], mode="bilinear", align_corners=False)
-    return torch.where(torch.from_numpy(chosen).to(images.device)[:, None, None, None], coarse, images)
+    return images.index_copy(0, places, coarse)

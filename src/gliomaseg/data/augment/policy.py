@@ -49,16 +49,28 @@ def change(
         zoom=np.exp(even(SCALE, limits.scale)),
         shift=np.stack([even(SHIFT_X, limits.shift), even(SHIFT_Y, limits.shift)], axis=1),
     )
-    bend = chance.waves(keys, stream=0, count=2, side=side) * chance.each(half(ELASTIC, limits.elastic), keys)
+    bend = None
+    if limits.elastic:
+        bend = chance.waves(keys, stream=0, count=2, side=side) * chance.each(half(ELASTIC, limits.elastic), keys)
     images, masks = place.moved(images, masks, matrices, bend)
 
-    field = chance.waves(keys, stream=1, count=1, side=side) * chance.each(half(BIAS, limits.bias), keys)
     black = images.amin(dim=(2, 3), keepdim=True)
     top = (images - black).amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-6)
-    light = (images - black) / top * chance.each(np.exp(even(GAIN, limits.gain)), keys) * field.exp()
+    light = (images - black) / top * chance.each(np.exp(even(GAIN, limits.gain)), keys)
+    if limits.bias:
+        field = chance.waves(keys, stream=1, count=1, side=side) * chance.each(half(BIAS, limits.bias), keys)
+        light = light * field.exp()
     light = light ** chance.each(np.exp(even(GAMMA, limits.gamma)), keys)
     light = appearance.blurred(light, half(BLUR, limits.blur_px))
     light = appearance.coarser(light, draws[:, COARSE] < limits.low_resolution)
-    light = light + chance.normal(keys, stream=2, shape=light.shape[1:]) * chance.each(half(NOISE, limits.noise), keys)
+    light = _noisy(light, keys, half(NOISE, limits.noise))
     light = light + chance.each(even(OFFSET, limits.offset), keys)
     return light * top + black, masks
+
+
+def _noisy(light: Tensor, keys: Tensor, deviation: NDArray[np.float64]) -> Tensor:
+    """Return slices with noise of each one's own standard deviation, shape (n,); 0 leaves it be."""
+    chosen = np.flatnonzero(deviation > 0)
+    places = torch.from_numpy(chosen).to(light.device)
+    noise = chance.normal(keys[places], stream=2, shape=light.shape[1:]) * chance.each(deviation[chosen], keys)
+    return light.index_add(0, places, noise)
