@@ -36,6 +36,7 @@ def test_a_run_may_export_integers_and_scores_them(run):
     recipe = read_recipe("unet_small").with_settings([*SMALL, "training.arithmetic=int8"])
     train(Order(recipe, phantoms, folder, cache=cache, resume=True, overwrite=False), say=lambda _text: None)
     model = load_model(folder)
+    assert (whole.config.arithmetic, model.config.arithmetic) == ("fp32", "int8")
     assert model.onnx.stat().st_size < size  # a small network: its graph weighs more than its weights
     graph = onnx.load(model.onnx).graph
     assert {"QuantizeLinear", "DequantizeLinear"} <= {node.op_type for node in graph.node}

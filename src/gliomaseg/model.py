@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -34,6 +34,7 @@ class ModelConfig(Settings):
     sequences: tuple[str, ...]
     versions: dict[str, str]
     title: str = ""
+    arithmetic: Literal["fp32", "int8"] = "fp32"  # of the ONNX file; weights for torch are always fp32
     quality: Quality | None = None  # from the signs of a prediction to the Dice to expect; not fitted: None
     trained_on: tuple[str, ...] = ()  # marks of the patients, as `patient_mark` gives them; not known: empty
 

@@ -15,7 +15,7 @@ def rows(material):
 
 
 def test_every_figure_is_measured_and_agrees(rows):
-    assert len(rows) == 7
+    assert len(rows) == 8
     same = [row for figure, row in rows.items() if figure.endswith("against eager PyTorch fp32")]
     assert len(same) == 4
     for row in same:
@@ -28,6 +28,12 @@ def test_what_bf16_changes_is_told(rows):
     assert rows["small network, openvino bf16 against its fp32"].agreement.keys() == {
         "largest_difference", "flipped_pixels", "pixels",
     }  # fmt: skip
+
+
+def test_what_integers_change_is_told(rows):
+    row = rows["small network, onnxruntime int8 against its fp32"]
+    assert row.status == "measured", row.reason
+    assert 0 < row.agreement["largest_difference"] < 0.5
 
 
 def test_nobody_has_scored_an_untrained_network(rows):

@@ -57,6 +57,7 @@ def measure(material: Material) -> list[Row]:
             figure = f"{name}, {engine} against eager PyTorch fp32"
             rows.append(_tried(figure, lambda m=model, c=count, e=engine: _same_network(material, m(), c, e)))
     rows.append(_tried("small network, openvino bf16 against its fp32", lambda: _half(material)))
+    rows.append(_tried("small network, onnxruntime int8 against its fp32", lambda: _integers(material)))
     for engine in ("onnxruntime", "openvino"):
         figure = f"small network on {engine} against the reference on eager PyTorch fp32"
         rows.append(_tried(figure, lambda e=engine: _small_against_reference(material, e)))
@@ -76,22 +77,33 @@ def _tried(figure: str, measured: Any) -> Row:
 
 def _same_network(material: Material, folder: Path, count: int, engine: str) -> Any:
     model = load_model(folder)
-    ours, peer = _on(material, model, count, engine), _eager(material, model, count)
+    ours, peer = contestant(material, model, count, engine), _eager(material, model, count)
     return _raced(material, ours, peer, compare(ours.work(), peer.work(), threshold=ours.threshold))
 
 
 def _half(material: Material) -> Any:
     """Race what OpenVINO would do by itself on a processor with bf16, with what we let it do."""
-    model = load_model(material.small)
-    whole = _on(material, model, material.plan.small_slices, "openvino")
+    model = load_model(material.small_for_both)
+    whole = contestant(material, model, material.plan.small_slices, "openvino")
     module: Any = import_module("gliomaseg.engines.openvino")
     half = Contestant("openvino, bf16", module.compiled(model.onnx, precision="bf16"), whole.batches, whole.threshold)
     return _raced(material, half, whole, compare(half.work(), whole.work(), threshold=whole.threshold))
 
 
+def _integers(material: Material) -> Any:
+    """Race the network with 8-bit integers, ranges taken from the slices that it then predicts, with its floats."""
+    model = load_model(material.small_for_both)
+    whole = contestant(material, model, material.plan.small_slices, "onnxruntime")
+    path = material.folder / "integers.onnx"
+    with_torch("gliomaseg.quantise").quantise(model.onnx, path, whole.batches)
+    runs = open_engine("onnxruntime", onnx=path, weights=model.weights, network=model.config.network)
+    ours = Contestant("onnxruntime, int8", runs, whole.batches, whole.threshold)
+    return _raced(material, ours, whole, compare(ours.work(), whole.work(), threshold=whole.threshold))
+
+
 def _small_against_reference(material: Material, engine: str) -> Any:
     small, reference = load_model(material.small), load_model(material.reference)
-    ours = _on(material, small, material.plan.small_slices, engine)
+    ours = contestant(material, small, material.plan.small_slices, engine)
     peer = _eager(material, reference, material.plan.reference_slices)
     # The reference has random weights here: what it scores when it is trained is in docs/results.
     return _raced(material, ours, peer, {"dice_volume_ours": scored(small.folder), "dice_volume_peer": None})
@@ -105,13 +117,14 @@ def _raced(material: Material, ours: Contestant, peer: Contestant, agreement: di
     return ours.what, peer.what, rates(own_s, ours.slices), rates(peer_s, peer.slices), agreement
 
 
-def _on(material: Material, model: Model, count: int, engine: str) -> Contestant:
+def contestant(material: Material, model: Model, count: int, engine: str) -> Contestant:
+    """Return a model on one of our engines, with the first slices of the phantom."""
     preparation = model.config.preparation
     opened = open_engine(
         engine, onnx=model.onnx, weights=model.weights, network=model.config.network, inputs=preparation.inputs
     )
     batches = batches_of(material.scan, preparation, count)
-    what = f"{model.config.network.name} {preparation.size_px} px, {engine} fp32"
+    what = f"{model.config.network.name} {preparation.size_px} px, {engine} {model.config.arithmetic}"
     return Contestant(what, opened, batches, model.config.decision.threshold)
 
 

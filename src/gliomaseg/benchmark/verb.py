@@ -20,7 +20,7 @@ from gliomaseg.benchmark.plan import Plan
 from gliomaseg.benchmark.timing import Row
 from gliomaseg.errors import GliomasegError, MissingExtraError, ResourceError, UsageError
 
-SECTIONS = ("loading", "training", "prediction", "start", "growth")
+SECTIONS = ("loading", "training", "prediction", "floor", "start", "growth")
 FORMAT = 1
 
 

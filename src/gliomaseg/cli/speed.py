@@ -14,7 +14,8 @@ from gliomaseg.options import Json, Model
 def bench(
     as_json: Json = False,
     only: Annotated[
-        str | None, typer.Option("--only", metavar="SECTION,...", help="loading, training, prediction, start, growth.")
+        str | None,
+        typer.Option("--only", metavar="SECTION,...", help="loading, training, prediction, floor, start, growth."),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes: to see that it works, not for figures.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Predict 10,000 slices too: some minutes more.")] = False,

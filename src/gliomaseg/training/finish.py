@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from gliomaseg.data.dataset import batches, load_batch
 from gliomaseg.data.examination import Examination, read_examination
 from gliomaseg.evaluation import evaluate
 from gliomaseg.metrics import overlap
-from gliomaseg.model import CARD, ONNX, write_digests, write_metrics
+from gliomaseg.model import CARD, CONFIG, ONNX, ModelConfig, write_config, write_digests, write_metrics
 from gliomaseg.networks import build_network
 from gliomaseg.prediction import Predictor, open_predictor
 from gliomaseg.preprocessing import prepare
@@ -47,7 +48,7 @@ def finish(run: Run, setting: Mapping[str, Any]) -> None:
         patients = [case.patient for case in run.train]
         export_network(network, run.recipe, folder, name=run.folder.resolve().name, patients=patients)
         if run.recipe.training.arithmetic == "int8":
-            quantise(folder / ONNX, folder / ONNX, _examples(run))
+            _quantise(run, folder)
         write_digests(folder)
         predictor = open_predictor(folder)
         metrics = evaluate(run.validation, predictor, setting=setting, progress=lambda _line: run.heed_stop("scoring"))
@@ -58,6 +59,13 @@ def finish(run: Run, setting: Mapping[str, Any]) -> None:
         _draw_samples(run, predictor)
     with new_file(run.folder / "curves.png") as temporary:
         draw_curves(run.progress.history, temporary, title=run.recipe.title or run.recipe.network.name)
+
+
+def _quantise(run: Run, folder: Path) -> None:
+    """Put a network of integers in the place of the model's."""
+    quantise(folder / ONNX, folder / ONNX, _examples(run))
+    config = ModelConfig.model_validate_json((folder / CONFIG).read_bytes())
+    write_config(folder, config.model_copy(update={"arithmetic": "int8"}))
 
 
 def _examples(run: Run) -> list[Batch]:

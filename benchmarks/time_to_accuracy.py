@@ -1,0 +1,113 @@
+"""Seconds of training until `dice_volume` of patients that do not train first reaches .75, .80 and .85.
+
+    python benchmarks/time_to_accuracy.py --data lgg --out timed --recipe residual_unet --recipe fcn_resnet50
+    python benchmarks/time_to_accuracy.py --run run --run other-run
+
+The first form trains each recipe on the same patients, a fold of a split by patient, and prints the table and writes
+it as `timed/time_to_accuracy.json`. It can be stopped, and goes on when it is called again. The second form reads runs
+that are there. Time is that of the training steps, augmentation included: not the preparation of the slices, which is
+done once and kept, and not the validation after each epoch. An epoch is the resolution.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gliomaseg.atomic import write_text
+from gliomaseg.config import read_recipe
+
+LEVELS = (0.75, 0.80, 0.85)
+
+
+def say(text: str) -> None:
+    """Tell what goes on."""
+    sys.stderr.write(f"{text}\n")
+
+
+def first_times(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the seconds of training until each level, None where it was not reached, and the best that was.
+
+    >>> lines = [{"dice_volume": 0.7, "train_seconds": 60.0, "images": 10}]
+    >>> lines += [{"dice_volume": 0.81, "train_seconds": 50.0, "images": 10}]
+    >>> first_times(lines)["seconds_to"]
+    {'0.75': 110.0, '0.80': 110.0, '0.85': None}
+    """
+    spent = 0.0
+    reached: dict[str, float | None] = {f"{level:.2f}": None for level in LEVELS}
+    for line in lines:
+        spent += line["train_seconds"]
+        for name, seconds in reached.items():
+            if seconds is None and (line["dice_volume"] or 0) >= float(name):
+                reached[name] = round(spent, 1)
+    return {
+        "seconds_to": reached,
+        "best_dice_volume": max((line["dice_volume"] or 0 for line in lines), default=None),
+        "epochs": len(lines),
+        "seconds": round(spent, 1),
+        "images_per_s": round(sum(line["images"] for line in lines) / spent, 1) if spent else None,
+    }
+
+
+def timed(run: Path) -> dict[str, Any]:
+    """Return the times of a run that is there."""
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text("utf-8").splitlines()]
+    return {"run": run.name, **first_times(lines)}
+
+
+def trained(arguments: argparse.Namespace) -> list[Path]:
+    """Train the recipes on the same patients and return their runs."""
+    from gliomaseg.training.run import Order, is_finished, train
+
+    runs = []
+    for name in arguments.recipe:
+        recipe = read_recipe(name).with_settings(["split.by=patient", *arguments.set])
+        order = Order(recipe, arguments.data, arguments.out / Path(name).stem, splits=arguments.splits, resume=True)
+        if not is_finished(order):
+            train(order, say=say)
+        runs.append(order.out)
+    return runs
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rows as Markdown."""
+    heads = [f"to {level:.2f}" for level in LEVELS]
+    lines = [
+        f"| run | {' | '.join(heads)} | best `dice_volume` | epochs | images/s |",
+        "|---|" + "---|" * (len(LEVELS) + 3),
+    ]
+    for row in rows:
+        times = ["not reached" if s is None else f"{s:.0f} s" for s in row["seconds_to"].values()]
+        lines.append(
+            f"| {row['run']} | {' | '.join(times)} | {row['best_dice_volume']:.3f} in {row['seconds']:.0f} s "
+            f"| {row['epochs']} | {row['images_per_s']} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Train what is asked for, or read what is there; print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--run", type=Path, action="append", default=[], help="a run that is there")
+    parser.add_argument("--recipe", action="append", default=[], help="a recipe to train")
+    parser.add_argument("--data", type=Path, help="a folder in the Kaggle layout")
+    parser.add_argument("--out", type=Path, help="where the runs go")
+    parser.add_argument("--splits", type=Path, help="a file that `gliomaseg split` wrote; its first fold is taken")
+    parser.add_argument("--set", action="append", default=[], metavar="section.key=value")
+    arguments = parser.parse_args()
+    if arguments.recipe and not (arguments.data and arguments.out):
+        parser.error("--recipe needs --data and --out")
+    if not arguments.recipe and not arguments.run:
+        parser.error("name a --run, or a --recipe to train")
+    rows = [timed(run) for run in [*arguments.run, *trained(arguments)]]
+    if arguments.out:
+        write_text(arguments.out / "time_to_accuracy.json", json.dumps(rows, indent=1) + "\n")
+    sys.stdout.write(f"{table(rows)}\n")
+
+
+if __name__ == "__main__":
+    main()
