@@ -10,7 +10,7 @@ from gliomaseg import evaluation
 from gliomaseg.atomic import remove, require_free, require_own
 from gliomaseg.config import read_recipe
 from gliomaseg.data.audit import audit
-from gliomaseg.data.index import read_index
+from gliomaseg.data.index import Index, read_index
 from gliomaseg.data.phantom import write_phantoms
 from gliomaseg.data.split import select, split_data, write_splits
 from gliomaseg.errors import DataError, GliomasegError
@@ -41,14 +41,8 @@ def run_demo(out: Path, recipe: str, *, overwrite: bool, say: Callable[[str], No
     chosen = read_recipe(recipe).with_settings(["split.by=patient"])
     require_free(out, overwrite=overwrite)
     require_own(out, _OURS)
-    say(f"[1/6] making {PATIENTS} phantom patients")
-    data = write_phantoms(out / "data", patients=PATIENTS, overwrite=overwrite, progress=None)
-    say("[2/6] auditing them")
-    index = read_index(data)
-    findings = audit(index)
-    say(audit_text(findings))
-    if not findings.safe:
-        raise DataError("the phantoms are not safe to train on", where=data)
+    index = _phantoms(out / "data", overwrite=overwrite, say=say)
+    data = index.root
     say("[3/6] splitting them by patient")
     splits = split_data(index, chosen.split)
     write_splits(splits, out / "splits.json")
@@ -77,3 +71,16 @@ def run_demo(out: Path, recipe: str, *, overwrite: bool, say: Callable[[str], No
         "curves": str(out / "run" / "curves.png"),
         "masks": str(out / "prediction" / case.name),
     }
+
+
+def _phantoms(folder: Path, *, overwrite: bool, say: Callable[[str], None]) -> Index:
+    """Make the patients and audit them."""
+    say(f"[1/6] making {PATIENTS} phantom patients")
+    data = write_phantoms(folder, patients=PATIENTS, overwrite=overwrite, progress=None)
+    say("[2/6] auditing them")
+    index = read_index(data)
+    findings = audit(index)
+    say(audit_text(findings))
+    if not findings.safe:
+        raise DataError("the phantoms are not safe to train on", where=data)
+    return index

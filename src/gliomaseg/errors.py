@@ -21,7 +21,9 @@ A programmer's fault stays ValueError or TypeError.
 
 from __future__ import annotations
 
+from importlib import import_module
 from os import PathLike
+from typing import Any
 
 
 class GliomasegError(Exception):
@@ -59,6 +61,25 @@ class TrainingError(GliomasegError):
 
 class MissingExtraError(GliomasegError):
     """An optional part of the package is needed and not installed."""
+
+
+def import_extra(module: str, extra: str, *, purpose: str) -> Any:
+    """Import a module that needs an optional part of the package.
+
+    Args:
+        module: of the package, or of another one.
+        extra: what brings what it needs.
+        purpose: who needs it, as the fault says: "training".
+
+    Raises:
+        MissingExtraError: something that it needs is not installed.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as fault:
+        if fault.name and fault.name.startswith("gliomaseg"):  # our own mistake
+            raise
+        raise MissingExtraError(f"{purpose} needs {fault.name}", cure=f'pip install "gliomaseg[{extra}]"') from fault
 
 
 class UsageError(GliomasegError):

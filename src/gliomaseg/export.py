@@ -12,7 +12,7 @@ from typing import Any
 
 from gliomaseg.atomic import new_folder, require_free, require_own
 from gliomaseg.config import Decision
-from gliomaseg.errors import DataError, MissingExtraError, ModelError, UsageError
+from gliomaseg.errors import DataError, ModelError, UsageError, import_extra
 from gliomaseg.evaluation.document import FILE, read_evaluation
 from gliomaseg.evaluation.quality import QualityFit, fit_quality, quality_text
 from gliomaseg.model import (
@@ -127,20 +127,13 @@ def _copy_network(model: Model, order: Order, folder: Path) -> None:
         return
     shutil.copyfile(source, folder / source.name)
     if order.to == "openvino":
-        try:
-            import openvino
-        except ModuleNotFoundError as fault:
-            raise MissingExtraError("exporting to OpenVINO needs openvino", cure="pip install openvino") from fault
+        openvino = import_extra("openvino", "openvino", purpose="--to openvino")
         # Half precision is its default: probabilities would no longer be those that were scored.
         openvino.save_model(openvino.convert_model(source), folder / OPENVINO[0], compress_to_fp16=False)
 
 
 def _halve(source: Path, target: Path) -> None:
-    try:
-        from gliomaseg.half import halve_weights
-    except ModuleNotFoundError as fault:
-        raise MissingExtraError(f"--half needs {fault.name}", cure='pip install "gliomaseg[train]"') from fault
-    halve_weights(source, target)
+    import_extra("gliomaseg.half", "train", purpose="--half").halve_weights(source, target)
 
 
 def _require_scored(model: Model) -> None:

@@ -84,10 +84,10 @@ def test_an_engine_that_does_not_exist_is_refused(tmp_path):
 
 
 def test_an_engine_that_is_not_installed_names_the_extra(tmp_path, monkeypatch):
-    monkeypatch.setitem(ENGINES, "torch", "gliomaseg.engines.absent")
+    monkeypatch.setitem(ENGINES, "torch", "absent_engine")
     with pytest.raises(MissingExtraError, match=r"gliomaseg\[train\]"):
         open_engine("torch", onnx=tmp_path, weights=tmp_path, network=Unet())
-    monkeypatch.setitem(ENGINES, "openvino", "gliomaseg.engines.absent")
+    monkeypatch.setitem(ENGINES, "openvino", "absent_engine")
     with pytest.raises(MissingExtraError, match=r"gliomaseg\[openvino\]"):
         open_engine("openvino", onnx=tmp_path, weights=tmp_path, network=Unet())
 

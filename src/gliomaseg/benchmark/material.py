@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from gliomaseg.benchmark.plan import Plan
 from gliomaseg.config import Preparation, Recipe
 from gliomaseg.data.index import Index, read_index
 from gliomaseg.data.phantom import phantom_patient, write_phantoms
-from gliomaseg.errors import MissingExtraError
+from gliomaseg.errors import import_extra
 from gliomaseg.formats import nifti
 from gliomaseg.formats.nifti_header import new_header
 from gliomaseg.model import CONFIG, METRICS, load_model
@@ -88,12 +87,7 @@ def with_torch(module: str) -> Any:
     Raises:
         MissingExtraError: the extra is not installed.
     """
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as fault:
-        if fault.name and fault.name.startswith("gliomaseg"):
-            raise
-        raise MissingExtraError(f"{fault.name} is not installed", cure='pip install "gliomaseg[train]"') from fault
+    return import_extra(module, "train", purpose="this figure")
 
 
 def shipped_model() -> Path | None:

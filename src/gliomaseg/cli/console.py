@@ -6,11 +6,10 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gliomaseg.errors import GliomasegError, InputError, MissingExtraError, PartlyDoneError, UsageError
+from gliomaseg.errors import GliomasegError, InputError, PartlyDoneError, UsageError, import_extra
 
 
 def say(text: str) -> None:
@@ -50,12 +49,7 @@ def bytes_of(text: str, *, where: str) -> int:
 
 def with_training(module: str) -> Any:
     """Import a module that needs the extra `train`."""
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as fault:
-        if fault.name and fault.name.startswith("gliomaseg"):
-            raise
-        raise MissingExtraError(f"training needs {fault.name}", cure='pip install "gliomaseg[train]"') from fault
+    return import_extra(module, "train", purpose="training")
 
 
 def tell_failures(errors: Sequence[str | None], kind: str) -> None:

@@ -6,13 +6,12 @@ A member is imported when it is asked for: ONNX Runtime and torch are both slow 
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
 from gliomaseg.arrays import Batch, Probability
 from gliomaseg.config import Network
-from gliomaseg.errors import MissingExtraError, UsageError
+from gliomaseg.errors import UsageError, import_extra
 
 ENGINES = {
     "onnxruntime": "gliomaseg.engines.onnxruntime",
@@ -47,11 +46,6 @@ def open_engine(name: str, *, onnx: Path, weights: Path, network: Network, input
     """
     if name not in ENGINES:
         raise UsageError(f"there is no engine {name!r}", where="--engine", cure=f"engines are {', '.join(ENGINES)}")
-    try:
-        member = import_module(ENGINES[name])
-    except ModuleNotFoundError as fault:
-        raise MissingExtraError(
-            f"the engine {name} needs {fault.name}", cure=f'pip install "gliomaseg[{EXTRAS.get(name, "train")}]"'
-        ) from fault
+    member = import_extra(ENGINES[name], EXTRAS.get(name, "train"), purpose=f"the engine {name}")
     load: Callable[[Path, Path, Network, int], Engine] = member.load
     return load(onnx, weights, network, inputs)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from importlib import import_module, resources
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from gliomaseg.atomic import require_free, write_text
-from gliomaseg.errors import MissingExtraError, OutputExistsError
+from gliomaseg.errors import OutputExistsError, import_extra
 from gliomaseg.evaluation.assembly import PICTURES
 from gliomaseg.evaluation.document import FILE, read_evaluation
 from gliomaseg.report import story
@@ -117,9 +117,4 @@ def _worst_first(row: dict[str, Any]) -> tuple[bool, bool, float, str]:
 
 
 def _with_extra(module: str) -> Any:
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as fault:
-        if fault.name and fault.name.startswith("gliomaseg"):
-            raise
-        raise MissingExtraError(f"a report needs {fault.name}", cure='pip install "gliomaseg[report]"') from fault
+    return import_extra(module, "report", purpose="a report")

@@ -136,15 +136,11 @@ def assemble(order: Order, stack: ExitStack, index: Index, fold: Fold, cache: Ca
     average = copy.deepcopy(network).requires_grad_(requires_grad=False) if recipe.training.ema else None
     optimiser = build_optimiser(network, recipe.training)
     last = order.out / "checkpoint" / "last.safetensors"
-    sides = hashlib.sha256(json.dumps(fold.model_dump()).encode()).hexdigest()
-    started = Progress(digest=cache.digest, sides=sides)
-    progress = load_checkpoint(last, network, optimiser, average=average) if last.is_file() else started
-    if progress.digest != cache.digest:
-        raise DataError("is not the data set that the run was started with", where=order.data)
-    if progress.sides not in ("", sides):  # else it would validate on patients that it has trained on
-        raise ConfigError(
-            "the run was started with another fold or split", where=order.out, cure="resume with the same"
-        )
+    progress = _started(cache, fold)
+    if last.is_file():
+        loaded = load_checkpoint(last, network, optimiser, average=average)
+        _require_same_sides(order, progress, loaded)
+        progress = loaded
     prepared: tuple[nn.Module, torch.optim.Optimizer] = accelerator.prepare(network, optimiser)
     train_cases, validation_cases = _sides(index, fold)
     say(
@@ -170,6 +166,20 @@ def assemble(order: Order, stack: ExitStack, index: Index, fold: Fold, cache: Ca
         board=board,
         stop=stack.enter_context(polite_stop()),
     )
+
+
+def _started(cache: Cache, fold: Fold) -> Progress:
+    sides = hashlib.sha256(json.dumps(fold.model_dump()).encode()).hexdigest()
+    return Progress(digest=cache.digest, sides=sides)
+
+
+def _require_same_sides(order: Order, now: Progress, before: Progress) -> None:
+    if before.digest != now.digest:
+        raise DataError("is not the data set that the run was started with", where=order.data)
+    if before.sides not in ("", now.sides):  # else it would validate on patients that it has trained on
+        raise ConfigError(
+            "the run was started with another fold or split", where=order.out, cure="resume with the same"
+        )
 
 
 def _sides(index: Index, fold: Fold) -> tuple[tuple[Case, ...], tuple[Case, ...]]:

@@ -62,7 +62,7 @@ def test_missing_slices_are_counted() -> None:
 
 @pytest.mark.parametrize("places", [(0, 5, 5, 10), (0, 5, 5.001, 10), (0, 0)])
 def test_two_slices_at_one_place_are_refused(places: tuple[float, ...]) -> None:
-    assert "1 places with two slices" in refusal([plane(z) for z in places])
+    assert "1 place with two slices" in refusal([plane(z) for z in places])
 
 
 def test_uneven_slices_are_refused() -> None:

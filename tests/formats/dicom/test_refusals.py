@@ -69,7 +69,7 @@ def test_inner_slice_that_is_missing_is_named_by_its_neighbours(make: Any, folde
 def test_copy_of_a_slice_is_refused(make: Any, folder: Path) -> None:
     shutil.copy(folder / "0002.dcm", folder / "copy.dcm")
     line = make.refusal(folder, GeometryError)
-    assert "1 places with two slices" in line
+    assert "1 place with two slices" in line
     assert "copy.dcm" in line
 
 

@@ -126,7 +126,8 @@ def _check_gaps(along: NDArray[np.float64], ordered: Sequence[Plane], *, where: 
     if twice.any():
         first = int(np.argmax(twice))
         names = f"{ordered[first].name} and {ordered[first + 1].name}"
-        what = f"has {int(twice.sum())} places with two slices ({names})"
+        count = int(twice.sum())
+        what = f"has {count} {'place' if count == 1 else 'places'} with two slices ({names})"
         raise GeometryError(what, where=where, cure="remove copies; a series of several volumes must be split")
     # A missing slice doubles one gap, so most gaps are right: the median is the true one.
     gap = float(np.median(gaps))
