@@ -77,6 +77,7 @@ def test_reference_recipe_is_the_reference_notebook(reference: Recipe) -> None:
             "seed": 0,
             "precision": "auto",
             "export": "last",
+            "arithmetic": "fp32",
             "checkpoint_minutes": 10,
         },
         "augmentation": Augmentation().model_dump(),  # not used

@@ -159,7 +159,7 @@ def test_averaged_augmented_run_with_neighbours_that_was_stopped_ends_with_the_s
     phantoms, tmp_path, monkeypatch
 ):
     recipe = read_recipe("residual_unet").with_settings(LEARNING)
-    assert (recipe.training.ema, recipe.preparation.neighbours, recipe.training.augment) == (0.995, 1, "strong")
+    assert (recipe.training.ema, recipe.preparation.neighbours, recipe.training.augment) == (0.995, 2, "strong")
     whole, broken = (Order(recipe, phantoms, tmp_path / name, cache=tmp_path / "cache") for name in ("whole", "broken"))
     train(whole, say=quiet)
     batches: list[None] = []
