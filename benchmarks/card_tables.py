@@ -1,0 +1,117 @@
+"""The tables of a model card from an evaluation: measures, sites, tumour sizes, missing sequences, the worst patients.
+
+    python benchmarks/card_tables.py crossed --data lgg
+
+prints Markdown. With `--data`, patients are told apart by the sequences that the data set has of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gliomaseg.evaluation.document import read_evaluation
+from gliomaseg.metrics.interval import bootstrap_interval
+
+MEASURES = (
+    "dice_volume", "dice_tumour_slices", "dice_slices_empty_one", "dice_batch", "empty_slice_false_positive_rate",
+)  # fmt: skip
+WORST = 10
+Rows = Sequence[Mapping[str, Any]]
+
+
+def measures(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Give the table of the five conventions."""
+    yield "| measure | mean | 95 % interval | median |"
+    yield "|---|---|---|---|"
+    for name in MEASURES:
+        entry = summary[name]
+        low, high = entry.get("ci95") or (None, None)
+        interval = "" if low is None else f"{_short(low)} to {_short(high)}"
+        yield f"| `{name}` | {_short(entry['mean'])} | {interval} | {_short(entry.get('median'))} |"
+
+
+def groups(rows: Rows, heading: str, group_of: Callable[[Mapping[str, Any]], str]) -> Iterator[str]:
+    """Give `dice_volume` and false alarms of each group of patients, with intervals where there are five or more."""
+    yield f"| {heading} | patients | `dice_volume` (95 % interval) | median | lowest | false alarms |"
+    yield "|---|---|---|---|---|---|"
+    scored = [row for row in rows if row["dice_volume"] is not None]
+    for name in sorted({group_of(row) for row in scored}):
+        some = [row for row in scored if group_of(row) == name]
+        dice = np.array([row["dice_volume"] for row in some])
+        low, high = bootstrap_interval([np.array([value]) for value in dice]) if len(some) >= 5 else (None, None)
+        interval = "" if low is None or high is None else f" ({_short(low)} to {_short(high)})"
+        alarms = np.mean([row["empty_slice_false_positive_rate"] or 0 for row in some])
+        yield (
+            f"| {name} | {len(some)} | {_short(dice.mean())}{interval} | {_short(np.median(dice))} "
+            f"| {_short(dice.min())} | {_short(alarms)} |"
+        )
+
+
+def by_size(rows: Rows) -> Callable[[Mapping[str, Any]], str]:
+    """Return what tells small, middle and large tumours apart: a third of the patients each."""
+    sizes = sorted(row["reference_voxels"] for row in rows if row["reference_voxels"])
+    first, second = (sizes[len(sizes) * k // 3] for k in (1, 2))
+
+    def group_of(row: Mapping[str, Any]) -> str:
+        size = row["reference_voxels"]
+        if size < first:
+            return f"1. under {first:,} pixels"
+        return f"2. under {second:,} pixels" if size < second else f"3. {second:,} pixels and more"
+
+    return group_of
+
+
+def by_missing(data: Path) -> Callable[[Mapping[str, Any]], str]:
+    """Return what tells patients by the sequence that is a copy of FLAIR."""
+    from gliomaseg.data.examination import read_examination
+    from gliomaseg.data.index import read_index
+
+    missing = {}
+    for case in read_index(data).cases:
+        voxels = read_examination(case).scan.voxels
+        copies = [name for name, k in (("T1", 0), ("T1 after contrast", 2)) if (voxels[..., k] == voxels[..., 1]).all()]
+        missing[case.name] = " and ".join(copies) or "none"
+    return lambda row: missing.get(str(row["patient"]), "unknown")
+
+
+def worst(rows: Rows) -> Iterator[str]:
+    """Give the patients of the lowest Dice, and what was said to be expected of them."""
+    yield "| patient | `dice_volume` | reference | predicted | both |"
+    yield "|---|---|---|---|---|"
+    scored = sorted((row for row in rows if row["dice_volume"] is not None), key=lambda row: row["dice_volume"])
+    for row in scored[:WORST]:
+        sizes = " | ".join(f"{row[name]:,}" for name in ("reference_voxels", "predicted_voxels"))
+        both = round(row["dice_volume"] * (row["reference_voxels"] + row["predicted_voxels"]) / 2)
+        yield f"| {row['patient']} | {_short(row['dice_volume'])} | {sizes} | {both:,} |"
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}".removeprefix("0") if value < 1 else f"{value:.0f}"
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("evaluation", type=Path, help="a folder with metrics.json")
+    parser.add_argument("--data", type=Path, help="the data set, to tell who misses a sequence")
+    arguments = parser.parse_args()
+    evaluation = read_evaluation(arguments.evaluation)
+    rows = evaluation["patients"]
+    parts = [
+        measures(evaluation["summary"]),
+        groups(rows, "site", lambda row: str(row["site"])),
+        groups(rows, "tumour", by_size(rows)),
+        *([groups(rows, "missing", by_missing(arguments.data))] if arguments.data else []),
+        worst(rows),
+    ]
+    sys.stdout.write("\n\n".join("\n".join(part) for part in parts) + "\n")
+
+
+if __name__ == "__main__":
+    main()
