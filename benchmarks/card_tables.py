@@ -46,7 +46,8 @@ def groups(rows: Rows, heading: str, group_of: Callable[[Mapping[str, Any]], str
         dice = np.array([row["dice_volume"] for row in some])
         low, high = bootstrap_interval([np.array([value]) for value in dice]) if len(some) >= 5 else (None, None)
         interval = "" if low is None or high is None else f" ({_short(low)} to {_short(high)})"
-        alarms = np.mean([row["empty_slice_false_positive_rate"] or 0 for row in some])
+        rates = [row["empty_slice_false_positive_rate"] for row in some]
+        alarms = np.mean([rate for rate in rates if rate is not None] or [np.nan])
         yield (
             f"| {name} | {len(some)} | {_short(dice.mean())}{interval} | {_short(np.median(dice))} "
             f"| {_short(dice.min())} | {_short(alarms)} |"
@@ -81,14 +82,13 @@ def by_missing(data: Path) -> Callable[[Mapping[str, Any]], str]:
 
 
 def worst(rows: Rows) -> Iterator[str]:
-    """Give the patients of the lowest Dice, and what was said to be expected of them."""
+    """Give the patients of the lowest Dice, and the pixels of both masks."""
     yield "| patient | `dice_volume` | reference | predicted | both |"
     yield "|---|---|---|---|---|"
     scored = sorted((row for row in rows if row["dice_volume"] is not None), key=lambda row: row["dice_volume"])
     for row in scored[:WORST]:
         sizes = " | ".join(f"{row[name]:,}" for name in ("reference_voxels", "predicted_voxels"))
-        both = round(row["dice_volume"] * (row["reference_voxels"] + row["predicted_voxels"]) / 2)
-        yield f"| {row['patient']} | {_short(row['dice_volume'])} | {sizes} | {both:,} |"
+        yield f"| {row['patient']} | {_short(row['dice_volume'])} | {sizes} | {row['overlap_voxels']:,} |"
 
 
 def _short(value: float | None) -> str:

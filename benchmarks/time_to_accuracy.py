@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gliomaseg.atomic import write_text
-from gliomaseg.config import read_recipe
+from gliomaseg.config import Split, read_recipe
 
 LEVELS = (0.75, 0.80, 0.85)
 
@@ -61,12 +61,17 @@ def timed(run: Path) -> dict[str, Any]:
 
 def trained(arguments: argparse.Namespace) -> list[Path]:
     """Train the recipes on the same patients and return their runs."""
+    from gliomaseg.data.index import read_index
+    from gliomaseg.data.split import split_data, write_splits
     from gliomaseg.training.run import Order, is_finished, train
 
+    recipes = [(Path(name).stem, read_recipe(name).with_settings(arguments.set)) for name in arguments.recipe]
+    splits = arguments.splits or arguments.out / "splits.json"
+    if not splits.is_file():
+        write_splits(split_data(read_index(arguments.data), Split(by="patient")), splits)
     runs = []
-    for name in arguments.recipe:
-        recipe = read_recipe(name).with_settings(["split.by=patient", *arguments.set])
-        order = Order(recipe, arguments.data, arguments.out / Path(name).stem, splits=arguments.splits, resume=True)
+    for name, recipe in recipes:
+        order = Order(recipe, arguments.data, arguments.out / name, splits=splits, resume=True)
         if not is_finished(order):
             train(order, say=say)
         runs.append(order.out)

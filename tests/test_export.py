@@ -99,7 +99,8 @@ def test_a_cross_validation_gives_its_scores_and_teaches_what_dice_to_expect(tra
     quality = load_model(out).config.quality
     assert quality.predicted_dice({"soft_dice": 0.9}) > quality.predicted_dice({"soft_dice": 0.5})
     assert "| `dice_volume` | 0.783 | 0.650 to 0.900 |" in (out / "README.md").read_text()
-    assert "fitted on 10 patients" in said[0]
+    assert "itself has none" in said[0]
+    assert "fitted on 10 patients" in said[1]
 
 
 def test_an_evaluation_that_is_no_cross_validation_teaches_nothing(trained, tmp_path, write_metrics):

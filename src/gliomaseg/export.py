@@ -23,6 +23,7 @@ from gliomaseg.model import (
     ONNX,
     WEIGHTS,
     Model,
+    file_digest,
     load_model,
     write_config,
     write_digests,
@@ -78,9 +79,39 @@ def export_model(order: Order, *, say: Callable[[str], None]) -> Path:
         ModelError: there is no whole model, it lacks what is asked for, or its scores are of another network.
         OutputExistsError: something is there already, or with `overwrite` something that is no model folder.
         UsageError: there is no such kind, the name cannot be a folder's, or `out` is the model itself.
-        MissingExtraError: OpenVINO is not installed.
+        MissingExtraError: OpenVINO, or onnx for `half`, is not installed.
         DataError: the evaluation or the card cannot be read.
     """
+    _require_sense(order)
+    require_free(order.out, overwrite=order.overwrite)
+    require_own(order.out, OURS)
+    model = load_model(order.model)
+    if len(model.members) > 1:
+        raise ModelError("is several networks, not one", where=order.model, cure="export one of its folds, as fold-0")
+    if order.out.resolve() == model.folder.resolve() or order.out.resolve() in model.folder.resolve().parents:
+        raise UsageError("is the model itself, or holds it", where=order.out, cure="name another --out")
+    _require_scored(model)
+    metrics, fit = _scores(order, model, say)
+    card = _read(order.card) if order.card else _own_card(model, metrics, fit, scored_anew=order.evaluation is not None)
+    changed: dict[str, Any] = {"name": order.name or model.config.name}
+    if fit is not None:
+        changed["quality"] = fit.quality
+    if metrics is not None and order.evaluation is not None and (decision := metrics.get("decision")):
+        changed["decision"] = Decision.model_validate(decision)
+    if order.to == "safetensors":
+        changed["arithmetic"] = "fp32"
+    with new_folder(order.out, overwrite=order.overwrite) as folder:
+        _copy_network(model, order, folder)
+        write_config(folder, model.config.model_copy(update=changed))
+        if metrics is not None:
+            (folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", "utf-8")
+        (folder / CARD).write_text(card, "utf-8")
+        write_digests(folder)
+    return order.out
+
+
+def _require_sense(order: Order) -> None:
+    """Refuse what no model could fulfil."""
     if order.to not in KINDS:
         raise UsageError(f"there is no kind {order.to!r}", where="--to", cure=f"kinds are {', '.join(KINDS)}")
     if order.name is not None and not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,63}", order.name, re.ASCII):
@@ -90,31 +121,6 @@ def export_model(order: Order, *, say: Callable[[str], None]) -> Path:
     if order.half and (order.to != "onnx" or order.evaluation is not None):
         cure = "export it so first, evaluate that, and export it again with --evaluation"
         raise UsageError("makes another network, of --to onnx, without scores", where="--half", cure=cure)
-    require_free(order.out, overwrite=order.overwrite)
-    require_own(order.out, OURS)
-    model = load_model(order.model)
-    if order.out.resolve() == model.folder.resolve() or order.out.resolve() in model.folder.resolve().parents:
-        raise UsageError("is the model itself, or holds it", where=order.out, cure="name another --out")
-    _require_scored(model)
-    metrics, fit = (None, None) if order.half else _scores(order, model, say)
-    if order.half:
-        say("its scores are left out: rounded weights are another network; evaluate it, and export with --evaluation")
-    card = _read(order.card) if order.card else _own_card(model, metrics, fit, scored_anew=order.evaluation is not None)
-    changed: dict[str, Any] = {"name": order.name or model.config.name}
-    if fit is not None:
-        changed["quality"] = fit.quality
-    if (
-        metrics is not None and order.evaluation is not None and "decision" in metrics
-    ):  # `crossvalidate --tune` chose it
-        changed["decision"] = Decision.model_validate(metrics["decision"])
-    with new_folder(order.out, overwrite=order.overwrite) as folder:
-        _copy_network(model, order, folder)
-        write_config(folder, model.config.model_copy(update=changed))
-        if metrics is not None:
-            (folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", "utf-8")
-        (folder / CARD).write_text(card, "utf-8")
-        write_digests(folder)
-    return order.out
 
 
 def _copy_network(model: Model, order: Order, folder: Path) -> None:
@@ -146,13 +152,25 @@ def _require_scored(model: Model) -> None:
 
 
 def _scores(order: Order, model: Model, say: Callable[[str], None]) -> tuple[dict[str, Any] | None, QualityFit | None]:
-    """Return the scores to give away, with the measures of the fit in them, and the fit."""
+    """Return the scores to give away, with the measures of the fit in them, and the fit; neither of another network."""
+    if order.half:
+        say("its scores are left out: rounded weights are another network; evaluate it, and export with --evaluation")
+        return None, None
+    if order.to == "safetensors" and model.config.arithmetic != "fp32":
+        say("its scores are left out: they are of the network of integers; evaluate this one")
+        return None, None
     if order.evaluation is None:
         return _read_json(model.folder / METRICS), None
     known = read_evaluation(order.evaluation)
     metrics = _read_json(order.evaluation / FILE) or {}
-    if (digest := known["setting"].get("model_digest")) is not None and digest != model.digest:
+    scored = known["setting"].get("model_digest")
+    same = {model.digest}
+    if model.config.arithmetic == "fp32" and model.weights.is_file():  # the torch engine differs by rounding
+        same.add(file_digest(model.weights))
+    if scored is not None and scored not in same:
         raise ModelError("is not the network of this evaluation", where=order.model, cure="evaluate it")
+    if (folds := known["setting"]["model_digests"]) and model.digest not in folds:
+        say("the scores are of the cross-validation's networks, trained like this one: this one itself has none")
     # Only in a cross-validation was every patient scored by a model that had not seen them.
     if not known["setting"]["model_digests"]:
         say("no expected Dice is fitted: the evaluation is no cross-validation")
@@ -190,6 +208,9 @@ def _own_card(model: Model, metrics: Mapping[str, Any] | None, fit: QualityFit |
         interval = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
         if entry.get("mean") is not None:
             lines.append(f"| `{name}` | {entry['mean']:.3f} | {interval} |")
+    if decision := metrics.get("decision"):
+        chosen = ", ".join(f"{name} {value:g}" for name, value in decision.items() if not isinstance(value, bool))
+        lines += ["", f"It decides by what all folds chose ({chosen}), whatever is said of a threshold above."]
     return text.rstrip("\n") + "\n" + "\n".join([*lines, *(_quality_lines(fit) if fit else []), ""])
 
 

@@ -21,6 +21,7 @@ CONFIG = "config.json"
 METRICS = "metrics.json"
 CARD = "README.md"
 DIGESTS = "SHA256SUMS"
+SPLITS = "splits.json"  # of a cross-validation
 
 
 class ModelConfig(Settings):
@@ -113,31 +114,54 @@ def load_model(path: Path) -> Model:
 
 def _fold_runs(path: Path) -> list[Path]:
     """Return the runs of a cross-validation's folder in the order of its folds; none of any other folder."""
-    if (path / CONFIG).is_file() or (path / "model").is_dir():
+    if (path / CONFIG).is_file() or (path / "model").is_dir() or not (path / "fold-0").is_dir():
         return []
-    runs = [run for run in path.glob("fold-*") if run.name.removeprefix("fold-").isdecimal()]
-    return sorted(runs, key=lambda run: int(run.name.removeprefix("fold-")))
+    try:
+        folds = len(json.loads((path / SPLITS).read_text("utf-8"))["folds"])
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        raise ModelError("holds folds and no readable " + SPLITS, where=path, cure="name one of its folds") from fault
+    runs = [path / f"fold-{number}" for number in range(folds)]
+    if missing := [run.name for run in runs if not (run / "model" / CONFIG).is_file()]:
+        raise ModelError(
+            f"lacks the model of {', '.join(missing)}", where=path, cure="finish the cross-validation with --resume"
+        )
+    return runs
 
 
 def _ensemble(path: Path, models: list[Model]) -> Ensemble:
     first = models[0].config
     for model in models:
         config = model.config
-        if (config.preparation, config.decision) != (first.preparation, first.decision):
+        ways = [(one.preparation, one.decision, one.arithmetic) for one in (config, first)]
+        if ways[0] != ways[1]:
             raise ModelError(
-                f"prepares or decides otherwise than {models[0].folder.parent.name}",
+                f"prepares, computes or decides otherwise than {models[0].folder.parent.name}",
                 where=model.folder.parent,
                 cure="train the folds with one recipe",
             )
+    marks = [set(model.config.trained_on) for model in models]
     config = first.model_copy(
         update={
             "name": path.resolve().name,
             "title": f"{first.title or first.network.name}, the mean of {len(models)} folds",
             "quality": None,  # a fit of single folds says nothing of their mean
-            "trained_on": tuple(sorted({mark for model in models for mark in model.config.trained_on})),
+            "decision": _chosen_decision(path) or first.decision,
+            # One member that does not say whom it has seen, and the rest tells too little.
+            "trained_on": tuple(sorted(set.union(*marks))) if all(marks) else (),
         }
     )
     return Ensemble(path, config, tuple(models))
+
+
+def _chosen_decision(path: Path) -> Decision | None:
+    """Return what `crossvalidate --tune` chose on all folds; None where it chose nothing."""
+    try:
+        chosen = json.loads((path / METRICS).read_text("utf-8")).get("decision")
+        return chosen and Decision.model_validate(chosen)
+    except FileNotFoundError:
+        return None
+    except (ValueError, AttributeError) as fault:
+        raise ModelError("holds no readable decision", where=path / METRICS, cure="tune it again") from fault
 
 
 def _load(path: Path) -> Model:

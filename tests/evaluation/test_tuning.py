@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gliomaseg.errors import DataError
 from gliomaseg.evaluation.tuning import SIZES, TEMPERATURES, THRESHOLDS, Trial, choose_decision, try_decisions
 
 
@@ -72,6 +73,24 @@ def test_patients_without_tumour_on_either_side_do_not_count(blobs):
     assert choose_decision([try_decisions(*blobs), nothing], flips=False) == alone
 
 
+def test_a_false_alarm_is_never_better_than_nothing(blobs):
+    quiet = np.zeros((1, 4, 4), bool)
+    alarmed = try_decisions(np.full((1, 4, 4), 0.3, np.float32), quiet)
+    alone = choose_decision([try_decisions(*blobs)], flips=False)
+    found = choose_decision([try_decisions(*blobs), alarmed, alarmed], flips=False)
+    assert found.smallest_voxels == alone.smallest_voxels
+    with pytest.raises(DataError, match="cannot be chosen"):
+        choose_decision([alarmed], flips=False)
+
+
+def test_what_is_sure_and_right_costs_at_a_high_temperature():
+    probability = np.full((1, 400, 501), 5e-7, np.float32)
+    probability[..., 0] = 0.97
+    reference = np.zeros(probability.shape, bool)
+    reference[0, :320, 0] = True
+    assert choose_decision([try_decisions(probability, reference)], flips=False).temperature == 1.5
+
+
 def test_nobody_to_choose_by_is_a_fault():
-    with pytest.raises(ValueError, match="no patient"):
+    with pytest.raises(DataError, match="cannot be chosen"):
         choose_decision([], flips=False)

@@ -232,7 +232,7 @@ def test_patients_that_the_model_was_trained_on_are_told(report):
     page = report({"patients": [], "setting": {"patients_seen": 3}})
     assert "Seen in training. The model was trained on 3 of these patients." in page.text
     assert "If any of these patients" not in page.text
-    assert "If any of these patients" not in report({"patients": [], "setting": {"patients_seen": 0}}).text
+    assert "By their identifiers, none" in report({"patients": [], "setting": {"patients_seen": 0}}).text
 
 
 def test_volumes_of_nothing_stand_at_zero(report):

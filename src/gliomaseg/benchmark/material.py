@@ -70,8 +70,9 @@ class Material:
 
     @cached_property
     def small_for_both(self) -> Path:
-        """The small network's model folder with weights for PyTorch; untrained where that which ships has none."""
-        whole = load_model(self.small).weights.is_file()
+        """The small network's model folder in fp32 with weights for PyTorch; untrained where the model is not so."""
+        model = load_model(self.small)
+        whole = model.weights.is_file() and model.config.arithmetic == "fp32"
         return self.small if whole else self._untrained(self.plan.small, "small")
 
     def _untrained(self, recipe: Recipe, name: str) -> Path:

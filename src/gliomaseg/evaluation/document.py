@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from gliomaseg.config import Decision
 from gliomaseg.errors import DataError, FormatError
 
 FILE = "metrics.json"
@@ -114,6 +115,8 @@ class Setting(_Part):
     model: Text | None = None
     threshold: Number | None = None
     model_digest: Text | None = None
+    engine: Text | None = None
+    tuned: bool = False
     model_digests: list[Text] | None = None
     splits_digest: Text | None = None
     tolerance: Number | None = None
@@ -175,6 +178,7 @@ class Evaluation(_Part):
     definitions: dict[Text, Text | None] = {}
     interval: Text | None = None
     setting: Setting = Setting()
+    decision: Decision | None = None  # what `crossvalidate --tune` chose
     versions: dict[Text, Text | None] = {}
     seconds: Number | None = None
     command: Text | None = None

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from gliomaseg.arrays import Mask, Probability
 from gliomaseg.config import Decision
+from gliomaseg.errors import DataError
 from gliomaseg.metrics.lesions import NEIGHBOURS
-from gliomaseg.prediction.decision import combine
+from gliomaseg.prediction.decision import at_temperature
 
 THRESHOLDS = tuple(round(0.1 + 0.05 * step, 2) for step in range(15))  # .1 to .8
 SIZES = (0, 10, 30, 100, 300)
@@ -25,7 +26,7 @@ class Trial:
     """What each choice would have made of one patient.
 
     Attributes:
-        dice: of the whole stack, shape (thresholds, sizes); NaN where reference and mask are both empty.
+        dice: of the whole stack, shape (thresholds, sizes); NaN where the patient has no tumour.
         entropy: the cross-entropy of all voxels at each temperature, summed, shape (temperatures,).
     """
 
@@ -40,7 +41,10 @@ def try_decisions(probability: Probability, reference: Mask) -> Trial:
         probability: of tumour at temperature 1, float32, shape (z, y, x).
         reference: the expert's mask, bool, same shape.
     """
-    dice = np.stack([_dice_by_size(probability > threshold, reference) for threshold in THRESHOLDS])
+    if reference.any():
+        dice = np.stack([_dice_by_size(probability > threshold, reference) for threshold in THRESHOLDS])
+    else:  # where nothing is found there is no Dice, and where something is it is 0: no mean could weigh them
+        dice = np.full((len(THRESHOLDS), len(SIZES)), np.nan)
     return Trial(dice, _entropies(probability, reference))
 
 
@@ -51,21 +55,22 @@ def choose_decision(trials: Sequence[Trial], *, flips: bool) -> Decision:
     out the most false alarms. The threshold is one of the probabilities at the temperature chosen.
 
     Args:
-        trials: of patients, at least one.
+        trials: of patients.
         flips: whether the probabilities were means with mirror images.
 
     Raises:
-        ValueError: there are no trials.
+        DataError: no patient has tumour of which anything was found.
     """
-    if not trials:
-        raise ValueError("there is no patient to choose by")
+    known = [trial.dice for trial in trials if not np.isnan(trial.dice).any()]
+    means = np.mean(known, axis=0) if known else np.zeros(1)
+    if not means.max() > 0:
+        raise DataError(
+            "a threshold cannot be chosen: of no patient anything was found", cure="leave --tune out, or train longer"
+        )
     temperature = TEMPERATURES[int(np.sum([trial.entropy for trial in trials], axis=0).argmin())]
-    table = np.stack([trial.dice for trial in trials])
-    measured = ~np.isnan(table).all(axis=0)
-    means = np.where(measured, np.nansum(table, axis=0) / np.maximum((~np.isnan(table)).sum(axis=0), 1), -1.0)
     good = np.argwhere(means >= means.max() - 0.001)
     row, column = min(good.tolist(), key=lambda place: (abs(THRESHOLDS[place[0]] - 0.5), -place[1]))
-    at = combine([np.array([THRESHOLDS[row]], np.float32)], Decision(temperature=temperature))
+    at = at_temperature(np.array([THRESHOLDS[row]], np.float32), temperature)
     return Decision(
         threshold=round(float(at[0]), 4), temperature=temperature, flips=flips, smallest_voxels=SIZES[column]
     )
@@ -83,13 +88,15 @@ def _dice_by_size(mask: Mask, reference: Mask) -> NDArray[np.float64]:
     kept = [voxels >= size for size in SIZES]
     overlap = np.array([both[keep].sum() for keep in kept])
     found = np.array([voxels[keep].sum() for keep in kept])
-    return np.where(found + total > 0, 2 * overlap / np.maximum(found + total, 1), np.nan)
+    return 2 * overlap / (found + total)
 
 
 def _entropies(probability: Probability, reference: Mask) -> NDArray[np.float64]:
-    """Return the summed cross-entropy at each temperature; plain background that is right counts for nothing."""
+    """Return the cross-entropy of all voxels, summed, at each temperature."""
     doubtful = (probability > CERTAIN) | reference
     likely = np.clip(probability[doubtful].astype(np.float64), CERTAIN, 1 - CERTAIN)
     logit = np.log(likely) - np.log1p(-likely)
     sign = np.where(reference[doubtful], -1.0, 1.0)
-    return np.array([np.logaddexp(0, sign * logit / temperature).sum() for temperature in TEMPERATURES])
+    sure = probability.size - likely.size
+    floor = np.log(CERTAIN) - np.log1p(-CERTAIN)
+    return np.array([np.logaddexp(0, sign * logit / t).sum() + sure * np.logaddexp(0, floor / t) for t in TEMPERATURES])

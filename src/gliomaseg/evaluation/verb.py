@@ -172,7 +172,8 @@ def evaluate(
     grid = grid or Grid()
     measured = measure_cases(cases, predictor, grid=grid, folder=folder, progress=progress)
     about = {**(setting or {}), **predictor_setting(predictor), "patients_seen": _seen(cases, predictor)}
-    lines = learning_curve(predictor.model.folder.parent)
+    model = predictor.model
+    lines = learning_curve(model.folder.parent) if len(model.members) == 1 else []
     learning = [{"fold": about.get("fold") or 0, "lines": lines}] if lines else []
     return assemble(measured, setting=about, grid=grid, seconds=time.perf_counter() - start, learning=learning)
 
@@ -206,13 +207,20 @@ def measure_cases(
 def predictor_setting(predictor: Predictor) -> dict[str, Any]:
     """Return what an evaluation says of its model."""
     model = predictor.model
-    return {"model": model.config.name, "model_digest": model.digest, "threshold": model.config.decision.threshold}
+    # An engine that runs the weights for torch has not run the ONNX file, which may compute otherwise.
+    digest = file_digest(model.weights) if predictor.engine == "torch" and len(model.members) == 1 else model.digest
+    return {
+        "model": model.config.name,
+        "model_digest": digest,
+        "engine": predictor.engine,
+        "threshold": model.config.decision.threshold,
+    }
 
 
 def _seen(cases: Sequence[Case], predictor: Predictor) -> int | None:
     """Return how many of the patients the model was trained on; None where it does not say on whom it was."""
     known = frozenset(predictor.model.config.trained_on)
-    return len({case.patient for case in cases if patient_mark(case.patient) in known}) if known else None
+    return sum(patient_mark(case.patient) in known for case in cases) if known else None
 
 
 def learning_curve(run: Path) -> list[dict[str, Any]]:

@@ -21,19 +21,22 @@ def take_views(batch: Batch, probabilities: Callable[[Batch], Probability], deci
     return views
 
 
-def combine(views: list[Probability], decision: Decision) -> Probability:
-    """Return the mean of one or two views, at the decision's temperature: float32 in [0, 1], the shape of each.
+def combine(views: list[Probability]) -> Probability:
+    """Return the mean of one or two views: float32 in [0, 1], the shape of each."""
+    return views[0] if len(views) == 1 else (views[0] + views[1]) * np.float32(0.5)
 
-    With a temperature T other than 1 that is p**(1/T) / (p**(1/T) + (1 - p)**(1/T)): the logits over T.
+
+def at_temperature(probability: Probability, temperature: float) -> Probability:
+    """Return p**(1/T) / (p**(1/T) + (1 - p)**(1/T)), the logits over T: float32 in [0, 1], same shape.
 
     Source: C. Guo et al., ICML 2017, arXiv:1706.04599.
     """
-    probability = views[0] if len(views) == 1 else (views[0] + views[1]) * np.float32(0.5)
-    if decision.temperature != 1:
-        power = 1 / decision.temperature
-        yes, no = np.power(probability, power), np.power(1 - probability, power)
-        probability = (yes / (yes + no)).astype(np.float32)
-    return probability
+    if temperature == 1:
+        return probability
+    power = np.float32(1 / temperature)
+    yes, no = np.power(probability, power), np.power(1 - probability, power)
+    warm: Probability = (yes / (yes + no)).astype(np.float32)
+    return warm
 
 
 def decide(probability: Probability, decision: Decision) -> Mask:

@@ -14,7 +14,7 @@ from gliomaseg.arrays import Batch, Mask, Probability
 from gliomaseg.config import Decision
 from gliomaseg.engines import DEFAULT, Engine, open_engine
 from gliomaseg.model import Model, load_model
-from gliomaseg.prediction.decision import combine, decide, take_views
+from gliomaseg.prediction.decision import at_temperature, combine, decide, take_views
 from gliomaseg.prediction.plausibility import find_doubts
 from gliomaseg.prediction.quality import find_signs
 from gliomaseg.preprocessing import (
@@ -58,21 +58,22 @@ class Prediction:
 class Predictor:
     """A model and the engine it runs on, loaded once for many scans."""
 
-    def __init__(self, model: Model, engine: Engine) -> None:
+    def __init__(self, model: Model, runs: Engine, *, engine: str = DEFAULT) -> None:
+        """Keep a model, what runs it, and the engine's name."""
         self.model = model
-        self._engine = engine
+        self.engine = engine
+        self._engine = runs
 
     def deciding(self, decision: Decision) -> Predictor:
         """Return a predictor on the same engine that decides otherwise."""
-        return Predictor(
-            replace(self.model, config=self.model.config.model_copy(update={"decision": decision})), self._engine
-        )
+        config = self.model.config.model_copy(update={"decision": decision})
+        return Predictor(replace(self.model, config=config), self._engine, engine=self.engine)
 
     def predict(self, scan: Scan) -> Prediction:
         """Return probabilities, mask, and how far to trust them."""
         prepared = prepare(scan, self.model.config.preparation)
         seen, flip_dice = self._run(prepared)
-        probability = restore(seen, prepared)
+        probability = self._restored(seen, prepared)
         mask = self.decide(probability)
         signs = find_signs(probability, mask, flip_dice)
         quality = self.model.config.quality
@@ -84,7 +85,7 @@ class Predictor:
     def probability(self, scan: Scan) -> Probability:
         """Return how likely each voxel of a scan is tumour: float32 in [0, 1], shape (z, y, x)."""
         prepared = prepare(scan, self.model.config.preparation)
-        return restore(self._run(prepared)[0], prepared)
+        return self._restored(self._run(prepared)[0], prepared)
 
     def mask(self, scan: Scan) -> Mask:
         """Return the tumour's mask on the scan's own grid: bool, shape (z, y, x)."""
@@ -94,8 +95,12 @@ class Predictor:
         """Return where the model's probabilities (z, y, x) of a scan mean tumour: bool, same shape."""
         return decide(probability, self.model.config.decision)
 
+    def _restored(self, seen: Probability, prepared: Prepared) -> Probability:
+        # The temperature comes last: what is chosen by it and by a threshold then holds on the scan's own grid.
+        return at_temperature(restore(seen, prepared), self.model.config.decision.temperature)
+
     def _run(self, prepared: Prepared) -> tuple[Probability, float | None]:
-        """Return probabilities on the network's grid, and the Dice of plain and mirrored masks, if there are both."""
+        """Return probabilities on the network's grid, at temperature 1, and the Dice of plain and mirrored masks."""
         preparation, decision = self.model.config.preparation, self.model.config.decision
         slices, count = prepared.slices, len(prepared.slices)
         counts = level_counts(slices)
@@ -110,9 +115,10 @@ class Predictor:
             chosen = worked[start : start + BATCH]
             batch = normalise(with_neighbours(slices, places[chosen]), preparation, counts)
             views = take_views(batch, self._engine.probabilities, decision)
-            found[chosen] = combine(views, decision)
+            found[chosen] = combine(views)
             if len(views) == 2:
-                voxels += _count_flips(*(combine([view], decision) > decision.threshold for view in views))
+                warm = (at_temperature(view, decision.temperature) for view in views)
+                voxels += _count_flips(*(view > decision.threshold for view in warm))
         if black.any():
             found[black] = found[black.argmax()]
         both, plain, mirrored = voxels.tolist()
@@ -138,7 +144,7 @@ def open_predictor(model: Path, *, engine: str = DEFAULT) -> Predictor:
         )
         for member in loaded.members
     ]
-    return Predictor(loaded, engines[0] if len(engines) == 1 else MeanEngine(engines))
+    return Predictor(loaded, engines[0] if len(engines) == 1 else MeanEngine(engines), engine=engine)
 
 
 class MeanEngine:

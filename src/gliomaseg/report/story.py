@@ -57,7 +57,9 @@ def warnings(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
     elif seen := setting["patients_seen"]:
         whom = "one of these patients" if seen == 1 else f"{seen} of these patients"
         yield "Seen in training", f"The model was trained on {whom}. The scores say nothing about new ones."
-    elif not setting["split"] and seen is None:
+    elif not setting["split"] and seen == 0:
+        yield "No split named", "By their identifiers, none of these patients trained the model."
+    elif not setting["split"]:
         yield "No split named", "If any of these patients trained the model, the scores are too good."
     if failed := failures(evaluation):
         who = f"All {main['of']} patients" if len(failed) == main["of"] else f"{len(failed)} of {main['of']} patients"

@@ -118,7 +118,8 @@ def _evaluate(
         "warning": None,
         "model": order.recipe.title or order.recipe.network.name,
         "model_digests": digests,
-        "threshold": (chosen.whole if chosen else order.recipe.decision).threshold,
+        "threshold": None if chosen else order.recipe.decision.threshold,
+        "tuned": chosen is not None,
     }
     seconds = time.perf_counter() - start
     evaluation = assemble(measured, setting=setting, grid=order.grid, seconds=seconds, learning=learning)
@@ -142,6 +143,7 @@ def _tune(order: CrossOrder, index: Index, splits: Splits, say: Callable[[str], 
     trials: list[list[Trial]] = []
     for number, fold in enumerate(splits.folds):
         predictor = open_predictor(_fold_order(order, number).out).deciding(Decision(flips=flips))
+        say(f"trying decisions on the patients of fold {number + 1} of {len(splits.folds)}")
         trials.append([])
         for case in select(index, fold.validation):
             try:

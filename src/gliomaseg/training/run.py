@@ -103,9 +103,9 @@ def train(order: Order, *, say: Callable[[str], None]) -> Path:
         stack.enter_context(locked(order.out))
         if not resuming:
             _start_folder(order, splits)
-        elif read_recipe(str(order.out / CONFIG)) != order.recipe:
-            _write_down(order)
         run = assemble(order, stack, index, fold, cache, say)
+        if read_recipe(str(order.out / CONFIG)) != order.recipe:
+            _write_down(order)
         train_epochs(run)
         if run.accelerator.is_main_process:
             finish(run, _setting(order, splits))
@@ -247,6 +247,7 @@ def _require_same_recipe(order: Order, *, free: tuple[str, ...] = _FREE) -> None
     scheduled = (
         training.schedule != "constant" or training.warmup > 0
     )  # the rate of each step then depends on the length
+    last = before["training"]["export"] == now["training"]["export"] == "last"
     for tree in (before, now):
         for key in free:
             if key != "epochs" or not scheduled:
@@ -254,7 +255,7 @@ def _require_same_recipe(order: Order, *, free: tuple[str, ...] = _FREE) -> None
         if order.splits:  # the file decides, not the recipe's section
             tree.pop("split")
         # How masks are made of probabilities changes no weight, but may change which epoch was best.
-        if "export" in free and training.export == "last":
+        if "export" in free and last:
             tree.pop("decision")
     if before != now:
         changed = next(f"{s}.{k}" for s in now for k in _keys(now[s], before[s]))
