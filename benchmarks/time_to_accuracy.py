@@ -108,7 +108,7 @@ def main() -> None:
         parser.error("--recipe needs --data and --out")
     if not arguments.recipe and not arguments.run:
         parser.error("name a --run, or a --recipe to train")
-    rows = [timed(run) for run in [*arguments.run, *trained(arguments)]]
+    rows = [timed(run) for run in [*arguments.run, *(trained(arguments) if arguments.recipe else [])]]
     if arguments.out:
         write_text(arguments.out / "time_to_accuracy.json", json.dumps(rows, indent=1) + "\n")
     sys.stdout.write(f"{table(rows)}\n")

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from gliomaseg.config import Decision
-from gliomaseg.prediction.decision import combine, decide, take_views, without_small
+from gliomaseg.prediction.decision import at_temperature, combine, decide, take_views, without_small
 
 BATCH = np.random.default_rng(0).random((2, 1, 4, 4), np.float32)
 
 
 def judge(batch, probabilities, decision):
-    return combine(take_views(batch, probabilities, decision), decision)
+    return at_temperature(combine(take_views(batch, probabilities, decision)), decision.temperature)
 
 
 def first_channel(batch):
