@@ -54,12 +54,17 @@ def test_tumour_is_where_the_threshold_is_exceeded():
 
 
 def test_small_components_are_counted_in_the_volume():
-    probability = np.zeros((3, 4, 4), np.float32)
-    probability[:, 0, 0] = 0.9  # three voxels, one a slice
+    probability = np.zeros((10, 4, 4), np.float32)
+    probability[:3, 0, 0] = 0.9  # three voxels, one a slice
     probability[0, 3, 2:] = 0.9  # two in one slice
     mask = decide(probability, Decision(smallest_voxels=3))
-    assert mask[:, 0, 0].all()
+    assert mask[:3, 0, 0].all()
     assert mask.sum() == 3
+
+
+def test_of_a_few_slices_nothing_is_taken_out():
+    probability = np.full((9, 1, 1), 0.9, np.float32)
+    assert decide(probability, Decision(smallest_voxels=100)).all()
 
 
 def test_voxels_that_touch_at_a_corner_hang_together():

@@ -10,6 +10,9 @@ from gliomaseg.arrays import Batch, Mask, Probability
 from gliomaseg.config import Decision
 
 
+WHOLE_SLICES = 10  # fewer may be a part of a stack, where a tumour's part may be small
+
+
 def take_views(batch: Batch, probabilities: Callable[[Batch], Probability], decision: Decision) -> list[Probability]:
     """Return what a network says of a batch (n, c, y, x), and with `flips` of its mirror image, mirrored back.
 
@@ -42,10 +45,11 @@ def at_temperature(probability: Probability, temperature: float) -> Probability:
 def decide(probability: Probability, decision: Decision) -> Mask:
     """Return where a scan's probabilities (z, y, x) mean tumour: bool, same shape.
 
-    That is where they exceed the threshold, without what hangs together and has fewer than `smallest_voxels`.
+    That is where they exceed the threshold, without what hangs together and has fewer than `smallest_voxels`. In fewer
+    than ten slices nothing is taken out: a tumour's share of them may be small.
     """
     mask: Mask = probability > decision.threshold
-    return without_small(mask, decision.smallest_voxels)
+    return without_small(mask, decision.smallest_voxels) if len(mask) >= WHOLE_SLICES else mask
 
 
 def without_small(mask: Mask, smallest_voxels: int) -> Mask:
