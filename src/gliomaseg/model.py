@@ -90,7 +90,7 @@ def patient_mark(patient: str) -> str:
 
     Whoever holds the identifier can find the mark again; whoever guesses identifiers can too.
     """
-    return hashlib.sha256(f"gliomaseg patient {patient}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"gliomaseg patient {patient}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def patient_marks(patients: Iterable[str]) -> tuple[str, ...]:

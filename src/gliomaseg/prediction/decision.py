@@ -9,7 +9,6 @@ import numpy as np
 from gliomaseg.arrays import Batch, Mask, Probability
 from gliomaseg.config import Decision
 
-
 WHOLE_SLICES = 10  # fewer may be a part of a stack, where a tumour's part may be small
 
 
