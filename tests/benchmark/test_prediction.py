@@ -52,7 +52,7 @@ def test_a_model_that_is_named_takes_the_small_networks_place(bright, tiny, mate
 
 def test_an_engine_that_is_not_installed_is_left_out(material, monkeypatch):
     monkeypatch.setitem(ENGINES, "openvino", "absent_engine")
-    row = prediction._tried("x", lambda: prediction._half(material))
+    row = prediction.tried("x", lambda: prediction._half(material))
     assert row.status == "left out"
     assert "gliomaseg[openvino]" in row.reason
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gliomaseg.benchmark.material import Material, with_torch
-from gliomaseg.benchmark.prediction import UNIT, contestant
-from gliomaseg.benchmark.timing import Row, Side, alternate, rates, timed
-from gliomaseg.errors import GliomasegError, MissingExtraError
+from gliomaseg.benchmark.prediction import contestant, tried
+from gliomaseg.benchmark.timing import Row, alternate, rates, timed
 from gliomaseg.model import load_model
 
 SIDE = 1_536
@@ -24,20 +24,15 @@ def measure(material: Material) -> list[Row]:
     plan, rows = material.plan, []
     for name, count in (("reference", plan.reference_slices), ("small_for_both", plan.small_slices)):
         figure = f"{name.partition('_')[0]} network on onnxruntime against arithmetic alone"
-        try:
-            rows.append(_row(material, figure, getattr(material, name), count))
-        except MissingExtraError as fault:
-            rows.append(Row(figure, UNIT, status="left out", reason=fault.line()))
-        except GliomasegError as fault:
-            rows.append(Row(figure, UNIT, status="failed", reason=fault.line()))
+        rows.append(tried(figure, lambda n=name, c=count: _against_arithmetic(material, getattr(material, n), c)))
     return rows
 
 
-def _row(material: Material, figure: str, folder: Path, count: int) -> Row:
+def _against_arithmetic(material: Material, folder: Path, count: int) -> Any:
     model = load_model(folder)
     ours = contestant(material, model, count, "onnxruntime")
     operations, carried = with_torch("gliomaseg.benchmark.operations").count_operations(model.onnx)
-    material.say(figure)
+    material.say(f"{ours.what} against arithmetic alone")
     left, right = (np.random.default_rng(k).random((SIDE, SIDE), np.float32) for k in (0, 1))
     own_s, product_s = alternate(
         timed(ours.work),
@@ -47,10 +42,7 @@ def _row(material: Material, figure: str, folder: Path, count: int) -> Row:
     )
     speeds = rates(product_s, 2 * SIDE**3 * PRODUCTS)  # operations a second
     bandwidth = _bandwidth()
-    peer = Side(
-        f"{operations / 1e9:.2f} G operations a slice, as fast as a matrix product",
-        tuple(speed / operations for speed in speeds),
-    )
+    peer = f"{operations / 1e9:.2f} G operations a slice, as fast as a matrix product"
     agreement = {
         "operations_g": operations / 1e9,
         "product_g_per_s": float(np.median(speeds)) / 1e9,
@@ -58,7 +50,7 @@ def _row(material: Material, figure: str, folder: Path, count: int) -> Row:
         "bandwidth_gb_per_s": bandwidth / 1e9,
         "slices_per_s_by_bandwidth": bandwidth / carried,
     }
-    return Row(figure, UNIT, Side(ours.what, rates(own_s, ours.slices)), peer, agreement)
+    return ours.what, peer, rates(own_s, ours.slices), tuple(speed / operations for speed in speeds), agreement
 
 
 def _bandwidth() -> float:

@@ -55,16 +55,16 @@ def measure(material: Material) -> list[Row]:
     ):
         for engine in ("onnxruntime", "openvino"):
             figure = f"{name}, {engine} against eager PyTorch fp32"
-            rows.append(_tried(figure, lambda m=model, c=count, e=engine: _same_network(material, m(), c, e)))
-    rows.append(_tried("small network, openvino bf16 against its fp32", lambda: _half(material)))
-    rows.append(_tried("small network, onnxruntime int8 against its fp32", lambda: _integers(material)))
+            rows.append(tried(figure, lambda m=model, c=count, e=engine: _same_network(material, m(), c, e)))
+    rows.append(tried("small network, openvino bf16 against its fp32", lambda: _half(material)))
+    rows.append(tried("small network, onnxruntime int8 against its fp32", lambda: _integers(material)))
     for engine in ("onnxruntime", "openvino"):
         figure = f"small network on {engine} against the reference on eager PyTorch fp32"
-        rows.append(_tried(figure, lambda e=engine: _small_against_reference(material, e)))
+        rows.append(tried(figure, lambda e=engine: _small_against_reference(material, e)))
     return rows
 
 
-def _tried(figure: str, measured: Any) -> Row:
+def tried(figure: str, measured: Any) -> Row:
     """Return a row, or the reason for which there is none."""
     try:
         own, peer, own_values, peer_values, agreement = measured()

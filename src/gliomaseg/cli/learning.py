@@ -98,12 +98,11 @@ def crossvalidate(
 
     asked = [f"split.by={by.value}"] if by else []
     asked += [f"split.folds={folds}"] if folds else []
-    chosen = read_recipe(recipe).with_settings([*(settings or []), *asked])
     module = with_training("gliomaseg.training.crossvalidation")
     order = module.CrossOrder(
-        recipe=chosen,
-        data=data,
-        out=out,
+        read_recipe(recipe).with_settings([*(settings or []), *asked]),
+        data,
+        out,
         device=device,
         resume=resume,
         overwrite=overwrite,
