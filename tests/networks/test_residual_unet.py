@@ -38,8 +38,32 @@ def test_coarser_levels_have_logits_in_training_only():
     assert isinstance(built.eval()(torch.zeros(2, 3, 16, 24)), torch.Tensor)
 
 
-def test_every_weight_of_the_extra_heads_learns():
-    built = network(deep_supervision=2, presence=True).train()
+@pytest.mark.parametrize("patch", [2, 4])
+def test_patches_go_in_as_channels_and_come_out_as_pixels(patch):
+    built = network(patch=patch, deep_supervision=1)
+    output = built.train()(torch.zeros(2, 3, 32, 64))
+    assert built.down[0].first.in_channels == 3 * patch**2
+    assert output.logits.shape == (2, 2, 32, 64)
+    assert output.lower[0].shape == (2, 2, 16, 32)
+
+
+def test_a_pixel_of_a_patch_moves_that_pixel_most():
+    """Pixels keep their places: the head, told to look at what went in, gives it back."""
+    built = network(patch=2).eval()
+    picture = torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        built._features = lambda features: (features, [features])  # 12 channels: 3 inputs, 4 pixels
+        built.head = torch.nn.Conv2d(12, 8, 1, bias=False)
+        built.head.weight.zero_()
+        built.head.weight[4:, 4:8, 0, 0] = torch.eye(4)  # the tumour's logits are the second input's pixels
+        logits = built(picture)
+    assert torch.equal(logits[:, 1], picture[:, 1])
+    assert not logits[:, 0].any()
+
+
+@pytest.mark.parametrize("patch", [1, 2])
+def test_every_weight_of_the_extra_heads_learns(patch):
+    built = network(deep_supervision=2, presence=True, patch=patch).train()
     output = built(torch.randn(2, 3, 16, 16))
     (output.logits.sum() + sum(logits.sum() for logits in output.lower) + output.presence.sum()).backward()
     assert [key for key, weight in built.named_parameters() if weight.grad is None] == []

@@ -26,12 +26,16 @@ class Unet(Settings):
 
 
 class ResidualUnet(Settings):
-    """A U-Net with a residual skip at each level; `widths` are the features of its levels, finest first."""
+    """A U-Net with a residual skip at each level; `widths` are the features of its levels, finest first.
+
+    With `patch` p the first level takes squares of p x p pixels as channels, and the last one gives p x p pixels each.
+    """
 
     name: Literal["residual_unet"] = "residual_unet"
     widths: tuple[Annotated[int, Field(ge=4, le=1024)], ...] = Field(
         default=(16, 32, 64, 128, 192, 256), min_length=2, max_length=8
     )
+    patch: Literal[1, 2, 4] = 1
     deep_supervision: int = Field(default=0, ge=0)  # how many coarser levels have a loss of their own
     presence: bool = False  # a second head: is there tumour in the slice at all?
 
@@ -54,5 +58,5 @@ def halvings(network: Network) -> int:
     if isinstance(network, Unet):
         return network.levels
     if isinstance(network, ResidualUnet):
-        return len(network.widths) - 1
+        return len(network.widths) - 1 + network.patch.bit_length() - 1
     return SMP_HALVINGS if isinstance(network, Smp) else 0

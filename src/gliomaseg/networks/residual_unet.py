@@ -1,7 +1,8 @@
 """Our own U-Net: two convolutions and a residual skip a level, of any widths.
 
 Source: O. Ronneberger et al., MICCAI 2015, doi:10.1007/978-3-319-24574-4_28; residual skips: K. He et al., CVPR 2016,
-doi:10.1109/CVPR.2016.90; losses of coarser levels: C.-Y. Lee et al., AISTATS 2015, arXiv:1409.5185.
+doi:10.1109/CVPR.2016.90; losses of coarser levels: C.-Y. Lee et al., AISTATS 2015, arXiv:1409.5185; patches as
+channels: W. Shi et al., CVPR 2016, arXiv:1609.05158.
 """
 
 from __future__ import annotations
@@ -24,30 +25,36 @@ class ResidualUnetNetwork(nn.Module):
 
     def __init__(self, settings: ResidualUnet, inputs: int) -> None:
         super().__init__()
-        widths = settings.widths
-        self.down = nn.ModuleList(ResidualLevel(a, b) for a, b in zip([inputs, *widths[:-1]], widths, strict=True))
+        widths, pixels = settings.widths, settings.patch**2
+        self.to_patches = nn.PixelUnshuffle(settings.patch) if settings.patch > 1 else nn.Identity()
+        self.to_pixels = nn.PixelShuffle(settings.patch) if settings.patch > 1 else nn.Identity()
+        self.down = nn.ModuleList(
+            ResidualLevel(a, b) for a, b in zip([inputs * pixels, *widths[:-1]], widths, strict=True)
+        )
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(low, high, 2, stride=2) for high, low in reversed(list(pairwise(widths)))
         )
         self.join = nn.ModuleList(ResidualLevel(2 * width, width) for width in reversed(widths[:-1]))
-        self.head = nn.Conv2d(widths[0], CLASSES, 1)
+        self.head = nn.Conv2d(widths[0], CLASSES * pixels, 1)
         self.lower_heads = nn.ModuleList(
-            nn.Conv2d(width, CLASSES, 1) for width in widths[1 : 1 + settings.deep_supervision]
+            nn.Conv2d(width, CLASSES * pixels, 1) for width in widths[1 : 1 + settings.deep_supervision]
         )
         self.presence = nn.Linear(widths[-1], 1) if settings.presence else None
 
     def forward(self, batch: Tensor) -> Tensor | Supervised:
-        """Return logits for pictures (n, inputs, y, x); y and x are multiples of 2 ** (levels - 1).
+        """Return logits for pictures (n, inputs, y, x); y and x are multiples of patch * 2 ** (levels - 1).
 
         In use these are (n, 2, y, x), with the probability that there is tumour in the slice multiplied in. In
         training they come apart, with those of coarser levels, if the settings ask for any of that.
         """
-        deepest, finest_first = self._features(batch)
-        logits: Tensor = self.head(finest_first[0])
+        deepest, finest_first = self._features(self.to_patches(batch))
+        logits: Tensor = self.to_pixels(self.head(finest_first[0]))
         # Over all pixels of the coarsest level, which has seen the whole slice.
         presence = self.presence(deepest.mean(dim=(2, 3))).flatten() if self.presence is not None else None
         if self.training and (len(self.lower_heads) or presence is not None):
-            lower = tuple(head(level) for head, level in zip(self.lower_heads, finest_first[1:], strict=False))
+            lower = tuple(
+                self.to_pixels(head(level)) for head, level in zip(self.lower_heads, finest_first[1:], strict=False)
+            )
             return Supervised(logits, lower, presence)
         return logits if presence is None else gated(logits, presence)
 
