@@ -1,0 +1,177 @@
+"""Networks on the same patients with the same recipe and the same minutes of one core: docs/results/architectures.md.
+
+    python benchmarks/architectures.py train unet 0 --data lgg --out architectures
+    python benchmarks/architectures.py table --data lgg --out architectures
+
+The first form trains one network on one of five folds by patient; it can be stopped, and goes on when it is called
+again. The second measures, for each network, the patients of all folds that were trained, one view and the threshold
+.5, then the speed of all networks in turns, prints the table and writes it as `architectures.json`.
+
+Everything but the network is that of the recipe `residual_unet`: FLAIR of five slices, 128 pixels, loss, augmentation,
+optimiser, rate. The budget is about 16 minutes of one core of the machine it was made on, as many whole epochs as fit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from gliomaseg.atomic import write_text
+from gliomaseg.config import Decision, Recipe, Split, read_recipe
+from gliomaseg.data.index import read_index
+from gliomaseg.data.split import read_splits, select, split_data, write_splits
+from gliomaseg.engines import Engine, open_engine
+from gliomaseg.evaluation import Grid, assemble, dumps, measure_cases
+from gliomaseg.model import load_model
+from gliomaseg.prediction import open_predictor
+
+FOLDS = 5
+# Settings of the network, and epochs that take 16 minutes of one core.
+NETWORKS: Mapping[str, tuple[Sequence[str], int]] = {
+    "residual_unet": ((), 12),
+    "residual_unet-no-patches": (("network.widths=[16,32,64,128,192,256]", "network.patch=1"), 6),
+    "smp-unet-resnet34": (("network.name=smp", "network.architecture=Unet", "network.encoder=resnet34"), 4),
+    "unet": (("network.name=unet",), 3),
+    "fcn_resnet50": (("network.name=fcn_resnet50",), 1),
+}
+MEASURES = (
+    "dice_volume", "dice_tumour_slices", "dice_slices_empty_one", "dice_batch", "empty_slice_false_positive_rate",
+)  # fmt: skip
+PASSES = 5
+
+
+def say(text: str) -> None:
+    """Tell what goes on."""
+    sys.stderr.write(f"{text}\n")
+
+
+def recipe_of(name: str) -> Recipe:
+    """Return the recipe of `residual_unet` with another network and as many epochs as the budget gives it."""
+    settings, epochs = NETWORKS[name]
+    more = [f"training.epochs={epochs}", "training.arithmetic=fp32"]
+    return read_recipe("residual_unet").with_settings([*settings, *more])
+
+
+def train_one(name: str, fold: int, data: Path, out: Path) -> None:
+    """Train a network on a fold, unless that is done."""
+    from gliomaseg.training.run import Order, is_finished, train
+
+    splits = out / "splits.json"
+    if not splits.is_file():
+        write_splits(split_data(read_index(data), Split(by="patient", folds=FOLDS)), splits)
+    order = Order(recipe_of(name), data, out / name / f"fold-{fold}", splits=splits, fold=fold, resume=True)
+    if not is_finished(order):
+        train(order, say=say)
+
+
+def measured(name: str, data: Path, out: Path) -> dict[str, Any] | None:
+    """Return a row of the table, and write the evaluation beside the runs; None where no fold was trained."""
+    index, splits = read_index(data), read_splits(out / "splits.json")
+    folds = [number for number in range(FOLDS) if (out / name / f"fold-{number}" / "curves.png").is_file()]
+    if not folds:
+        return None
+    start, found, logs = time.perf_counter(), [], []
+    for number in folds:
+        run = out / name / f"fold-{number}"
+        predictor = open_predictor(run).deciding(Decision())
+        found += measure_cases(select(index, splits.folds[number].validation), predictor, grid=Grid(), fold=number)
+        logs.append([json.loads(line) for line in (run / "log.jsonl").read_text("utf-8").splitlines()])
+    setting = {"data": data.resolve().name, "model": name, "folds": folds, "threshold": 0.5, "warning": None}
+    evaluation = assemble(found, setting=setting, grid=Grid(), seconds=time.perf_counter() - start)
+    write_text(out / name / "metrics.json", dumps(evaluation))
+    return {
+        "network": name,
+        "folds": folds,
+        "parameters": weights_of(name),
+        "images": round(float(np.mean([sum(line["images"] for line in log) for log in logs]))),
+        "minutes": round(float(np.mean([sum(line["train_seconds"] for line in log) for log in logs])) / 60, 1),
+        **{measure: evaluation["summary"][measure] for measure in MEASURES},
+    }
+
+
+def weights_of(name: str) -> int:
+    """Return how many weights a network learns."""
+    from gliomaseg.networks import build_network
+
+    recipe = recipe_of(name)
+    return sum(weight.numel() for weight in build_network(recipe.network, recipe.preparation.inputs).parameters())
+
+
+def speeds(rows: Sequence[Mapping[str, Any]], out: Path) -> dict[str, float]:
+    """Return slices a second of each network on ONNX Runtime, batches of 4: the middle of passes taken in turns."""
+    engines = {row["network"]: engine_of(out / row["network"] / f"fold-{row['folds'][0]}") for row in rows}
+    passes: dict[str, list[float]] = {name: [] for name in engines}
+    for number in range(PASSES + 1):  # the first one does not count
+        for name, engine in engines.items():
+            seconds = one_pass(engine, recipe_of(name))
+            passes[name] += [seconds] if number else []
+    return {name: round(1 / median(some), 1) for name, some in passes.items()}
+
+
+def engine_of(run: Path) -> Engine:
+    """Return what runs a run's model."""
+    model = load_model(run)
+    preparation, network = model.config.preparation, model.config.network
+    return open_engine(
+        "onnxruntime", onnx=model.onnx, weights=model.weights, network=network, inputs=preparation.inputs
+    )
+
+
+def one_pass(engine: Engine, recipe: Recipe, slices: int = 32) -> float:
+    """Return the seconds that a slice takes."""
+    side = recipe.preparation.size_px
+    batch = np.random.default_rng(0).standard_normal((4, recipe.preparation.inputs, side, side), np.float32)
+    start = time.perf_counter()
+    for _ in range(slices // 4):
+        engine.probabilities(batch)
+    return (time.perf_counter() - start) / slices
+
+
+def score_text(entry: Mapping[str, Any]) -> str:
+    """Return a mean and, where there are patients enough for one, its interval."""
+    interval = entry.get("ci95")
+    return f"{entry['mean']:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rows as Markdown."""
+    heads = ["network", "weights", "minutes", "images", *(f"`{name}`" for name in MEASURES), "slices/s"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for row in rows:
+        scores = [score_text(row[name]) for name in MEASURES]
+        cells = [row["network"], f"{row['parameters'] / 1e6:.1f} M", row["minutes"], f"{row['images']:,}"]
+        lines.append(f"| {' | '.join(map(str, [*cells, *scores, row['slices_per_s']]))} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Train one network on one fold, or measure all that were trained."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    training, measuring = verbs.add_parser("train"), verbs.add_parser("table")
+    training.add_argument("network", choices=sorted(NETWORKS))
+    training.add_argument("fold", type=int, choices=range(FOLDS))
+    for one in (training, measuring):
+        one.add_argument("--data", type=Path, required=True, help="a folder in the Kaggle layout")
+        one.add_argument("--out", type=Path, required=True, help="where the runs go")
+    arguments = parser.parse_args()
+    if arguments.verb == "train":
+        train_one(arguments.network, arguments.fold, arguments.data, arguments.out)
+        return
+    rows = [row for name in NETWORKS if (row := measured(name, arguments.data, arguments.out))]
+    found = speeds(rows, arguments.out)
+    rows = [{**row, "slices_per_s": found[row["network"]]} for row in rows]
+    write_text(arguments.out / "architectures.json", json.dumps(rows, indent=1) + "\n")
+    sys.stdout.write(f"{table(rows)}\n")
+
+
+if __name__ == "__main__":
+    main()

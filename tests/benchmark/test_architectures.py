@@ -1,0 +1,43 @@
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "architectures.py"
+TINY = (("network.widths=[4,4]", "network.patch=4"), 1)
+
+
+@pytest.fixture
+def script(monkeypatch, tmp_path):
+    monkeypatch.setenv("GLIOMASEG_CACHE", str(tmp_path / "cache"))
+    spec = importlib.util.spec_from_file_location("architectures", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_all_networks_share_all_but_the_network_and_the_length(script):
+    recipes = [script.recipe_of(name) for name in script.NETWORKS]
+    assert len({recipe.network.name for recipe in recipes}) == 4
+    alike = [recipe.model_dump() for recipe in recipes]
+    for one in alike:
+        del one["network"], one["training"]["epochs"]
+    assert all(one == alike[0] for one in alike)
+
+
+def test_a_network_is_trained_measured_and_timed(script, phantoms, tmp_path, monkeypatch):
+    monkeypatch.setattr(script, "NETWORKS", {"tiny": TINY, "never trained": TINY})
+    monkeypatch.setattr(script, "FOLDS", 2)
+    for fold in (0, 1, 1):
+        script.train_one("tiny", fold, phantoms, tmp_path / "out")
+    assert script.measured("never trained", phantoms, tmp_path / "out") is None
+    row = script.measured("tiny", phantoms, tmp_path / "out")
+    assert row["folds"] == [0, 1]
+    assert 0 < row["parameters"] < 5000
+    scored = json.loads((tmp_path / "out" / "tiny" / "metrics.json").read_text())
+    assert {patient["fold"] for patient in scored["patients"]} == {0, 1}
+    speed = script.speeds([row], tmp_path / "out")["tiny"]
+    assert speed > 0
+    text = script.table([{**row, "slices_per_s": speed}])
+    assert text.splitlines()[2].startswith("| tiny | 0.0 M |")
