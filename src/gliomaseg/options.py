@@ -106,3 +106,25 @@ Spacing = Annotated[
 Tolerance = Annotated[
     float, typer.Option("--tolerance", min=0, help="Of surface_dice, in mm with --spacing-mm, else in pixels.")
 ]
+Inputs = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="INPUT...", help="NIfTI, DICOM, TIFF or PNG files, folders of them, zips of DICOM, patients' folders."
+    ),
+]
+Flair = Annotated[Path | None, typer.Option("--flair", help="One case by its sequences, in place of INPUT.")]
+T1 = Annotated[Path | None, typer.Option("--t1", help="The same case before contrast.")]
+T1ce = Annotated[Path | None, typer.Option("--t1ce", help="The same case after contrast.")]
+Series = Annotated[
+    str | None, typer.Option("--series", help="UID or number of the DICOM series (default: the one like FLAIR).")
+]
+MaskFormats = Annotated[
+    list[MaskFormat] | None, typer.Option("--to", help="What masks are written as (default: as the input).")
+]
+Probabilities = Annotated[bool, typer.Option("--probabilities", help="Write probabilities too.")]
+Deidentify = Annotated[
+    bool, typer.Option("--deidentify", help="Leave the patient's name, id and dates out of DICOM segmentations.")
+]
+MaxMemory = Annotated[
+    str, typer.Option("--max-memory", metavar="BYTES", help="Refuse inputs that need more, such as 2G or 800M.")
+]

@@ -10,18 +10,26 @@ import typer
 from gliomaseg.cli.console import bytes_of, named, say, show, tell_failures, tell_rows
 from gliomaseg.errors import ResourceError, UsageError
 from gliomaseg.options import (
+    T1,
     Data,
+    Deidentify,
     Engine,
     EngineName,
+    Flair,
     Fold,
+    Inputs,
     Json,
-    MaskFormat,
+    MaskFormats,
+    MaxMemory,
     Model,
     Out,
     Overwrite,
+    Probabilities,
+    Series,
     Spacing,
     Splits,
     Subset,
+    T1ce,
     Tolerance,
     Weights,
 )
@@ -90,31 +98,17 @@ def report(
 
 def predict(
     out: Out,
-    inputs: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="INPUT...",
-            help="NIfTI, DICOM, TIFF or PNG files, folders of them, zips of DICOM, patients' folders.",
-        ),
-    ] = None,
+    inputs: Inputs = None,
     model: Model = None,
-    flair: Annotated[Path | None, typer.Option("--flair", help="One case by its sequences, in place of INPUT.")] = None,
-    t1: Annotated[Path | None, typer.Option("--t1", help="The same case before contrast.")] = None,
-    t1ce: Annotated[Path | None, typer.Option("--t1ce", help="The same case after contrast.")] = None,
-    series: Annotated[
-        str | None, typer.Option("--series", help="UID or number of the DICOM series (default: the one like FLAIR).")
-    ] = None,
-    to: Annotated[
-        list[MaskFormat] | None, typer.Option("--to", help="What masks are written as (default: as the input).")
-    ] = None,
+    flair: Flair = None,
+    t1: T1 = None,
+    t1ce: T1ce = None,
+    series: Series = None,
+    to: MaskFormats = None,
     engine: Engine = EngineName.onnxruntime,
-    probabilities: Annotated[bool, typer.Option("--probabilities", help="Write probabilities too.")] = False,
-    deidentify: Annotated[
-        bool, typer.Option("--deidentify", help="Leave the patient's name, id and dates out of DICOM segmentations.")
-    ] = False,
-    max_memory: Annotated[
-        str, typer.Option("--max-memory", metavar="BYTES", help="Refuse inputs that need more, such as 2G or 800M.")
-    ] = "4G",
+    probabilities: Probabilities = False,
+    deidentify: Deidentify = False,
+    max_memory: MaxMemory = "4G",
     as_json: Json = False,
     overwrite: Overwrite = False,
 ) -> None:
