@@ -62,7 +62,8 @@ def recipe_of(name: str) -> Recipe:
 
 def train_one(name: str, fold: int, data: Path, out: Path) -> None:
     """Train a network on a fold, unless that is done."""
-    from gliomaseg.training.run import Order, is_finished, train
+    from gliomaseg.training.order import Order, is_finished
+    from gliomaseg.training.run import train
 
     splits = out / "splits.json"
     if not splits.is_file():

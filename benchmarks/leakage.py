@@ -31,7 +31,8 @@ from gliomaseg.data.split import LEAK, Fold, Splits, select, slice_names, split_
 from gliomaseg.evaluation import evaluate
 from gliomaseg.metrics.paired import compare
 from gliomaseg.prediction import open_predictor
-from gliomaseg.training.run import Order, is_finished, train
+from gliomaseg.training.order import Order, is_finished
+from gliomaseg.training.run import train
 
 ARMS = ("by-patient", "by-slice")
 MEASURES = ("dice_volume", "dice_tumour_slices", "dice_slices_empty_one", "empty_slice_false_positive_rate")

@@ -63,7 +63,8 @@ def trained(arguments: argparse.Namespace) -> list[Path]:
     """Train the recipes on the same patients and return their runs."""
     from gliomaseg.data.index import read_index
     from gliomaseg.data.split import split_data, write_splits
-    from gliomaseg.training.run import Order, is_finished, train
+    from gliomaseg.training.order import Order, is_finished
+    from gliomaseg.training.run import train
 
     recipes = [(Path(name).stem, read_recipe(name).with_settings(arguments.set)) for name in arguments.recipe]
     splits = arguments.splits or arguments.out / "splits.json"

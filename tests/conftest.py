@@ -136,7 +136,8 @@ def bright(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Train a small U-Net on phantoms until it finds tumours, and return the run's folder; leave it as it is."""
     from gliomaseg.config import read_recipe
-    from gliomaseg.training.run import Order, train
+    from gliomaseg.training.order import Order
+    from gliomaseg.training.run import train
 
     folder = tmp_path_factory.mktemp("trained")
     data = write_small_phantoms(folder / "data", slices=20)

@@ -12,7 +12,8 @@ from gliomaseg.data.index import read_index
 from gliomaseg.model import load_model
 from gliomaseg.prediction import open_predictor
 from gliomaseg.quantise import quantise
-from gliomaseg.training.run import Order, train
+from gliomaseg.training.order import Order
+from gliomaseg.training.run import train
 
 SMALL = [
     "preparation.size_px=64", "network.width=8", "network.levels=3", "training.epochs=1", "training.precision=fp32",

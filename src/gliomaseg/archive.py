@@ -24,7 +24,7 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _CHUNK_BYTES = 1 << 20
 _STEP_PERCENT = 5
-_CURE = "download the zip again, or unpack it yourself and pass the folder"
+_CURE = "get a sound zip, or unpack it yourself and pass the folder"
 
 Say = Callable[[str], None]
 

@@ -16,7 +16,8 @@ from gliomaseg.data.split import select, split_data, write_splits
 from gliomaseg.errors import DataError, GliomasegError
 from gliomaseg.prediction import Wish, list_inputs, open_predictor, predict
 from gliomaseg.report.text import audit_text, splits_text, summary_text
-from gliomaseg.training.run import Order, train
+from gliomaseg.training.order import Order
+from gliomaseg.training.run import train
 
 PATIENTS = 12
 _OURS = ("cache", "data", "evaluation", "prediction", "run", "splits.json")

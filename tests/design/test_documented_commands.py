@@ -33,7 +33,7 @@ PATIENTS = ("TCGA_CS_4941_19960909", "TCGA_CS_4942_19970222", "TCGA_DU_5851_1995
 SIDE_PX = 64
 SLICES = 6  # of which two are written: the one without tumour, and the one with the most
 SECONDS = 300
-SHELL = {"cd", "cp", "mkdir", "rm", "sha256sum", "touch"}
+SHELL = {"cd", "cp", "mkdir", "rm", "sha256sum", "torchrun", "touch"}
 COMMANDS = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
 
 _BLOCK = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

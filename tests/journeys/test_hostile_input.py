@@ -15,7 +15,8 @@ from gliomaseg.config import read_recipe
 from gliomaseg.demo import run_demo
 from gliomaseg.errors import ConfigError, Interrupted, OutputExistsError
 from gliomaseg.formats import write_picture
-from gliomaseg.training.run import Order, train
+from gliomaseg.training.order import Order
+from gliomaseg.training.run import train
 
 SMALL = ["preparation.size_px=64", "network.width=4", "network.levels=2", "training.epochs=1", "training.batch=16"]
 

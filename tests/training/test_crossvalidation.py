@@ -21,7 +21,8 @@ from gliomaseg.model import file_digest, load_model, write_config, write_digests
 from gliomaseg.prediction import open_predictor
 from gliomaseg.training import crossvalidation
 from gliomaseg.training.crossvalidation import CrossOrder, crossvalidate
-from gliomaseg.training.run import Order, is_finished, train
+from gliomaseg.training.order import Order, is_finished
+from gliomaseg.training.run import train
 
 SMALL = ["preparation.size_px=64", "network.width=4", "network.levels=2", "training.epochs=1", "split.folds=2"]
 

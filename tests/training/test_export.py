@@ -13,7 +13,8 @@ from gliomaseg.model import file_digest, load_model
 from gliomaseg.networks import build_network
 from gliomaseg.prediction import open_predictor
 from gliomaseg.training.checkpoint import load_network
-from gliomaseg.training.run import Order, train
+from gliomaseg.training.order import Order
+from gliomaseg.training.run import train
 
 SMALL = [
     "preparation.size_px=64", "network.width=4", "network.levels=2", "training.epochs=1", "training.ema=0.9",

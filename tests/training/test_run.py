@@ -24,7 +24,8 @@ from gliomaseg.model import file_digest, load_model
 from gliomaseg.prediction import open_predictor
 from gliomaseg.scan import Scan
 from gliomaseg.training.display import Display
-from gliomaseg.training.run import Order, train
+from gliomaseg.training.order import Order
+from gliomaseg.training.run import train
 
 SMALL = ["preparation.size_px=64", "network.width=8", "network.levels=3", "training.epochs=2"]
 # The reference network has dropout and much state: what resumes it bit for bit resumes all.

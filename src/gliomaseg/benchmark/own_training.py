@@ -16,8 +16,9 @@ from gliomaseg.data.cache import open_cache
 from gliomaseg.data.split import Fold
 from gliomaseg.training.display import Display
 from gliomaseg.training.loop import train_one_epoch
-from gliomaseg.training.machine import StopRequest, repeatable
-from gliomaseg.training.run import Order, assemble
+from gliomaseg.training.machine import StopRequest, open_accelerator, repeatable
+from gliomaseg.training.order import Order
+from gliomaseg.training.run import assemble, sides_of
 
 STEPS_ON_GPU = 25  # a step takes milliseconds there, and a clock wants more
 
@@ -38,7 +39,8 @@ class OwnTraining:
         order = Order(recipe, material.index.root, Path(mkdtemp(prefix="run-", dir=material.folder)))
         with ExitStack() as stack:  # its Ctrl-C would wait for a checkpoint: here it acts at once
             fold = Fold(train=names, validation=names)
-            run = assemble(order, stack, material.index, fold, cache, lambda _line: None)
+            accelerator = open_accelerator(order.device, recipe.training.precision)
+            run = assemble(order, accelerator, stack, sides_of(material.index, fold, cache), lambda _line: None)
         self._run = replace(run, display=Display(lambda _line: None, None), stop=StopRequest())
         self.what = f"our loop, {'bf16' if run.accelerator.mixed_precision == 'bf16' else 'fp32'}"
         self.loss = float("nan")

@@ -22,7 +22,8 @@ from gliomaseg.evaluation.tuning import Trial, choose_decision, try_decisions
 from gliomaseg.evaluation.verb import require_own_pictures
 from gliomaseg.model import file_digest
 from gliomaseg.prediction import open_predictor
-from gliomaseg.training.run import OURS, Order, is_finished, train
+from gliomaseg.training.order import OURS, Order, is_finished
+from gliomaseg.training.run import train
 
 SPLITS = "splits.json"
 FOLDS = 5

@@ -53,7 +53,7 @@ class Run:
     optimiser: torch.optim.Optimizer
     progress: Progress
     display: Display
-    board: Board
+    board: Board | None  # in the one process that writes
     stop: StopRequest
     average: nn.Module | None = None
 
@@ -105,7 +105,7 @@ def train_epochs(run: Run) -> None:
             progress.best = line["dice_volume"] or 0.0
             run.save(run.best)
         run.save(run.last)
-        if run.accelerator.is_main_process:
+        if run.board is not None:
             write_text(run.folder / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in progress.history))
             run.board.write(line)
         run.heed_stop(f"after epoch {progress.epoch}")
@@ -116,7 +116,8 @@ def train_one_epoch(run: Run) -> None:
     """Go through the training slices once, from the batch where the run stands."""
     training, progress, accelerator = run.recipe.training, run.progress, run.accelerator
     picks = epoch_picks(run.cache, run.cache.positions(run.train), training, progress.epoch)
-    steps = list(batches(picks, training.batch))
+    # A rest that is too small for all processes is left out: one without a slice would keep the others waiting.
+    steps = [some for some in batches(picks, training.batch) if len(some) >= accelerator.num_processes]
     run.network.train()
     saved = tick = time.monotonic()
     for step in range(progress.step, len(steps)):
@@ -125,8 +126,8 @@ def train_one_epoch(run: Run) -> None:
 
         now = time.monotonic()
         progress.step = step + 1
-        progress.loss_sum += value * len(mine)
-        progress.images += len(mine)
+        progress.loss_sum += value * len(steps[step])
+        progress.images += len(steps[step])
         progress.seconds += now - tick
         tick = now
         run.display.step(
