@@ -16,6 +16,7 @@ from torch import nn
 
 from gliomaseg.benchmark.peers.notebook import Files, loader
 from gliomaseg.errors import MissingExtraError
+from gliomaseg.networks.torchvision_door import segmentation
 from gliomaseg.training.machine import open_accelerator
 
 
@@ -25,6 +26,7 @@ def open_lightning() -> Any:
     Raises:
         MissingExtraError: it is not installed.
     """
+    segmentation()  # it imports torchvision, through torchmetrics
     for name in ("lightning.pytorch", "pytorch_lightning"):
         try:
             with warnings.catch_warnings():
