@@ -32,6 +32,7 @@ from gliomaseg.engines import Engine, open_engine
 from gliomaseg.evaluation import Grid, assemble, dumps, measure_cases
 from gliomaseg.model import load_model
 from gliomaseg.prediction import open_predictor
+from gliomaseg.training.order import CURVES
 
 FOLDS = 5
 # Settings of the network, and epochs that take 16 minutes of one core.
@@ -76,7 +77,7 @@ def train_one(name: str, fold: int, data: Path, out: Path) -> None:
 def measured(name: str, data: Path, out: Path) -> dict[str, Any] | None:
     """Return a row of the table, and write the evaluation beside the runs; None where no fold was trained."""
     index, splits = read_index(data), read_splits(out / "splits.json")
-    folds = [number for number in range(FOLDS) if (out / name / f"fold-{number}" / "curves.png").is_file()]
+    folds = [number for number in range(FOLDS) if (out / name / f"fold-{number}" / CURVES).is_file()]
     if not folds:
         return None
     start, found, logs = time.perf_counter(), [], []
@@ -85,7 +86,15 @@ def measured(name: str, data: Path, out: Path) -> dict[str, Any] | None:
         predictor = open_predictor(run).deciding(Decision())
         found += measure_cases(select(index, splits.folds[number].validation), predictor, grid=Grid(), fold=number)
         logs.append([json.loads(line) for line in (run / "log.jsonl").read_text("utf-8").splitlines()])
-    setting = {"data": data.resolve().name, "model": name, "folds": folds, "threshold": 0.5, "warning": None}
+    setting = {
+        "data": data.resolve().name,
+        "split": splits.by,
+        "seed": splits.seed,
+        "subset": f"validation of folds {', '.join(map(str, folds))}",
+        "model": name,
+        "threshold": 0.5,
+        "warning": None,
+    }
     evaluation = assemble(found, setting=setting, grid=Grid(), seconds=time.perf_counter() - start)
     write_text(out / name / "metrics.json", dumps(evaluation))
     return {
@@ -176,6 +185,8 @@ def main() -> None:
     if arguments.verb == "train":
         train_one(arguments.network, arguments.fold, arguments.data, arguments.out)
         return
+    if not (arguments.out / "splits.json").is_file():
+        parser.error(f"nothing was trained in {arguments.out}")
     rows = [row for name in NETWORKS if (row := measured(name, arguments.data, arguments.out))]
     found = speeds(rows, arguments.out)
     rows = [{**row, "slices_per_s": found[row["network"]]} for row in rows]

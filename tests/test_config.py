@@ -300,6 +300,19 @@ def test_neighbours_and_sequences_are_the_networks_channels(channels: str, neigh
         (["split.by=patient", "preparation.neighbours=2", "network.weights=coco"], "network.weights are of 3 channels"),
         (["network.name=residual_unet", "network.deep_supervision=5"], "network.deep_supervision is at most 4 for 6"),
         (["network.name=residual_unet", "preparation.size_px=48"], "multiple of 32 for 5 levels"),
+        (
+            ["network.name=residual_unet", "network.patch=2", "preparation.size_px=96"],
+            "multiple of 64 for 6 levels, those of network.patch among them",
+        ),
+        (["network.name=residual_unet", "network.patch=3"], "network.residual_unet.patch"),
+        (
+            ["network.name=residual_unet", "network.widths=[4,4,4]", "network.patch=2", "network.deep_supervision=2"],
+            "network.deep_supervision is at most 1 for 3 widths",
+        ),
+        (
+            ["network.name=residual_unet", "network.patch=4", "preparation.size_px=128"],
+            "the coarsest level has one pixel: leave out a width",
+        ),
         (["network.name=smp", "preparation.size_px=48"], "multiple of 32 for 5 levels"),
         (["network.name=residual_unet", "network.widths=[16]"], "network.residual_unet.widths"),
     ],

@@ -33,9 +33,11 @@ class Recipe(Settings):
         network, preparation = self.network, self.preparation
         levels = halvings(network)
         if preparation.size_px % 2**levels:
-            raise ValueError(f"preparation.size_px must be a multiple of {2**levels} for {levels} levels")
-        if isinstance(network, ResidualUnet) and network.deep_supervision > levels - 1:
-            raise ValueError(f"network.deep_supervision is at most {levels - 1} for {levels + 1} widths")
+            patched = isinstance(network, ResidualUnet) and network.patch > 1
+            patches = ", those of network.patch among them" if patched else ""
+            raise ValueError(f"preparation.size_px must be a multiple of {2**levels} for {levels} levels{patches}")
+        if isinstance(network, ResidualUnet):
+            self._fits_residual_unet(network)
         if isinstance(network, FcnResnet50) and network.weights != "none" and preparation.inputs != 3:
             raise ValueError(
                 f"network.weights are of 3 channels, and preparation.neighbours gives {preparation.inputs}"
@@ -45,6 +47,15 @@ class Recipe(Settings):
                 "a split by slice parts neighbours: preparation.neighbours needs a split by patient or site"
             )
         return self
+
+    def _fits_residual_unet(self, network: ResidualUnet) -> None:
+        widths, coarsest = len(network.widths), self.preparation.size_px >> halvings(network)
+        if network.deep_supervision > widths - 2:
+            raise ValueError(f"network.deep_supervision is at most {widths - 2} for {widths} widths")
+        if network.patch > 1 and coarsest < 2:  # a single slice would have no variance to learn by
+            raise ValueError(
+                f"with network.patch = {network.patch} the coarsest level has one pixel: leave out a width"
+            )
 
     def with_settings(self, settings: list[str]) -> Self:
         """Return the recipe with `section.key=value` settings applied, values written as in TOML.

@@ -52,9 +52,8 @@ class ResidualUnetNetwork(nn.Module):
         # Over all pixels of the coarsest level, which has seen the whole slice.
         presence = self.presence(deepest.mean(dim=(2, 3))).flatten() if self.presence is not None else None
         if self.training and (len(self.lower_heads) or presence is not None):
-            lower = tuple(
-                self.to_pixels(head(level)) for head, level in zip(self.lower_heads, finest_first[1:], strict=False)
-            )
+            coarser = finest_first[1 : 1 + len(self.lower_heads)]
+            lower = tuple(self.to_pixels(head(level)) for head, level in zip(self.lower_heads, coarser, strict=True))
             return Supervised(logits, lower, presence)
         return logits if presence is None else gated(logits, presence)
 

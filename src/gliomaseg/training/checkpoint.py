@@ -27,7 +27,8 @@ class Progress:
     """Where a run stands: `step` batches of `epoch` are done; both count from 0.
 
     Attributes:
-        loss_sum: of the epoch's images so far, each counted once.
+        loss_sum: of the epoch's images so far, each counted once; where several processes share a
+            batch, by the first one's share.
         images: how many images the epoch has seen.
         seconds: how long the epoch has trained, without validation.
         best: the best `dice_volume` on the validation side so far; None before the first.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from gliomaseg.config import Decision, Recipe, Split
 from gliomaseg.data.examination import read_examination
 from gliomaseg.data.index import Index, read_index, require_outside, require_sound
 from gliomaseg.data.split import Splits, read_splits, select, split_data, write_splits
-from gliomaseg.errors import ConfigError, InputError
+from gliomaseg.errors import ConfigError, InputError, UsageError
 from gliomaseg.evaluation import Evaluation, Grid, assemble, dumps, learning_curve, measure_cases
 from gliomaseg.evaluation.assembly import METRICS, PICTURES
 from gliomaseg.evaluation.patient import Measured
@@ -70,6 +71,8 @@ def crossvalidate(order: CrossOrder, *, say: Callable[[str], None]) -> Path:
         Interrupted: the user asked to stop; pass resume to go on at the fold and epoch.
     """
     start = time.perf_counter()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun's word for how many there are
+        raise UsageError("a cross-validation takes one process", cure="train each fold with `train --splits --fold`")
     index = read_index(order.data)
     require_sound(index)
     require_outside(index, order.out)

@@ -88,6 +88,21 @@ class Run:
         if self.stop.asked:
             raise Interrupted(f"stopped {place}")
 
+    def heed_stop_together(self, place: str) -> None:
+        """Save and leave, all processes at the same place, if any of them was asked to stop.
+
+        Raises:
+            Interrupted: the user has asked.
+        """
+        asked = self.stop.asked
+        if self.accelerator.num_processes > 1:  # a signal reaches each at its own time
+            flag = torch.tensor(float(asked), device=self.accelerator.device)
+            asked = bool(self.accelerator.reduce(flag, reduction="sum") > 0)
+        if asked:
+            self.save(self.last)
+            self.accelerator.wait_for_everyone()  # torchrun ends all when one has left
+            raise Interrupted(f"stopped {place}")
+
 
 def train_epochs(run: Run) -> None:
     """Train from where the run stands to its last epoch.
@@ -108,7 +123,7 @@ def train_epochs(run: Run) -> None:
         if run.board is not None:
             write_text(run.folder / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in progress.history))
             run.board.write(line)
-        run.heed_stop(f"after epoch {progress.epoch}")
+        run.heed_stop_together(f"after epoch {progress.epoch}")
         run.accelerator.wait_for_everyone()
 
 
@@ -137,9 +152,7 @@ def train_one_epoch(run: Run) -> None:
             loss=progress.loss_sum / progress.images,
             images_per_s=progress.images / progress.seconds,
         )
-        if run.stop.asked:
-            run.save(run.last)
-            run.heed_stop(f"after batch {step + 1} of epoch {progress.epoch + 1}")
+        run.heed_stop_together(f"after batch {step + 1} of epoch {progress.epoch + 1}")
         if now - saved > 60 * training.checkpoint_minutes:
             run.save(run.last)
             saved = time.monotonic()
@@ -149,7 +162,9 @@ def _learn(run: Run, picks: Places, *, step: int, steps: int) -> float:
     """Learn from one batch and return its loss."""
     training, progress, accelerator = run.recipe.training, run.progress, run.accelerator
     before = progress.epoch * steps + step
-    torch.manual_seed(_seed(training.seed, progress.epoch, step))
+    # Else all processes would drop the same features out.
+    own = (accelerator.process_index,) if accelerator.process_index else ()
+    torch.manual_seed(_seed(training.seed, progress.epoch, step, *own))
     images, masks = training_batch(run.cache, picks, run.recipe, epoch=progress.epoch, device=accelerator.device)
     loss = training_loss(build_loss(training.loss), run.network(images), masks)
     value = float(loss.detach())

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from types import FrameType
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 import torch.utils.deterministic
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import InitProcessGroupKwargs
 
 from gliomaseg.errors import UsageError
 
@@ -34,7 +36,9 @@ def open_accelerator(device: str, precision: str) -> Accelerator:
     bf16 = precision == "bf16" or (precision == "auto" and _has_bf16(on_cpu=on_cpu))
     # Else a second run in one process would keep the first one's precision.
     AcceleratorState._reset_state(reset_partial_state=True)  # noqa: SLF001
-    return Accelerator(cpu=on_cpu, mixed_precision="bf16" if bf16 else "no")
+    # The others wait while the first process prepares the slices, and while it scores the model.
+    patience = InitProcessGroupKwargs(timeout=timedelta(hours=12))
+    return Accelerator(cpu=on_cpu, mixed_precision="bf16" if bf16 else "no", kwargs_handlers=[patience])
 
 
 def _has_bf16(*, on_cpu: bool) -> bool:

@@ -52,11 +52,12 @@ def train(order: Order, *, say: Callable[[str], None]) -> Path:
         Interrupted: the user asked to stop; the run can be resumed.
     """
     accelerator = open_accelerator(order.device, order.recipe.training.precision)
-    leads = accelerator.is_main_process  # only it reads and writes the run's folder; the others just learn
-    say = say if leads else _say_nothing
     resuming = order.resume and (order.out / CONFIG).is_file()
-    if leads:
+    if accelerator.is_main_process:
         require_place(order, resuming=resuming)
+        _require_enough(order.recipe.training.batch, accelerator.num_processes)
+    else:
+        say = _say_nothing
     index = read_index(order.data)
     require_outside(index, order.out)
     splits = _splits(order, index, resuming=resuming)
@@ -66,20 +67,38 @@ def train(order: Order, *, say: Callable[[str], None]) -> Path:
         say(f"warning: {splits.warning}")
     with accelerator.main_process_first():
         cache = open_cache(index, order.recipe.preparation, folder=order.cache, progress=say)
+    sides = sides_of(index, fold, cache)
+    _train(order, accelerator, sides, splits, resuming=resuming, say=say)
+    return order.out / "model"
+
+
+def _train(
+    order: Order, accelerator: Accelerator, sides: Sides, splits: Splits, *, resuming: bool, say: Callable[[str], None]
+) -> None:
+    """Train and finish; only the first process reads and writes the run's folder, the others just learn."""
+    leads = accelerator.is_main_process
     with repeatable(), ExitStack() as stack:
         if leads:
             stack.enter_context(locked(order.out))
             if not resuming:
                 start_folder(order, splits)
         accelerator.wait_for_everyone()
-        run = assemble(order, accelerator, stack, sides_of(index, fold, cache), say)
+        run = assemble(order, accelerator, stack, sides, say)
         if leads and read_recipe(str(order.out / CONFIG)) != order.recipe:
             write_down(order)
         train_epochs(run)
         if leads:
             finish(run, _setting(order, splits))
         accelerator.wait_for_everyone()
-    return order.out / "model"
+
+
+def _require_enough(batch: int, processes: int) -> None:
+    if batch < processes:
+        raise ConfigError(
+            f"a batch of {batch} is too small for {processes} processes",
+            where="training.batch",
+            cure="make it larger, or start fewer",
+        )
 
 
 @dataclass(frozen=True)
