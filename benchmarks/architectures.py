@@ -28,10 +28,10 @@ from gliomaseg.atomic import write_text
 from gliomaseg.config import Decision, Recipe, Split, read_recipe
 from gliomaseg.data.index import read_index
 from gliomaseg.data.split import read_splits, select, split_data, write_splits
-from gliomaseg.engines import Engine, open_engine
-from gliomaseg.evaluation import Grid, assemble, dumps, measure_cases
+from gliomaseg.engines import Engine
+from gliomaseg.evaluation import Grid, assemble, dumps, learning_curve, measure_cases
 from gliomaseg.model import load_model
-from gliomaseg.prediction import open_predictor
+from gliomaseg.prediction import engine_of, open_predictor
 from gliomaseg.training.order import CURVES
 
 FOLDS = 5
@@ -85,7 +85,7 @@ def measured(name: str, data: Path, out: Path) -> dict[str, Any] | None:
         run = out / name / f"fold-{number}"
         predictor = open_predictor(run).deciding(Decision())
         found += measure_cases(select(index, splits.folds[number].validation), predictor, grid=Grid(), fold=number)
-        logs.append([json.loads(line) for line in (run / "log.jsonl").read_text("utf-8").splitlines()])
+        logs.append(learning_curve(run))
     setting = {
         "data": data.resolve().name,
         "split": splits.by,
@@ -126,22 +126,13 @@ def weights_of(name: str) -> int:
 
 def speeds(rows: Sequence[Mapping[str, Any]], out: Path) -> dict[str, float]:
     """Return slices a second of each network on ONNX Runtime, batches of 4: the middle of passes taken in turns."""
-    engines = {row["network"]: engine_of(out / row["network"] / f"fold-{row['folds'][0]}") for row in rows}
+    engines = {row["network"]: engine_of(load_model(out / row["network"] / f"fold-{row['folds'][0]}")) for row in rows}
     passes: dict[str, list[float]] = {name: [] for name in engines}
     for number in range(PASSES + 1):  # the first one does not count
         for name, engine in engines.items():
             seconds = one_pass(engine, recipe_of(name))
             passes[name] += [seconds] if number else []
     return {name: round(1 / median(some), 1) for name, some in passes.items()}
-
-
-def engine_of(run: Path) -> Engine:
-    """Return what runs a run's model."""
-    model = load_model(run)
-    preparation, network = model.config.preparation, model.config.network
-    return open_engine(
-        "onnxruntime", onnx=model.onnx, weights=model.weights, network=network, inputs=preparation.inputs
-    )
 
 
 def one_pass(engine: Engine, recipe: Recipe, slices: int = 32) -> float:

@@ -106,6 +106,12 @@ Spacing = Annotated[
 Tolerance = Annotated[
     float, typer.Option("--tolerance", min=0, help="Of surface_dice, in mm with --spacing-mm, else in pixels.")
 ]
+FoldsBy = Annotated[
+    PatientGrouping | None, typer.Option("--by", help="site leaves one site out a fold. Default: the recipe's.")
+]
+Tune = Annotated[
+    bool, typer.Option("--tune", help="Choose threshold, temperature and smallest component, on other folds.")
+]
 Inputs = Annotated[
     list[Path] | None,
     typer.Argument(

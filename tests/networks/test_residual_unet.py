@@ -47,8 +47,8 @@ def test_patches_go_in_as_channels_and_come_out_as_pixels(patch):
     assert output.lower[0].shape == (2, 2, 16, 32)
 
 
-def test_a_pixel_of_a_patch_moves_that_pixel_most():
-    """Pixels keep their places: the head, told to look at what went in, gives it back."""
+def test_pixels_of_a_patch_keep_their_places():
+    """The head, told to look at what went in, gives it back."""
     built = network(patch=2).eval()
     picture = torch.rand(1, 3, 16, 16)
     with torch.no_grad():

@@ -16,6 +16,7 @@ from gliomaseg.benchmark.timing import Row, Side, alternate, rates, timed
 from gliomaseg.engines import open_engine
 from gliomaseg.errors import GliomasegError, MissingExtraError
 from gliomaseg.model import Model, load_model
+from gliomaseg.prediction import engine_of
 
 UNIT = "slices/s"
 
@@ -120,12 +121,9 @@ def _raced(material: Material, ours: Contestant, peer: Contestant, agreement: di
 def contestant(material: Material, model: Model, count: int, engine: str) -> Contestant:
     """Return a model on one of our engines, with the first slices of the phantom."""
     preparation = model.config.preparation
-    opened = open_engine(
-        engine, onnx=model.onnx, weights=model.weights, network=model.config.network, inputs=preparation.inputs
-    )
     batches = batches_of(material.scan, preparation, count)
     what = f"{model.config.network.name} {preparation.size_px} px, {engine} {model.config.arithmetic}"
-    return Contestant(what, opened, batches, model.config.decision.threshold)
+    return Contestant(what, engine_of(model, engine), batches, model.config.decision.threshold)
 
 
 def _eager(material: Material, model: Model, count: int) -> Contestant:

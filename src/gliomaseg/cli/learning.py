@@ -15,9 +15,9 @@ from gliomaseg.options import (
     DeviceName,
     Fold,
     Folds,
+    FoldsBy,
     Out,
     Overwrite,
-    PatientGrouping,
     Recipe,
     Resume,
     Sets,
@@ -25,6 +25,7 @@ from gliomaseg.options import (
     Splits,
     Tolerance,
     TrainingData,
+    Tune,
 )
 
 
@@ -77,9 +78,7 @@ def crossvalidate(
     data: TrainingData,
     out: Out,
     folds: Folds = None,
-    by: Annotated[
-        PatientGrouping | None, typer.Option("--by", help="site leaves one site out a fold. Default: the recipe's.")
-    ] = None,
+    by: FoldsBy = None,
     settings: Sets = None,
     device: Device = DeviceName.auto,
     resume: Resume = False,
@@ -87,9 +86,7 @@ def crossvalidate(
     cache: Cache = None,
     spacing_mm: Spacing = None,
     tolerance: Tolerance = 2.0,
-    tune: Annotated[
-        bool, typer.Option("--tune", help="Choose threshold, temperature and smallest component, on other folds.")
-    ] = False,
+    tune: Tune = False,
 ) -> None:
     """Train K folds and measure each patient by the model that has not seen them: one evaluation over all."""
     from gliomaseg.config import read_recipe

@@ -1,7 +1,7 @@
 """From a scan to a mask on its own grid: no torch, a few slices at a time."""
 
 from gliomaseg.prediction.inputs import Input, join_sequences, list_inputs
-from gliomaseg.prediction.predictor import Predictor, open_predictor
+from gliomaseg.prediction.predictor import Predictor, engine_of, open_predictor
 from gliomaseg.prediction.verb import Row, Wish, failed_row, predict, require_sense
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Predictor",
     "Row",
     "Wish",
+    "engine_of",
     "failed_row",
     "join_sequences",
     "list_inputs",

@@ -134,17 +134,20 @@ def open_predictor(model: Path, *, engine: str = DEFAULT) -> Predictor:
         MissingExtraError: the engine is not installed.
     """
     loaded = load_model(model)
-    engines = [
-        open_engine(
-            engine,
-            onnx=member.onnx,
-            weights=member.weights,
-            network=member.config.network,
-            inputs=member.config.preparation.inputs,
-        )
-        for member in loaded.members
-    ]
+    engines = [engine_of(member, engine) for member in loaded.members]
     return Predictor(loaded, engines[0] if len(engines) == 1 else MeanEngine(engines), engine=engine)
+
+
+def engine_of(model: Model, engine: str = DEFAULT) -> Engine:
+    """Return what runs the network of one model.
+
+    Raises:
+        ModelError: what the engine runs is not in the model.
+        UsageError: there is no such engine.
+        MissingExtraError: the engine is not installed.
+    """
+    network, inputs = model.config.network, model.config.preparation.inputs
+    return open_engine(engine, onnx=model.onnx, weights=model.weights, network=network, inputs=inputs)
 
 
 class MeanEngine:

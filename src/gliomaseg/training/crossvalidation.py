@@ -65,7 +65,7 @@ def crossvalidate(order: CrossOrder, *, say: Callable[[str], None]) -> Path:
 
     Raises:
         UsageError: something is there and neither resume nor overwrite is set, another process is at work there,
-            or it lies inside the data.
+            it lies inside the data, or torchrun has started several.
         ConfigError: what is there was started with another split, recipe or setting.
         DataError: the data set has problems, or too few patients for the folds.
         Interrupted: the user asked to stop; pass resume to go on at the fold and epoch.
