@@ -12,7 +12,7 @@ from gliomaseg.config import read_recipe
 from gliomaseg.data.audit import audit
 from gliomaseg.data.index import Index, read_index
 from gliomaseg.data.phantom import write_phantoms
-from gliomaseg.data.split import select, split_data, write_splits
+from gliomaseg.data.split import read_splits, select, split_data, write_splits
 from gliomaseg.errors import DataError, GliomasegError
 from gliomaseg.prediction import Wish, list_inputs, open_predictor, predict
 from gliomaseg.report.text import audit_text, splits_text, summary_text
@@ -51,17 +51,7 @@ def run_demo(out: Path, recipe: str, *, overwrite: bool, say: Callable[[str], No
     say(f"[4/6] training: {chosen.title}")
     order = Order(chosen, data, out / "run", splits=out / "splits.json", overwrite=overwrite, cache=out / "cache")
     model = train(order, say=say)
-    say("[5/6] evaluating on the patients it has not seen, without torch")
-    predictor = open_predictor(model)
-    side = evaluation.Side(out / "splits.json")
-    scoring = evaluation.Order(data, out / "evaluation", side, overwrite=overwrite)
-    metrics = evaluation.evaluate_into(scoring, predictor, progress=say)
-    say(summary_text(metrics["summary"]))
-    say("[6/6] predicting one of them")
-    case = select(index, splits.folds[0].validation)[0]
-    row = predict(list_inputs([data / case.name])[0], out / "prediction", predictor, Wish(overwrite=overwrite))
-    if row.error:
-        raise GliomasegError(row.error)
+    picked = _use(model, index, out, overwrite=overwrite, say=say)
     remove(out / "cache")
     say(f"done in {time.monotonic() - start:.0f} s")
     return {
@@ -70,7 +60,7 @@ def run_demo(out: Path, recipe: str, *, overwrite: bool, say: Callable[[str], No
         "metrics": str(out / "evaluation" / "metrics.json"),
         "picture": str(out / "run" / "samples.png"),
         "curves": str(out / "run" / "curves.png"),
-        "masks": str(out / "prediction" / case.name),
+        "masks": str(out / "prediction" / picked),
     }
 
 
@@ -85,3 +75,19 @@ def _phantoms(folder: Path, *, overwrite: bool, say: Callable[[str], None]) -> I
     if not findings.safe:
         raise DataError("the phantoms are not safe to train on", where=data)
     return index
+
+
+def _use(model: Path, index: Index, out: Path, *, overwrite: bool, say: Callable[[str], None]) -> str:
+    """Evaluate a model on the patients it has not seen, predict one of them, and return that one's name."""
+    say("[5/6] evaluating on the patients it has not seen, without torch")
+    predictor = open_predictor(model)
+    side = evaluation.Side(out / "splits.json")
+    scoring = evaluation.Order(index.root, out / "evaluation", side, overwrite=overwrite)
+    metrics = evaluation.evaluate_into(scoring, predictor, progress=say)
+    say(summary_text(metrics["summary"]))
+    say("[6/6] predicting one of them")
+    case = select(index, read_splits(side.splits).folds[0].validation)[0]
+    found = predict(list_inputs([index.root / case.name])[0], out / "prediction", predictor, Wish(overwrite=overwrite))
+    if found.error:
+        raise GliomasegError(found.error)
+    return case.name

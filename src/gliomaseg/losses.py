@@ -122,14 +122,16 @@ def build_loss(text: str) -> Loss:
     return weighted_sum
 
 
-def training_loss(loss: Loss, output: Tensor | Supervised, masks: Tensor) -> Tensor:
-    """Return the loss of what a network returns in training: a scalar.
+def training_loss(loss: Loss, output: Tensor | Supervised | tuple[Tensor | Supervised, ...], masks: Tensor) -> Tensor:
+    """Return the loss of what a network returns in training: a scalar; of several networks' outputs the mean.
 
     Each coarser level weighs half as much as the one above it, and all of them together 1. A coarse pixel is tumour
     where half of it is. The slice's presence is a binary cross-entropy, and weighs 0.1 beside that.
     """
     if isinstance(output, Tensor):
         return loss(output, masks)
+    if not isinstance(output, Supervised):
+        return torch.stack([training_loss(loss, one, masks) for one in output]).mean()
     weights = [0.5**level for level in range(len(output.lower) + 1)]
     total = weights[0] * loss(output.logits, masks)
     for level, (weight, logits) in enumerate(zip(weights[1:], output.lower, strict=True), start=1):

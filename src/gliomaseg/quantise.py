@@ -58,7 +58,7 @@ def quantise(source: Path, target: Path, batches: Sequence[Batch]) -> None:
             _Examples(name, batches),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(INTEGER),
-            nodes_to_exclude=[_last_convolution(folded)],
+            nodes_to_exclude=_last_nodes(folded),
             # Features without a sign are what ONNX Runtime's fast kernels take.
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -71,10 +71,22 @@ def quantise(source: Path, target: Path, batches: Sequence[Batch]) -> None:
     onnx.save(model, target)
 
 
-def _last_convolution(path: Path) -> str:
-    """Return the name of the convolution that gives the logits: in 8 bits, probabilities would come in few steps."""
-    names = [node.name for node in onnx.load(path).graph.node if node.op_type in ("Conv", "ConvTranspose")]
-    return names[-1] if names else ""
+def _last_nodes(path: Path) -> list[str]:
+    """Return the names of what comes after the features: the convolutions that give logits, and all behind them.
+
+    In 8 bits, probabilities would come in few steps.
+    """
+    graph = onnx.load(path).graph
+    makers = {output: node for node in graph.node for output in node.output}
+    left, found = [entry.name for entry in graph.output], {}
+    while left:
+        node = makers.get(left.pop())
+        if node is None or node.op_type == "Relu" or node.name in found:  # what is rectified is a feature
+            continue
+        found[node.name] = node.op_type
+        if node.op_type not in ("Conv", "ConvTranspose"):
+            left += node.input
+    return list(found)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gliomaseg.cli.console import bytes_of, named, say, show, tell_failures, tell_rows
+from gliomaseg.cli.start import import_nibabel
 from gliomaseg.errors import ResourceError, UsageError
 from gliomaseg.options import (
     T1,
@@ -114,6 +115,7 @@ def predict(
 ) -> None:
     """Write a mask and an overlay for each scan, on its own grid."""
     from gliomaseg import prediction
+    from gliomaseg.formats import VOLUMES, suffix_of
     from gliomaseg.report.text import rows_text
 
     wish = prediction.Wish(
@@ -126,6 +128,8 @@ def predict(
     )
     entries = _entries(inputs or [], flair=flair, t1=t1, t1ce=t1ce)
     prediction.require_sense(entries, wish)
+    if any(suffix_of(entry.path) in VOLUMES for entry in entries):
+        import_nibabel()
     predictor = prediction.open_predictor(named(model), engine=engine)
     rows, stop = _rows(entries, out, predictor, wish)
     show([row.document() for row in rows], rows_text(rows), as_json=as_json)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gliomaseg.config import ResidualUnet
+from gliomaseg.networks.members import Members
 from gliomaseg.networks.supervised import Supervised
 
 CLASSES = 2
@@ -101,5 +102,7 @@ def gated(logits: Tensor, presence: Tensor) -> Tensor:
 
 
 def build(settings: ResidualUnet, inputs: int) -> nn.Module:
-    """Return the network as its settings say."""
-    return ResidualUnetNetwork(settings, inputs)
+    """Return the network as its settings say, or several as one."""
+    if settings.members == 1:
+        return ResidualUnetNetwork(settings, inputs)
+    return Members(ResidualUnetNetwork(settings, inputs) for _ in range(settings.members))

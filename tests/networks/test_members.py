@@ -1,0 +1,65 @@
+"""Several networks as one: each learns for itself, and their mean is what is used and exported."""
+
+import numpy as np
+import pytest
+import torch
+
+from gliomaseg.config import ResidualUnet, read_recipe
+from gliomaseg.data.examination import read_examination
+from gliomaseg.data.index import read_index
+from gliomaseg.losses import bce, training_loss
+from gliomaseg.networks import build_network
+from gliomaseg.networks.supervised import Supervised
+from gliomaseg.prediction import open_predictor
+from gliomaseg.training.order import Order
+from gliomaseg.training.run import train
+
+
+def network(**settings):
+    torch.manual_seed(0)
+    return build_network(ResidualUnet(widths=(4, 6, 8), **settings), 3)
+
+
+def test_they_begin_differently_and_their_mean_logit_counts():
+    built = network(members=3).eval()
+    batch = torch.rand(2, 3, 16, 16)
+    each = torch.stack([member(batch) for member in built.networks])
+    assert not torch.equal(each[0], each[1])
+    torch.testing.assert_close(built(batch), each.mean(dim=0))
+
+
+def test_each_has_a_loss_of_its_own():
+    built = network(members=2).train()
+    batch, masks = torch.rand(2, 3, 16, 16), torch.rand(2, 16, 16) > 0.5
+    with torch.no_grad():
+        expected = sum(bce(member(batch), masks).item() for member in built.networks) / 2
+    loss = training_loss(bce, built(batch), masks)
+    assert loss.item() == pytest.approx(expected)
+    loss.backward()
+    assert [key for key, weight in built.named_parameters() if weight.grad is None] == []
+
+
+def test_extra_heads_go_with_them():
+    built = network(members=2, deep_supervision=1, presence=True)
+    batch = torch.rand(2, 3, 16, 16)
+    outputs = built.train()(batch)
+    assert all(isinstance(output, Supervised) for output in outputs)
+    assert training_loss(bce, outputs, torch.zeros(2, 16, 16, dtype=torch.bool)).isfinite()
+    assert built.eval()(batch).shape == (2, 2, 16, 16)
+
+
+@pytest.mark.parametrize("arithmetic", ["fp32", "int8"])
+def test_a_run_of_two_predicts_by_both_from_one_file(arithmetic, phantoms, tmp_path):
+    recipe = read_recipe("residual_unet_quick").with_settings(
+        [
+            "network.widths=[8,8,8]", "network.members=2", "preparation.size_px=64", "training.epochs=1",
+            "training.precision=fp32", f"training.arithmetic={arithmetic}",
+        ]
+    )  # fmt: skip
+    train(Order(recipe, phantoms, tmp_path / "run", cache=tmp_path / "cache"), say=lambda _text: None)
+    scan = read_examination(read_index(phantoms).cases[0]).scan
+    in_use = open_predictor(tmp_path / "run").probability(scan)
+    by_torch = open_predictor(tmp_path / "run", engine="torch").probability(scan)
+    limit = 1e-4 if arithmetic == "fp32" else 0.1
+    assert np.abs(in_use - by_torch).max() < limit
+    assert len(np.unique(in_use)) > 1000  # the mean does not come in steps of 8 bits
