@@ -1,4 +1,4 @@
-"""What things look like: channels lost, blur, low resolution."""
+"""What things look like: channels lost, a tumour's contrast, blur, low resolution."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from torch.nn import functional
 
 FLAIR_CHANNEL = 1
 REACH_PX = 4
+NEAR_PX = 8  # around a tumour, without a rim of one pixel
+TISSUE = 0.15  # of the way from black to the brightest
 
 
 def without_channels(images: Tensor, *, sequences: int, lost: NDArray[np.bool_]) -> Tensor:
@@ -33,6 +35,32 @@ def without_channels(images: Tensor, *, sequences: int, lost: NDArray[np.bool_])
     middle = stack.shape[1] // 2
     stack = torch.where(marks[:, 2, None], stack[:, middle : middle + 1], stack)
     return stack.reshape(count, channels, *size)
+
+
+def recontrasted(images: Tensor, masks: Tensor, shares: NDArray[np.float64]) -> Tensor:
+    """Return slices (n, c, y, x) in which tumours stand out less, or are darker than what is around them.
+
+    Tumours that are dark on FLAIR, as cysts are, and faint ones are rare in the data set, and are what is missed.
+
+    Args:
+        images: normalised, float32.
+        masks: bool, shape (n, y, x); a slice without tumour stays as it is.
+        shares: how much of the contrast is taken away, shape (n,): 0 leaves it, 1 removes it, 2 inverts it.
+    """
+    chosen = np.flatnonzero((shares > 0) & masks.flatten(1).any(dim=1).cpu().numpy())
+    if not len(chosen):
+        return images
+    places = torch.from_numpy(chosen).to(images.device)
+    some, tumour = images[places], masks[places].float()[:, None]
+    black = some.amin(dim=(2, 3), keepdim=True)
+    tissue = some > black + TISSUE * (some - black).amax(dim=(2, 3), keepdim=True)
+    near = functional.max_pool2d(tumour, 2 * NEAR_PX + 1, 1, NEAR_PX) - functional.max_pool2d(tumour, 3, 1, 1)
+    near = near * tissue
+    level = (some * near).sum(dim=(2, 3), keepdim=True) / near.sum(dim=(2, 3), keepdim=True).clamp_min(1)
+    soft = functional.avg_pool2d(tumour, 3, 1, 1)
+    taken = torch.from_numpy(shares[chosen]).to(images.device, images.dtype)[:, None, None, None]
+    changed = torch.maximum(some + soft * taken * (level - some), black)
+    return images.index_copy(0, places, changed.contiguous())
 
 
 def blurred(images: Tensor, sigma_px: NDArray[np.float64]) -> Tensor:

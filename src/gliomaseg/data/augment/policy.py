@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,8 +15,8 @@ from gliomaseg.data.augment import appearance, chance, place
 # A number of its own for each change: one more at the end changes none of the others.
 (
     MIRROR, ROTATION, SCALE, SHIFT_Y, SHIFT_X, ELASTIC, GAIN, GAMMA, OFFSET, BIAS, BLUR, COARSE, NOISE, DROP_PRE,
-    DROP_POST, DROP_BESIDE, KEY,
-) = range(17)  # fmt: skip
+    DROP_POST, DROP_BESIDE, KEY, CONTRAST, CONTRAST_HOW,
+) = range(19)  # fmt: skip
 
 
 def change(
@@ -32,14 +34,7 @@ def change(
         sequences: c, how many channels of `images` are of one slice.
     """
     keys = torch.from_numpy((draws[:, KEY] * 2**32).astype(np.int64)).to(images.device)
-    side, strength = images.shape[-1], limits.strength
-
-    def even(column: int, limit: float) -> NDArray[np.float64]:
-        return (2 * draws[:, column] - 1) * limit * strength
-
-    def half(column: int, limit: float) -> NDArray[np.float64]:
-        return np.maximum(0, even(column, limit))
-
+    even = partial(_even, draws, strength=limits.strength)
     images = appearance.without_channels(
         images, sequences=sequences, lost=draws[:, [DROP_PRE, DROP_POST, DROP_BESIDE]] < limits.channel_dropout
     )
@@ -51,21 +46,48 @@ def change(
     )
     bend = None
     if limits.elastic:
-        bend = chance.waves(keys, stream=0, count=2, side=side) * chance.each(half(ELASTIC, limits.elastic), keys)
+        field = chance.waves(keys, stream=0, count=2, side=images.shape[-1])
+        bend = field * chance.each(np.maximum(0, even(ELASTIC, limits.elastic)), keys)
     images, masks = place.moved(images, masks, matrices, bend)
+    if limits.tumour_contrast:
+        images = appearance.recontrasted(images, masks, _shares(draws, limits.tumour_contrast))
+    return _relit(images, draws, keys, limits), masks
+
+
+def _even(draws: NDArray[np.float64], column: int, limit: float, *, strength: float) -> NDArray[np.float64]:
+    """Return numbers between plus and minus a limit, shape (n,)."""
+    return (2 * draws[:, column] - 1) * limit * strength
+
+
+def _shares(draws: NDArray[np.float64], chance_of_it: float) -> NDArray[np.float64]:
+    """Return how much of each tumour's contrast is taken away: 0 for most, up to .5, or 1.2 to 2, shape (n,).
+
+    In between there would be nothing to see of what is to be found.
+    """
+    how = draws[:, CONTRAST_HOW]
+    shares: NDArray[np.float64] = np.where(how < 0.5, how, 1.2 + 1.6 * (how - 0.5))
+    return shares * (draws[:, CONTRAST] < chance_of_it)
+
+
+def _relit(images: Tensor, draws: NDArray[np.float64], keys: Tensor, limits: Augmentation) -> Tensor:
+    """Return slices with other brightness, contrast, sharpness and noise."""
+    even = partial(_even, draws, strength=limits.strength)
+
+    def half(column: int, limit: float) -> NDArray[np.float64]:
+        return np.maximum(0, even(column, limit))
 
     black = images.amin(dim=(2, 3), keepdim=True)
     top = (images - black).amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-6)
     light = (images - black) / top * chance.each(np.exp(even(GAIN, limits.gain)), keys)
     if limits.bias:
-        field = chance.waves(keys, stream=1, count=1, side=side) * chance.each(half(BIAS, limits.bias), keys)
-        light = light * field.exp()
+        field = chance.waves(keys, stream=1, count=1, side=images.shape[-1])
+        light = light * (field * chance.each(half(BIAS, limits.bias), keys)).exp()
     light = light ** chance.each(np.exp(even(GAMMA, limits.gamma)), keys)
     light = appearance.blurred(light, half(BLUR, limits.blur_px))
     light = appearance.coarser(light, draws[:, COARSE] < limits.low_resolution)
     light = _noisy(light, keys, half(NOISE, limits.noise))
     light = light + chance.each(even(OFFSET, limits.offset), keys)
-    return light * top + black, masks
+    return light * top + black
 
 
 def _noisy(light: Tensor, keys: Tensor, deviation: NDArray[np.float64]) -> Tensor:
