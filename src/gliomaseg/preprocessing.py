@@ -45,7 +45,7 @@ class Prepared:
     """A scan's slices, ready for a network, and the grid to go back to.
 
     Attributes:
-        slices: uint8, shape (z, c, size, size): c is 1 for "grey" and "flair", 3 for "all".
+        slices: uint8, shape (z, c, size, size): c is 1 for "grey" and "flair", 2 for "t1_flair", 3 for "all".
         grid: the (y, x) of the scan's slices, in pixels; of a volume, those of its axial slices.
         placement: of a volume; None for pictures.
     """
@@ -191,7 +191,7 @@ def _prepare_slice(plane: Voxels, target: Stored, preparation: Preparation) -> N
     elif preparation.channels == "flair":
         target[0] = np.asarray(picture if picture.mode == "L" else picture.getchannel(FLAIR_CHANNEL))
     else:
-        target[:] = np.moveaxis(np.asarray(picture.convert("RGB")), 2, 0)
+        target[:] = np.moveaxis(np.asarray(picture.convert("RGB")), 2, 0)[: len(target)]  # T1 comes first
 
 
 def _prepare_volume(scan: Scan, preparation: Preparation) -> Prepared:

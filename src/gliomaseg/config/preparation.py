@@ -21,7 +21,7 @@ class Preparation(Settings):
     """
 
     size_px: int = Field(default=256, ge=32, le=2048, multiple_of=16)
-    channels: Literal["grey", "flair", "all"] = "grey"
+    channels: Literal["grey", "flair", "t1_flair", "all"] = "grey"
     mean: float = 0.5
     std: float = Field(default=0.5, gt=0)
     neighbours: int = Field(default=0, ge=0, le=4)
@@ -33,7 +33,7 @@ class Preparation(Settings):
     @property
     def sequences(self) -> int:
         """How many channels a stored slice has."""
-        return 3 if self.channels == "all" else 1
+        return {"t1_flair": 2, "all": 3}.get(self.channels, 1)
 
     @property
     def inputs(self) -> int:

@@ -48,10 +48,10 @@ class Augmentation(Settings):
     """How far "strong" goes: each is the largest change, and 0 leaves it out.
 
     Mirroring, rotation, scale, shift, gain, gamma and offset are drawn evenly for every slice. Elastic, bias, blur and
-    noise leave half of the slices as they are. The last three are shares of slices.
+    noise leave half of the slices as they are. The last four are shares of slices.
     """
 
-    strength: float = Field(default=1, ge=0, le=4)  # all but mirroring and the last three are multiplied by it
+    strength: float = Field(default=1, ge=0, le=4)  # all but mirroring and the last four are multiplied by it
     mirror: bool = True  # left to right, one slice in two
     rotation_deg: float = Field(default=20, ge=0, le=180)
     scale: float = Field(default=0.25, ge=0, le=1)  # by e to the power of plus or minus this
@@ -64,7 +64,8 @@ class Augmentation(Settings):
     blur_px: float = Field(default=1, ge=0, le=2)
     noise: float = Field(default=0.05, ge=0, le=1)
     low_resolution: float = Field(default=0.1, ge=0, le=1)
-    channel_dropout: float = Field(default=0.1, ge=0, le=1)
+    channel_dropout: float = Field(default=0.1, ge=0, le=1)  # neighbours become the slice itself
+    t1_dropout: float = Field(default=0.1, ge=0, le=1)  # T1 becomes FLAIR, each of two by itself
     tumour_contrast: float = Field(default=0, ge=0, le=1)  # tumours that become fainter, or darker than what is around
 
 

@@ -66,7 +66,7 @@ def find_doubts(slices: Stored, preparation: Preparation, *, merged: bool = Fals
         preparation: what they were prepared by.
         merged: whether each of them is the mean of several thin ones.
     """
-    channel = FLAIR_CHANNEL if preparation.channels == "all" else 0
+    channel = FLAIR_CHANNEL if preparation.sequences > 1 else 0
     seen = describe(slices[:, channel])
     if seen is None:
         return (EMPTY,)

@@ -21,7 +21,9 @@ from gliomaseg.networks import TumourProbability
 from gliomaseg.training.checkpoint import write_tensors
 
 OPSET = 18
-SEQUENCES = {"grey": ("pre", "flair", "post"), "flair": ("flair",), "all": ("pre", "flair", "post")}
+SEQUENCES = {
+    "grey": ("pre", "flair", "post"), "flair": ("flair",), "t1_flair": ("pre", "flair"), "all": ("pre", "flair", "post")
+}  # fmt: skip
 
 
 def export_network(

@@ -22,16 +22,16 @@ def without_channels(images: Tensor, *, sequences: int, lost: NDArray[np.bool_])
 
     Args:
         images: k neighbours of c sequences, shape (n, k c, y, x).
-        sequences: c.
+        sequences: c: FLAIR alone, T1 before contrast and FLAIR, or both and T1 after contrast.
         lost: of each slice, T1 before contrast, T1 after contrast, and all neighbours: shape (n, 3).
     """
     count, channels, *size = images.shape
     stack = images.reshape(count, channels // sequences, sequences, *size)
     marks = torch.from_numpy(lost).to(images.device)[:, :, None, None, None]
-    if sequences == 3:
-        pre, flair, post = stack.unbind(dim=2)
-        pre, post = torch.where(marks[:, 0], flair, pre), torch.where(marks[:, 1], flair, post)
-        stack = torch.stack([pre, flair, post], dim=2)
+    if sequences > 1:
+        pre, flair, *post = stack.unbind(dim=2)
+        pre, post = torch.where(marks[:, 0], flair, pre), [torch.where(marks[:, 1], flair, one) for one in post]
+        stack = torch.stack([pre, flair, *post], dim=2)
     middle = stack.shape[1] // 2
     stack = torch.where(marks[:, 2, None], stack[:, middle : middle + 1], stack)
     return stack.reshape(count, channels, *size)

@@ -35,9 +35,8 @@ def change(
     """
     keys = torch.from_numpy((draws[:, KEY] * 2**32).astype(np.int64)).to(images.device)
     even = partial(_even, draws, strength=limits.strength)
-    images = appearance.without_channels(
-        images, sequences=sequences, lost=draws[:, [DROP_PRE, DROP_POST, DROP_BESIDE]] < limits.channel_dropout
-    )
+    lost = draws[:, [DROP_PRE, DROP_POST, DROP_BESIDE]] < [limits.t1_dropout, limits.t1_dropout, limits.channel_dropout]
+    images = appearance.without_channels(images, sequences=sequences, lost=lost)
     matrices = place.matrices(
         mirrored=(draws[:, MIRROR] < 0.5) & limits.mirror,
         radians=np.radians(even(ROTATION, limits.rotation_deg)),
