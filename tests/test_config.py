@@ -287,7 +287,15 @@ def test_a_side_that_a_unet_cannot_halve_is_refused():
 
 @pytest.mark.parametrize(
     ("channels", "neighbours", "inputs"),
-    [("flair", 0, 3), ("all", 0, 3), ("flair", 1, 3), ("grey", 2, 5), ("all", 2, 15)],
+    [
+        ("flair", 0, 3),
+        ("all", 0, 3),
+        ("flair", 1, 3),
+        ("t1_flair", 0, 2),
+        ("t1_flair", 2, 10),
+        ("grey", 2, 5),
+        ("all", 2, 15),
+    ],
 )
 def test_neighbours_and_sequences_are_the_networks_channels(channels: str, neighbours: int, inputs: int) -> None:
     assert Preparation(channels=channels, neighbours=neighbours).inputs == inputs  # type: ignore[arg-type]

@@ -94,6 +94,9 @@ def test_single_channel_is_repeated_where_all_are_asked_for() -> None:
 def test_slices_of_the_networks_size_are_not_resampled() -> None:
     voxels = noise(1, 256, 256, 3)
     assert np.array_equal(prepared(voxels, Preparation(channels="all")), np.moveaxis(voxels, 3, 1))
+    assert np.array_equal(prepared(voxels, Preparation(channels="t1_flair")), np.moveaxis(voxels[..., :2], 3, 1))
+    alone = prepared(voxels[..., 1:2], Preparation(channels="t1_flair"))
+    assert np.array_equal(alone, np.moveaxis(voxels[..., [1, 1]], 3, 1))
 
 
 def test_resize_is_pillows_bilinear_of_the_colours_before_they_are_mixed() -> None:

@@ -262,6 +262,22 @@ def test_a_lost_sequence_is_filled_with_flair_and_lost_neighbours_with_the_slice
     ]
 
 
+def test_of_two_sequences_t1_may_be_lost_and_flair_never_is():
+    images = torch.arange(6.0).view(1, 6, 1, 1).expand(3, 6, 1, 1)  # three slices of pre and FLAIR
+    lost = np.array([[0, 1, 0], [1, 0, 0], [1, 0, 1]], bool)
+    after = appearance.without_channels(images, sequences=2, lost=lost)[..., 0, 0]
+    assert after.tolist() == [[0, 1, 2, 3, 4, 5], [1, 1, 3, 3, 5, 5], [3, 3, 3, 3, 3, 3]]
+
+
+def test_t1_and_neighbours_are_lost_each_by_their_own_share():
+    images, masks = pictures(1, channels=6)
+    draws = draws_of(1, drop_pre=0.3, drop_beside=0.3)
+    for shares, gone in (({"t1_dropout": 0.4}, [0, 2, 4]), ({"channel_dropout": 0.4}, [0, 1, 4, 5])):
+        after, _ = changed(draws, images=images, masks=masks, sequences=2, **shares)
+        other = ((after - images).abs() > 1e-3).flatten(2).any(dim=2)[0]
+        assert torch.nonzero(other).flatten().tolist() == gone
+
+
 def test_a_single_channel_has_none_to_lose():
     images = torch.rand(2, 1, 4, 4)
     assert torch.equal(appearance.without_channels(images, sequences=1, lost=np.ones((2, 3), bool)), images)

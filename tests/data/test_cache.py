@@ -89,7 +89,7 @@ def assert_right(cache: Cache, index: Index, preparation: Preparation = SMALL) -
 # --- what it holds
 
 
-@pytest.mark.parametrize("channels", ["grey", "flair", "all"])
+@pytest.mark.parametrize("channels", ["grey", "flair", "t1_flair", "all"])
 def test_cache_holds_what_prepare_gives(index: Index, folder: Path, channels: str) -> None:
     preparation = Preparation(size_px=32, channels=channels)  # type: ignore[arg-type]
     opened = open_cache(index, preparation, folder=folder)

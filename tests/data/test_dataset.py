@@ -80,11 +80,11 @@ def test_neighbours_are_of_the_same_case():
     assert torch.equal(images, plain[[[0, 0, 1], [2, 3, 3], [4, 4, 5]], 0])
 
 
-@pytest.mark.parametrize("channels", ["flair", "all"])
+@pytest.mark.parametrize("channels", ["flair", "t1_flair", "all"])
 @pytest.mark.parametrize("normalisation", ["fixed", "volume"])
 @pytest.mark.parametrize("neighbours", [0, 1, 2])
 def test_training_and_use_see_the_same_numbers(channels, normalisation, neighbours):
-    cache = two_cases(3 if channels == "all" else 1)
+    cache = two_cases({"flair": 1, "t1_flair": 2, "all": 3}[channels])
     preparation = Preparation(size_px=32, channels=channels, normalise=normalisation, neighbours=neighbours)
     images, _ = load_batch(cache, np.arange(6), preparation, CPU)
     for start, stop in ((0, 4), (4, 6)):

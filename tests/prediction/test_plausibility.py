@@ -28,6 +28,7 @@ def phantom():
 def test_a_phantoms_flair_is_not_warned_of(phantom):
     assert find_doubts(phantom[:, 1:2], Preparation(size_px=256, channels="flair")) == ()
     assert find_doubts(phantom, Preparation(size_px=256, channels="all")) == ()
+    assert find_doubts(phantom[:, :2], Preparation(size_px=256, channels="t1_flair")) == ()
 
 
 def test_a_phantoms_t1_is(phantom):

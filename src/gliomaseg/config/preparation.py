@@ -38,7 +38,7 @@ class Preparation(Settings):
     @property
     def inputs(self) -> int:
         """How many channels the network takes; a single one is repeated to three, as the reference does."""
-        return self.sequences * (2 * self.neighbours + 1) if self.neighbours else 3
+        return self.sequences * (2 * self.neighbours + 1) if self.neighbours or self.sequences > 1 else 3
 
 
 class Decision(Settings):

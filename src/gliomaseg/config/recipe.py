@@ -39,9 +39,7 @@ class Recipe(Settings):
         if isinstance(network, ResidualUnet):
             self._fits_residual_unet(network)
         if isinstance(network, FcnResnet50) and network.weights != "none" and preparation.inputs != 3:
-            raise ValueError(
-                f"network.weights are of 3 channels, and preparation.neighbours gives {preparation.inputs}"
-            )
+            raise ValueError(f"network.weights are of 3 channels, and the preparation gives {preparation.inputs}")
         if preparation.neighbours and self.split.by == "slice":
             raise ValueError(
                 "a split by slice parts neighbours: preparation.neighbours needs a split by patient or site"
