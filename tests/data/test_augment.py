@@ -220,12 +220,18 @@ def test_a_tumours_contrast_stays_where_it_is_not_drawn_or_there_is_none():
     assert torch.equal(after, images)
 
 
-def test_a_tumour_that_fills_the_head_is_darker_than_it_was_and_never_below_black():
+def test_a_tumour_with_no_tissue_around_it_stays():
     images, masks, _, _ = disc()
     images[0, :, ~masks[0]] = 0.0  # no tissue around it
-    after = appearance.recontrasted(images, masks, np.array([2.0]))
-    assert after.isfinite().all()
-    assert after.min() >= 0
+    assert torch.equal(appearance.recontrasted(images, masks, np.array([2.0]), sequences=1), images)
+
+
+def test_t1_keeps_its_tumour():
+    images, masks, inside, _ = disc()
+    images = torch.cat([1 - images, images], dim=1)[:, [0, 2, 1, 3]]  # T1 and FLAIR of two slices
+    after = appearance.recontrasted(images, masks, np.array([2.0]), sequences=2)
+    assert torch.equal(after[:, ::2], images[:, ::2])
+    torch.testing.assert_close(after[0, 1::2][:, inside], torch.zeros(2, int(inside.sum())))
 
 
 # --- its parts
@@ -272,7 +278,7 @@ def test_of_two_sequences_t1_may_be_lost_and_flair_never_is():
 def test_t1_and_neighbours_are_lost_each_by_their_own_share():
     images, masks = pictures(1, channels=6)
     draws = draws_of(1, drop_pre=0.3, drop_beside=0.3)
-    for shares, gone in (({"t1_dropout": 0.4}, [0, 2, 4]), ({"channel_dropout": 0.4}, [0, 1, 4, 5])):
+    for shares, gone in (({"t1_dropout": 0.4}, [0, 2, 4]), ({"channel_dropout": 0.4, "t1_dropout": 0}, [0, 1, 4, 5])):
         after, _ = changed(draws, images=images, masks=masks, sequences=2, **shares)
         other = ((after - images).abs() > 1e-3).flatten(2).any(dim=2)[0]
         assert torch.nonzero(other).flatten().tolist() == gone

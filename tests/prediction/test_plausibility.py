@@ -8,7 +8,7 @@ from gliomaseg.data.examination import read_examination
 from gliomaseg.data.index import read_index
 from gliomaseg.data.phantom import phantom_patient
 from gliomaseg.prediction.appearance import describe
-from gliomaseg.prediction.plausibility import EMPTY, NO_BRAIN, NO_HEAD, T1, find_doubts
+from gliomaseg.prediction.plausibility import EMPTY, NO_BRAIN, NO_HEAD, NO_T1, T1, find_doubts
 from gliomaseg.preprocessing import prepare
 
 SHAPE = (12, 1, 128, 128)
@@ -29,6 +29,13 @@ def test_a_phantoms_flair_is_not_warned_of(phantom):
     assert find_doubts(phantom[:, 1:2], Preparation(size_px=256, channels="flair")) == ()
     assert find_doubts(phantom, Preparation(size_px=256, channels="all")) == ()
     assert find_doubts(phantom[:, :2], Preparation(size_px=256, channels="t1_flair")) == ()
+
+
+@pytest.mark.parametrize("channels", ["t1_flair", "all"])
+def test_what_lacks_the_t1_that_a_model_looks_at_is_warned_of(phantom, channels):
+    lacking = phantom[:, [1, 1, 2] if channels == "all" else [1, 1]]
+    assert find_doubts(lacking, Preparation(size_px=256, channels=channels)) == (NO_T1,)
+    assert find_doubts(lacking[:3], Preparation(size_px=256, channels=channels)) == (NO_T1,)
 
 
 def test_a_phantoms_t1_is(phantom):

@@ -38,7 +38,7 @@ class ResidualUnet(Settings):
     patch: Literal[1, 2, 4] = 1
     deep_supervision: int = Field(default=0, ge=0)  # how many coarser levels have a loss of their own
     presence: bool = False  # a second head: is there tumour in the slice at all?
-    members: int = Field(default=1, ge=1, le=8)  # networks of this kind, whose mean counts
+    members: int = Field(default=1, ge=1, le=8, strict=True)  # networks of this kind, whose mean counts
 
 
 class Smp(Settings):

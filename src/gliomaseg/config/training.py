@@ -64,8 +64,8 @@ class Augmentation(Settings):
     blur_px: float = Field(default=1, ge=0, le=2)
     noise: float = Field(default=0.05, ge=0, le=1)
     low_resolution: float = Field(default=0.1, ge=0, le=1)
-    channel_dropout: float = Field(default=0.1, ge=0, le=1)  # neighbours become the slice itself
-    t1_dropout: float = Field(default=0.1, ge=0, le=1)  # T1 becomes FLAIR, each of two by itself
+    channel_dropout: float = Field(default=0.1, ge=0, le=1)  # neighbours become the slice itself, T1 FLAIR
+    t1_dropout: float | None = Field(default=None, ge=0, le=1)  # of T1, where it is another share
     tumour_contrast: float = Field(default=0, ge=0, le=1)  # tumours that become fainter, or darker than what is around
 
 

@@ -1,4 +1,4 @@
-"""Several networks of one kind as one: their errors differ, and their mean has fewer.
+"""Several networks of one kind as one: what they do not agree on is averaged.
 
 Source: B. Lakshminarayanan et al., NeurIPS 2017, arXiv:1612.01474.
 """

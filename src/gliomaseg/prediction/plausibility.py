@@ -23,6 +23,7 @@ EMPTY = "is nearly black or even: there is no head in it"
 NO_HEAD = "does not look like axial slices of a head"
 NO_BRAIN = "does not look like a brain on FLAIR"
 T1 = "looks like T1, not like FLAIR"
+NO_T1 = "comes without T1 (before contrast), which this model looks at, too; name it with --t1"
 
 # Of 251 stacks of the data set, all but two lie far inside: areas of .33 to .75, fullness .95, elongation 1.4.
 AREA = (0.1, 0.9)
@@ -60,6 +61,7 @@ def find_doubts(slices: Stored, preparation: Preparation, *, merged: bool = Fals
 
     Single pictures and short stacks are only asked whether there is anything in them. The sequence is asked for where
     FLAIR is a channel of its own, of 128 or more pixels, and no slices were merged: blurred FLAIR looks like T1.
+    A network of T1 and FLAIR is warned of a stack whose T1 is a copy of FLAIR: there was none.
 
     Args:
         slices: as `prepare` gives them, uint8, shape (z, c, size, size).
@@ -67,19 +69,20 @@ def find_doubts(slices: Stored, preparation: Preparation, *, merged: bool = Fals
         merged: whether each of them is the mean of several thin ones.
     """
     channel = FLAIR_CHANNEL if preparation.sequences > 1 else 0
+    lacking = (NO_T1,) if channel and np.array_equal(slices[:, 0], slices[:, channel]) else ()
     seen = describe(slices[:, channel])
     if seen is None:
         return (EMPTY,)
     if seen.slices < FEWEST_SLICES:
-        return ()
+        return lacking
     if not _is_head(seen):
         return (NO_HEAD,)
     if merged or preparation.channels == "grey" or preparation.size_px < SIDE_PX:
-        return ()
+        return lacking
     limits = read_limits()
     if distance_from_flair(seen, limits) > limits.distance:
         return (NO_BRAIN,)
-    return (T1,) if t1_score(seen, limits) > limits.t1_score else ()
+    return (T1,) if t1_score(seen, limits) > limits.t1_score else lacking
 
 
 def t1_score(seen: Appearance, limits: Limits) -> float:

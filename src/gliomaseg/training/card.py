@@ -51,10 +51,11 @@ def model_card(recipe: Recipe, metrics: Mapping[str, Any], *, patients: list[str
         "",
         (
             f"- preparation: {recipe.preparation.size_px} x {recipe.preparation.size_px} pixels, channels "
-            f"`{recipe.preparation.channels}`"
+            f"`{recipe.preparation.channels}`, {recipe.preparation.neighbours} neighbours on each side"
         ),
         f"- network: {recipe.network.model_dump()}",
         f"- training: {recipe.training.model_dump()}",
+        *([f"- augmentation: {recipe.augmentation.model_dump()}"] if recipe.training.augment == "strong" else []),
         f"- initial weights: {getattr(recipe.network, 'weights', 'none')}",
         f"- tumour where the probability exceeds {recipe.decision.threshold}",
         "",

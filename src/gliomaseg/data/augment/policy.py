@@ -35,7 +35,8 @@ def change(
     """
     keys = torch.from_numpy((draws[:, KEY] * 2**32).astype(np.int64)).to(images.device)
     even = partial(_even, draws, strength=limits.strength)
-    lost = draws[:, [DROP_PRE, DROP_POST, DROP_BESIDE]] < [limits.t1_dropout, limits.t1_dropout, limits.channel_dropout]
+    without_t1 = limits.channel_dropout if limits.t1_dropout is None else limits.t1_dropout
+    lost = draws[:, [DROP_PRE, DROP_POST, DROP_BESIDE]] < [without_t1, without_t1, limits.channel_dropout]
     images = appearance.without_channels(images, sequences=sequences, lost=lost)
     matrices = place.matrices(
         mirrored=(draws[:, MIRROR] < 0.5) & limits.mirror,
@@ -49,7 +50,8 @@ def change(
         bend = field * chance.each(np.maximum(0, even(ELASTIC, limits.elastic)), keys)
     images, masks = place.moved(images, masks, matrices, bend)
     if limits.tumour_contrast:
-        images = appearance.recontrasted(images, masks, _shares(draws, limits.tumour_contrast))
+        shares = _shares(draws, limits.tumour_contrast)
+        images = appearance.recontrasted(images, masks, shares, sequences=sequences)
     return _relit(images, draws, keys, limits), masks
 
 
