@@ -80,3 +80,12 @@ def test_sequences_have_names() -> None:
     assert Scan(np.zeros((1, 4, 5, 3), np.uint8), "here").sequences == ("pre", "flair", "post")
     with pytest.raises(ValueError, match="2 sequences named for 1"):
         Scan(np.zeros((1, 4, 5, 1), np.uint8), "here", sequences=("flair", "post"))
+
+
+def test_a_channel_that_is_a_copy_of_flair_is_not_held() -> None:
+    voxels = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), np.uint8)
+    assert Scan(voxels, "here").held == {"pre", "flair", "post"}
+    assert Scan(voxels[..., [1, 1, 2]], "here").held == {"flair", "post"}
+    assert Scan(voxels[..., [1, 1, 1]], "here").held == {"flair"}
+    assert Scan(voxels[..., :1], "here").held == {"flair"}
+    assert Scan(voxels[..., :1], "here", sequences=("t2",)).held == {"t2"}

@@ -67,3 +67,15 @@ class Scan:
     def orientation(self) -> str | None:
         """Where x, y and z point in the patient, such as LPS; None where the file does not say."""
         return None if self.affine is None or self.orientation_assumed else axis_codes(self.affine)
+
+    @property
+    def held(self) -> frozenset[str]:
+        """The sequences that are there: a channel that is a copy of FLAIR stands for one that is not."""
+        if "flair" not in self.sequences:
+            return frozenset(self.sequences)
+        flair = self.voxels[..., self.sequences.index("flair")]
+        return frozenset(
+            name
+            for channel, name in enumerate(self.sequences)
+            if name == "flair" or not np.array_equal(self.voxels[..., channel], flair)
+        )

@@ -10,7 +10,7 @@ import pytest
 from gliomaseg import pretrained
 from gliomaseg.errors import ModelError, UsageError
 from gliomaseg.model import load_model, write_digests, write_metrics
-from gliomaseg.pretrained import find_model, list_models
+from gliomaseg.pretrained import find_model, find_models, list_models
 
 LARGEST_BYTES = 12 * 2**20
 
@@ -55,6 +55,11 @@ def test_a_shipped_model_is_found_by_its_name(shipped):
 def test_what_lies_on_the_disk_comes_before_a_name(shipped, tmp_path):
     (tmp_path / "second").mkdir()
     assert find_model(Path("second")) == Path("second")
+
+
+def test_without_a_name_all_are_there_to_choose_from(shipped):
+    assert find_models(None) == [shipped / "first", shipped / "second"]
+    assert find_models(Path("second")) == [shipped / "second"]
 
 
 def test_what_is_neither_is_refused_with_the_names_at_hand(shipped):

@@ -35,6 +35,20 @@ def named(model: Path | None) -> Path:
     return find_model(model)
 
 
+def opened(model: Path | None, *, engine: str) -> Any:
+    """Return what predicts: the model that the user names, or those that ship, of which each scan gets one.
+
+    Raises:
+        UsageError: none is named, and none ships, or there is no such engine.
+        ModelError: there is no such model, or it is damaged.
+        MissingExtraError: the engine is not installed.
+    """
+    from gliomaseg.prediction import open_choice
+    from gliomaseg.pretrained import find_models
+
+    return open_choice(find_models(model), engine=engine)
+
+
 def bytes_of(text: str, *, where: str) -> int:
     """Return a size in bytes; K, M, G and T stand for powers of 1024.
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gliomaseg.cli.console import bytes_of, named, say, show, tell_failures, tell_rows
+from gliomaseg.cli.console import bytes_of, named, opened, say, show, tell_failures, tell_rows
 from gliomaseg.cli.start import import_nibabel
 from gliomaseg.errors import ResourceError, UsageError
 from gliomaseg.options import (
@@ -51,7 +51,6 @@ def evaluate(
 ) -> None:
     """Measure a model against reference masks: every measure under its name, with its interval."""
     from gliomaseg import evaluation
-    from gliomaseg.prediction import open_predictor
     from gliomaseg.report.text import summary_text
 
     if splits is None and (fold or subset is not Subset.validation):
@@ -64,7 +63,7 @@ def evaluate(
         overwrite=overwrite,
     )
     order.require_free()
-    metrics = evaluation.evaluate_into(order, open_predictor(named(model), engine=engine), progress=say)
+    metrics = evaluation.evaluate_into(order, opened(model, engine=engine), progress=say)
     if seen := metrics["setting"]["patients_seen"]:
         say(f"warning: the model was trained on {seen} of these {metrics['summary']['patients']} patients")
     show(metrics, f"{summary_text(metrics['summary'])}\n{order.metrics}", as_json=as_json)
@@ -130,7 +129,7 @@ def predict(
     prediction.require_sense(entries, wish)
     if any(suffix_of(entry.path) in VOLUMES for entry in entries):
         import_nibabel()
-    predictor = prediction.open_predictor(named(model), engine=engine)
+    predictor = opened(model, engine=engine)
     rows, stop = _rows(entries, out, predictor, wish)
     show([row.document() for row in rows], rows_text(rows), as_json=as_json)
     if stop is not None:

@@ -54,6 +54,7 @@ class Patient(_Part):
     site: Text | None = None
     fold: Index | None = None
     error: Text | None = None
+    model: Text | None = None  # where each patient got one of several
     picture_slice: Index | None = None
     slices: Count | None = None
     tumour_slices: Count | None = None

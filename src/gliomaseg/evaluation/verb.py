@@ -20,7 +20,7 @@ from gliomaseg.errors import DataError, GliomasegError, OutputExistsError, Resou
 from gliomaseg.evaluation.assembly import METRICS, PICTURES, Evaluation, assemble, dumps
 from gliomaseg.evaluation.patient import Grid, Measured, failed, measure
 from gliomaseg.model import file_digest, patient_mark
-from gliomaseg.prediction import Predictor
+from gliomaseg.prediction import Choice, Predictor
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,9 @@ class Order:
         require_own_pictures(self.out)
 
 
-def evaluate_into(order: Order, predictor: Predictor, *, progress: Callable[[str], None] | None = None) -> Evaluation:
+def evaluate_into(
+    order: Order, predictor: Predictor | Choice, *, progress: Callable[[str], None] | None = None
+) -> Evaluation:
     """Measure a model and write the evaluation into its folder, `metrics.json` last.
 
     Raises:
@@ -102,7 +104,7 @@ def require_own_pictures(folder: Path) -> None:
 
 def evaluate_data(
     data: Path,
-    predictor: Predictor,
+    predictor: Predictor | Choice,
     side: Side | None = None,
     *,
     grid: Grid | None = None,
@@ -144,7 +146,7 @@ def _choose(index: Index, data: Path, side: Side | None) -> tuple[Sequence[Case]
 
 def evaluate(
     cases: Sequence[Case],
-    predictor: Predictor,
+    predictor: Predictor | Choice,
     *,
     setting: Mapping[str, Any] | None = None,
     grid: Grid | None = None,
@@ -155,7 +157,7 @@ def evaluate(
 
     Args:
         cases: whom to measure; where a split is by slice, cases with their chosen slices only.
-        predictor: the model.
+        predictor: the model, or several of which each scan gets one.
         setting: what to keep beside the numbers (data, split, subset, fold, warning).
         grid: how lengths are measured; in pixels if None.
         folder: where a picture of each patient goes, `<case>.png`; none is drawn if None.
@@ -172,15 +174,15 @@ def evaluate(
     grid = grid or Grid()
     measured = measure_cases(cases, predictor, grid=grid, folder=folder, progress=progress)
     about = {**(setting or {}), **predictor_setting(predictor), "patients_seen": _seen(cases, predictor)}
-    model = predictor.model
-    lines = learning_curve(model.folder.parent) if len(model.members) == 1 else []
+    networks = [member for model in predictor.models for member in model.members]
+    lines = learning_curve(predictor.models[0].folder.parent) if len(networks) == 1 else []
     learning = [{"fold": about.get("fold") or 0, "lines": lines}] if lines else []
     return assemble(measured, setting=about, grid=grid, seconds=time.perf_counter() - start, learning=learning)
 
 
 def measure_cases(
     cases: Sequence[Case],
-    predictor: Predictor,
+    predictor: Predictor | Choice,
     *,
     grid: Grid,
     fold: int | None = None,
@@ -204,23 +206,23 @@ def measure_cases(
     return measured
 
 
-def predictor_setting(predictor: Predictor) -> dict[str, Any]:
-    """Return what an evaluation says of its model."""
-    model = predictor.model
-    # An engine that runs the weights for torch has not run the ONNX file, which may compute otherwise.
-    digest = file_digest(model.weights) if predictor.engine == "torch" and len(model.members) == 1 else model.digest
+def predictor_setting(predictor: Predictor | Choice) -> dict[str, Any]:
+    """Return what an evaluation says of its model; of several, a threshold only where they share one."""
+    configs = [model.config for model in predictor.models]
+    thresholds = {config.decision.threshold for config in configs}
     return {
-        "model": model.config.name,
-        "model_digest": digest,
+        "model": " or ".join(config.name for config in configs),
+        "model_digest": predictor.digest,
         "engine": predictor.engine,
-        "threshold": model.config.decision.threshold,
+        "threshold": thresholds.pop() if len(thresholds) == 1 else None,
     }
 
 
-def _seen(cases: Sequence[Case], predictor: Predictor) -> int | None:
-    """Return how many of the patients the model was trained on; None where it does not say on whom it was."""
-    known = frozenset(predictor.model.config.trained_on)
-    return sum(patient_mark(case.patient) in known for case in cases) if known else None
+def _seen(cases: Sequence[Case], predictor: Predictor | Choice) -> int | None:
+    """Return how many of the patients a model was trained on; None where one does not say on whom it was."""
+    marks = [frozenset(model.config.trained_on) for model in predictor.models]
+    known = frozenset.union(*marks)
+    return sum(patient_mark(case.patient) in known for case in cases) if all(marks) else None
 
 
 def learning_curve(run: Path) -> list[dict[str, Any]]:
@@ -233,14 +235,19 @@ def learning_curve(run: Path) -> list[dict[str, Any]]:
     return [line for line in lines if isinstance(line, dict)]
 
 
-def _measure_one(case: Case, predictor: Predictor, grid: Grid, fold: int | None, folder: Path | None) -> Measured:
+def _measure_one(
+    case: Case, predictor: Predictor | Choice, grid: Grid, fold: int | None, folder: Path | None
+) -> Measured:
     examination = read_examination(case)
-    prediction = predictor.predict(examination.scan)
+    chosen = predictor.suited(examination.scan)
+    prediction = chosen.predict(examination.scan)
     probability, predicted = prediction.probability, prediction.mask
     found = measure(
         case, reference=examination.reference, probability=probability, predicted=predicted, grid=grid, fold=fold
     )
     found.row.update(prediction.signs)
+    if len(predictor.models) > 1:
+        found.row["model"] = chosen.model.config.name
     if folder is None:
         return found
     k = int((found.counts[:, 1] if found.counts[:, 1].any() else found.counts[:, 2]).argmax())

@@ -1,10 +1,12 @@
 """From a scan to a mask on its own grid: no torch, a few slices at a time."""
 
+from gliomaseg.prediction.choice import Choice, open_choice
 from gliomaseg.prediction.inputs import Input, join_sequences, list_inputs
 from gliomaseg.prediction.predictor import Predictor, engine_of, open_predictor
 from gliomaseg.prediction.verb import Row, Wish, failed_row, predict, require_sense
 
 __all__ = [
+    "Choice",
     "Input",
     "Predictor",
     "Row",
@@ -13,6 +15,7 @@ __all__ = [
     "failed_row",
     "join_sequences",
     "list_inputs",
+    "open_choice",
     "open_predictor",
     "predict",
     "require_sense",

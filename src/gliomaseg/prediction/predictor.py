@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gliomaseg.arrays import Batch, Mask, Probability
 from gliomaseg.config import Decision
 from gliomaseg.engines import DEFAULT, Engine, open_engine
-from gliomaseg.model import Model, load_model
+from gliomaseg.model import Model, file_digest, load_model
 from gliomaseg.prediction.decision import at_temperature, combine, decide, take_views
 from gliomaseg.prediction.plausibility import find_doubts
 from gliomaseg.prediction.quality import find_signs
@@ -63,6 +63,22 @@ class Predictor:
         self.model = model
         self.engine = engine
         self._engine = runs
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The models to choose from, as those of a `Choice`: its own."""
+        return (self.model,)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of what runs: an engine of the weights for torch has not run the ONNX file."""
+        alone = len(self.model.members) == 1
+        return file_digest(self.model.weights) if self.engine == "torch" and alone else self.model.digest
+
+    def suited(self, scan: Scan) -> Predictor:
+        """Return itself: of one model, there is nothing to choose."""
+        del scan
+        return self
 
     def deciding(self, decision: Decision) -> Predictor:
         """Return a predictor on the same engine that decides otherwise."""
@@ -133,9 +149,13 @@ def open_predictor(model: Path, *, engine: str = DEFAULT) -> Predictor:
         UsageError: there is no such engine.
         MissingExtraError: the engine is not installed.
     """
-    loaded = load_model(model)
-    engines = [engine_of(member, engine) for member in loaded.members]
-    return Predictor(loaded, engines[0] if len(engines) == 1 else MeanEngine(engines), engine=engine)
+    return predictor_of(load_model(model), engine=engine)
+
+
+def predictor_of(model: Model, *, engine: str = DEFAULT) -> Predictor:
+    """Return a predictor for a model that is loaded; raises what `engine_of` does."""
+    engines = [engine_of(member, engine) for member in model.members]
+    return Predictor(model, engines[0] if len(engines) == 1 else MeanEngine(engines), engine=engine)
 
 
 def engine_of(model: Model, engine: str = DEFAULT) -> Engine:

@@ -10,6 +10,7 @@ from typing import Any
 
 from gliomaseg.atomic import require_free
 from gliomaseg.errors import GliomasegError, ResourceError, UsageError
+from gliomaseg.prediction.choice import Choice
 from gliomaseg.prediction.findings import Findings, measure_mask
 from gliomaseg.prediction.inputs import Input, Kind
 from gliomaseg.prediction.labels import write_labels
@@ -56,7 +57,7 @@ class Wish:
 class Row:
     """What became of one input; `error` is None where it went well. See `Findings` and `Prediction` for the rest.
 
-    `series` is the UID of the DICOM series that was taken.
+    `series` is the UID of the DICOM series that was taken, `model` the name of the model.
     """
 
     input: str
@@ -70,6 +71,7 @@ class Row:
     extent_mm: dict[str, float] | None = None
     orientation: str | None = None
     series: str | None = None
+    model: str | None = None
     predicted_dice: float | None = None
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -95,7 +97,7 @@ def require_sense(entries: Sequence[Input], wish: Wish) -> None:
         raise UsageError("no input is DICOM", where="--series", cure="leave it out")
 
 
-def predict(entry: Input, out: Path, predictor: Predictor, wish: Wish | None = None) -> Row:
+def predict(entry: Input, out: Path, predictor: Predictor | Choice, wish: Wish | None = None) -> Row:
     """Write the mask and an overlay of one input, and return its row.
 
     Masks of pictures are 0 and 255 in the input's format and size; overlays are PNG with the mask's outline.
@@ -106,7 +108,7 @@ def predict(entry: Input, out: Path, predictor: Predictor, wish: Wish | None = N
     Args:
         entry: of `list_inputs`.
         out: a folder; made if missing.
-        predictor: the model.
+        predictor: the model, or several of which each scan gets one.
         wish: what else is asked for.
 
     Raises:
@@ -178,13 +180,14 @@ def _free_targets(entry: Input, out: Path, wish: Wish) -> _Targets:
 
 
 def _find(
-    entry: Input, loaded: Loaded, predictor: Predictor, targets: _Targets, wish: Wish
+    entry: Input, loaded: Loaded, predictor: Predictor | Choice, targets: _Targets, wish: Wish
 ) -> tuple[Findings, dict[str, Any]]:
-    """Predict, write and measure; the dict is what the row says of how far to trust it."""
-    prediction = predictor.predict(loaded.scan)
+    """Predict, write and measure; the dict is what the row says of the model and how far to trust it."""
+    chosen = predictor.suited(loaded.scan)
+    prediction = chosen.predict(loaded.scan)
     probability, mask = prediction.probability, prediction.mask
     found = measure_mask(mask, loaded.scan)
-    result = Result(loaded, mask, probability, predictor.model.config, deidentify=wish.deidentify)
+    result = Result(loaded, mask, probability, chosen.model.config, deidentify=wish.deidentify)
     if isinstance(targets, dict):
         preview = draw_preview(loaded.scan, mask, volume_ml=found.tumour_volume_ml)
         if "nifti" in targets:  # first: a disk that is full then has no mask without a row
@@ -193,7 +196,7 @@ def _find(
     else:
         folder = targets[0][0].parent if entry.kind is Kind.STACK else None
         write_pictures(targets, result, folder=folder, overwrite=wish.overwrite)
-    trust = prediction.trust()
+    trust = {"model": chosen.model.config.name, **prediction.trust()}
     if entry.gaps:
         before, after = entry.gaps[0]
         trust["warnings"].insert(0, f"its numbers jump from {before} to {after}: slices may be missing")

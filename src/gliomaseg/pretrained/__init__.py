@@ -11,7 +11,7 @@ from gliomaseg.errors import ModelError, UsageError
 from gliomaseg.model import METRICS, load_model
 
 HOME = Path(__file__).parent
-# Names of folders beside this file; the first is the default.
+# Names of folders beside this file; the first is enough for any scan, of the others each looks at more sequences.
 MODELS: tuple[str, ...] = ("glioma-flair",)
 
 
@@ -24,7 +24,8 @@ class Shipped:
         title: a line about it.
         size_bytes: of its folder.
         dice_volume: mean, median and ci95 of its headline; None where it was not measured.
-        default: whether it is taken where none is named.
+        default: whether it is taken where none is named, and a scan does not hold what another looks at.
+        sequences: what it looks at.
     """
 
     model: str
@@ -32,6 +33,7 @@ class Shipped:
     size_bytes: int
     dice_volume: dict[str, Any] | None
     default: bool
+    sequences: tuple[str, ...]
 
 
 def find_model(model: Path | None) -> Path:
@@ -61,6 +63,16 @@ def find_model(model: Path | None) -> Path:
     return model
 
 
+def find_models(model: Path | None) -> list[Path]:
+    """Return the folder of a model as `find_model` does; where none is named, those of all that ship.
+
+    Raises:
+        UsageError: none is named, and none ships.
+        ModelError: there is neither such a path nor such a name.
+    """
+    return [find_model(model), *([HOME / name for name in MODELS[1:]] if model is None else [])]
+
+
 def list_models() -> list[Shipped]:
     """Return the shipped models, the default first.
 
@@ -73,7 +85,8 @@ def list_models() -> list[Shipped]:
 def _describe(name: str, *, default: bool) -> Shipped:
     model = load_model(HOME / name)
     size_bytes = sum(file.stat().st_size for file in model.folder.iterdir())
-    return Shipped(name, model.config.title, size_bytes, _headline(model.folder / METRICS), default)
+    score = _headline(model.folder / METRICS)
+    return Shipped(name, model.config.title, size_bytes, score, default, model.config.sequences)
 
 
 def _headline(metrics: Path) -> dict[str, Any] | None:

@@ -100,7 +100,8 @@ def models_text(models: Sequence[Shipped]) -> list[str]:
         low, high = (score or {}).get("ci95") or (None, None)
         interval = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
         headline = f"dice_volume {score['mean']:.3f}{interval}" if score else "not scored"
-        words = [model.title, f"{model.size_bytes / 2**20:.1f} MiB", headline, "the default" if model.default else ""]
+        when = "the default" if model.default else f"taken where a scan holds {' and '.join(model.sequences)}"
+        words = [model.title, f"{model.size_bytes / 2**20:.1f} MiB", headline, when]
         lines.append(f"{model.model:<16} {', '.join(word for word in words if word)}")
     return lines
 
