@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from gliomaseg.arrays import Mask, Pixels
+from gliomaseg.scan import FLAIR_CHANNEL
 
 # A pair that the colour-blind tell apart (Okabe and Ito, 2008), bright on grey.
 REFERENCE_COLOUR = (86, 180, 233)
 PREDICTED_COLOUR = (230, 159, 0)
-FLAIR_CHANNEL = 1
 _INK = (24, 28, 36)
 _QUIET = (96, 104, 118)
 _GAP = 10

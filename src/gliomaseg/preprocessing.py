@@ -16,9 +16,8 @@ from gliomaseg.arrays import Batch, Mask, Places, Probability, Stored, Voxels
 from gliomaseg.config import Preparation
 from gliomaseg.geometry import Field, Orientation, field_of, line_weights, orientation_to, places_between
 from gliomaseg.intensity import eight_bits, window_of
-from gliomaseg.scan import Scan
+from gliomaseg.scan import FLAIR_CHANNEL, Scan
 
-FLAIR_CHANNEL = 1
 HEAD_LEVEL, HEAD_SHARE = 32, 0.01
 TOP_SHARE, HEAD_FRACTION = 0.995, 0.1
 

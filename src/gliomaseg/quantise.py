@@ -78,15 +78,15 @@ def _last_nodes(path: Path) -> list[str]:
     """
     graph = onnx.load(path).graph
     makers = {output: node for node in graph.node for output in node.output}
-    left, found = [entry.name for entry in graph.output], {}
+    left, found = [entry.name for entry in graph.output], set[str]()
     while left:
         node = makers.get(left.pop())
         if node is None or node.op_type == "Relu" or node.name in found:  # what is rectified is a feature
             continue
-        found[node.name] = node.op_type
+        found.add(node.name)
         if node.op_type not in ("Conv", "ConvTranspose"):
             left += node.input
-    return list(found)
+    return sorted(found)
 
 
 @contextmanager

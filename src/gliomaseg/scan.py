@@ -11,6 +11,7 @@ from gliomaseg.errors import GeometryError
 from gliomaseg.geometry import Affine, Spacing, axis_codes, require_affine, spacing_of
 
 SEQUENCES = {1: ("flair",), 3: ("pre", "flair", "post")}
+FLAIR_CHANNEL = 1  # where there are several
 
 
 @dataclass(frozen=True)

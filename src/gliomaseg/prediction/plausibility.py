@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from gliomaseg.arrays import Stored
 from gliomaseg.config import Preparation
 from gliomaseg.prediction.appearance import SIDE_PX, Appearance, describe
+from gliomaseg.scan import FLAIR_CHANNEL
 
 EMPTY = "is nearly black or even: there is no head in it"
 NO_HEAD = "does not look like axial slices of a head"
@@ -32,7 +33,6 @@ ELONGATION = 1.9
 BACKGROUND = 0.4
 FEWEST_SLICES = 10  # parts of a head are too unlike to be told apart
 FILE = Path(__file__).with_name("plausibility.json")
-FLAIR_CHANNEL = 1
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-FLAIR_CHANNEL = 1
+from gliomaseg.scan import FLAIR_CHANNEL
+
 REACH_PX = 4
 NEAR_PX = 8  # around a tumour, without a rim of one pixel
 TISSUE = 0.15  # of the way from black to the brightest
