@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from gliomaseg.config import Split
+from gliomaseg.data.index import read_index
+from gliomaseg.data.split import split_data, write_splits
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "time_to_accuracy.py"
 
 
@@ -49,3 +53,15 @@ def test_a_recipe_is_trained_and_timed(phantoms, tmp_path):
     assert row["epochs"] == 1
     assert row["seconds"] > 0
     assert "| unet_small |" in done.stdout
+
+
+def test_the_plain_script_leaves_a_log_that_is_timed(phantoms, script, tmp_path):
+    splits = tmp_path / "splits.json"
+    write_splits(split_data(read_index(phantoms), Split(by="patient")), splits)
+    command = [sys.executable, SCRIPT.with_name("plain_training.py"), "--data", phantoms, "--splits", splits]
+    environment = {**os.environ, "GLIOMASEG_CACHE": str(tmp_path / "c")}
+    subprocess.run([*command, "--out", tmp_path / "plain", "--steps", "2"], check=True, env=environment)
+    row = script.timed(tmp_path / "plain")
+    assert (row["run"], row["epochs"]) == ("plain", 1)
+    assert row["images_per_s"] > 0
+    assert 0 <= row["best_dice_volume"] <= 1
