@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from gliomaseg.config import Preparation, Recipe, Training
+from gliomaseg.data import dataset
 from gliomaseg.data.cache import Cache
 from gliomaseg.data.dataset import batches, epoch_picks, load_batch, training_batch
 from gliomaseg.preprocessing import level_counts, neighbour_places, normalise, with_neighbours
@@ -104,6 +105,28 @@ def test_a_single_channel_has_the_numbers_it_always_had():
     images, _ = load_batch(cache, np.arange(6), preparation, CPU)
     assert torch.equal(images, before)
     assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("channels", ["flair", "t1_flair", "all"])
+def test_slices_on_the_device_are_those_of_the_cache(channels):
+    cache = two_cases({"flair": 1, "t1_flair": 2, "all": 3}[channels])
+    preparation = Preparation(size_px=32, channels=channels, normalise="volume", neighbours=2)
+    held = dataset._resident(cache, CPU)
+    for mapped, taken in zip(
+        *(load_batch(c, np.array([4, 0, 3]), preparation, CPU) for c in (cache, held)), strict=True
+    ):
+        assert torch.equal(mapped, taken)
+    assert held.positions(()).size == 0
+    np.testing.assert_array_equal(held.tumour, cache.tumour)
+
+
+@pytest.mark.parametrize(("free_bytes", "fits"), [(32 * 32 * 6 * 5, True), (32 * 32 * 6 * 4, False)])
+def test_slices_go_to_a_gpu_only_where_they_fit_beside_a_network(monkeypatch, free_bytes, fits):
+    monkeypatch.setattr(dataset, "_free_bytes", lambda _device: free_bytes)
+    monkeypatch.setattr(dataset, "_resident", lambda _cache, _device: "there")
+    cache = make_cache()
+    assert dataset.resident(cache, torch.device("cuda")) == ("there" if fits else cache)
+    assert dataset.resident(cache, CPU) is cache
 
 
 def test_a_batch_is_augmented_and_its_single_channel_then_repeated():

@@ -6,24 +6,19 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file
 
 import gliomaseg
-from gliomaseg import losses
 from gliomaseg.config import read_recipe
 from gliomaseg.data.index import read_index
 from gliomaseg.data.split import split_data, write_splits
-from gliomaseg.errors import ConfigError, DataError, Interrupted, OutputExistsError, TrainingError
+from gliomaseg.errors import ConfigError, DataError, OutputExistsError
 from gliomaseg.model import file_digest, load_model
 from gliomaseg.prediction import open_predictor
 from gliomaseg.scan import Scan
-from gliomaseg.training.display import Display
 from gliomaseg.training.order import Order
 from gliomaseg.training.run import train
 
@@ -147,55 +142,6 @@ def logged_losses(run: Path) -> list[tuple[float, float]]:
     return [(line["train_loss"], line["validation_loss"]) for line in lines]
 
 
-# Everything that has a state or draws: averaged weights, drawn changes, repeated slices, neighbours, extra heads.
-LEARNING = [
-    "preparation.size_px=32", "network.widths=[4, 8, 8]", "network.deep_supervision=1", "network.presence=true",
-    "training.epochs=2", "training.batch=12", "training.clip_norm=1", "training.tumour_weight=1.5",
-    "augmentation.elastic=0.02", "augmentation.gamma=0.3", "augmentation.bias=0.2", "augmentation.blur_px=1",
-    "augmentation.low_resolution=0.2", "augmentation.channel_dropout=0.2",
-]  # fmt: skip
-
-
-def test_averaged_augmented_run_with_neighbours_that_was_stopped_ends_with_the_same_bits(
-    phantoms, tmp_path, monkeypatch
-):
-    recipe = read_recipe("residual_unet").with_settings(LEARNING)
-    assert (recipe.training.ema, recipe.preparation.neighbours, recipe.training.augment) == (0.995, 2, "strong")
-    whole, broken = (Order(recipe, phantoms, tmp_path / name, cache=tmp_path / "cache") for name in ("whole", "broken"))
-    train(whole, say=quiet)
-    batches: list[None] = []
-    show = Display.step
-
-    def stop_in_the_second_epoch(*arguments, **keywords):
-        batches.append(None)
-        if len(batches) == 5:  # an epoch has 4 batches or less
-            os.kill(os.getpid(), signal.SIGINT)
-        return show(*arguments, **keywords)
-
-    monkeypatch.setattr(Display, "step", stop_in_the_second_epoch)
-    with pytest.raises(Interrupted, match="of epoch 2"):
-        train(broken, say=quiet)
-    train(replace(broken, resume=True), say=quiet)
-    assert logged_losses(broken.out) == logged_losses(whole.out)
-    for name in ("model/model.safetensors", "checkpoint/last.safetensors"):
-        first, second = (load_file(order.out / name) for order in (whole, broken))
-        assert first.keys() == second.keys()
-        assert all(torch.equal(first[key], second[key]) for key in first), name
-
-
-def test_the_average_is_what_is_exported_and_scored(phantoms, tmp_path):
-    recipe = read_recipe("residual_unet").with_settings([*LEARNING, "training.epochs=1"])
-    train(Order(recipe, phantoms, tmp_path / "run", cache=tmp_path / "cache"), say=quiet)
-    state = load_file(tmp_path / "run" / "checkpoint" / "last.safetensors")
-    exported = load_file(tmp_path / "run" / "model" / "model.safetensors")
-    assert all(torch.equal(tensor, state[f"average.{name}"]) for name, tensor in exported.items())
-    assert not torch.equal(state["average.head.weight"], state["network.head.weight"])
-    line = json.loads((tmp_path / "run" / "log.jsonl").read_text())
-    metrics = json.loads((tmp_path / "run" / "model" / "metrics.json").read_text())["summary"]
-    assert metrics["patients"] == 1
-    assert line["images"] > 32  # four patients of eight slices, some of them twice
-
-
 def test_the_authors_unet_trains(phantoms, tmp_path):
     recipe = read_recipe("unet").with_settings(
         ["preparation.size_px=32", "network.width=4", "network.levels=2", "training.epochs=1"]
@@ -256,24 +202,6 @@ def test_a_folder_with_something_in_it_is_refused(phantoms, tmp_path):
     with pytest.raises(OutputExistsError):
         train(order_for(phantoms, tmp_path / "run"), say=quiet)
     assert (tmp_path / "run" / "thesis.txt").read_text() == "mine"
-
-
-def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(phantoms, tmp_path, monkeypatch):
-    real = losses.LOSSES["cross_entropy"]
-    calls = []
-
-    def spoiled(logits, masks):
-        calls.append(None)
-        loss = real(logits, masks)
-        return loss * float("nan") if len(calls) == 9 else loss  # 4 training and 1 validation batch an epoch
-
-    monkeypatch.setitem(losses.LOSSES, "cross_entropy", spoiled)
-    with pytest.raises(TrainingError, match=r"became nan in batch \d of epoch 2 \(PHANTOM_.*last good weights"):
-        train(order_for(phantoms, tmp_path / "run"), say=quiet)
-    assert not (tmp_path / "run" / "model").exists()
-    monkeypatch.setitem(losses.LOSSES, "cross_entropy", real)
-    train(order_for(phantoms, tmp_path / "run", resume=True), say=quiet)
-    assert (tmp_path / "run" / "model" / "model.onnx").is_file()
 
 
 def test_a_split_by_slice_says_so_everywhere(phantoms, tmp_path):

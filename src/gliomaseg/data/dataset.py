@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,6 +16,36 @@ from gliomaseg.data.cache import Cache
 from gliomaseg.preprocessing import level_scales, neighbour_places, with_neighbours
 
 NO_COUNTS = np.zeros((1, 1, 256), np.int64)
+MEMORY_SHARE = 0.4  # of what a GPU has left: network and features want the rest
+
+
+@dataclass(frozen=True)
+class Resident(Cache):
+    """A cache whose slices lie on the device that learns from them, too: a batch is picked there, and nothing is sent.
+
+    Attributes:
+        device_images: as `images`, on the device.
+        device_masks: as `masks`, on the device.
+    """
+
+    device_images: Tensor
+    device_masks: Tensor
+
+
+def resident(cache: Cache, device: torch.device) -> Cache:
+    """Return a cache with its slices on a GPU, if they fit beside a network; for a processor, the cache as it is."""
+    if device.type != "cuda" or cache.images.nbytes + cache.masks.nbytes > MEMORY_SHARE * _free_bytes(device):
+        return cache
+    return _resident(cache, device)
+
+
+def _free_bytes(device: torch.device) -> int:
+    return int(torch.cuda.mem_get_info(device)[0])
+
+
+def _resident(cache: Cache, device: torch.device) -> Resident:
+    images, masks = (torch.from_numpy(np.array(some)).to(device) for some in (cache.images, cache.masks))
+    return Resident(cache.digest, cache.names, cache.images, cache.masks, images, masks)
 
 
 def epoch_picks(cache: Cache, positions: Places, training: Training, epoch: int) -> Places:
@@ -83,8 +114,12 @@ def _pictures(cache: Cache, positions: Places, preparation: Preparation, device:
     first, last = cache.ends
     # Of the same case whatever the split: a neighbour's picture is context, its mask is not looked at.
     places = neighbour_places(positions, first[stacks], last[stacks], neighbours=preparation.neighbours)
-    stored = torch.from_numpy(with_neighbours(cache.images, places)).to(device)
-    masks = torch.from_numpy(cache.masks[positions]).to(device)
+    if isinstance(cache, Resident):
+        at, rows = (torch.from_numpy(k).to(cache.device_images.device) for k in (places, positions))
+        stored, masks = cache.device_images[at].flatten(1, 2).to(device), cache.device_masks[rows].to(device)
+    else:
+        stored = torch.from_numpy(with_neighbours(cache.images, places)).to(device)
+        masks = torch.from_numpy(cache.masks[positions]).to(device)
     counts = cache.counts[stacks] if preparation.normalise == "volume" else NO_COUNTS
     scale, shift = (torch.from_numpy(array).to(device) for array in level_scales(preparation, counts))
     return stored.to(torch.float32).mul_(scale).sub_(shift), masks

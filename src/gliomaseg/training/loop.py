@@ -12,12 +12,12 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
 from gliomaseg.arrays import Places
 from gliomaseg.atomic import write_text
@@ -88,20 +88,34 @@ class Run:
         if self.stop.asked:
             raise Interrupted(f"stopped {place}")
 
-    def heed_stop_together(self, place: str) -> None:
-        """Save and leave, all processes at the same place, if any of them was asked to stop.
+    def stop_wanted(self) -> bool:
+        """Return whether any process was asked to stop: the same answer in all of them, at the same place."""
+        if self.accelerator.num_processes == 1:
+            return self.stop.asked
+        flag = torch.tensor(
+            float(self.stop.asked), device=self.accelerator.device
+        )  # a signal reaches each when it will
+        return bool(self.accelerator.reduce(flag, reduction="sum") > 0)
+
+    def leave(self, place: str) -> NoReturn:
+        """Save and leave, all processes together.
 
         Raises:
-            Interrupted: the user has asked.
+            Interrupted: always.
         """
-        asked = self.stop.asked
-        if self.accelerator.num_processes > 1:  # a signal reaches each at its own time
-            flag = torch.tensor(float(asked), device=self.accelerator.device)
-            asked = bool(self.accelerator.reduce(flag, reduction="sum") > 0)
-        if asked:
-            self.save(self.last)
-            self.accelerator.wait_for_everyone()  # torchrun ends all when one has left
-            raise Interrupted(f"stopped {place}")
+        self.save(self.last)
+        self.accelerator.wait_for_everyone()  # torchrun ends all when one has left
+        raise Interrupted(f"stopped {place}")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A batch that was learned from; a GPU may still be working on its loss."""
+
+    number: int
+    picks: Places
+    images: int
+    loss: Tensor
 
 
 def train_epochs(run: Run) -> None:
@@ -123,7 +137,8 @@ def train_epochs(run: Run) -> None:
         if run.board is not None:
             write_text(run.folder / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in progress.history))
             run.board.write(line)
-        run.heed_stop_together(f"after epoch {progress.epoch}")
+        if run.stop_wanted():
+            run.leave(f"after epoch {progress.epoch}")
         run.accelerator.wait_for_everyone()
 
 
@@ -134,32 +149,53 @@ def train_one_epoch(run: Run) -> None:
     # A rest that is too small for all processes is left out: one without a slice would keep the others waiting.
     steps = [some for some in batches(picks, training.batch) if len(some) >= accelerator.num_processes]
     run.network.train()
-    saved = tick = time.monotonic()
+    saved, tick = time.monotonic(), time.monotonic()
+    waiting: list[Step] = []
     for step in range(progress.step, len(steps)):
         mine = steps[step][accelerator.process_index :: accelerator.num_processes]
-        value = _learn(run, mine, step=step, steps=len(steps))
-
-        now = time.monotonic()
-        progress.step = step + 1
-        progress.loss_sum += value * len(steps[step])
-        progress.images += len(steps[step])
-        progress.seconds += now - tick
-        tick = now
-        run.display.step(
-            f"epoch {progress.epoch + 1}/{training.epochs}",
-            step + 1,
-            len(steps),
-            loss=progress.loss_sum / progress.images,
-            images_per_s=progress.images / progress.seconds,
-        )
-        run.heed_stop_together(f"after batch {step + 1} of epoch {progress.epoch + 1}")
-        if now - saved > 60 * training.checkpoint_minutes:
+        waiting.append(Step(step, mine, len(steps[step]), _learn(run, mine, step=step, steps=len(steps))))
+        stop, due = run.stop_wanted(), time.monotonic() - saved > 60 * training.checkpoint_minutes
+        settle = stop or due or step + 1 == len(steps) or not runs_ahead(accelerator)
+        while len(waiting) > (0 if settle else 1):
+            tick = _count(run, waiting.pop(0), steps=len(steps), tick=tick)
+        if stop:
+            run.leave(f"after batch {step + 1} of epoch {progress.epoch + 1}")
+        if due:
             run.save(run.last)
             saved = time.monotonic()
 
 
-def _learn(run: Run, picks: Places, *, step: int, steps: int) -> float:
-    """Learn from one batch and return its loss."""
+def runs_ahead(accelerator: Accelerator) -> bool:
+    """Return whether a step's loss is asked for after the next one has begun: a GPU would have to be waited for."""
+    return bool(accelerator.device.type == "cuda")
+
+
+def _count(run: Run, step: Step, *, steps: int, tick: float) -> float:
+    """Add a step to the run's progress, and return the time.
+
+    Raises:
+        TrainingError: its loss is not a number; weights that learned from it are saved nowhere.
+    """
+    progress, value = run.progress, float(step.loss)
+    if not math.isfinite(value):
+        raise _not_finite(run, step.number, step.picks[:, 0], value)
+    now = time.monotonic()
+    progress.step = step.number + 1
+    progress.loss_sum += value * step.images
+    progress.images += step.images
+    progress.seconds += now - tick
+    run.display.step(
+        f"epoch {progress.epoch + 1}/{run.recipe.training.epochs}",
+        progress.step,
+        steps,
+        loss=progress.loss_sum / progress.images,
+        images_per_s=progress.images / progress.seconds,
+    )
+    return now
+
+
+def _learn(run: Run, picks: Places, *, step: int, steps: int) -> Tensor:
+    """Learn from one batch and return its loss: a scalar on the run's device."""
     training, progress, accelerator = run.recipe.training, run.progress, run.accelerator
     before = progress.epoch * steps + step
     # Else all processes would drop the same features out.
@@ -167,9 +203,6 @@ def _learn(run: Run, picks: Places, *, step: int, steps: int) -> float:
     torch.manual_seed(_seed(training.seed, progress.epoch, step, *own))
     images, masks = training_batch(run.cache, picks, run.recipe, epoch=progress.epoch, device=accelerator.device)
     loss = training_loss(build_loss(training.loss), run.network(images), masks)
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise _not_finite(run, step, picks[:, 0], value)
     # From the place in the run alone, so that there is no state to resume.
     for group in run.optimiser.param_groups:
         group["lr"] = learning_rate(training, before / (training.epochs * steps))
@@ -180,7 +213,7 @@ def _learn(run: Run, picks: Places, *, step: int, steps: int) -> float:
     run.optimiser.step()
     if run.average is not None:
         follow(run.average, run.network, average_share(training.ema, before))
-    return value
+    return loss.detach()
 
 
 def finish_epoch(run: Run) -> dict[str, Any]:

@@ -1,0 +1,102 @@
+"""The loop: what is stopped goes on with the same bits, whether or not a step waits for the loss of the one before."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gliomaseg import losses
+from gliomaseg.config import read_recipe
+from gliomaseg.errors import Interrupted, TrainingError
+from gliomaseg.training import loop
+from gliomaseg.training.display import Display
+from gliomaseg.training.order import Order
+from gliomaseg.training.run import train
+
+SMALL = ["preparation.size_px=64", "network.width=8", "network.levels=3", "training.epochs=2"]
+
+
+def quiet(_text: str) -> None:
+    pass
+
+
+def logged_losses(run: Path) -> list[tuple[float, float]]:
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [(line["train_loss"], line["validation_loss"]) for line in lines]
+
+
+# Everything that has a state or draws: averaged weights, drawn changes, repeated slices, neighbours, extra heads.
+LEARNING = [
+    "preparation.size_px=32", "network.widths=[4, 8, 8]", "network.deep_supervision=1", "network.presence=true",
+    "training.epochs=2", "training.batch=8", "training.clip_norm=1", "training.tumour_weight=1.5",
+    "augmentation.elastic=0.02", "augmentation.gamma=0.3", "augmentation.bias=0.2", "augmentation.blur_px=1",
+    "augmentation.low_resolution=0.2", "augmentation.channel_dropout=0.2",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_averaged_augmented_run_with_neighbours_that_was_stopped_ends_with_the_same_bits(
+    ahead, phantoms, tmp_path, monkeypatch
+):
+    recipe = read_recipe("residual_unet").with_settings(LEARNING)
+    assert (recipe.training.ema, recipe.preparation.neighbours, recipe.training.augment) == (0.995, 2, "strong")
+    whole, broken = (Order(recipe, phantoms, tmp_path / name, cache=tmp_path / "cache") for name in ("whole", "broken"))
+    train(whole, say=quiet)
+    monkeypatch.setattr(loop, "runs_ahead", lambda _accelerator: ahead)
+    batches: list[None] = []
+    show = Display.step
+
+    def stop_in_the_second_epoch(*arguments, **keywords):
+        batches.append(None)
+        if len(batches) == 7:  # an epoch has 5 batches
+            os.kill(os.getpid(), signal.SIGINT)
+        return show(*arguments, **keywords)
+
+    monkeypatch.setattr(Display, "step", stop_in_the_second_epoch)
+    with pytest.raises(Interrupted, match="of epoch 2"):
+        train(broken, say=quiet)
+    train(replace(broken, resume=True), say=quiet)
+    assert logged_losses(broken.out) == logged_losses(whole.out)
+    for name in ("model/model.safetensors", "checkpoint/last.safetensors"):
+        first, second = (load_file(order.out / name) for order in (whole, broken))
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[key], second[key]) for key in first), name
+
+
+def test_the_average_is_what_is_exported_and_scored(phantoms, tmp_path):
+    recipe = read_recipe("residual_unet").with_settings([*LEARNING, "training.epochs=1"])
+    train(Order(recipe, phantoms, tmp_path / "run", cache=tmp_path / "cache"), say=quiet)
+    state = load_file(tmp_path / "run" / "checkpoint" / "last.safetensors")
+    exported = load_file(tmp_path / "run" / "model" / "model.safetensors")
+    assert all(torch.equal(tensor, state[f"average.{name}"]) for name, tensor in exported.items())
+    assert not torch.equal(state["average.head.weight"], state["network.head.weight"])
+    line = json.loads((tmp_path / "run" / "log.jsonl").read_text())
+    metrics = json.loads((tmp_path / "run" / "model" / "metrics.json").read_text())["summary"]
+    assert metrics["patients"] == 1
+    assert line["images"] > 32  # four patients of eight slices, some of them twice
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(ahead, phantoms, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "runs_ahead", lambda _accelerator: ahead)
+    order = Order(read_recipe("unet_small").with_settings(SMALL), phantoms, tmp_path / "run", cache=tmp_path / "cache")
+    real = losses.LOSSES["cross_entropy"]
+    calls = []
+
+    def spoiled(logits, masks):
+        calls.append(None)
+        loss = real(logits, masks)
+        return loss * float("nan") if len(calls) == 9 else loss  # 4 training and 1 validation batch an epoch
+
+    monkeypatch.setitem(losses.LOSSES, "cross_entropy", spoiled)
+    with pytest.raises(TrainingError, match=r"became nan in batch \d of epoch 2 \(PHANTOM_.*last good weights"):
+        train(order, say=quiet)
+    assert not (tmp_path / "run" / "model").exists()
+    monkeypatch.setitem(losses.LOSSES, "cross_entropy", real)
+    train(replace(order, resume=True), say=quiet)
+    assert (tmp_path / "run" / "model" / "model.onnx").is_file()
