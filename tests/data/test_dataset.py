@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gliomaseg.config import Preparation, Recipe, Training
+from gliomaseg.config import Augmentation, Preparation, Recipe, Training
 from gliomaseg.data import dataset
 from gliomaseg.data.cache import Cache
 from gliomaseg.data.dataset import batches, epoch_picks, load_batch, training_batch
@@ -131,7 +131,7 @@ def test_slices_go_to_a_gpu_only_where_they_fit_beside_a_network(monkeypatch, fr
 
 def test_a_batch_is_augmented_and_its_single_channel_then_repeated():
     recipe = Recipe(preparation=Preparation(size_px=32, channels="flair"), training=Training(augment="strong", seed=3))
-    picks = np.array([[4, 0], [1, 0]])
+    picks = np.array([[4, 0, 0], [1, 0, 0]])
     images, masks = training_batch(make_cache(), picks, recipe, epoch=2, device=CPU)
     assert images.shape == (2, 3, 32, 32)
     assert images.is_contiguous(memory_format=torch.channels_last)
@@ -139,3 +139,50 @@ def test_a_batch_is_augmented_and_its_single_channel_then_repeated():
     assert masks.dtype == torch.bool
     plain, _ = load_batch(make_cache(), picks[:, 0], recipe.preparation, CPU)
     assert not torch.allclose(images, plain, atol=0.1)
+
+
+def many_cases(with_tumour: list[int]) -> Cache:
+    """Make five cases of ten slices, of which some have tumour."""
+    masks = np.zeros((50, 2, 2), bool)
+    masks[with_tumour, 0, 0] = True
+    names = tuple(f"p{k // 10}/{k % 10}" for k in range(50))
+    return Cache("digest", names, np.zeros((50, 1, 2, 2), np.uint8), masks)
+
+
+def test_a_donor_has_tumour_trains_too_is_of_another_case_and_lies_about_as_high():
+    cache = many_cases(list(range(50)))
+    picks = epoch_picks(cache, np.arange(40), Training(), 0)
+    hosts, donors = picks[:, 0], picks[:, 2]
+    assert donors.max() < 40
+    assert (hosts // 10 != donors // 10).mean() > 0.95  # 12 candidates may all be of one case
+    assert np.abs(hosts % 10 - donors % 10).mean() < 1.5
+    few = epoch_picks(many_cases([3, 17, 45]), np.arange(40), Training(), 0)
+    assert set(few[:, 2]) == {3, 17}
+
+
+def test_where_nobody_has_tumour_each_slice_is_its_own_donor():
+    picks = epoch_picks(many_cases([]), np.arange(40), Training(), 0)
+    np.testing.assert_array_equal(picks[:, 0], picks[:, 2])
+
+
+def test_donors_are_drawn_from_seed_and_epoch_only():
+    cache = many_cases(list(range(50)))
+    first = epoch_picks(cache, np.arange(50), Training(seed=1), 2)
+    np.testing.assert_array_equal(epoch_picks(cache, np.arange(50), Training(seed=1), 2), first)
+    assert not np.array_equal(epoch_picks(cache, np.arange(50), Training(seed=1), 3)[:, 2], first[:, 2])
+
+
+@pytest.mark.parametrize(
+    ("augment", "share", "changed"), [("strong", 1.0, True), ("strong", 0.0, False), ("light", 1.0, False)]
+)
+def test_a_share_of_slices_gets_the_tumour_of_its_donor(augment, share, changed):
+    cache = make_cache()
+    cache.masks[:] = False
+    cache.masks[0, 10:14, 10:14] = True
+    settings = Recipe(
+        preparation=Preparation(size_px=32, channels="flair"),
+        training=Training(augment=augment),
+        augmentation=Augmentation(strength=0, mirror=False, channel_dropout=0, low_resolution=0, graft=share),
+    )
+    _, masks = training_batch(cache, np.array([[4, 0, 0], [5, 0, 0]]), settings, epoch=0, device=CPU)
+    assert masks.flatten(1).any(dim=1).tolist() == [changed, changed]

@@ -48,10 +48,10 @@ class Augmentation(Settings):
     """How far "strong" goes: each is the largest change, and 0 leaves it out.
 
     Mirroring, rotation, scale, shift, gain, gamma and offset are drawn evenly for every slice. Elastic, bias, blur and
-    noise leave half of the slices as they are. The last four are shares of slices.
+    noise leave half of the slices as they are. The last five are shares of slices.
     """
 
-    strength: float = Field(default=1, ge=0, le=4)  # all but mirroring and the last four are multiplied by it
+    strength: float = Field(default=1, ge=0, le=4)  # all but mirroring and the last five are multiplied by it
     mirror: bool = True  # left to right, one slice in two
     rotation_deg: float = Field(default=20, ge=0, le=180)
     scale: float = Field(default=0.25, ge=0, le=1)  # by e to the power of plus or minus this
@@ -67,6 +67,7 @@ class Augmentation(Settings):
     channel_dropout: float = Field(default=0.1, ge=0, le=1)  # neighbours become the slice itself, T1 FLAIR
     t1_dropout: float | None = Field(default=None, ge=0, le=1)  # of T1, where it is another share
     tumour_contrast: float = Field(default=0, ge=0, le=1)  # tumours that become fainter, or darker than what is around
+    graft: float = Field(default=0, ge=0, le=1)  # another patient's tumour is put in
 
 
 class Training(Settings):

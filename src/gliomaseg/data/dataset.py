@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gliomaseg.arrays import Places
 from gliomaseg.config import Preparation, Recipe, Training
-from gliomaseg.data.augment import AUGMENTATIONS, augmentation_draws
+from gliomaseg.data.augment import AUGMENTATIONS, Draws, augmentation_draws, policy
+from gliomaseg.data.augment.graft import grafted
 from gliomaseg.data.cache import Cache
 from gliomaseg.preprocessing import level_scales, neighbour_places, with_neighbours
 
 NO_COUNTS = np.zeros((1, 1, 256), np.int64)
+DONORS_TO_CHOOSE_FROM = 12
 MEMORY_SHARE = 0.4  # of what a GPU has left: network and features want the rest
 
 
@@ -49,10 +52,10 @@ def _resident(cache: Cache, device: torch.device) -> Resident:
 
 
 def epoch_picks(cache: Cache, positions: Places, training: Training, epoch: int) -> Places:
-    """Return what an epoch visits, shuffled from (seed, epoch): int64, shape (picks, 2).
+    """Return what an epoch visits, shuffled from (seed, epoch): int64, shape (picks, 3).
 
-    Every slice comes once; those with tumour `tumour_weight` times, on average. Each pick is a position, and how often
-    it came before.
+    Every slice comes once; those with tumour `tumour_weight` times, on average. Each pick is a position, how often it
+    came before, and the position of its donor: a slice whose tumour may be put into it.
     """
     generator = np.random.default_rng([training.seed, epoch, 0])
     if training.tumour_weight > 1:
@@ -61,7 +64,29 @@ def epoch_picks(cache: Cache, positions: Places, training: Training, epoch: int)
         some = generator.choice(tumour, round(part * len(tumour)), replace=False)
         positions = np.concatenate([positions, np.repeat(tumour, int(whole)), some])
     order = generator.permutation(positions)
-    return np.stack([order, _visits(order)], axis=1)
+    return np.stack([order, _visits(order), _donors(cache, positions, order, [training.seed, epoch, 2])], axis=1)
+
+
+def _donors(cache: Cache, positions: Places, order: Places, entropy: Sequence[int]) -> Places:
+    """Return a slice with tumour of another case for each pick, at about the same height in its stack: shape (n,).
+
+    All are of `positions`: no patient that validates gives anything. Where no slice has tumour, each is its own donor.
+    """
+    tumour = np.unique(positions[cache.tumour[positions]])
+    if not len(tumour):
+        return order
+    candidates = np.random.default_rng(entropy).choice(tumour, (len(order), DONORS_TO_CHOOSE_FROM))
+    apart = np.abs(_heights(cache, candidates) - _heights(cache, order)[:, None])
+    apart += cache.stacks[candidates] == cache.stacks[order][:, None]
+    nearest: Places = candidates[np.arange(len(order)), apart.argmin(axis=1)]
+    return nearest
+
+
+def _heights(cache: Cache, positions: Places) -> NDArray[np.float64]:
+    """Return where slices lie in their stacks, from 0 (the first) to 1 (the last)."""
+    first, last = (ends[cache.stacks[positions]] for ends in cache.ends)
+    heights: NDArray[np.float64] = (positions - first) / np.maximum(1, last - first)
+    return heights
 
 
 def _visits(order: Places) -> Places:
@@ -102,10 +127,26 @@ def training_batch(
     """Return one batch of an epoch, augmented as the settings say; `picks` are rows of `epoch_picks`."""
     training = recipe.training
     images, masks = _pictures(cache, picks[:, 0], recipe.preparation, device)
-    draws = augmentation_draws(training.seed, epoch, picks)
+    draws = augmentation_draws(training.seed, epoch, picks[:, :2])
+    if training.augment == "strong" and recipe.augmentation.graft:
+        images, masks = _grafted(cache, images, masks, picks[:, 2], draws, recipe)
     # Before a single channel is repeated: else its copies would get noise of their own.
     images, masks = AUGMENTATIONS[training.augment](images, masks, draws, recipe)
     return _network_input(images), masks
+
+
+def _grafted(
+    cache: Cache, images: Tensor, masks: Tensor, donors: Places, draws: Draws, recipe: Recipe
+) -> tuple[Tensor, Tensor]:
+    """Return slices of which some have the tumours of their donors."""
+    chosen = np.flatnonzero(draws[:, policy.GRAFT] < recipe.augmentation.graft)
+    if not len(chosen):
+        return images, masks
+    given = _pictures(cache, donors[chosen], recipe.preparation, images.device)
+    places = torch.from_numpy(chosen).to(images.device)
+    how = draws[chosen][:, [policy.GRAFT_REACH, policy.GRAFT_MIRROR]]
+    some = grafted(images[places], masks[places], *given, how, sequences=recipe.preparation.sequences)
+    return images.index_copy(0, places, some[0]), masks.index_copy(0, places, some[1])
 
 
 def _pictures(cache: Cache, positions: Places, preparation: Preparation, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -15,8 +15,8 @@ from gliomaseg.data.augment import appearance, chance, place
 # A number of its own for each change: one more at the end changes none of the others.
 (
     MIRROR, ROTATION, SCALE, SHIFT_Y, SHIFT_X, ELASTIC, GAIN, GAMMA, OFFSET, BIAS, BLUR, COARSE, NOISE, DROP_PRE,
-    DROP_POST, DROP_BESIDE, KEY, CONTRAST, CONTRAST_HOW,
-) = range(19)  # fmt: skip
+    DROP_POST, DROP_BESIDE, KEY, CONTRAST, CONTRAST_HOW, GRAFT, GRAFT_REACH, GRAFT_MIRROR,
+) = range(22)  # fmt: skip
 
 
 def change(

@@ -1,0 +1,101 @@
+"""A donor's tumour comes with what is around it, and only where it could be."""
+
+import numpy as np
+import pytest
+import torch
+
+from gliomaseg.data.augment.graft import grafted
+
+SIDE = 40
+NEAREST = 0.0  # the draw for one pixel around
+
+
+def head(level: float, count: int = 1, channels: int = 1) -> torch.Tensor:
+    """Return even discs of 15 pixels' radius on black (0)."""
+    y, x = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
+    disc = ((y - 20) ** 2 + (x - 20) ** 2 < 15**2).float() * level
+    return disc.expand(count, channels, SIDE, SIDE).clone()
+
+
+def square(top: int, left: int, side: int = 4) -> torch.Tensor:
+    mask = torch.zeros(1, SIDE, SIDE, dtype=torch.bool)
+    mask[:, top : top + side, left : left + side] = True
+    return mask
+
+
+def draws(reach: float = NEAREST, *, mirrored: bool = False) -> np.ndarray:
+    return np.array([[reach, 0.0 if mirrored else 0.9]])
+
+
+NONE = torch.zeros(1, SIDE, SIDE, dtype=torch.bool)
+
+
+def test_the_tumour_and_what_is_around_it_come_and_the_rest_stays():
+    images, masks = grafted(head(1), NONE, head(3), square(18, 12), draws(), sequences=1)
+    assert torch.equal(masks, square(18, 12))
+    assert (images[0, 0, 18:22, 12:16] == 3).all()
+    # One pixel around it, and half of one at the border: what is two pixels away stays.
+    assert 1 < images[0, 0, 17, 12] < 3
+    assert torch.equal(images[0, 0, :, 18:], head(1)[0, 0, :, 18:])
+
+
+def test_a_mirrored_donor_gives_on_the_other_side():
+    _, masks = grafted(head(1), NONE, head(3), square(18, 12), draws(mirrored=True), sequences=1)
+    assert torch.equal(masks, square(18, 12).flip(-1))
+
+
+def test_the_reach_grows_with_the_draw():
+    widths = [
+        int((grafted(head(1), NONE, head(3), square(18, 18), draws(reach), sequences=1)[0][0, 0, 20] == 3).sum())
+        for reach in (0.0, 0.5, 0.99)
+    ]
+    assert widths == [4, 10, 14]  # 4 + 2 reach, less a soft pixel on each side: reach 1, 4, 6
+
+
+def test_where_it_would_lie_outside_the_head_the_slice_stays():
+    host, donor = head(1), torch.ones(1, 1, SIDE, SIDE)
+    images, masks = grafted(host, square(20, 20), donor, square(0, 0), draws(), sequences=1)
+    assert torch.equal(images, host)
+    assert torch.equal(masks, square(20, 20))
+
+
+def test_a_donor_without_tumour_gives_nothing():
+    host = head(1)
+    images, masks = grafted(host, square(20, 20), head(3), NONE, draws(), sequences=1)
+    assert torch.equal(images, host)
+    assert torch.equal(masks, square(20, 20))
+
+
+def test_a_tumour_that_is_there_stays_but_for_what_is_covered():
+    _, masks = grafted(head(1), square(18, 12, 6), head(3), square(18, 16), draws(), sequences=1)
+    expected = square(18, 12, 6)
+    expected[:, 17:23, 15:21] = False
+    assert torch.equal(masks, expected | square(18, 16))
+
+
+@pytest.mark.parametrize(("lacking", "given"), [("both", True), ("neither", True), ("host", False), ("donor", False)])
+def test_sequences_are_not_mixed(lacking, given):
+    t1_flair = [torch.cat([head(level + 1), head(level)], dim=1) for level in (1, 3)]
+    for k, who in enumerate(("host", "donor")):
+        if lacking in (who, "both"):
+            t1_flair[k][:, 0] = t1_flair[k][:, 1]
+    _, masks = grafted(t1_flair[0], NONE, t1_flair[1], square(18, 18), draws(), sequences=2)
+    assert bool(masks.any()) is given
+
+
+def test_neighbours_come_too():
+    host, donor = head(1, channels=3), head(3, channels=3) * torch.tensor([1.0, 2.0, 3.0])[None, :, None, None]
+    images, _ = grafted(host, NONE, donor, square(18, 18), draws(), sequences=1)
+    assert images[0, :, 20, 20].tolist() == [3, 6, 9]
+
+
+def test_a_slice_does_not_depend_on_its_batch():
+    generator = torch.Generator().manual_seed(0)
+    hosts, donors = (head(2, 3) + torch.rand(3, 1, SIDE, SIDE, generator=generator) for _ in range(2))
+    given = torch.cat([square(18, 12), square(15, 20), NONE])
+    how = np.array([[0.1, 0.9], [0.7, 0.2], [0.5, 0.5]])
+    none = NONE.expand(3, -1, -1)
+    together = grafted(hosts, none, donors, given, how, sequences=1)
+    for k in range(3):
+        alone = grafted(hosts[[k]], none[[k]], donors[[k]], given[[k]], how[[k]], sequences=1)
+        assert all(torch.equal(one[0], all_of_them[k]) for one, all_of_them in zip(alone, together, strict=True))
