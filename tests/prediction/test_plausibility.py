@@ -8,7 +8,7 @@ from gliomaseg.data.examination import read_examination
 from gliomaseg.data.index import read_index
 from gliomaseg.data.phantom import phantom_patient
 from gliomaseg.prediction.appearance import describe
-from gliomaseg.prediction.plausibility import EMPTY, NO_BRAIN, NO_HEAD, NO_T1, T1, find_doubts
+from gliomaseg.prediction.plausibility import EMPTY, NO_BRAIN, NO_HEAD, NO_T1, NOT_T1, T1, find_doubts
 from gliomaseg.preprocessing import prepare
 
 SHAPE = (12, 1, 128, 128)
@@ -36,6 +36,17 @@ def test_what_lacks_the_t1_that_a_model_looks_at_is_warned_of(phantom, channels)
     lacking = phantom[:, [1, 1, 2] if channels == "all" else [1, 1]]
     assert find_doubts(lacking, Preparation(size_px=256, channels=channels)) == (NO_T1,)
     assert find_doubts(lacking[:3], Preparation(size_px=256, channels=channels)) == (NO_T1,)
+
+
+@pytest.mark.parametrize("channels", ["t1_flair", "all"])
+def test_what_is_called_t1_and_does_not_look_like_it_is_warned_of(phantom, channels):
+    count = 3 if channels == "all" else 2
+    darker, black = phantom[:, :count].copy(), phantom[:, :count].copy()
+    darker[:, 0] = phantom[:, 1] * 0.9
+    black[:, 0] = 0
+    for wrong in (darker, black):
+        assert find_doubts(wrong, Preparation(size_px=256, channels=channels)) == (NOT_T1,)
+    assert find_doubts(darker[:3], Preparation(size_px=256, channels=channels)) == ()
 
 
 def test_a_phantoms_t1_is(phantom):

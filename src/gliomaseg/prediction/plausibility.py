@@ -25,6 +25,7 @@ NO_HEAD = "does not look like axial slices of a head"
 NO_BRAIN = "does not look like a brain on FLAIR"
 T1 = "looks like T1, not like FLAIR"
 NO_T1 = "comes without T1 (before contrast), which this model looks at, too; name it with --t1"
+NOT_T1 = "has a T1 (before contrast) that does not look like one"
 
 # Of 251 stacks of the data set, all but two lie far inside: areas of .33 to .75, fullness .95, elongation 1.4.
 AREA = (0.1, 0.9)
@@ -61,7 +62,8 @@ def find_doubts(slices: Stored, preparation: Preparation, *, merged: bool = Fals
 
     Single pictures and short stacks are only asked whether there is anything in them. The sequence is asked for where
     FLAIR is a channel of its own, of 128 or more pixels, and no slices were merged: blurred FLAIR looks like T1.
-    A network of T1 and FLAIR is warned of a stack whose T1 is a copy of FLAIR: there was none.
+    A network of T1 and FLAIR is warned of a stack whose T1 is a copy of FLAIR, so that there was none, and of T1 that
+    does not look like it.
 
     Args:
         slices: as `prepare` gives them, uint8, shape (z, c, size, size).
@@ -79,10 +81,23 @@ def find_doubts(slices: Stored, preparation: Preparation, *, merged: bool = Fals
         return (NO_HEAD,)
     if merged or preparation.channels == "grey" or preparation.size_px < SIDE_PX:
         return lacking
-    limits = read_limits()
+    doubt = _doubt_of_flair(seen, read_limits())
+    if doubt or lacking or not channel:
+        return doubt or lacking
+    return _doubts_of_t1(slices[:, 0], read_limits())
+
+
+def _doubt_of_flair(seen: Appearance, limits: Limits) -> tuple[str, ...]:
     if distance_from_flair(seen, limits) > limits.distance:
         return (NO_BRAIN,)
-    return (T1,) if t1_score(seen, limits) > limits.t1_score else lacking
+    return (T1,) if t1_score(seen, limits) > limits.t1_score else ()
+
+
+def _doubts_of_t1(slices: NDArray[np.uint8], limits: Limits) -> tuple[str, ...]:
+    seen = describe(slices)
+    if seen is not None and (seen.slices < FEWEST_SLICES or t1_score(seen, limits) > limits.t1_score):
+        return ()
+    return (NOT_T1,)
 
 
 def t1_score(seen: Appearance, limits: Limits) -> float:
