@@ -196,5 +196,5 @@ def models(as_json: Json = False) -> None:
 
     recipes = [{"recipe": name, "title": read_recipe(name).title} for name in recipe_names()]
     shipped = list_models()
-    text = "\n".join([*(f"{entry['recipe']:<16} {entry['title']}" for entry in recipes), *models_text(shipped)])
+    text = "\n".join([*(f"{entry['recipe']:<20} {entry['title']}" for entry in recipes), *models_text(shipped)])
     show({"recipes": recipes, "models": [asdict(model) for model in shipped]}, text, as_json=as_json)

@@ -102,7 +102,7 @@ def models_text(models: Sequence[Shipped]) -> list[str]:
         headline = f"dice_volume {score['mean']:.3f}{interval}" if score else "not scored"
         when = "the default" if model.default else f"taken where a scan holds {' and '.join(model.sequences)}"
         words = [model.title, f"{model.size_bytes / 2**20:.1f} MiB", headline, when]
-        lines.append(f"{model.model:<16} {', '.join(word for word in words if word)}")
+        lines.append(f"{model.model:<20} {', '.join(word for word in words if word)}")
     return lines
 
 
