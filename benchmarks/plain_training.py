@@ -131,6 +131,8 @@ def main() -> None:
     parser.add_argument("--fold", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS)
     arguments = parser.parse_args()
+    if arguments.out.exists():
+        parser.error(f"{arguments.out} exists: name another folder")
     index = read_index(arguments.data)
     fold = choose_fold(read_splits(arguments.splits), arguments.fold)
     cache = open_cache(index, PREPARATION)

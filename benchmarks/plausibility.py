@@ -86,6 +86,19 @@ def count(patients: list[Stacks], title: str) -> None:
         sys.stdout.write(f"  {name}, {size} px: {sum(kinds.values())} of {len(said)} warned {kinds or ''}\n")
 
 
+def count_t1(patients: list[Stacks], size: int) -> None:
+    """Print how often T1 is called none by a network of T1 and FLAIR, and FLAIR in place of T1."""
+    preparation = Preparation(size_px=size, channels="t1_flair")
+    right, wrong = [], []
+    for stacks in patients:
+        if ("T1 before contrast", size) in stacks:
+            flair = stacks["FLAIR", size]
+            darker = (flair * 0.9).astype(np.uint8)
+            wrong.append(bool(find_doubts(np.stack([stacks["T1 before contrast", size], flair], axis=1), preparation)))
+            right.append(bool(find_doubts(np.stack([darker, flair], axis=1), preparation)))
+    sys.stdout.write(f"T1 warned of, {size} px: {sum(wrong)} of {len(wrong)}; FLAIR in its place: {sum(right)}\n")
+
+
 def knee(generator: np.random.Generator) -> NDArray[np.uint8]:
     """Return a drawing of a knee: bright marrow of femur and patella in a leg, shape (20, 256, 256)."""
     y, x = np.mgrid[:256, :256]
@@ -134,6 +147,7 @@ def main() -> None:
         read_limits.cache_clear()
     count(patients[::2], "fitted on")
     count(patients[1::2], "the others")
+    count_t1(patients, SIZES[0])
     sys.stdout.write("what is no patient of the data set\n")
     count_others(arguments.scan)
 

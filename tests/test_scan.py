@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,3 +90,35 @@ def test_a_channel_that_is_a_copy_of_flair_is_not_held() -> None:
     assert Scan(voxels[..., [1, 1, 1]], "here").held == {"flair"}
     assert Scan(voxels[..., :1], "here").held == {"flair"}
     assert Scan(voxels[..., :1], "here", sequences=("t2",)).held == {"t2"}
+
+
+LEVELS = np.random.default_rng(0).integers(0, 256, (20, 8, 9, 3), np.uint8)
+
+
+def with_pre(pre: np.ndarray) -> Scan:
+    return Scan(np.stack([pre, LEVELS[..., 1], LEVELS[..., 2]], axis=3).astype(np.uint16), "here")
+
+
+@pytest.mark.parametrize(
+    "copied", [lambda flair: flair * 0.8, lambda flair: flair * 2.5 + 10], ids=["darker", "brighter and shifted"]
+)
+def test_a_copy_of_flair_may_have_another_scale(copied: Any) -> None:
+    pre = copied(LEVELS[..., 1].astype(float)).astype(int)
+    assert with_pre(pre).held == {"flair", "post"}
+    pre[:, 0, 0] += 200  # one voxel in 72 of each slice is another: that is more than 1 %
+    assert with_pre(pre).held == {"flair", "post", "pre"}
+
+
+@pytest.mark.parametrize("missing", ["black", "copied"])
+def test_what_is_there_in_too_few_slices_is_not_held(missing: str) -> None:
+    for lost, held in ((2, True), (3, False)):
+        pre = LEVELS[..., 0].copy()
+        pre[:lost] = 0 if missing == "black" else LEVELS[:lost, ..., 1]
+        assert ("pre" in with_pre(pre).held) is held
+
+
+def test_slices_where_flair_shows_nothing_do_not_count() -> None:
+    voxels = LEVELS.copy()
+    voxels[:15] = 7
+    assert Scan(voxels, "here").held == {"flair", "post", "pre"}
+    assert Scan(np.zeros_like(voxels), "here").held == {"flair"}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from gliomaseg.arrays import Mask, Pixels
-from gliomaseg.scan import FLAIR_CHANNEL
+from gliomaseg.scan import flair_channel
 
 # A pair that the colour-blind tell apart (Okabe and Ito, 2008), bright on grey.
 REFERENCE_COLOUR = (86, 180, 233)
@@ -22,7 +22,7 @@ _GAP = 10
 
 def grey(image: NDArray[Any]) -> Pixels:
     """Return a slice as 8-bit grey, shape (y, x): FLAIR where there are three sequences."""
-    plane = image[..., FLAIR_CHANNEL if image.shape[2] > 1 else 0]
+    plane = image[..., flair_channel(image.shape[2])]
     if plane.dtype == np.uint8:
         return np.ascontiguousarray(plane)
     return np.asarray(plane / max(1, int(plane.max())) * 255).astype(np.uint8)

@@ -16,7 +16,7 @@ from gliomaseg.arrays import Batch, Mask, Places, Probability, Stored, Voxels
 from gliomaseg.config import Preparation
 from gliomaseg.geometry import Field, Orientation, field_of, line_weights, orientation_to, places_between
 from gliomaseg.intensity import eight_bits, window_of
-from gliomaseg.scan import FLAIR_CHANNEL, Scan
+from gliomaseg.scan import Scan, flair_channel
 
 HEAD_LEVEL, HEAD_SHARE = 32, 0.01
 TOP_SHARE, HEAD_FRACTION = 0.995, 0.1
@@ -115,6 +115,13 @@ def level_counts(stack: Stored) -> NDArray[np.int64]:
     return np.stack([np.bincount(stack[:, k].ravel(), minlength=256) for k in range(stack.shape[1])])
 
 
+def head_levels(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the levels above which stacks show a head, a tenth of their 99.5 percentile: shape (n, c)."""
+    bright = np.cumsum(np.where(np.arange(256) > 0, counts, 0), axis=-1)
+    top: NDArray[np.float64] = (bright < TOP_SHARE * bright[..., -1:]).sum(axis=-1) * HEAD_FRACTION
+    return top
+
+
 def level_scales(preparation: Preparation, counts: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return what 8-bit levels are multiplied by, and what is then taken off: float32, shape (n, channels, 1, 1).
 
@@ -129,9 +136,7 @@ def level_scales(preparation: Preparation, counts: NDArray[np.int64]) -> tuple[N
         scale, shift = np.float32(1 / (255 * preparation.std)), np.float32(preparation.mean / preparation.std)
         return np.full((1, 1, 1, 1), scale), np.full((1, 1, 1, 1), shift)
     levels = np.arange(256)
-    bright = np.cumsum(np.where(levels > 0, counts, 0), axis=-1)
-    top = (bright < TOP_SHARE * bright[..., -1:]).sum(axis=-1, keepdims=True)
-    head = np.where(levels > top * HEAD_FRACTION, counts, 0)
+    head = np.where(levels > head_levels(counts)[..., None], counts, 0)
     pixels = np.maximum(head.sum(axis=-1, keepdims=True), 1)
     mean = (head * levels).sum(axis=-1, keepdims=True) / pixels
     variance = (head * (levels - mean) ** 2).sum(axis=-1, keepdims=True) / pixels
@@ -188,7 +193,7 @@ def _prepare_slice(plane: Voxels, target: Stored, preparation: Preparation) -> N
     if preparation.channels == "grey":
         target[0] = np.asarray(picture.convert("L"))  # 0.299 R + 0.587 G + 0.114 B, rounded
     elif preparation.channels == "flair":
-        target[0] = np.asarray(picture if picture.mode == "L" else picture.getchannel(FLAIR_CHANNEL))
+        target[0] = np.asarray(picture if picture.mode == "L" else picture.getchannel(flair_channel(3)))
     else:
         target[:] = np.moveaxis(np.asarray(picture.convert("RGB")), 2, 0)[: len(target)]  # T1 comes first
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gliomaseg.arrays import Voxels
 from gliomaseg.errors import GeometryError
 from gliomaseg.geometry import Affine, Spacing, axis_codes, require_affine, spacing_of
 
 SEQUENCES = {1: ("flair",), 3: ("pre", "flair", "post")}
-FLAIR_CHANNEL = 1  # where there are several
+SAME_LEVEL = 0.01  # of a slice's brightest: rounding to 8 bits stays below it
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,30 @@ class Scan:
 
     @property
     def held(self) -> frozenset[str]:
-        """The sequences that are there: a channel that is a copy of FLAIR stands for one that is not."""
+        """The sequences that are there: FLAIR, and what has its own to show in nine of ten slices where FLAIR does.
+
+        What is missing is a copy of FLAIR, as in the data set. A copy may have another scale; black is nothing.
+        """
         if "flair" not in self.sequences:
             return frozenset(self.sequences)
-        flair = self.voxels[..., self.sequences.index("flair")]
-        return frozenset(
-            name
-            for channel, name in enumerate(self.sequences)
-            if name == "flair" or not np.array_equal(self.voxels[..., channel], flair)
-        )
+        place = self.sequences.index("flair")
+        shown = [plane for plane in self.voxels if plane[..., place].min() < plane[..., place].max()]
+        own = [[_has_own(plane[..., k], plane[..., place]) for k in range(len(self.sequences))] for plane in shown]
+        shares = np.mean(own, axis=0) if own else np.zeros(len(self.sequences))
+        return frozenset({"flair", *(name for name, share in zip(self.sequences, shares, strict=True) if share >= 0.9)})
+
+
+def flair_channel(sequences: int) -> int:
+    """Return where FLAIR stands among the sequences of a slice."""
+    return 1 if sequences > 1 else 0
+
+
+def _has_own(plane: NDArray[Any], flair: NDArray[Any]) -> bool:
+    """Return whether a slice (y, x) is neither even nor, up to scale, FLAIR's in all but 1 % of its voxels."""
+    return bool(plane.min() < plane.max() and (np.abs(_levels(plane) - _levels(flair)) > SAME_LEVEL).mean() > 0.01)
+
+
+def _levels(plane: NDArray[Any]) -> NDArray[np.float32]:
+    """Return a slice that is not even from 0 (its darkest voxel) to 1 (its brightest)."""
+    low, high = np.float32(plane.min()), np.float32(plane.max())
+    return (plane.astype(np.float32) - low) / (high - low)

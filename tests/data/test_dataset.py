@@ -6,6 +6,7 @@ import torch
 
 from gliomaseg.config import Augmentation, Preparation, Recipe, Training
 from gliomaseg.data import dataset
+from gliomaseg.data.augment import DRAWS, policy
 from gliomaseg.data.cache import Cache
 from gliomaseg.data.dataset import batches, epoch_picks, load_batch, training_batch
 from gliomaseg.preprocessing import level_counts, neighbour_places, normalise, with_neighbours
@@ -111,22 +112,21 @@ def test_a_single_channel_has_the_numbers_it_always_had():
 def test_slices_on_the_device_are_those_of_the_cache(channels):
     cache = two_cases({"flair": 1, "t1_flair": 2, "all": 3}[channels])
     preparation = Preparation(size_px=32, channels=channels, normalise="volume", neighbours=2)
-    held = dataset._resident(cache, CPU)
-    for mapped, taken in zip(
-        *(load_batch(c, np.array([4, 0, 3]), preparation, CPU) for c in (cache, held)), strict=True
-    ):
+    copied = dataset._copied(cache, CPU)
+    batches_of_both = [load_batch(c, np.array([4, 0, 3]), preparation, CPU) for c in (cache, copied)]
+    for mapped, taken in zip(*batches_of_both, strict=True):
         assert torch.equal(mapped, taken)
-    assert held.positions(()).size == 0
-    np.testing.assert_array_equal(held.tumour, cache.tumour)
+    assert copied.positions(()).size == 0
+    np.testing.assert_array_equal(copied.tumour, cache.tumour)
 
 
 @pytest.mark.parametrize(("free_bytes", "fits"), [(32 * 32 * 6 * 5, True), (32 * 32 * 6 * 4, False)])
 def test_slices_go_to_a_gpu_only_where_they_fit_beside_a_network(monkeypatch, free_bytes, fits):
     monkeypatch.setattr(dataset, "_free_bytes", lambda _device: free_bytes)
-    monkeypatch.setattr(dataset, "_resident", lambda _cache, _device: "there")
+    monkeypatch.setattr(dataset, "_copied", lambda _cache, _device: "there")
     cache = make_cache()
-    assert dataset.resident(cache, torch.device("cuda")) == ("there" if fits else cache)
-    assert dataset.resident(cache, CPU) is cache
+    assert dataset.on_device(cache, torch.device("cuda")) == ("there" if fits else cache)
+    assert dataset.on_device(cache, CPU) is cache
 
 
 def test_a_batch_is_augmented_and_its_single_channel_then_repeated():
@@ -154,10 +154,18 @@ def test_a_donor_has_tumour_trains_too_is_of_another_case_and_lies_about_as_high
     picks = epoch_picks(cache, np.arange(40), Training(), 0)
     hosts, donors = picks[:, 0], picks[:, 2]
     assert donors.max() < 40
-    assert (hosts // 10 != donors // 10).mean() > 0.95  # 12 candidates may all be of one case
+    assert ((hosts // 10 != donors // 10) | (hosts == donors)).all()  # 12 candidates may all be of its own case
+    assert (hosts != donors).mean() > 0.95
     assert np.abs(hosts % 10 - donors % 10).mean() < 1.5
     few = epoch_picks(many_cases([3, 17, 45]), np.arange(40), Training(), 0)
-    assert set(few[:, 2]) == {3, 17}
+    assert set(few[few[:, 0] // 10 > 1, 2]) == {3, 17}
+
+
+def test_where_only_its_own_patient_has_tumour_a_slice_gets_none():
+    picks = epoch_picks(many_cases([3, 4, 5]), np.arange(20), Training(), 0)
+    own = picks[:, 0] < 10
+    np.testing.assert_array_equal(picks[own, 0], picks[own, 2])
+    assert set(picks[~own, 2]) <= {3, 4, 5}
 
 
 def test_where_nobody_has_tumour_each_slice_is_its_own_donor():
@@ -172,17 +180,53 @@ def test_donors_are_drawn_from_seed_and_epoch_only():
     assert not np.array_equal(epoch_picks(cache, np.arange(50), Training(seed=1), 3)[:, 2], first[:, 2])
 
 
-@pytest.mark.parametrize(
-    ("augment", "share", "changed"), [("strong", 1.0, True), ("strong", 0.0, False), ("light", 1.0, False)]
-)
-def test_a_share_of_slices_gets_the_tumour_of_its_donor(augment, share, changed):
-    cache = make_cache()
-    cache.masks[:] = False
-    cache.masks[0, 10:14, 10:14] = True
-    settings = Recipe(
+def one_donor() -> Cache:
+    """Make a bright stack of two slices, and one whose first slice has tumour in its left half."""
+    images = np.full((4, 1, 32, 32), 200, np.uint8)
+    masks = np.zeros((4, 32, 32), bool)
+    masks[2, 10:14, 6:10] = True
+    return Cache("digest", ("p/1", "p/2", "q/1", "q/2"), images, masks)
+
+
+def with_grafts(share: float, augment: str = "strong") -> Recipe:
+    return Recipe(
         preparation=Preparation(size_px=32, channels="flair"),
         training=Training(augment=augment),
         augmentation=Augmentation(strength=0, mirror=False, channel_dropout=0, low_resolution=0, graft=share),
     )
-    _, masks = training_batch(cache, np.array([[4, 0, 0], [5, 0, 0]]), settings, epoch=0, device=CPU)
-    assert masks.flatten(1).any(dim=1).tolist() == [changed, changed]
+
+
+@pytest.mark.parametrize(
+    ("augment", "share", "changed"), [("strong", 1.0, True), ("strong", 0.0, False), ("light", 1.0, False)]
+)
+def test_a_share_of_slices_gets_the_tumour_of_its_donor(augment, share, changed):
+    picks = np.array([[0, 0, 2], [1, 0, 2], [1, 1, 1]])
+    _, masks = training_batch(one_donor(), picks, with_grafts(share, augment), epoch=0, device=CPU)
+    assert masks.flatten(1).any(dim=1).tolist() == [changed, changed, False]
+
+
+def test_share_reach_and_mirror_are_drawn_each_by_itself(monkeypatch):
+    draws = np.full((1, DRAWS), 0.5)
+    draws[:, [policy.GRAFT, policy.GRAFT_REACH, policy.GRAFT_MIRROR]] = [[0.29, 0.9, 0.1]]
+    monkeypatch.setattr(dataset, "augmentation_draws", lambda *_arguments: draws)
+    seen = []
+    monkeypatch.setattr(
+        dataset,
+        "grafted",
+        lambda hosts, _donors, _levels, how, *, sequences: seen.append((how.tolist(), sequences)) or hosts,
+    )
+    for share in (0.3, 0.28):
+        training_batch(one_donor(), np.array([[0, 0, 2]]), with_grafts(share), epoch=0, device=CPU)
+    assert seen == [([[0.9, 0.1]], 1)]
+
+
+@pytest.mark.parametrize("normalise", ["fixed", "volume"])
+def test_the_head_begins_at_the_same_level_however_slices_are_normalised(normalise):
+    cache = one_donor()
+    cache.images[0, 0, :, :16] = 25  # the 99.5 percentile is 200, a tenth of it 20
+    cache.images[0, 0, :, 16:] = 15
+    preparation = Preparation(size_px=32, channels="flair", normalise=normalise)
+    (level,) = dataset._normalised_head_levels(cache, np.array([0]), preparation)
+    images, _ = load_batch(cache, np.array([0]), preparation, CPU)
+    assert (images[0, 0, :, :16] > level).all()
+    assert not (images[0, 0, :, 16:] > level).any()

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from gliomaseg.data.augment.graft import grafted
+from gliomaseg.data.augment.graft import Slices
+from gliomaseg.data.augment.graft import grafted as graft
 
 SIDE = 40
 NEAREST = 0.0  # the draw for one pixel around
@@ -25,6 +26,14 @@ def square(top: int, left: int, side: int = 4) -> torch.Tensor:
 
 def draws(reach: float = NEAREST, *, mirrored: bool = False) -> np.ndarray:
     return np.array([[reach, 0.0 if mirrored else 0.9]])
+
+
+LEVEL = 0.5  # between black and the hosts' heads
+
+
+def grafted(images, masks, donors, donor_masks, how, *, sequences):
+    levels = torch.full((len(images),), LEVEL)
+    return graft(Slices(images, masks), Slices(donors, donor_masks), levels, how, sequences=sequences)
 
 
 NONE = torch.zeros(1, SIDE, SIDE, dtype=torch.bool)
@@ -57,6 +66,19 @@ def test_where_it_would_lie_outside_the_head_the_slice_stays():
     images, masks = grafted(host, square(20, 20), donor, square(0, 0), draws(), sequences=1)
     assert torch.equal(images, host)
     assert torch.equal(masks, square(20, 20))
+
+
+def test_noise_around_the_head_is_no_head():
+    noise = torch.rand(1, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * LEVEL * 0.9
+    host, donor = head(1) + noise, torch.ones(1, 1, SIDE, SIDE)
+    assert not grafted(host, NONE, donor, square(0, 0), draws(), sequences=1).masks.any()
+    assert grafted(host, NONE, donor, square(18, 18), draws(), sequences=1).masks.any()
+
+
+def test_a_dark_part_of_the_head_is_head():
+    host = head(1)
+    host[:, :, 15:25, 15:25] = 0
+    assert grafted(host, NONE, head(3), square(18, 18), draws(), sequences=1).masks.any()
 
 
 def test_a_donor_without_tumour_gives_nothing():

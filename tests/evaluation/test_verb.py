@@ -281,22 +281,3 @@ def test_a_row_keeps_the_signs_that_the_expected_dice_is_fitted_to(cases):
     assert row["soft_dice"] == pytest.approx(2 * (200 / 255) / (200 / 255 + 1))
     assert 0 < row["uncertainty"] < 1
     assert row["flip_dice"] is None
-
-
-def test_of_several_models_each_row_names_its_own(cases):
-    class Second(Oracle):
-        class model(Oracle.model):  # noqa: N801
-            class config(Oracle.model.config):  # noqa: N801
-                name = "second"
-
-    class Choice(Oracle):
-        models = (Oracle.model, Second.model)
-
-        def suited(self, scan):
-            return Oracle() if "_1_" in scan.source else Second()
-
-    evaluation = evaluate(cases, Choice())
-    assert [row["model"] for row in evaluation["patients"]] == ["oracle", "second"]
-    assert evaluation["setting"]["model"] == "oracle or second"
-    assert evaluation["setting"]["threshold"] == 0.5
-    assert "model" not in evaluate(cases, Oracle())["patients"][0]

@@ -99,3 +99,13 @@ def test_a_row_names_the_model_that_its_scan_got(models, tmp_path):
         row = predict(entry, tmp_path / model, choice)
         assert (row.error, row.model) == (None, model)
         assert row.document()["model"] == model
+
+
+def test_the_digest_is_of_what_the_engine_runs(models):
+    from gliomaseg.prediction.predictor import running_digest
+
+    model = open_choice(models).models[0]
+    (model.folder / "model.safetensors").write_bytes(b"weights")
+    weights = hashlib.sha256(b"weights").hexdigest()
+    assert running_digest(model, "torch") == weights
+    assert running_digest(model, "onnxruntime") == model.digest != weights

@@ -15,6 +15,7 @@ from gliomaseg.config import read_recipe
 from gliomaseg.errors import Interrupted, TrainingError
 from gliomaseg.training import loop
 from gliomaseg.training.display import Display
+from gliomaseg.training.loop import Run
 from gliomaseg.training.order import Order
 from gliomaseg.training.run import train
 
@@ -100,3 +101,25 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(ahead, phant
     monkeypatch.setitem(losses.LOSSES, "cross_entropy", real)
     train(replace(order, resume=True), say=quiet)
     assert (tmp_path / "run" / "model" / "model.onnx").is_file()
+
+
+def test_a_checkpoint_holds_no_step_that_is_not_counted(phantoms, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "runs_ahead", lambda _accelerator: True)
+    recipe = read_recipe("unet_small").with_settings([*SMALL, "training.batch=8", "training.checkpoint_minutes=0"])
+    whole, killed = (Order(recipe, phantoms, tmp_path / name, cache=tmp_path / "cache") for name in ("whole", "killed"))
+    train(whole, say=quiet)
+    save, saved = Run.save, []
+
+    def die_after_a_few(run, path):
+        save(run, path)
+        saved.append(run.progress.step)
+        if len(saved) == 3:
+            raise RuntimeError("killed")
+
+    monkeypatch.setattr(Run, "save", die_after_a_few)
+    with pytest.raises(RuntimeError, match="killed"):
+        train(killed, say=quiet)
+    assert saved == [1, 2, 3]
+    monkeypatch.setattr(Run, "save", save)
+    train(replace(killed, resume=True), say=quiet)
+    assert logged_losses(killed.out) == logged_losses(whole.out)

@@ -13,17 +13,19 @@ from torch import Tensor
 from gliomaseg.arrays import Places
 from gliomaseg.config import Preparation, Recipe, Training
 from gliomaseg.data.augment import AUGMENTATIONS, Draws, augmentation_draws, policy
-from gliomaseg.data.augment.graft import grafted
+from gliomaseg.data.augment.graft import Slices, grafted
 from gliomaseg.data.cache import Cache
-from gliomaseg.preprocessing import level_scales, neighbour_places, with_neighbours
+from gliomaseg.preprocessing import head_levels, level_scales, neighbour_places, with_neighbours
+from gliomaseg.scan import flair_channel
 
 NO_COUNTS = np.zeros((1, 1, 256), np.int64)
+SLICE, VISIT, DONOR = range(3)  # the columns of picks
 DONORS_TO_CHOOSE_FROM = 12
 MEMORY_SHARE = 0.4  # of what a GPU has left: network and features want the rest
 
 
 @dataclass(frozen=True)
-class Resident(Cache):
+class DeviceCache(Cache):
     """A cache whose slices lie on the device that learns from them, too: a batch is picked there, and nothing is sent.
 
     Attributes:
@@ -35,20 +37,22 @@ class Resident(Cache):
     device_masks: Tensor
 
 
-def resident(cache: Cache, device: torch.device) -> Cache:
+def on_device(cache: Cache, device: torch.device) -> Cache:
     """Return a cache with its slices on a GPU, if they fit beside a network; for a processor, the cache as it is."""
     if device.type != "cuda" or cache.images.nbytes + cache.masks.nbytes > MEMORY_SHARE * _free_bytes(device):
         return cache
-    return _resident(cache, device)
+    return _copied(cache, device)
 
 
 def _free_bytes(device: torch.device) -> int:
     return int(torch.cuda.mem_get_info(device)[0])
 
 
-def _resident(cache: Cache, device: torch.device) -> Resident:
-    images, masks = (torch.from_numpy(np.array(some)).to(device) for some in (cache.images, cache.masks))
-    return Resident(cache.digest, cache.names, cache.images, cache.masks, images, masks)
+def _copied(cache: Cache, device: torch.device) -> DeviceCache:
+    images, masks = (
+        torch.from_numpy(np.array(some)).to(device, non_blocking=True) for some in (cache.images, cache.masks)
+    )
+    return DeviceCache(cache.digest, cache.names, cache.images, cache.masks, images, masks)
 
 
 def epoch_picks(cache: Cache, positions: Places, training: Training, epoch: int) -> Places:
@@ -70,16 +74,17 @@ def epoch_picks(cache: Cache, positions: Places, training: Training, epoch: int)
 def _donors(cache: Cache, positions: Places, order: Places, entropy: Sequence[int]) -> Places:
     """Return a slice with tumour of another case for each pick, at about the same height in its stack: shape (n,).
 
-    All are of `positions`: no patient that validates gives anything. Where no slice has tumour, each is its own donor.
+    All are of `positions`: no patient that validates gives anything. What finds no donor is its own, and gets nothing.
     """
     tumour = np.unique(positions[cache.tumour[positions]])
     if not len(tumour):
         return order
     candidates = np.random.default_rng(entropy).choice(tumour, (len(order), DONORS_TO_CHOOSE_FROM))
-    apart = np.abs(_heights(cache, candidates) - _heights(cache, order)[:, None])
-    apart += cache.stacks[candidates] == cache.stacks[order][:, None]
-    nearest: Places = candidates[np.arange(len(order)), apart.argmin(axis=1)]
-    return nearest
+    own = cache.stacks[candidates] == cache.stacks[order][:, None]
+    apart = np.where(own, np.inf, np.abs(_heights(cache, candidates) - _heights(cache, order)[:, None]))
+    nearest = candidates[np.arange(len(order)), apart.argmin(axis=1)]
+    donors: Places = np.where(own.all(axis=1), order, nearest)
+    return donors
 
 
 def _heights(cache: Cache, positions: Places) -> NDArray[np.float64]:
@@ -126,27 +131,40 @@ def training_batch(
 ) -> tuple[Tensor, Tensor]:
     """Return one batch of an epoch, augmented as the settings say; `picks` are rows of `epoch_picks`."""
     training = recipe.training
-    images, masks = _pictures(cache, picks[:, 0], recipe.preparation, device)
-    draws = augmentation_draws(training.seed, epoch, picks[:, :2])
+    images, masks = _pictures(cache, picks[:, SLICE], recipe.preparation, device)
+    draws = augmentation_draws(training.seed, epoch, picks[:, [SLICE, VISIT]])
     if training.augment == "strong" and recipe.augmentation.graft:
-        images, masks = _grafted(cache, images, masks, picks[:, 2], draws, recipe)
+        images, masks = _grafted(cache, images, masks, picks, draws, recipe)
     # Before a single channel is repeated: else its copies would get noise of their own.
     images, masks = AUGMENTATIONS[training.augment](images, masks, draws, recipe)
     return _network_input(images), masks
 
 
 def _grafted(
-    cache: Cache, images: Tensor, masks: Tensor, donors: Places, draws: Draws, recipe: Recipe
+    cache: Cache, images: Tensor, masks: Tensor, picks: Places, draws: Draws, recipe: Recipe
 ) -> tuple[Tensor, Tensor]:
     """Return slices of which some have the tumours of their donors."""
-    chosen = np.flatnonzero(draws[:, policy.GRAFT] < recipe.augmentation.graft)
+    hosts, donors = picks[:, SLICE], picks[:, DONOR]
+    chosen = np.flatnonzero((draws[:, policy.GRAFT] < recipe.augmentation.graft) & (hosts != donors))
     if not len(chosen):
         return images, masks
-    given = _pictures(cache, donors[chosen], recipe.preparation, images.device)
-    places = torch.from_numpy(chosen).to(images.device)
+    preparation, device = recipe.preparation, images.device
+    given = Slices(*_pictures(cache, donors[chosen], preparation, device))
+    places = torch.from_numpy(chosen).to(device, non_blocking=True)
+    levels = torch.from_numpy(_normalised_head_levels(cache, hosts[chosen], preparation)).to(device, non_blocking=True)
     how = draws[chosen][:, [policy.GRAFT_REACH, policy.GRAFT_MIRROR]]
-    some = grafted(images[places], masks[places], *given, how, sequences=recipe.preparation.sequences)
-    return images.index_copy(0, places, some[0]), masks.index_copy(0, places, some[1])
+    some = grafted(Slices(images[places], masks[places]), given, levels, how, sequences=preparation.sequences)
+    return images.index_copy(0, places, some.images), masks.index_copy(0, places, some.masks)
+
+
+def _normalised_head_levels(cache: Cache, positions: Places, preparation: Preparation) -> NDArray[np.float32]:
+    """Return above what FLAIR of each slice shows a head, normalised: shape (n,)."""
+    counts = cache.counts[cache.stacks[positions]]
+    channel = flair_channel(preparation.sequences)
+    scale, shift = (part.reshape(len(part), -1) for part in level_scales(preparation, counts))
+    column = channel % scale.shape[1]  # "fixed" has one for all
+    levels = head_levels(counts)[:, channel] * scale[:, column] - shift[:, column]
+    return np.asarray(levels, np.float32)
 
 
 def _pictures(cache: Cache, positions: Places, preparation: Preparation, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -155,14 +173,16 @@ def _pictures(cache: Cache, positions: Places, preparation: Preparation, device:
     first, last = cache.ends
     # Of the same case whatever the split: a neighbour's picture is context, its mask is not looked at.
     places = neighbour_places(positions, first[stacks], last[stacks], neighbours=preparation.neighbours)
-    if isinstance(cache, Resident):
-        at, rows = (torch.from_numpy(k).to(cache.device_images.device) for k in (places, positions))
+    if isinstance(cache, DeviceCache):
+        at, rows = (torch.from_numpy(k).to(cache.device_images.device, non_blocking=True) for k in (places, positions))
         stored, masks = cache.device_images[at].flatten(1, 2).to(device), cache.device_masks[rows].to(device)
     else:
-        stored = torch.from_numpy(with_neighbours(cache.images, places)).to(device)
-        masks = torch.from_numpy(cache.masks[positions]).to(device)
+        stored = torch.from_numpy(with_neighbours(cache.images, places)).to(device, non_blocking=True)
+        masks = torch.from_numpy(cache.masks[positions]).to(device, non_blocking=True)
     counts = cache.counts[stacks] if preparation.normalise == "volume" else NO_COUNTS
-    scale, shift = (torch.from_numpy(array).to(device) for array in level_scales(preparation, counts))
+    scale, shift = (
+        torch.from_numpy(array).to(device, non_blocking=True) for array in level_scales(preparation, counts)
+    )
     return stored.to(torch.float32).mul_(scale).sub_(shift), masks
 
 

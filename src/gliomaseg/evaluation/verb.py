@@ -20,7 +20,7 @@ from gliomaseg.errors import DataError, GliomasegError, OutputExistsError, Resou
 from gliomaseg.evaluation.assembly import METRICS, PICTURES, Evaluation, assemble, dumps
 from gliomaseg.evaluation.patient import Grid, Measured, failed, measure
 from gliomaseg.model import file_digest, patient_mark
-from gliomaseg.prediction import Choice, Predictor
+from gliomaseg.prediction import Predicts
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,7 @@ class Order:
         require_own_pictures(self.out)
 
 
-def evaluate_into(
-    order: Order, predictor: Predictor | Choice, *, progress: Callable[[str], None] | None = None
-) -> Evaluation:
+def evaluate_into(order: Order, predictor: Predicts, *, progress: Callable[[str], None] | None = None) -> Evaluation:
     """Measure a model and write the evaluation into its folder, `metrics.json` last.
 
     Raises:
@@ -104,7 +102,7 @@ def require_own_pictures(folder: Path) -> None:
 
 def evaluate_data(
     data: Path,
-    predictor: Predictor | Choice,
+    predictor: Predicts,
     side: Side | None = None,
     *,
     grid: Grid | None = None,
@@ -146,7 +144,7 @@ def _choose(index: Index, data: Path, side: Side | None) -> tuple[Sequence[Case]
 
 def evaluate(
     cases: Sequence[Case],
-    predictor: Predictor | Choice,
+    predictor: Predicts,
     *,
     setting: Mapping[str, Any] | None = None,
     grid: Grid | None = None,
@@ -173,7 +171,7 @@ def evaluate(
     start = time.perf_counter()
     grid = grid or Grid()
     measured = measure_cases(cases, predictor, grid=grid, folder=folder, progress=progress)
-    about = {**(setting or {}), **predictor_setting(predictor), "patients_seen": _seen(cases, predictor)}
+    about = {**(setting or {}), **predictor_setting(predictor), "patients_seen": _seen(cases, measured, predictor)}
     networks = [member for model in predictor.models for member in model.members]
     lines = learning_curve(predictor.models[0].folder.parent) if len(networks) == 1 else []
     learning = [{"fold": about.get("fold") or 0, "lines": lines}] if lines else []
@@ -182,7 +180,7 @@ def evaluate(
 
 def measure_cases(
     cases: Sequence[Case],
-    predictor: Predictor | Choice,
+    predictor: Predicts,
     *,
     grid: Grid,
     fold: int | None = None,
@@ -206,7 +204,7 @@ def measure_cases(
     return measured
 
 
-def predictor_setting(predictor: Predictor | Choice) -> dict[str, Any]:
+def predictor_setting(predictor: Predicts) -> dict[str, Any]:
     """Return what an evaluation says of its model; of several, a threshold only where they share one."""
     configs = [model.config for model in predictor.models]
     thresholds = {config.decision.threshold for config in configs}
@@ -218,11 +216,13 @@ def predictor_setting(predictor: Predictor | Choice) -> dict[str, Any]:
     }
 
 
-def _seen(cases: Sequence[Case], predictor: Predictor | Choice) -> int | None:
-    """Return how many of the patients a model was trained on; None where one does not say on whom it was."""
-    marks = [frozenset(model.config.trained_on) for model in predictor.models]
-    known = frozenset.union(*marks)
-    return sum(patient_mark(case.patient) in known for case in cases) if all(marks) else None
+def _seen(cases: Sequence[Case], measured: Sequence[Measured], predictor: Predicts) -> int | None:
+    """Return how many patients trained the model that they got; None where no such model says who trained it."""
+    marks = {model.config.name: frozenset(model.config.trained_on) for model in predictor.models}
+    only = predictor.models[0].config.name if len(predictor.models) == 1 else ""
+    got = [marks.get(found.row.get("model", only), frozenset()) for found in measured]
+    seen = sum(patient_mark(case.patient) in known for case, known in zip(cases, got, strict=True))
+    return seen if any(got) or marks.get(only) else None
 
 
 def learning_curve(run: Path) -> list[dict[str, Any]]:
@@ -235,9 +235,7 @@ def learning_curve(run: Path) -> list[dict[str, Any]]:
     return [line for line in lines if isinstance(line, dict)]
 
 
-def _measure_one(
-    case: Case, predictor: Predictor | Choice, grid: Grid, fold: int | None, folder: Path | None
-) -> Measured:
+def _measure_one(case: Case, predictor: Predicts, grid: Grid, fold: int | None, folder: Path | None) -> Measured:
     examination = read_examination(case)
     chosen = predictor.suited(examination.scan)
     prediction = chosen.predict(examination.scan)

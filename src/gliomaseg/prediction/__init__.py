@@ -2,13 +2,14 @@
 
 from gliomaseg.prediction.choice import Choice, open_choice
 from gliomaseg.prediction.inputs import Input, join_sequences, list_inputs
-from gliomaseg.prediction.predictor import Predictor, engine_of, open_predictor
+from gliomaseg.prediction.predictor import Predictor, Predicts, engine_of, open_predictor
 from gliomaseg.prediction.verb import Row, Wish, failed_row, predict, require_sense
 
 __all__ = [
     "Choice",
     "Input",
     "Predictor",
+    "Predicts",
     "Row",
     "Wish",
     "engine_of",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gliomaseg.engines import DEFAULT
 from gliomaseg.model import Model, load_model
-from gliomaseg.prediction.predictor import Predictor, predictor_of
+from gliomaseg.prediction.predictor import Predictor, Predicts, predictor_of, running_digest
 from gliomaseg.scan import Scan
 
 
@@ -30,8 +30,9 @@ class Choice:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of the models' digests, in their order."""
-        return hashlib.sha256(" ".join(model.digest for model in self.models).encode("ascii")).hexdigest()
+        """The SHA-256 of the digests of what runs of each model, in their order."""
+        digests = " ".join(running_digest(model, self.engine) for model in self.models)
+        return hashlib.sha256(digests.encode("ascii")).hexdigest()
 
     def suited(self, scan: Scan) -> Predictor:
         """Return the predictor of the model that looks at most of what a scan holds, and at nothing that it lacks.
@@ -48,7 +49,7 @@ class Choice:
         return self._open[model.folder]
 
 
-def open_choice(models: Sequence[Path], *, engine: str = DEFAULT) -> Predictor | Choice:
+def open_choice(models: Sequence[Path], *, engine: str = DEFAULT) -> Predicts:
     """Return what predicts with several models, or with one.
 
     Args:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gliomaseg.arrays import Stored
 from gliomaseg.config import Preparation
 from gliomaseg.prediction.appearance import SIDE_PX, Appearance, describe
-from gliomaseg.scan import FLAIR_CHANNEL
+from gliomaseg.scan import flair_channel
 
 EMPTY = "is nearly black or even: there is no head in it"
 NO_HEAD = "does not look like axial slices of a head"
@@ -70,7 +70,7 @@ def find_doubts(slices: Stored, preparation: Preparation, *, merged: bool = Fals
         preparation: what they were prepared by.
         merged: whether each of them is the mean of several thin ones.
     """
-    channel = FLAIR_CHANNEL if preparation.sequences > 1 else 0
+    channel = flair_channel(preparation.sequences)
     lacking = (NO_T1,) if channel and np.array_equal(slices[:, 0], slices[:, channel]) else ()
     seen = describe(slices[:, channel])
     if seen is None:
@@ -81,6 +81,7 @@ def find_doubts(slices: Stored, preparation: Preparation, *, merged: bool = Fals
         return (NO_HEAD,)
     if merged or preparation.channels == "grey" or preparation.size_px < SIDE_PX:
         return lacking
+    # One doubt is told, that of FLAIR first: T1 matters less.
     doubt = _doubt_of_flair(seen, read_limits())
     if doubt or lacking or not channel:
         return doubt or lacking
@@ -94,10 +95,10 @@ def _doubt_of_flair(seen: Appearance, limits: Limits) -> tuple[str, ...]:
 
 
 def _doubts_of_t1(slices: NDArray[np.uint8], limits: Limits) -> tuple[str, ...]:
+    """Return whether T1 of a stack whose FLAIR shows a head does not look like T1, or shows none."""
     seen = describe(slices)
-    if seen is not None and (seen.slices < FEWEST_SLICES or t1_score(seen, limits) > limits.t1_score):
-        return ()
-    return (NOT_T1,)
+    is_t1 = seen is not None and seen.slices >= FEWEST_SLICES and t1_score(seen, limits) > limits.t1_score
+    return () if is_t1 else (NOT_T1,)
 
 
 def t1_score(seen: Appearance, limits: Limits) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,26 @@ class Prediction:
         return {"predicted_dice": expected, "warnings": list(self.warnings)}
 
 
+class Predicts(Protocol):
+    """What predicts scans: a `Predictor`, or a `Choice` of several."""
+
+    engine: str
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The models of which each scan gets one."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of what runs."""
+        ...
+
+    def suited(self, scan: Scan) -> Predictor:
+        """Return what predicts this scan."""
+        ...
+
+
 class Predictor:
     """A model and the engine it runs on, loaded once for many scans."""
 
@@ -71,9 +91,8 @@ class Predictor:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of what runs: an engine of the weights for torch has not run the ONNX file."""
-        alone = len(self.model.members) == 1
-        return file_digest(self.model.weights) if self.engine == "torch" and alone else self.model.digest
+        """The SHA-256 of what runs."""
+        return running_digest(self.model, self.engine)
 
     def suited(self, scan: Scan) -> Predictor:
         """Return itself: of one model, there is nothing to choose."""
@@ -156,6 +175,11 @@ def predictor_of(model: Model, *, engine: str = DEFAULT) -> Predictor:
     """Return a predictor for a model that is loaded; raises what `engine_of` does."""
     engines = [engine_of(member, engine) for member in model.members]
     return Predictor(model, engines[0] if len(engines) == 1 else MeanEngine(engines), engine=engine)
+
+
+def running_digest(model: Model, engine: str) -> str:
+    """Return the SHA-256 of what runs: for torch, of one network, the weights, else the ONNX file."""
+    return file_digest(model.weights) if engine == "torch" and len(model.members) == 1 else model.digest
 
 
 def engine_of(model: Model, engine: str = DEFAULT) -> Engine:

@@ -10,7 +10,6 @@ from typing import Any
 
 from gliomaseg.atomic import require_free
 from gliomaseg.errors import GliomasegError, ResourceError, UsageError
-from gliomaseg.prediction.choice import Choice
 from gliomaseg.prediction.findings import Findings, measure_mask
 from gliomaseg.prediction.inputs import Input, Kind
 from gliomaseg.prediction.labels import write_labels
@@ -25,7 +24,7 @@ from gliomaseg.prediction.outputs import (
     write_pictures,
     write_volume,
 )
-from gliomaseg.prediction.predictor import Predictor
+from gliomaseg.prediction.predictor import Predicts
 from gliomaseg.prediction.preview import draw_preview
 
 MAX_BYTES = 4 * 2**30
@@ -97,7 +96,7 @@ def require_sense(entries: Sequence[Input], wish: Wish) -> None:
         raise UsageError("no input is DICOM", where="--series", cure="leave it out")
 
 
-def predict(entry: Input, out: Path, predictor: Predictor | Choice, wish: Wish | None = None) -> Row:
+def predict(entry: Input, out: Path, predictor: Predicts, wish: Wish | None = None) -> Row:
     """Write the mask and an overlay of one input, and return its row.
 
     Masks of pictures are 0 and 255 in the input's format and size; overlays are PNG with the mask's outline.
@@ -180,7 +179,7 @@ def _free_targets(entry: Input, out: Path, wish: Wish) -> _Targets:
 
 
 def _find(
-    entry: Input, loaded: Loaded, predictor: Predictor | Choice, targets: _Targets, wish: Wish
+    entry: Input, loaded: Loaded, predictor: Predicts, targets: _Targets, wish: Wish
 ) -> tuple[Findings, dict[str, Any]]:
     """Predict, write and measure; the dict is what the row says of the model and how far to trust it."""
     chosen = predictor.suited(loaded.scan)

@@ -12,6 +12,8 @@ from gliomaseg.pretrained import Shipped
 
 SHOWN = 20
 
+SPOKEN = {"pre": "T1 before contrast", "flair": "FLAIR", "post": "T1 after contrast"}
+
 
 def audit_text(findings: Audit) -> str:
     """Return an audit as aligned lines, its problems last."""
@@ -86,10 +88,11 @@ def comparison_text(comparison: Mapping[str, Any]) -> str:
 
 def rows_text(rows: Sequence[Row]) -> str:
     """Return a line for each predicted input."""
-    return "\n".join(
-        f"{row.error}" if row.error else f"{row.input}: {_amount(row)}, {len(row.outputs)} files, {row.seconds:.2f} s"
-        for row in rows
-    )
+    return "\n".join(row.error or f"{row.input}: {_amount(row)}, by {row.model}, {_work(row)}" for row in rows)
+
+
+def _work(row: Row) -> str:
+    return f"{len(row.outputs)} files, {row.seconds:.2f} s"
 
 
 def models_text(models: Sequence[Shipped]) -> list[str]:
@@ -100,7 +103,8 @@ def models_text(models: Sequence[Shipped]) -> list[str]:
         low, high = (score or {}).get("ci95") or (None, None)
         interval = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
         headline = f"dice_volume {score['mean']:.3f}{interval}" if score else "not scored"
-        when = "the default" if model.default else f"taken where a scan holds {' and '.join(model.sequences)}"
+        needed = " and ".join(SPOKEN.get(name, name) for name in model.sequences)
+        when = "the default" if model.default else f"taken by itself where a scan holds {needed}"
         words = [model.title, f"{model.size_bytes / 2**20:.1f} MiB", headline, when]
         lines.append(f"{model.model:<20} {', '.join(word for word in words if word)}")
     return lines

@@ -23,7 +23,7 @@ from gliomaseg.arrays import Places
 from gliomaseg.atomic import write_text
 from gliomaseg.config import Recipe
 from gliomaseg.data.cache import Cache
-from gliomaseg.data.dataset import batches, epoch_picks, load_batch, training_batch
+from gliomaseg.data.dataset import SLICE, batches, epoch_picks, load_batch, training_batch
 from gliomaseg.data.index import Case
 from gliomaseg.errors import Interrupted, TrainingError
 from gliomaseg.evaluation import summarise
@@ -150,7 +150,7 @@ def train_one_epoch(run: Run) -> None:
     steps = [some for some in batches(picks, training.batch) if len(some) >= accelerator.num_processes]
     run.network.train()
     saved, tick = time.monotonic(), time.monotonic()
-    waiting: list[Step] = []
+    waiting: list[Step] = []  # one at most is not counted while the next is worked on; before anything is saved, none
     for step in range(progress.step, len(steps)):
         mine = steps[step][accelerator.process_index :: accelerator.num_processes]
         waiting.append(Step(step, mine, len(steps[step]), _learn(run, mine, step=step, steps=len(steps))))
@@ -178,7 +178,7 @@ def _count(run: Run, step: Step, *, steps: int, tick: float) -> float:
     """
     progress, value = run.progress, float(step.loss)
     if not math.isfinite(value):
-        raise _not_finite(run, step.number, step.picks[:, 0], value)
+        raise _not_finite(run, step.number, step.picks[:, SLICE], value)
     now = time.monotonic()
     progress.step = step.number + 1
     progress.loss_sum += value * step.images
@@ -195,7 +195,7 @@ def _count(run: Run, step: Step, *, steps: int, tick: float) -> float:
 
 
 def _learn(run: Run, picks: Places, *, step: int, steps: int) -> Tensor:
-    """Learn from one batch and return its loss: a scalar on the run's device."""
+    """Learn from one batch and return its loss, a scalar on the run's device; that it is a number is seen later."""
     training, progress, accelerator = run.recipe.training, run.progress, run.accelerator
     before = progress.epoch * steps + step
     # Else all processes would drop the same features out.

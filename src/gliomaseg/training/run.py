@@ -18,7 +18,7 @@ from torch import nn
 from gliomaseg.atomic import locked
 from gliomaseg.config import read_recipe
 from gliomaseg.data.cache import Cache, open_cache
-from gliomaseg.data.dataset import resident
+from gliomaseg.data.dataset import on_device
 from gliomaseg.data.index import Case, Index, read_index, require_outside
 from gliomaseg.data.split import Fold, Splits, choose_fold, read_splits, select, split_data
 from gliomaseg.errors import ConfigError, DataError
@@ -150,7 +150,7 @@ def assemble(order: Order, accelerator: Accelerator, stack: ExitStack, sides: Si
     return Run(
         folder=order.out,
         recipe=recipe,
-        cache=resident(sides.cache, accelerator.device),
+        cache=on_device(sides.cache, accelerator.device),
         train=sides.train,
         validation=sides.validation,
         accelerator=accelerator,

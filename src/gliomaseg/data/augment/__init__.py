@@ -38,7 +38,7 @@ def light(images: Tensor, masks: Tensor, draws: Draws, recipe: Recipe) -> tuple[
         recipe: not looked at.
     """
     del recipe
-    numbers = torch.from_numpy(draws).to(images.device, images.dtype)
+    numbers = torch.from_numpy(draws).to(images.device, images.dtype, non_blocking=True)
     mirrored = numbers[:, 0] < 0.5
     images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
     masks = torch.where(mirrored[:, None, None], masks.flip(-1), masks)

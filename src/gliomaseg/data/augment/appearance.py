@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from gliomaseg.scan import FLAIR_CHANNEL
+from gliomaseg.scan import flair_channel
 
 REACH_PX = 4
 NEAR_PX = 8  # around a tumour, without a rim of one pixel
@@ -28,7 +28,7 @@ def without_channels(images: Tensor, *, sequences: int, lost: NDArray[np.bool_])
     """
     count, channels, *size = images.shape
     stack = images.reshape(count, channels // sequences, sequences, *size)
-    marks = torch.from_numpy(lost).to(images.device)[:, :, None, None, None]
+    marks = torch.from_numpy(lost).to(images.device, non_blocking=True)[:, :, None, None, None]
     if sequences > 1:
         pre, flair, *post = stack.unbind(dim=2)
         pre, post = torch.where(marks[:, 0], flair, pre), [torch.where(marks[:, 1], flair, one) for one in post]
@@ -53,8 +53,8 @@ def recontrasted(images: Tensor, masks: Tensor, shares: NDArray[np.float64], *, 
     chosen = np.flatnonzero((shares > 0) & masks.flatten(1).any(dim=1).cpu().numpy())
     if not len(chosen):
         return images
-    places = torch.from_numpy(chosen).to(images.device)
-    flair = slice(FLAIR_CHANNEL if sequences > 1 else 0, None, sequences)
+    places = torch.from_numpy(chosen).to(images.device, non_blocking=True)
+    flair = slice(flair_channel(sequences), None, sequences)
     some, tumour = images[places][:, flair], masks[places].float()[:, None]
     black = some.amin(dim=(2, 3), keepdim=True)
     tissue = some > black + TISSUE * (some - black).amax(dim=(2, 3), keepdim=True)
@@ -63,7 +63,7 @@ def recontrasted(images: Tensor, masks: Tensor, shares: NDArray[np.float64], *, 
     pixels = near.sum(dim=(2, 3), keepdim=True)
     level = (some * near).sum(dim=(2, 3), keepdim=True) / pixels.clamp_min(1)
     soft = functional.avg_pool2d(tumour, 3, 1, 1) * (pixels > 0)
-    taken = torch.from_numpy(shares[chosen]).to(images.device, images.dtype)[:, None, None, None]
+    taken = torch.from_numpy(shares[chosen]).to(images.device, images.dtype, non_blocking=True)[:, None, None, None]
     images = images.clone()
     images[places, flair] = torch.maximum(some + soft * taken * (level - some), black)
     return images
@@ -77,8 +77,8 @@ def blurred(images: Tensor, sigma_px: NDArray[np.float64]) -> Tensor:
     steps = np.arange(-REACH_PX, REACH_PX + 1)
     weights = np.exp(-0.5 * (steps / np.maximum(sigma_px[chosen, None], 1e-3)) ** 2)
     weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    taps = torch.from_numpy(weights).to(images.device)[:, :, None, None, None]
-    places = torch.from_numpy(chosen).to(images.device)
+    taps = torch.from_numpy(weights).to(images.device, non_blocking=True)[:, :, None, None, None]
+    places = torch.from_numpy(chosen).to(images.device, non_blocking=True)
     smooth = images[places]
     # Sums of shifted pictures and no convolution: its kernels may differ with the size of the batch.
     for axis, pad in ((2, (0, 0, REACH_PX, REACH_PX)), (3, (REACH_PX, REACH_PX, 0, 0))):
@@ -93,7 +93,7 @@ def coarser(images: Tensor, chosen: NDArray[np.bool_]) -> Tensor:
     """Return images (n, c, y, x), the chosen ones as if of half the resolution."""
     if not chosen.any():
         return images
-    places = torch.from_numpy(np.flatnonzero(chosen)).to(images.device)
+    places = torch.from_numpy(np.flatnonzero(chosen)).to(images.device, non_blocking=True)
     small = functional.avg_pool2d(images[places], 2)
     coarse = functional.interpolate(small, size=images.shape[2:], mode="bilinear", align_corners=False)
     return images.index_copy(0, places, coarse)

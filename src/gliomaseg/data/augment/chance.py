@@ -24,7 +24,7 @@ _SPREAD, _FIRST, _SECOND = 0x1E3779B1, 0x21F0AAAD, 0x735A2D97
 def each(values: NDArray[np.float64], like: Tensor) -> Tensor:
     """Return a number a slice on the device of `like`: float32, shape (n, 1, 1, 1)."""
     # Worked out in NumPy's float64 first: torch's float32 exp may round otherwise in a batch of another size.
-    return torch.from_numpy(values.astype(np.float32)).to(like.device)[:, None, None, None]
+    return torch.from_numpy(values.astype(np.float32)).to(like.device, non_blocking=True)[:, None, None, None]
 
 
 def normal(keys: Tensor, *, stream: int, shape: Sequence[int]) -> Tensor:

@@ -41,7 +41,7 @@ def moved(
     """
     black = images.amin(dim=(2, 3), keepdim=True)
     stack = torch.cat([images - black, masks[:, None].to(images.dtype)], dim=1)
-    theta = torch.from_numpy(rows).to(images.device)
+    theta = torch.from_numpy(rows).to(images.device, non_blocking=True)
     grid = functional.affine_grid(theta, list(stack.shape), align_corners=False)
     if bend is not None:
         grid = grid + 2 * bend.permute(0, 2, 3, 1)

@@ -33,7 +33,7 @@ def change(
         limits: the largest changes.
         sequences: c, how many channels of `images` are of one slice.
     """
-    keys = torch.from_numpy((draws[:, KEY] * 2**32).astype(np.int64)).to(images.device)
+    keys = torch.from_numpy((draws[:, KEY] * 2**32).astype(np.int64)).to(images.device, non_blocking=True)
     even = partial(_even, draws, strength=limits.strength)
     without_t1 = limits.channel_dropout if limits.t1_dropout is None else limits.t1_dropout
     lost = draws[:, [DROP_PRE, DROP_POST, DROP_BESIDE]] < [without_t1, without_t1, limits.channel_dropout]
@@ -94,6 +94,6 @@ def _relit(images: Tensor, draws: NDArray[np.float64], keys: Tensor, limits: Aug
 def _noisy(light: Tensor, keys: Tensor, deviation: NDArray[np.float64]) -> Tensor:
     """Return slices with noise of each one's own standard deviation, shape (n,); 0 leaves it be."""
     chosen = np.flatnonzero(deviation > 0)
-    places = torch.from_numpy(chosen).to(light.device)
+    places = torch.from_numpy(chosen).to(light.device, non_blocking=True)
     noise = chance.normal(keys[places], stream=2, shape=light.shape[1:]) * chance.each(deviation[chosen], keys)
     return light.index_add(0, places, noise)

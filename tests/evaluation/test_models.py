@@ -1,0 +1,90 @@
+"""An evaluation of several models, of which each patient got one: what it says of them."""
+
+import numpy as np
+import pytest
+
+from gliomaseg.data.index import Case, Slice
+from gliomaseg.evaluation import evaluate
+from gliomaseg.formats import write_picture
+from gliomaseg.model import patient_marks
+from gliomaseg.prediction.predictor import Prediction
+from gliomaseg.prediction.quality import find_signs
+
+
+class Config:
+    def __init__(self, name, trained_on, threshold):
+        self.name, self.trained_on = name, patient_marks(trained_on)
+        self.decision = type("Decision", (), {"threshold": threshold})
+
+
+class Model:
+    folder = None
+
+    def __init__(self, name, trained_on=(), threshold=0.5):
+        self.config = Config(name, trained_on, threshold)
+        self.members = (self,)
+
+
+class Fixed:
+    """Stands in for a predictor: calls bright what is bright."""
+
+    engine, digest = "onnxruntime", "0" * 64
+
+    def __init__(self, model):
+        self.model, self.models = model, (model,)
+
+    def predict(self, scan):
+        probability = (scan.voxels[..., 0] / 255).astype(np.float32)
+        return Prediction(probability, probability > 0.5, find_signs(probability, probability > 0.5, None), None, ())
+
+
+class ByPatient(Fixed):
+    """Gives patient A the first model, and all others the second."""
+
+    def __init__(self, first, second):
+        self.models = (first, second)
+
+    def suited(self, scan):
+        return Fixed(self.models[0 if "A_XX" in scan.source else 1])
+
+
+@pytest.fixture
+def cases(tmp_path):
+    made = []
+    for name in ("A_XX_1_20000101", "B_XX_2_20000101"):
+        (tmp_path / name).mkdir()
+        paths = tmp_path / name / f"{name}_1.tif", tmp_path / name / f"{name}_1_mask.tif"
+        write_picture(paths[0], np.full((4, 4, 3), 200, np.uint8))
+        write_picture(paths[1], np.full((4, 4), 255, np.uint8))
+        made.append(Case(name, name, "XX", (Slice(1, *paths),)))
+    return made
+
+
+def setting(cases, *models):
+    return evaluate(cases, ByPatient(*models))["setting"]
+
+
+def test_each_row_names_its_model(cases):
+    evaluation = evaluate(cases, ByPatient(Model("one"), Model("two")))
+    assert [row["model"] for row in evaluation["patients"]] == ["one", "two"]
+    assert evaluation["setting"]["model"] == "one or two"
+
+
+def test_a_threshold_is_told_where_they_share_it(cases):
+    assert setting(cases, Model("one"), Model("two"))["threshold"] == 0.5
+    assert setting(cases, Model("one"), Model("two", threshold=0.4))["threshold"] is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "seen"),
+    [
+        (["A_XX_1_20000101"], ["other"], 1),
+        (["B_XX_2_20000101"], ["A_XX_1_20000101"], 0),  # each trained the model that it did not get
+        (["A_XX_1_20000101", "B_XX_2_20000101"], ["B_XX_2_20000101"], 2),
+        (["A_XX_1_20000101"], [], 1),  # the second does not say
+        ([], ["other"], 0),
+        ([], [], None),
+    ],
+)
+def test_whom_a_model_was_trained_on_is_asked_of_the_model_that_each_got(first, second, seen, cases):
+    assert setting(cases, Model("one", first), Model("two", second))["patients_seen"] == seen
