@@ -35,7 +35,8 @@ class Fixed:
 
     def predict(self, scan):
         probability = (scan.voxels[..., 0] / 255).astype(np.float32)
-        return Prediction(probability, probability > 0.5, find_signs(probability, probability > 0.5, None), None, ())
+        mask = probability > 0.5
+        return Prediction(probability, mask, find_signs(probability, mask, None), None, (), self.model)
 
 
 class ByPatient(Fixed):
@@ -44,8 +45,8 @@ class ByPatient(Fixed):
     def __init__(self, first, second):
         self.models = (first, second)
 
-    def suited(self, scan):
-        return Fixed(self.models[0 if "A_XX" in scan.source else 1])
+    def predict(self, scan):
+        return Fixed(self.models[0 if "A_XX" in scan.source else 1]).predict(scan)
 
 
 @pytest.fixture

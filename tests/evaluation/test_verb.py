@@ -42,13 +42,10 @@ class Oracle:
 
     models = (model,)
 
-    def suited(self, scan):
-        return self
-
     def predict(self, scan):
         probability = (scan.voxels[..., 0] / 255).astype(np.float32)
         mask = probability > 0.5
-        return Prediction(probability, mask, find_signs(probability, mask, None), None, ())
+        return Prediction(probability, mask, find_signs(probability, mask, None), None, (), self.model)
 
 
 def write_case(root: Path, name: str, slices: list[tuple[int, int]]) -> Case:

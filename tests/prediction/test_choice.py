@@ -1,40 +1,83 @@
-"""Of several models, each scan gets the one that looks at most of what it holds."""
+"""Of several models, each scan gets the mask of which the most is to be expected."""
 
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from gliomaseg.config import Quality
 from gliomaseg.errors import GliomasegError, ModelError
 from gliomaseg.model import write_digests
 from gliomaseg.prediction import Choice, Predictor, join_sequences, open_choice, predict
+from gliomaseg.prediction import choice as choice_module
 from gliomaseg.scan import Scan
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+ALIKE = {"flair": 0.0, "t1-flair": 0.0}
+
+
+def made(bright, folder, expected=ALIKE):
+    """Write two models, of FLAIR and of T1 and FLAIR, that find what is bright on FLAIR and expect always the same."""
+    folders = []
+    for name, sequences in (("flair", ["flair"]), ("t1-flair", ["pre", "flair"])):
+        shutil.copytree(bright, folder / name)
+        config = json.loads((folder / name / "config.json").read_text()) | {"name": name, "sequences": sequences}
+        config["quality"] = {"bias": expected[name], "weights": {}} if name in expected else None
+        (folder / name / "config.json").write_text(json.dumps(config))
+        write_digests(folder / name)
+        folders.append(folder / name)
+    return folders
 
 
 @pytest.fixture
 def models(bright, tmp_path):
-    """Write two models, of FLAIR and of T1 and FLAIR; both find what is bright on FLAIR."""
-    folders = []
-    for name, sequences in (("flair", ["flair"]), ("t1-flair", ["pre", "flair"])):
-        folder = tmp_path / name
-        shutil.copytree(bright, folder)
-        config = json.loads((folder / "config.json").read_text()) | {"name": name, "sequences": sequences}
-        (folder / "config.json").write_text(json.dumps(config))
-        write_digests(folder)
-        folders.append(folder)
-    return folders
+    return made(bright, tmp_path)
 
 
 def chosen(models, scan):
-    return open_choice(models).suited(scan).model.config.name
+    return open_choice(models).predict(scan).model.config.name
 
 
-def test_a_scan_with_t1_gets_the_model_of_t1(models):
-    assert chosen(models, Scan(LEVELS, "here")) == "t1-flair"
+@pytest.mark.parametrize(
+    ("expected", "name"),
+    [({"flair": 1, "t1-flair": 2}, "t1-flair"), ({"flair": 2, "t1-flair": 1}, "flair"), (ALIKE, "t1-flair")],
+)
+def test_a_scan_with_t1_gets_the_mask_of_which_more_is_expected(bright, tmp_path, expected, name):
+    folders = made(bright, tmp_path, expected)
+    assert chosen(folders, Scan(LEVELS, "here")) == name
+    assert chosen(folders[::-1], Scan(LEVELS, "here")) == name
+
+
+@pytest.mark.parametrize("expected", [{"flair": 2}, {"t1-flair": 2}, {}])
+def test_where_a_model_does_not_know_what_to_expect_the_one_of_t1_is_asked_alone(bright, tmp_path, expected):
+    assert chosen(made(bright, tmp_path, expected), Scan(LEVELS, "here")) == "t1-flair"
+
+
+def test_a_mask_that_is_warned_of_is_taken_only_where_all_are(bright, tmp_path, monkeypatch):
+    choice = open_choice(made(bright, tmp_path, {"flair": 1, "t1-flair": 2}))
+    warnings = {"flair": (), "t1-flair": ("odd",)}
+    ask = Predictor.predict
+    monkeypatch.setattr(
+        Predictor, "predict", lambda self, scan: replace(ask(self, scan), warnings=warnings[self.model.config.name])
+    )
+    found = choice.predict(Scan(LEVELS, "here"))
+    assert (found.model.config.name, found.warnings) == ("flair", ("odd",))
+    warnings["flair"] = ("odd",)
+    found = choice.predict(Scan(LEVELS, "here"))
+    assert (found.model.config.name, found.warnings) == ("t1-flair", ("odd",))
+
+
+def test_what_finds_nothing_expects_nothing(bright, tmp_path):
+    choice = open_choice(made(bright, tmp_path, {"flair": 0.0, "t1-flair": 3.0}))
+    config = choice.models[0].config
+    silent = config.model_copy(update={"decision": config.decision.model_copy(update={"threshold": 0.999999})})
+    signs = Quality(bias=3, weights={"soft_dice": 0.1})
+    model = replace(choice.models[0], config=silent.model_copy(update={"quality": signs}))
+    alone = Choice([model, choice.models[1]])
+    assert alone.predict(Scan(LEVELS // 2, "here")).model.config.name == "flair"
 
 
 def test_a_scan_of_one_channel_gets_the_model_of_flair(models):
@@ -48,25 +91,28 @@ def test_a_copy_of_flair_is_no_t1(models, channels):
     assert chosen(models, Scan(LEVELS[..., channels], "here")) == "flair"
 
 
-def test_the_order_of_the_models_does_not_matter(models):
-    assert chosen(models[::-1], Scan(LEVELS, "here")) == "t1-flair"
-    assert chosen(models[::-1], Scan(LEVELS[..., 1:2], "here")) == "flair"
-
-
 def test_where_no_model_has_enough_it_is_the_one_that_looks_at_least(models):
     scan = Scan(LEVELS[..., :1], "here", sequences=("pre",))
     assert chosen(models, scan) == "flair"
 
 
-def test_a_model_is_opened_once(models):
+def test_a_model_is_opened_once(models, monkeypatch):
+    opened = []
+    real = choice_module.predictor_of
+    monkeypatch.setattr(
+        choice_module, "predictor_of", lambda model, **more: opened.append(model.config.name) or real(model, **more)
+    )
     choice = open_choice(models)
-    assert choice.suited(Scan(LEVELS, "here")) is choice.suited(Scan(LEVELS + 1, "there"))
+    assert opened == ["flair"]
+    for _ in range(2):
+        choice.predict(Scan(LEVELS, "here"))
+    assert opened == ["flair", "t1-flair"]
 
 
 def test_one_model_is_no_choice(models):
     alone = open_choice(models[:1])
     assert isinstance(alone, Predictor)
-    assert alone.suited(Scan(LEVELS, "here")) is alone
+    assert alone.predict(Scan(LEVELS, "here")).model.config.name == "flair"
 
 
 def test_what_an_engine_lacks_is_told_before_any_scan(models):

@@ -237,15 +237,14 @@ def learning_curve(run: Path) -> list[dict[str, Any]]:
 
 def _measure_one(case: Case, predictor: Predicts, grid: Grid, fold: int | None, folder: Path | None) -> Measured:
     examination = read_examination(case)
-    chosen = predictor.suited(examination.scan)
-    prediction = chosen.predict(examination.scan)
+    prediction = predictor.predict(examination.scan)
     probability, predicted = prediction.probability, prediction.mask
     found = measure(
         case, reference=examination.reference, probability=probability, predicted=predicted, grid=grid, fold=fold
     )
     found.row.update(prediction.signs)
     if len(predictor.models) > 1:
-        found.row["model"] = chosen.model.config.name
+        found.row["model"] = prediction.model.config.name
     if folder is None:
         return found
     k = int((found.counts[:, 1] if found.counts[:, 1].any() else found.counts[:, 2]).argmax())

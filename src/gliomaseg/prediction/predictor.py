@@ -41,6 +41,7 @@ class Prediction:
         signs: of how good the mask is, each 0 to 1, by name; None where one is not defined.
         predicted_dice: the Dice to expect, 0 to 1; None where the model has no fit for it, or nothing was found.
         warnings: what speaks against the scan being what the model was made for.
+        model: that predicted.
     """
 
     probability: Probability
@@ -48,6 +49,7 @@ class Prediction:
     signs: dict[str, float | None]
     predicted_dice: float | None
     warnings: tuple[str, ...]
+    model: Model
 
     def trust(self) -> dict[str, Any]:
         """Return what a row says of how far to trust the mask: `predicted_dice`, rounded, and `warnings`."""
@@ -70,8 +72,8 @@ class Predicts(Protocol):
         """The SHA-256 of what runs."""
         ...
 
-    def suited(self, scan: Scan) -> Predictor:
-        """Return what predicts this scan."""
+    def predict(self, scan: Scan) -> Prediction:
+        """Return probabilities, mask, and how far to trust them."""
         ...
 
 
@@ -94,11 +96,6 @@ class Predictor:
         """The SHA-256 of what runs."""
         return running_digest(self.model, self.engine)
 
-    def suited(self, scan: Scan) -> Predictor:
-        """Return itself: of one model, there is nothing to choose."""
-        del scan
-        return self
-
     def deciding(self, decision: Decision) -> Predictor:
         """Return a predictor on the same engine that decides otherwise."""
         config = self.model.config.model_copy(update={"decision": decision})
@@ -115,7 +112,7 @@ class Predictor:
         predicted_dice = quality.predicted_dice(signs) if quality else None
         merged = prepared.placement is not None and prepared.placement.slice_ratio > 1
         warnings = find_doubts(prepared.slices, self.model.config.preparation, merged=merged)
-        return Prediction(probability, mask, signs, predicted_dice, warnings)
+        return Prediction(probability, mask, signs, predicted_dice, warnings, self.model)
 
     def probability(self, scan: Scan) -> Probability:
         """Return how likely each voxel of a scan is tumour: float32 in [0, 1], shape (z, y, x)."""

@@ -182,11 +182,10 @@ def _find(
     entry: Input, loaded: Loaded, predictor: Predicts, targets: _Targets, wish: Wish
 ) -> tuple[Findings, dict[str, Any]]:
     """Predict, write and measure; the dict is what the row says of the model and how far to trust it."""
-    chosen = predictor.suited(loaded.scan)
-    prediction = chosen.predict(loaded.scan)
+    prediction = predictor.predict(loaded.scan)
     probability, mask = prediction.probability, prediction.mask
     found = measure_mask(mask, loaded.scan)
-    result = Result(loaded, mask, probability, chosen.model.config, deidentify=wish.deidentify)
+    result = Result(loaded, mask, probability, prediction.model.config, deidentify=wish.deidentify)
     if isinstance(targets, dict):
         preview = draw_preview(loaded.scan, mask, volume_ml=found.tumour_volume_ml)
         if "nifti" in targets:  # first: a disk that is full then has no mask without a row
@@ -195,7 +194,7 @@ def _find(
     else:
         folder = targets[0][0].parent if entry.kind is Kind.STACK else None
         write_pictures(targets, result, folder=folder, overwrite=wish.overwrite)
-    trust = {"model": chosen.model.config.name, **prediction.trust()}
+    trust = {"model": prediction.model.config.name, **prediction.trust()}
     if entry.gaps:
         before, after = entry.gaps[0]
         trust["warnings"].insert(0, f"its numbers jump from {before} to {after}: slices may be missing")

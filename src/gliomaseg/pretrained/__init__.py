@@ -11,7 +11,7 @@ from gliomaseg.errors import ModelError, UsageError
 from gliomaseg.model import METRICS, load_model
 
 HOME = Path(__file__).parent
-# Names of folders beside this file; the first is enough for any scan, of the others each looks at more sequences.
+# Names of folders beside this file; the first is enough for any scan, the others look at more sequences.
 MODELS: tuple[str, ...] = ("glioma-flair",)
 
 
