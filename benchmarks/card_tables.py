@@ -30,7 +30,8 @@ def measures(summary: Mapping[str, Any]) -> Iterator[str]:
     yield "| measure | mean | 95 % interval | median |"
     yield "|---|---|---|---|"
     for name in MEASURES:
-        entry = summary[name]
+        if (entry := summary.get(name)) is None:
+            continue
         low, high = entry.get("ci95") or (None, None)
         interval = "" if low is None else f"{_short(low)} to {_short(high)}"
         yield f"| `{name}` | {_short(entry['mean'])} | {interval} | {_short(entry.get('median'))} |"
