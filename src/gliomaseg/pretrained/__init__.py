@@ -12,7 +12,7 @@ from gliomaseg.model import METRICS, load_model
 
 HOME = Path(__file__).parent
 # Names of folders beside this file; the first is enough for any scan, the others look at more sequences.
-MODELS: tuple[str, ...] = ("glioma-flair",)
+MODELS: tuple[str, ...] = ("glioma-flair", "glioma-t1-flair")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Shipped:
         title: a line about it.
         size_bytes: of its folder.
         dice_volume: mean, median and ci95 of its headline; None where it was not measured.
-        default: whether it is taken where none is named, and a scan does not hold what another looks at.
+        default: whether it is asked for every scan where none is named; the others are where a scan holds what they look at.
         sequences: what it looks at.
     """
 

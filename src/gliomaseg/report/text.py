@@ -104,7 +104,7 @@ def models_text(models: Sequence[Shipped]) -> list[str]:
         interval = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
         headline = f"dice_volume {score['mean']:.3f}{interval}" if score else "not scored"
         needed = " and ".join(SPOKEN.get(name, name) for name in model.sequences)
-        when = "the default" if model.default else f"taken by itself where a scan holds {needed}"
+        when = "the default" if model.default else f"asked, too, where a scan holds {needed}"
         words = [model.title, f"{model.size_bytes / 2**20:.1f} MiB", headline, when]
         lines.append(f"{model.model:<20} {', '.join(word for word in words if word)}")
     return lines
