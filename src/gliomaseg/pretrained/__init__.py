@@ -24,7 +24,7 @@ class Shipped:
         title: a line about it.
         size_bytes: of its folder.
         dice_volume: mean, median and ci95 of its headline; None where it was not measured.
-        default: whether it is asked for every scan where none is named; the others are where a scan holds what they look at.
+        default: whether it is asked for every scan where none is named; the others only if the scan holds enough.
         sequences: what it looks at.
     """
 

@@ -1,0 +1,80 @@
+"""The models in the box on real patients, as a newcomer uses them: no model is named."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from nibabel.nifti1 import Nifti1Image
+
+from gliomaseg.data.examination import read_examination
+from gliomaseg.data.index import read_index
+from gliomaseg.scan import Scan
+
+GLIOMASEG = [sys.executable, "-m", "gliomaseg.cli"]
+
+
+def run(*arguments):
+    done = subprocess.run([*GLIOMASEG, *map(str, arguments)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def patients(real_data, tmp_path_factory) -> Path:
+    """Link the first patient without T1, and the first two with it."""
+    folder = tmp_path_factory.mktemp("some") / "kaggle_3m"
+    folder.mkdir()
+    wanted = {False: 1, True: 2}
+    for case in read_index(real_data).cases:
+        has_t1 = "pre" in read_examination(case).scan.held
+        if wanted[has_t1]:
+            wanted[has_t1] -= 1
+            (folder / case.name).symlink_to(case.slices[0].image.parent)
+    assert not any(wanted.values())
+    return folder
+
+
+@pytest.mark.real_data
+def test_an_evaluation_gives_each_patient_the_model_of_which_more_is_expected(patients, tmp_path):
+    run("evaluate", patients, "--out", tmp_path / "both")
+    run("evaluate", patients, "--model", "glioma-flair", "--out", tmp_path / "flair")
+    both, flair = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("both", "flair"))
+    assert both["setting"]["model"] == "glioma-t1-flair or glioma-flair"
+    assert both["setting"]["patients_seen"] is not None
+    held = {case.name: read_examination(case).scan.held for case in read_index(patients).cases}
+    for row, plain in zip(both["patients"], flair["patients"], strict=True):
+        assert row["model"] in ("glioma-t1-flair", "glioma-flair")
+        if row["model"] == "glioma-flair":
+            assert row["dice_volume"] == plain["dice_volume"]
+        if "pre" not in held[row["patient"]]:
+            assert row["model"] == "glioma-flair"
+    assert "glioma-t1-flair" in {row["model"] for row in both["patients"]}
+    run("report", tmp_path / "both", "--out", tmp_path / "report.html")
+    assert "glioma-t1-flair" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.real_data
+def test_volumes_of_flair_and_t1_give_the_mask_of_the_data_sets_pictures(patients, tmp_path):
+    case = next(case for case in read_index(patients).cases if "pre" in read_examination(case).scan.held)
+    examination = read_examination(case)
+    scan: Scan = examination.scan
+    for name, channel in (("flair", 1), ("t1", 0)):
+        # 256 pixels of .84 mm are the field that the network sees; slices from below, in LPS as pictures lie.
+        affine = np.diag([-215 / 256, -215 / 256, 6.0, 1.0])
+        volume = scan.voxels[..., channel].astype(np.int16).T
+        nibabel.save(Nifti1Image(volume, affine), tmp_path / f"{name}.nii.gz")
+    rows = []
+    for more in ([], ["--t1", tmp_path / "t1.nii.gz"]):
+        out = tmp_path / f"out{len(more)}"
+        done = run("predict", "--flair", tmp_path / "flair.nii.gz", *more, "--out", out, "--json")
+        (row,) = json.loads(done.stdout)
+        mask = (np.asarray(nibabel.load(out / "flair_mask.nii.gz").dataobj) > 0).T
+        overlap = 2 * (mask & examination.reference).sum() / (mask.sum() + examination.reference.sum())
+        rows.append((row["model"], row["warnings"], overlap))
+    assert rows[0][0] == "glioma-flair"
+    assert rows[1][1] == []
+    assert min(overlap for _, _, overlap in rows) > 0.7, rows  # both models have seen this patient
