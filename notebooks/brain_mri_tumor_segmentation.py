@@ -276,7 +276,7 @@ for case in select(index, by_patient.folds[0].validation)[:4]:
     predicted = predictor.mask(examination.scan)
     k = int(examination.reference.sum(axis=(1, 2)).argmax())
     reference = examination.reference[k]
-    flair = grey(examination.scan.voxels[k][..., pictures.FLAIR_CHANNEL])
+    flair = grey(examination.scan.voxels[k][..., 1])
     both = pictures.overlay(flair, reference=reference, predicted=predicted[k])
     rows.append([flair, pictures.white(reference), pictures.white(predicted[k]), both])
     value = dice(reference=reference, predicted=predicted[k])
