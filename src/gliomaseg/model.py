@@ -77,7 +77,7 @@ class Ensemble(Model):
     @property
     def digest(self) -> str:
         """The SHA-256 of the members' digests, in their order."""
-        return hashlib.sha256(" ".join(member.digest for member in self.folds).encode("ascii")).hexdigest()
+        return joint_digest(member.digest for member in self.folds)
 
     @property
     def members(self) -> tuple[Model, ...]:
@@ -195,6 +195,11 @@ def write_digests(folder: Path) -> None:
     names = sorted(entry.name for entry in folder.iterdir() if entry.name != DIGESTS)
     lines = [f"{file_digest(folder / name)}  {name}\n" for name in names]
     (folder / DIGESTS).write_text("".join(lines), "utf-8")
+
+
+def joint_digest(digests: Iterable[str]) -> str:
+    """Return the SHA-256 of several digests, in their order, hexadecimal."""
+    return hashlib.sha256(" ".join(digests).encode("ascii")).hexdigest()
 
 
 def file_digest(path: Path) -> str:

@@ -1,11 +1,25 @@
 """A benchmark of tiny sizes: the reference's preparation with a network of four features."""
 
+import importlib.util
 from dataclasses import replace
 
 import pytest
 
 from gliomaseg.benchmark.material import Material
 from gliomaseg.benchmark.plan import plan_for
+
+
+@pytest.fixture(scope="session")
+def load_script():
+    """Return what imports a script of `benchmarks` by its path."""
+
+    def load(path):
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
 
 
 @pytest.fixture(scope="session")

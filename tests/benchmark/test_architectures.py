@@ -1,4 +1,3 @@
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -10,12 +9,9 @@ TINY = (("network.widths=[4,4]", "network.patch=4"), 1)
 
 
 @pytest.fixture
-def script(monkeypatch, tmp_path):
+def script(load_script, monkeypatch, tmp_path):
     monkeypatch.setenv("GLIOMASEG_CACHE", str(tmp_path / "cache"))
-    spec = importlib.util.spec_from_file_location("architectures", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 def test_all_networks_share_all_but_the_network_and_the_length(script):

@@ -1,6 +1,5 @@
 """Two cross-validations become one, each patient by the model of which more is expected."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -13,11 +12,8 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "choice.py"
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("choice", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(load_script):
+    return load_script(SCRIPT)
 
 
 def rows_of(dice, names=None):

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import os
 import subprocess
@@ -19,11 +18,8 @@ def line(dice, seconds):
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("time_to_accuracy", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(load_script):
+    return load_script(SCRIPT)
 
 
 def test_a_level_is_reached_when_it_first_is(script):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from gliomaseg.engines import DEFAULT
-from gliomaseg.model import Model, load_model
+from gliomaseg.model import Model, joint_digest, load_model
 from gliomaseg.prediction.predictor import Prediction, Predictor, Predicts, predictor_of, running_digest
 from gliomaseg.scan import Scan
 
@@ -32,8 +31,7 @@ class Choice:
     @property
     def digest(self) -> str:
         """The SHA-256 of the digests of what runs of each model, in their order."""
-        digests = " ".join(running_digest(model, self.engine) for model in self.models)
-        return hashlib.sha256(digests.encode("ascii")).hexdigest()
+        return joint_digest(running_digest(model, self.engine) for model in self.models)
 
     def predict(self, scan: Scan) -> Prediction:
         """Return, of the models that look at nothing that a scan lacks, the prediction of the highest Dice to expect.

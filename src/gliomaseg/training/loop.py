@@ -92,9 +92,8 @@ class Run:
         """Return whether any process was asked to stop: the same answer in all of them, at the same place."""
         if self.accelerator.num_processes == 1:
             return self.stop.asked
-        flag = torch.tensor(
-            float(self.stop.asked), device=self.accelerator.device
-        )  # a signal reaches each when it will
+        # A signal reaches each process at its own time.
+        flag = torch.tensor(float(self.stop.asked), device=self.accelerator.device)
         return bool(self.accelerator.reduce(flag, reduction="sum") > 0)
 
     def leave(self, place: str) -> NoReturn:
