@@ -24,7 +24,7 @@ from gliomaseg.config import Preparation
 from gliomaseg.data.examination import read_examination
 from gliomaseg.data.index import read_index
 from gliomaseg.evaluation.document import FILE
-from gliomaseg.evaluation.quality import FAILED_BELOW, auroc, fit_quality, spearman
+from gliomaseg.evaluation.quality import FAILED_BELOW, auroc, cross_fitted, spearman
 from gliomaseg.metrics.interval import bootstrap_interval
 from gliomaseg.prediction.plausibility import find_doubts
 from gliomaseg.preprocessing import prepare
@@ -41,13 +41,7 @@ WEIGHTS = {
 
 def expected_dice(rows: Sequence[Row]) -> dict[str, float]:
     """Return the Dice to expect of each patient, by a fit to the patients of the other folds; 0 where there is none."""
-    expected = {}
-    for fold in sorted({row["fold"] for row in rows}):
-        quality = fit_quality([row for row in rows if row["fold"] != fold]).quality
-        for row in rows:
-            if row["fold"] == fold:
-                expected[row["patient"]] = quality.predicted_dice(row) or 0.0
-    return expected
+    return {row["patient"]: one or 0.0 for row, one in zip(rows, cross_fitted(rows), strict=True)}
 
 
 def with_t1(data: Path) -> set[str]:

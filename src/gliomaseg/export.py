@@ -86,23 +86,13 @@ def export_model(order: Order, *, say: Callable[[str], None]) -> Path:
     require_free(order.out, overwrite=order.overwrite)
     require_own(order.out, OURS)
     model = load_model(order.model)
-    if len(model.members) > 1:
-        raise ModelError("is several networks, not one", where=order.model, cure="export one of its folds, as fold-0")
-    if order.out.resolve() == model.folder.resolve() or order.out.resolve() in model.folder.resolve().parents:
-        raise UsageError("is the model itself, or holds it", where=order.out, cure="name another --out")
+    _require_apart(order, model)
     _require_scored(model)
     metrics, fit = _scores(order, model, say)
     card = _read(order.card) if order.card else _own_card(model, metrics, fit, scored_anew=order.evaluation is not None)
-    changed: dict[str, Any] = {"name": order.name or model.config.name}
-    if fit is not None:
-        changed["quality"] = fit.quality
-    if metrics is not None and order.evaluation is not None and (decision := metrics.get("decision")):
-        changed["decision"] = Decision.model_validate(decision)
-    if order.to == "safetensors":
-        changed["arithmetic"] = "fp32"
     with new_folder(order.out, overwrite=order.overwrite) as folder:
         _copy_network(model, order, folder)
-        write_config(folder, model.config.model_copy(update=changed))
+        write_config(folder, model.config.model_copy(update=_changes(order, model, metrics, fit)))
         if metrics is not None:
             (folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", "utf-8")
         (folder / CARD).write_text(card, "utf-8")
@@ -121,6 +111,26 @@ def _require_sense(order: Order) -> None:
     if order.half and (order.to != "onnx" or order.evaluation is not None):
         cure = "export it so first, evaluate that, and export it again with --evaluation"
         raise UsageError("makes another network, of --to onnx, without scores", where="--half", cure=cure)
+
+
+def _require_apart(order: Order, model: Model) -> None:
+    """Refuse several networks, and a place in the model."""
+    if len(model.members) > 1:
+        raise ModelError("is several networks, not one", where=order.model, cure="export one of its folds, as fold-0")
+    if order.out.resolve() == model.folder.resolve() or order.out.resolve() in model.folder.resolve().parents:
+        raise UsageError("is the model itself, or holds it", where=order.out, cure="name another --out")
+
+
+def _changes(order: Order, model: Model, metrics: Mapping[str, Any] | None, fit: QualityFit | None) -> dict[str, Any]:
+    """Return what the new model's settings say otherwise than the old one's."""
+    changed: dict[str, Any] = {"name": order.name or model.config.name}
+    if fit is not None:
+        changed["quality"] = fit.quality
+    if metrics is not None and order.evaluation is not None and (decision := metrics.get("decision")):
+        changed["decision"] = Decision.model_validate(decision)
+    if order.to == "safetensors":
+        changed["arithmetic"] = "fp32"
+    return changed
 
 
 def _copy_network(model: Model, order: Order, folder: Path) -> None:

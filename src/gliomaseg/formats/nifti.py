@@ -63,7 +63,7 @@ def read(path: Path, *, max_bytes: int = MAX_BYTES) -> NiftiVolume:
         GeometryError: its spacing or affine places no voxels.
         ResourceError: it declares a volume that needs more memory.
     """
-    try:
+    with _faults_told(path):
         with _opened(path) as stream:
             header = _read_header(stream, path)
             shape = shape_of(header, path)
@@ -72,6 +72,13 @@ def read(path: Path, *, max_bytes: int = MAX_BYTES) -> NiftiVolume:
             flat = _read_voxels(stream, header, path, max_bytes)
         scan = Scan(flat.reshape(*shape, 1), str(path), affine, orientation_assumed=assumed)
         return NiftiVolume(scan, grid_only(header))
+
+
+@contextmanager
+def _faults_told(path: Path) -> Iterator[None]:
+    """Turn whatever a file's bytes can make others raise into an error of ours."""
+    try:
+        yield
     except GliomasegError:
         raise
     except FileNotFoundError as fault:

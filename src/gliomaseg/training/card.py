@@ -45,10 +45,11 @@ def model_card(recipe: Recipe, metrics: Mapping[str, Any], *, patients: list[str
         lines += ["", f"**Warning**: {setting['warning']}."]
     lines += ["", "## Scores", "", *_table(summary), "", "What each number counts:", ""]
     lines += [f"- `{name}`: {text}" for name, text in metrics["definitions"].items()]
-    lines += [
-        "",
-        "## Settings",
-        "",
+    return "\n".join([*lines, "", "## Settings", "", *_settings(recipe), ""])
+
+
+def _settings(recipe: Recipe) -> list[str]:
+    return [
         (
             f"- preparation: {recipe.preparation.size_px} x {recipe.preparation.size_px} pixels, channels "
             f"`{recipe.preparation.channels}`, {recipe.preparation.neighbours} neighbours on each side"
@@ -58,9 +59,7 @@ def model_card(recipe: Recipe, metrics: Mapping[str, Any], *, patients: list[str
         *([f"- augmentation: {recipe.augmentation.model_dump()}"] if recipe.training.augment == "strong" else []),
         f"- initial weights: {getattr(recipe.network, 'weights', 'none')}",
         f"- tumour where the probability exceeds {recipe.decision.threshold}",
-        "",
     ]
-    return "\n".join(lines)
 
 
 def _origin(patients: list[str]) -> str:

@@ -24,7 +24,7 @@ def draw_curves(history: list[dict[str, Any]], path: Path, *, title: str) -> Non
     for name, colour in DICE.items():
         values = [float("nan") if line[name] is None else line[name] for line in history]
         dice.plot(epochs, values, color=colour, marker="o", label=name)
-    losses.set(title="Loss", xlabel="epoch", ylabel="cross-entropy", ylim=(0, None))
+    losses.set(title="Loss", xlabel="epoch", ylabel="loss", ylim=(0, None))
     dice.set(title="Dice on the validation side, by convention", xlabel="epoch", ylabel="Dice", ylim=(0, 1.02))
     for axes in (losses, dice):
         axes.grid(alpha=0.25)

@@ -149,14 +149,17 @@ def train_one_epoch(run: Run) -> None:
     steps = [some for some in batches(picks, training.batch) if len(some) >= accelerator.num_processes]
     run.network.train()
     saved, tick = time.monotonic(), time.monotonic()
-    waiting: list[Step] = []  # one at most is not counted while the next is worked on; before anything is saved, none
+    before: Step | None = None  # not counted yet while this one is worked on; before anything is saved, there is none
     for step in range(progress.step, len(steps)):
         mine = steps[step][accelerator.process_index :: accelerator.num_processes]
-        waiting.append(Step(step, mine, len(steps[step]), _learn(run, mine, step=step, steps=len(steps))))
+        latest = Step(step, mine, len(steps[step]), _learn(run, mine, step=step, steps=len(steps)))
+        if before is not None:
+            tick = _count(run, before, steps=len(steps), tick=tick)
         stop, due = run.stop_wanted(), time.monotonic() - saved > 60 * training.checkpoint_minutes
-        settle = stop or due or step + 1 == len(steps) or not runs_ahead(accelerator)
-        while len(waiting) > (0 if settle else 1):
-            tick = _count(run, waiting.pop(0), steps=len(steps), tick=tick)
+        if stop or due or step + 1 == len(steps) or not runs_ahead(accelerator):
+            tick, before = _count(run, latest, steps=len(steps), tick=tick), None
+        else:
+            before = latest
         if stop:
             run.leave(f"after batch {step + 1} of epoch {progress.epoch + 1}")
         if due:
