@@ -184,9 +184,23 @@ def test_later_setting_wins(reference: Recipe) -> None:
 
 def test_other_settings_stay(reference: Recipe) -> None:
     changed = reference.with_settings(["training.epochs=5"])
-    assert changed.model_dump(exclude={"training": {"epochs"}}) == reference.model_dump(
-        exclude={"training": {"epochs"}}
-    )
+    but = {"title": True, "training": {"epochs"}}
+    assert changed.model_dump(exclude=but) == reference.model_dump(exclude=but)
+
+
+def test_title_says_what_was_changed(reference: Recipe) -> None:
+    changed = reference.with_settings(["training.epochs=5", "training.batch=4", "preparation.channels=flair"])
+    assert changed.title == f"{reference.title}, but preparation.channels = flair, training.epochs = 5"
+
+
+def test_title_names_three_changes_and_counts_the_others(reference: Recipe) -> None:
+    settings = ["training.epochs=5", "training.batch=8", "training.seed=3", "split.seed=1", "decision.threshold=0.4"]
+    changed = reference.with_settings(settings)
+    assert changed.title == (f"{reference.title}, but split.seed = 1, training.batch = 8, training.epochs = 5, 2 more")
+
+
+def test_recipe_without_a_title_gets_none(reference: Recipe) -> None:
+    assert reference.model_copy(update={"title": ""}).with_settings(["training.epochs=5"]).title == ""
 
 
 def test_no_setting_gives_the_recipe_itself(reference: Recipe) -> None:

@@ -15,6 +15,8 @@ from gliomaseg.config.settings import Settings, parsed
 from gliomaseg.config.training import Augmentation, Split, Training
 from gliomaseg.errors import ConfigError
 
+SHOWN_CHANGES = 3
+
 
 class Recipe(Settings):
     """A whole run, from pixels to mask."""
@@ -58,7 +60,8 @@ class Recipe(Settings):
     def with_settings(self, settings: list[str]) -> Self:
         """Return the recipe with `section.key=value` settings applied, values written as in TOML.
 
-        Another `network.name` brings that network's defaults; its own settings may stand before or after.
+        Another `network.name` brings that network's defaults; its own settings may stand before or after. A title then
+        says what was changed.
 
         Raises:
             ConfigError: a setting has no such form, name or value.
@@ -76,7 +79,21 @@ class Recipe(Settings):
             if section == "network" and key == "name" and value != tree[section]["name"]:
                 tree[section] = {}
             tree[section][key] = value
-        return parsed(self.__class__, tree, where="--set " + " ".join(settings))
+        changed = parsed(self.__class__, tree, where="--set " + " ".join(settings))
+        return changed.model_copy(update={"title": _title(self, changed)})
+
+
+def _title(old: Recipe, new: Recipe) -> str:
+    """Return the old recipe's title and what is otherwise in the new one; nothing where it has none."""
+    before, after = old.model_dump(exclude={"title"}), new.model_dump(exclude={"title"})
+    changes = [
+        f"{section}.{key} = {value}"
+        for section, values in after.items()
+        for key, value in values.items()
+        if key not in before[section] or before[section][key] != value
+    ]
+    shown = changes[:SHOWN_CHANGES] + ([f"{len(changes) - SHOWN_CHANGES} more"] if len(changes) > SHOWN_CHANGES else [])
+    return f"{old.title}, but {', '.join(shown)}" if old.title and changes else old.title
 
 
 def _parse(setting: str) -> tuple[str, str, Any]:

@@ -104,6 +104,7 @@ def _require_same_recipe(order: Order, *, free: tuple[str, ...] = _FREE) -> None
     )  # the rate of each step then depends on the length
     last = before["training"]["export"] == now["training"]["export"] == "last"
     for tree in (before, now):
+        tree.pop("title")  # it names settings that may differ
         for key in free:
             if key != "epochs" or not scheduled:
                 tree["training"].pop(key)
@@ -119,7 +120,5 @@ def _require_same_recipe(order: Order, *, free: tuple[str, ...] = _FREE) -> None
         )
 
 
-def _keys(now: Any, before: Any) -> list[str]:
-    if not isinstance(now, dict):
-        return ["title"] if now != before else []
+def _keys(now: dict[str, Any], before: dict[str, Any]) -> list[str]:
     return [key for key in {**now, **before} if now.get(key) != before.get(key)]
