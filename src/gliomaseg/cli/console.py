@@ -43,10 +43,10 @@ def opened(model: Path | None, *, engine: str) -> Any:
         ModelError: there is no such model, or it is damaged.
         MissingExtraError: the engine is not installed.
     """
-    from gliomaseg.prediction import open_choice
+    from gliomaseg.prediction import open_models
     from gliomaseg.pretrained import find_models
 
-    return open_choice(find_models(model), engine=engine)
+    return open_models(find_models(model), engine=engine)
 
 
 def bytes_of(text: str, *, where: str) -> int:

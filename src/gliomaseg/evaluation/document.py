@@ -90,6 +90,7 @@ class Patient(_Part):
     soft_dice: Share | None = None
     uncertainty: Share | None = None
     flip_dice: Share | None = None
+    predicted_dice: Share | None = None
 
 
 class Entry(_Part):

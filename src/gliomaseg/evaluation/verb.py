@@ -21,6 +21,7 @@ from gliomaseg.evaluation.assembly import METRICS, PICTURES, Evaluation, assembl
 from gliomaseg.evaluation.patient import Grid, Measured, failed, measure
 from gliomaseg.model import file_digest, patient_mark
 from gliomaseg.prediction import Predicts
+from gliomaseg.prediction.predictor import AND
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def evaluate(
 
     Args:
         cases: whom to measure; where a split is by slice, cases with their chosen slices only.
-        predictor: the model, or several of which each scan gets one.
+        predictor: the model, or several that are asked together.
         setting: what to keep beside the numbers (data, split, subset, fold, warning).
         grid: how lengths are measured; in pixels if None.
         folder: where a picture of each patient goes, `<case>.png`; none is drawn if None.
@@ -209,7 +210,7 @@ def predictor_setting(predictor: Predicts) -> dict[str, Any]:
     configs = [model.config for model in predictor.models]
     thresholds = {config.decision.threshold for config in configs}
     return {
-        "model": " or ".join(config.name for config in configs),
+        "model": AND.join(config.name for config in configs),
         "model_digest": predictor.digest,
         "engine": predictor.engine,
         "threshold": thresholds.pop() if len(thresholds) == 1 else None,
@@ -217,10 +218,11 @@ def predictor_setting(predictor: Predicts) -> dict[str, Any]:
 
 
 def _seen(cases: Sequence[Case], measured: Sequence[Measured], predictor: Predicts) -> int | None:
-    """Return how many patients trained the model that they got; None where no such model says who trained it."""
+    """Return how many patients trained a model that they got; None where no such model says who trained it."""
     marks = {model.config.name: frozenset(model.config.trained_on) for model in predictor.models}
     only = predictor.models[0].config.name if len(predictor.models) == 1 else ""
-    got = [marks.get(found.row.get("model", only), frozenset()) for found in measured]
+    named = [found.row.get("model", only).split(AND) for found in measured]
+    got = [frozenset().union(*(marks.get(name, ()) for name in names)) for names in named]
     seen = sum(patient_mark(case.patient) in known for case, known in zip(cases, got, strict=True))
     return seen if any(got) or marks.get(only) else None
 
@@ -242,9 +244,9 @@ def _measure_one(case: Case, predictor: Predicts, grid: Grid, fold: int | None, 
     found = measure(
         case, reference=examination.reference, probability=probability, predicted=predicted, grid=grid, fold=fold
     )
-    found.row.update(prediction.signs)
+    found.row.update(prediction.signs, predicted_dice=prediction.predicted_dice)
     if len(predictor.models) > 1:
-        found.row["model"] = prediction.model.config.name
+        found.row["model"] = prediction.model_name
     if folder is None:
         return found
     k = int((found.counts[:, 1] if found.counts[:, 1].any() else found.counts[:, 2]).argmax())

@@ -12,14 +12,14 @@ import numpy as np
 from PIL import Image
 
 from gliomaseg import pictures
-from gliomaseg.arrays import Mask, Pixels, Probability
+from gliomaseg.arrays import Mask, Pixels
 from gliomaseg.atomic import new_file, new_folder
 from gliomaseg.errors import OutputExistsError, UsageError
 from gliomaseg.formats import write_pages, write_picture
 from gliomaseg.geometry import Orientation, orientation_to
-from gliomaseg.model import ModelConfig
 from gliomaseg.prediction.inputs import OWN, Input, Kind
 from gliomaseg.prediction.loading import Loaded
+from gliomaseg.prediction.predictor import Prediction
 
 MaskFormat = Literal["nifti", "dicom-seg", "tiff", "png"]
 _DEFAULTS: dict[Kind, tuple[MaskFormat, ...]] = {
@@ -36,17 +36,13 @@ class Result:
 
     Attributes:
         loaded: the input.
-        mask: bool, shape (z, y, x).
-        probability: float32, same shape.
+        prediction: what was found, and by which models.
         preview: of all but pictures, the overlay.
-        model: what found it.
         deidentify: whether a DICOM segmentation leaves the patient out.
     """
 
     loaded: Loaded
-    mask: Mask
-    probability: Probability
-    model: ModelConfig
+    prediction: Prediction
     preview: Image.Image | None = None
     deidentify: bool = False
 
@@ -119,7 +115,7 @@ def write_pictures(
     """
     with ExitStack() as stack:
         inside = stack.enter_context(new_folder(folder, overwrite=overwrite)) if folder else None
-        slices = zip(targets, result.loaded.images, result.mask, result.probability, strict=True)
+        slices = zip(targets, result.loaded.images, result.prediction.mask, result.prediction.probability, strict=True)
         for files, image, mask, likely in slices:
             for file in files:
                 pixels = _drawn(file, image, mask, likely)
@@ -165,31 +161,31 @@ def _write(role: str, file: Path, result: Result) -> None:
     elif role == "dicom-seg":
         _write_segmentation(file, result)
     elif role == "nifti":
-        nifti.write(file, result.mask.view(np.uint8), loaded.header, description="mask")
+        nifti.write(file, result.prediction.mask.view(np.uint8), loaded.header, description="mask")
     elif role == "tiff":
-        write_pages(file, _levels(_axial(result.mask, loaded)))
+        write_pages(file, _levels(_axial(result.prediction.mask, loaded)))
     elif loaded.header is not None:
-        nifti.write(file, result.probability, loaded.header, description="probability")
+        nifti.write(file, result.prediction.probability, loaded.header, description="probability")
     else:
-        write_pages(file, np.rint(result.probability * 255).astype(np.uint8))
+        write_pages(file, np.rint(result.prediction.probability * 255).astype(np.uint8))
 
 
 def _write_segmentation(file: Path, result: Result) -> None:
     from gliomaseg.formats.dicom import write_segmentation
 
-    model = result.model
+    prediction = result.prediction
     write_segmentation(
         file,
-        mask=result.mask,
+        mask=prediction.mask,
         volume=result.loaded.series,
-        model_name=f"gliomaseg {model.name}",
-        model_version=model.versions.get("gliomaseg", "unknown"),
+        model_name=f"gliomaseg {prediction.model_name}",
+        model_version=prediction.models[0].config.versions.get("gliomaseg", "unknown"),
         deidentify=result.deidentify,
     )
 
 
 def _write_slices(folder: Path, name: str, result: Result) -> None:
-    for number, plane in enumerate(_axial(result.mask, result.loaded), start=1):
+    for number, plane in enumerate(_axial(result.prediction.mask, result.loaded), start=1):
         write_picture(folder / f"{name}_{number}_mask.png", _levels(plane))
 
 

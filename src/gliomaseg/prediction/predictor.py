@@ -29,6 +29,7 @@ from gliomaseg.preprocessing import (
 from gliomaseg.scan import Scan
 
 BATCH = 4
+AND = " + "  # between the names of models that predict together: it is in no name
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Prediction:
         signs: of how good the mask is, each 0 to 1, by name; None where one is not defined.
         predicted_dice: the Dice to expect, 0 to 1; None where the model has no fit for it, or nothing was found.
         warnings: what speaks against the scan being what the model was made for.
-        model: that predicted.
+        models: that predicted, the one that weighs most first.
     """
 
     probability: Probability
@@ -49,7 +50,12 @@ class Prediction:
     signs: dict[str, float | None]
     predicted_dice: float | None
     warnings: tuple[str, ...]
-    model: Model
+    models: tuple[Model, ...]
+
+    @property
+    def model_name(self) -> str:
+        """The names of its models, as a row has them."""
+        return AND.join(model.config.name for model in self.models)
 
     def trust(self) -> dict[str, Any]:
         """Return what a row says of how far to trust the mask: `predicted_dice`, rounded, and `warnings`."""
@@ -58,13 +64,13 @@ class Prediction:
 
 
 class Predicts(Protocol):
-    """What predicts scans: a `Predictor`, or a `Choice` of several."""
+    """What predicts scans: a `Predictor`, or a `WeightedEnsemble`."""
 
     engine: str
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """The models of which each scan gets one."""
+        """The models that are asked, where a scan holds what they look at."""
         ...
 
     @property
@@ -88,7 +94,7 @@ class Predictor:
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """The models to choose from, as those of a `Choice`: its own."""
+        """The models, as those of a `WeightedEnsemble`: its own."""
         return (self.model,)
 
     @property
@@ -112,7 +118,7 @@ class Predictor:
         predicted_dice = quality.predicted_dice(signs) if quality else None
         merged = prepared.placement is not None and prepared.placement.slice_ratio > 1
         warnings = find_doubts(prepared.slices, self.model.config.preparation, merged=merged)
-        return Prediction(probability, mask, signs, predicted_dice, warnings, self.model)
+        return Prediction(probability, mask, signs, predicted_dice, warnings, (self.model,))
 
     def probability(self, scan: Scan) -> Probability:
         """Return how likely each voxel of a scan is tumour: float32 in [0, 1], shape (z, y, x)."""

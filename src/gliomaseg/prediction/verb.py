@@ -57,7 +57,7 @@ class Wish:
 class Row:
     """What became of one input; `error` is None where it went well. See `Findings` and `Prediction` for the rest.
 
-    `series` is the UID of the DICOM series that was taken, `model` the name of the model.
+    `series` is the UID of the DICOM series that was taken, `model` the names of the models.
     """
 
     input: str
@@ -108,7 +108,7 @@ def predict(entry: Input, out: Path, predictor: Predicts, wish: Wish | None = No
     Args:
         entry: of `list_inputs`.
         out: a folder; made if missing.
-        predictor: the model, or several of which each scan gets one.
+        predictor: the model, or several that are asked together.
         wish: what else is asked for.
 
     Raises:
@@ -183,9 +183,9 @@ def _find(
 ) -> tuple[Findings, dict[str, Any]]:
     """Predict, write and measure; the dict is what the row says of the model and how far to trust it."""
     prediction = predictor.predict(loaded.scan)
-    probability, mask = prediction.probability, prediction.mask
+    mask = prediction.mask
     found = measure_mask(mask, loaded.scan)
-    result = Result(loaded, mask, probability, prediction.model.config, deidentify=wish.deidentify)
+    result = Result(loaded, prediction, deidentify=wish.deidentify)
     if isinstance(targets, dict):
         preview = draw_preview(loaded.scan, mask, volume_ml=found.tumour_volume_ml)
         if "nifti" in targets:  # first: a disk that is full then has no mask without a row
@@ -194,7 +194,7 @@ def _find(
     else:
         folder = targets[0][0].parent if entry.kind is Kind.STACK else None
         write_pictures(targets, result, folder=folder, overwrite=wish.overwrite)
-    trust = {"model": prediction.model.config.name, **prediction.trust()}
+    trust = {"model": prediction.model_name, **prediction.trust()}
     if entry.gaps:
         before, after = entry.gaps[0]
         trust["warnings"].insert(0, f"its numbers jump from {before} to {after}: slices may be missing")

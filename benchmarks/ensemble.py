@@ -1,0 +1,118 @@
+"""What two models are worth together: two cross-validations as one evaluation, each patient by a fold of both.
+
+    python benchmarks/ensemble.py crossed crossed-t1 --data lgg --out both
+    gliomaseg compare crossed both
+
+Both cross-validations were tuned and have the same folds. Each patient is predicted as the models that ship do it, by
+the two networks that have not seen it; what they decide by, and what Dice is expected of them, comes from the patients
+of other folds. `both/metrics.json` is an evaluation, for `benchmarks/card_tables.py`, `gliomaseg compare` and
+`gliomaseg report`; what is printed says, too, how well the Dice to expect tells the Dice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gliomaseg.atomic import write_text
+from gliomaseg.config import Decision
+from gliomaseg.data.index import read_index
+from gliomaseg.data.split import read_splits, select
+from gliomaseg.evaluation import Grid, assemble, dumps, measure_cases
+from gliomaseg.evaluation.document import FILE
+from gliomaseg.evaluation.patient import Measured
+from gliomaseg.evaluation.quality import FAILED_BELOW, auroc, fit_quality, spearman
+from gliomaseg.model import SPLITS, Model, load_model
+from gliomaseg.prediction import WeightedEnsemble
+from gliomaseg.prediction.predictor import AND
+
+Row = dict[str, Any]
+
+
+def say(text: str) -> None:
+    """Tell what goes on."""
+    sys.stderr.write(f"{text}\n")
+
+
+def model_of(crossed: Path, document: Mapping[str, Any], fold: int) -> Model:
+    """Return a fold's model as if it shipped: it decides and expects by what the other folds taught."""
+    model = load_model(crossed / f"fold-{fold}")
+    others = [row for row in document["patients"] if row["fold"] != fold]
+    learned = {
+        "name": crossed.resolve().name,
+        "decision": Decision.model_validate(document["decisions_by_fold"][fold]),
+        "quality": fit_quality(others).quality,
+    }
+    return replace(model, config=model.config.model_copy(update=learned))
+
+
+def measure_together(crossed: Sequence[Path], documents: Sequence[Mapping[str, Any]], data: Path) -> list[Measured]:
+    """Return what was measured of every patient, each predicted by both networks that have not seen it.
+
+    Raises:
+        ValueError: the folds differ.
+    """
+    index, splits = read_index(data), read_splits(crossed[0] / SPLITS)
+    if any(read_splits(folder / SPLITS) != splits for folder in crossed):
+        raise ValueError(f"{' and '.join(map(str, crossed))} have other folds")
+    measured: list[Measured] = []
+    for number, fold in enumerate(splits.folds):
+        models = [model_of(folder, document, number) for folder, document in zip(crossed, documents, strict=True)]
+        cases = select(index, fold.validation)
+        measured += measure_cases(cases, WeightedEnsemble(models), grid=Grid(), fold=number, progress=say)
+    return measured
+
+
+def trust_of(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return how well the Dice to expect tells the Dice; where nothing was found, 0 is expected."""
+    scored = [row for row in rows if row["dice_volume"] is not None]
+    dice = np.array([row["dice_volume"] for row in scored])
+    guess = np.array([row["predicted_dice"] or 0.0 for row in scored])
+    failed = dice < FAILED_BELOW
+    return {
+        "failures": int(failed.sum()),
+        "auroc": auroc(-guess, failed),
+        "spearman": spearman(guess, dice),
+        "mean_error": float(np.abs(guess - dice).mean()),
+        "bias": float((guess - dice).mean()),
+    }
+
+
+def main() -> None:
+    """Predict, write, and print what came out."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("first", type=Path, help="a cross-validation of the model that is enough for any scan")
+    parser.add_argument("second", type=Path, help="of the model of T1 and FLAIR, the same folds")
+    for name in ("--data", "--out"):
+        parser.add_argument(name, type=Path, required=True)
+    arguments = parser.parse_args()
+    if arguments.out.exists():
+        parser.error(f"{arguments.out} exists: name another folder")
+    start = time.perf_counter()
+    crossed = [arguments.first, arguments.second]
+    documents = [json.loads((folder / FILE).read_text("utf-8")) for folder in crossed]
+    measured = measure_together(crossed, documents, arguments.data)
+    setting = {**documents[0]["setting"], "model": AND.join(folder.resolve().name for folder in crossed)}
+    setting |= {"model_digests": None, "threshold": None}
+    both = assemble(measured, setting=setting, grid=Grid(), seconds=time.perf_counter() - start)
+    arguments.out.mkdir(parents=True)
+    write_text(arguments.out / FILE, dumps(both))
+    report = {
+        "first": documents[0]["summary"]["dice_volume"],
+        "second": documents[1]["summary"]["dice_volume"],
+        "both": both["summary"]["dice_volume"],
+        "expected Dice": trust_of(both["patients"]),
+    }
+    sys.stdout.write(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Two cross-validations become one evaluation, each patient by both networks that have not seen it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gliomaseg.config import Split
+from gliomaseg.data.index import read_index
+from gliomaseg.data.split import split_data, write_splits
+from gliomaseg.model import write_digests
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "ensemble.py"
+DICE = np.linspace(0.3, 0.9, 24)
+
+
+@pytest.fixture(scope="module")
+def script(load_script):
+    return load_script(SCRIPT)
+
+
+@pytest.fixture
+def crossed(bright, phantoms, tmp_path):
+    """Two cross-validations of two folds, of FLAIR and of T1 and FLAIR, whose networks find what is bright."""
+    splits = split_data(read_index(phantoms), Split(folds=2))
+    rows = [{"patient": f"P{k}", "fold": k % 2, "dice_volume": d, "soft_dice": d} for k, d in enumerate(DICE)]
+    decisions = [{"threshold": 0.4}, {"threshold": 0.6}]
+    for name, sequences in (("crossed", ["flair"]), ("crossed-t1", ["pre", "flair"])):
+        for fold in range(2):
+            model = tmp_path / name / f"fold-{fold}" / "model"
+            shutil.copytree(bright, model)
+            config = json.loads((model / "config.json").read_text()) | {"sequences": sequences}
+            (model / "config.json").write_text(json.dumps(config))
+            write_digests(model)
+        write_splits(splits, tmp_path / name / "splits.json")
+        document = {"patients": rows, "decisions_by_fold": decisions, "setting": {"data": "phantoms"}}
+        document["summary"] = {"dice_volume": {"mean": 0.6}}
+        (tmp_path / name / "metrics.json").write_text(json.dumps(document))
+    return [tmp_path / "crossed", tmp_path / "crossed-t1"]
+
+
+def test_a_folds_model_decides_and_expects_by_the_other_folds(script, crossed):
+    document = json.loads((crossed[0] / "metrics.json").read_text())
+    model = script.model_of(crossed[0], document, 1)
+    assert (model.config.name, model.config.decision.threshold) == ("crossed", 0.6)
+    for row in document["patients"]:
+        row["dice_volume"] = row["dice_volume"] if row["fold"] == 0 else 0.0
+    assert script.model_of(crossed[0], document, 1).config.quality == model.config.quality
+    assert script.model_of(crossed[0], document, 0).config.quality != model.config.quality
+
+
+def test_what_it_writes_is_an_evaluation_of_all_patients(script, crossed, phantoms, tmp_path):
+    command = [sys.executable, SCRIPT, *crossed, "--data", phantoms, "--out", tmp_path / "both"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    report = json.loads(done.stdout)
+    rows = json.loads((tmp_path / "both" / "metrics.json").read_text())["patients"]
+    splits = json.loads((crossed[0] / "splits.json").read_text())["folds"]
+    folds = {name: number for number, fold in enumerate(splits) for name in fold["validation"]}
+    assert {row["patient"]: row["fold"] for row in rows} == folds
+    assert {row["model"] for row in rows} == {"crossed-t1 + crossed", "crossed"}  # one phantom of twelve has no T1
+    assert report["both"]["mean"] == pytest.approx(np.mean([row["dice_volume"] for row in rows]))
+    assert report["expected Dice"] == script.trust_of(rows)
+    cards = SCRIPT.with_name("card_tables.py")
+    tables = subprocess.run([sys.executable, cards, tmp_path / "both"], capture_output=True, text=True, check=True)
+    assert "| `dice_volume` | ." in tables.stdout
+
+
+def test_other_folds_are_refused(script, crossed, phantoms):
+    write_splits(split_data(read_index(phantoms), Split(folds=3)), crossed[1] / "splits.json")
+    with pytest.raises(ValueError, match="other folds"):
+        script.measure_together(crossed, [{}, {}], phantoms)
+
+
+def test_where_nothing_is_found_none_is_expected(script):
+    rows = [{"dice_volume": 0.0, "predicted_dice": None}, {"dice_volume": 0.8, "predicted_dice": 0.9}]
+    trust = script.trust_of([*rows, {"dice_volume": None, "predicted_dice": None}])
+    assert (trust["failures"], trust["auroc"], trust["bias"]) == (1, 1.0, pytest.approx(0.05))
