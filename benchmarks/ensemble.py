@@ -73,7 +73,7 @@ def measure_together(crossed: Sequence[Path], documents: Sequence[Mapping[str, A
 
 def trust_of(rows: Sequence[Row]) -> dict[str, Any]:
     """Return how well the Dice to expect tells the Dice; where nothing was found, 0 is expected."""
-    scored = [row for row in rows if row["dice_volume"] is not None]
+    scored = [row for row in rows if row.get("dice_volume") is not None]
     dice = np.array([row["dice_volume"] for row in scored])
     guess = np.array([row["predicted_dice"] or 0.0 for row in scored])
     failed = dice < FAILED_BELOW
@@ -99,6 +99,8 @@ def main() -> None:
     start = time.perf_counter()
     crossed = [arguments.first, arguments.second]
     documents = [json.loads((folder / FILE).read_text("utf-8")) for folder in crossed]
+    if not all("decisions_by_fold" in document for document in documents):
+        parser.error("both must be of `gliomaseg crossvalidate --tune`")
     measured = measure_together(crossed, documents, arguments.data)
     setting = {**documents[0]["setting"], "model": AND.join(folder.resolve().name for folder in crossed)}
     setting |= {"model_digests": None, "threshold": None}

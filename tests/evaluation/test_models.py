@@ -1,4 +1,7 @@
-"""An evaluation of several models, of which each patient got one: what it says of them."""
+"""An evaluation of several models, of which each patient got some: what it says of them."""
+
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +21,7 @@ class Config:
 
 
 class Model:
-    folder = None
+    folder = Path("nowhere") / "model"
 
     def __init__(self, name, trained_on=(), threshold=0.5):
         self.config = Config(name, trained_on, threshold)
@@ -31,12 +34,12 @@ class Fixed:
     engine, digest = "onnxruntime", "0" * 64
 
     def __init__(self, model):
-        self.model, self.models = model, (model,)
+        self.models = (model,)
 
     def predict(self, scan):
         probability = (scan.voxels[..., 0] / 255).astype(np.float32)
         mask = probability > 0.5
-        return Prediction(probability, mask, find_signs(probability, mask, None), None, (), self.model)
+        return Prediction(probability, mask, find_signs(probability, mask, None), None, (), self.models)
 
 
 class ByPatient(Fixed):
@@ -68,7 +71,7 @@ def setting(cases, *models):
 def test_each_row_names_its_model(cases):
     evaluation = evaluate(cases, ByPatient(Model("one"), Model("two")))
     assert [row["model"] for row in evaluation["patients"]] == ["one", "two"]
-    assert evaluation["setting"]["model"] == "one or two"
+    assert evaluation["setting"]["model"] == "one + two"
 
 
 def test_a_threshold_is_told_where_they_share_it(cases):
@@ -89,3 +92,18 @@ def test_a_threshold_is_told_where_they_share_it(cases):
 )
 def test_whom_a_model_was_trained_on_is_asked_of_the_model_that_each_got(first, second, seen, cases):
     assert setting(cases, Model("one", first), Model("two", second))["patients_seen"] == seen
+
+
+def test_who_gets_both_has_trained_neither_or_some(cases):
+    class Both(ByPatient):
+        def predict(self, scan):
+            return replace(super().predict(scan), models=self.models)
+
+    evaluation = evaluate(cases, Both(Model("same", ["A_XX_1_20000101"]), Model("same")))
+    assert [row["model"] for row in evaluation["patients"]] == ["same + same"] * 2
+    assert evaluation["setting"]["patients_seen"] == 1
+
+
+def test_a_name_with_a_plus_is_one_name(cases):
+    evaluation = evaluate(cases, Fixed(Model("one + two", ["A_XX_1_20000101"])))
+    assert evaluation["setting"]["patients_seen"] == 1

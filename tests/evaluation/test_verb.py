@@ -45,7 +45,7 @@ class Oracle:
     def predict(self, scan):
         probability = (scan.voxels[..., 0] / 255).astype(np.float32)
         mask = probability > 0.5
-        return Prediction(probability, mask, find_signs(probability, mask, None), None, (), self.model)
+        return Prediction(probability, mask, find_signs(probability, mask, None), None, (), self.models)
 
 
 def write_case(root: Path, name: str, slices: list[tuple[int, int]]) -> Case:

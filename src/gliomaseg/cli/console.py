@@ -36,7 +36,7 @@ def named(model: Path | None) -> Path:
 
 
 def opened(model: Path | None, *, engine: str) -> Any:
-    """Return what predicts: the model that the user names, or those that ship, of which each scan gets one.
+    """Return what predicts: the model that the user names, or those that ship, together.
 
     Raises:
         UsageError: none is named, and none ships, or there is no such engine.

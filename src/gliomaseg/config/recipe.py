@@ -15,7 +15,7 @@ from gliomaseg.config.settings import Settings, parsed
 from gliomaseg.config.training import Augmentation, Split, Training
 from gliomaseg.errors import ConfigError
 
-SHOWN_CHANGES = 3
+CHANGED = ", with changed settings"
 
 
 class Recipe(Settings):
@@ -61,7 +61,7 @@ class Recipe(Settings):
         """Return the recipe with `section.key=value` settings applied, values written as in TOML.
 
         Another `network.name` brings that network's defaults; its own settings may stand before or after. A title then
-        says what was changed.
+        says that something was changed.
 
         Raises:
             ConfigError: a setting has no such form, name or value.
@@ -84,16 +84,10 @@ class Recipe(Settings):
 
 
 def _title(old: Recipe, new: Recipe) -> str:
-    """Return the old recipe's title and what is otherwise in the new one; nothing where it has none."""
-    before, after = old.model_dump(exclude={"title"}), new.model_dump(exclude={"title"})
-    changes = [
-        f"{section}.{key} = {value}"
-        for section, values in after.items()
-        for key, value in values.items()
-        if key not in before[section] or before[section][key] != value
-    ]
-    shown = changes[:SHOWN_CHANGES] + ([f"{len(changes) - SHOWN_CHANGES} more"] if len(changes) > SHOWN_CHANGES else [])
-    return f"{old.title}, but {', '.join(shown)}" if old.title and changes else old.title
+    """Return the old recipe's title, and that settings were changed; who trains is no part of what it names."""
+    apart = {"title", "split"}
+    same = old.model_dump(exclude=apart) == new.model_dump(exclude=apart)
+    return old.title if same or not old.title or old.title.endswith(CHANGED) else old.title + CHANGED
 
 
 def _parse(setting: str) -> tuple[str, str, Any]:

@@ -58,11 +58,15 @@ class Grid:
 
 @dataclass(frozen=True)
 class Measured:
-    """One patient's row, and what is summed over patients; no counts where there is no prediction."""
+    """One patient's row, what is summed over patients, and marks of those who trained what it was predicted by.
+
+    There are no counts where there is no prediction, and no marks where no model says who trained it.
+    """
 
     row: dict[str, Any]
     counts: Counts
     calibration: CalibrationTable
+    trained_on: frozenset[str] = frozenset()
 
 
 def measure(

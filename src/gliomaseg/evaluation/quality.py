@@ -61,8 +61,9 @@ def fit_quality(rows: Sequence[Mapping[str, Any]]) -> QualityFit:
     Source: L. E. Papke, J. M. Wooldridge, J. Appl. Econometrics 11 (1996) 619 (logistic regression of shares).
     """
     names, whole = _whole_rows(rows)
-    signs, dice = _numbers(whole, names)
-    predicted = np.array([one for one in cross_fitted(rows) if one is not None])
+    signs = np.array([[row[name] for name in names] for row in whole], np.float64)
+    dice = np.array([row["dice_volume"] for row in whole], np.float64)
+    predicted = _cross_fitted(signs, dice, np.array([row.get("fold") or 0 for row in whole]))
     bias, weights = fit_shares(signs, dice)
     rounded = {name: round(float(weight), 6) for name, weight in zip(names, weights, strict=True)}
     return QualityFit(
@@ -76,24 +77,14 @@ def fit_quality(rows: Sequence[Mapping[str, Any]]) -> QualityFit:
     )
 
 
-def cross_fitted(rows: Sequence[Mapping[str, Any]]) -> list[float | None]:
-    """Return the Dice to expect of each row, 0 to 1, by a fit to the others as `fit_quality` makes it.
-
-    Rows that have no Dice or no sign get None.
-
-    Raises:
-        DataError: fewer than ten rows have a Dice and signs.
-    """
-    names, whole = _whole_rows(rows)
-    signs, dice = _numbers(whole, names)
-    folds = np.array([row.get("fold") or 0 for row in whole])
-    parts = folds if len(set(folds.tolist())) > 1 else np.arange(len(whole)) % PARTS
-    predicted = np.empty(len(whole))
+def _cross_fitted(signs: Numbers, dice: Numbers, folds: NDArray[np.int64]) -> Numbers:
+    """Return the Dice to expect of each row, by a fit to the rows of other folds: shape (n,)."""
+    parts = folds if len(set(folds.tolist())) > 1 else np.arange(len(folds)) % PARTS
+    predicted = np.empty(len(dice))
     for part in np.unique(parts):
         bias, weights = fit_shares(signs[parts != part], dice[parts != part])
         predicted[parts == part] = 1 / (1 + np.exp(-(bias + signs[parts == part] @ weights)))
-    by_row = {id(row): float(one) for row, one in zip(whole, predicted, strict=True)}
-    return [by_row.get(id(row)) for row in rows]
+    return predicted
 
 
 def _whole_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[Mapping[str, Any]]]:
@@ -106,12 +97,6 @@ def _whole_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[Mapp
             cure="run `gliomaseg crossvalidate` again, on more patients",
         )
     return names, whole
-
-
-def _numbers(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[Numbers, Numbers]:
-    """Return signs, shape (n, k), and Dice, shape (n,)."""
-    signs = np.array([[row[name] for name in names] for row in rows], np.float64)
-    return signs, np.array([row["dice_volume"] for row in rows], np.float64)
 
 
 def quality_text(fit: QualityFit) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -172,7 +172,7 @@ def evaluate(
     start = time.perf_counter()
     grid = grid or Grid()
     measured = measure_cases(cases, predictor, grid=grid, folder=folder, progress=progress)
-    about = {**(setting or {}), **predictor_setting(predictor), "patients_seen": _seen(cases, measured, predictor)}
+    about = {**(setting or {}), **predictor_setting(predictor), "patients_seen": _seen(cases, measured)}
     networks = [member for model in predictor.models for member in model.members]
     lines = learning_curve(predictor.models[0].folder.parent) if len(networks) == 1 else []
     learning = [{"fold": about.get("fold") or 0, "lines": lines}] if lines else []
@@ -217,14 +217,10 @@ def predictor_setting(predictor: Predicts) -> dict[str, Any]:
     }
 
 
-def _seen(cases: Sequence[Case], measured: Sequence[Measured], predictor: Predicts) -> int | None:
+def _seen(cases: Sequence[Case], measured: Sequence[Measured]) -> int | None:
     """Return how many patients trained a model that they got; None where no such model says who trained it."""
-    marks = {model.config.name: frozenset(model.config.trained_on) for model in predictor.models}
-    only = predictor.models[0].config.name if len(predictor.models) == 1 else ""
-    named = [found.row.get("model", only).split(AND) for found in measured]
-    got = [frozenset().union(*(marks.get(name, ()) for name in names)) for names in named]
-    seen = sum(patient_mark(case.patient) in known for case, known in zip(cases, got, strict=True))
-    return seen if any(got) or marks.get(only) else None
+    seen = sum(patient_mark(case.patient) in found.trained_on for case, found in zip(cases, measured, strict=True))
+    return seen if any(found.trained_on for found in measured) else None
 
 
 def learning_curve(run: Path) -> list[dict[str, Any]]:
@@ -247,11 +243,13 @@ def _measure_one(case: Case, predictor: Predicts, grid: Grid, fold: int | None, 
     found.row.update(prediction.signs, predicted_dice=prediction.predicted_dice)
     if len(predictor.models) > 1:
         found.row["model"] = prediction.model_name
+    marks = frozenset(mark for model in prediction.models for mark in model.config.trained_on)
+    found = replace(found, trained_on=marks)
     if folder is None:
         return found
     k = int((found.counts[:, 1] if found.counts[:, 1].any() else found.counts[:, 2]).argmax())
     _draw(examination, k, predicted[k], folder)
-    return Measured(found.row | {"picture_slice": case.slices[k].number}, found.counts, found.calibration)
+    return replace(found, row=found.row | {"picture_slice": case.slices[k].number})
 
 
 def _draw(examination: Examination, k: int, predicted: Any, folder: Path) -> None:

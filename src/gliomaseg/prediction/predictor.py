@@ -29,7 +29,7 @@ from gliomaseg.preprocessing import (
 from gliomaseg.scan import Scan
 
 BATCH = 4
-AND = " + "  # between the names of models that predict together: it is in no name
+AND = " + "  # between the names of models that predict together
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def _require_same_recipe(order: Order, *, free: tuple[str, ...] = _FREE) -> None
     )  # the rate of each step then depends on the length
     last = before["training"]["export"] == now["training"]["export"] == "last"
     for tree in (before, now):
-        tree.pop("title")  # it names settings that may differ
+        tree.pop("title")  # it says whether anything was changed, settings that may differ among them
         for key in free:
             if key != "epochs" or not scheduled:
                 tree["training"].pop(key)
