@@ -39,20 +39,22 @@ def patients(real_data, tmp_path_factory) -> Path:
 
 
 @pytest.mark.real_data
-def test_an_evaluation_gives_each_patient_the_model_of_which_more_is_expected(patients, tmp_path):
+def test_an_evaluation_asks_both_models_of_each_patient_with_t1(patients, tmp_path):
     run("evaluate", patients, "--out", tmp_path / "both")
     run("evaluate", patients, "--model", "glioma-flair", "--out", tmp_path / "flair")
     both, flair = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("both", "flair"))
-    assert both["setting"]["model"] == "glioma-t1-flair or glioma-flair"
+    assert both["setting"]["model"] == "glioma-t1-flair + glioma-flair"
     assert both["setting"]["patients_seen"] is not None
     held = {case.name: read_examination(case).scan.held for case in read_index(patients).cases}
     for row, plain in zip(both["patients"], flair["patients"], strict=True):
-        assert row["model"] in ("glioma-t1-flair", "glioma-flair")
-        if row["model"] == "glioma-flair":
+        assert 0 < row["predicted_dice"] < 1
+        names = row["model"].split(" + ")
+        if "pre" in held[row["patient"]]:
+            assert sorted(names) == ["glioma-flair", "glioma-t1-flair"]
+            assert row["dice_volume"] != plain["dice_volume"]
+        else:
+            assert names == ["glioma-flair"]
             assert row["dice_volume"] == plain["dice_volume"]
-        if "pre" not in held[row["patient"]]:
-            assert row["model"] == "glioma-flair"
-    assert "glioma-t1-flair" in {row["model"] for row in both["patients"]}
     run("report", tmp_path / "both", "--out", tmp_path / "report.html")
     assert "glioma-t1-flair" in (tmp_path / "report.html").read_text()
 
@@ -76,5 +78,6 @@ def test_volumes_of_flair_and_t1_give_the_mask_of_the_data_sets_pictures(patient
         overlap = 2 * (mask & examination.reference).sum() / (mask.sum() + examination.reference.sum())
         rows.append((row["model"], row["warnings"], overlap))
     assert rows[0][0] == "glioma-flair"
+    assert "glioma-t1-flair" in rows[1][0]
     assert rows[1][1] == []
     assert min(overlap for _, _, overlap in rows) > 0.7, rows  # both models have seen this patient
