@@ -68,8 +68,8 @@ def weighted_mean(found: Sequence[Prediction]) -> Prediction:
 
     Probabilities are weighed by e to the power of the expected Dice over .1; the mask is where their mean exceeds that
     of the thresholds, with the smallest component of the model that weighs most. The Dice to expect is that model's:
-    measured, the mean's own is a little higher. What is warned of counts only where all are; all warnings are kept. A
-    share under a hundredth counts as none.
+    measured, it is neither too high nor too low for the mean. What is warned of counts only where all are; all warnings
+    are kept. A share under a hundredth counts as none.
 
     Args:
         found: at least one.
