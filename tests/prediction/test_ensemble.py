@@ -13,7 +13,7 @@ from gliomaseg.errors import GliomasegError, ModelError
 from gliomaseg.model import write_digests
 from gliomaseg.prediction import Predictor, WeightedEnsemble, join_sequences, open_models, predict, quality
 from gliomaseg.prediction import ensemble as ensemble_module
-from gliomaseg.prediction.ensemble import weighted_mean
+from gliomaseg.prediction.ensemble import DISAGREE, weighted_mean
 from gliomaseg.prediction.predictor import Prediction
 from gliomaseg.scan import Scan
 
@@ -78,11 +78,12 @@ def test_a_model_of_which_nothing_is_expected_is_left_out():
 def test_where_nothing_is_found_nothing_is_expected():
     found = weighted_mean([said("a", [[0.2, 0.0]], expected=None), said("b", [[0.4, 0.0]], expected=None)])
     assert (found.mask.any(), found.predicted_dice, found.model_name) == (False, None, "a + b")
+    assert not found.warnings
 
 
-def test_a_mean_that_finds_nothing_expects_nothing():
+def test_a_mean_that_loses_all_that_was_found_expects_nothing_and_says_so():
     found = weighted_mean([said("a", [[0.6, 0.0]], expected=0.3), said("b", [[0.0, 0.6]], expected=0.3)])
-    assert (found.mask.any(), found.predicted_dice) == (False, None)
+    assert (found.mask.any(), found.predicted_dice, found.warnings) == (False, None, (DISAGREE,))
 
 
 def test_thresholds_are_weighed_like_probabilities():
@@ -99,7 +100,7 @@ def test_probabilities_stay_within_one():
 
 
 def test_what_is_warned_of_counts_only_where_all_are():
-    good, odd = said("a", [[0.9, 0.0]], expected=0.5), said("b", [[0.0, 0.9]], expected=0.9, warnings=["odd"])
+    good, odd = said("a", [[0.9, 0.0]], expected=0.5), said("b", [[0.8, 0.9]], expected=0.9, warnings=["odd"])
     found = weighted_mean([good, odd])
     assert (found.model_name, found.warnings) == ("a", ("odd",))
     found = weighted_mean([said("a", [[0.9, 0.0]], expected=0.88, warnings=["odd"]), odd])

@@ -18,6 +18,7 @@ from gliomaseg.scan import Scan
 
 WIDTH = 0.1  # of expected Dice: a model of which so much less is expected weighs 1 / e of the other
 LEAST_SHARE = 0.01
+DISAGREE = "holds what one model calls tumour and another does not: together they find nothing, look at it"
 
 
 class WeightedEnsemble:
@@ -69,7 +70,7 @@ def weighted_mean(found: Sequence[Prediction]) -> Prediction:
     Probabilities are weighed by e to the power of the expected Dice over .1; the mask is where their mean exceeds that
     of the thresholds, with the smallest component of the model that weighs most. The Dice to expect is that model's:
     measured, it is neither too high nor too low for the mean. What is warned of counts only where all are; all warnings
-    are kept. A share under a hundredth counts as none.
+    are kept, and where the mean loses all that was found, there is one more. A share under a hundredth counts as none.
 
     Args:
         found: at least one.
@@ -90,6 +91,8 @@ def weighted_mean(found: Sequence[Prediction]) -> Prediction:
     decisions = [one.models[0].config.decision for _, one in counted]
     threshold = sum(share * decision.threshold for (share, _), decision in zip(counted, decisions, strict=True))
     mask = decide(probability, decisions[0].model_copy(update={"threshold": threshold}))
+    if not mask.any() and any(one.mask.any() for _, one in counted):
+        warnings = (*warnings, DISAGREE)
     return Prediction(
         probability,
         mask,
