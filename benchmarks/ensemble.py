@@ -29,7 +29,7 @@ from gliomaseg.data.split import read_splits, select
 from gliomaseg.evaluation import Grid, assemble, dumps, measure_cases
 from gliomaseg.evaluation.document import FILE
 from gliomaseg.evaluation.patient import Measured
-from gliomaseg.evaluation.quality import FAILED_BELOW, auroc, fit_quality, spearman
+from gliomaseg.evaluation.quality import fit_quality, measure_trust
 from gliomaseg.model import SPLITS, Model, load_model
 from gliomaseg.prediction import WeightedEnsemble
 from gliomaseg.prediction.predictor import AND
@@ -76,14 +76,7 @@ def trust_of(rows: Sequence[Row]) -> dict[str, Any]:
     scored = [row for row in rows if row.get("dice_volume") is not None]
     dice = np.array([row["dice_volume"] for row in scored])
     guess = np.array([row["predicted_dice"] or 0.0 for row in scored])
-    failed = dice < FAILED_BELOW
-    return {
-        "failures": int(failed.sum()),
-        "auroc": auroc(-guess, failed),
-        "spearman": spearman(guess, dice),
-        "mean_error": float(np.abs(guess - dice).mean()),
-        "bias": float((guess - dice).mean()),
-    }
+    return measure_trust(guess, dice) | {"bias": float((guess - dice).mean())}
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ from gliomaseg.model import (
     load_model,
     write_config,
     write_digests,
+    write_metrics,
 )
 
 OPENVINO = ("model.xml", "model.bin")
@@ -94,7 +95,7 @@ def export_model(order: Order, *, say: Callable[[str], None]) -> Path:
         _copy_network(model, order, folder)
         write_config(folder, model.config.model_copy(update=_changes(order, model, metrics, fit)))
         if metrics is not None:
-            (folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", "utf-8")
+            write_metrics(folder, metrics)
         (folder / CARD).write_text(card, "utf-8")
         write_digests(folder)
     return order.out

@@ -70,11 +70,19 @@ def fit_quality(rows: Sequence[Mapping[str, Any]]) -> QualityFit:
         quality=Quality.model_validate({"bias": round(bias, 6), "weights": rounded}),
         patients=len(whole),
         left_out=len(rows) - len(whole),
-        failures=int((dice < FAILED_BELOW).sum()),
-        auroc=auroc(-predicted, dice < FAILED_BELOW),
-        spearman=spearman(predicted, dice),
-        mean_error=float(np.abs(predicted - dice).mean()),
+        **measure_trust(predicted, dice),
     )
+
+
+def measure_trust(predicted: Numbers, dice: Numbers) -> dict[str, Any]:
+    """Return what `QualityFit` has of how well expected Dice, shape (n,), tell the true ones, shape (n,)."""
+    failed = dice < FAILED_BELOW
+    return {
+        "failures": int(failed.sum()),
+        "auroc": auroc(-predicted, failed),
+        "spearman": spearman(predicted, dice),
+        "mean_error": float(np.abs(predicted - dice).mean()),
+    }
 
 
 def _cross_fitted(signs: Numbers, dice: Numbers, folds: NDArray[np.int64]) -> Numbers:

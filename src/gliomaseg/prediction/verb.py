@@ -29,7 +29,6 @@ from gliomaseg.prediction.preview import draw_preview
 
 MAX_BYTES = 4 * 2**30
 NOT_FLAIR = "is not FLAIR by its DICOM header"
-SMALLER = "crop or downsample it"
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,8 @@ def predict(entry: Input, out: Path, predictor: Predicts, wish: Wish | None = No
     except GliomasegError as fault:
         return _failed(entry, fault, start)
     except MemoryError:
-        return _failed(entry, ResourceError("there is not enough memory for it", where=entry.path, cure=SMALLER), start)
+        too_large = ResourceError("there is not enough memory for it", where=entry.path, cure="crop or downsample it")
+        return _failed(entry, too_large, start)
     return Row(
         str(entry.path),
         [str(target) for target in _flat(targets)],
