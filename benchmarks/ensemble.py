@@ -15,7 +15,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ import numpy as np
 
 from gliomaseg.atomic import write_text
 from gliomaseg.config import Decision
-from gliomaseg.data.index import read_index
+from gliomaseg.data.index import Case, read_index
 from gliomaseg.data.split import read_splits, select
 from gliomaseg.evaluation import Grid, assemble, dumps, measure_cases
 from gliomaseg.evaluation.document import FILE
@@ -54,8 +54,10 @@ def model_of(crossed: Path, document: Mapping[str, Any], fold: int) -> Model:
     return replace(model, config=model.config.model_copy(update=learned))
 
 
-def measure_together(crossed: Sequence[Path], documents: Sequence[Mapping[str, Any]], data: Path) -> list[Measured]:
-    """Return what was measured of every patient, each predicted by both networks that have not seen it.
+def fold_ensembles(
+    crossed: Sequence[Path], documents: Sequence[Mapping[str, Any]], data: Path
+) -> Iterator[tuple[int, Sequence[Case], WeightedEnsemble]]:
+    """Give each fold's number, its patients, and the networks that have not seen them.
 
     Raises:
         ValueError: the folds differ.
@@ -63,12 +65,22 @@ def measure_together(crossed: Sequence[Path], documents: Sequence[Mapping[str, A
     index, splits = read_index(data), read_splits(crossed[0] / SPLITS)
     if any(read_splits(folder / SPLITS) != splits for folder in crossed):
         raise ValueError(f"{' and '.join(map(str, crossed))} have other folds")
-    measured: list[Measured] = []
     for number, fold in enumerate(splits.folds):
         models = [model_of(folder, document, number) for folder, document in zip(crossed, documents, strict=True)]
-        cases = select(index, fold.validation)
-        measured += measure_cases(cases, WeightedEnsemble(models), grid=Grid(), fold=number, progress=say)
-    return measured
+        yield number, select(index, fold.validation), WeightedEnsemble(models)
+
+
+def read_tuned(crossed: Sequence[Path]) -> list[dict[str, Any]]:
+    """Return what cross-validations measured.
+
+    Raises:
+        ValueError: one of them was not tuned.
+    """
+    documents = [json.loads((folder / FILE).read_text("utf-8")) for folder in crossed]
+    for folder, document in zip(crossed, documents, strict=True):
+        if "decisions_by_fold" not in document:
+            raise ValueError(f"{folder} is not of `gliomaseg crossvalidate --tune`")
+    return documents
 
 
 def trust_of(rows: Sequence[Row]) -> dict[str, Any]:
@@ -91,10 +103,13 @@ def main() -> None:
         parser.error(f"{arguments.out} exists: name another folder")
     start = time.perf_counter()
     crossed = [arguments.first, arguments.second]
-    documents = [json.loads((folder / FILE).read_text("utf-8")) for folder in crossed]
-    if not all("decisions_by_fold" in document for document in documents):
-        parser.error("both must be of `gliomaseg crossvalidate --tune`")
-    measured = measure_together(crossed, documents, arguments.data)
+    measured: list[Measured] = []
+    try:
+        documents = read_tuned(crossed)
+        for number, cases, ensemble in fold_ensembles(crossed, documents, arguments.data):
+            measured += measure_cases(cases, ensemble, grid=Grid(), fold=number, progress=say)
+    except ValueError as fault:
+        parser.error(str(fault))
     setting = {**documents[0]["setting"], "model": AND.join(folder.resolve().name for folder in crossed)}
     setting |= {"model_digests": None, "threshold": None}
     both = assemble(measured, setting=setting, grid=Grid(), seconds=time.perf_counter() - start)

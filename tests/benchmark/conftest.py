@@ -1,12 +1,21 @@
 """A benchmark of tiny sizes: the reference's preparation with a network of four features."""
 
 import importlib.util
+import json
+import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from gliomaseg.benchmark.material import Material
 from gliomaseg.benchmark.plan import plan_for
+from gliomaseg.config import Split
+from gliomaseg.data.index import read_index
+from gliomaseg.data.split import split_data, write_splits
+from gliomaseg.model import write_digests
+
+DICE = np.linspace(0.3, 0.9, 24)
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +59,23 @@ def without_torch(monkeypatch):
     for room in ("material", "training", "prediction"):
         monkeypatch.setattr(f"gliomaseg.benchmark.{room}.with_torch", refuse)
     monkeypatch.setattr(material, "shipped_model", lambda: None)
+
+
+@pytest.fixture
+def crossed(bright, phantoms, tmp_path):
+    """Two cross-validations of two folds, of FLAIR and of T1 and FLAIR, whose networks find what is bright."""
+    splits = split_data(read_index(phantoms), Split(folds=2))
+    rows = [{"patient": f"P{k}", "fold": k % 2, "dice_volume": d, "soft_dice": d} for k, d in enumerate(DICE)]
+    decisions = [{"threshold": 0.4}, {"threshold": 0.6}]
+    for name, sequences in (("crossed", ["flair"]), ("crossed-t1", ["pre", "flair"])):
+        for fold in range(2):
+            model = tmp_path / name / f"fold-{fold}" / "model"
+            shutil.copytree(bright, model)
+            config = json.loads((model / "config.json").read_text()) | {"sequences": sequences}
+            (model / "config.json").write_text(json.dumps(config))
+            write_digests(model)
+        write_splits(splits, tmp_path / name / "splits.json")
+        document = {"patients": rows, "decisions_by_fold": decisions, "setting": {"data": "phantoms"}}
+        document["summary"] = {"dice_volume": {"mean": 0.6}}
+        (tmp_path / name / "metrics.json").write_text(json.dumps(document))
+    return [tmp_path / "crossed", tmp_path / "crossed-t1"]

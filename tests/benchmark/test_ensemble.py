@@ -1,7 +1,6 @@
 """Two cross-validations become one evaluation, each patient by both networks that have not seen it."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,35 +11,13 @@ import pytest
 from gliomaseg.config import Split
 from gliomaseg.data.index import read_index
 from gliomaseg.data.split import split_data, write_splits
-from gliomaseg.model import write_digests
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "ensemble.py"
-DICE = np.linspace(0.3, 0.9, 24)
 
 
 @pytest.fixture(scope="module")
 def script(load_script):
     return load_script(SCRIPT)
-
-
-@pytest.fixture
-def crossed(bright, phantoms, tmp_path):
-    """Two cross-validations of two folds, of FLAIR and of T1 and FLAIR, whose networks find what is bright."""
-    splits = split_data(read_index(phantoms), Split(folds=2))
-    rows = [{"patient": f"P{k}", "fold": k % 2, "dice_volume": d, "soft_dice": d} for k, d in enumerate(DICE)]
-    decisions = [{"threshold": 0.4}, {"threshold": 0.6}]
-    for name, sequences in (("crossed", ["flair"]), ("crossed-t1", ["pre", "flair"])):
-        for fold in range(2):
-            model = tmp_path / name / f"fold-{fold}" / "model"
-            shutil.copytree(bright, model)
-            config = json.loads((model / "config.json").read_text()) | {"sequences": sequences}
-            (model / "config.json").write_text(json.dumps(config))
-            write_digests(model)
-        write_splits(splits, tmp_path / name / "splits.json")
-        document = {"patients": rows, "decisions_by_fold": decisions, "setting": {"data": "phantoms"}}
-        document["summary"] = {"dice_volume": {"mean": 0.6}}
-        (tmp_path / name / "metrics.json").write_text(json.dumps(document))
-    return [tmp_path / "crossed", tmp_path / "crossed-t1"]
 
 
 def test_a_folds_model_decides_and_expects_by_the_other_folds(script, crossed):
@@ -69,10 +46,23 @@ def test_what_it_writes_is_an_evaluation_of_all_patients(script, crossed, phanto
     assert "| `dice_volume` | ." in tables.stdout
 
 
-def test_other_folds_are_refused(script, crossed, phantoms):
+def test_other_folds_are_refused(script, crossed, phantoms, tmp_path):
     write_splits(split_data(read_index(phantoms), Split(folds=3)), crossed[1] / "splits.json")
     with pytest.raises(ValueError, match="other folds"):
-        script.measure_together(crossed, [{}, {}], phantoms)
+        next(script.fold_ensembles(crossed, [{}, {}], phantoms))
+    command = [sys.executable, SCRIPT, *crossed, "--data", phantoms, "--out", tmp_path / "both"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.endswith("crossed-t1 have other folds\n")
+    assert not (tmp_path / "both").exists()
+
+
+def test_what_was_not_tuned_is_refused(script, crossed):
+    document = json.loads((crossed[1] / "metrics.json").read_text())
+    del document["decisions_by_fold"]
+    (crossed[1] / "metrics.json").write_text(json.dumps(document))
+    with pytest.raises(ValueError, match="crossed-t1 is not of `gliomaseg crossvalidate --tune`"):
+        script.read_tuned(crossed)
 
 
 def test_where_nothing_is_found_none_is_expected(script):
