@@ -169,7 +169,7 @@ def test_loss_may_be_a_weighted_sum(reference: Recipe, text: str) -> None:
 
 
 def test_loss_that_is_none_names_those_there_are(reference: Recipe) -> None:
-    assert "a loss is one of cross_entropy, bce, dice, focal, tversky, or a sum of them" in refusal(
+    assert "a loss is one of cross_entropy, bce, dice, slice_dice, focal, tversky, or a sum of them" in refusal(
         reference, "training.loss=hinge"
     )
 

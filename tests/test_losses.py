@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from gliomaseg.config import LOSS_NAMES
-from gliomaseg.losses import LOSSES, bce, build_loss, cross_entropy, dice, focal, training_loss, tversky
+from gliomaseg.losses import LOSSES, bce, build_loss, cross_entropy, dice, focal, slice_dice, training_loss, tversky
 from gliomaseg.networks.supervised import Supervised
 
 
@@ -44,6 +44,21 @@ def test_an_overlap_pools_the_batch(loss):
 def test_an_overlap_costs_nothing_where_nothing_is_rightly_predicted(loss):
     nothing = torch.tensor([40.0, -40.0]).view(1, 2, 1, 1).expand(1, 2, 4, 4)
     assert loss(nothing, torch.zeros(1, 4, 4, dtype=torch.bool)).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_slice_dice_is_the_mean_of_each_tumour_slices_own():
+    logits, masks = noise()
+    masks[1] = False
+    own = [dice(logits[k : k + 1], masks[k : k + 1]).item() for k in (0, 2)]
+    assert slice_dice(logits, masks).item() == pytest.approx(sum(own) / 2)
+
+
+def test_slice_dice_of_a_batch_without_tumour_is_nothing_and_can_be_learned_from():
+    logits = torch.randn(2, 2, 4, 4, requires_grad=True)
+    loss = slice_dice(logits, torch.zeros(2, 4, 4, dtype=torch.bool))
+    loss.backward()
+    assert loss.item() == 0
+    assert not logits.grad.any()
 
 
 def test_tversky_charges_more_for_a_miss_than_for_a_false_alarm():

@@ -19,7 +19,7 @@ class Split(Settings):
     seed: int = Field(default=0, ge=0)
 
 
-LOSS_NAMES = ("cross_entropy", "bce", "dice", "focal", "tversky")
+LOSS_NAMES = ("cross_entropy", "bce", "dice", "slice_dice", "focal", "tversky")
 _TERM = re.compile(r"(?:(\d+(?:\.\d*)?|\.\d+)\s*\*?\s*)?([a-z_]+)")
 
 
