@@ -65,7 +65,7 @@ def dice(logits: Tensor, masks: Tensor) -> Tensor:
 
 
 def slice_dice(logits: Tensor, masks: Tensor) -> Tensor:
-    """Return 1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1) of each slice, the mean over those that have tumour: in [0, 1].
+    """Return 1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1) of each slice, the mean over those with tumour: in [0, 1].
 
     A tumour's last slice counts as much as its largest. Of slices without tumour it says nothing, and costs 0 where
     there are no others: add a loss that sees them.
@@ -118,8 +118,13 @@ def tversky(logits: Tensor, masks: Tensor) -> Tensor:
 
 
 LOSSES: dict[str, Loss] = {
-    "cross_entropy": cross_entropy, "bce": bce, "dice": dice, "slice_dice": slice_dice, "focal": focal, "tversky": tversky,
-}  # fmt: skip
+    "cross_entropy": cross_entropy,
+    "bce": bce,
+    "dice": dice,
+    "slice_dice": slice_dice,
+    "focal": focal,
+    "tversky": tversky,
+}
 
 
 def build_loss(text: str) -> Loss:
