@@ -15,7 +15,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,9 @@ from gliomaseg.atomic import write_text
 from gliomaseg.config import Decision
 from gliomaseg.data.index import Case, read_index
 from gliomaseg.data.split import read_splits, select
+from gliomaseg.errors import GliomasegError, UsageError
 from gliomaseg.evaluation import Grid, assemble, dumps, measure_cases
-from gliomaseg.evaluation.document import FILE
+from gliomaseg.evaluation.document import FILE, read_evaluation
 from gliomaseg.evaluation.patient import Measured
 from gliomaseg.evaluation.quality import fit_quality, measure_trust
 from gliomaseg.model import SPLITS, Model, load_model
@@ -42,7 +43,42 @@ def say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
-def model_of(crossed: Path, document: Mapping[str, Any], fold: int) -> Model:
+def read_tuned(crossed: Path) -> Row:
+    """Return what a cross-validation measured, with what each fold's masks were made by.
+
+    Raises:
+        DataError: there is no evaluation in the folder.
+        FormatError: it cannot be read as one.
+        UsageError: it is not of a tuned cross-validation.
+    """
+    document = read_evaluation(crossed)
+    folds = range(len(document["decisions_by_fold"]))
+    if not folds or not all(row["fold"] in folds for row in document["patients"]):
+        raise UsageError("is not of `gliomaseg crossvalidate --tune`", where=crossed)
+    return document
+
+
+def fold_ensembles(crossed: Sequence[Path], data: Path) -> Iterator[tuple[int, Sequence[Case], WeightedEnsemble]]:
+    """Give each fold's number, its patients, and the networks that have not seen them.
+
+    Args:
+        crossed: tuned cross-validations with the same folds.
+        data: what they were measured on.
+
+    Raises:
+        GliomasegError: one of the cross-validations, or of the data, is missing or damaged, or the folds differ.
+    """
+    documents = [read_tuned(folder) for folder in crossed]
+    index, splits = read_index(data), read_splits(crossed[0] / SPLITS)
+    many = {len(document["decisions_by_fold"]) for document in documents} != {len(splits.folds)}
+    if many or any(read_splits(folder / SPLITS) != splits for folder in crossed):
+        raise UsageError("have other folds", where=" and ".join(map(str, crossed)))
+    for number, fold in enumerate(splits.folds):
+        models = [_model_of(folder, document, number) for folder, document in zip(crossed, documents, strict=True)]
+        yield number, select(index, fold.validation), WeightedEnsemble(models)
+
+
+def _model_of(crossed: Path, document: Row, fold: int) -> Model:
     """Return a fold's model as if it shipped: it decides and expects by what the other folds taught."""
     model = load_model(crossed / f"fold-{fold}")
     others = [row for row in document["patients"] if row["fold"] != fold]
@@ -54,41 +90,27 @@ def model_of(crossed: Path, document: Mapping[str, Any], fold: int) -> Model:
     return replace(model, config=model.config.model_copy(update=learned))
 
 
-def fold_ensembles(
-    crossed: Sequence[Path], documents: Sequence[Mapping[str, Any]], data: Path
-) -> Iterator[tuple[int, Sequence[Case], WeightedEnsemble]]:
-    """Give each fold's number, its patients, and the networks that have not seen them.
-
-    Raises:
-        ValueError: the folds differ.
-    """
-    index, splits = read_index(data), read_splits(crossed[0] / SPLITS)
-    if any(read_splits(folder / SPLITS) != splits for folder in crossed):
-        raise ValueError(f"{' and '.join(map(str, crossed))} have other folds")
-    for number, fold in enumerate(splits.folds):
-        models = [model_of(folder, document, number) for folder, document in zip(crossed, documents, strict=True)]
-        yield number, select(index, fold.validation), WeightedEnsemble(models)
-
-
-def read_tuned(crossed: Sequence[Path]) -> list[dict[str, Any]]:
-    """Return what cross-validations measured.
-
-    Raises:
-        ValueError: one of them was not tuned.
-    """
-    documents = [json.loads((folder / FILE).read_text("utf-8")) for folder in crossed]
-    for folder, document in zip(crossed, documents, strict=True):
-        if "decisions_by_fold" not in document:
-            raise ValueError(f"{folder} is not of `gliomaseg crossvalidate --tune`")
-    return documents
-
-
 def trust_of(rows: Sequence[Row]) -> dict[str, Any]:
     """Return how well the Dice to expect tells the Dice; where nothing was found, 0 is expected."""
     scored = [row for row in rows if row.get("dice_volume") is not None]
     dice = np.array([row["dice_volume"] for row in scored])
     guess = np.array([row["predicted_dice"] or 0.0 for row in scored])
     return measure_trust(guess, dice) | {"bias": float((guess - dice).mean())}
+
+
+def measure_together(crossed: Sequence[Path], data: Path) -> Row:
+    """Return the evaluation of all patients, each predicted by both networks that have not seen it.
+
+    Raises:
+        GliomasegError: as of `fold_ensembles`.
+    """
+    start = time.perf_counter()
+    measured: list[Measured] = []
+    for number, cases, ensemble in fold_ensembles(crossed, data):
+        measured += measure_cases(cases, ensemble, grid=Grid(), fold=number, progress=say)
+    setting = {**read_evaluation(crossed[0])["setting"], "model": AND.join(folder.resolve().name for folder in crossed)}
+    setting |= {"model_digests": None, "threshold": None}
+    return assemble(measured, setting=setting, grid=Grid(), seconds=time.perf_counter() - start)
 
 
 def main() -> None:
@@ -101,23 +123,16 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.out.exists():
         parser.error(f"{arguments.out} exists: name another folder")
-    start = time.perf_counter()
     crossed = [arguments.first, arguments.second]
-    measured: list[Measured] = []
     try:
-        documents = read_tuned(crossed)
-        for number, cases, ensemble in fold_ensembles(crossed, documents, arguments.data):
-            measured += measure_cases(cases, ensemble, grid=Grid(), fold=number, progress=say)
-    except ValueError as fault:
-        parser.error(str(fault))
-    setting = {**documents[0]["setting"], "model": AND.join(folder.resolve().name for folder in crossed)}
-    setting |= {"model_digests": None, "threshold": None}
-    both = assemble(measured, setting=setting, grid=Grid(), seconds=time.perf_counter() - start)
-    arguments.out.mkdir(parents=True)
-    write_text(arguments.out / FILE, dumps(both))
+        both = measure_together(crossed, arguments.data)
+        arguments.out.mkdir(parents=True)
+        write_text(arguments.out / FILE, dumps(both))
+    except GliomasegError as fault:
+        parser.exit(fault.exit_code, f"{fault.line()}\n")
     report = {
-        "first": documents[0]["summary"]["dice_volume"],
-        "second": documents[1]["summary"]["dice_volume"],
+        "first": read_evaluation(crossed[0])["summary"]["dice_volume"],
+        "second": read_evaluation(crossed[1])["summary"]["dice_volume"],
         "both": both["summary"]["dice_volume"],
         "expected Dice": trust_of(both["patients"]),
     }

@@ -11,6 +11,7 @@ import pytest
 from gliomaseg.config import Split
 from gliomaseg.data.index import read_index
 from gliomaseg.data.split import split_data, write_splits
+from gliomaseg.errors import UsageError
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "ensemble.py"
 
@@ -22,12 +23,12 @@ def script(load_script):
 
 def test_a_folds_model_decides_and_expects_by_the_other_folds(script, crossed):
     document = json.loads((crossed[0] / "metrics.json").read_text())
-    model = script.model_of(crossed[0], document, 1)
+    model = script._model_of(crossed[0], document, 1)
     assert (model.config.name, model.config.decision.threshold) == ("crossed", 0.6)
     for row in document["patients"]:
         row["dice_volume"] = row["dice_volume"] if row["fold"] == 0 else 0.0
-    assert script.model_of(crossed[0], document, 1).config.quality == model.config.quality
-    assert script.model_of(crossed[0], document, 0).config.quality != model.config.quality
+    assert script._model_of(crossed[0], document, 1).config.quality == model.config.quality
+    assert script._model_of(crossed[0], document, 0).config.quality != model.config.quality
 
 
 def test_what_it_writes_is_an_evaluation_of_all_patients(script, crossed, phantoms, tmp_path):
@@ -46,23 +47,25 @@ def test_what_it_writes_is_an_evaluation_of_all_patients(script, crossed, phanto
     assert "| `dice_volume` | ." in tables.stdout
 
 
-def test_other_folds_are_refused(script, crossed, phantoms, tmp_path):
+def test_other_folds_are_refused(script, crossed, phantoms, tmp_path, monkeypatch, capsys):
     write_splits(split_data(read_index(phantoms), Split(folds=3)), crossed[1] / "splits.json")
-    with pytest.raises(ValueError, match="other folds"):
-        next(script.fold_ensembles(crossed, [{}, {}], phantoms))
-    command = [sys.executable, SCRIPT, *crossed, "--data", phantoms, "--out", tmp_path / "both"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.endswith("crossed-t1 have other folds\n")
+    command = ["ensemble.py", *crossed, "--data", phantoms, "--out", tmp_path / "both"]
+    monkeypatch.setattr(sys, "argv", list(map(str, command)))
+    with pytest.raises(SystemExit) as left:
+        script.main()
+    assert left.value.code == 2
+    assert capsys.readouterr().err == f"{crossed[0]} and {crossed[1]}: have other folds\n"
     assert not (tmp_path / "both").exists()
 
 
-def test_what_was_not_tuned_is_refused(script, crossed):
+@pytest.mark.parametrize("spoil", ["decisions_by_fold", "fold"])
+def test_what_was_not_tuned_is_refused(script, crossed, phantoms, spoil):
     document = json.loads((crossed[1] / "metrics.json").read_text())
-    del document["decisions_by_fold"]
+    for part in (document, document["patients"][0]):
+        part.pop(spoil, None)
     (crossed[1] / "metrics.json").write_text(json.dumps(document))
-    with pytest.raises(ValueError, match="crossed-t1 is not of `gliomaseg crossvalidate --tune`"):
-        script.read_tuned(crossed)
+    with pytest.raises(UsageError, match="crossed-t1: is not of `gliomaseg crossvalidate --tune`"):
+        next(script.fold_ensembles(crossed, phantoms))
 
 
 def test_where_nothing_is_found_none_is_expected(script):

@@ -181,6 +181,7 @@ class Evaluation(_Part):
     interval: Text | None = None
     setting: Setting = Setting()
     decision: Decision | None = None  # what `crossvalidate --tune` chose
+    decisions_by_fold: list[Decision] = []  # each on the other folds
     versions: dict[Text, Text | None] = {}
     seconds: Number | None = None
     command: Text | None = None
