@@ -67,8 +67,9 @@ def dice(logits: Tensor, masks: Tensor) -> Tensor:
 def slice_dice(logits: Tensor, masks: Tensor) -> Tensor:
     """Return 1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1) of each slice, the mean over those with tumour: in [0, 1].
 
-    A tumour's last slice counts as much as its largest. Of slices without tumour it says nothing, and costs 0 where
-    there are no others: add a loss that sees them.
+    In a batch, a tumour's last slice counts as much as its largest. Of slices without tumour it says nothing, and costs
+    0 where there are no others: add a loss that sees them. Nor does it, under deep supervision, of a tumour that fills
+    no half of any coarser pixel.
 
     >>> undecided = torch.zeros(2, 2, 1, 4)  # p = 1/2 everywhere
     >>> round(slice_dice(undecided, torch.tensor([[[True, True, False, False]], [[False] * 4]])).item(), 4)  # 1 - 3 / 5
