@@ -16,7 +16,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,51 +43,60 @@ def say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
-def read_tuned(crossed: Path) -> Row:
-    """Return what a cross-validation measured, with what each fold's masks were made by.
+@dataclass(frozen=True)
+class Crossed:
+    """A tuned cross-validation: its folder, and what it measured."""
+
+    folder: Path
+    document: Row
+
+    def model(self, fold: int) -> Model:
+        """Return a fold's model as if it shipped: it decides and expects by what the other folds taught.
+
+        Raises:
+            ModelError: it is missing or damaged.
+        """
+        model = load_model(self.folder / f"fold-{fold}")
+        others = [row for row in self.document["patients"] if row["fold"] != fold]
+        learned = {
+            "name": self.folder.resolve().name,
+            "decision": Decision.model_validate(self.document["decisions_by_fold"][fold]),
+            "quality": fit_quality(others).quality,
+        }
+        return replace(model, config=model.config.model_copy(update=learned))
+
+
+def read_tuned(folder: Path) -> Crossed:
+    """Return a cross-validation, with what each fold's masks were made by.
 
     Raises:
         DataError: there is no evaluation in the folder.
         FormatError: it cannot be read as one.
         UsageError: it is not of a tuned cross-validation.
     """
-    document = read_evaluation(crossed)
+    document = read_evaluation(folder)
     folds = range(len(document["decisions_by_fold"]))
     if not folds or not all(row["fold"] in folds for row in document["patients"]):
-        raise UsageError("is not of `gliomaseg crossvalidate --tune`", where=crossed)
-    return document
+        raise UsageError("is not of `gliomaseg crossvalidate --tune`", where=folder)
+    return Crossed(folder, document)
 
 
-def fold_ensembles(crossed: Sequence[Path], data: Path) -> Iterator[tuple[int, Sequence[Case], WeightedEnsemble]]:
+def fold_ensembles(crossed: Sequence[Crossed], data: Path) -> Iterator[tuple[int, Sequence[Case], WeightedEnsemble]]:
     """Give each fold's number, its patients, and the networks that have not seen them.
 
     Args:
-        crossed: tuned cross-validations with the same folds.
+        crossed: with the same folds.
         data: what they were measured on.
 
     Raises:
-        GliomasegError: one of the cross-validations, or of the data, is missing or damaged, or the folds differ.
+        GliomasegError: a fold, or something of the data, is missing or damaged, or the folds differ.
     """
-    documents = [read_tuned(folder) for folder in crossed]
-    index, splits = read_index(data), read_splits(crossed[0] / SPLITS)
-    many = {len(document["decisions_by_fold"]) for document in documents} != {len(splits.folds)}
-    if many or any(read_splits(folder / SPLITS) != splits for folder in crossed):
-        raise UsageError("have other folds", where=" and ".join(map(str, crossed)))
+    index, splits = read_index(data), read_splits(crossed[0].folder / SPLITS)
+    many = {len(one.document["decisions_by_fold"]) for one in crossed} != {len(splits.folds)}
+    if many or any(read_splits(one.folder / SPLITS) != splits for one in crossed):
+        raise UsageError("have other folds", where=" and ".join(str(one.folder) for one in crossed))
     for number, fold in enumerate(splits.folds):
-        models = [_model_of(folder, document, number) for folder, document in zip(crossed, documents, strict=True)]
-        yield number, select(index, fold.validation), WeightedEnsemble(models)
-
-
-def _model_of(crossed: Path, document: Row, fold: int) -> Model:
-    """Return a fold's model as if it shipped: it decides and expects by what the other folds taught."""
-    model = load_model(crossed / f"fold-{fold}")
-    others = [row for row in document["patients"] if row["fold"] != fold]
-    learned = {
-        "name": crossed.resolve().name,
-        "decision": Decision.model_validate(document["decisions_by_fold"][fold]),
-        "quality": fit_quality(others).quality,
-    }
-    return replace(model, config=model.config.model_copy(update=learned))
+        yield number, select(index, fold.validation), WeightedEnsemble([one.model(number) for one in crossed])
 
 
 def trust_of(rows: Sequence[Row]) -> dict[str, Any]:
@@ -98,7 +107,7 @@ def trust_of(rows: Sequence[Row]) -> dict[str, Any]:
     return measure_trust(guess, dice) | {"bias": float((guess - dice).mean())}
 
 
-def measure_together(crossed: Sequence[Path], data: Path) -> Row:
+def measure_together(crossed: Sequence[Crossed], data: Path) -> Row:
     """Return the evaluation of all patients, each predicted by both networks that have not seen it.
 
     Raises:
@@ -108,7 +117,8 @@ def measure_together(crossed: Sequence[Path], data: Path) -> Row:
     measured: list[Measured] = []
     for number, cases, ensemble in fold_ensembles(crossed, data):
         measured += measure_cases(cases, ensemble, grid=Grid(), fold=number, progress=say)
-    setting = {**read_evaluation(crossed[0])["setting"], "model": AND.join(folder.resolve().name for folder in crossed)}
+    names = AND.join(one.folder.resolve().name for one in crossed)
+    setting = {**crossed[0].document["setting"], "model": names}
     setting |= {"model_digests": None, "threshold": None}
     return assemble(measured, setting=setting, grid=Grid(), seconds=time.perf_counter() - start)
 
@@ -123,16 +133,16 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.out.exists():
         parser.error(f"{arguments.out} exists: name another folder")
-    crossed = [arguments.first, arguments.second]
     try:
+        crossed = [read_tuned(folder) for folder in (arguments.first, arguments.second)]
         both = measure_together(crossed, arguments.data)
         arguments.out.mkdir(parents=True)
         write_text(arguments.out / FILE, dumps(both))
     except GliomasegError as fault:
         parser.exit(fault.exit_code, f"{fault.line()}\n")
     report = {
-        "first": read_evaluation(crossed[0])["summary"]["dice_volume"],
-        "second": read_evaluation(crossed[1])["summary"]["dice_volume"],
+        "first": crossed[0].document["summary"]["dice_volume"],
+        "second": crossed[1].document["summary"]["dice_volume"],
         "both": both["summary"]["dice_volume"],
         "expected Dice": trust_of(both["patients"]),
     }

@@ -15,18 +15,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from ensemble import fold_ensembles, say
+from ensemble import fold_ensembles, read_tuned, say
 from scipy import ndimage
 
 from gliomaseg.arrays import Mask
 from gliomaseg.data.examination import read_examination
 from gliomaseg.errors import GliomasegError
+from gliomaseg.evaluation.quality import FAILED_BELOW
 from gliomaseg.metrics.interval import bootstrap_interval
 from gliomaseg.metrics.overlap import dice
 
 Where = Callable[[Mask, Mask], Mask]
 FAR_PX = 2
-FAILURE = 0.7
 
 
 def nowhere(reference: Mask, _predicted: Mask) -> Mask:
@@ -102,7 +102,7 @@ def table(patients: Sequence[Mapping[str, float]]) -> str:
         values = np.array([scores[kind] for scores in patients])
         low, high = bootstrap_interval([np.array([value]) for value in values])
         numbers = f"{values.mean():.3f} ({low:.3f} to {high:.3f}) | {np.median(values):.3f}"
-        lines.append(f"| {kind} | {numbers.replace('0.', '.')} | {(values < FAILURE).sum()} |")
+        lines.append(f"| {kind} | {numbers.replace('0.', '.')} | {(values < FAILED_BELOW).sum()} |")
     return "\n".join(lines)
 
 
@@ -113,7 +113,7 @@ def score_patients(crossed: Sequence[Path], data: Path) -> list[dict[str, float]
         GliomasegError: a cross-validation or the data are missing or damaged, or the folds differ.
     """
     scores = []
-    for number, cases, ensemble in fold_ensembles(crossed, data):
+    for number, cases, ensemble in fold_ensembles([read_tuned(folder) for folder in crossed], data):
         say(f"fold {number}: {len(cases)} patients")
         for case in cases:
             examination = read_examination(case)

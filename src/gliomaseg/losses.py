@@ -60,8 +60,7 @@ def dice(logits: Tensor, masks: Tensor) -> Tensor:
     0.4
     """
     probability, tumour = _difference(logits).sigmoid(), masks.float()
-    both = 2 * (probability * tumour).sum() + SMOOTH_PX
-    return 1 - both / (probability.sum() + tumour.sum() + SMOOTH_PX)
+    return _lost((probability * tumour).sum(), probability.sum(), tumour.sum())
 
 
 def slice_dice(logits: Tensor, masks: Tensor) -> Tensor:
@@ -77,8 +76,7 @@ def slice_dice(logits: Tensor, masks: Tensor) -> Tensor:
     """
     probability, tumour = _difference(logits).sigmoid().flatten(1), masks.flatten(1).float()
     pixels = tumour.sum(dim=1)
-    both = 2 * (probability * tumour).sum(dim=1) + SMOOTH_PX
-    lost = 1 - both / (probability.sum(dim=1) + pixels + SMOOTH_PX)
+    lost = _lost((probability * tumour).sum(dim=1), probability.sum(dim=1), pixels)
     present = (pixels > 0).float()
     return (lost * present).sum() / present.sum().clamp(min=1)
 
@@ -167,6 +165,11 @@ def training_loss(loss: Loss, output: Tensor | Supervised | tuple[Tensor | Super
         present = masks.flatten(1).any(dim=1).float()
         total = total + PRESENCE_WEIGHT * functional.binary_cross_entropy_with_logits(output.presence.float(), present)
     return total
+
+
+def _lost(both: Tensor, probability: Tensor, tumour: Tensor) -> Tensor:
+    """Return what a Dice is short of 1, from sums over pixels: the same shape."""
+    return 1 - (2 * both + SMOOTH_PX) / (probability + tumour + SMOOTH_PX)
 
 
 def _coarser(masks: Tensor, step: int) -> Tensor:

@@ -23,12 +23,12 @@ def script(load_script):
 
 def test_a_folds_model_decides_and_expects_by_the_other_folds(script, crossed):
     document = json.loads((crossed[0] / "metrics.json").read_text())
-    model = script._model_of(crossed[0], document, 1)
+    model = script.Crossed(crossed[0], document).model(1)
     assert (model.config.name, model.config.decision.threshold) == ("crossed", 0.6)
     for row in document["patients"]:
         row["dice_volume"] = row["dice_volume"] if row["fold"] == 0 else 0.0
-    assert script._model_of(crossed[0], document, 1).config.quality == model.config.quality
-    assert script._model_of(crossed[0], document, 0).config.quality != model.config.quality
+    assert script.Crossed(crossed[0], document).model(1).config.quality == model.config.quality
+    assert script.Crossed(crossed[0], document).model(0).config.quality != model.config.quality
 
 
 def test_what_it_writes_is_an_evaluation_of_all_patients(script, crossed, phantoms, tmp_path):
@@ -59,13 +59,13 @@ def test_other_folds_are_refused(script, crossed, phantoms, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("spoil", ["decisions_by_fold", "fold"])
-def test_what_was_not_tuned_is_refused(script, crossed, phantoms, spoil):
+def test_what_was_not_tuned_is_refused(script, crossed, spoil):
     document = json.loads((crossed[1] / "metrics.json").read_text())
     for part in (document, document["patients"][0]):
         part.pop(spoil, None)
     (crossed[1] / "metrics.json").write_text(json.dumps(document))
     with pytest.raises(UsageError, match="crossed-t1: is not of `gliomaseg crossvalidate --tune`"):
-        next(script.fold_ensembles(crossed, phantoms))
+        script.read_tuned(crossed[1])
 
 
 def test_where_nothing_is_found_none_is_expected(script):
