@@ -66,8 +66,10 @@ def average_share(ema: float, step: int) -> float:
 @torch.no_grad()
 def follow(average: nn.Module, network: nn.Module, share: float) -> None:
     """Move the average of the weights towards a network's, running statistics included."""
-    for mean, value in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(value, share)
-        else:  # how many batches a layer has seen
+    pairs = list(zip(average.state_dict().values(), network.state_dict().values(), strict=True))
+    means, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
+    # All at once: a GPU takes longer to be told of a hundred small tensors than to average them.
+    torch._foreach_lerp_(means, values, share)
+    for mean, value in pairs:
+        if not mean.is_floating_point():  # how many batches a layer has seen
             mean.copy_(value)
