@@ -1,3 +1,4 @@
+import copy
 import math
 
 import pytest
@@ -54,6 +55,31 @@ def test_an_average_goes_its_share_of_the_way_statistics_included():
     assert average.running_mean.item() == 1.0
     assert average.num_batches_tracked.item() == 7
     assert network.weight.item() == 3.0
+
+
+def test_an_average_moves_all_tensors_as_each_by_itself_to_the_bit():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.ConvTranspose2d(5, 2, 2)).to(
+        memory_format=torch.channels_last
+    )
+    network[2].to(torch.bfloat16)
+    average = copy.deepcopy(network)
+    with torch.no_grad():
+        for tensor in network.state_dict().values():
+            tensor.add_(torch.randn(tensor.shape).to(tensor.dtype))
+    expected = {
+        name: torch.lerp(mean, network.state_dict()[name], 0.005)
+        for name, mean in average.state_dict().items()
+        if mean.is_floating_point()
+    }
+    follow(average, network, 0.005)
+    assert len(expected) == 8
+    for name, tensor in expected.items():
+        assert torch.equal(average.state_dict()[name], tensor), name
+
+
+def test_an_average_of_no_weights_is_none():
+    follow(nn.Identity(), nn.Identity(), 0.25)
 
 
 def test_an_average_soon_forgets_the_first_weights():

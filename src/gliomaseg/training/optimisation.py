@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gliomaseg.config import Training
 
@@ -66,10 +66,13 @@ def average_share(ema: float, step: int) -> float:
 @torch.no_grad()
 def follow(average: nn.Module, network: nn.Module, share: float) -> None:
     """Move the average of the weights towards a network's, running statistics included."""
-    pairs = list(zip(average.state_dict().values(), network.state_dict().values(), strict=True))
-    means, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
-    # All at once: a GPU takes longer to be told of a hundred small tensors than to average them.
-    torch._foreach_lerp_(means, values, share)
-    for mean, value in pairs:
-        if not mean.is_floating_point():  # how many batches a layer has seen
+    means: list[Tensor] = []
+    values: list[Tensor] = []
+    for mean, value in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            means.append(mean)
+            values.append(value)
+        else:  # how many batches a layer has seen
             mean.copy_(value)
+    if means:  # all at once: to tell a GPU of each takes longer than to move it
+        torch._foreach_lerp_(means, values, share)
