@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +26,7 @@ def load_script():
     def load(path):
         spec = importlib.util.spec_from_file_location(path.stem, path)
         module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module  # dataclasses look there
         spec.loader.exec_module(module)
         return module
 

@@ -1,0 +1,137 @@
+"""Whether a scan scores the same as NIfTI volumes of other pixels, orientation and values as it does as pictures.
+
+    python benchmarks/as_volumes.py crossed crossed-t1 --data lgg --fold 0
+
+prints Markdown. The data set's pictures were made from such volumes: here they are turned into some again, FLAIR and,
+where it is there, T1 before contrast, of other pixels, mirrored in memory, with 12 bits and noise. Each patient is
+predicted as in `ensemble.py`, by networks that have not seen it, and its mask is compared with the reference on the
+same grid. That no more is lost than here is no word on scanners that the data set does not have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from ensemble import fold_ensembles, read_tuned, say
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from gliomaseg.arrays import Mask
+from gliomaseg.data.examination import Examination, read_examination
+from gliomaseg.errors import GliomasegError
+from gliomaseg.metrics.interval import bootstrap_interval
+from gliomaseg.metrics.overlap import dice
+from gliomaseg.prediction.inputs import join_sequences
+from gliomaseg.prediction.loading import load
+from gliomaseg.prediction.verb import MAX_BYTES
+from gliomaseg.scan import Scan
+
+FIELD_MM, SLICE_MM = 215.0, 5.5  # of the data set's pictures, about
+PIXELS_MM = (0.56, 0.84, 1.05)
+TWELVE_BITS = 15.0  # times 255 is just under 4,096
+NOISE = 0.02  # standard deviation, of the brightest value that there can be
+AS_PICTURES = "pictures, as they are"
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """An examination as NIfTI files, read as a user's would be, and its reference on their grid."""
+
+    scan: Scan
+    reference: Mask
+
+
+def resampled(stack: NDArray[np.float32], pixel_mm: float) -> NDArray[np.float32]:
+    """Return slices (z, y, x) with pixels of another size; the field of view stays."""
+    zoom = FIELD_MM / stack.shape[-1] / pixel_mm
+    out: NDArray[np.float32] = ndimage.zoom(stack, (1, zoom, zoom), order=1, grid_mode=True, mode="nearest")
+    return out
+
+
+def write_volume(stack: NDArray[np.float32], pixel_mm: float, path: Path) -> None:
+    """Write slices, whose rows go back and whose columns go left, as a NIfTI file whose rows go to the front."""
+    affine = np.diag([-pixel_mm, pixel_mm, SLICE_MM, 1])
+    nib.save(nib.Nifti1Image(stack.transpose(2, 1, 0)[:, ::-1].astype(np.int16), affine), path)
+
+
+def as_volumes(examination: Examination, pixel_mm: float, folder: Path, seed: int) -> Volumes:
+    """Write an examination's sequences into a folder, and read them again."""
+    generator = np.random.default_rng(seed)
+    scan, files = examination.scan, {}
+    for name in ("flair", "pre"):
+        if name in scan.held:
+            stack = scan.voxels[..., scan.sequences.index(name)].astype(np.float32)
+            values = resampled(stack, pixel_mm) * TWELVE_BITS
+            values += generator.normal(0, NOISE * 255 * TWELVE_BITS, values.shape).astype(np.float32)
+            files[name] = folder / f"{name}.nii.gz"
+            write_volume(values.clip(0), pixel_mm, files[name])
+    reference = resampled(examination.reference.astype(np.float32), pixel_mm) > 0.5
+    read = load(join_sequences(files["flair"], t1=files.get("pre"), t1ce=None), max_bytes=MAX_BYTES)
+    return Volumes(read.scan, reference[:, ::-1])
+
+
+def score_patients(crossed: Sequence[Path], data: Path, folds: Sequence[int]) -> list[dict[str, float]]:
+    """Return the Dice of each patient that has tumour: of its pictures, and of its volumes by their pixels' size.
+
+    Raises:
+        GliomasegError: a cross-validation or the data are missing or damaged, or the folds differ.
+    """
+    scores: list[dict[str, float]] = []
+    for number, cases, ensemble in fold_ensembles([read_tuned(folder) for folder in crossed], data):
+        if folds and number not in folds:
+            continue
+        say(f"fold {number}: {len(cases)} patients")
+        for examination in map(read_examination, cases):
+            if not examination.reference.any():
+                continue
+            forms = {AS_PICTURES: Volumes(examination.scan, examination.reference)}
+            with tempfile.TemporaryDirectory() as folder:
+                for pixel_mm in PIXELS_MM:
+                    forms[f"{pixel_mm:.2f} mm"] = as_volumes(examination, pixel_mm, Path(folder), len(scores))
+                scores.append(
+                    {
+                        name: dice(reference=form.reference, predicted=ensemble.predict(form.scan).mask)
+                        for name, form in forms.items()
+                    }
+                )
+    return scores
+
+
+def table(patients: Sequence[dict[str, float]]) -> str:
+    """Return the mean over patients of each form, and how much less it is than that of the pictures, as Markdown."""
+    lines = ["| pixels | `dice_volume` | lost (95 % interval) | most that one loses |", "|---|---|---|---|"]
+    before = np.array([scores[AS_PICTURES] for scores in patients])
+    for name in patients[0]:
+        values = np.array([scores[name] for scores in patients])
+        lost = before - values
+        low, high = bootstrap_interval([np.array([value]) for value in lost])
+        numbers = f"{values.mean():.3f} | {lost.mean():.3f} ({low:.3f} to {high:.3f}) | {lost.max():.3f}"
+        lines.append(f"| {name} | {numbers} |".replace("0.", "."))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Predict every patient in each form, and print what comes out."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("crossed", type=Path, nargs="+", help="cross-validations with the same folds, tuned")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--fold", type=int, action="append", default=[], help="which folds; all if none is named")
+    arguments = parser.parse_args()
+    try:
+        scores = score_patients(arguments.crossed, arguments.data, arguments.fold)
+    except GliomasegError as fault:
+        parser.exit(fault.exit_code, f"{fault.line()}\n")
+    if not scores:
+        parser.error("these folds have no patient with tumour")
+    sys.stdout.write(table(scores) + "\n")
+
+
+if __name__ == "__main__":
+    main()
