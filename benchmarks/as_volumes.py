@@ -17,15 +17,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
-from ensemble import fold_ensembles, read_tuned, say
+from ensemble import patients_with_tumour
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from gliomaseg.arrays import Mask
-from gliomaseg.data.examination import Examination, read_examination
+from gliomaseg.config import Preparation
+from gliomaseg.data.examination import Examination
 from gliomaseg.errors import GliomasegError
+from gliomaseg.formats import nifti
+from gliomaseg.formats.nifti_header import new_header
 from gliomaseg.metrics.interval import bootstrap_interval
 from gliomaseg.metrics.overlap import dice
 from gliomaseg.prediction.inputs import join_sequences
@@ -33,7 +35,7 @@ from gliomaseg.prediction.loading import load
 from gliomaseg.prediction.verb import MAX_BYTES
 from gliomaseg.scan import Scan
 
-FIELD_MM, SLICE_MM = 215.0, 5.5  # of the data set's pictures, about
+FIELD_MM, SLICE_MM = Preparation().field_mm, 5.5  # of the data set's pictures, about
 PIXELS_MM = (0.56, 0.84, 1.05)
 TWELVE_BITS = 15.0  # times 255 is just under 4,096
 NOISE = 0.02  # standard deviation, of the brightest value that there can be
@@ -58,7 +60,7 @@ def resampled(stack: NDArray[np.float32], pixel_mm: float) -> NDArray[np.float32
 def write_volume(stack: NDArray[np.float32], pixel_mm: float, path: Path) -> None:
     """Write slices, whose rows go back and whose columns go left, as a NIfTI file whose rows go to the front."""
     affine = np.diag([-pixel_mm, pixel_mm, SLICE_MM, 1])
-    nib.save(nib.Nifti1Image(stack.transpose(2, 1, 0)[:, ::-1].astype(np.int16), affine), path)
+    nifti.write(path, stack[:, ::-1].astype(np.int16), new_header(stack.shape, affine), description="image")
 
 
 def as_volumes(examination: Examination, pixel_mm: float, folder: Path, seed: int) -> Volumes:
@@ -84,23 +86,17 @@ def score_patients(crossed: Sequence[Path], data: Path, folds: Sequence[int]) ->
         GliomasegError: a cross-validation or the data are missing or damaged, or the folds differ.
     """
     scores: list[dict[str, float]] = []
-    for number, cases, ensemble in fold_ensembles([read_tuned(folder) for folder in crossed], data):
-        if folds and number not in folds:
-            continue
-        say(f"fold {number}: {len(cases)} patients")
-        for examination in map(read_examination, cases):
-            if not examination.reference.any():
-                continue
-            forms = {AS_PICTURES: Volumes(examination.scan, examination.reference)}
-            with tempfile.TemporaryDirectory() as folder:
-                for pixel_mm in PIXELS_MM:
-                    forms[f"{pixel_mm:.2f} mm"] = as_volumes(examination, pixel_mm, Path(folder), len(scores))
-                scores.append(
-                    {
-                        name: dice(reference=form.reference, predicted=ensemble.predict(form.scan).mask)
-                        for name, form in forms.items()
-                    }
-                )
+    for examination, ensemble in patients_with_tumour(crossed, data, folds):
+        forms = {AS_PICTURES: Volumes(examination.scan, examination.reference)}
+        with tempfile.TemporaryDirectory() as folder:
+            for pixel_mm in PIXELS_MM:
+                forms[f"{pixel_mm:.2f} mm"] = as_volumes(examination, pixel_mm, Path(folder), len(scores))
+            scores.append(
+                {
+                    name: dice(reference=form.reference, predicted=ensemble.predict(form.scan).mask)
+                    for name, form in forms.items()
+                }
+            )
     return scores
 
 

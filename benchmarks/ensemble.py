@@ -15,7 +15,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import numpy as np
 
 from gliomaseg.atomic import write_text
 from gliomaseg.config import Decision
+from gliomaseg.data.examination import Examination, read_examination
 from gliomaseg.data.index import Case, read_index
 from gliomaseg.data.split import read_splits, select
 from gliomaseg.errors import GliomasegError, UsageError
@@ -97,6 +98,28 @@ def fold_ensembles(crossed: Sequence[Crossed], data: Path) -> Iterator[tuple[int
         raise UsageError("have other folds", where=" and ".join(str(one.folder) for one in crossed))
     for number, fold in enumerate(splits.folds):
         yield number, select(index, fold.validation), WeightedEnsemble([one.model(number) for one in crossed])
+
+
+def patients_with_tumour(
+    crossed: Sequence[Path], data: Path, folds: Collection[int] = ()
+) -> Iterator[tuple[Examination, WeightedEnsemble]]:
+    """Give each patient that has tumour, read, and the networks that have not seen it.
+
+    Args:
+        crossed: tuned cross-validations with the same folds.
+        data: what they were measured on.
+        folds: which folds; all if it is empty.
+
+    Raises:
+        GliomasegError: as of `read_tuned` and `fold_ensembles`.
+    """
+    for number, cases, ensemble in fold_ensembles([read_tuned(folder) for folder in crossed], data):
+        if folds and number not in folds:
+            continue
+        say(f"fold {number}: {len(cases)} patients")
+        for examination in map(read_examination, cases):
+            if examination.reference.any():
+                yield examination, ensemble
 
 
 def trust_of(rows: Sequence[Row]) -> dict[str, Any]:

@@ -15,11 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from ensemble import fold_ensembles, read_tuned, say
+from ensemble import patients_with_tumour
 from scipy import ndimage
 
 from gliomaseg.arrays import Mask
-from gliomaseg.data.examination import read_examination
 from gliomaseg.errors import GliomasegError
 from gliomaseg.evaluation.quality import FAILED_BELOW
 from gliomaseg.metrics.interval import bootstrap_interval
@@ -112,14 +111,10 @@ def score_patients(crossed: Sequence[Path], data: Path) -> list[dict[str, float]
     Raises:
         GliomasegError: a cross-validation or the data are missing or damaged, or the folds differ.
     """
-    scores = []
-    for number, cases, ensemble in fold_ensembles([read_tuned(folder) for folder in crossed], data):
-        say(f"fold {number}: {len(cases)} patients")
-        for case in cases:
-            examination = read_examination(case)
-            if examination.reference.any():
-                scores.append(mended(examination.reference, ensemble.predict(examination.scan).mask))
-    return scores
+    return [
+        mended(examination.reference, ensemble.predict(examination.scan).mask)
+        for examination, ensemble in patients_with_tumour(crossed, data)
+    ]
 
 
 def main() -> None:

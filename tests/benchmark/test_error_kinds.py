@@ -85,10 +85,10 @@ def test_all_folds_patients_are_scored_but_those_without_tumour(script, monkeypa
     examinations = {"a": REFERENCE, "b": np.zeros_like(REFERENCE), "c": FOUND}
     predicts = SimpleNamespace(predict=lambda _scan: SimpleNamespace(mask=FOUND))
     folds = [(0, ["a", "b"], predicts), (1, ["c"], predicts)]
-    monkeypatch.setattr(script, "read_tuned", lambda folder: folder)
-    monkeypatch.setattr(script, "fold_ensembles", lambda crossed, data: iter(folds))
+    monkeypatch.setattr("ensemble.read_tuned", lambda folder: folder)
+    monkeypatch.setattr("ensemble.fold_ensembles", lambda crossed, data: iter(folds))
     monkeypatch.setattr(
-        script, "read_examination", lambda case: SimpleNamespace(reference=examinations[case], scan=None)
+        "ensemble.read_examination", lambda case: SimpleNamespace(reference=examinations[case], scan=None)
     )
     assert script.score_patients([tmp_path], tmp_path) == [script.mended(REFERENCE, FOUND), script.mended(FOUND, FOUND)]
 
@@ -116,8 +116,8 @@ def test_folds_that_differ_are_told_as_a_misuse(script, monkeypatch, tmp_path):
     def refuse(crossed, data):
         raise UsageError("have other folds", where=crossed[0])
 
-    monkeypatch.setattr(script, "read_tuned", lambda folder: folder)
-    monkeypatch.setattr(script, "fold_ensembles", refuse)
+    monkeypatch.setattr("ensemble.read_tuned", lambda folder: folder)
+    monkeypatch.setattr("ensemble.fold_ensembles", refuse)
     monkeypatch.setattr(sys, "argv", ["error_kinds.py", str(tmp_path), "--data", str(tmp_path)])
     with pytest.raises(SystemExit) as left:
         script.main()
