@@ -22,7 +22,6 @@ from ensemble import patients_with_tumour
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from gliomaseg.arrays import Mask
 from gliomaseg.config import Preparation
 from gliomaseg.data.examination import Examination
 from gliomaseg.errors import GliomasegError
@@ -34,6 +33,7 @@ from gliomaseg.prediction.inputs import join_sequences
 from gliomaseg.prediction.loading import load
 from gliomaseg.prediction.verb import MAX_BYTES
 from gliomaseg.scan import Scan
+from gliomaseg.types import Mask
 
 FIELD_MM, SLICE_MM = Preparation().field_mm, 5.5  # of the data set's pictures, about
 PIXELS_MM = (0.56, 0.84, 1.05)

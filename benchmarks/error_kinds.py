@@ -18,11 +18,11 @@ import numpy as np
 from ensemble import patients_with_tumour
 from scipy import ndimage
 
-from gliomaseg.arrays import Mask
 from gliomaseg.errors import GliomasegError
 from gliomaseg.evaluation.quality import FAILED_BELOW
 from gliomaseg.metrics.interval import bootstrap_interval
 from gliomaseg.metrics.overlap import dice
+from gliomaseg.types import Mask
 
 Where = Callable[[Mask, Mask], Mask]
 FAR_PX = 2

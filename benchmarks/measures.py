@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from gliomaseg.arrays import Mask, Probability
 from gliomaseg.data.examination import read_examination
 from gliomaseg.data.index import read_index
 from gliomaseg.evaluation import Grid, assemble
 from gliomaseg.evaluation.patient import measure
+from gliomaseg.types import Mask, Probability
 
 PATIENTS = 22
 GRID = Grid((5.5, 0.9, 0.9))

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from gliomaseg import pictures
-from gliomaseg.arrays import Pixels
+from gliomaseg import overlays
 from gliomaseg.data.examination import read_examination
 from gliomaseg.data.index import Case, read_index
 from gliomaseg.data.split import read_splits, select
 from gliomaseg.metrics import overlap
 from gliomaseg.prediction import Predictor, open_predictor
+from gliomaseg.types import Pixels
 
 ROWS = 4
 MARGIN_PX = 6
@@ -30,19 +30,19 @@ def row_of(case: Case, predictor: Predictor) -> tuple[list[Pixels], str]:
     examination = read_examination(case)
     predicted = predictor.mask(examination.scan)
     k = int(examination.reference.sum(axis=(1, 2)).argmax())
-    flair = pictures.grey(examination.scan.voxels[k])
+    flair = overlays.grey(examination.scan.voxels[k])
     head = square_around(flair > 20)
     bright = np.clip(flair[head] * (255 / np.percentile(flair[head], 99.5)), 0, 255).astype(np.uint8)
     reference, found = examination.reference[k][head], predicted[k][head]
     grey = np.repeat(bright[..., None], 3, axis=2)
-    both = pictures.overlay(bright[..., None], reference=reference, predicted=found)
+    both = overlays.overlay(bright[..., None], reference=reference, predicted=found)
     counts = overlap.count_slices(reference=examination.reference, predicted=predicted)
     of_slice = overlap.dice(reference=examination.reference[k], predicted=predicted[k])
     note = (
         f"{case.name}, slice {case.slices[k].number}: Dice of this slice {of_slice:.3f}, "
         f"of the whole stack {overlap.dice_volume(counts):.3f}"
     )
-    return [grey, pictures.white(reference), pictures.white(found), both], note
+    return [grey, overlays.white(reference), overlays.white(found), both], note
 
 
 def square_around(head: np.ndarray) -> tuple[slice, slice]:
@@ -66,7 +66,7 @@ def main() -> None:
     fold = read_splits(arguments.run / "splits.json").folds[0]
     cases = select(read_index(arguments.data), fold.validation)[:ROWS]
     rows, notes = zip(*(row_of(case, predictor) for case in cases), strict=True)
-    sheet = pictures.panel(rows, columns=COLUMNS, notes=notes, title="Phantom patients that the network has not seen")
+    sheet = overlays.panel(rows, columns=COLUMNS, notes=notes, title="Phantom patients that the network has not seen")
     sheet.save(arguments.out, format="PNG", optimize=True)
 
 

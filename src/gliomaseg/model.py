@@ -37,7 +37,7 @@ class ModelConfig(Settings):
     title: str = ""
     arithmetic: Literal["fp32", "int8"] = "fp32"  # of the ONNX file; weights for torch are always fp32
     quality: Quality | None = None  # from the signs of a prediction to the Dice to expect; not fitted: None
-    trained_on: tuple[str, ...] = ()  # marks of the patients, as `patient_mark` gives them; not known: empty
+    trained_on: tuple[str, ...] = ()  # marks of the patients, as `hashed_patient_id` gives them; not known: empty
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Ensemble(Model):
         return self.folds
 
 
-def patient_mark(patient: str) -> str:
+def hashed_patient_id(patient: str) -> str:
     """Return a mark of a patient's identifier that does not tell it: 16 hexadecimal digits.
 
     Whoever holds the identifier can find the mark again; whoever guesses identifiers can too.
@@ -93,9 +93,9 @@ def patient_mark(patient: str) -> str:
     return hashlib.sha256(f"gliomaseg patient {patient}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def patient_marks(patients: Iterable[str]) -> tuple[str, ...]:
+def hashed_patient_ids(patients: Iterable[str]) -> tuple[str, ...]:
     """Return the marks of patients, each once, sorted: their order tells nothing."""
-    return tuple(sorted({patient_mark(patient) for patient in patients}))
+    return tuple(sorted({hashed_patient_id(patient) for patient in patients}))
 
 
 def load_model(path: Path) -> Model:

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gliomaseg.arrays import Batch, Mask, Places, Probability, Stored, Voxels
 from gliomaseg.config import Preparation
 from gliomaseg.geometry import Field, Orientation, field_of, line_weights, orientation_to, places_between
 from gliomaseg.intensity import eight_bits, window_of
 from gliomaseg.scan import Scan, flair_channel
+from gliomaseg.types import Batch, Mask, PreparedSlices, Probability, SliceIndices, Voxels
 
 HEAD_LEVEL, HEAD_SHARE = 32, 0.01
 TOP_SHARE, HEAD_FRACTION = 0.995, 0.1
@@ -49,7 +49,7 @@ class Prepared:
         placement: of a volume; None for pictures.
     """
 
-    slices: Stored
+    slices: PreparedSlices
     grid: tuple[int, int]
     placement: Placement | None = None
 
@@ -85,7 +85,7 @@ def prepare_mask(mask: Mask, preparation: Preparation) -> Mask:
     return np.stack([np.asarray(picture) for picture in pictures]) > 0
 
 
-def neighbour_places(places: Places, first: Places, last: Places, *, neighbours: int) -> Places:
+def neighbour_places(places: SliceIndices, first: SliceIndices, last: SliceIndices, *, neighbours: int) -> SliceIndices:
     """Return where each slice's own picture and those of its neighbours stand: int64, shape (n, 2 neighbours + 1).
 
     At a stack's ends the last slice is repeated.
@@ -100,17 +100,17 @@ def neighbour_places(places: Places, first: Places, last: Places, *, neighbours:
     [[4, 4, 5], [4, 5, 6]]
     """
     beside = places[:, None] + np.arange(-neighbours, neighbours + 1)
-    inside: Places = np.clip(beside, first[:, None], last[:, None])
+    inside: SliceIndices = np.clip(beside, first[:, None], last[:, None])
     return inside
 
 
-def with_neighbours(slices: Stored, places: Places) -> Stored:
+def with_neighbours(slices: PreparedSlices, places: SliceIndices) -> PreparedSlices:
     """Return pictures as channels of one: uint8, shape (n, k c, y, x), of slices (z, c, y, x) and places (n, k)."""
     count, k = places.shape
     return slices[places].reshape(count, k * slices.shape[1], *slices.shape[2:])
 
 
-def level_counts(stack: Stored) -> NDArray[np.int64]:
+def level_counts(stack: PreparedSlices) -> NDArray[np.int64]:
     """Return how often each of the 256 levels occurs in the slices of one stack: int64, shape (c, 256)."""
     return np.stack([np.bincount(stack[:, k].ravel(), minlength=256) for k in range(stack.shape[1])])
 
@@ -146,7 +146,7 @@ def level_scales(preparation: Preparation, counts: NDArray[np.int64]) -> tuple[N
     return np.tile(scale, repeats).astype(np.float32), np.tile(shift, repeats).astype(np.float32)
 
 
-def normalise(slices: Stored, preparation: Preparation, counts: NDArray[np.int64] | None = None) -> Batch:
+def normalise(slices: PreparedSlices, preparation: Preparation, counts: NDArray[np.int64] | None = None) -> Batch:
     """Return 8-bit slices as the network takes them: float32, shape (n, inputs, y, x).
 
     "fixed" gives (v / 255 - mean) / std. A single channel is repeated three times, as the reference does.
@@ -184,7 +184,7 @@ def _scaled_pictures(voxels: Voxels) -> Voxels:
     return np.rint(np.clip(voxels * (255 / top), 0, 255)).astype(np.uint8)
 
 
-def _prepare_slice(plane: Voxels, target: Stored, preparation: Preparation) -> None:
+def _prepare_slice(plane: Voxels, target: PreparedSlices, preparation: Preparation) -> None:
     """Fill `target` (c, size, size) from one slice (y, x, 1 or 3)."""
     picture = Image.fromarray(plane if plane.shape[2] == 3 else plane[..., 0])
     size = (preparation.size_px, preparation.size_px)

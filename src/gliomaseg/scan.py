@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.arrays import Voxels
 from gliomaseg.errors import GeometryError
 from gliomaseg.geometry import Affine, Spacing, axis_codes, require_affine, spacing_of
+from gliomaseg.types import Voxels
 
 SEQUENCES = {1: ("flair",), 3: ("pre", "flair", "post")}
 SAME_LEVEL = 0.01  # of a slice's brightest: rounding to 8 bits stays below it

@@ -9,14 +9,14 @@ import pytest
 from gliomaseg.data.index import Case, Slice
 from gliomaseg.evaluation import evaluate
 from gliomaseg.formats import write_picture
-from gliomaseg.model import patient_marks
+from gliomaseg.model import hashed_patient_ids
 from gliomaseg.prediction.predictor import Prediction
 from gliomaseg.prediction.quality import find_signs
 
 
 class Config:
     def __init__(self, name, trained_on, threshold):
-        self.name, self.trained_on = name, patient_marks(trained_on)
+        self.name, self.trained_on = name, hashed_patient_ids(trained_on)
         self.decision = type("Decision", (), {"threshold": threshold})
 
 

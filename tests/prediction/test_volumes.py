@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from gliomaseg import pictures
-from gliomaseg.arrays import Batch, Probability
+from gliomaseg import overlays
 from gliomaseg.data.phantom import write_phantoms
 from gliomaseg.errors import DataError, FormatError, ResourceError, UsageError
 from gliomaseg.formats import write_picture
 from gliomaseg.geometry import Orientation
 from gliomaseg.metrics import overlap
 from gliomaseg.prediction import Predictor, Row, Wish, list_inputs, open_predictor, predict
+from gliomaseg.types import Batch, Probability
 
 ALL_48 = [
     Orientation(axes, backwards)
@@ -204,9 +204,9 @@ def test_the_overlay_shows_the_slices_with_tumour_and_their_neighbours(
     predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: dict[str, Any] = {}
-    draw = pictures.contact_sheet
+    draw = overlays.contact_sheet
     monkeypatch.setattr(
-        pictures, "contact_sheet", lambda tiles, **words: (drawn.update(words), draw(tiles, **words))[1]
+        overlays, "contact_sheet", lambda tiles, **words: (drawn.update(words), draw(tiles, **words))[1]
     )
     row = predicted(save(tmp_path / "scan.nii", head()[0]), tmp_path / "out", predictor)
     assert row.tumour_slices is not None
@@ -214,7 +214,7 @@ def test_the_overlay_shows_the_slices_with_tumour_and_their_neighbours(
     assert drawn["sides"] == ("R", "L")
     assert f"{row.tumour_volume_ml:.1f} ml in {row.tumour_slices} slices" in drawn["title"]
     sheet = np.asarray(Image.open(tmp_path / "out" / "scan_overlay.png"))
-    assert (sheet == pictures.PREDICTED_COLOUR).all(axis=2).sum() > 200
+    assert (sheet == overlays.PREDICTED_COLOUR).all(axis=2).sum() > 200
 
 
 class BlindEngine:
@@ -228,9 +228,9 @@ def test_where_nothing_is_found_the_overlay_says_so(
     predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: dict[str, Any] = {}
-    draw = pictures.contact_sheet
+    draw = overlays.contact_sheet
     monkeypatch.setattr(
-        pictures, "contact_sheet", lambda tiles, **words: (drawn.update(words), draw(tiles, **words))[1]
+        overlays, "contact_sheet", lambda tiles, **words: (drawn.update(words), draw(tiles, **words))[1]
     )
     path = save(tmp_path / "scan.nii", head()[0])
     row = predicted(path, tmp_path / "out", Predictor(predictor.model, BlindEngine()))

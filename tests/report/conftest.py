@@ -13,7 +13,7 @@ from PIL import Image
 from gliomaseg.data.phantom import phantom_patient
 from gliomaseg.metrics.interval import bootstrap_interval
 from gliomaseg.metrics.overlap import DEFINITIONS
-from gliomaseg.pictures import overlay
+from gliomaseg.overlays import overlay
 
 SITES = ["DU"] * 45 + ["HT"] * 22 + ["CS"] * 12 + ["FG"] * 8 + ["EZ"]
 FAILED, EMPTY = 30, 61

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gliomaseg import export
+from gliomaseg import model_export
 from gliomaseg.atomic import locked
 from gliomaseg.config import Decision, read_recipe
 from gliomaseg.data.examination import read_examination
@@ -16,8 +16,8 @@ from gliomaseg.data.index import read_index
 from gliomaseg.data.split import read_splits, select
 from gliomaseg.errors import ConfigError, ModelError, OutputExistsError, UsageError
 from gliomaseg.evaluation import evaluate
-from gliomaseg.export import export_model
 from gliomaseg.model import file_digest, load_model, write_config, write_digests
+from gliomaseg.model_export import export_model
 from gliomaseg.prediction import open_predictor
 from gliomaseg.training import crossvalidation
 from gliomaseg.training.crossvalidation import CrossOrder, crossvalidate
@@ -182,7 +182,7 @@ def test_folds_that_do_not_fit_together_are_refused(crossed, tmp_path):
 
 def test_an_ensemble_is_not_given_away_as_one_network(crossed, tmp_path):
     with pytest.raises(ModelError, match="several networks"):
-        export_model(export.Order(crossed, tmp_path / "out"), say=hush)
+        export_model(model_export.ExportOptions(crossed, tmp_path / "out"), say=hush)
 
 
 def test_each_fold_is_scored_by_what_the_other_folds_chose(crossed, phantoms, tmp_path):
@@ -200,7 +200,9 @@ def test_each_fold_is_scored_by_what_the_other_folds_chose(crossed, phantoms, tm
         rows = {row["patient"]: row["dice_volume"] for row in evaluation["patients"]}
         for row in evaluate(select(read_index(phantoms), names), predictor)["patients"]:
             assert row["dice_volume"] == rows[row["patient"]]
-    given = export_model(export.Order(crossed / "fold-0", tmp_path / "given", evaluation=tmp_path / "out"), say=hush)
+    given = export_model(
+        model_export.ExportOptions(crossed / "fold-0", tmp_path / "given", evaluation=tmp_path / "out"), say=hush
+    )
     assert load_model(given).config.decision == Decision.model_validate(evaluation["decision"])
 
 

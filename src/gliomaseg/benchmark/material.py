@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from gliomaseg.arrays import Batch
 from gliomaseg.benchmark.plan import Plan
 from gliomaseg.config import Preparation, Recipe
 from gliomaseg.data.index import Index, read_index
@@ -22,6 +21,7 @@ from gliomaseg.model import CONFIG, METRICS, load_model
 from gliomaseg.preprocessing import level_counts, neighbour_places, normalise, prepare, with_neighbours
 from gliomaseg.pretrained import MODELS, find_model
 from gliomaseg.scan import Scan
+from gliomaseg.types import Batch
 
 BATCH = 4  # as the predictor has it, and the reference
 

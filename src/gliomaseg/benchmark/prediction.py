@@ -10,13 +10,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gliomaseg.arrays import Batch, Probability
 from gliomaseg.benchmark.material import Material, batches_of, scored, with_torch
 from gliomaseg.benchmark.timing import Row, Side, alternate, rates, timed
 from gliomaseg.engines import open_engine
 from gliomaseg.errors import GliomasegError, MissingExtraError
 from gliomaseg.model import Model, load_model
 from gliomaseg.prediction import engine_of
+from gliomaseg.types import Batch, Probability
 
 UNIT = "slices/s"
 
@@ -96,7 +96,7 @@ def _integers(material: Material) -> Any:
     model = load_model(material.small_for_both)
     whole = contestant(material, model, material.plan.small_slices, "onnxruntime")
     path = material.folder / "integers.onnx"
-    with_torch("gliomaseg.quantise").quantise(model.onnx, path, whole.batches)
+    with_torch("gliomaseg.onnx_compression").quantise(model.onnx, path, whole.batches)
     runs = open_engine("onnxruntime", onnx=path, weights=model.weights, network=model.config.network)
     ours = Contestant("onnxruntime, int8", runs, whole.batches, whole.threshold)
     return _raced(material, ours, whole, compare(ours.work(), whole.work(), threshold=whole.threshold))

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gliomaseg.arrays import Batch
 from gliomaseg.config import FcnResnet50, Recipe, Smp
 from gliomaseg.data.phantom import phantom_patient
 from gliomaseg.model import write_digests
@@ -16,6 +15,7 @@ from gliomaseg.networks import build_network
 from gliomaseg.preprocessing import level_counts, neighbour_places, normalise, prepare, with_neighbours
 from gliomaseg.scan import Scan
 from gliomaseg.training.export import export_network
+from gliomaseg.types import Batch
 
 TUMOUR_SHARE = 0.01  # of the data set's pixels
 

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from gliomaseg.cli.console import say, show
+from gliomaseg.cli.options import Data, Grouping, Json, Overwrite, PhantomFormat, Seed
 from gliomaseg.errors import DataError, UsageError
-from gliomaseg.options import Data, Grouping, Json, Overwrite, PhantomFormat, Seed
 
 
 def download(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from gliomaseg.cli.console import say, show, tell_failures, with_training
-from gliomaseg.options import (
+from gliomaseg.cli.options import (
     Cache,
     Device,
     DeviceName,

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from gliomaseg.cli.console import say, show
+from gliomaseg.cli.options import Json, Model
 from gliomaseg.errors import GliomasegError, PartlyDoneError, UsageError
-from gliomaseg.options import Json, Model
 
 
 def bench(

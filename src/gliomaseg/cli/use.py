@@ -8,9 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gliomaseg.cli.console import bytes_of, named, opened, say, show, tell_failures, tell_rows
-from gliomaseg.cli.start import import_nibabel
-from gliomaseg.errors import ResourceError, UsageError
-from gliomaseg.options import (
+from gliomaseg.cli.options import (
     T1,
     Data,
     Deidentify,
@@ -34,6 +32,8 @@ from gliomaseg.options import (
     Tolerance,
     Weights,
 )
+from gliomaseg.cli.start import import_nibabel
+from gliomaseg.errors import ResourceError, UsageError
 
 
 def evaluate(
@@ -180,9 +180,9 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """Make a model folder to give away: one kind of weights, scores, card and digests."""
-    from gliomaseg.export import Order, export_model
+    from gliomaseg.model_export import ExportOptions, export_model
 
-    order = Order(named(model), out, to.value, name, evaluation, card, overwrite, half)
+    order = ExportOptions(named(model), out, to.value, name, evaluation, card, overwrite, half)
     show(None, str(export_model(order, say=say)), as_json=False)
 
 

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.arrays import Mask, Stored
 from gliomaseg.atomic import new_folder, remove
 from gliomaseg.config import Preparation
 from gliomaseg.data.examination import read_examination
@@ -30,6 +29,7 @@ from gliomaseg.data.index import Case, Index, require_sound
 from gliomaseg.data.split import slice_names
 from gliomaseg.errors import DataError, GliomasegError, ResourceError, UsageError
 from gliomaseg.preprocessing import level_counts, prepare, prepare_mask
+from gliomaseg.types import Mask, PreparedSlices
 
 LAYOUT = 1
 RESERVE_BYTES = 200_000_000
@@ -49,7 +49,7 @@ class Cache:
 
     digest: str
     names: tuple[str, ...]
-    images: Stored
+    images: PreparedSlices
     masks: Mask
 
     @cached_property

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gliomaseg.arrays import Places
 from gliomaseg.config import Preparation, Recipe, Training
 from gliomaseg.data.augment import AUGMENTATIONS, Draws, augmentation_draws, policy
 from gliomaseg.data.augment.graft import Slices, grafted
 from gliomaseg.data.cache import Cache
 from gliomaseg.preprocessing import head_levels, level_scales, neighbour_places, with_neighbours
 from gliomaseg.scan import flair_channel
+from gliomaseg.types import SliceIndices
 
 NO_COUNTS = np.zeros((1, 1, 256), np.int64)
 SLICE, VISIT, DONOR = range(3)  # the columns of picks
@@ -55,7 +55,7 @@ def _copied(cache: Cache, device: torch.device) -> DeviceCache:
     return DeviceCache(cache.digest, cache.names, cache.images, cache.masks, images, masks)
 
 
-def epoch_picks(cache: Cache, positions: Places, training: Training, epoch: int) -> Places:
+def epoch_picks(cache: Cache, positions: SliceIndices, training: Training, epoch: int) -> SliceIndices:
     """Return what an epoch visits, shuffled from (seed, epoch): int64, shape (picks, 3).
 
     Every slice comes once; those with tumour `tumour_weight` times, on average. Each pick is a position, how often it
@@ -71,7 +71,7 @@ def epoch_picks(cache: Cache, positions: Places, training: Training, epoch: int)
     return np.stack([order, _visits(order), _donors(cache, positions, order, [training.seed, epoch, 2])], axis=1)
 
 
-def _donors(cache: Cache, positions: Places, order: Places, entropy: Sequence[int]) -> Places:
+def _donors(cache: Cache, positions: SliceIndices, order: SliceIndices, entropy: Sequence[int]) -> SliceIndices:
     """Return a slice with tumour of another case for each pick, at about the same height in its stack: shape (n,).
 
     All are of `positions`: no patient that validates gives anything. What finds no donor is its own, and gets nothing.
@@ -83,18 +83,18 @@ def _donors(cache: Cache, positions: Places, order: Places, entropy: Sequence[in
     own = cache.stacks[candidates] == cache.stacks[order][:, None]
     apart = np.where(own, np.inf, np.abs(_heights(cache, candidates) - _heights(cache, order)[:, None]))
     nearest = candidates[np.arange(len(order)), apart.argmin(axis=1)]
-    donors: Places = np.where(own.all(axis=1), order, nearest)
+    donors: SliceIndices = np.where(own.all(axis=1), order, nearest)
     return donors
 
 
-def _heights(cache: Cache, positions: Places) -> NDArray[np.float64]:
+def _heights(cache: Cache, positions: SliceIndices) -> NDArray[np.float64]:
     """Return where slices lie in their stacks, from 0 (the first) to 1 (the last)."""
     first, last = (ends[cache.stacks[positions]] for ends in cache.ends)
     heights: NDArray[np.float64] = (positions - first) / np.maximum(1, last - first)
     return heights
 
 
-def _visits(order: Places) -> Places:
+def _visits(order: SliceIndices) -> SliceIndices:
     """Return how often each value came before.
 
     >>> _visits(np.array([7, 3, 7, 7])).tolist()
@@ -107,14 +107,14 @@ def _visits(order: Places) -> Places:
     return visits
 
 
-def batches(order: Places, size: int) -> Iterator[Places]:
+def batches(order: SliceIndices, size: int) -> Iterator[SliceIndices]:
     """Yield runs of `size` entries; the last one may be shorter."""
     for start in range(0, len(order), size):
         yield order[start : start + size]
 
 
 def load_batch(
-    cache: Cache, positions: Places, preparation: Preparation, device: torch.device
+    cache: Cache, positions: SliceIndices, preparation: Preparation, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Return slices as a network takes them, and their masks.
 
@@ -127,7 +127,7 @@ def load_batch(
 
 
 def training_batch(
-    cache: Cache, picks: Places, recipe: Recipe, *, epoch: int, device: torch.device
+    cache: Cache, picks: SliceIndices, recipe: Recipe, *, epoch: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Return one batch of an epoch, augmented as the settings say; `picks` are rows of `epoch_picks`."""
     training = recipe.training
@@ -141,7 +141,7 @@ def training_batch(
 
 
 def _grafted(
-    cache: Cache, images: Tensor, masks: Tensor, picks: Places, draws: Draws, recipe: Recipe
+    cache: Cache, images: Tensor, masks: Tensor, picks: SliceIndices, draws: Draws, recipe: Recipe
 ) -> tuple[Tensor, Tensor]:
     """Return slices of which some have the tumours of their donors."""
     hosts, donors = picks[:, SLICE], picks[:, DONOR]
@@ -157,7 +157,7 @@ def _grafted(
     return images.index_copy(0, places, some.images), masks.index_copy(0, places, some.masks)
 
 
-def _normalised_head_levels(cache: Cache, positions: Places, preparation: Preparation) -> NDArray[np.float32]:
+def _normalised_head_levels(cache: Cache, positions: SliceIndices, preparation: Preparation) -> NDArray[np.float32]:
     """Return above what FLAIR of each slice shows a head, normalised: shape (n,)."""
     counts = cache.counts[cache.stacks[positions]]
     channel = flair_channel(preparation.sequences)
@@ -167,7 +167,9 @@ def _normalised_head_levels(cache: Cache, positions: Places, preparation: Prepar
     return np.asarray(levels, np.float32)
 
 
-def _pictures(cache: Cache, positions: Places, preparation: Preparation, device: torch.device) -> tuple[Tensor, Tensor]:
+def _pictures(
+    cache: Cache, positions: SliceIndices, preparation: Preparation, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """Return normalised slices with their neighbours, a single channel not yet repeated, and their masks."""
     stacks = cache.stacks[positions]
     first, last = cache.ends

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.arrays import Mask
 from gliomaseg.data.index import Case, Slice
 from gliomaseg.errors import FormatError, GeometryError
 from gliomaseg.formats import read_picture
 from gliomaseg.scan import Scan
+from gliomaseg.types import Mask
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from gliomaseg.arrays import Batch, Probability
 from gliomaseg.config import Network
 from gliomaseg.errors import UsageError, import_extra
+from gliomaseg.types import Batch, Probability
 
 ENGINES = {
     "onnxruntime": "gliomaseg.engines.onnxruntime",

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from gliomaseg.arrays import Batch, Probability
 from gliomaseg.config import Network
 from gliomaseg.engines.threads import thread_count
 from gliomaseg.errors import ModelError
+from gliomaseg.types import Batch, Probability
 
 
 class OnnxRuntimeEngine:

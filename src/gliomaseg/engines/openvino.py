@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 import openvino
 
-from gliomaseg.arrays import Batch, Probability
 from gliomaseg.config import Network
 from gliomaseg.engines.threads import thread_count
 from gliomaseg.errors import ModelError
+from gliomaseg.types import Batch, Probability
 
 Precision = Literal["f32", "bf16"]
 

@@ -8,10 +8,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from gliomaseg.arrays import Batch, Probability
 from gliomaseg.config import FcnResnet50, Network, Smp
 from gliomaseg.errors import ModelError
 from gliomaseg.networks import TumourProbability, build_network
+from gliomaseg.types import Batch, Probability
 
 
 class TorchEngine:

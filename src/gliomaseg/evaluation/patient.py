@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from gliomaseg.arrays import Mask, Probability
 from gliomaseg.data.index import Case
 from gliomaseg.errors import ConfigError
 from gliomaseg.evaluation.summary import mean, number
@@ -18,6 +17,7 @@ from gliomaseg.metrics.grid import VOXELS
 from gliomaseg.metrics.lesions import count_lesions
 from gliomaseg.metrics.overlap import Counts
 from gliomaseg.metrics.volume import volume_error, volume_ml
+from gliomaseg.types import Mask, Probability
 
 LARGEST_MM = 1000
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.arrays import Mask, Probability
 from gliomaseg.config import Decision
 from gliomaseg.errors import DataError
 from gliomaseg.metrics.lesions import NEIGHBOURS
 from gliomaseg.prediction.decision import at_temperature
+from gliomaseg.types import Mask, Probability
 
 THRESHOLDS = tuple(round(0.1 + 0.05 * step, 2) for step in range(15))  # .1 to .8
 SIZES = (0, 10, 30, 100, 300)

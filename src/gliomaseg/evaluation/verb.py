@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from gliomaseg import pictures
+from gliomaseg import overlays
 from gliomaseg.atomic import new_folder, require_free, require_own, write_text
 from gliomaseg.data.examination import Examination, read_examination
 from gliomaseg.data.index import Case, Index, read_index, require_outside, require_sound
@@ -19,7 +19,7 @@ from gliomaseg.data.split import choose_fold, read_splits, select
 from gliomaseg.errors import DataError, GliomasegError, OutputExistsError, ResourceError
 from gliomaseg.evaluation.assembly import METRICS, PICTURES, Evaluation, assemble, dumps
 from gliomaseg.evaluation.patient import Grid, Measured, failed, measure
-from gliomaseg.model import file_digest, patient_mark
+from gliomaseg.model import file_digest, hashed_patient_id
 from gliomaseg.prediction import Predicts
 from gliomaseg.prediction.predictor import AND
 
@@ -219,7 +219,7 @@ def predictor_setting(predictor: Predicts) -> dict[str, Any]:
 
 def _seen(cases: Sequence[Case], measured: Sequence[Measured]) -> int | None:
     """Return how many patients trained a model that they got; None where no such model says who trained it."""
-    seen = sum(patient_mark(case.patient) in found.trained_on for case, found in zip(cases, measured, strict=True))
+    seen = sum(hashed_patient_id(case.patient) in found.trained_on for case, found in zip(cases, measured, strict=True))
     return seen if any(found.trained_on for found in measured) else None
 
 
@@ -255,5 +255,5 @@ def _measure_one(case: Case, predictor: Predicts, grid: Grid, fold: int | None, 
 def _draw(examination: Examination, k: int, predicted: Any, folder: Path) -> None:
     """Write the slice with the most tumour, both outlines on it, twice the size: one pixel lines must be seen."""
     image = examination.scan.voxels[k]
-    drawn = pictures.overlay(image, reference=examination.reference[k], predicted=predicted, scale=2)
+    drawn = overlays.overlay(image, reference=examination.reference[k], predicted=predicted, scale=2)
     Image.fromarray(drawn).save(folder / f"{examination.case.name}.png")

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.arrays import Mask, Probability
 from gliomaseg.errors import GeometryError
+from gliomaseg.types import Mask, Probability
 
 BINS = 15
 CANDIDATE = 0.01

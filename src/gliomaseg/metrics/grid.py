@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from gliomaseg.arrays import Mask
 from gliomaseg.errors import GeometryError
+from gliomaseg.types import Mask
 
 Spacing = tuple[float, float, float]
 """How far neighbouring voxels' centres lie apart along z, y, x: in mm, or (1, 1, 1) for voxels."""

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from gliomaseg.arrays import Mask
 from gliomaseg.metrics.grid import joint_box, require_pair
+from gliomaseg.types import Mask
 
 NEIGHBOURS = np.ones((3, 3, 3), np.bool_)
 

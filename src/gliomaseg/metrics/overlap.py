@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.arrays import Mask
 from gliomaseg.errors import GeometryError
+from gliomaseg.types import Mask
 
 Counts = NDArray[np.int64]
 BATCH = 4

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gliomaseg.arrays import Mask
+from gliomaseg.types import Mask
 
 SIDE_PX = 128
 TOP_SHARE, HEAD_FRACTION, DARKEST = 0.995, 0.1, 4

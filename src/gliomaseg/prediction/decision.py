@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gliomaseg.arrays import Batch, Mask, Probability
 from gliomaseg.config import Decision
+from gliomaseg.types import Batch, Mask, Probability
 
 WHOLE_SLICES = 10  # fewer may be a part of a stack, where a tumour's part may be small
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from gliomaseg.arrays import Mask
 from gliomaseg.geometry import Orientation, orientation_to
 from gliomaseg.metrics.volume import volume_ml
 from gliomaseg.scan import Scan
+from gliomaseg.types import Mask
 
 
 @dataclass(frozen=True)

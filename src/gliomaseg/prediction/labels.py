@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gliomaseg.atomic import write_text
-from gliomaseg.pictures import PREDICTED_COLOUR
+from gliomaseg.overlays import PREDICTED_COLOUR
 
 ITK_SNAP = "glioma_labels.txt"
 SLICER = "glioma_labels.ctbl"

@@ -11,8 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from gliomaseg import pictures
-from gliomaseg.arrays import Mask, Pixels
+from gliomaseg import overlays
 from gliomaseg.atomic import new_file, new_folder
 from gliomaseg.errors import OutputExistsError, UsageError
 from gliomaseg.formats import write_pages, write_picture
@@ -20,6 +19,7 @@ from gliomaseg.geometry import Orientation, orientation_to
 from gliomaseg.prediction.inputs import OWN, Input, Kind
 from gliomaseg.prediction.loading import Loaded
 from gliomaseg.prediction.predictor import Prediction
+from gliomaseg.types import Mask, Pixels
 
 MaskFormat = Literal["nifti", "dicom-seg", "tiff", "png"]
 _DEFAULTS: dict[Kind, tuple[MaskFormat, ...]] = {
@@ -124,7 +124,7 @@ def write_pictures(
 
 def _drawn(file: Path, image: Any, mask: Any, likely: Any) -> Pixels:
     if file.stem.endswith("_overlay"):
-        return pictures.overlay(image, predicted=mask)
+        return overlays.overlay(image, predicted=mask)
     return np.rint(likely * 255).astype(np.uint8) if file.stem.endswith("_probability") else _levels(mask)
 
 

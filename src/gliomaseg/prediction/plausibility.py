@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.arrays import Stored
 from gliomaseg.config import Preparation
 from gliomaseg.prediction.appearance import SIDE_PX, Appearance, describe
 from gliomaseg.scan import flair_channel
+from gliomaseg.types import PreparedSlices
 
 EMPTY = "is nearly black or even: there is no head in it"
 NO_HEAD = "does not look like axial slices of a head"
@@ -57,7 +57,7 @@ class Limits:
     distance: float
 
 
-def find_doubts(slices: Stored, preparation: Preparation, *, merged: bool = False) -> tuple[str, ...]:
+def find_doubts(slices: PreparedSlices, preparation: Preparation, *, merged: bool = False) -> tuple[str, ...]:
     """Return what speaks against prepared slices being FLAIR of a head, as sentences without a subject; none is best.
 
     Single pictures and short stacks are only asked whether there is anything in them. The sequence is asked for where

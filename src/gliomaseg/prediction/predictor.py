@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.arrays import Batch, Mask, Probability
 from gliomaseg.config import Decision
 from gliomaseg.engines import DEFAULT, Engine, open_engine
 from gliomaseg.model import Model, file_digest, load_model
@@ -27,6 +26,7 @@ from gliomaseg.preprocessing import (
     with_neighbours,
 )
 from gliomaseg.scan import Scan
+from gliomaseg.types import Batch, Mask, Probability
 
 BATCH = 4
 AND = " + "  # between the names of models that predict together

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gliomaseg import pictures
-from gliomaseg.arrays import Mask, Pixels
+from gliomaseg import overlays
 from gliomaseg.geometry import Orientation, orientation_to
 from gliomaseg.intensity import eight_bits, window_of
 from gliomaseg.scan import Scan
+from gliomaseg.types import Mask, Pixels
 
 TILES = 12
 SIDE_PX = 240
@@ -45,7 +45,7 @@ def draw_preview(scan: Scan, mask: Mask, *, volume_ml: float | None) -> Image.Im
     amount = f"{np.sum(areas):,} pixels" if volume_ml is None else f"{volume_ml:.1f} ml"
     found = f"{amount} in {slices} slices" if slices else "nothing found"
     sides = ("R", "L") if scan.orientation else ("", "")
-    return pictures.contact_sheet(
+    return overlays.contact_sheet(
         tiles, notes=notes, title=f"gliomaseg: {found}. Research only", sides=sides, side_px=SIDE_PX
     )
 
@@ -83,4 +83,4 @@ def _tile(plane: Pixels, mask: Mask, spacing_mm: tuple[float, ...]) -> Pixels:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     image = np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC))
     outlined = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
-    return pictures.overlay(image[..., None], predicted=outlined)
+    return overlays.overlay(image[..., None], predicted=outlined)

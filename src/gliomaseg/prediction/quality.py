@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from gliomaseg.arrays import Mask, Probability
+from gliomaseg.types import Mask, Probability
 
 CANDIDATE = 0.01
 

@@ -16,7 +16,7 @@ MODELS: tuple[str, ...] = ("glioma-flair", "glioma-t1-flair")
 
 
 @dataclass(frozen=True)
-class Shipped:
+class BundledModel:
     """A shipped model.
 
     Attributes:
@@ -73,7 +73,7 @@ def find_models(model: Path | None) -> list[Path]:
     return [find_model(model), *([HOME / name for name in MODELS[1:]] if model is None else [])]
 
 
-def list_models() -> list[Shipped]:
+def list_models() -> list[BundledModel]:
     """Return the shipped models, the default first.
 
     Raises:
@@ -82,11 +82,11 @@ def list_models() -> list[Shipped]:
     return [_describe(name, default=place == 0) for place, name in enumerate(MODELS)]
 
 
-def _describe(name: str, *, default: bool) -> Shipped:
+def _describe(name: str, *, default: bool) -> BundledModel:
     model = load_model(HOME / name)
     size_bytes = sum(file.stat().st_size for file in model.folder.iterdir())
     score = _headline(model.folder / METRICS)
-    return Shipped(name, model.config.title, size_bytes, score, default, model.config.sequences)
+    return BundledModel(name, model.config.title, size_bytes, score, default, model.config.sequences)
 
 
 def _headline(metrics: Path) -> dict[str, Any] | None:

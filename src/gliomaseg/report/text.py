@@ -8,7 +8,7 @@ from typing import Any
 from gliomaseg.data.audit import Audit
 from gliomaseg.data.split import Splits
 from gliomaseg.prediction import Row
-from gliomaseg.pretrained import Shipped
+from gliomaseg.pretrained import BundledModel
 
 SHOWN = 20
 
@@ -95,7 +95,7 @@ def _work(row: Row) -> str:
     return f"{len(row.outputs)} files, {row.seconds:.2f} s"
 
 
-def models_text(models: Sequence[Shipped]) -> list[str]:
+def models_text(models: Sequence[BundledModel]) -> list[str]:
     """Return a line for each shipped model: name, title, size, headline with its interval."""
     lines = []
     for model in models:

@@ -16,7 +16,7 @@ from torch import nn
 import gliomaseg
 from gliomaseg.config import Preparation, Recipe
 from gliomaseg.half import drop_traces
-from gliomaseg.model import ONNX, WEIGHTS, ModelConfig, patient_marks, write_config
+from gliomaseg.model import ONNX, WEIGHTS, ModelConfig, hashed_patient_ids, write_config
 from gliomaseg.networks import TumourProbability
 from gliomaseg.training.checkpoint import write_tensors
 
@@ -48,7 +48,7 @@ def export_network(
         network=recipe.network,
         decision=recipe.decision,
         sequences=SEQUENCES[recipe.preparation.channels],
-        trained_on=patient_marks(patients),
+        trained_on=hashed_patient_ids(patients),
         versions={
             "gliomaseg": gliomaseg.__version__,
             "python": platform.python_version(),

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gliomaseg import pictures
-from gliomaseg.arrays import Batch, Pixels
+from gliomaseg import overlays
 from gliomaseg.atomic import new_file, new_folder
 from gliomaseg.data.dataset import batches, load_batch
 from gliomaseg.data.examination import Examination, read_examination
@@ -18,14 +17,15 @@ from gliomaseg.evaluation import evaluate
 from gliomaseg.metrics import overlap
 from gliomaseg.model import CARD, CONFIG, ONNX, ModelConfig, write_config, write_digests, write_metrics
 from gliomaseg.networks import build_network
+from gliomaseg.onnx_compression import quantize_int8
 from gliomaseg.prediction import Predictor, open_predictor
 from gliomaseg.preprocessing import prepare
-from gliomaseg.quantise import quantise
 from gliomaseg.training.card import model_card
 from gliomaseg.training.checkpoint import load_network
 from gliomaseg.training.curves import draw_curves
 from gliomaseg.training.export import export_network
 from gliomaseg.training.loop import Run
+from gliomaseg.types import Batch, Pixels
 
 SAMPLES = 4
 EXAMPLES, EXAMPLES_AT_ONCE = 240, 16
@@ -63,7 +63,7 @@ def finish(run: Run, setting: Mapping[str, Any]) -> None:
 
 def _quantise(run: Run, folder: Path) -> None:
     """Put a network of integers in the place of the model's."""
-    quantise(folder / ONNX, folder / ONNX, _examples(run))
+    quantize_int8(folder / ONNX, folder / ONNX, _examples(run))
     config = ModelConfig.model_validate_json((folder / CONFIG).read_bytes())
     write_config(folder, config.model_copy(update={"arithmetic": "int8"}))
 
@@ -95,7 +95,7 @@ def _draw_samples(run: Run, predictor: Predictor) -> None:
         score = "both masks empty" if np.isnan(value) else f"Dice of this slice {value:.3f}"
         notes.append(f"{case.name}, slice {case.slices[k].number}: {score}")
     headings = ("input MRI", "ground truth", "prediction")
-    sheet = pictures.panel(rows, columns=headings, notes=notes, title="Tumour segmentation, validation side")
+    sheet = overlays.panel(rows, columns=headings, notes=notes, title="Tumour segmentation, validation side")
     with new_file(run.folder / "samples.png") as temporary:
         sheet.save(temporary, format="PNG")
 
@@ -105,5 +105,5 @@ def _sample(examination: Examination, k: int, predictor: Predictor) -> tuple[lis
     seen = prepare(examination.scan, predictor.model.config.preparation).slices[k]
     image = np.repeat(seen, 3, axis=0) if len(seen) == 1 else seen
     reference = examination.reference[k]
-    row = [np.moveaxis(image, 0, -1), pictures.white(reference), pictures.white(mask)]
+    row = [np.moveaxis(image, 0, -1), overlays.white(reference), overlays.white(mask)]
     return row, overlap.dice(reference=reference, predicted=mask)

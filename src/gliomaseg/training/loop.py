@@ -19,7 +19,6 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from gliomaseg.arrays import Places
 from gliomaseg.atomic import write_text
 from gliomaseg.config import Recipe
 from gliomaseg.data.cache import Cache
@@ -34,6 +33,7 @@ from gliomaseg.training.checkpoint import Progress, save_checkpoint
 from gliomaseg.training.display import Display
 from gliomaseg.training.machine import StopRequest
 from gliomaseg.training.optimisation import average_share, follow, learning_rate
+from gliomaseg.types import SliceIndices
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Step:
     """A batch that was learned from; a GPU may still be working on its loss."""
 
     number: int
-    picks: Places
+    picks: SliceIndices
     images: int
     loss: Tensor
 
@@ -196,7 +196,7 @@ def _count(run: Run, step: Step, *, steps: int, tick: float) -> float:
     return now
 
 
-def _learn(run: Run, picks: Places, *, step: int, steps: int) -> Tensor:
+def _learn(run: Run, picks: SliceIndices, *, step: int, steps: int) -> Tensor:
     """Learn from one batch and return its loss, a scalar on the run's device; that it is a number is seen later."""
     training, progress, accelerator = run.recipe.training, run.progress, run.accelerator
     before = progress.epoch * steps + step
@@ -277,7 +277,7 @@ def _seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
-def _not_finite(run: Run, step: int, positions: Places, value: float) -> TrainingError:
+def _not_finite(run: Run, step: int, positions: SliceIndices, value: float) -> TrainingError:
     names = ", ".join(run.cache.names[int(k)] for k in positions)
     kept = f"the last good weights are in {run.last}" if run.last.is_file() else "no epoch had finished"
     return TrainingError(

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from gliomaseg.arrays import Batch, Probability
 from gliomaseg.config import FcnResnet50, Network, Smp
 from gliomaseg.networks import build_network
+from gliomaseg.types import Batch, Probability
 
 
 class Eager:

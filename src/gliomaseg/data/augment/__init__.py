@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gliomaseg.arrays import Places
 from gliomaseg.config import Recipe
 from gliomaseg.data.augment import policy
+from gliomaseg.types import SliceIndices
 
 Draws = NDArray[np.float64]
 Augment = Callable[[Tensor, Tensor, Draws, Recipe], tuple[Tensor, Tensor]]
@@ -62,7 +62,7 @@ def strong(images: Tensor, masks: Tensor, draws: Draws, recipe: Recipe) -> tuple
 AUGMENTATIONS: dict[str, Augment] = {"none": none, "light": light, "strong": strong}
 
 
-def augmentation_draws(seed: int, epoch: int, picks: Places) -> Draws:
+def augmentation_draws(seed: int, epoch: int, picks: SliceIndices) -> Draws:
     """Return the random numbers of each pick in an epoch: uniform in [0, 1), shape (n, DRAWS).
 
     Args:

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.arrays import Mask
 from gliomaseg.formats.dicom.acquisition import Acquisition
 from gliomaseg.formats.dicom.faults import missing_extra
 from gliomaseg.formats.dicom.finding import is_dicom
 from gliomaseg.formats.dicom.series import Series, choose_series
 from gliomaseg.formats.dicom.volume import DicomVolume
+from gliomaseg.types import Mask
 
 __all__ = [
     "Acquisition",

@@ -15,11 +15,11 @@ from pydicom.uid import generate_uid
 from pydicom.valuerep import DA, TM
 
 from gliomaseg import __version__
-from gliomaseg.arrays import Mask
 from gliomaseg.atomic import new_file
 from gliomaseg.errors import FormatError, GeometryError
 from gliomaseg.formats.dicom.faults import faults_of
 from gliomaseg.formats.dicom.values import uid, value_of, whole
+from gliomaseg.types import Mask
 
 if TYPE_CHECKING:
     from gliomaseg.formats.dicom.volume import DicomVolume

@@ -21,11 +21,11 @@ Mask = NDArray[np.bool_]
 Probability = NDArray[np.float32]
 """How likely each voxel is tumour: float32 in [0, 1], shape (z, y, x)."""
 
-Stored = NDArray[np.uint8]
+PreparedSlices = NDArray[np.uint8]
 """Prepared slices before normalisation, as the cache keeps them: uint8, shape (z, c, y, x)."""
 
 Batch = NDArray[np.float32]
 """What a network takes: float32, normalised, shape (n, c, y, x)."""
 
-Places = NDArray[np.int64]
+SliceIndices = NDArray[np.int64]
 """Where slices stand in a stack or a cache, from 0."""

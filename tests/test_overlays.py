@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gliomaseg.pictures import PREDICTED_COLOUR, REFERENCE_COLOUR, contact_sheet, grey, outline, overlay, panel, white
+from gliomaseg.overlays import PREDICTED_COLOUR, REFERENCE_COLOUR, contact_sheet, grey, outline, overlay, panel, white
 
 
 def mask(*rows: str) -> np.ndarray:

@@ -12,8 +12,8 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from gliomaseg.arrays import Batch
 from gliomaseg.half import drop_traces
+from gliomaseg.types import Batch
 
 # What features go through between convolutions; all else, the last softmax above all, stays in floats.
 INTEGER = ("Conv", "ConvTranspose", "Add", "Concat", "MaxPool", "Relu", "Resize", "AveragePool")
@@ -30,7 +30,7 @@ class _Examples(CalibrationDataReader):  # type: ignore[misc]
         return next(self._left, None)
 
 
-def quantise(source: Path, target: Path, batches: Sequence[Batch]) -> None:
+def quantize_int8(source: Path, target: Path, batches: Sequence[Batch]) -> None:
     """Write an ONNX file whose convolutions multiply integers: weights of 7 bits a channel, features of 8.
 
     Each feature map's range is the smallest to the largest value that it takes on the batches: show what the network

@@ -39,7 +39,7 @@ SHOWN = (
 
 
 @dataclass(frozen=True)
-class Order:
+class ExportOptions:
     """What the user asks for.
 
     Attributes:
@@ -63,7 +63,7 @@ class Order:
     half: bool = False
 
 
-def export_model(order: Order, *, say: Callable[[str], None]) -> Path:
+def export_model(order: ExportOptions, *, say: Callable[[str], None]) -> Path:
     """Write a model folder; the network in it is the one that was scored, byte for byte, unless it is halved.
 
     Where the evaluation is a cross-validation that kept the signs of its predictions, the model learns from it what
@@ -101,7 +101,7 @@ def export_model(order: Order, *, say: Callable[[str], None]) -> Path:
     return order.out
 
 
-def _require_sense(order: Order) -> None:
+def _require_sense(order: ExportOptions) -> None:
     """Refuse what no model could fulfil."""
     if order.to not in KINDS:
         raise UsageError(f"there is no kind {order.to!r}", where="--to", cure=f"kinds are {', '.join(KINDS)}")
@@ -114,7 +114,7 @@ def _require_sense(order: Order) -> None:
         raise UsageError("makes another network, of --to onnx, without scores", where="--half", cure=cure)
 
 
-def _require_apart(order: Order, model: Model) -> None:
+def _require_apart(order: ExportOptions, model: Model) -> None:
     """Refuse several networks, and a place in the model."""
     if len(model.members) > 1:
         raise ModelError("is several networks, not one", where=order.model, cure="export one of its folds, as fold-0")
@@ -122,7 +122,9 @@ def _require_apart(order: Order, model: Model) -> None:
         raise UsageError("is the model itself, or holds it", where=order.out, cure="name another --out")
 
 
-def _changes(order: Order, model: Model, metrics: Mapping[str, Any] | None, fit: QualityFit | None) -> dict[str, Any]:
+def _changes(
+    order: ExportOptions, model: Model, metrics: Mapping[str, Any] | None, fit: QualityFit | None
+) -> dict[str, Any]:
     """Return what the new model's settings say otherwise than the old one's."""
     changed: dict[str, Any] = {"name": order.name or model.config.name}
     if fit is not None:
@@ -134,7 +136,7 @@ def _changes(order: Order, model: Model, metrics: Mapping[str, Any] | None, fit:
     return changed
 
 
-def _copy_network(model: Model, order: Order, folder: Path) -> None:
+def _copy_network(model: Model, order: ExportOptions, folder: Path) -> None:
     """Copy the weights of a kind, and convert them where that is asked for."""
     source = model.weights if order.to == "safetensors" else model.onnx
     if not source.is_file():
@@ -162,7 +164,9 @@ def _require_scored(model: Model) -> None:
         raise ModelError(f"{METRICS} is of another network", where=model.folder, cure="evaluate or train it again")
 
 
-def _scores(order: Order, model: Model, say: Callable[[str], None]) -> tuple[dict[str, Any] | None, QualityFit | None]:
+def _scores(
+    order: ExportOptions, model: Model, say: Callable[[str], None]
+) -> tuple[dict[str, Any] | None, QualityFit | None]:
     """Return the scores to give away, with the measures of the fit in them, and the fit; neither of another network."""
     if order.half:
         say("its scores are left out: rounded weights are another network; evaluate it, and export with --evaluation")

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from gliomaseg.arrays import Mask, Pixels
 from gliomaseg.scan import flair_channel
+from gliomaseg.types import Mask, Pixels
 
 # A pair that the colour-blind tell apart (Okabe and Ito, 2008), bright on grey.
 REFERENCE_COLOUR = (86, 180, 233)

@@ -10,8 +10,8 @@ import pytest
 from gliomaseg.data.examination import read_examination
 from gliomaseg.data.index import read_index
 from gliomaseg.errors import DataError, MissingExtraError, ModelError, OutputExistsError, UsageError
-from gliomaseg.export import Order, export_model
 from gliomaseg.model import file_digest, load_model, write_digests
+from gliomaseg.model_export import ExportOptions, export_model
 from gliomaseg.prediction import open_predictor
 
 DICE = [0.5, 0.6, 0.9, 0.92, 0.88, 0.95, 0.4, 0.85, 0.93, 0.9]
@@ -38,14 +38,14 @@ def evaluation(tmp_path):
 
 
 def test_an_export_to_onnx_leaves_the_other_weights_out_and_is_whole(trained, tmp_path):
-    out = export_model(Order(trained, tmp_path / "out", name="mine"), say=hush)
+    out = export_model(ExportOptions(trained, tmp_path / "out", name="mine"), say=hush)
     assert names_in(out) == ["README.md", "SHA256SUMS", "config.json", "metrics.json", "model.onnx"]
     assert load_model(out).config.name == "mine"
     assert "safetensors" not in (out / "SHA256SUMS").read_text()
 
 
 def test_the_network_the_scores_and_the_card_are_those_of_the_run(trained, tmp_path):
-    out = export_model(Order(trained, tmp_path / "out"), say=hush)
+    out = export_model(ExportOptions(trained, tmp_path / "out"), say=hush)
     assert file_digest(out / "model.onnx") == file_digest(trained / "model" / "model.onnx")
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["setting"]["model_digest"] == file_digest(out / "model.onnx")
@@ -53,7 +53,7 @@ def test_the_network_the_scores_and_the_card_are_those_of_the_run(trained, tmp_p
 
 
 def test_an_export_without_weights_for_torch_runs_on_onnx_runtime_only(trained, phantoms, tmp_path):
-    out = export_model(Order(trained, tmp_path / "out"), say=hush)
+    out = export_model(ExportOptions(trained, tmp_path / "out"), say=hush)
     scan = read_examination(read_index(phantoms).cases[0]).scan
     assert np.array_equal(open_predictor(out).probability(scan), open_predictor(trained).probability(scan))
     with pytest.raises(ModelError, match=r"holds no model\.safetensors, which the engine torch runs"):
@@ -61,7 +61,7 @@ def test_an_export_without_weights_for_torch_runs_on_onnx_runtime_only(trained, 
 
 
 def test_an_export_to_safetensors_runs_on_torch_only(trained, phantoms, tmp_path):
-    out = export_model(Order(trained, tmp_path / "out", "safetensors"), say=hush)
+    out = export_model(ExportOptions(trained, tmp_path / "out", "safetensors"), say=hush)
     assert "model.onnx" not in names_in(out)
     scan = read_examination(read_index(phantoms).cases[0]).scan
     expected = open_predictor(trained).probability(scan)
@@ -69,13 +69,13 @@ def test_an_export_to_safetensors_runs_on_torch_only(trained, phantoms, tmp_path
     with pytest.raises(ModelError, match=r"holds no model\.onnx, which ONNX Runtime runs"):
         open_predictor(out)
     with pytest.raises(ModelError, match=r"holds no model\.onnx"):
-        export_model(Order(out, tmp_path / "back"), say=hush)
+        export_model(ExportOptions(out, tmp_path / "back"), say=hush)
 
 
 def test_openvino_that_is_not_installed_is_a_missing_extra_and_leaves_nothing(trained, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(MissingExtraError, match="openvino"):
-        export_model(Order(trained, tmp_path / "out", "openvino"), say=hush)
+        export_model(ExportOptions(trained, tmp_path / "out", "openvino"), say=hush)
     assert names_in(tmp_path) == []
 
 
@@ -86,12 +86,12 @@ def test_scores_of_another_network_are_refused(trained, tmp_path):
     (folder / "metrics.json").write_text(json.dumps(metrics))
     write_digests(folder)
     with pytest.raises(ModelError, match="of another network"):
-        export_model(Order(folder, tmp_path / "out"), say=hush)
+        export_model(ExportOptions(folder, tmp_path / "out"), say=hush)
 
 
 def test_a_cross_validation_gives_its_scores_and_teaches_what_dice_to_expect(trained, evaluation, tmp_path):
     said = []
-    out = export_model(Order(trained, tmp_path / "out", evaluation=evaluation), say=said.append)
+    out = export_model(ExportOptions(trained, tmp_path / "out", evaluation=evaluation), say=said.append)
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["summary"]["dice_volume"]["mean"] == 0.783
     assert metrics["quality"]["failures"] == 3
@@ -106,38 +106,38 @@ def test_a_cross_validation_gives_its_scores_and_teaches_what_dice_to_expect(tra
 def test_an_evaluation_that_is_no_cross_validation_teaches_nothing(trained, tmp_path, write_metrics):
     place = write_metrics({"patients": [], "summary": {}, "setting": {}})
     said = []
-    out = export_model(Order(trained, tmp_path / "out", evaluation=place), say=said.append)
+    out = export_model(ExportOptions(trained, tmp_path / "out", evaluation=place), say=said.append)
     assert load_model(out).config.quality is None
     assert "no cross-validation" in said[0]
 
 
 def test_a_card_of_ones_own_takes_the_place_of_the_models(trained, tmp_path):
     (tmp_path / "card.md").write_text("# My card\n")
-    out = export_model(Order(trained, tmp_path / "out", card=tmp_path / "card.md"), say=hush)
+    out = export_model(ExportOptions(trained, tmp_path / "out", card=tmp_path / "card.md"), say=hush)
     assert (out / "README.md").read_text() == "# My card\n"
     with pytest.raises(DataError, match="cannot be read as text"):
-        export_model(Order(trained, tmp_path / "other", card=tmp_path / "absent.md"), say=hush)
+        export_model(ExportOptions(trained, tmp_path / "other", card=tmp_path / "absent.md"), say=hush)
 
 
 def test_nothing_is_replaced_unless_asked_and_never_what_is_no_model(trained, tmp_path):
-    out = export_model(Order(trained, tmp_path / "out"), say=hush)
+    out = export_model(ExportOptions(trained, tmp_path / "out"), say=hush)
     with pytest.raises(OutputExistsError):
-        export_model(Order(trained, out), say=hush)
-    export_model(Order(trained, out, name="second", overwrite=True), say=hush)
+        export_model(ExportOptions(trained, out), say=hush)
+    export_model(ExportOptions(trained, out, name="second", overwrite=True), say=hush)
     assert load_model(out).config.name == "second"
     (out / "thesis.txt").touch()
     with pytest.raises(OutputExistsError, match="not ours"):
-        export_model(Order(trained, out, overwrite=True), say=hush)
+        export_model(ExportOptions(trained, out, overwrite=True), say=hush)
 
 
 @pytest.mark.parametrize("change", [{"name": "../up"}, {"name": ""}, {"to": "tflite"}])
 def test_a_name_or_kind_that_cannot_be_is_refused(change, trained, tmp_path):
     with pytest.raises(UsageError):
-        export_model(Order(trained, tmp_path / "out", **change), say=hush)
+        export_model(ExportOptions(trained, tmp_path / "out", **change), say=hush)
 
 
 def test_halved_weights_are_another_network_that_finds_nearly_the_same(trained, phantoms, tmp_path):
-    out = export_model(Order(trained, tmp_path / "half", half=True), say=hush)
+    out = export_model(ExportOptions(trained, tmp_path / "half", half=True), say=hush)
     whole, half = load_model(trained), load_model(out)
     assert half.onnx.stat().st_size < 0.6 * whole.onnx.stat().st_size
     assert not (out / "metrics.json").exists()
@@ -148,16 +148,16 @@ def test_halved_weights_are_another_network_that_finds_nearly_the_same(trained, 
 
 def test_a_halved_network_takes_no_scores_that_are_not_its_own(trained, evaluation, tmp_path, write_metrics):
     with pytest.raises(UsageError, match="--half"):
-        export_model(Order(trained, tmp_path / "out", evaluation=evaluation, half=True), say=hush)
+        export_model(ExportOptions(trained, tmp_path / "out", evaluation=evaluation, half=True), say=hush)
     place = write_metrics({"patients": [], "summary": {}, "setting": {"model_digest": load_model(trained).digest}})
-    half = export_model(Order(trained, tmp_path / "half", half=True), say=hush)
+    half = export_model(ExportOptions(trained, tmp_path / "half", half=True), say=hush)
     with pytest.raises(ModelError, match="not the network"):
-        export_model(Order(half, tmp_path / "out", evaluation=place), say=hush)
+        export_model(ExportOptions(half, tmp_path / "out", evaluation=place), say=hush)
 
 
 def test_a_model_is_never_exported_onto_itself(trained, tmp_path):
     own = shutil.copytree(load_model(trained).folder, tmp_path / "run" / "model")
     for out in (own, own.parent):
         with pytest.raises((UsageError, OutputExistsError)):
-            export_model(Order(own, out, overwrite=True), say=hush)
+            export_model(ExportOptions(own, out, overwrite=True), say=hush)
     assert (own / "model.onnx").is_file()

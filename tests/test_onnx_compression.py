@@ -10,8 +10,8 @@ from gliomaseg.config import read_recipe
 from gliomaseg.data.examination import read_examination
 from gliomaseg.data.index import read_index
 from gliomaseg.model import load_model
+from gliomaseg.onnx_compression import quantize_int8
 from gliomaseg.prediction import open_predictor
-from gliomaseg.quantise import quantise
 from gliomaseg.training.order import Order
 from gliomaseg.training.run import train
 
@@ -51,4 +51,4 @@ def test_a_run_may_export_integers_and_scores_them(run):
 
 def test_without_examples_there_are_no_ranges(tmp_path):
     with pytest.raises(ValueError, match="examples"):
-        quantise(tmp_path / "a.onnx", tmp_path / "b.onnx", [])
+        quantize_int8(tmp_path / "a.onnx", tmp_path / "b.onnx", [])
