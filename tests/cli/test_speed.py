@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gliomaseg import benchmark
+from gliomaseg import bench
 from gliomaseg.cli import main
 
 
@@ -13,7 +13,7 @@ def bench(monkeypatch, capsys):
     """Return `bench(statuses, *options)`: it runs the command on rows of these statuses."""
 
     def run(statuses, *options):
-        rows = [benchmark.Row("x", status=status).document() for status in statuses]
+        rows = [bench.Row("x", status=status).document() for status in statuses]
 
         def measured(plan, *, sections, model, say):
             say("measuring")
@@ -22,7 +22,7 @@ def bench(monkeypatch, capsys):
                 name: {"seconds": 1.0, "rows": rows} for name in sections
             }}  # fmt: skip
 
-        monkeypatch.setattr(benchmark, "run_benchmark", measured)
+        monkeypatch.setattr(bench, "run_benchmark", measured)
         monkeypatch.setattr("sys.argv", ["gliomaseg", "bench", *options])
         with pytest.raises(SystemExit) as left:
             main()

@@ -22,11 +22,11 @@ def bench(
     model: Model = None,
 ) -> None:
     """Measure our speed beside what people use, offline, on phantoms, in turns."""
-    from gliomaseg.benchmark import benchmark_text, chosen_sections, plan_for, run_benchmark
+    from gliomaseg.bench import benchmark_text, chosen_sections, run_benchmark, sizes_for
 
     if quick and full:
         raise UsageError("--quick and --full ask for different sizes", cure="leave one out")
-    document = run_benchmark(plan_for(quick=quick, full=full), sections=chosen_sections(only), model=model, say=say)
+    document = run_benchmark(sizes_for(quick=quick, full=full), sections=chosen_sections(only), model=model, say=say)
     show(document, benchmark_text(document), as_json=as_json)
     rows = [row for section in document["sections"].values() for row in section["rows"]]
     failed = [row for row in rows if row["status"] == "failed"]

@@ -1,0 +1,115 @@
+"""What the sections work on, made when it is first asked for, in a folder that goes away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gliomaseg.bench.sizes import Sizes
+from gliomaseg.config import Preparation, Recipe
+from gliomaseg.data.index import Index, read_index
+from gliomaseg.data.phantom import phantom_patient, write_phantoms
+from gliomaseg.errors import import_extra
+from gliomaseg.formats import nifti
+from gliomaseg.formats.nifti_header import new_header
+from gliomaseg.model import CONFIG, METRICS, load_model
+from gliomaseg.preprocessing import level_counts, neighbour_places, normalise, prepare, with_neighbours
+from gliomaseg.pretrained import MODELS, find_model
+from gliomaseg.scan import Scan
+from gliomaseg.types import Batch
+
+BATCH = 4  # as the predictor has it, and the reference
+
+
+class Fixtures:
+    """Phantoms and models of one benchmark."""
+
+    def __init__(self, folder: Path, plan: Sizes, *, model: Path | None, say: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.plan = plan
+        self.say = say
+        self._model = model or shipped_model()
+
+    @cached_property
+    def index(self) -> Index:
+        """Patients in the Kaggle layout."""
+        self.say(f"making {self.plan.patients} phantom patients")
+        return read_index(write_phantoms(self.folder / "data", patients=self.plan.patients, side_px=self.plan.side_px))
+
+    @cached_property
+    def scan(self) -> Scan:
+        """One patient's slices as pictures."""
+        count = max(self.plan.reference_slices, self.plan.small_slices)
+        return Scan(phantom_patient(0, side_px=self.plan.side_px, slices=count).image, source="phantom")
+
+    @cached_property
+    def volume(self) -> Path:
+        """One FLAIR volume as NIfTI."""
+        patient = phantom_patient(1, side_px=self.plan.side_px, slices=self.plan.volume_slices)
+        z_mm, y_mm, x_mm = patient.spacing_mm
+        z, y, x = patient.mask.shape
+        header = new_header((z, y, x), np.diag([-x_mm, -y_mm, z_mm, 1.0]))
+        path = self.folder / "volume_flair.nii.gz"
+        nifti.write(path, patient.image[..., 1].astype(np.int16), header, description="image")
+        return path
+
+    @cached_property
+    def reference(self) -> Path:
+        """The model folder of the reference network, untrained."""
+        return self._untrained(self.plan.reference, "reference")
+
+    @cached_property
+    def small(self) -> Path:
+        """The model folder that the user names, or that ships; else that of the small network, untrained."""
+        return self._model or self._untrained(self.plan.small, "small")
+
+    @cached_property
+    def small_for_both(self) -> Path:
+        """The small network's model folder in fp32 with weights for PyTorch; untrained where the model is not so."""
+        model = load_model(self.small)
+        whole = model.weights.is_file() and model.config.arithmetic == "fp32"
+        return self.small if whole else self._untrained(self.plan.small, "small")
+
+    def _untrained(self, recipe: Recipe, name: str) -> Path:
+        module = with_torch("gliomaseg.bench.random_models")
+        self.say(f"exporting {recipe.network.name}, untrained")
+        folder: Path = module.export_untrained(recipe, self.folder / name)
+        return folder
+
+
+def with_torch(module: str) -> Any:
+    """Import a module that needs the extra `train`.
+
+    Raises:
+        MissingExtraError: the extra is not installed.
+    """
+    return import_extra(module, "train", purpose="this figure")
+
+
+def shipped_model() -> Path | None:
+    """Return the folder of the default model that ships with the package; None where there is none."""
+    return find_model(None) if MODELS else None
+
+
+def scored(model: Path) -> float | None:
+    """Return the mean `dice_volume` that a model folder says of its model; None where it says nothing."""
+    folder = model / "model" if (model / "model" / CONFIG).is_file() else model
+    try:
+        value: float = json.loads((folder / METRICS).read_text("utf-8"))["summary"]["dice_volume"]["mean"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return value
+
+
+def batches_of(scan: Scan, preparation: Preparation, count: int) -> list[Batch]:
+    """Return the first `count` slices of a scan as a network takes them, in batches of four."""
+    slices = prepare(scan, preparation).slices
+    ends = np.array([0]), np.array([len(slices) - 1])
+    places = neighbour_places(np.arange(count), *ends, neighbours=preparation.neighbours)
+    given = normalise(with_neighbours(slices, places), preparation, level_counts(slices))
+    return [given[start : start + BATCH] for start in range(0, count, BATCH)]

@@ -1,0 +1,83 @@
+"""A benchmark of tiny sizes: the reference's preparation with a network of four features."""
+
+import importlib.util
+import json
+import shutil
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gliomaseg.bench.fixtures import Fixtures
+from gliomaseg.bench.sizes import sizes_for
+from gliomaseg.config import Split
+from gliomaseg.data.index import read_index
+from gliomaseg.data.split import split_data, write_splits
+from gliomaseg.model import write_digests
+
+DICE = np.linspace(0.3, 0.9, 24)
+
+
+@pytest.fixture(scope="session")
+def load_script():
+    """Return what imports a script of `benchmarks` by its path."""
+
+    def load(path):
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module  # dataclasses look there
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    plan = sizes_for(quick=True)
+    reference = plan.reference.with_settings(["network.name=unet", "network.width=4", "network.levels=2"])
+    small = plan.small.with_settings(["network.widths=[4, 4, 8]"])
+    return replace(plan, reference=reference, small=small, pairs=1, starts=1)
+
+
+@pytest.fixture(scope="session")
+def material(tiny, tmp_path_factory):
+    """Phantoms and models of it, made once; no model ships."""
+    made = Fixtures(tmp_path_factory.mktemp("bench"), tiny, model=None, say=lambda _line: None)
+    made._model = None
+    return made
+
+
+@pytest.fixture
+def without_torch(monkeypatch):
+    """As where the extra `train` is not installed."""
+    from gliomaseg.bench import fixtures
+    from gliomaseg.errors import MissingExtraError
+
+    def refuse(_module):
+        raise MissingExtraError("torch is not installed", cure='pip install "gliomaseg[train]"')
+
+    for room in ("material", "training", "prediction"):
+        monkeypatch.setattr(f"gliomaseg.bench.{room}.with_torch", refuse)
+    monkeypatch.setattr(fixtures, "shipped_model", lambda: None)
+
+
+@pytest.fixture
+def crossed(bright, phantoms, tmp_path):
+    """Two cross-validations of two folds, of FLAIR and of T1 and FLAIR, whose networks find what is bright."""
+    splits = split_data(read_index(phantoms), Split(folds=2))
+    rows = [{"patient": f"P{k}", "fold": k % 2, "dice_volume": d, "soft_dice": d} for k, d in enumerate(DICE)]
+    decisions = [{"threshold": 0.4}, {"threshold": 0.6}]
+    for name, sequences in (("crossed", ["flair"]), ("crossed-t1", ["pre", "flair"])):
+        for fold in range(2):
+            model = tmp_path / name / f"fold-{fold}" / "model"
+            shutil.copytree(bright, model)
+            config = json.loads((model / "config.json").read_text()) | {"sequences": sequences}
+            (model / "config.json").write_text(json.dumps(config))
+            write_digests(model)
+        write_splits(splits, tmp_path / name / "splits.json")
+        document = {"patients": rows, "decisions_by_fold": decisions, "setting": {"data": "phantoms"}}
+        document["summary"] = {"dice_volume": {"mean": 0.6}}
+        (tmp_path / name / "metrics.json").write_text(json.dumps(document))
+    return [tmp_path / "crossed", tmp_path / "crossed-t1"]
