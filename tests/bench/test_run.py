@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gliomaseg.bench import run
+from gliomaseg.bench import run as run_module
 from gliomaseg.bench.timing import BenchRow
 from gliomaseg.errors import GliomasegError, MissingExtraError, ModelError, ResourceError, UsageError
 
@@ -20,19 +20,19 @@ def place(tmp_path, monkeypatch):
 
 
 def sections(monkeypatch, measure):
-    monkeypatch.setattr(run, "import_module", lambda _name: SimpleNamespace(measure=measure))
+    monkeypatch.setattr(run_module, "import_module", lambda _name: SimpleNamespace(measure=measure))
 
 
 def run(tiny, **given):
-    return run.run_benchmark(tiny, say=lambda _line: None, **given)
+    return run_module.run_benchmark(tiny, say=lambda _line: None, **given)
 
 
 def test_the_document_holds_machine_and_sections(tiny, place, monkeypatch):
     sections(monkeypatch, lambda material: [BenchRow("x", status="left out", reason=str(material.folder.is_dir()))])
-    document = run(tiny, sections=("loading", "start"))
+    document = run(tiny, sections=("loading", "startup"))
     json.dumps(document)
-    assert list(document["sections"]) == ["loading", "start"]
-    assert document["sections"]["start"]["rows"][0]["reason"] == "True"
+    assert list(document["sections"]) == ["loading", "startup"]
+    assert document["sections"]["startup"]["rows"][0]["reason"] == "True"
     assert list(place.iterdir()) == []
 
 
@@ -57,7 +57,7 @@ def test_a_section_that_fails_is_a_row_and_the_next_one_goes_on(tiny, place, mon
         raise next(faults)
 
     sections(monkeypatch, fail)
-    document = run(tiny, sections=("loading", "start"))
+    document = run(tiny, sections=("loading", "startup"))
     rows = [section["rows"][0] for section in document["sections"].values()]
     assert [(row["status"], row["reason"]) for row in rows] == [("failed", "broken"), ("left out", "absent")]
 
@@ -93,11 +93,11 @@ def test_a_model_that_is_none_is_refused_before_anything_is_measured(tiny, place
 
 
 def test_sections_keep_our_order():
-    assert run.chosen_sections(" start, loading") == ("loading", "start")
-    assert run.chosen_sections(None) == run.SECTIONS
+    assert run_module.chosen_sections(" startup, loading") == ("loading", "startup")
+    assert run_module.chosen_sections(None) == run_module.SECTIONS
 
 
 @pytest.mark.parametrize("text", ["nothing", "", "loading,nothing"])
 def test_a_section_that_does_not_exist_is_refused(text):
     with pytest.raises(UsageError, match="loading, training"):
-        run.chosen_sections(text)
+        run_module.chosen_sections(text)

@@ -103,7 +103,7 @@ def test_a_stop_while_the_last_epoch_is_measured_is_heeded(phantoms, tmp_path, m
 
 def test_rows_of_what_was_done_are_printed_before_a_stop(phantoms, bright, tmp_path, monkeypatch, capsys):
     from gliomaseg import prediction
-    from gliomaseg.cli import use
+    from gliomaseg.cli import predict
     from gliomaseg.errors import ResourceError
 
     done = prediction.predict
@@ -117,7 +117,7 @@ def test_rows_of_what_was_done_are_printed_before_a_stop(phantoms, bright, tmp_p
     for name in "abc":
         write_picture(tmp_path / f"{name}.png", np.full((32, 32), 90, np.uint8))
     with pytest.raises(ResourceError):
-        use.predict(tmp_path / "out", [tmp_path], model=bright, as_json=True)
+        predict.predict(tmp_path / "out", [tmp_path], model=bright, as_json=True)
     rows = json.loads(capsys.readouterr().out)
     assert [(Path(row["input"]).name, row["error"] is None) for row in rows] == [("a.png", True), ("b.png", False)]
 

@@ -20,7 +20,7 @@ from gliomaseg.bench.sizes import Sizes
 from gliomaseg.bench.timing import BenchRow
 from gliomaseg.errors import GliomasegError, MissingExtraError, ResourceError, UsageError
 
-SECTIONS = ("loading", "training", "prediction", "floor", "start", "growth")
+SECTIONS = ("loading", "training", "prediction", "roofline", "startup", "scaling")
 FORMAT = 1
 
 
@@ -30,8 +30,8 @@ def chosen_sections(text: str | None) -> tuple[str, ...]:
     Raises:
         UsageError: there is no such section, or none is named.
 
-    >>> chosen_sections("start,loading")
-    ('loading', 'start')
+    >>> chosen_sections("startup,loading")
+    ('loading', 'startup')
     """
     if text is None:
         return SECTIONS

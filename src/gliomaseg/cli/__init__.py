@@ -14,11 +14,11 @@ import typer
 
 import gliomaseg
 from gliomaseg.atomic import is_disk_full
-from gliomaseg.cli.console import say
+from gliomaseg.cli.bench import bench
 from gliomaseg.cli.data import audit, download, phantom, split
-from gliomaseg.cli.learning import crossvalidate, demo, train
-from gliomaseg.cli.speed import bench
-from gliomaseg.cli.use import compare, evaluate, export, models, predict, report
+from gliomaseg.cli.output import say
+from gliomaseg.cli.predict import compare, evaluate, export, models, predict, report
+from gliomaseg.cli.train import crossvalidate, demo, train
 from gliomaseg.errors import GliomasegError, Interrupted, ResourceError, UsageError
 
 app = typer.Typer(

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from gliomaseg.cli.console import say, show
 from gliomaseg.cli.options import Data, Grouping, Json, Overwrite, PhantomFormat, Seed
+from gliomaseg.cli.output import say, show
 from gliomaseg.errors import DataError, UsageError
 
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from gliomaseg.cli.console import say, show
 from gliomaseg.cli.options import Json, Model
+from gliomaseg.cli.output import say, show
 from gliomaseg.errors import GliomasegError, PartlyDoneError, UsageError
 
 
@@ -15,7 +15,9 @@ def bench(
     as_json: Json = False,
     only: Annotated[
         str | None,
-        typer.Option("--only", metavar="SECTION,...", help="loading, training, prediction, floor, start, growth."),
+        typer.Option(
+            "--only", metavar="SECTION,...", help="loading, training, prediction, roofline, startup, scaling."
+        ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes: to see that it works, not for figures.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Predict 10,000 slices too: some minutes more.")] = False,

@@ -1,10 +1,10 @@
-"""The command's output and exit codes; what it measures is tested in tests/benchmark."""
+"""The command's output and exit codes; what it measures is tested in tests/bench."""
 
 import json
 
 import pytest
 
-from gliomaseg import bench
+from gliomaseg import bench as bench_package
 from gliomaseg.cli import main
 
 
@@ -13,7 +13,7 @@ def bench(monkeypatch, capsys):
     """Return `bench(statuses, *options)`: it runs the command on rows of these statuses."""
 
     def run(statuses, *options):
-        rows = [bench.Row("x", status=status).document() for status in statuses]
+        rows = [bench_package.BenchRow("x", status=status).document() for status in statuses]
 
         def measured(plan, *, sections, model, say):
             say("measuring")
@@ -22,7 +22,7 @@ def bench(monkeypatch, capsys):
                 name: {"seconds": 1.0, "rows": rows} for name in sections
             }}  # fmt: skip
 
-        monkeypatch.setattr(bench, "run_benchmark", measured)
+        monkeypatch.setattr(bench_package, "run_benchmark", measured)
         monkeypatch.setattr("sys.argv", ["gliomaseg", "bench", *options])
         with pytest.raises(SystemExit) as left:
             main()
@@ -32,9 +32,9 @@ def bench(monkeypatch, capsys):
 
 
 def test_json_is_one_document_and_nothing_else(bench):
-    code, told = bench(["measured"], "--json", "--quick", "--only", "start")
+    code, told = bench(["measured"], "--json", "--quick", "--only", "startup")
     assert code == 0
-    assert list(json.loads(told.out)["sections"]) == ["start"]
+    assert list(json.loads(told.out)["sections"]) == ["startup"]
     assert told.err == "measuring\n"
 
 
@@ -43,7 +43,7 @@ def test_json_is_one_document_and_nothing_else(bench):
     [(["measured", "left out"], 0), (["left out"], 0), (["measured", "failed"], 4), (["failed", "failed"], 1)],
 )
 def test_the_exit_code_says_what_failed(statuses, code, bench):
-    assert bench(statuses, "--only", "start")[0] == code
+    assert bench(statuses, "--only", "startup")[0] == code
 
 
 @pytest.mark.parametrize("options", [("--only", "nothing"), ("--quick", "--full")])

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from gliomaseg.cli.console import bytes_of, named, opened, say, show, tell_failures, tell_rows
 from gliomaseg.cli.options import (
     T1,
     Data,
@@ -32,6 +31,7 @@ from gliomaseg.cli.options import (
     Tolerance,
     Weights,
 )
+from gliomaseg.cli.output import bytes_of, named, opened, say, show, tell_failures, tell_rows
 from gliomaseg.cli.start import import_nibabel
 from gliomaseg.errors import ResourceError, UsageError
 

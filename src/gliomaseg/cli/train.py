@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from gliomaseg.cli.console import say, show, tell_failures, with_training
 from gliomaseg.cli.options import (
     Cache,
     Device,
@@ -27,6 +26,7 @@ from gliomaseg.cli.options import (
     TrainingData,
     Tune,
 )
+from gliomaseg.cli.output import say, show, tell_failures, with_training
 
 
 def demo(
