@@ -23,8 +23,8 @@ from sklearn.linear_model import LogisticRegression
 from gliomaseg.config import Preparation
 from gliomaseg.data.examination import read_examination
 from gliomaseg.data.index import read_index
-from gliomaseg.data.phantom import phantom_patient
 from gliomaseg.formats import read_volume
+from gliomaseg.phantoms import phantom_patient
 from gliomaseg.prediction.appearance import describe
 from gliomaseg.prediction.plausibility import FILE, find_doubts, read_limits
 from gliomaseg.preprocessing import prepare

@@ -77,7 +77,7 @@ def real_scans() -> Path:
 
 def write_small_phantoms(root: Path, *, slices: int) -> Path:
     """Write five phantom patients of 64 x 64 pixels in the Kaggle layout."""
-    from gliomaseg.data.phantom import phantom_patient
+    from gliomaseg.phantoms import phantom_patient
 
     for index in range(5):
         patient = phantom_patient(index, side_px=64, slices=slices)

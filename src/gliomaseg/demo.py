@@ -11,9 +11,9 @@ from gliomaseg.atomic import remove, require_free, require_own
 from gliomaseg.config import read_recipe
 from gliomaseg.data.audit import audit
 from gliomaseg.data.index import Index, read_index
-from gliomaseg.data.phantom import write_phantoms
 from gliomaseg.data.split import read_splits, select, split_data, write_splits
 from gliomaseg.errors import DataError, GliomasegError
+from gliomaseg.phantoms import write_phantoms
 from gliomaseg.prediction import Wish, list_inputs, open_predictor, predict
 from gliomaseg.report.text import audit_text, splits_text, summary_text
 from gliomaseg.training.order import Order

@@ -23,8 +23,8 @@ import pytest
 import tifffile
 
 from gliomaseg.cli import app
-from gliomaseg.data.phantom import phantom_patient
 from gliomaseg.evaluation import summarise
+from gliomaseg.phantoms import phantom_patient
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]

@@ -14,10 +14,10 @@ import numpy as np
 import pydicom
 import pytest
 
-from gliomaseg.data.phantom import phantom_patient, write_phantoms
 from gliomaseg.errors import DataError, FormatError, GeometryError, ResourceError, UsageError
 from gliomaseg.formats.dicom import read_dicom
 from gliomaseg.metrics import overlap
+from gliomaseg.phantoms import phantom_patient, write_phantoms
 from gliomaseg.prediction import Predictor, Row, Wish, list_inputs, open_predictor, predict, require_sense
 
 NAMES = """

@@ -6,7 +6,7 @@ import pytest
 from gliomaseg.config import Preparation
 from gliomaseg.data.examination import read_examination
 from gliomaseg.data.index import read_index
-from gliomaseg.data.phantom import phantom_patient
+from gliomaseg.phantoms import phantom_patient
 from gliomaseg.prediction.appearance import describe
 from gliomaseg.prediction.plausibility import EMPTY, NO_BRAIN, NO_HEAD, NO_T1, NOT_T1, T1, find_doubts
 from gliomaseg.preprocessing import prepare

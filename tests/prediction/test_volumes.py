@@ -16,11 +16,11 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from gliomaseg import overlays
-from gliomaseg.data.phantom import write_phantoms
 from gliomaseg.errors import DataError, FormatError, ResourceError, UsageError
 from gliomaseg.formats import write_picture
 from gliomaseg.geometry import Orientation
 from gliomaseg.metrics import overlap
+from gliomaseg.phantoms import write_phantoms
 from gliomaseg.prediction import Predictor, Row, Wish, list_inputs, open_predictor, predict
 from gliomaseg.types import Batch, Probability
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gliomaseg.data.phantom import phantom_patient
 from gliomaseg.metrics.interval import bootstrap_interval
 from gliomaseg.metrics.overlap import DEFINITIONS
 from gliomaseg.overlays import overlay
+from gliomaseg.phantoms import phantom_patient
 
 SITES = ["DU"] * 45 + ["HT"] * 22 + ["CS"] * 12 + ["FG"] * 8 + ["EZ"]
 FAILED, EMPTY = 30, 61

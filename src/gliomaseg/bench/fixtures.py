@@ -13,11 +13,11 @@ import numpy as np
 from gliomaseg.bench.sizes import Sizes
 from gliomaseg.config import Preparation, Recipe
 from gliomaseg.data.index import Index, read_index
-from gliomaseg.data.phantom import phantom_patient, write_phantoms
 from gliomaseg.errors import import_extra
 from gliomaseg.formats import nifti
 from gliomaseg.formats.nifti_header import new_header
 from gliomaseg.model import CONFIG, METRICS, load_model
+from gliomaseg.phantoms import phantom_patient, write_phantoms
 from gliomaseg.preprocessing import level_counts, neighbour_places, normalise, prepare, with_neighbours
 from gliomaseg.pretrained import MODELS, find_model
 from gliomaseg.scan import Scan

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from gliomaseg.config import FcnResnet50, Recipe, Smp
-from gliomaseg.data.phantom import phantom_patient
 from gliomaseg.model import write_digests
 from gliomaseg.networks import build_network
+from gliomaseg.phantoms import phantom_patient
 from gliomaseg.preprocessing import level_counts, neighbour_places, normalise, prepare, with_neighbours
 from gliomaseg.scan import Scan
 from gliomaseg.training.export import export_network

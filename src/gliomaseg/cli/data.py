@@ -36,7 +36,7 @@ def phantom(
     overwrite: Overwrite = False,
 ) -> None:
     """Make phantom patients that look like the data set, with exact masks."""
-    from gliomaseg.data.phantom import write_phantoms
+    from gliomaseg.phantoms import write_phantoms
 
     root = write_phantoms(
         folder, patients=patients, seed=seed, side_px=size, overwrite=overwrite, progress=say, kind=kind.value

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Field = NDArray[np.float32]
+DistanceField = NDArray[np.float32]
 """One number for each pixel of a slice, float32, shape (y, x)."""
 
 Point = tuple[float, float, float]
@@ -21,25 +21,25 @@ FAR_MM = np.float32(99)
 
 
 @dataclass(frozen=True)
-class Grid:
+class SliceGrid:
     """Where the pixels of one slice lie in the patient's own head, mm, each of shape (y, x).
 
     x grows towards the image's right, y towards the back of the head, h towards the vertex;
     low_mm and high_mm bound h.
     """
 
-    x: Field
-    y: Field
-    h: Field
+    x: DistanceField
+    y: DistanceField
+    h: DistanceField
     pixel_mm: float
     low_mm: float
     high_mm: float
 
-    def cut(self, box: tuple[slice, slice]) -> Grid:
+    def cut(self, box: tuple[slice, slice]) -> SliceGrid:
         """Return the part of the grid inside box (rows, columns)."""
         return replace(self, x=self.x[box], y=self.y[box], h=self.h[box])
 
-    def mirrored(self) -> Grid:
+    def mirrored(self) -> SliceGrid:
         """Return the grid with both halves of the head folded onto the right one."""
         return replace(self, x=np.abs(self.x))
 
@@ -47,7 +47,7 @@ class Grid:
         """Say whether the slice runs far below or above these heights."""
         return self.high_mm < low_mm - REACH_MM or self.low_mm > high_mm + REACH_MM
 
-    def away(self) -> Field:
+    def away(self) -> DistanceField:
         """Return the distance to something far off."""
         return np.full(self.x.shape, FAR_MM, np.float32)
 
@@ -59,7 +59,7 @@ class Ellipsoid:
     centre: Point
     semi: Point
 
-    def distance(self, grid: Grid) -> Field:
+    def distance(self, grid: SliceGrid) -> DistanceField:
         """Return about the distance to the surface, mm, negative inside, shape (y, x)."""
         if grid.misses(self.centre[2] - self.semi[2], self.centre[2] + self.semi[2]):
             return grid.away()
@@ -68,19 +68,19 @@ class Ellipsoid:
         radius = np.sqrt(u + v + w) + np.float32(1e-3)
         a, b, c = (np.float32(1 / semi**2) for semi in self.semi)
         steepness = np.sqrt(u * a + v * b + w * c) + np.float32(1e-5)
-        distance: Field = radius * (radius - 1) / steepness
+        distance: DistanceField = radius * (radius - 1) / steepness
         return distance
 
-    def flatness(self, grid: Grid) -> Field:
+    def flatness(self, grid: SliceGrid) -> DistanceField:
         """Return how level the surface runs, 0 (a wall) to 1 (a roof), shape (y, x)."""
         u, v, w = self._scaled(grid)
         u /= np.float32(self.semi[0])
         v /= np.float32(self.semi[1])
         w /= np.float32(self.semi[2])
-        level: Field = np.abs(w) / (np.sqrt(u * u + v * v + w * w) + np.float32(1e-5))
+        level: DistanceField = np.abs(w) / (np.sqrt(u * u + v * v + w * w) + np.float32(1e-5))
         return level
 
-    def _scaled(self, grid: Grid) -> tuple[Field, Field, Field]:
+    def _scaled(self, grid: SliceGrid) -> tuple[DistanceField, DistanceField, DistanceField]:
         (x, y, h), (a, b, c) = self.centre, self.semi
         return (
             (grid.x - np.float32(x)) / np.float32(a),
@@ -89,7 +89,7 @@ class Ellipsoid:
         )
 
 
-def rod(grid: Grid, start: Point, end: Point, *, radii_mm: tuple[float, float]) -> Field:
+def rod(grid: SliceGrid, start: Point, end: Point, *, radii_mm: tuple[float, float]) -> DistanceField:
     """Return the distance to a rod with round ends whose radius changes evenly, mm, (y, x)."""
     thick = max(radii_mm)
     if grid.misses(min(start[2], end[2]) - thick, max(start[2], end[2]) + thick):
@@ -103,17 +103,17 @@ def rod(grid: Grid, start: Point, end: Point, *, radii_mm: tuple[float, float]) 
     dy -= along * np.float32(axis[1])
     dh -= along * np.float32(axis[2])
     radius = np.float32(radii_mm[0]) + along * np.float32(radii_mm[1] - radii_mm[0])
-    distance: Field = np.sqrt(dx * dx + dy * dy + dh * dh) - radius
+    distance: DistanceField = np.sqrt(dx * dx + dy * dy + dh * dh) - radius
     return distance
 
 
-def inside(distance: Field, softness_mm: float | Field = 0.9) -> Field:
+def inside(distance: DistanceField, softness_mm: float | DistanceField = 0.9) -> DistanceField:
     """Return how much of a pixel lies inside: 1 within, 0 without, a ramp at the surface, (y, x)."""
-    share: Field = np.clip(0.5 - distance / np.float32(2) / np.asarray(softness_mm, np.float32), 0, 1)
+    share: DistanceField = np.clip(0.5 - distance / np.float32(2) / np.asarray(softness_mm, np.float32), 0, 1)
     return share
 
 
-def paint(image: NDArray[np.float32], tissue: tuple[float, float, float], share: Field) -> None:
+def paint(image: NDArray[np.float32], tissue: tuple[float, float, float], share: DistanceField) -> None:
     """Lay a tissue over an image in place.
 
     Args:
@@ -139,7 +139,9 @@ class Texture:
         band = fine - coarse
         self._lattice: NDArray[np.float32] = (band / band.std()).astype(np.float32)
 
-    def at(self, x: Field, y: Field, h: Field, *, period_mm: float, offset: float = 0.0) -> Field:
+    def at(
+        self, x: DistanceField, y: DistanceField, h: DistanceField, *, period_mm: float, offset: float = 0.0
+    ) -> DistanceField:
         """Return the noise at some points.
 
         Args:
@@ -155,19 +157,21 @@ class Texture:
         step = 4 if coarse else 2
         x, y, h = (field[::step, ::step] * scale for field in (x, y, h))
         points = np.stack([x + np.float32(offset), y, h + np.float32(2 * offset)])
-        noise: Field = ndimage.map_coordinates(self._lattice, points, order=1, mode="grid-wrap", output=np.float32)
+        noise: DistanceField = ndimage.map_coordinates(
+            self._lattice, points, order=1, mode="grid-wrap", output=np.float32
+        )
         if coarse:
             noise = _filled_in(noise, ((shape[0] + 1) // 2, (shape[1] + 1) // 2))
         return _filled_in(noise, shape)
 
 
-def _filled_in(coarse: Field, shape: tuple[int, ...]) -> Field:
+def _filled_in(coarse: DistanceField, shape: tuple[int, ...]) -> DistanceField:
     """Return a field of every second pixel at every pixel of shape, linearly filled in."""
     rows = _doubled(coarse, shape[0])
     return _doubled(rows.T, shape[1]).T
 
 
-def _doubled(coarse: Field, length: int) -> Field:
+def _doubled(coarse: DistanceField, length: int) -> DistanceField:
     """Return the field with its first axis stretched to length, about twice its own."""
     full = np.empty((length, coarse.shape[1]), np.float32)
     full[::2] = coarse

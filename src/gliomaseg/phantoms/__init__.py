@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.atomic import is_disk_full
-from gliomaseg.data.phantom.anatomy import Head, Image, cavity, draw_outside
-from gliomaseg.data.phantom.brain import paint_fluid, paint_rims, paint_tissue, shape_brain
-from gliomaseg.data.phantom.files import WRITERS, PhantomFormat, PhantomPatient
-from gliomaseg.data.phantom.scanner import draw_scanner
-from gliomaseg.data.phantom.solids import Grid, Texture, inside
-from gliomaseg.data.phantom.tumour import Tumour, draw_tumour
 from gliomaseg.errors import ConfigError, GliomasegError, OutputExistsError, ResourceError
+from gliomaseg.phantoms.acquisition import draw_acquisition
+from gliomaseg.phantoms.anatomy import Head, Image, cavity, draw_outside
+from gliomaseg.phantoms.brain import paint_fluid, paint_rims, paint_tissue, shape_brain
+from gliomaseg.phantoms.shapes import SliceGrid, Texture, inside
+from gliomaseg.phantoms.tumour import Tumour, draw_tumour
+from gliomaseg.phantoms.writers import WRITERS, PhantomFormat, PhantomPatient
 
 PREFIX = "PHANTOM_"
 SITES = ("AA", "BB", "CC")
@@ -52,7 +52,7 @@ def phantom_patient(index: int, *, seed: int = 0, side_px: int = 256, slices: in
     low_mm, high_mm = shape_rng.uniform(-36, -24), shape_rng.uniform(97, 105)
     head = _draw_head(shape_rng, slice_mm=(high_mm - low_mm) / count)
     tumour = draw_tumour(tumour_rng, head.texture, height_mm=high_mm - low_mm)
-    scanner = draw_scanner(scan_rng)
+    scanner = draw_acquisition(scan_rng)
     image = np.empty((count, side_px, side_px, 3), np.uint8)
     mask = np.zeros((count, side_px, side_px), np.bool_)
     for z, height_mm in enumerate(np.linspace(low_mm, high_mm, count)):
@@ -67,7 +67,7 @@ def phantom_patient(index: int, *, seed: int = 0, side_px: int = 256, slices: in
     return PhantomPatient(_name(index, seed=seed), image, mask, missing, (slice_mm, pixel_mm, pixel_mm))
 
 
-def _draw_slice(head: Head, tumour: Tumour, grid: Grid) -> tuple[Image, NDArray[np.bool_]]:
+def _draw_slice(head: Head, tumour: Tumour, grid: SliceGrid) -> tuple[Image, NDArray[np.bool_]]:
     """Return one slice, float32 (3, y, x), and the tumour in it, bool (y, x)."""
     room = cavity(grid)
     image = draw_outside(head, grid, room)

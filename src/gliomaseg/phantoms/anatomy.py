@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.data.phantom.solids import Ellipsoid, Field, Grid, Texture, inside, paint, rod
+from gliomaseg.phantoms.shapes import DistanceField, Ellipsoid, SliceGrid, Texture, inside, paint, rod
 
 Image = NDArray[np.float32]
 """One slice in three sequences, float32, shape (3, y, x)."""
@@ -63,7 +63,7 @@ class Head:
     slice_mm: float
 
 
-def cavity(grid: Grid) -> Field:
+def cavity(grid: SliceGrid) -> DistanceField:
     """Return the distance to the inside of the skull, mm, negative where the brain is, (y, x)."""
     half = grid.mirrored()
     orbit_roof = np.maximum(half.h - 17 + half.x * np.float32(0.06), half.y + 28)
@@ -75,11 +75,11 @@ def cavity(grid: Grid) -> Field:
     petrous = rod(half, (64, 20, -10), (16, 4, -8), radii_mm=(10, 6))
     uneven = np.sin(grid.x * np.float32(0.13) + grid.h * np.float32(0.2)) * np.sin(grid.y * np.float32(0.12)) * 2
     room = room + uneven * inside(grid.h - 4, 8)
-    result: Field = np.maximum(room, -np.minimum(sella, petrous))
+    result: DistanceField = np.maximum(room, -np.minimum(sella, petrous))
     return result
 
 
-def draw_outside(head: Head, grid: Grid, room: Field) -> Image:
+def draw_outside(head: Head, grid: SliceGrid, room: DistanceField) -> Image:
     """Return the head around the brain: scalp, skull, face; the cavity is left as fluid.
 
     Args:
@@ -114,13 +114,13 @@ def draw_outside(head: Head, grid: Grid, room: Field) -> Image:
     return image
 
 
-def _skin(head: Head, grid: Grid) -> tuple[Field, Field]:
+def _skin(head: Head, grid: SliceGrid) -> tuple[DistanceField, DistanceField]:
     """Return the distance to the skin and the softness of its edge, both mm, (y, x)."""
     half = grid.mirrored()
     # Below the ears a head stays about as wide as it is there.
     waist = np.float32(SCALP.centre[2])
     height = np.where(grid.h < waist, waist + (grid.h - waist) * np.float32(0.35), grid.h)
-    slow = Grid(grid.x, grid.y, height, grid.pixel_mm, float(height.min()), float(height.max()))
+    slow = SliceGrid(grid.x, grid.y, height, grid.pixel_mm, float(height.min()), float(height.max()))
     skin = SCALP.distance(slow)
     softness = np.full(skin.shape, 0.9, np.float32)
     if grid.high_mm > STEEP_BELOW_MM:
@@ -132,7 +132,7 @@ def _skin(head: Head, grid: Grid) -> tuple[Field, Field]:
     return skin, softness
 
 
-def _draw_base(head: Head, image: Image, grid: Grid, *, flesh: Field, noise: Field) -> None:
+def _draw_base(head: Head, image: Image, grid: SliceGrid, *, flesh: DistanceField, noise: DistanceField) -> None:
     """Draw the skull base: fat between muscles, air cells and bone; all in place."""
     low = inside(grid.h - 6, 12) * inside(flesh)
     fine = head.texture.at(grid.x, grid.y, grid.h, period_mm=11, offset=17)
@@ -152,7 +152,7 @@ def _draw_base(head: Head, image: Image, grid: Grid, *, flesh: Field, noise: Fie
     paint(image, MARROW, inside(Ellipsoid((0, -5, -16), (10, 8, 16)).distance(grid)))
 
 
-def _draw_face(head: Head, image: Image, grid: Grid, *, skin: Field) -> None:
+def _draw_face(head: Head, image: Image, grid: SliceGrid, *, skin: DistanceField) -> None:
     """Draw eyes, nose and sinuses in place."""
     half = grid.mirrored()
     cone = rod(half, (31, -71, 1), (13, -40, 2), radii_mm=(14.5, 6))

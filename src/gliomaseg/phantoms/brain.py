@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from gliomaseg.data.phantom.anatomy import FLUID, GREY, NUCLEUS, PLEXUS, VESSEL, WHITE, Head, Image
-from gliomaseg.data.phantom.solids import Ellipsoid, Field, Grid, inside, paint, rod
+from gliomaseg.phantoms.anatomy import FLUID, GREY, NUCLEUS, PLEXUS, VESSEL, WHITE, Head, Image
+from gliomaseg.phantoms.shapes import DistanceField, Ellipsoid, SliceGrid, inside, paint, rod
 
 # The right lateral ventricle's middle line: frontal horn, body, atrium, occipital horn.
 HORNS = (((13.0, -36.0, 36.0), 3.2), ((6.0, -14.0, 44.0), 4.8), ((10.0, 12.0, 52.0), 4.8), ((22.0, 33.0, 42.0), 6.5))
@@ -28,17 +28,17 @@ class Brain:
     below; stem: to the brain stem, negative inside; middle: from the falx.
     """
 
-    grid: Grid
-    depth: Field
-    fluid: Field
-    ventricle: Field
-    little: Field
-    tent: Field
-    stem: Field
-    middle: Field
+    grid: SliceGrid
+    depth: DistanceField
+    fluid: DistanceField
+    ventricle: DistanceField
+    little: DistanceField
+    tent: DistanceField
+    stem: DistanceField
+    middle: DistanceField
 
 
-def shape_brain(head: Head, grid: Grid, room: Field) -> Brain:
+def shape_brain(head: Head, grid: SliceGrid, room: DistanceField) -> Brain:
     """Return where everything lies; room is the distance to the inside of the skull, (y, x)."""
     depth = -room - np.float32(head.fluid_gap_mm)
     bend = np.float32(1.2) * np.sin(grid.y * np.float32(0.06) + grid.h * np.float32(0.05))
@@ -60,7 +60,7 @@ def shape_brain(head: Head, grid: Grid, room: Field) -> Brain:
     return Brain(centred, depth, fluid, _ventricles(head, half), little, below, stem, half.x)
 
 
-def _sulci(head: Head, grid: Grid, depth: Field, wobble: Field) -> Field:
+def _sulci(head: Head, grid: SliceGrid, depth: DistanceField, wobble: DistanceField) -> DistanceField:
     """Return the distance to the sulci of the outer and the medial surface, mm, (y, x)."""
     up = grid.h - 28
     radius = np.sqrt(grid.x * grid.x + grid.y * grid.y + up * up) + 1
@@ -78,18 +78,18 @@ def _sulci(head: Head, grid: Grid, depth: Field, wobble: Field) -> Field:
     line = _zero_line(medial, grid.pixel_mm, steepness=0.10)
     inner = np.hypot(line, np.maximum(np.abs(grid.x) - reach * np.float32(0.5), 0)) - np.float32(0.7 * head.sulcus_mm)
     inner = np.maximum(inner, -Ellipsoid((0, 2, 36), (200, 48, 27)).distance(grid))
-    result: Field = np.minimum(outer, inner)
+    result: DistanceField = np.minimum(outer, inner)
     return result
 
 
-def _zero_line(noise: Field, pixel_mm: float, *, steepness: float) -> Field:
+def _zero_line(noise: DistanceField, pixel_mm: float, *, steepness: float) -> DistanceField:
     """Return about the distance to where noise changes its sign, mm, (y, x)."""
     across, along = np.gradient(noise, np.float32(pixel_mm))
-    distance: Field = np.abs(noise) / np.sqrt(across * across + along * along + np.float32(steepness**2))
+    distance: DistanceField = np.abs(noise) / np.sqrt(across * across + along * along + np.float32(steepness**2))
     return distance
 
 
-def _fissures(head: Head, half: Grid, wobble: Field) -> Field:
+def _fissures(head: Head, half: SliceGrid, wobble: DistanceField) -> DistanceField:
     """Return the distance to the fissures between the lobes and the two halves, mm, (y, x)."""
     bridge = -Ellipsoid((0, 2, 34), (200, 42, 25)).distance(half)
     falx = np.hypot(half.x, np.maximum(bridge, 0)) - np.float32(0.6 + 0.5 * head.sulcus_mm)
@@ -98,11 +98,11 @@ def _fissures(head: Head, half: Grid, wobble: Field) -> Field:
     entry = rod(flat, (72, 4, 0), (43, -6, 0), radii_mm=(0.6, 0.9))
     insula = rod(flat, (41, -20, 0), (40, 14, 0), radii_mm=(0.9, 0.5))
     sylvian = np.minimum(entry, insula) - np.float32(0.6 * head.sulcus_mm)
-    result: Field = np.minimum(falx, sylvian)
+    result: DistanceField = np.minimum(falx, sylvian)
     return result
 
 
-def _ventricles(head: Head, half: Grid) -> Field:
+def _ventricles(head: Head, half: SliceGrid) -> DistanceField:
     """Return the distance to the ventricles, mm, negative inside, (y, x)."""
     scale = head.ventricle
     distance = np.maximum(half.x - np.float32(1.2 * scale), np.abs(half.y - 2) - 12)
@@ -113,7 +113,7 @@ def _ventricles(head: Head, half: Grid) -> Field:
     fourth = Ellipsoid((0, 30, -5), (7 * scale, 5 * scale, 11)).distance(half)
     # Between the frontal horns stands the septum.
     distance = np.maximum(distance, np.where(half.h > SEPTUM_MM, np.float32(0.8) - half.x, np.float32(-99)))
-    result: Field = np.minimum(distance, fourth)
+    result: DistanceField = np.minimum(distance, fourth)
     return result
 
 
@@ -151,7 +151,7 @@ def paint_rims(head: Head, image: Image, brain: Brain) -> None:
     image[1] *= 1 + np.float32(head.rim) * (np.float32(0.4) * rim + np.float32(0.6) * inside(tips, 5))
 
 
-def paint_fluid(head: Head, image: Image, brain: Brain, *, effaced: Field) -> None:
+def paint_fluid(head: Head, image: Image, brain: Brain, *, effaced: DistanceField) -> None:
     """Paint sulci, fissures and ventricles with plexus and vessels in place.
 
     Args:

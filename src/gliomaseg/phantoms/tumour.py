@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gliomaseg.data.phantom.anatomy import Image
-from gliomaseg.data.phantom.brain import Brain
-from gliomaseg.data.phantom.solids import Ellipsoid, Field, Grid, Texture, inside
+from gliomaseg.phantoms.anatomy import Image
+from gliomaseg.phantoms.brain import Brain
+from gliomaseg.phantoms.shapes import DistanceField, Ellipsoid, SliceGrid, Texture, inside
 
 FAINT_SHARE = 0.25
 ENHANCING_SHARE = 0.3
@@ -34,7 +34,7 @@ class Tumour:
     cyst: float
     push_mm: float
 
-    def pushed(self, grid: Grid, room: Field) -> Grid:
+    def pushed(self, grid: SliceGrid, room: DistanceField) -> SliceGrid:
         """Return the grid of a brain that the tumour has pushed aside.
 
         Args:
@@ -46,7 +46,7 @@ class Tumour:
         near = np.exp(-square / np.float32(2 * (1.5 * tall) ** 2)) * np.clip(-room / 20, 0, 1)
         return replace(grid, x=grid.x + np.float32(self.side * self.push_mm) * near)
 
-    def distance(self, brain: Brain) -> Field:
+    def distance(self, brain: Brain) -> DistanceField:
         """Return the distance to the tumour's surface, mm, negative inside, shape (y, x)."""
         grid = brain.grid
         solid = self.lobes[0].distance(grid)
@@ -58,10 +58,10 @@ class Tumour:
         solid += np.float32(1.5) * inside(brain.fluid - 2, 2)
         for wall in (brain.depth - 1, np.float32(self.side) * grid.x - 2, brain.ventricle - 1, brain.little - 2):
             solid = np.maximum(solid, -wall)
-        result: Field = solid
+        result: DistanceField = solid
         return result
 
-    def paint(self, image: Image, brain: Brain, distance: Field) -> None:
+    def paint(self, image: Image, brain: Brain, distance: DistanceField) -> None:
         """Lay the tumour over the slice in place.
 
         Args:
@@ -82,7 +82,7 @@ class Tumour:
         spots = np.clip(self._noise(brain.grid, period_mm=17, offset=19) + 2 * broad - np.float32(1.5), 0, 1)
         image[2] += np.float32(1.2 * self.enhancing) * inside(distance + 4, 3) * spots
 
-    def _noise(self, grid: Grid, *, period_mm: float, offset: float) -> Field:
+    def _noise(self, grid: SliceGrid, *, period_mm: float, offset: float) -> DistanceField:
         return self.texture.at(grid.x, grid.y, grid.h, period_mm=period_mm, offset=offset)
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.data.phantom.anatomy import Image
-from gliomaseg.data.phantom.solids import Grid
+from gliomaseg.phantoms.anatomy import Image
+from gliomaseg.phantoms.shapes import SliceGrid
 
 
 @dataclass(frozen=True)
-class Scanner:
+class Acquisition:
     """How one patient lies in the scanner and what it makes of the signals.
 
     view_mm: the side of the image; turn: radians in the plane; tilts: rise of the slice plane
@@ -34,7 +34,7 @@ class Scanner:
     wander: NDArray[np.float32]
     starts: NDArray[np.float32]
 
-    def grid(self, height_mm: float, *, side_px: int) -> Grid:
+    def grid(self, height_mm: float, *, side_px: int) -> SliceGrid:
         """Return where a slice's pixels lie in the patient's head."""
         pixel_mm = self.view_mm / side_px / self.size
         line = (np.arange(side_px, dtype=np.float32) - np.float32((side_px - 1) / 2)) * np.float32(pixel_mm)
@@ -47,9 +47,9 @@ class Scanner:
         bend_y = np.sin(x * np.float32(0.05) + swing[2]) * 2 + np.sin(x * np.float32(0.10) + swing[3] - h / 40) / 2
         # A head is narrower in front than behind.
         wide = 1 - np.float32(0.0011) * y
-        return Grid((x + bend_x) * wide, y + bend_y, h, pixel_mm, float(h.min()), float(h.max()))
+        return SliceGrid((x + bend_x) * wide, y + bend_y, h, pixel_mm, float(h.min()), float(h.max()))
 
-    def scan(self, image: Image, grid: Grid, rng: np.random.Generator, *, low_mm: float) -> NDArray[np.uint8]:
+    def scan(self, image: Image, grid: SliceGrid, rng: np.random.Generator, *, low_mm: float) -> NDArray[np.uint8]:
         """Return the slice as grey levels, uint8, shape (y, x, 3).
 
         Args:
@@ -76,10 +76,10 @@ class Scanner:
         return levels
 
 
-def draw_scanner(rng: np.random.Generator) -> Scanner:
+def draw_acquisition(rng: np.random.Generator) -> Acquisition:
     """Return a scanner and how the patient lies in it."""
     bias = np.concatenate([rng.uniform(-0.12, 0.12, (3, 2)), rng.uniform(-0.05, 0.35, (3, 2))], axis=1)
-    return Scanner(
+    return Acquisition(
         view_mm=rng.uniform(196, 214),
         turn=rng.uniform(-0.10, 0.10),
         tilts=(rng.uniform(-0.05, 0.05), rng.uniform(-0.10, 0.12)),

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from gliomaseg.data import phantom
-from gliomaseg.data.phantom import PhantomPatient, phantom_patient, write_phantoms
+from gliomaseg import phantoms
 from gliomaseg.errors import ConfigError, GliomasegError, OutputExistsError, ResourceError
+from gliomaseg.phantoms import PhantomPatient, phantom_patient, write_phantoms
 
 SIDE_PX = 96
 NAME = re.compile(r"PHANTOM_(AA|BB|CC)_\d{4}_\d{8}")
@@ -244,7 +244,7 @@ def test_failed_write_leaves_nothing_half_done(
             raise OSError(number, "simulated")
         imwrite(*arguments, **settings)
 
-    monkeypatch.setattr(phantom.files.tifffile, "imwrite", fail_later)
+    monkeypatch.setattr(phantoms.files.tifffile, "imwrite", fail_later)
     with pytest.raises(kind, match=words) as caught:
         write_phantoms(tmp_path, patients=2, side_px=SIDE_PX)
     assert type(caught.value) is kind
