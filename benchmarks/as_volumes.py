@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from gliomaseg.config import Preparation
-from gliomaseg.data.examination import Examination
+from gliomaseg.data.case import LoadedCase
 from gliomaseg.errors import GliomasegError
 from gliomaseg.formats import nifti
 from gliomaseg.formats.nifti_header import new_header
@@ -63,7 +63,7 @@ def write_volume(stack: NDArray[np.float32], pixel_mm: float, path: Path) -> Non
     nifti.write(path, stack[:, ::-1].astype(np.int16), new_header(stack.shape, affine), description="image")
 
 
-def as_volumes(examination: Examination, pixel_mm: float, folder: Path, seed: int) -> Volumes:
+def as_volumes(examination: LoadedCase, pixel_mm: float, folder: Path, seed: int) -> Volumes:
     """Write an examination's sequences into a folder, and read them again."""
     generator = np.random.default_rng(seed)
     scan, files = examination.scan, {}

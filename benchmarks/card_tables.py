@@ -71,12 +71,12 @@ def by_size(rows: Rows) -> Callable[[Mapping[str, Any]], str]:
 
 def by_missing(data: Path) -> Callable[[Mapping[str, Any]], str]:
     """Return what tells patients by the sequence that is a copy of FLAIR."""
-    from gliomaseg.data.examination import read_examination
+    from gliomaseg.data.case import read_case
     from gliomaseg.data.index import read_index
 
     missing = {}
     for case in read_index(data).cases:
-        voxels = read_examination(case).scan.voxels
+        voxels = read_case(case).scan.voxels
         copies = [name for name, k in (("T1", 0), ("T1 after contrast", 2)) if (voxels[..., k] == voxels[..., 1]).all()]
         missing[case.name] = " and ".join(copies) or "none"
     return lambda row: missing.get(str(row["patient"]), "unknown")

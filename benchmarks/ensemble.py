@@ -24,7 +24,7 @@ import numpy as np
 
 from gliomaseg.atomic import write_text
 from gliomaseg.config import Decision
-from gliomaseg.data.examination import Examination, read_examination
+from gliomaseg.data.case import LoadedCase, read_case
 from gliomaseg.data.index import Case, read_index
 from gliomaseg.data.split import read_splits, select
 from gliomaseg.errors import GliomasegError, UsageError
@@ -102,7 +102,7 @@ def fold_ensembles(crossed: Sequence[Crossed], data: Path) -> Iterator[tuple[int
 
 def patients_with_tumour(
     crossed: Sequence[Path], data: Path, folds: Collection[int] = ()
-) -> Iterator[tuple[Examination, WeightedEnsemble]]:
+) -> Iterator[tuple[LoadedCase, WeightedEnsemble]]:
     """Give each patient that has tumour, read, and the networks that have not seen it.
 
     Args:
@@ -117,7 +117,7 @@ def patients_with_tumour(
         if folds and number not in folds:
             continue
         say(f"fold {number}: {len(cases)} patients")
-        for examination in map(read_examination, cases):
+        for examination in map(read_case, cases):
             if examination.reference.any():
                 yield examination, ensemble
 

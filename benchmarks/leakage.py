@@ -26,7 +26,7 @@ import numpy as np
 
 from gliomaseg.atomic import write_text
 from gliomaseg.config import Recipe, Split, read_recipe
-from gliomaseg.data.index import Index, read_index
+from gliomaseg.data.index import DataIndex, read_index
 from gliomaseg.data.split import LEAK, Fold, Splits, select, slice_names, split_data, write_splits
 from gliomaseg.evaluation import evaluate
 from gliomaseg.metrics.paired import compare
@@ -44,7 +44,7 @@ def say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
-def draw_arms(index: Index, seed: int) -> dict[str, Fold]:
+def draw_arms(index: DataIndex, seed: int) -> dict[str, Fold]:
     """Return who trains and what is scored, for both arms; the scored slices and the number in training are equal."""
     fold = split_data(index, Split(by="patient", holdout=0.2, seed=seed)).folds[0]
     scored, known = [], []
@@ -58,7 +58,7 @@ def draw_arms(index: Index, seed: int) -> dict[str, Fold]:
     return {arm: Fold(train=tuple(sorted(train[arm])), validation=tuple(sorted(scored))) for arm in ARMS}
 
 
-def measure(index: Index, recipe: Recipe, out: Path, seed: int) -> dict[str, Any]:
+def measure(index: DataIndex, recipe: Recipe, out: Path, seed: int) -> dict[str, Any]:
     """Train and score both arms of one seed; return each arm's evaluation."""
     results = {}
     for arm, fold in draw_arms(index, seed).items():

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from gliomaseg.data.examination import read_examination
+from gliomaseg.data.case import read_case
 from gliomaseg.data.index import read_index
 from gliomaseg.evaluation import Grid, assemble
 from gliomaseg.evaluation.patient import measure
@@ -43,7 +43,7 @@ def main() -> None:
     generator = np.random.default_rng(0)
     measured, slices, seconds = [], 0, 0.0
     for case in read_index(arguments.data).cases[:PATIENTS]:
-        reference = read_examination(case).reference
+        reference = read_case(case).reference
         probability, predicted = plausible(reference, generator)
         slices += len(reference)
         start = time.process_time()

@@ -28,8 +28,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
 from gliomaseg.config import Preparation, ResidualUnet
+from gliomaseg.data.batches import load_batch
 from gliomaseg.data.cache import Cache, open_cache
-from gliomaseg.data.dataset import load_batch
 from gliomaseg.data.index import Case, read_index
 from gliomaseg.data.split import choose_fold, read_splits, select
 from gliomaseg.networks import build_network

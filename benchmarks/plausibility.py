@@ -21,7 +21,7 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from gliomaseg.config import Preparation
-from gliomaseg.data.examination import read_examination
+from gliomaseg.data.case import read_case
 from gliomaseg.data.index import read_index
 from gliomaseg.formats import read_volume
 from gliomaseg.phantoms import phantom_patient
@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--scan", type=Path, action="append", default=[], help="A volume to be judged too.")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
-    patients = [stacks_of(read_examination(case).scan.voxels) for case in read_index(arguments.data).cases]
+    patients = [stacks_of(read_case(case).scan.voxels) for case in read_index(arguments.data).cases]
     if arguments.write:
         FILE.write_text(json.dumps(fit(patients[::2])) + "\n", "utf-8")
         read_limits.cache_clear()

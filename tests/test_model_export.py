@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from gliomaseg.data.examination import read_examination
+from gliomaseg.data.case import read_case
 from gliomaseg.data.index import read_index
 from gliomaseg.errors import DataError, MissingExtraError, ModelError, OutputExistsError, UsageError
 from gliomaseg.model import file_digest, load_model, write_digests
@@ -54,7 +54,7 @@ def test_the_network_the_scores_and_the_card_are_those_of_the_run(trained, tmp_p
 
 def test_an_export_without_weights_for_torch_runs_on_onnx_runtime_only(trained, phantoms, tmp_path):
     out = export_model(ExportOptions(trained, tmp_path / "out"), say=hush)
-    scan = read_examination(read_index(phantoms).cases[0]).scan
+    scan = read_case(read_index(phantoms).cases[0]).scan
     assert np.array_equal(open_predictor(out).probability(scan), open_predictor(trained).probability(scan))
     with pytest.raises(ModelError, match=r"holds no model\.safetensors, which the engine torch runs"):
         open_predictor(out, engine="torch")
@@ -63,7 +63,7 @@ def test_an_export_without_weights_for_torch_runs_on_onnx_runtime_only(trained, 
 def test_an_export_to_safetensors_runs_on_torch_only(trained, phantoms, tmp_path):
     out = export_model(ExportOptions(trained, tmp_path / "out", "safetensors"), say=hush)
     assert "model.onnx" not in names_in(out)
-    scan = read_examination(read_index(phantoms).cases[0]).scan
+    scan = read_case(read_index(phantoms).cases[0]).scan
     expected = open_predictor(trained).probability(scan)
     np.testing.assert_allclose(open_predictor(out, engine="torch").probability(scan), expected, atol=1e-4)
     with pytest.raises(ModelError, match=r"holds no model\.onnx, which ONNX Runtime runs"):
@@ -141,7 +141,7 @@ def test_halved_weights_are_another_network_that_finds_nearly_the_same(trained, 
     whole, half = load_model(trained), load_model(out)
     assert half.onnx.stat().st_size < 0.6 * whole.onnx.stat().st_size
     assert not (out / "metrics.json").exists()
-    scan = read_examination(read_index(phantoms).cases[0]).scan
+    scan = read_case(read_index(phantoms).cases[0]).scan
     likely = [open_predictor(model).probability(scan) for model in (trained, out)]
     assert 0 < np.abs(likely[0] - likely[1]).max() < 0.02
 

@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from gliomaseg.config import read_recipe
-from gliomaseg.data.examination import read_examination
+from gliomaseg.data.case import read_case
 from gliomaseg.data.index import read_index
 from gliomaseg.model import load_model
 from gliomaseg.onnx_compression import quantize_int8
@@ -32,7 +32,7 @@ def run(phantoms, tmp_path_factory):
 def test_a_run_may_export_integers_and_scores_them(run):
     folder, phantoms, cache = run
     whole = load_model(folder)
-    scan = read_examination(read_index(phantoms).cases[0]).scan
+    scan = read_case(read_index(phantoms).cases[0]).scan
     before, size = open_predictor(folder).probability(scan), whole.onnx.stat().st_size
     recipe = read_recipe("unet_small").with_settings([*SMALL, "training.arithmetic=int8"])
     train(Order(recipe, phantoms, folder, cache=cache, resume=True, overwrite=False), say=lambda _text: None)

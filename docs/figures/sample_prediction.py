@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from gliomaseg import overlays
-from gliomaseg.data.examination import read_examination
+from gliomaseg.data.case import read_case
 from gliomaseg.data.index import Case, read_index
 from gliomaseg.data.split import read_splits, select
 from gliomaseg.metrics import overlap
@@ -27,7 +27,7 @@ COLUMNS = ("input MRI (FLAIR)", "ground truth", "prediction", "blue: ground trut
 
 def row_of(case: Case, predictor: Predictor) -> tuple[list[Pixels], str]:
     """Return the pictures of one patient, and the line under them."""
-    examination = read_examination(case)
+    examination = read_case(case)
     predicted = predictor.mask(examination.scan)
     k = int(examination.reference.sum(axis=(1, 2)).argmax())
     flair = overlays.grey(examination.scan.voxels[k])

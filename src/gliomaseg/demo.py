@@ -10,7 +10,7 @@ from gliomaseg import evaluation
 from gliomaseg.atomic import remove, require_free, require_own
 from gliomaseg.config import read_recipe
 from gliomaseg.data.audit import audit
-from gliomaseg.data.index import Index, read_index
+from gliomaseg.data.index import DataIndex, read_index
 from gliomaseg.data.split import read_splits, select, split_data, write_splits
 from gliomaseg.errors import DataError, GliomasegError
 from gliomaseg.phantoms import write_phantoms
@@ -64,7 +64,7 @@ def run_demo(out: Path, recipe: str, *, overwrite: bool, say: Callable[[str], No
     }
 
 
-def _phantoms(folder: Path, *, overwrite: bool, say: Callable[[str], None]) -> Index:
+def _phantoms(folder: Path, *, overwrite: bool, say: Callable[[str], None]) -> DataIndex:
     """Make the patients and audit them."""
     say(f"[1/6] making {PATIENTS} phantom patients")
     data = write_phantoms(folder, patients=PATIENTS, overwrite=overwrite, progress=None)
@@ -77,7 +77,7 @@ def _phantoms(folder: Path, *, overwrite: bool, say: Callable[[str], None]) -> I
     return index
 
 
-def _use(model: Path, index: Index, out: Path, *, overwrite: bool, say: Callable[[str], None]) -> str:
+def _use(model: Path, index: DataIndex, out: Path, *, overwrite: bool, say: Callable[[str], None]) -> str:
     """Evaluate a model on the patients it has not seen, predict one of them, and return that one's name."""
     say("[5/6] evaluating on the patients it has not seen, without torch")
     predictor = open_predictor(model)

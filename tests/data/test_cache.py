@@ -19,8 +19,8 @@ import tifffile
 from gliomaseg.config import Preparation
 from gliomaseg.data import cache as cache_module
 from gliomaseg.data.cache import Cache, default_cache_folder, open_cache
-from gliomaseg.data.examination import read_examination
-from gliomaseg.data.index import Index, read_index
+from gliomaseg.data.case import read_case
+from gliomaseg.data.index import DataIndex, read_index
 from gliomaseg.errors import DataError, FormatError, GliomasegError, ResourceError, UsageError
 from gliomaseg.preprocessing import prepare, prepare_mask
 
@@ -67,7 +67,7 @@ def data(tmp_path: Path, kaggle_tree: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def index(data: Path) -> Index:
+def index(data: Path) -> DataIndex:
     return read_index(data)
 
 
@@ -80,8 +80,8 @@ def names(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir())
 
 
-def assert_right(cache: Cache, index: Index, preparation: Preparation = SMALL) -> None:
-    examinations = [read_examination(case) for case in index.cases]
+def assert_right(cache: Cache, index: DataIndex, preparation: Preparation = SMALL) -> None:
+    examinations = [read_case(case) for case in index.cases]
     assert np.array_equal(cache.images, np.concatenate([prepare(e.scan, preparation).slices for e in examinations]))
     assert np.array_equal(cache.masks, np.concatenate([prepare_mask(e.reference, preparation) for e in examinations]))
 
@@ -90,7 +90,7 @@ def assert_right(cache: Cache, index: Index, preparation: Preparation = SMALL) -
 
 
 @pytest.mark.parametrize("channels", ["grey", "flair", "t1_flair", "all"])
-def test_cache_holds_what_prepare_gives(index: Index, folder: Path, channels: str) -> None:
+def test_cache_holds_what_prepare_gives(index: DataIndex, folder: Path, channels: str) -> None:
     preparation = Preparation(size_px=32, channels=channels)  # type: ignore[arg-type]
     opened = open_cache(index, preparation, folder=folder)
     assert (opened.images.dtype, opened.masks.dtype) == (np.uint8, np.bool_)
@@ -98,37 +98,37 @@ def test_cache_holds_what_prepare_gives(index: Index, folder: Path, channels: st
     assert_right(opened, index, preparation)
 
 
-def test_names_are_of_every_slice_in_the_order_of_the_index(index: Index, folder: Path) -> None:
+def test_names_are_of_every_slice_in_the_order_of_the_index(index: DataIndex, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     assert opened.names == (f"{FIRST}/1", f"{FIRST}/2", f"{SECOND}/1", f"{SECOND}/2", f"{SECOND}/3")
 
 
-def test_positions_are_where_the_slices_of_cases_stand(index: Index, folder: Path) -> None:
+def test_positions_are_where_the_slices_of_cases_stand(index: DataIndex, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     assert opened.positions(index.cases[1:]).tolist() == [2, 3, 4]
     assert opened.positions(index.cases[::-1]).tolist() == [2, 3, 4, 0, 1]
     assert opened.positions(()).tolist() == []
 
 
-def test_stacks_and_ends_are_those_of_the_cases(index: Index, folder: Path) -> None:
+def test_stacks_and_ends_are_those_of_the_cases(index: DataIndex, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     assert opened.stacks.tolist() == [0, 0, 1, 1, 1]
     assert [ends.tolist() for ends in opened.ends] == [[0, 2], [1, 4]]
 
 
-def test_counts_are_of_each_cases_levels(index: Index, folder: Path) -> None:
+def test_counts_are_of_each_cases_levels(index: DataIndex, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     assert opened.counts.shape == (2, 1, 256)
     assert opened.counts.sum(axis=(1, 2)).tolist() == [2 * 32 * 32, 3 * 32 * 32]
     assert opened.counts[1, 0, 0] == (opened.images[2:] == 0).sum()
 
 
-def test_tumour_is_where_a_mask_has_any(index: Index, folder: Path) -> None:
+def test_tumour_is_where_a_mask_has_any(index: DataIndex, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     assert opened.tumour.tolist() == [bool(mask.any()) for mask in opened.masks]
 
 
-def test_neighbours_and_normalisation_need_no_other_cache(index: Index, folder: Path) -> None:
+def test_neighbours_and_normalisation_need_no_other_cache(index: DataIndex, folder: Path) -> None:
     plain = open_cache(index, SMALL, folder=folder)
     builds: list[str] = []
     other = SMALL.model_copy(update={"neighbours": 2, "normalise": "volume"})
@@ -136,7 +136,7 @@ def test_neighbours_and_normalisation_need_no_other_cache(index: Index, folder: 
     assert builds == []
 
 
-def test_cache_cannot_be_written_to(index: Index, folder: Path) -> None:
+def test_cache_cannot_be_written_to(index: DataIndex, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     with pytest.raises(ValueError, match="read-only"):
         opened.images[0] = 0
@@ -145,7 +145,7 @@ def test_cache_cannot_be_written_to(index: Index, folder: Path) -> None:
 # --- built once
 
 
-def test_cache_is_built_once_and_opened_after(index: Index, folder: Path) -> None:
+def test_cache_is_built_once_and_opened_after(index: DataIndex, folder: Path) -> None:
     builds: list[str] = []
     first = open_cache(index, SMALL, folder=folder, progress=builds.append)
     second = open_cache(index, SMALL, folder=folder, progress=builds.append)
@@ -155,7 +155,7 @@ def test_cache_is_built_once_and_opened_after(index: Index, folder: Path) -> Non
     assert_right(second, index)
 
 
-def test_copy_of_the_data_elsewhere_opens_the_same_cache(index: Index, data: Path, folder: Path) -> None:
+def test_copy_of_the_data_elsewhere_opens_the_same_cache(index: DataIndex, data: Path, folder: Path) -> None:
     builds: list[str] = []
     open_cache(index, SMALL, folder=folder, progress=builds.append)
     moved = shutil.copytree(data, data.with_name("moved"))
@@ -164,7 +164,9 @@ def test_copy_of_the_data_elsewhere_opens_the_same_cache(index: Index, data: Pat
 
 
 @pytest.mark.parametrize("kind", ["image", "mask"])
-def test_pixel_that_changes_with_size_and_time_kept_gives_another_cache(index: Index, folder: Path, kind: str) -> None:
+def test_pixel_that_changes_with_size_and_time_kept_gives_another_cache(
+    index: DataIndex, folder: Path, kind: str
+) -> None:
     first = open_cache(index, SMALL, folder=folder)
     file: Path = getattr(index.cases[1].slices[2], kind)
     before = file.stat()
@@ -180,7 +182,7 @@ def test_pixel_that_changes_with_size_and_time_kept_gives_another_cache(index: I
     assert_right(second, index)
 
 
-def test_files_that_change_places_give_another_cache(index: Index, data: Path, folder: Path) -> None:
+def test_files_that_change_places_give_another_cache(index: DataIndex, data: Path, folder: Path) -> None:
     first = open_cache(index, SMALL, folder=folder)
     one, two = (data / FIRST / f"{FIRST}_{n}.tif" for n in (1, 2))
     one.rename(data / "aside")
@@ -191,22 +193,22 @@ def test_files_that_change_places_give_another_cache(index: Index, data: Path, f
     assert np.array_equal(second.images[0], first.images[1])
 
 
-def test_part_of_the_data_has_its_own_cache(index: Index, folder: Path) -> None:
+def test_part_of_the_data_has_its_own_cache(index: DataIndex, folder: Path) -> None:
     whole = open_cache(index, SMALL, folder=folder)
-    part = open_cache(Index(index.root, index.cases[:1]), SMALL, folder=folder)
+    part = open_cache(DataIndex(index.root, index.cases[:1]), SMALL, folder=folder)
     assert part.digest != whole.digest
     assert len(part.images) == 2
 
 
 @pytest.mark.parametrize("other", [Preparation(size_px=48), Preparation(size_px=32, channels="flair")])
-def test_another_preparation_has_another_cache(index: Index, folder: Path, other: Preparation) -> None:
+def test_another_preparation_has_another_cache(index: DataIndex, folder: Path, other: Preparation) -> None:
     first = open_cache(index, SMALL, folder=folder)
     second = open_cache(index, other, folder=folder)
     assert first.digest != second.digest
     assert_right(second, index, other)
 
 
-def test_normalisation_shares_the_cache_for_it_comes_after(index: Index, folder: Path) -> None:
+def test_normalisation_shares_the_cache_for_it_comes_after(index: DataIndex, folder: Path) -> None:
     first = open_cache(index, SMALL, folder=folder)
     assert open_cache(index, Preparation(size_px=32, mean=0.2), folder=folder).digest == first.digest
 
@@ -254,7 +256,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_cache_is_built_again(index: Index, folder: Path, damage: str) -> None:
+def test_damaged_cache_is_built_again(index: DataIndex, folder: Path, damage: str) -> None:
     digest = open_cache(index, SMALL, folder=folder).digest
     DAMAGES[damage](folder / digest)
     builds: list[str] = []
@@ -265,7 +267,7 @@ def test_damaged_cache_is_built_again(index: Index, folder: Path, damage: str) -
     assert names(folder) == [digest]
 
 
-def test_file_of_the_caches_name_is_replaced(index: Index, folder: Path) -> None:
+def test_file_of_the_caches_name_is_replaced(index: DataIndex, folder: Path) -> None:
     digest = open_cache(index, SMALL, folder=folder).digest
     shutil.rmtree(folder / digest)
     (folder / digest).write_text("a file")
@@ -273,7 +275,7 @@ def test_file_of_the_caches_name_is_replaced(index: Index, folder: Path) -> None
     assert names(folder) == [digest]
 
 
-def test_manifest_says_what_was_cached(index: Index, folder: Path) -> None:
+def test_manifest_says_what_was_cached(index: DataIndex, folder: Path) -> None:
     digest = open_cache(index, SMALL, folder=folder).digest
     manifest = json.loads((folder / digest / "manifest.json").read_text())
     assert manifest["preparation"] == SMALL.model_dump()
@@ -289,7 +291,7 @@ def run(*arguments: Path | str) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("damaged", [False, True])
 def test_two_processes_that_build_at_once_get_one_cache(
-    data: Path, index: Index, folder: Path, tmp_path: Path, *, damaged: bool
+    data: Path, index: DataIndex, folder: Path, tmp_path: Path, *, damaged: bool
 ) -> None:
     if damaged:
         cut(folder / open_cache(index, SMALL, folder=folder).digest / "images.npy")
@@ -305,7 +307,7 @@ def test_two_processes_that_build_at_once_get_one_cache(
     assert_right(opened, index)
 
 
-def test_cache_that_another_run_finishes_first_is_taken(index: Index, folder: Path) -> None:
+def test_cache_that_another_run_finishes_first_is_taken(index: DataIndex, folder: Path) -> None:
     def other_run(_: str) -> None:
         open_cache(index, SMALL, folder=folder)
 
@@ -314,7 +316,7 @@ def test_cache_that_another_run_finishes_first_is_taken(index: Index, folder: Pa
     assert names(folder) == [opened.digest]
 
 
-def test_killed_build_leaves_nothing_taken_for_a_cache(data: Path, index: Index, folder: Path) -> None:
+def test_killed_build_leaves_nothing_taken_for_a_cache(data: Path, index: DataIndex, folder: Path) -> None:
     process = run(KILLED, data, folder)
     assert process.stdout
     assert process.stdout.readline() == "half\n"
@@ -327,7 +329,7 @@ def test_killed_build_leaves_nothing_taken_for_a_cache(data: Path, index: Index,
     assert len(builds) == 1
 
 
-def test_fault_while_building_leaves_nothing(index: Index, folder: Path) -> None:
+def test_fault_while_building_leaves_nothing(index: DataIndex, folder: Path) -> None:
     index.cases[1].slices[0].image.write_bytes(b"not a TIFF")
     with pytest.raises(FormatError, match=f"{SECOND}_1.tif"):
         open_cache(index, SMALL, folder=folder)
@@ -344,14 +346,14 @@ def test_index_with_problems_is_refused(data: Path, folder: Path) -> None:
     assert not folder.exists()
 
 
-def test_file_that_has_gone_is_named(index: Index, folder: Path) -> None:
+def test_file_that_has_gone_is_named(index: DataIndex, folder: Path) -> None:
     index.cases[0].slices[0].image.unlink()
     with pytest.raises(DataError, match=rf"{FIRST}_1\.tif: cannot be read \(No such file"):
         open_cache(index, SMALL, folder=folder)
 
 
 def test_disk_without_room_is_refused_before_anything_is_written(
-    index: Index, folder: Path, monkeypatch: pytest.MonkeyPatch
+    index: DataIndex, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # 5 slices of 32 x 32, a byte for the picture and one for the mask, and the reserve: one byte too few.
     free = 5 * 32 * 32 * 2 + cache_module.RESERVE_BYTES - 1
@@ -362,7 +364,7 @@ def test_disk_without_room_is_refused_before_anything_is_written(
 
 
 def test_disk_that_fills_up_while_building_leaves_nothing(
-    index: Index, folder: Path, monkeypatch: pytest.MonkeyPatch
+    index: DataIndex, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -373,7 +375,7 @@ def test_disk_that_fills_up_while_building_leaves_nothing(
     assert names(folder) == []
 
 
-def test_file_where_the_caches_should_be_is_one_line(index: Index, folder: Path) -> None:
+def test_file_where_the_caches_should_be_is_one_line(index: DataIndex, folder: Path) -> None:
     folder.write_text("a file")
     with pytest.raises(GliomasegError, match="cannot be written"):
         open_cache(index, SMALL, folder=folder)
@@ -400,7 +402,9 @@ def test_folder_is_in_the_home_where_nothing_names_it(monkeypatch: pytest.Monkey
     assert default_cache_folder() == tmp_path / ".cache" / "gliomaseg"
 
 
-def test_folder_named_by_the_environment_is_used(index: Index, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_named_by_the_environment_is_used(
+    index: DataIndex, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GLIOMASEG_CACHE", str(folder))
     opened = open_cache(index, SMALL)
     assert names(folder) == [opened.digest]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gliomaseg.data.index import Index, Problem, identify, read_index, require_sound
+from gliomaseg.data.index import DataIndex, Problem, identify, read_index, require_sound
 from gliomaseg.errors import DataError
 
 KaggleTree = Callable[..., Path]
@@ -32,7 +32,7 @@ def archive(tmp_path: Path, kaggle_tree: KaggleTree) -> Path:
     return tmp_path
 
 
-def problems(index: Index) -> list[tuple[str, str]]:
+def problems(index: DataIndex) -> list[tuple[str, str]]:
     return [(problem.where, problem.what) for problem in index.problems]
 
 
@@ -266,7 +266,7 @@ def test_sound_index_passes(tree: Path) -> None:
 
 def test_index_with_problems_is_refused_by_the_first(tree: Path) -> None:
     index = read_index(tree)
-    unsound = Index(index.root, index.cases, (Problem("a.tif", "has no mask"), Problem("b.tif", "has no mask")))
+    unsound = DataIndex(index.root, index.cases, (Problem("a.tif", "has no mask"), Problem("b.tif", "has no mask")))
     with pytest.raises(DataError) as caught:
         require_sound(unsound)
     assert caught.value.line().startswith("a.tif: has no mask (2 problem(s) in all); see `gliomaseg audit`")

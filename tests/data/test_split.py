@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gliomaseg.config import Split
-from gliomaseg.data.index import Case, Index, Slice, identify
+from gliomaseg.data.index import Case, DataIndex, Slice, identify
 from gliomaseg.data.split import LEAK, Fold, Splits, choose_fold, read_splits, select, slice_names, write_splits
 from gliomaseg.data.split import draw_splits as draw_with_traits
-from gliomaseg.data.traits import Traits
+from gliomaseg.data.split_features import SplitFeatures
 from gliomaseg.errors import ConfigError, DataError
 
 quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -23,7 +23,7 @@ SITES = ("CS", "DU", "HT")
 cohorts = st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=3), min_size=2, max_size=30)
 
 
-def cohort(examinations: list[list[int]]) -> Index:
+def cohort(examinations: list[list[int]]) -> DataIndex:
     """Return an index of patients, each at the next site, with their examinations of so many slices."""
     cases = []
     for k, slices in enumerate(examinations):
@@ -31,14 +31,14 @@ def cohort(examinations: list[list[int]]) -> Index:
             name = f"TCGA_{SITES[k % 3]}_{k:04}_{2000 + year}0101"
             entries = (Slice(n, Path(f"{name}_{n}.tif"), Path(f"{name}_{n}_mask.tif")) for n in range(1, count + 1))
             cases.append(Case(name, *identify(name), tuple(entries)))
-    return Index(Path("data"), tuple(sorted(cases, key=lambda case: case.name)))
+    return DataIndex(Path("data"), tuple(sorted(cases, key=lambda case: case.name)))
 
 
-def draw_splits(index: Index, split: Split, traits: dict[str, Traits] | None = None) -> Splits:
+def draw_splits(index: DataIndex, split: Split, traits: dict[str, SplitFeatures] | None = None) -> Splits:
     return draw_with_traits(index, split, traits or {})
 
 
-def patients(index: Index, names: tuple[str, ...]) -> set[str]:
+def patients(index: DataIndex, names: tuple[str, ...]) -> set[str]:
     return {case.patient for case in select(index, names)}
 
 
@@ -111,7 +111,7 @@ def test_another_seed_gives_another_split() -> None:
 
 
 def test_order_of_the_index_does_not_matter() -> None:
-    turned = Index(TEN.root, TEN.cases[::-1])
+    turned = DataIndex(TEN.root, TEN.cases[::-1])
     assert draw_splits(turned, Split()).folds == draw_splits(TEN, Split()).folds
 
 
@@ -123,18 +123,18 @@ def test_split_says_how_it_was_drawn() -> None:
 
 # --- patients that share a slice, and sides that are alike
 
-SHARED = Traits(pictures=frozenset({b"same"}))
+SHARED = SplitFeatures(pictures=frozenset({b"same"}))
 kin = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 12)), min_size=4, max_size=40)
 
 
-def kindred(drawn: list[tuple[int, int]]) -> tuple[Index, dict[str, Traits]]:
+def kindred(drawn: list[tuple[int, int]]) -> tuple[DataIndex, dict[str, SplitFeatures]]:
     """Return a cohort in which patients that drew one number under 6 share a slice."""
     index = cohort([[1] * count for count, _ in drawn])
     traits = {}
     for case in index.cases:
         number = drawn[int(case.name.split("_")[2])][1]
         own = {case.name.encode(), b"twin %d" % number} if number < 6 else {case.name.encode()}
-        traits[case.name] = Traits(tumour_pixels=100 * number, pictures=frozenset(own))
+        traits[case.name] = SplitFeatures(tumour_pixels=100 * number, pictures=frozenset(own))
     return index, traits
 
 
@@ -166,7 +166,7 @@ def test_patients_that_share_a_slice_are_named() -> None:
 def test_a_chain_of_shared_slices_is_one_group() -> None:
     a, b, c, d = (case.name for case in cohort([[1]] * 4).cases)
     links = {a: [b"1"], b: [b"2"], c: [b"1", b"2"], d: [b"3"]}
-    traits = {name: Traits(pictures=frozenset(pictures)) for name, pictures in links.items()}
+    traits = {name: SplitFeatures(pictures=frozenset(pictures)) for name, pictures in links.items()}
     splits = draw_splits(cohort([[1]] * 4), Split(folds=2), traits)
     assert sorted(fold.validation for fold in splits.folds) == [tuple(sorted((a, b, c))), (d,)]
 
@@ -180,7 +180,7 @@ def test_sites_that_share_a_slice_are_left_out_together() -> None:
 def test_folds_are_alike_in_site_and_tumour() -> None:
     index = cohort([[1]] * 60)
     large = {case.name for case in index.cases[::2]}
-    traits = {name: Traits(tumour_pixels=1000) for name in large}
+    traits = {name: SplitFeatures(tumour_pixels=1000) for name in large}
     for fold in draw_splits(index, Split(folds=5, seed=3), traits).folds:
         sites = [identify(name)[1] for name in fold.validation]
         assert all(sites.count(site) == 4 for site in SITES)
@@ -193,7 +193,7 @@ def test_the_held_out_share_is_alike_in_site() -> None:
 
 
 def test_a_patient_alone_at_its_site_is_split_too() -> None:
-    index = Index(TEN.root, (*TEN.cases, Case("TCGA_EZ_9_20000101", "TCGA_EZ_9", "EZ", TEN.cases[0].slices)))
+    index = DataIndex(TEN.root, (*TEN.cases, Case("TCGA_EZ_9_20000101", "TCGA_EZ_9", "EZ", TEN.cases[0].slices)))
     splits = draw_splits(index, Split(folds=5))
     assert sum("TCGA_EZ_9_20000101" in fold.validation for fold in splits.folds) == 1
 

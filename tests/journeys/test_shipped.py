@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from nibabel.nifti1 import Nifti1Image
 
-from gliomaseg.data.examination import read_examination
+from gliomaseg.data.case import read_case
 from gliomaseg.data.index import read_index
 from gliomaseg.scan import Scan
 
@@ -30,7 +30,7 @@ def patients(real_data, tmp_path_factory) -> Path:
     folder.mkdir()
     wanted = {False: 1, True: 2}
     for case in read_index(real_data).cases:
-        has_t1 = "pre" in read_examination(case).scan.held
+        has_t1 = "pre" in read_case(case).scan.held
         if wanted[has_t1]:
             wanted[has_t1] -= 1
             (folder / case.name).symlink_to(case.slices[0].image.parent)
@@ -45,7 +45,7 @@ def test_an_evaluation_asks_both_models_of_each_patient_with_t1(patients, tmp_pa
     both, flair = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("both", "flair"))
     assert both["setting"]["model"] == "glioma-t1-flair + glioma-flair"
     assert both["setting"]["patients_seen"] is not None
-    held = {case.name: read_examination(case).scan.held for case in read_index(patients).cases}
+    held = {case.name: read_case(case).scan.held for case in read_index(patients).cases}
     for row, plain in zip(both["patients"], flair["patients"], strict=True):
         assert 0 < row["predicted_dice"] < 1
         names = row["model"].split(" + ")
@@ -61,8 +61,8 @@ def test_an_evaluation_asks_both_models_of_each_patient_with_t1(patients, tmp_pa
 
 @pytest.mark.real_data
 def test_volumes_of_flair_and_t1_give_the_mask_of_the_data_sets_pictures(patients, tmp_path):
-    case = next(case for case in read_index(patients).cases if "pre" in read_examination(case).scan.held)
-    examination = read_examination(case)
+    case = next(case for case in read_index(patients).cases if "pre" in read_case(case).scan.held)
+    examination = read_case(case)
     scan: Scan = examination.scan
     for name, channel in (("flair", 1), ("t1", 0)):
         # 256 pixels of .84 mm are the field that the network sees; slices from below, in LPS as pictures lie.

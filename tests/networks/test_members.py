@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gliomaseg.config import ResidualUnet, read_recipe
-from gliomaseg.data.examination import read_examination
+from gliomaseg.data.case import read_case
 from gliomaseg.data.index import read_index
 from gliomaseg.losses import bce, training_loss
 from gliomaseg.networks import build_network
@@ -57,7 +57,7 @@ def test_a_run_of_two_predicts_by_both_from_one_file(arithmetic, phantoms, tmp_p
         ]
     )  # fmt: skip
     train(Order(recipe, phantoms, tmp_path / "run", cache=tmp_path / "cache"), say=lambda _text: None)
-    scan = read_examination(read_index(phantoms).cases[0]).scan
+    scan = read_case(read_index(phantoms).cases[0]).scan
     in_use = open_predictor(tmp_path / "run").probability(scan)
     by_torch = open_predictor(tmp_path / "run", engine="torch").probability(scan)
     limit = 1e-4 if arithmetic == "fp32" else 0.1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gliomaseg.config import Preparation
-from gliomaseg.data.examination import read_examination
+from gliomaseg.data.case import read_case
 from gliomaseg.data.index import read_index
 from gliomaseg.phantoms import phantom_patient
 from gliomaseg.prediction.appearance import describe
@@ -115,7 +115,7 @@ def test_real_flair_is_not_warned_of_and_real_t1_is(real_data):
     flair = t1 = 0
     cases = read_index(real_data).cases[1:40:2]  # those that the limits were not fitted on
     for case in cases:
-        voxels = read_examination(case).scan.voxels
+        voxels = read_case(case).scan.voxels
         flair += bool(find_doubts(voxels[..., 1][:, None], Preparation(size_px=256, channels="flair")))
         t1 += bool(find_doubts(voxels[..., 0][:, None], Preparation(size_px=256, channels="flair")))
     assert flair == 0

@@ -65,9 +65,9 @@ def test_png_and_tiff_of_one_picture_give_one_mask(patient, predictor, tmp_path)
 
 
 def test_the_mask_is_where_the_probability_exceeds_the_threshold(patient, predictor):
-    from gliomaseg.data.examination import stack
+    from gliomaseg.data.case import stack_slices
 
-    scan = stack([read_picture(first_slice(patient))], [first_slice(patient)])
+    scan = stack_slices([read_picture(first_slice(patient))], [first_slice(patient)])
     assert np.array_equal(predictor.mask(scan), predictor.probability(scan) > 0.5)
 
 

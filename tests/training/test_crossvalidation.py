@@ -11,7 +11,7 @@ import pytest
 from gliomaseg import model_export
 from gliomaseg.atomic import locked
 from gliomaseg.config import Decision, read_recipe
-from gliomaseg.data.examination import read_examination
+from gliomaseg.data.case import read_case
 from gliomaseg.data.index import read_index
 from gliomaseg.data.split import read_splits, select
 from gliomaseg.errors import ConfigError, ModelError, OutputExistsError, UsageError
@@ -151,7 +151,7 @@ def test_overwrite_removes_nothing_but_folds(phantoms, tmp_path):
 
 
 def test_the_folds_predict_together_as_the_mean_of_each(crossed, phantoms):
-    scan = read_examination(read_index(phantoms).cases[0]).scan
+    scan = read_case(read_index(phantoms).cases[0]).scan
     each = [open_predictor(crossed / f"fold-{fold}").probability(scan) for fold in (0, 1)]
     assert np.abs(each[0] - each[1]).max() > 0.001
     together = open_predictor(crossed)

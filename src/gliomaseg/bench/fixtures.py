@@ -12,7 +12,7 @@ import numpy as np
 
 from gliomaseg.bench.sizes import Sizes
 from gliomaseg.config import Preparation, Recipe
-from gliomaseg.data.index import Index, read_index
+from gliomaseg.data.index import DataIndex, read_index
 from gliomaseg.errors import import_extra
 from gliomaseg.formats import nifti
 from gliomaseg.formats.nifti_header import new_header
@@ -36,7 +36,7 @@ class Fixtures:
         self._model = model or shipped_model()
 
     @cached_property
-    def index(self) -> Index:
+    def index(self) -> DataIndex:
         """Patients in the Kaggle layout."""
         self.say(f"making {self.plan.patients} phantom patients")
         return read_index(write_phantoms(self.folder / "data", patients=self.plan.patients, side_px=self.plan.side_px))

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.data.examination import read_slice
-from gliomaseg.data.index import Case, Index, Problem
-from gliomaseg.data.traits import picture_digest
+from gliomaseg.data.case import read_slice
+from gliomaseg.data.index import Case, DataIndex, Problem
+from gliomaseg.data.split_features import image_digest
 from gliomaseg.errors import InputError
 
 CHANNELS = 3
@@ -63,7 +63,7 @@ class _Count:
     problems: list[Problem] = field(default_factory=list)
 
 
-def audit(index: Index, *, progress: Callable[[str], None] | None = None) -> Audit:
+def audit(index: DataIndex, *, progress: Callable[[str], None] | None = None) -> Audit:
     """Open every slice of a data set and report what is there.
 
     A file that cannot be used is a problem in the report, never an exception.
@@ -107,7 +107,7 @@ def _count_case(case: Case, count: _Count) -> None:
         count.tumour_pixels += int(mask.sum())
         count.tumour_slices += bool(mask.any())
         _compare_channels(image, equal)
-        if digest := picture_digest(image):
+        if digest := image_digest(image):
             count.places[digest].append((case.patient, where))
         else:
             count.near_black += 1

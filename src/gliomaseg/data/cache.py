@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from gliomaseg.atomic import new_folder, remove
 from gliomaseg.config import Preparation
-from gliomaseg.data.examination import read_examination
-from gliomaseg.data.index import Case, Index, require_sound
+from gliomaseg.data.case import read_case
+from gliomaseg.data.index import Case, DataIndex, require_sound
 from gliomaseg.data.split import slice_names
 from gliomaseg.errors import DataError, GliomasegError, ResourceError, UsageError
 from gliomaseg.preprocessing import level_counts, prepare, prepare_mask
@@ -94,7 +94,11 @@ def default_cache_folder() -> Path:
 
 
 def open_cache(
-    index: Index, preparation: Preparation, *, folder: Path | None = None, progress: Callable[[str], None] | None = None
+    index: DataIndex,
+    preparation: Preparation,
+    *,
+    folder: Path | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Cache:
     """Open the cache of a data set, and build it first where there is none.
 
@@ -126,7 +130,7 @@ def open_cache(
     raise ResourceError("a cache that was just built cannot be opened", where=path, cure="check the disk")
 
 
-def _digest(index: Index, preparation: Preparation) -> str:
+def _digest(index: DataIndex, preparation: Preparation) -> str:
     """Hash every file's bytes: file times can lie, and reading is cheap beside decoding."""
     files = [file for case in index.cases for entry in case.slices for file in (entry.image, entry.mask)]
     total = hashlib.sha256(f"{LAYOUT} {preparation.size_px} {preparation.channels}".encode())
@@ -143,7 +147,7 @@ def _file_digest(file: Path) -> bytes:
         raise DataError(f"cannot be read ({fault.strerror})", where=file) from fault
 
 
-def _opened(path: Path, digest: str, index: Index, preparation: Preparation) -> Cache | None:
+def _opened(path: Path, digest: str, index: DataIndex, preparation: Preparation) -> Cache | None:
     """Return the cache in a folder, or None where it is missing or not whole."""
     names = tuple(name for case in index.cases for name in slice_names(case))
     try:
@@ -160,7 +164,7 @@ def _opened(path: Path, digest: str, index: Index, preparation: Preparation) -> 
     return Cache(digest, names, images, masks)
 
 
-def _shape(index: Index, preparation: Preparation) -> tuple[int, int, int, int]:
+def _shape(index: DataIndex, preparation: Preparation) -> tuple[int, int, int, int]:
     """Return the shape of the images: (n, c, size, size)."""
     return index.slice_count, preparation.sequences, preparation.size_px, preparation.size_px
 
@@ -182,7 +186,7 @@ def _discard(path: Path) -> None:
         raise GliomasegError(f"cannot be replaced ({fault.strerror})", where=path) from fault
 
 
-def _build(index: Index, preparation: Preparation, path: Path) -> None:
+def _build(index: DataIndex, preparation: Preparation, path: Path) -> None:
     shape = _shape(index, preparation)
     _require_room(path, math.prod(shape) + math.prod(_flat(shape)))
     with new_folder(path, first_wins=True) as folder:
@@ -190,7 +194,7 @@ def _build(index: Index, preparation: Preparation, path: Path) -> None:
         masks = np.lib.format.open_memmap(folder / "masks.npy", mode="w+", dtype=np.bool_, shape=_flat(shape))
         start = 0
         for case in index.cases:
-            examination = read_examination(case)
+            examination = read_case(case)
             stop = start + len(case.slices)
             images[start:stop] = prepare(examination.scan, preparation).slices
             masks[start:stop] = prepare_mask(examination.reference, preparation)

@@ -42,7 +42,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Index:
+class DataIndex:
     """A data set by its file names; no file has been opened.
 
     Attributes:
@@ -72,7 +72,7 @@ class _Findings:
     strays: list[str] = field(default_factory=list)
 
 
-def read_index(data: Path) -> Index:
+def read_index(data: Path) -> DataIndex:
     """List the cases of a data set: the archive's root, its `kaggle_3m`, or a folder that `phantom` wrote.
 
     The Kaggle archive holds every file twice. Only one copy is ever read: the folder named, or its
@@ -87,7 +87,7 @@ def read_index(data: Path) -> Index:
         raise DataError(f"cannot be read ({fault.strerror})", where=fault.filename or data) from fault
 
 
-def _read_root(data: Path) -> Index:
+def _read_root(data: Path) -> DataIndex:
     if not data.is_dir():
         what = "is a file, not a folder" if data.exists() else "there is no such folder"
         raise DataError(what, where=data, cure="name the folder that `gliomaseg download` or `phantom` wrote")
@@ -107,10 +107,10 @@ def _read_root(data: Path) -> Index:
     found.strays.extend(entry.name for entry in root.iterdir() if entry.name not in known)
     if not cases:
         raise DataError("holds no slice that has both a picture and a mask", where=root)
-    return Index(root, cases, tuple(found.problems), tuple(holders[1:]), tuple(sorted(found.strays)))
+    return DataIndex(root, cases, tuple(found.problems), tuple(holders[1:]), tuple(sorted(found.strays)))
 
 
-def require_sound(index: Index) -> None:
+def require_sound(index: DataIndex) -> None:
     """Refuse a data set with problems: leaving slices out in silence would change every number.
 
     Raises:
@@ -125,7 +125,7 @@ def require_sound(index: Index) -> None:
         )
 
 
-def require_outside(index: Index, out: Path) -> None:
+def require_outside(index: DataIndex, out: Path) -> None:
     """Refuse to write among the patients' folders: what is there would be part of the data set.
 
     Raises:

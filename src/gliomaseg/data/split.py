@@ -19,8 +19,8 @@ from pydantic import Field, ValidationError
 
 from gliomaseg.atomic import write_text
 from gliomaseg.config import Settings, Split
-from gliomaseg.data.index import Case, Index, identify
-from gliomaseg.data.traits import Traits, read_traits
+from gliomaseg.data.index import Case, DataIndex, identify
+from gliomaseg.data.split_features import SplitFeatures, read_split_features
 from gliomaseg.errors import ConfigError, DataError
 
 LEAK = (
@@ -59,7 +59,7 @@ class Splits(Settings):
     folds: tuple[Fold, ...] = Field(min_length=1)
 
 
-def split_data(index: Index, split: Split) -> Splits:
+def split_data(index: DataIndex, split: Split) -> Splits:
     """Draw the folds of a data set; its files are read once, but for a split by slice.
 
     Raises:
@@ -68,10 +68,10 @@ def split_data(index: Index, split: Split) -> Splits:
         FormatError: a file cannot be read.
         GeometryError: a mask is not of its picture's size.
     """
-    return draw_splits(index, split, {} if split.by == "slice" else read_traits(index))
+    return draw_splits(index, split, {} if split.by == "slice" else read_split_features(index))
 
 
-def draw_splits(index: Index, split: Split, traits: Mapping[str, Traits]) -> Splits:
+def draw_splits(index: DataIndex, split: Split, traits: Mapping[str, SplitFeatures]) -> Splits:
     """Draw the folds of a data set whose traits are known.
 
     Args:
@@ -107,13 +107,13 @@ def draw_splits(index: Index, split: Split, traits: Mapping[str, Traits]) -> Spl
     )
 
 
-def _units(index: Index, by: str, traits: Mapping[str, Traits]) -> list[tuple[str, ...]]:
+def _units(index: DataIndex, by: str, traits: Mapping[str, SplitFeatures]) -> list[tuple[str, ...]]:
     """Return what must stay together, names of cases or of slices: sorted, and sorted in each unit."""
     if by == "slice":
         return sorted((name,) for case in index.cases for name in slice_names(case))
     names: dict[Any, list[str]] = {}
     for case in index.cases:
-        own = [case.patient if by == "patient" else case.site, *traits.get(case.name, Traits()).pictures]
+        own = [case.patient if by == "patient" else case.site, *traits.get(case.name, SplitFeatures()).pictures]
         # Whatever this case has in common with earlier ones joins them all into one unit.
         joined = {id(names[key]): names[key] for key in own if key in names}
         unit = [case.name, *(name for other in joined.values() for name in other)]
@@ -131,7 +131,7 @@ def _fold(units: list[tuple[str, ...]], held: set[int]) -> Fold:
     return Fold(train=tuple(train), validation=tuple(sorted(name for k in held for name in units[k])))
 
 
-def _held_out(units: list[tuple[str, ...]], split: Split, traits: Mapping[str, Traits]) -> list[set[int]]:
+def _held_out(units: list[tuple[str, ...]], split: Split, traits: Mapping[str, SplitFeatures]) -> list[set[int]]:
     """Return which units validate, in each fold."""
     if split.by == "site":
         return [{k} for k in range(len(units))]
@@ -154,9 +154,9 @@ def _held_out(units: list[tuple[str, ...]], split: Split, traits: Mapping[str, T
     return [set(validation.tolist()) for _, validation in drawn.split(np.zeros(len(units)), strata)]
 
 
-def _strata(units: list[tuple[str, ...]], traits: Mapping[str, Traits], *, least: int) -> list[str]:
+def _strata(units: list[tuple[str, ...]], traits: Mapping[str, SplitFeatures], *, least: int) -> list[str]:
     """Return each unit's site and half by tumour; what is rarer than `least` is put together."""
-    tumour = [sum(traits.get(name, Traits()).tumour_pixels for name in unit) for unit in units]
+    tumour = [sum(traits.get(name, SplitFeatures()).tumour_pixels for name in unit) for unit in units]
     middle = float(np.median(tumour))
     strata = [f"{identify(unit[0])[1]} {pixels > middle}" for unit, pixels in zip(units, tumour, strict=True)]
     often = {stratum for stratum, count in Counter(strata).items() if count >= least}
@@ -218,7 +218,7 @@ def choose_fold(splits: Splits, fold: int) -> Fold:
     return splits.folds[fold]
 
 
-def select(index: Index, names: tuple[str, ...]) -> tuple[Case, ...]:
+def select(index: DataIndex, names: tuple[str, ...]) -> tuple[Case, ...]:
     """Return the cases of a data set that one side of a fold names, with the named slices only.
 
     Raises:

@@ -13,8 +13,8 @@ from PIL import Image
 
 from gliomaseg import overlays
 from gliomaseg.atomic import new_folder, require_free, require_own, write_text
-from gliomaseg.data.examination import Examination, read_examination
-from gliomaseg.data.index import Case, Index, read_index, require_outside, require_sound
+from gliomaseg.data.case import LoadedCase, read_case
+from gliomaseg.data.index import Case, DataIndex, read_index, require_outside, require_sound
 from gliomaseg.data.split import choose_fold, read_splits, select
 from gliomaseg.errors import DataError, GliomasegError, OutputExistsError, ResourceError
 from gliomaseg.evaluation.assembly import METRICS, PICTURES, Evaluation, assemble, dumps
@@ -121,7 +121,7 @@ def evaluate_data(
     return evaluate(cases, predictor, setting=setting, grid=grid, folder=folder, progress=progress)
 
 
-def _choose(index: Index, data: Path, side: Side | None) -> tuple[Sequence[Case], dict[str, Any]]:
+def _choose(index: DataIndex, data: Path, side: Side | None) -> tuple[Sequence[Case], dict[str, Any]]:
     """Return whom to measure, and what the evaluation says of that."""
     require_sound(index)
     setting: dict[str, Any] = {"data": data.resolve().name, "split": None, "subset": None, "warning": None}
@@ -234,7 +234,7 @@ def learning_curve(run: Path) -> list[dict[str, Any]]:
 
 
 def _measure_one(case: Case, predictor: Predicts, grid: Grid, fold: int | None, folder: Path | None) -> Measured:
-    examination = read_examination(case)
+    examination = read_case(case)
     prediction = predictor.predict(examination.scan)
     probability, predicted = prediction.probability, prediction.mask
     found = measure(
@@ -252,7 +252,7 @@ def _measure_one(case: Case, predictor: Predicts, grid: Grid, fold: int | None, 
     return replace(found, row=found.row | {"picture_slice": case.slices[k].number})
 
 
-def _draw(examination: Examination, k: int, predicted: Any, folder: Path) -> None:
+def _draw(examination: LoadedCase, k: int, predicted: Any, folder: Path) -> None:
     """Write the slice with the most tumour, both outlines on it, twice the size: one pixel lines must be seen."""
     image = examination.scan.voxels[k]
     drawn = overlays.overlay(image, reference=examination.reference[k], predicted=predicted, scale=2)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.data.examination import stack
+from gliomaseg.data.case import stack_slices
 from gliomaseg.errors import FormatError, GeometryError
 from gliomaseg.formats import read_pages, read_picture, read_volume
 from gliomaseg.prediction.inputs import Input, Kind
@@ -73,7 +73,7 @@ def _load(entry: Input, *, series: str | None, max_bytes: int) -> Loaded:
         slices = read_pages(entry.path, max_bytes=max_bytes)
         return Loaded(Scan(slices, str(entry.path)))
     images = tuple(read_picture(file) for file in entry.pictures)
-    return Loaded(stack(images, entry.pictures), images)
+    return Loaded(stack_slices(images, entry.pictures), images)
 
 
 def _load_series(entry: Input, *, series: str | None, max_bytes: int) -> Loaded:

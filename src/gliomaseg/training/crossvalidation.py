@@ -12,8 +12,8 @@ from typing import Any
 
 from gliomaseg.atomic import LOCK, locked, new_folder, remove, require_free, require_own, write_text
 from gliomaseg.config import Decision, Recipe, Split
-from gliomaseg.data.examination import read_examination
-from gliomaseg.data.index import Index, read_index, require_outside, require_sound
+from gliomaseg.data.case import read_case
+from gliomaseg.data.index import DataIndex, read_index, require_outside, require_sound
 from gliomaseg.data.split import Splits, read_splits, select, split_data, write_splits
 from gliomaseg.errors import ConfigError, InputError, UsageError
 from gliomaseg.evaluation import Evaluation, Grid, assemble, dumps, learning_curve, measure_cases
@@ -96,7 +96,7 @@ def crossvalidate(order: CrossOrder, *, say: Callable[[str], None]) -> Path:
 
 
 def _evaluate(
-    order: CrossOrder, index: Index, splits: Splits, folder: Path, start: float, say: Callable[[str], None]
+    order: CrossOrder, index: DataIndex, splits: Splits, folder: Path, start: float, say: Callable[[str], None]
 ) -> Evaluation:
     """Return the pooled evaluation; pictures of its patients go into `folder`."""
     measured: list[Measured] = []
@@ -141,7 +141,7 @@ class _Chosen:
     each: tuple[Decision, ...]
 
 
-def _tune(order: CrossOrder, index: Index, splits: Splits, say: Callable[[str], None]) -> _Chosen:
+def _tune(order: CrossOrder, index: DataIndex, splits: Splits, say: Callable[[str], None]) -> _Chosen:
     """Predict every patient by the model that has not seen them, and choose."""
     flips = order.recipe.decision.flips
     trials: list[list[Trial]] = []
@@ -151,7 +151,7 @@ def _tune(order: CrossOrder, index: Index, splits: Splits, say: Callable[[str], 
         trials.append([])
         for case in select(index, fold.validation):
             try:
-                examination = read_examination(case)
+                examination = read_case(case)
                 trials[-1].append(try_decisions(predictor.probability(examination.scan), examination.reference))
             except InputError as fault:  # its row will say so
                 say(f"nothing is chosen by {case.name}: {fault.line()}")
@@ -167,7 +167,7 @@ def _tune(order: CrossOrder, index: Index, splits: Splits, say: Callable[[str], 
     return _Chosen(whole, each)
 
 
-def _draw(order: CrossOrder, index: Index) -> Splits:
+def _draw(order: CrossOrder, index: DataIndex) -> Splits:
     """Return the folds that the order asks for; those that are there where a cross-validation goes on."""
     split = order.recipe.split
     if split.by == "slice":

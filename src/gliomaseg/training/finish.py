@@ -11,8 +11,8 @@ import torch
 
 from gliomaseg import overlays
 from gliomaseg.atomic import new_file, new_folder
-from gliomaseg.data.dataset import batches, load_batch
-from gliomaseg.data.examination import Examination, read_examination
+from gliomaseg.data.batches import batches, load_batch
+from gliomaseg.data.case import LoadedCase, read_case
 from gliomaseg.evaluation import evaluate
 from gliomaseg.metrics import overlap
 from gliomaseg.model import CARD, CONFIG, ONNX, ModelConfig, write_config, write_digests, write_metrics
@@ -85,7 +85,7 @@ def _draw_samples(run: Run, predictor: Predictor) -> None:
     chosen = run.validation[:: max(1, len(run.validation) // SAMPLES)][:SAMPLES]
     rows, notes = [], []
     for number, case in enumerate(chosen):
-        examination = read_examination(case)
+        examination = read_case(case)
         sizes = examination.reference.sum(axis=(1, 2))
         empty = np.flatnonzero(sizes == 0)
         plain = number == len(chosen) - 1 and len(empty) > 0
@@ -100,7 +100,7 @@ def _draw_samples(run: Run, predictor: Predictor) -> None:
         sheet.save(temporary, format="PNG")
 
 
-def _sample(examination: Examination, k: int, predictor: Predictor) -> tuple[list[Pixels], float]:
+def _sample(examination: LoadedCase, k: int, predictor: Predictor) -> tuple[list[Pixels], float]:
     mask = predictor.mask(examination.scan)[k]
     seen = prepare(examination.scan, predictor.model.config.preparation).slices[k]
     image = np.repeat(seen, 3, axis=0) if len(seen) == 1 else seen

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from gliomaseg.atomic import write_text
 from gliomaseg.config import Recipe
+from gliomaseg.data.batches import SLICE, batches, epoch_picks, load_batch, training_batch
 from gliomaseg.data.cache import Cache
-from gliomaseg.data.dataset import SLICE, batches, epoch_picks, load_batch, training_batch
 from gliomaseg.data.index import Case
 from gliomaseg.errors import Interrupted, TrainingError
 from gliomaseg.evaluation import summarise

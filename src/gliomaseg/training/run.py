@@ -17,9 +17,9 @@ from torch import nn
 
 from gliomaseg.atomic import locked
 from gliomaseg.config import read_recipe
+from gliomaseg.data.batches import on_device
 from gliomaseg.data.cache import Cache, open_cache
-from gliomaseg.data.dataset import on_device
-from gliomaseg.data.index import Case, Index, read_index, require_outside
+from gliomaseg.data.index import Case, DataIndex, read_index, require_outside
 from gliomaseg.data.split import Fold, Splits, choose_fold, read_splits, select, split_data
 from gliomaseg.errors import ConfigError, DataError
 from gliomaseg.networks import build_network
@@ -112,7 +112,7 @@ class Sides:
     digest: str
 
 
-def sides_of(index: Index, fold: Fold, cache: Cache) -> Sides:
+def sides_of(index: DataIndex, fold: Fold, cache: Cache) -> Sides:
     """Return the sides of a fold.
 
     Raises:
@@ -190,7 +190,7 @@ def _count(cases: tuple[Case, ...]) -> int:
     return sum(len(case.slices) for case in cases)
 
 
-def _splits(order: Order, index: Index, *, resuming: bool) -> Splits:
+def _splits(order: Order, index: DataIndex, *, resuming: bool) -> Splits:
     own = order.out / "splits.json"
     if resuming and own.is_file():
         splits = read_splits(own)

@@ -18,7 +18,7 @@ from gliomaseg.types import Mask
 
 
 @dataclass(frozen=True)
-class Examination:
+class LoadedCase:
     """One case in memory: the scan (z, y, x, c) and the reference mask (z, y, x)."""
 
     case: Case
@@ -26,7 +26,7 @@ class Examination:
     reference: Mask
 
 
-def read_examination(case: Case) -> Examination:
+def read_case(case: Case) -> LoadedCase:
     """Return a case's scan and mask.
 
     Raises:
@@ -34,8 +34,8 @@ def read_examination(case: Case) -> Examination:
         GeometryError: a mask is not of its picture's size, or the slices are not all of one size.
     """
     pairs = [read_slice(entry) for entry in case.slices]
-    scan = stack([image for image, _ in pairs], [entry.image for entry in case.slices])
-    return Examination(case, scan, np.stack([mask for _, mask in pairs]))
+    scan = stack_slices([image for image, _ in pairs], [entry.image for entry in case.slices])
+    return LoadedCase(case, scan, np.stack([mask for _, mask in pairs]))
 
 
 def read_slice(entry: Slice) -> tuple[NDArray[Any], Mask]:
@@ -60,7 +60,7 @@ def read_slice(entry: Slice) -> tuple[NDArray[Any], Mask]:
     return image, mask[..., 0] > 0
 
 
-def stack(pictures: Sequence[NDArray[Any]], files: Sequence[Path]) -> Scan:
+def stack_slices(pictures: Sequence[NDArray[Any]], files: Sequence[Path]) -> Scan:
     """Return pictures (y, x, c) of one size as a scan (z, y, x, c); its source is their folder.
 
     Raises:

@@ -9,14 +9,14 @@ import tifffile
 from gliomaseg.config import Split
 from gliomaseg.data.index import read_index
 from gliomaseg.data.split import split_data
-from gliomaseg.data.traits import is_near_black, picture_digest, read_traits
+from gliomaseg.data.split_features import image_digest, is_near_black, read_split_features
 from gliomaseg.errors import FormatError
 
 A, B, C = "TCGA_CS_1_20000101", "TCGA_DU_2_20000101", "TCGA_HT_3_20000101"
 
 
 def test_tumour_is_counted_over_all_slices(kaggle_tree, tmp_path):
-    traits = read_traits(read_index(kaggle_tree(tmp_path / "data", {A: 5, B: 1})))
+    traits = read_split_features(read_index(kaggle_tree(tmp_path / "data", {A: 5, B: 1})))
     # Slices 2 and 4 bear 8 x 8 pixels of tumour each.
     assert {name: found.tumour_pixels for name, found in traits.items()} == {A: 128, B: 0}
     assert len(traits[A].pictures) == 5
@@ -24,17 +24,17 @@ def test_tumour_is_counted_over_all_slices(kaggle_tree, tmp_path):
 
 def test_equal_slices_have_one_digest_and_others_do_not():
     image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
-    assert picture_digest(image) == picture_digest(image.copy())
-    assert picture_digest(image) != picture_digest(image[::-1])
+    assert image_digest(image) == image_digest(image.copy())
+    assert image_digest(image) != image_digest(image[::-1])
 
 
 def test_a_nearly_black_slice_has_no_digest():
     image = np.zeros((20, 20), np.uint8)
     assert is_near_black(image)
     image.flat[:4] = 255  # 1 % of the values
-    assert picture_digest(image) is None
+    assert image_digest(image) is None
     image.flat[:5] = 255
-    assert picture_digest(image) is not None
+    assert image_digest(image) is not None
 
 
 def test_patients_that_share_a_slice_are_split_as_one(kaggle_tree, tmp_path):

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from gliomaseg.config import Augmentation, Preparation, Recipe, Training
-from gliomaseg.data import dataset
+from gliomaseg.data import batches
 from gliomaseg.data.augment import DRAWS, policy
+from gliomaseg.data.batches import batches, epoch_picks, load_batch, training_batch
 from gliomaseg.data.cache import Cache
-from gliomaseg.data.dataset import batches, epoch_picks, load_batch, training_batch
 from gliomaseg.preprocessing import level_counts, neighbour_places, normalise, with_neighbours
 
 CPU = torch.device("cpu")
@@ -112,7 +112,7 @@ def test_a_single_channel_has_the_numbers_it_always_had():
 def test_slices_on_the_device_are_those_of_the_cache(channels):
     cache = two_cases({"flair": 1, "t1_flair": 2, "all": 3}[channels])
     preparation = Preparation(size_px=32, channels=channels, normalise="volume", neighbours=2)
-    copied = dataset._copied(cache, CPU)
+    copied = batches._copied(cache, CPU)
     batches_of_both = [load_batch(c, np.array([4, 0, 3]), preparation, CPU) for c in (cache, copied)]
     for mapped, taken in zip(*batches_of_both, strict=True):
         assert torch.equal(mapped, taken)
@@ -122,11 +122,11 @@ def test_slices_on_the_device_are_those_of_the_cache(channels):
 
 @pytest.mark.parametrize(("free_bytes", "fits"), [(32 * 32 * 6 * 5, True), (32 * 32 * 6 * 4, False)])
 def test_slices_go_to_a_gpu_only_where_they_fit_beside_a_network(monkeypatch, free_bytes, fits):
-    monkeypatch.setattr(dataset, "_free_bytes", lambda _device: free_bytes)
-    monkeypatch.setattr(dataset, "_copied", lambda _cache, _device: "there")
+    monkeypatch.setattr(batches, "_free_bytes", lambda _device: free_bytes)
+    monkeypatch.setattr(batches, "_copied", lambda _cache, _device: "there")
     cache = make_cache()
-    assert dataset.on_device(cache, torch.device("cuda")) == ("there" if fits else cache)
-    assert dataset.on_device(cache, CPU) is cache
+    assert batches.on_device(cache, torch.device("cuda")) == ("there" if fits else cache)
+    assert batches.on_device(cache, CPU) is cache
 
 
 def test_a_batch_is_augmented_and_its_single_channel_then_repeated():
@@ -208,10 +208,10 @@ def test_a_share_of_slices_gets_the_tumour_of_its_donor(augment, share, changed)
 def test_share_reach_and_mirror_are_drawn_each_by_itself(monkeypatch):
     draws = np.full((1, DRAWS), 0.5)
     draws[:, [policy.GRAFT, policy.GRAFT_REACH, policy.GRAFT_MIRROR]] = [[0.29, 0.9, 0.1]]
-    monkeypatch.setattr(dataset, "augmentation_draws", lambda *_arguments: draws)
+    monkeypatch.setattr(batches, "augmentation_draws", lambda *_arguments: draws)
     seen = []
     monkeypatch.setattr(
-        dataset,
+        batches,
         "grafted",
         lambda hosts, _donors, _levels, how, *, sequences: seen.append((how.tolist(), sequences)) or hosts,
     )
@@ -226,7 +226,7 @@ def test_the_head_begins_at_the_same_level_however_slices_are_normalised(normali
     cache.images[0, 0, :, :16] = 25  # the 99.5 percentile is 200, a tenth of it 20
     cache.images[0, 0, :, 16:] = 15
     preparation = Preparation(size_px=32, channels="flair", normalise=normalise)
-    (level,) = dataset._normalised_head_levels(cache, np.array([0]), preparation)
+    (level,) = batches._normalised_head_levels(cache, np.array([0]), preparation)
     images, _ = load_batch(cache, np.array([0]), preparation, CPU)
     assert (images[0, 0, :, :16] > level).all()
     assert not (images[0, 0, :, 16:] > level).any()

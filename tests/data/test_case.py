@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from gliomaseg.data.examination import read_examination, read_slice, stack
+from gliomaseg.data.case import read_case, read_slice, stack_slices
 from gliomaseg.data.index import Case, Slice, read_index
 from gliomaseg.errors import FormatError, GeometryError
 
@@ -26,21 +26,21 @@ def write(file: Path, pixels: np.ndarray) -> None:
 
 
 def test_examination_holds_every_slice_in_order(case: Case) -> None:
-    examination = read_examination(case)
+    examination = read_case(case)
     assert examination.scan.voxels.shape == (3, 8, 8, 3)
     for z, entry in enumerate(case.slices):
         assert np.array_equal(examination.scan.voxels[z], tifffile.imread(entry.image))
 
 
 def test_examination_holds_the_reference_mask(case: Case) -> None:
-    reference = read_examination(case).reference
+    reference = read_case(case).reference
     assert (reference.shape, reference.dtype) == ((3, 8, 8), np.bool_)
     assert reference.sum(axis=(1, 2)).tolist() == [0, 16, 0]
     assert reference[1, :4, :4].all()
 
 
 def test_source_is_the_patients_folder_and_spacing_is_unknown(case: Case) -> None:
-    scan = read_examination(case).scan
+    scan = read_case(case).scan
     assert scan.source == str(case.slices[0].image.parent)
     assert scan.spacing_mm is None
 
@@ -59,20 +59,20 @@ def test_mask_of_more_than_two_values_is_refused(case: Case) -> None:
     pixels[2, 3:5] = 128, 255
     write(case.slices[0].mask, pixels)
     with pytest.raises(FormatError, match="has more than two values: it is no mask") as caught:
-        read_examination(case)
+        read_case(case)
     assert caught.value.where == str(case.slices[0].mask)
 
 
 def test_colour_mask_is_refused(case: Case) -> None:
     write(case.slices[0].mask, np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(FormatError, match="is a colour picture, not a mask"):
-        read_examination(case)
+        read_case(case)
 
 
 def test_mask_of_another_size_is_refused(case: Case) -> None:
     write(case.slices[1].mask, np.zeros((8, 4), np.uint8))
     with pytest.raises(GeometryError, match="is 8 x 4, its picture 8 x 8") as caught:
-        read_examination(case)
+        read_case(case)
     assert caught.value.where == str(case.slices[1].mask)
 
 
@@ -81,14 +81,14 @@ def test_slice_of_another_size_or_kind_is_refused(case: Case, pixels: np.ndarray
     write(case.slices[2].image, pixels)
     write(case.slices[2].mask, np.zeros(pixels.shape[:2], np.uint8))
     with pytest.raises(GeometryError, match=r"the first slice .* give slices of one size and kind") as caught:
-        read_examination(case)
+        read_case(case)
     assert caught.value.where == str(case.slices[2].image)
 
 
 def test_slice_of_another_depth_is_refused(case: Case) -> None:
     write(case.slices[2].image, np.zeros((8, 8, 3), np.uint16))
     with pytest.raises(GeometryError, match=r"is \(8, 8, 3\) uint16, the first slice \(8, 8, 3\) uint8"):
-        read_examination(case)
+        read_case(case)
 
 
 @pytest.mark.parametrize("kind", ["image", "mask"])
@@ -96,14 +96,14 @@ def test_unreadable_file_is_named(case: Case, kind: str) -> None:
     file: Path = getattr(case.slices[1], kind)
     file.write_bytes(b"II*\0")
     with pytest.raises(FormatError) as caught:
-        read_examination(case)
+        read_case(case)
     assert caught.value.where == str(file)
 
 
 def test_file_that_has_gone_is_named(case: Case) -> None:
     case.slices[1].mask.unlink()
     with pytest.raises(FormatError, match="there is no such file"):
-        read_examination(case)
+        read_case(case)
 
 
 def test_grey_pictures_have_one_channel(case: Case) -> None:
@@ -113,11 +113,11 @@ def test_grey_pictures_have_one_channel(case: Case) -> None:
 
 
 def test_slice_alone_is_a_scan_from_its_file(tmp_path: Path) -> None:
-    scan = stack([np.zeros((4, 5, 3), np.uint8)], [tmp_path / "a.tif"])
+    scan = stack_slices([np.zeros((4, 5, 3), np.uint8)], [tmp_path / "a.tif"])
     assert (scan.voxels.shape, scan.source) == ((1, 4, 5, 3), str(tmp_path / "a.tif"))
 
 
 def test_case_with_chosen_slices_has_those_only(case: Case) -> None:
     chosen: tuple[Slice, ...] = (case.slices[1],)
-    examination = read_examination(Case(case.name, case.patient, case.site, chosen))
+    examination = read_case(Case(case.name, case.patient, case.site, chosen))
     assert examination.reference.sum(axis=(1, 2)).tolist() == [16]
