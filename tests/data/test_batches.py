@@ -6,7 +6,7 @@ import torch
 
 from gliomaseg.config import Augmentation, Preparation, Recipe, Training
 from gliomaseg.data import batches
-from gliomaseg.data.augment import DRAWS, policy
+from gliomaseg.data.augmentation import DRAWS, pipeline
 from gliomaseg.data.batches import batches, epoch_picks, load_batch, training_batch
 from gliomaseg.data.cache import Cache
 from gliomaseg.preprocessing import level_counts, neighbour_places, normalise, with_neighbours
@@ -207,7 +207,7 @@ def test_a_share_of_slices_gets_the_tumour_of_its_donor(augment, share, changed)
 
 def test_share_reach_and_mirror_are_drawn_each_by_itself(monkeypatch):
     draws = np.full((1, DRAWS), 0.5)
-    draws[:, [policy.GRAFT, policy.GRAFT_REACH, policy.GRAFT_MIRROR]] = [[0.29, 0.9, 0.1]]
+    draws[:, [pipeline.GRAFT, pipeline.GRAFT_REACH, pipeline.GRAFT_MIRROR]] = [[0.29, 0.9, 0.1]]
     monkeypatch.setattr(batches, "augmentation_draws", lambda *_arguments: draws)
     seen = []
     monkeypatch.setattr(

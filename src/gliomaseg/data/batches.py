@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gliomaseg.config import Preparation, Recipe, Training
-from gliomaseg.data.augment import AUGMENTATIONS, Draws, augmentation_draws, policy
-from gliomaseg.data.augment.graft import Slices, grafted
+from gliomaseg.data.augmentation import AUGMENTATIONS, Draws, augmentation_draws, pipeline
+from gliomaseg.data.augmentation.carvemix import Slices, grafted
 from gliomaseg.data.cache import Cache
 from gliomaseg.preprocessing import head_levels, level_scales, neighbour_places, with_neighbours
 from gliomaseg.scan import flair_channel
@@ -145,14 +145,14 @@ def _grafted(
 ) -> tuple[Tensor, Tensor]:
     """Return slices of which some have the tumours of their donors."""
     hosts, donors = picks[:, SLICE], picks[:, DONOR]
-    chosen = np.flatnonzero((draws[:, policy.GRAFT] < recipe.augmentation.graft) & (hosts != donors))
+    chosen = np.flatnonzero((draws[:, pipeline.GRAFT] < recipe.augmentation.graft) & (hosts != donors))
     if not len(chosen):
         return images, masks
     preparation, device = recipe.preparation, images.device
     given = Slices(*_pictures(cache, donors[chosen], preparation, device))
     places = torch.from_numpy(chosen).to(device, non_blocking=True)
     levels = torch.from_numpy(_normalised_head_levels(cache, hosts[chosen], preparation)).to(device, non_blocking=True)
-    how = draws[chosen][:, [policy.GRAFT_REACH, policy.GRAFT_MIRROR]]
+    how = draws[chosen][:, [pipeline.GRAFT_REACH, pipeline.GRAFT_MIRROR]]
     some = grafted(Slices(images[places], masks[places]), given, levels, how, sequences=preparation.sequences)
     return images.index_copy(0, places, some.images), masks.index_copy(0, places, some.masks)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from gliomaseg.data.augment.graft import Slices
-from gliomaseg.data.augment.graft import grafted as graft
+from gliomaseg.data.augmentation.carvemix import Slices
+from gliomaseg.data.augmentation.carvemix import grafted as graft
 
 SIDE = 40
 NEAREST = 0.0  # the draw for one pixel around

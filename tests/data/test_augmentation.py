@@ -7,8 +7,17 @@ import pytest
 import torch
 
 from gliomaseg.config import Augmentation, Preparation, Recipe
-from gliomaseg.data.augment import AUGMENTATIONS, DRAWS, appearance, augmentation_draws, chance, light, place, policy
-from gliomaseg.data.augment.policy import change
+from gliomaseg.data.augmentation import (
+    AUGMENTATIONS,
+    DRAWS,
+    augmentation_draws,
+    intensity,
+    light,
+    pipeline,
+    random_fields,
+    spatial,
+)
+from gliomaseg.data.augmentation.pipeline import change
 
 SIDE = 32
 NOTHING = dict.fromkeys(Augmentation.model_fields, 0) | {"mirror": False, "strength": 1}
@@ -38,7 +47,7 @@ def draws_of(count=4, **columns):
     """Return draws in the middle of their range, where nothing changes, but for the named columns."""
     draws = np.full((count, DRAWS), 0.5)
     for name, value in columns.items():
-        draws[:, getattr(policy, name.upper())] = value
+        draws[:, getattr(pipeline, name.upper())] = value
     return draws
 
 
@@ -119,7 +128,7 @@ def test_light_leaves_the_other_half_unmirrored():
 def test_no_strength_changes_nothing(limits):
     images, masks = pictures()
     draws = augmentation_draws(0, 0, picks(*range(4)))
-    draws[:, [policy.COARSE, policy.DROP_BESIDE]] = 0.999  # these two know no strength
+    draws[:, [pipeline.COARSE, pipeline.DROP_BESIDE]] = 0.999  # these two know no strength
     after, mask = changed(draws, **limits)
     torch.testing.assert_close(after, images, atol=1e-4, rtol=0)
     assert torch.equal(mask, masks)
@@ -223,13 +232,13 @@ def test_a_tumours_contrast_stays_where_it_is_not_drawn_or_there_is_none():
 def test_a_tumour_with_no_tissue_around_it_stays():
     images, masks, _, _ = disc()
     images[0, :, ~masks[0]] = 0.0  # no tissue around it
-    assert torch.equal(appearance.recontrasted(images, masks, np.array([2.0]), sequences=1), images)
+    assert torch.equal(intensity.recontrasted(images, masks, np.array([2.0]), sequences=1), images)
 
 
 def test_t1_keeps_its_tumour():
     images, masks, inside, _ = disc()
     images = torch.cat([1 - images, images], dim=1)[:, [0, 2, 1, 3]]  # T1 and FLAIR of two slices
-    after = appearance.recontrasted(images, masks, np.array([2.0]), sequences=2)
+    after = intensity.recontrasted(images, masks, np.array([2.0]), sequences=2)
     assert torch.equal(after[:, ::2], images[:, ::2])
     torch.testing.assert_close(after[0, 1::2][:, inside], torch.zeros(2, int(inside.sum())))
 
@@ -240,7 +249,7 @@ def test_t1_keeps_its_tumour():
 def test_blur_keeps_the_sum_and_has_the_width_it_says():
     point = torch.zeros(3, 1, 31, 31)
     point[:, :, 15, 15] = 1
-    spread = appearance.blurred(point, np.array([0.0, 0.8, 1.2]))
+    spread = intensity.blurred(point, np.array([0.0, 0.8, 1.2]))
     assert spread.sum((1, 2, 3)).tolist() == pytest.approx([1, 1, 1])
     assert torch.equal(spread[0], point[0])
     steps = torch.arange(31.0) - 15
@@ -250,7 +259,7 @@ def test_blur_keeps_the_sum_and_has_the_width_it_says():
 
 def test_half_resolution_is_for_the_chosen():
     images = torch.rand(2, 1, 8, 8)
-    after = appearance.coarser(images, np.array([True, False]))
+    after = intensity.coarser(images, np.array([True, False]))
     assert torch.equal(after[1], images[1])
     assert after[0].std() < images[0].std()
     assert after[0].mean().item() == pytest.approx(images[0].mean().item(), abs=0.05)
@@ -259,7 +268,7 @@ def test_half_resolution_is_for_the_chosen():
 def test_a_lost_sequence_is_filled_with_flair_and_lost_neighbours_with_the_slice():
     images = torch.arange(9.0).view(1, 9, 1, 1).expand(4, 9, 1, 1)  # three slices of pre, FLAIR, post
     lost = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 1], [1, 1, 1]], bool)
-    after = appearance.without_channels(images, sequences=3, lost=lost)[..., 0, 0]
+    after = intensity.without_channels(images, sequences=3, lost=lost)[..., 0, 0]
     assert after.tolist() == [
         [0, 1, 2, 3, 4, 5, 6, 7, 8],
         [1, 1, 2, 4, 4, 5, 7, 7, 8],
@@ -271,7 +280,7 @@ def test_a_lost_sequence_is_filled_with_flair_and_lost_neighbours_with_the_slice
 def test_of_two_sequences_t1_may_be_lost_and_flair_never_is():
     images = torch.arange(6.0).view(1, 6, 1, 1).expand(3, 6, 1, 1)  # three slices of pre and FLAIR
     lost = np.array([[0, 1, 0], [1, 0, 0], [1, 0, 1]], bool)
-    after = appearance.without_channels(images, sequences=2, lost=lost)[..., 0, 0]
+    after = intensity.without_channels(images, sequences=2, lost=lost)[..., 0, 0]
     assert after.tolist() == [[0, 1, 2, 3, 4, 5], [1, 1, 3, 3, 5, 5], [3, 3, 3, 3, 3, 3]]
 
 
@@ -286,28 +295,28 @@ def test_t1_and_neighbours_are_lost_each_by_their_own_share():
 
 def test_a_single_channel_has_none_to_lose():
     images = torch.rand(2, 1, 4, 4)
-    assert torch.equal(appearance.without_channels(images, sequences=1, lost=np.ones((2, 3), bool)), images)
+    assert torch.equal(intensity.without_channels(images, sequences=1, lost=np.ones((2, 3), bool)), images)
 
 
 def test_matrices_leave_all_in_place_where_nothing_is_drawn():
-    rows = place.matrices(mirrored=np.array([False]), radians=np.zeros(1), zoom=np.ones(1), shift=np.zeros((1, 2)))
+    rows = spatial.matrices(mirrored=np.array([False]), radians=np.zeros(1), zoom=np.ones(1), shift=np.zeros((1, 2)))
     assert rows.tolist() == [[[1, 0, 0], [0, 1, 0]]]
 
 
 def test_hashed_numbers_are_normal_and_unlike_their_neighbours():
     keys = torch.tensor([0, 1, 2**32 - 1])
-    numbers = chance.normal(keys, stream=0, shape=(1, 200, 200)).flatten(1)
+    numbers = random_fields.normal(keys, stream=0, shape=(1, 200, 200)).flatten(1)
     assert numbers.mean(dim=1).tolist() == pytest.approx([0, 0, 0], abs=0.02)
     assert numbers.std(dim=1).tolist() == pytest.approx([1, 1, 1], abs=0.02)
     assert (numbers.abs() > 1.96).float().mean().item() == pytest.approx(0.05, abs=0.005)
     for step in (1, 2, 200):
         assert abs((numbers[:, step:] * numbers[:, :-step]).mean().item()) < 0.02
     assert abs((numbers[0] * numbers[1]).mean().item()) < 0.02
-    assert abs((numbers * chance.normal(keys, stream=1, shape=(1, 200, 200)).flatten(1)).mean().item()) < 0.02
+    assert abs((numbers * random_fields.normal(keys, stream=1, shape=(1, 200, 200)).flatten(1)).mean().item()) < 0.02
 
 
 def test_waves_are_smooth_and_of_the_shape_asked_for():
-    field = chance.waves(torch.tensor([7, 8]), stream=0, count=2, side=64)
+    field = random_fields.waves(torch.tensor([7, 8]), stream=0, count=2, side=64)
     assert field.shape == (2, 2, 64, 64)
     assert field.diff(dim=-1).abs().max() < 0.5
     assert 0.3 < field.std() < 1.5

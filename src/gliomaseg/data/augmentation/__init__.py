@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gliomaseg.config import Recipe
-from gliomaseg.data.augment import policy
+from gliomaseg.data.augmentation import pipeline
 from gliomaseg.types import SliceIndices
 
 Draws = NDArray[np.float64]
-Augment = Callable[[Tensor, Tensor, Draws, Recipe], tuple[Tensor, Tensor]]
+Augmenter = Callable[[Tensor, Tensor, Draws, Recipe], tuple[Tensor, Tensor]]
 DRAWS = 24
 
 
@@ -56,10 +56,10 @@ def strong(images: Tensor, masks: Tensor, draws: Draws, recipe: Recipe) -> tuple
         draws: uniform in [0, 1), shape (n, DRAWS).
         recipe: says how far to go, and what the channels are.
     """
-    return policy.change(images, masks, draws, limits=recipe.augmentation, sequences=recipe.preparation.sequences)
+    return pipeline.change(images, masks, draws, limits=recipe.augmentation, sequences=recipe.preparation.sequences)
 
 
-AUGMENTATIONS: dict[str, Augment] = {"none": none, "light": light, "strong": strong}
+AUGMENTATIONS: dict[str, Augmenter] = {"none": none, "light": light, "strong": strong}
 
 
 def augmentation_draws(seed: int, epoch: int, picks: SliceIndices) -> Draws:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gliomaseg.config import Augmentation
-from gliomaseg.data.augment import appearance, chance, place
+from gliomaseg.data.augmentation import intensity, random_fields, spatial
 
 # A number of its own for each change: one more at the end changes none of the others.
 (
@@ -37,8 +37,8 @@ def change(
     even = partial(_even, draws, strength=limits.strength)
     without_t1 = limits.channel_dropout if limits.t1_dropout is None else limits.t1_dropout
     lost = draws[:, [DROP_PRE, DROP_POST, DROP_BESIDE]] < [without_t1, without_t1, limits.channel_dropout]
-    images = appearance.without_channels(images, sequences=sequences, lost=lost)
-    matrices = place.matrices(
+    images = intensity.without_channels(images, sequences=sequences, lost=lost)
+    matrices = spatial.matrices(
         mirrored=(draws[:, MIRROR] < 0.5) & limits.mirror,
         radians=np.radians(even(ROTATION, limits.rotation_deg)),
         zoom=np.exp(even(SCALE, limits.scale)),
@@ -46,12 +46,12 @@ def change(
     )
     bend = None
     if limits.elastic:
-        field = chance.waves(keys, stream=0, count=2, side=images.shape[-1])
-        bend = field * chance.each(np.maximum(0, even(ELASTIC, limits.elastic)), keys)
-    images, masks = place.moved(images, masks, matrices, bend)
+        field = random_fields.waves(keys, stream=0, count=2, side=images.shape[-1])
+        bend = field * random_fields.each(np.maximum(0, even(ELASTIC, limits.elastic)), keys)
+    images, masks = spatial.moved(images, masks, matrices, bend)
     if limits.tumour_contrast:
         shares = _shares(draws, limits.tumour_contrast)
-        images = appearance.recontrasted(images, masks, shares, sequences=sequences)
+        images = intensity.recontrasted(images, masks, shares, sequences=sequences)
     return _relit(images, draws, keys, limits), masks
 
 
@@ -79,15 +79,15 @@ def _relit(images: Tensor, draws: NDArray[np.float64], keys: Tensor, limits: Aug
 
     black = images.amin(dim=(2, 3), keepdim=True)
     top = (images - black).amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-6)
-    light = (images - black) / top * chance.each(np.exp(even(GAIN, limits.gain)), keys)
+    light = (images - black) / top * random_fields.each(np.exp(even(GAIN, limits.gain)), keys)
     if limits.bias:
-        field = chance.waves(keys, stream=1, count=1, side=images.shape[-1])
-        light = light * (field * chance.each(half(BIAS, limits.bias), keys)).exp()
-    light = light ** chance.each(np.exp(even(GAMMA, limits.gamma)), keys)
-    light = appearance.blurred(light, half(BLUR, limits.blur_px))
-    light = appearance.coarser(light, draws[:, COARSE] < limits.low_resolution)
+        field = random_fields.waves(keys, stream=1, count=1, side=images.shape[-1])
+        light = light * (field * random_fields.each(half(BIAS, limits.bias), keys)).exp()
+    light = light ** random_fields.each(np.exp(even(GAMMA, limits.gamma)), keys)
+    light = intensity.blurred(light, half(BLUR, limits.blur_px))
+    light = intensity.coarser(light, draws[:, COARSE] < limits.low_resolution)
     light = _noisy(light, keys, half(NOISE, limits.noise))
-    light = light + chance.each(even(OFFSET, limits.offset), keys)
+    light = light + random_fields.each(even(OFFSET, limits.offset), keys)
     return light * top + black
 
 
@@ -95,5 +95,7 @@ def _noisy(light: Tensor, keys: Tensor, deviation: NDArray[np.float64]) -> Tenso
     """Return slices with noise of each one's own standard deviation, shape (n,); 0 leaves it be."""
     chosen = np.flatnonzero(deviation > 0)
     places = torch.from_numpy(chosen).to(light.device, non_blocking=True)
-    noise = chance.normal(keys[places], stream=2, shape=light.shape[1:]) * chance.each(deviation[chosen], keys)
+    noise = random_fields.normal(keys[places], stream=2, shape=light.shape[1:]) * random_fields.each(
+        deviation[chosen], keys
+    )
     return light.index_add(0, places, noise)
