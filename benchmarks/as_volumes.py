@@ -27,7 +27,7 @@ from gliomaseg.data.case import LoadedCase
 from gliomaseg.errors import GliomasegError
 from gliomaseg.formats import nifti
 from gliomaseg.formats.nifti_header import new_header
-from gliomaseg.metrics.interval import bootstrap_interval
+from gliomaseg.metrics.bootstrap import bootstrap_interval
 from gliomaseg.metrics.overlap import dice
 from gliomaseg.prediction.inputs import join_sequences
 from gliomaseg.prediction.loading import load

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from gliomaseg.evaluation.document import read_evaluation
-from gliomaseg.metrics.interval import bootstrap_interval
+from gliomaseg.metrics.bootstrap import bootstrap_interval
 
 MEASURES = (
     "dice_volume", "dice_tumour_slices", "dice_slices_empty_one", "dice_batch", "empty_slice_false_positive_rate",

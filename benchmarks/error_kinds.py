@@ -20,7 +20,7 @@ from scipy import ndimage
 
 from gliomaseg.errors import GliomasegError
 from gliomaseg.evaluation.quality import FAILED_BELOW
-from gliomaseg.metrics.interval import bootstrap_interval
+from gliomaseg.metrics.bootstrap import bootstrap_interval
 from gliomaseg.metrics.overlap import dice
 from gliomaseg.types import Mask
 

@@ -29,7 +29,7 @@ from gliomaseg.config import Recipe, Split, read_recipe
 from gliomaseg.data.index import DataIndex, read_index
 from gliomaseg.data.split import LEAK, Fold, Splits, select, slice_names, split_data, write_splits
 from gliomaseg.evaluation import evaluate
-from gliomaseg.metrics.paired import compare
+from gliomaseg.metrics.paired_tests import compare
 from gliomaseg.prediction import open_predictor
 from gliomaseg.training.order import Order, is_finished
 from gliomaseg.training.run import train

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gliomaseg.metrics.interval import bootstrap_interval
+from gliomaseg.metrics.bootstrap import bootstrap_interval
 from gliomaseg.metrics.overlap import DEFINITIONS
 from gliomaseg.overlays import overlay
 from gliomaseg.phantoms import phantom_patient

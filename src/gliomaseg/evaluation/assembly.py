@@ -13,7 +13,7 @@ from gliomaseg.evaluation.definitions import definitions, patient_definitions
 from gliomaseg.evaluation.patient import Grid, Measured
 from gliomaseg.evaluation.summary import calibration_curve, summarise, summarise_rows
 from gliomaseg.metrics import calibration
-from gliomaseg.metrics.interval import DRAWS
+from gliomaseg.metrics.bootstrap import DRAWS
 
 Evaluation = dict[str, Any]
 METRICS = "metrics.json"

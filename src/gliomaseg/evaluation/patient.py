@@ -13,8 +13,8 @@ from gliomaseg.errors import ConfigError
 from gliomaseg.evaluation.summary import mean, number
 from gliomaseg.metrics import calibration, overlap, surface
 from gliomaseg.metrics.calibration import CalibrationTable
-from gliomaseg.metrics.grid import VOXELS
 from gliomaseg.metrics.lesions import count_lesions
+from gliomaseg.metrics.mask_checks import VOXELS
 from gliomaseg.metrics.overlap import Counts
 from gliomaseg.metrics.volume import volume_error, volume_ml
 from gliomaseg.types import Mask, Probability

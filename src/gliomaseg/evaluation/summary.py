@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.metrics import calibration, overlap
+from gliomaseg.metrics.bootstrap import bootstrap_interval
 from gliomaseg.metrics.calibration import CalibrationTable
-from gliomaseg.metrics.interval import bootstrap_interval
 from gliomaseg.metrics.overlap import Counts
 
 

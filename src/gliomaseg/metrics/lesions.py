@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from gliomaseg.metrics.grid import joint_box, require_pair
+from gliomaseg.metrics.mask_checks import joint_box, require_pair
 from gliomaseg.types import Mask
 
 NEIGHBOURS = np.ones((3, 3, 3), np.bool_)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gliomaseg.metrics.grid import Spacing, require_spacing
+from gliomaseg.metrics.mask_checks import Spacing, require_spacing
 
 MM3_PER_ML = 1000
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gliomaseg.metrics.interval import bootstrap_interval
+from gliomaseg.metrics.bootstrap import bootstrap_interval
 
 VALUES = [np.array([value]) for value in np.random.default_rng(0).random(20)]
 

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from gliomaseg.errors import GeometryError
-from gliomaseg.metrics.grid import diagonal, joint_box, require_pair, require_spacing
+from gliomaseg.metrics.mask_checks import diagonal, joint_box, require_pair, require_spacing
 
 quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 two_masks = st.integers(1, 4).flatmap(lambda z: st.tuples(*[arrays(np.bool_, (z, 3, 4))] * 2))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.metrics.interval import DRAWS, bootstrap_interval
+from gliomaseg.metrics.bootstrap import DRAWS, bootstrap_interval
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from gliomaseg.metrics.interval import bootstrap_interval
-from gliomaseg.metrics.paired import compare
+from gliomaseg.metrics.bootstrap import bootstrap_interval
+from gliomaseg.metrics.paired_tests import compare
 
 quick = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 values = arrays(
