@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from gliomaseg.config import LOSS_NAMES
 from gliomaseg.losses import LOSSES, bce, build_loss, cross_entropy, dice, focal, slice_dice, training_loss, tversky
-from gliomaseg.networks.supervised import Supervised
+from gliomaseg.networks.outputs import Supervised
 
 
 def noise():

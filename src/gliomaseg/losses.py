@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gliomaseg.config import loss_terms
-from gliomaseg.networks.supervised import Supervised
+from gliomaseg.networks.outputs import Supervised
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

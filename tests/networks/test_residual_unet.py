@@ -3,8 +3,8 @@ import torch
 
 from gliomaseg.config import ResidualUnet
 from gliomaseg.networks import build_network
+from gliomaseg.networks.outputs import Supervised
 from gliomaseg.networks.residual_unet import ResidualLevel, gated
-from gliomaseg.networks.supervised import Supervised
 
 
 def network(**settings):

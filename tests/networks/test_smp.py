@@ -55,7 +55,7 @@ def test_what_its_library_refuses_is_one_line(raised, expected, monkeypatch):
 
 
 def test_the_library_itself_gives_two_logits_a_pixel():
-    pytest.importorskip("gliomaseg.networks.torchvision_door").segmentation()
+    pytest.importorskip("gliomaseg.networks.torchvision_compat").segmentation()
     pytest.importorskip("segmentation_models_pytorch")
     network = build_network(Smp(architecture="Unet", encoder="resnet18"), 5).eval()
     with torch.inference_mode():

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from gliomaseg.config import FcnResnet50
 from gliomaseg.errors import DownloadError
-from gliomaseg.networks import torchvision_door
+from gliomaseg.networks import torchvision_compat
 
 FEATURES = 2048
 CHANNELS = 3
@@ -46,7 +46,7 @@ def build(settings: FcnResnet50, inputs: int) -> nn.Module:
         DownloadError: torchvision's weights are neither cached nor to be downloaded.
     """
     model: Any = _with_weights(settings.weights)
-    segmentation = torchvision_door.segmentation()
+    segmentation = torchvision_compat.segmentation()
     head = segmentation.fcn.FCNHead(FEATURES, CLASSES) if settings.head == "fcn" else nn.Conv2d(FEATURES, CLASSES, 1)
     if inputs != CHANNELS:
         first = model.backbone.conv1
@@ -59,7 +59,7 @@ def build(settings: FcnResnet50, inputs: int) -> nn.Module:
 
 
 def _with_weights(weights: str) -> nn.Module:
-    segmentation = torchvision_door.segmentation()
+    segmentation = torchvision_compat.segmentation()
     if weights == "coco":
         model: nn.Module = segmentation.fcn_resnet50(weights=None, weights_backbone=None, aux_loss=True)
         model.load_state_dict(_download(segmentation.FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.url))

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gliomaseg.config import ResidualUnet
-from gliomaseg.networks.members import Members
-from gliomaseg.networks.supervised import Supervised
+from gliomaseg.networks.joint_ensemble import Members
+from gliomaseg.networks.outputs import Supervised
 
 CLASSES = 2
 

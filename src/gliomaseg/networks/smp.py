@@ -9,7 +9,7 @@ from torch import nn
 
 from gliomaseg.config import Smp
 from gliomaseg.errors import ConfigError, DownloadError, MissingExtraError
-from gliomaseg.networks import torchvision_door
+from gliomaseg.networks import torchvision_compat
 
 CLASSES = 2
 
@@ -47,7 +47,7 @@ def build(settings: Smp, inputs: int) -> nn.Module:
 
 
 def _library() -> Any:
-    torchvision_door.segmentation()  # it imports torchvision, which fails beside a CPU-only torch unless opened so
+    torchvision_compat.segmentation()  # it imports torchvision, which fails beside a CPU-only torch unless opened so
     try:
         return importlib.import_module("segmentation_models_pytorch")
     except ModuleNotFoundError as fault:

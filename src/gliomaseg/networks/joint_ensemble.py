@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from gliomaseg.networks.supervised import Supervised
+from gliomaseg.networks.outputs import Supervised
 
 
 class Members(nn.Module):

@@ -9,7 +9,7 @@ from gliomaseg.data.case import read_case
 from gliomaseg.data.index import read_index
 from gliomaseg.losses import bce, training_loss
 from gliomaseg.networks import build_network
-from gliomaseg.networks.supervised import Supervised
+from gliomaseg.networks.outputs import Supervised
 from gliomaseg.prediction import open_predictor
 from gliomaseg.training.order import Order
 from gliomaseg.training.run import train
