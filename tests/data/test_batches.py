@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gliomaseg.config import Augmentation, Preparation, Recipe, Training
-from gliomaseg.data import batches
+from gliomaseg.data import batches as batches_module
 from gliomaseg.data.augmentation import DRAWS, pipeline
 from gliomaseg.data.batches import batches, epoch_picks, load_batch, training_batch
 from gliomaseg.data.cache import Cache
@@ -122,8 +122,8 @@ def test_slices_on_the_device_are_those_of_the_cache(channels):
 
 @pytest.mark.parametrize(("free_bytes", "fits"), [(32 * 32 * 6 * 5, True), (32 * 32 * 6 * 4, False)])
 def test_slices_go_to_a_gpu_only_where_they_fit_beside_a_network(monkeypatch, free_bytes, fits):
-    monkeypatch.setattr(batches, "_free_bytes", lambda _device: free_bytes)
-    monkeypatch.setattr(batches, "_copied", lambda _cache, _device: "there")
+    monkeypatch.setattr(batches_module, "_free_bytes", lambda _device: free_bytes)
+    monkeypatch.setattr(batches_module, "_copied", lambda _cache, _device: "there")
     cache = make_cache()
     assert batches.on_device(cache, torch.device("cuda")) == ("there" if fits else cache)
     assert batches.on_device(cache, CPU) is cache
@@ -208,7 +208,7 @@ def test_a_share_of_slices_gets_the_tumour_of_its_donor(augment, share, changed)
 def test_share_reach_and_mirror_are_drawn_each_by_itself(monkeypatch):
     draws = np.full((1, DRAWS), 0.5)
     draws[:, [pipeline.GRAFT, pipeline.GRAFT_REACH, pipeline.GRAFT_MIRROR]] = [[0.29, 0.9, 0.1]]
-    monkeypatch.setattr(batches, "augmentation_draws", lambda *_arguments: draws)
+    monkeypatch.setattr(batches_module, "augmentation_draws", lambda *_arguments: draws)
     seen = []
     monkeypatch.setattr(
         batches,
