@@ -29,7 +29,7 @@ from gliomaseg.config import Decision, Recipe, Split, read_recipe
 from gliomaseg.data.index import read_index
 from gliomaseg.data.split import read_splits, select, split_data, write_splits
 from gliomaseg.engines import Engine
-from gliomaseg.evaluation import Grid, assemble, dumps, learning_curve, measure_cases
+from gliomaseg.evaluation import ScoreGrid, assemble, dumps, learning_curve, measure_cases
 from gliomaseg.model import load_model
 from gliomaseg.prediction import engine_of, open_predictor
 from gliomaseg.training.order import CURVES
@@ -84,7 +84,7 @@ def measured(name: str, data: Path, out: Path) -> dict[str, Any] | None:
     for number in folds:
         run = out / name / f"fold-{number}"
         predictor = open_predictor(run).deciding(Decision())
-        found += measure_cases(select(index, splits.folds[number].validation), predictor, grid=Grid(), fold=number)
+        found += measure_cases(select(index, splits.folds[number].validation), predictor, grid=ScoreGrid(), fold=number)
         logs.append(learning_curve(run))
     setting = {
         "data": data.resolve().name,
@@ -95,7 +95,7 @@ def measured(name: str, data: Path, out: Path) -> dict[str, Any] | None:
         "threshold": 0.5,
         "warning": None,
     }
-    evaluation = assemble(found, setting=setting, grid=Grid(), seconds=time.perf_counter() - start)
+    evaluation = assemble(found, setting=setting, grid=ScoreGrid(), seconds=time.perf_counter() - start)
     write_text(out / name / "metrics.json", dumps(evaluation))
     return {
         "network": name,

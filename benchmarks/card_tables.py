@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gliomaseg.evaluation.document import read_evaluation
+from gliomaseg.evaluation.results import read_evaluation
 from gliomaseg.metrics.bootstrap import bootstrap_interval
 
 MEASURES = (

@@ -28,10 +28,10 @@ from gliomaseg.data.case import LoadedCase, read_case
 from gliomaseg.data.index import Case, read_index
 from gliomaseg.data.split import read_splits, select
 from gliomaseg.errors import GliomasegError, UsageError
-from gliomaseg.evaluation import Grid, assemble, dumps, measure_cases
-from gliomaseg.evaluation.document import FILE, read_evaluation
-from gliomaseg.evaluation.patient import Measured
-from gliomaseg.evaluation.quality import fit_quality, measure_trust
+from gliomaseg.evaluation import ScoreGrid, assemble, dumps, measure_cases
+from gliomaseg.evaluation.case_scores import CaseScores
+from gliomaseg.evaluation.dice_estimation import fit_dice_estimator, measure_confidence
+from gliomaseg.evaluation.results import FILE, read_evaluation
 from gliomaseg.model import SPLITS, Model, load_model
 from gliomaseg.prediction import WeightedEnsemble
 from gliomaseg.prediction.predictor import AND
@@ -62,7 +62,7 @@ class Crossed:
         learned = {
             "name": self.folder.resolve().name,
             "decision": Decision.model_validate(self.document["decisions_by_fold"][fold]),
-            "quality": fit_quality(others).quality,
+            "quality": fit_dice_estimator(others).quality,
         }
         return replace(model, config=model.config.model_copy(update=learned))
 
@@ -127,7 +127,7 @@ def trust_of(rows: Sequence[Row]) -> dict[str, Any]:
     scored = [row for row in rows if row.get("dice_volume") is not None]
     dice = np.array([row["dice_volume"] for row in scored])
     guess = np.array([row["predicted_dice"] or 0.0 for row in scored])
-    return measure_trust(guess, dice) | {"bias": float((guess - dice).mean())}
+    return measure_confidence(guess, dice) | {"bias": float((guess - dice).mean())}
 
 
 def measure_together(crossed: Sequence[Crossed], data: Path) -> Row:
@@ -137,13 +137,13 @@ def measure_together(crossed: Sequence[Crossed], data: Path) -> Row:
         GliomasegError: as of `fold_ensembles`.
     """
     start = time.perf_counter()
-    measured: list[Measured] = []
+    measured: list[CaseScores] = []
     for number, cases, ensemble in fold_ensembles(crossed, data):
-        measured += measure_cases(cases, ensemble, grid=Grid(), fold=number, progress=say)
+        measured += measure_cases(cases, ensemble, grid=ScoreGrid(), fold=number, progress=say)
     names = AND.join(one.folder.resolve().name for one in crossed)
     setting = {**crossed[0].document["setting"], "model": names}
     setting |= {"model_digests": None, "threshold": None}
-    return assemble(measured, setting=setting, grid=Grid(), seconds=time.perf_counter() - start)
+    return assemble(measured, setting=setting, grid=ScoreGrid(), seconds=time.perf_counter() - start)
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from ensemble import patients_with_tumour
 from scipy import ndimage
 
 from gliomaseg.errors import GliomasegError
-from gliomaseg.evaluation.quality import FAILED_BELOW
+from gliomaseg.evaluation.dice_estimation import FAILED_BELOW
 from gliomaseg.metrics.bootstrap import bootstrap_interval
 from gliomaseg.metrics.overlap import dice
 from gliomaseg.types import Mask

@@ -17,12 +17,12 @@ from scipy import ndimage
 
 from gliomaseg.data.case import read_case
 from gliomaseg.data.index import read_index
-from gliomaseg.evaluation import Grid, assemble
-from gliomaseg.evaluation.patient import measure
+from gliomaseg.evaluation import ScoreGrid, assemble
+from gliomaseg.evaluation.case_scores import score_case
 from gliomaseg.types import Mask, Probability
 
 PATIENTS = 22
-GRID = Grid((5.5, 0.9, 0.9))
+GRID = ScoreGrid((5.5, 0.9, 0.9))
 
 
 def plausible(reference: Mask, generator: np.random.Generator) -> tuple[Probability, Mask]:
@@ -47,7 +47,7 @@ def main() -> None:
         probability, predicted = plausible(reference, generator)
         slices += len(reference)
         start = time.process_time()
-        measured.append(measure(case, reference=reference, probability=probability, predicted=predicted, grid=GRID))
+        measured.append(score_case(case, reference=reference, probability=probability, predicted=predicted, grid=GRID))
         seconds += time.process_time() - start
     start = time.process_time()
     assemble(measured, setting={}, grid=GRID, seconds=seconds)

@@ -13,8 +13,8 @@ from typing import Any
 from gliomaseg.atomic import new_folder, require_free, require_own
 from gliomaseg.config import Decision
 from gliomaseg.errors import DataError, ModelError, UsageError, import_extra
-from gliomaseg.evaluation.document import FILE, read_evaluation
-from gliomaseg.evaluation.quality import QualityFit, fit_quality, quality_text
+from gliomaseg.evaluation.dice_estimation import DiceEstimatorFit, dice_estimator_text, fit_dice_estimator
+from gliomaseg.evaluation.results import FILE, read_evaluation
 from gliomaseg.model import (
     CARD,
     CONFIG,
@@ -123,7 +123,7 @@ def _require_apart(order: ExportOptions, model: Model) -> None:
 
 
 def _changes(
-    order: ExportOptions, model: Model, metrics: Mapping[str, Any] | None, fit: QualityFit | None
+    order: ExportOptions, model: Model, metrics: Mapping[str, Any] | None, fit: DiceEstimatorFit | None
 ) -> dict[str, Any]:
     """Return what the new model's settings say otherwise than the old one's."""
     changed: dict[str, Any] = {"name": order.name or model.config.name}
@@ -166,7 +166,7 @@ def _require_scored(model: Model) -> None:
 
 def _scores(
     order: ExportOptions, model: Model, say: Callable[[str], None]
-) -> tuple[dict[str, Any] | None, QualityFit | None]:
+) -> tuple[dict[str, Any] | None, DiceEstimatorFit | None]:
     """Return the scores to give away, with the measures of the fit in them, and the fit; neither of another network."""
     if order.half:
         say("its scores are left out: rounded weights are another network; evaluate it, and export with --evaluation")
@@ -191,17 +191,19 @@ def _scores(
         say("no expected Dice is fitted: the evaluation is no cross-validation")
         return metrics, None
     try:
-        fit = fit_quality(known["patients"])
+        fit = fit_dice_estimator(known["patients"])
     except DataError as fault:
         say(f"no expected Dice is fitted: {fault.what}")
         return metrics, None
     measures = {name: value for name, value in asdict(fit).items() if name != "quality"}
     metrics["quality"] = {**measures, **fit.quality.model_dump()}
-    say(quality_text(fit))
+    say(dice_estimator_text(fit))
     return metrics, fit
 
 
-def _own_card(model: Model, metrics: Mapping[str, Any] | None, fit: QualityFit | None, *, scored_anew: bool) -> str:
+def _own_card(
+    model: Model, metrics: Mapping[str, Any] | None, fit: DiceEstimatorFit | None, *, scored_anew: bool
+) -> str:
     """Return the model's card, and below it the scores that came later."""
     card = model.folder / CARD
     text = _read(card) if card.is_file() else f"# {model.config.name}\n"
@@ -229,7 +231,7 @@ def _own_card(model: Model, metrics: Mapping[str, Any] | None, fit: QualityFit |
     return text.rstrip("\n") + "\n" + "\n".join([*lines, *(_quality_lines(fit) if fit else []), ""])
 
 
-def _quality_lines(fit: QualityFit) -> list[str]:
+def _quality_lines(fit: DiceEstimatorFit) -> list[str]:
     return ["", f"Each prediction comes with the Dice to expect, from its own signs: {quality_text(fit)}."]
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from gliomaseg.evaluation.document import read_evaluation
+from gliomaseg.evaluation.results import read_evaluation
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "architectures.py"
 TINY = (("network.widths=[4,4]", "network.patch=4"), 1)

@@ -59,7 +59,7 @@ def evaluate(
         data=data,
         out=out,
         side=evaluation.Side(splits, subset.value, fold) if splits else None,
-        grid=evaluation.Grid(spacing_mm, tolerance),
+        grid=evaluation.ScoreGrid(spacing_mm, tolerance),
         overwrite=overwrite,
     )
     order.require_free()

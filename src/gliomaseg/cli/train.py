@@ -90,7 +90,7 @@ def crossvalidate(
 ) -> None:
     """Train K folds and measure each patient by the model that has not seen them: one evaluation over all."""
     from gliomaseg.config import read_recipe
-    from gliomaseg.evaluation.patient import Grid
+    from gliomaseg.evaluation.case_scores import ScoreGrid
     from gliomaseg.report.text import summary_text
 
     asked = [f"split.by={by.value}"] if by else []
@@ -104,7 +104,7 @@ def crossvalidate(
         resume=resume,
         overwrite=overwrite,
         cache=cache,
-        grid=Grid(spacing_mm, tolerance),
+        grid=ScoreGrid(spacing_mm, tolerance),
         tune=tune,
     )
     metrics = module.crossvalidate(order, say=say)

@@ -1,15 +1,23 @@
 """How good a model is on patients with a reference mask: every measure under its name, with its interval."""
 
-from gliomaseg.evaluation.assembly import Evaluation, assemble, dumps
-from gliomaseg.evaluation.patient import Grid
+from gliomaseg.evaluation.assemble import Evaluation, assemble, dumps
+from gliomaseg.evaluation.case_scores import ScoreGrid
+from gliomaseg.evaluation.evaluate import (
+    CaseSelection,
+    EvaluateOptions,
+    evaluate,
+    evaluate_data,
+    evaluate_into,
+    learning_curve,
+    measure_cases,
+)
 from gliomaseg.evaluation.summary import summarise
-from gliomaseg.evaluation.verb import Order, Side, evaluate, evaluate_data, evaluate_into, learning_curve, measure_cases
 
 __all__ = [
+    "CaseSelection",
+    "EvaluateOptions",
     "Evaluation",
-    "Grid",
-    "Order",
-    "Side",
+    "ScoreGrid",
     "assemble",
     "dumps",
     "evaluate",

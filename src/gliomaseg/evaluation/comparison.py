@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.errors import DataError
-from gliomaseg.evaluation.definitions import LOWER_IS_BETTER, SIGNED, definitions
-from gliomaseg.evaluation.document import read_evaluation
+from gliomaseg.evaluation.measures import LOWER_IS_BETTER, SIGNED, definitions
+from gliomaseg.evaluation.results import read_evaluation
 from gliomaseg.metrics.paired_tests import compare
 
 # Every patient has these in both evaluations, and equal: else the reference masks are others.

@@ -14,8 +14,8 @@ from typing import Any
 
 from gliomaseg.atomic import require_free, write_text
 from gliomaseg.errors import OutputExistsError, import_extra
-from gliomaseg.evaluation.assembly import PICTURES
-from gliomaseg.evaluation.document import FILE, read_evaluation
+from gliomaseg.evaluation.assemble import PICTURES
+from gliomaseg.evaluation.results import FILE, read_evaluation
 from gliomaseg.report import story
 from gliomaseg.report.gallery import collect_pictures
 from gliomaseg.report.measures import columns, grouped

@@ -16,11 +16,11 @@ from gliomaseg.data.case import read_case
 from gliomaseg.data.index import DataIndex, read_index, require_outside, require_sound
 from gliomaseg.data.split import Splits, read_splits, select, split_data, write_splits
 from gliomaseg.errors import ConfigError, InputError, UsageError
-from gliomaseg.evaluation import Evaluation, Grid, assemble, dumps, learning_curve, measure_cases
-from gliomaseg.evaluation.assembly import METRICS, PICTURES
-from gliomaseg.evaluation.patient import Measured
-from gliomaseg.evaluation.tuning import Trial, choose_decision, try_decisions
-from gliomaseg.evaluation.verb import require_own_pictures
+from gliomaseg.evaluation import Evaluation, ScoreGrid, assemble, dumps, learning_curve, measure_cases
+from gliomaseg.evaluation.assemble import METRICS, PICTURES
+from gliomaseg.evaluation.case_scores import CaseScores
+from gliomaseg.evaluation.evaluate import require_own_pictures
+from gliomaseg.evaluation.postprocessing_search import Trial, choose_postprocessing, try_postprocessing
 from gliomaseg.model import file_digest
 from gliomaseg.prediction import open_predictor
 from gliomaseg.training.order import OURS, Order, is_finished
@@ -53,7 +53,7 @@ class CrossOrder:
     resume: bool = False
     overwrite: bool = False
     cache: Path | None = None
-    grid: Grid = Grid()
+    grid: ScoreGrid = ScoreGrid()
     tune: bool = False
 
 
@@ -99,7 +99,7 @@ def _evaluate(
     order: CrossOrder, index: DataIndex, splits: Splits, folder: Path, start: float, say: Callable[[str], None]
 ) -> Evaluation:
     """Return the pooled evaluation; pictures of its patients go into `folder`."""
-    measured: list[Measured] = []
+    measured: list[CaseScores] = []
     chosen = _tune(order, index, splits, say) if order.tune else None
     learning: list[dict[str, Any]] = []
     digests = []
@@ -152,14 +152,14 @@ def _tune(order: CrossOrder, index: DataIndex, splits: Splits, say: Callable[[st
         for case in select(index, fold.validation):
             try:
                 examination = read_case(case)
-                trials[-1].append(try_decisions(predictor.probability(examination.scan), examination.reference))
+                trials[-1].append(try_postprocessing(predictor.probability(examination.scan), examination.reference))
             except InputError as fault:  # its row will say so
                 say(f"nothing is chosen by {case.name}: {fault.line()}")
     others = [
         [trial for k, some in enumerate(trials) if k != number for trial in some] for number in range(len(trials))
     ]
-    each = tuple(choose_decision(some, flips=flips) for some in others)
-    whole = choose_decision([trial for some in trials for trial in some], flips=flips)
+    each = tuple(choose_postprocessing(some, flips=flips) for some in others)
+    whole = choose_postprocessing([trial for some in trials for trial in some], flips=flips)
     say(
         f"chosen on all folds: threshold {whole.threshold:g}, temperature {whole.temperature:g}, "
         f"smallest component {whole.smallest_voxels} voxels; each fold is scored by what the others chose"

@@ -34,7 +34,7 @@ class Trial:
     entropy: NDArray[np.float64]
 
 
-def try_decisions(probability: Probability, reference: Mask) -> Trial:
+def try_postprocessing(probability: Probability, reference: Mask) -> Trial:
     """Return what each threshold, smallest component and temperature makes of one patient.
 
     Args:
@@ -48,7 +48,7 @@ def try_decisions(probability: Probability, reference: Mask) -> Trial:
     return Trial(dice, _entropies(probability, reference))
 
 
-def choose_decision(trials: Sequence[Trial], *, flips: bool) -> Decision:
+def choose_postprocessing(trials: Sequence[Trial], *, flips: bool) -> Decision:
     """Return the temperature of the lowest cross-entropy, and threshold and size of the highest mean Dice.
 
     Of choices within .001 of the best, the threshold nearest to .5 is taken, and of its sizes the largest: it leaves

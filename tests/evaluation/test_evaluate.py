@@ -8,9 +8,9 @@ import pytest
 from gliomaseg.data.index import Case, Slice
 from gliomaseg.errors import ConfigError, DataError, OutputExistsError, UsageError
 from gliomaseg.evaluation import (
-    Grid,
-    Order,
-    Side,
+    CaseSelection,
+    EvaluateOptions,
+    ScoreGrid,
     dumps,
     evaluate,
     evaluate_data,
@@ -115,7 +115,7 @@ def test_a_side_of_a_split_is_measured_alone(cases, tmp_path):
     splits = tmp_path / "splits.json"
     fold = {"train": ["A_XX_1_20000101"], "validation": ["B_XX_2_20000101"]}
     splits.write_text(json.dumps({"by": "patient", "seed": 0, "folds": [fold]}))
-    evaluation = evaluate_data(tmp_path / "data", Oracle(), Side(splits))
+    evaluation = evaluate_data(tmp_path / "data", Oracle(), CaseSelection(splits))
     assert [row["patient"] for row in evaluation["patients"]] == ["B_XX_2_20000101"]
     assert evaluation["setting"]["subset"] == "validation"
 
@@ -162,7 +162,7 @@ def test_the_calibration_adds_up_over_patients(cases):
 
 
 def test_an_evaluation_writes_numbers_and_a_picture_of_each_patient(cases, tmp_path):
-    order = Order(tmp_path / "data", tmp_path / "out")
+    order = EvaluateOptions(tmp_path / "data", tmp_path / "out")
     evaluation = evaluate_into(order, Oracle())
     assert json.loads(order.metrics.read_text()) == evaluation
     names = sorted(entry.name for entry in (tmp_path / "out" / "pictures").iterdir())
@@ -176,7 +176,7 @@ def test_an_evaluation_writes_numbers_and_a_picture_of_each_patient(cases, tmp_p
 
 
 def test_an_evaluation_that_is_there_is_kept(cases, tmp_path):
-    order = Order(tmp_path / "data", tmp_path / "out")
+    order = EvaluateOptions(tmp_path / "data", tmp_path / "out")
     evaluate_into(order, Oracle())
     with pytest.raises(OutputExistsError):
         evaluate_into(order, Oracle())
@@ -187,20 +187,20 @@ def test_a_folder_of_pictures_that_is_not_ours_is_kept(cases, tmp_path):
     (tmp_path / "out" / "pictures").mkdir(parents=True)
     (tmp_path / "out" / "pictures" / "thesis.docx").write_text("precious")
     with pytest.raises(OutputExistsError, match=r"thesis\.docx"):
-        evaluate_into(Order(tmp_path / "data", tmp_path / "out", overwrite=True), Oracle())
+        evaluate_into(EvaluateOptions(tmp_path / "data", tmp_path / "out", overwrite=True), Oracle())
     assert (tmp_path / "out" / "pictures" / "thesis.docx").read_text() == "precious"
 
 
 def test_a_fault_after_the_pictures_leaves_the_old_evaluation_whole(cases, tmp_path, monkeypatch):
-    order = Order(tmp_path / "data", tmp_path / "out")
+    order = EvaluateOptions(tmp_path / "data", tmp_path / "out")
     evaluate_into(order, Oracle())
     before = contents(tmp_path / "out")
-    monkeypatch.setattr("gliomaseg.evaluation.verb.dumps", lambda _evaluation: 1 / 0)
+    monkeypatch.setattr("gliomaseg.evaluation.evaluate.dumps", lambda _evaluation: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         evaluate_into(replace(order, overwrite=True), Oracle())
     assert contents(tmp_path / "out") == before
     with pytest.raises(ZeroDivisionError):
-        evaluate_into(Order(tmp_path / "data", tmp_path / "fresh"), Oracle())
+        evaluate_into(EvaluateOptions(tmp_path / "data", tmp_path / "fresh"), Oracle())
     assert contents(tmp_path / "fresh") == {}
 
 
@@ -209,7 +209,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 def test_a_picture_of_nobody_is_not_ours(cases, tmp_path):
-    order = Order(tmp_path / "data", tmp_path / "out")
+    order = EvaluateOptions(tmp_path / "data", tmp_path / "out")
     evaluate_into(order, Oracle())
     (tmp_path / "out" / "pictures" / "holiday.png").write_text("precious")
     with pytest.raises(OutputExistsError, match=r"holiday\.png"):
@@ -219,25 +219,25 @@ def test_a_picture_of_nobody_is_not_ours(cases, tmp_path):
 def test_nothing_is_written_among_the_data(cases, tmp_path):
     for place in ("data", "data/A_XX_1_20000101", "data/new"):
         with pytest.raises(UsageError, match="lies inside the data set"):
-            evaluate_into(Order(tmp_path / "data", tmp_path / place), Oracle())
+            evaluate_into(EvaluateOptions(tmp_path / "data", tmp_path / place), Oracle())
 
 
 def test_a_file_in_the_place_of_the_folder_is_kept(cases, tmp_path):
     (tmp_path / "out").write_text("precious")
     with pytest.raises(OutputExistsError, match="is a file"):
-        evaluate_into(Order(tmp_path / "data", tmp_path / "out", overwrite=True), Oracle())
+        evaluate_into(EvaluateOptions(tmp_path / "data", tmp_path / "out", overwrite=True), Oracle())
 
 
 @pytest.mark.parametrize("spacing", [(0, 1, 1), (-1, 1, 1), (float("nan"), 1, 1), (1, 1, float("inf")), (2000, 1, 1)])
 def test_a_spacing_that_is_none_is_refused_at_once(spacing):
     with pytest.raises(ConfigError, match="--spacing-mm: must be three lengths"):
-        Grid(spacing)
+        ScoreGrid(spacing)
 
 
 @pytest.mark.parametrize("tolerance", [-1.0, float("nan"), float("inf")])
 def test_a_tolerance_that_is_none_is_refused_at_once(tolerance):
     with pytest.raises(ConfigError, match="--tolerance"):
-        Grid(tolerance=tolerance)
+        ScoreGrid(tolerance=tolerance)
 
 
 def test_a_log_with_nan_is_no_reason_to_lose_an_evaluation(tmp_path):
@@ -255,7 +255,7 @@ def test_a_slice_numbered_0_has_its_picture(tmp_path):
 
 
 def test_known_spacing_gives_millimetres_and_millilitres(cases):
-    evaluation = evaluate(cases, Oracle(), grid=Grid((5.0, 2.0, 2.0), tolerance=1.0))
+    evaluation = evaluate(cases, Oracle(), grid=ScoreGrid((5.0, 2.0, 2.0), tolerance=1.0))
     row = evaluation["patients"][0]
     assert row["reference_ml"] == pytest.approx(4 * 0.02)
     assert row["hausdorff_95_mm"] > 0

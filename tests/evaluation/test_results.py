@@ -6,9 +6,9 @@ import pytest
 
 from gliomaseg.data.index import Case, Slice
 from gliomaseg.errors import DataError, FormatError
-from gliomaseg.evaluation import Grid
-from gliomaseg.evaluation.document import Evaluation, read_evaluation
-from gliomaseg.evaluation.patient import measure
+from gliomaseg.evaluation import ScoreGrid
+from gliomaseg.evaluation.case_scores import score_case
+from gliomaseg.evaluation.results import Evaluation, read_evaluation
 
 
 def test_a_folder_without_metrics_is_named(tmp_path):
@@ -62,7 +62,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
 
 
 def test_a_file_that_is_too_large_is_not_read(write_metrics, monkeypatch):
-    monkeypatch.setattr("gliomaseg.evaluation.document.LARGEST_BYTES", 10)
+    monkeypatch.setattr("gliomaseg.evaluation.results.LARGEST_BYTES", 10)
     with pytest.raises(FormatError, match="is larger than"):
         read_evaluation(write_metrics({"patients": []}))
 
@@ -119,7 +119,7 @@ def test_what_evaluate_writes_is_read_whole(write_metrics):
     mask = np.zeros((2, 4, 4), bool)
     mask[0, :2] = True
     probability = mask.astype(np.float32)
-    for grid in (Grid(), Grid((5.0, 1.0, 1.0))):
-        found = measure(case, reference=mask, probability=probability, predicted=mask, grid=grid, fold=0)
+    for grid in (ScoreGrid(), ScoreGrid((5.0, 1.0, 1.0))):
+        found = score_case(case, reference=mask, probability=probability, predicted=mask, grid=grid, fold=0)
         (row,) = read_evaluation(write_metrics({"patients": [found.row]}))["patients"]
         assert found.row.items() <= row.items()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gliomaseg.errors import DataError
-from gliomaseg.evaluation.quality import auroc, fit_quality, fit_shares, quality_text, spearman
+from gliomaseg.evaluation.dice_estimation import auroc, dice_estimator_text, fit_dice_estimator, fit_shares, spearman
 
 
 def rows(dice, signs, **more):
@@ -42,7 +42,7 @@ def test_rank_correlation_is_minus_one_of_the_reverse_order_and_none_of_equal_nu
 
 def test_the_fit_ranks_patients_it_was_not_made_of():
     dice = np.linspace(0.3, 0.95, 20)
-    fit = fit_quality(rows(dice, dice))
+    fit = fit_dice_estimator(rows(dice, dice))
     assert (fit.patients, fit.left_out, fit.failures) == (20, 0, 12)  # .3, .3342, ... .6763
     assert fit.auroc == 1.0
     assert fit.spearman > 0.9
@@ -51,18 +51,18 @@ def test_the_fit_ranks_patients_it_was_not_made_of():
 
 def test_a_sign_that_is_noise_ranks_no_better_than_chance():
     dice = np.array([0.5, 0.9] * 20)
-    fit = fit_quality(rows(dice, np.random.default_rng(0).random(40)))
+    fit = fit_dice_estimator(rows(dice, np.random.default_rng(0).random(40)))
     assert fit.auroc < 0.65
 
 
 def test_patients_without_a_sign_or_a_dice_are_left_out_and_counted():
     dice = [*np.linspace(0.5, 0.9, 10), 0.0, None]
-    fit = fit_quality(rows(dice, [*np.linspace(0.6, 0.9, 10), None, 0.8]))
+    fit = fit_dice_estimator(rows(dice, [*np.linspace(0.6, 0.9, 10), None, 0.8]))
     assert (fit.patients, fit.left_out) == (10, 2)
-    assert "10 patients (2 left out)" in quality_text(fit)
+    assert "10 patients (2 left out)" in dice_estimator_text(fit)
 
 
 @pytest.mark.parametrize("signs", [[0.9] * 9, [None] * 20])
 def test_too_few_patients_are_refused(signs):
     with pytest.raises(DataError, match="10 are needed"):
-        fit_quality(rows([0.9] * len(signs), signs))
+        fit_dice_estimator(rows([0.9] * len(signs), signs))

@@ -23,7 +23,7 @@ LARGEST_MM = 1000
 
 
 @dataclass(frozen=True)
-class Grid:
+class ScoreGrid:
     """How lengths are measured.
 
     Attributes:
@@ -57,7 +57,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Measured:
+class CaseScores:
     """One patient's row, what is summed over patients, and marks of those who trained what it was predicted by.
 
     There are no counts where there is no prediction, and no marks where no model says who trained it.
@@ -69,9 +69,9 @@ class Measured:
     trained_on: frozenset[str] = frozenset()
 
 
-def measure(
-    case: Case, *, reference: Mask, probability: Probability, predicted: Mask, grid: Grid, fold: int | None = None
-) -> Measured:
+def score_case(
+    case: Case, *, reference: Mask, probability: Probability, predicted: Mask, grid: ScoreGrid, fold: int | None = None
+) -> CaseScores:
     """Return everything that is known of one patient's prediction.
 
     Args:
@@ -107,17 +107,17 @@ def measure(
         "brier_score": calibration.brier_score(pixels),
     }
     row = _identity(case, counts, grid, fold) | {name: number(value) for name, value in values.items()}
-    return Measured(row | {"error": None}, counts, pixels)
+    return CaseScores(row | {"error": None}, counts, pixels)
 
 
-def failed(case: Case, reason: str, *, fold: int | None = None) -> Measured:
+def failed_case(case: Case, reason: str, *, fold: int | None = None) -> CaseScores:
     """Return the row of a patient who has no prediction, with the reason: a row, never a gap."""
     row = {"patient": case.name, "site": case.site, "slices": len(case.slices), "error": reason}
     nothing: Counts = np.zeros((0, 3), np.int64)
-    return Measured(row if fold is None else row | {"fold": fold}, nothing, calibration.empty_table())
+    return CaseScores(row if fold is None else row | {"fold": fold}, nothing, calibration.empty_table())
 
 
-def _identity(case: Case, counts: Counts, grid: Grid, fold: int | None) -> dict[str, Any]:
+def _identity(case: Case, counts: Counts, grid: ScoreGrid, fold: int | None) -> dict[str, Any]:
     both, reference, predicted = (int(n) for n in counts.sum(axis=0))
     row: dict[str, Any] = {
         "patient": case.name,
@@ -136,7 +136,7 @@ def _identity(case: Case, counts: Counts, grid: Grid, fold: int | None) -> dict[
     return row
 
 
-def _in_space(reference: Mask, predicted: Mask, grid: Grid) -> dict[str, float | int | None]:
+def _in_space(reference: Mask, predicted: Mask, grid: ScoreGrid) -> dict[str, float | int | None]:
     """Return what depends on where slices lie: surfaces and lesions."""
     distances = surface.surface_distances(reference=reference, predicted=predicted, spacing=grid.spacing_mm or VOXELS)
     lesions = count_lesions(reference=reference, predicted=predicted)

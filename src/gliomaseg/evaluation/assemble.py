@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 import gliomaseg
-from gliomaseg.evaluation.definitions import definitions, patient_definitions
-from gliomaseg.evaluation.patient import Grid, Measured
+from gliomaseg.evaluation.case_scores import CaseScores, ScoreGrid
+from gliomaseg.evaluation.measures import definitions, patient_definitions
 from gliomaseg.evaluation.summary import calibration_curve, summarise, summarise_rows
 from gliomaseg.metrics import calibration
 from gliomaseg.metrics.bootstrap import DRAWS
@@ -21,7 +21,7 @@ PICTURES = "pictures"
 
 
 def assemble(
-    measured: Sequence[Measured], *, setting: Mapping[str, Any], grid: Grid, seconds: float, **more: Any
+    measured: Sequence[CaseScores], *, setting: Mapping[str, Any], grid: ScoreGrid, seconds: float, **more: Any
 ) -> Evaluation:
     """Return measured patients as one evaluation, the document of `metrics.json`."""
     rows = [found.row for found in measured]

@@ -17,15 +17,15 @@ from gliomaseg.data.case import LoadedCase, read_case
 from gliomaseg.data.index import Case, DataIndex, read_index, require_outside, require_sound
 from gliomaseg.data.split import choose_fold, read_splits, select
 from gliomaseg.errors import DataError, GliomasegError, OutputExistsError, ResourceError
-from gliomaseg.evaluation.assembly import METRICS, PICTURES, Evaluation, assemble, dumps
-from gliomaseg.evaluation.patient import Grid, Measured, failed, measure
+from gliomaseg.evaluation.assemble import METRICS, PICTURES, Evaluation, assemble, dumps
+from gliomaseg.evaluation.case_scores import CaseScores, ScoreGrid, failed_case, score_case
 from gliomaseg.model import file_digest, hashed_patient_id
 from gliomaseg.prediction import Predicts
 from gliomaseg.prediction.predictor import AND
 
 
 @dataclass(frozen=True)
-class Side:
+class CaseSelection:
     """One side of one fold of a splits file."""
 
     splits: Path
@@ -34,7 +34,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Order:
+class EvaluateOptions:
     """What the user asks for.
 
     Attributes:
@@ -47,8 +47,8 @@ class Order:
 
     data: Path
     out: Path
-    side: Side | None = None
-    grid: Grid = Grid()
+    side: CaseSelection | None = None
+    grid: ScoreGrid = ScoreGrid()
     overwrite: bool = False
 
     @property
@@ -69,7 +69,9 @@ class Order:
         require_own_pictures(self.out)
 
 
-def evaluate_into(order: Order, predictor: Predicts, *, progress: Callable[[str], None] | None = None) -> Evaluation:
+def evaluate_into(
+    order: EvaluateOptions, predictor: Predicts, *, progress: Callable[[str], None] | None = None
+) -> Evaluation:
     """Measure a model and write the evaluation into its folder, `metrics.json` last.
 
     Raises:
@@ -104,9 +106,9 @@ def require_own_pictures(folder: Path) -> None:
 def evaluate_data(
     data: Path,
     predictor: Predicts,
-    side: Side | None = None,
+    side: CaseSelection | None = None,
     *,
-    grid: Grid | None = None,
+    grid: ScoreGrid | None = None,
     folder: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
@@ -121,7 +123,7 @@ def evaluate_data(
     return evaluate(cases, predictor, setting=setting, grid=grid, folder=folder, progress=progress)
 
 
-def _choose(index: DataIndex, data: Path, side: Side | None) -> tuple[Sequence[Case], dict[str, Any]]:
+def _choose(index: DataIndex, data: Path, side: CaseSelection | None) -> tuple[Sequence[Case], dict[str, Any]]:
     """Return whom to measure, and what the evaluation says of that."""
     require_sound(index)
     setting: dict[str, Any] = {"data": data.resolve().name, "split": None, "subset": None, "warning": None}
@@ -148,7 +150,7 @@ def evaluate(
     predictor: Predicts,
     *,
     setting: Mapping[str, Any] | None = None,
-    grid: Grid | None = None,
+    grid: ScoreGrid | None = None,
     folder: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
@@ -170,7 +172,7 @@ def evaluate(
         ResourceError: the disk is full.
     """
     start = time.perf_counter()
-    grid = grid or Grid()
+    grid = grid or ScoreGrid()
     measured = measure_cases(cases, predictor, grid=grid, folder=folder, progress=progress)
     about = {**(setting or {}), **predictor_setting(predictor), "patients_seen": _seen(cases, measured)}
     networks = [member for model in predictor.models for member in model.members]
@@ -183,11 +185,11 @@ def measure_cases(
     cases: Sequence[Case],
     predictor: Predicts,
     *,
-    grid: Grid,
+    grid: ScoreGrid,
     fold: int | None = None,
     folder: Path | None = None,
     progress: Callable[[str], None] | None = None,
-) -> list[Measured]:
+) -> list[CaseScores]:
     """Predict and measure cases one after the other; arguments as for `evaluate`, `fold` of a cross-validation."""
     measured = []
     for number, case in enumerate(cases, start=1):
@@ -196,7 +198,7 @@ def measure_cases(
         except ResourceError:
             raise
         except GliomasegError as fault:
-            found = failed(case, fault.line(), fold=fold)
+            found = failed_case(case, fault.line(), fold=fold)
         measured.append(found)
         if progress:
             value = found.row.get("dice_volume")
@@ -217,7 +219,7 @@ def predictor_setting(predictor: Predicts) -> dict[str, Any]:
     }
 
 
-def _seen(cases: Sequence[Case], measured: Sequence[Measured]) -> int | None:
+def _seen(cases: Sequence[Case], measured: Sequence[CaseScores]) -> int | None:
     """Return how many patients trained a model that they got; None where no such model says who trained it."""
     seen = sum(hashed_patient_id(case.patient) in found.trained_on for case, found in zip(cases, measured, strict=True))
     return seen if any(found.trained_on for found in measured) else None
@@ -233,11 +235,11 @@ def learning_curve(run: Path) -> list[dict[str, Any]]:
     return [line for line in lines if isinstance(line, dict)]
 
 
-def _measure_one(case: Case, predictor: Predicts, grid: Grid, fold: int | None, folder: Path | None) -> Measured:
+def _measure_one(case: Case, predictor: Predicts, grid: ScoreGrid, fold: int | None, folder: Path | None) -> CaseScores:
     examination = read_case(case)
     prediction = predictor.predict(examination.scan)
     probability, predicted = prediction.probability, prediction.mask
-    found = measure(
+    found = score_case(
         case, reference=examination.reference, probability=probability, predicted=predicted, grid=grid, fold=fold
     )
     found.row.update(prediction.signs, predicted_dice=prediction.predicted_dice)

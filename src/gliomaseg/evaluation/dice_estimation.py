@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gliomaseg.config import Quality
 from gliomaseg.errors import DataError
 
-SIGNS = ("soft_dice", "uncertainty", "flip_dice")
+CONFIDENCE_FEATURES = ("soft_dice", "uncertainty", "flip_dice")
 FAILED_BELOW = 0.7
 FEWEST = 10
 PARTS = 5
@@ -23,7 +23,7 @@ Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class QualityFit:
+class DiceEstimatorFit:
     """A fit, and how good it is on patients that it was not made of.
 
     Attributes:
@@ -46,7 +46,7 @@ class QualityFit:
     mean_error: float
 
 
-def fit_quality(rows: Sequence[Mapping[str, Any]]) -> QualityFit:
+def fit_dice_estimator(rows: Sequence[Mapping[str, Any]]) -> DiceEstimatorFit:
     """Fit a predicted Dice to the rows of an evaluation, patients whom the model had not seen.
 
     The measures of the fit are by cross-fitting: what is predicted of a patient comes from the patients of the other
@@ -66,16 +66,16 @@ def fit_quality(rows: Sequence[Mapping[str, Any]]) -> QualityFit:
     predicted = _cross_fitted(signs, dice, np.array([row.get("fold") or 0 for row in whole]))
     bias, weights = fit_shares(signs, dice)
     rounded = {name: round(float(weight), 6) for name, weight in zip(names, weights, strict=True)}
-    return QualityFit(
+    return DiceEstimatorFit(
         quality=Quality.model_validate({"bias": round(bias, 6), "weights": rounded}),
         patients=len(whole),
         left_out=len(rows) - len(whole),
-        **measure_trust(predicted, dice),
+        **measure_confidence(predicted, dice),
     )
 
 
-def measure_trust(predicted: Numbers, dice: Numbers) -> dict[str, Any]:
-    """Return what `QualityFit` has of how well expected Dice, shape (n,), tell the true ones, shape (n,)."""
+def measure_confidence(predicted: Numbers, dice: Numbers) -> dict[str, Any]:
+    """Return what `DiceEstimatorFit` has of how well expected Dice, shape (n,), tell the true ones, shape (n,)."""
     failed = dice < FAILED_BELOW
     return {
         "failures": int(failed.sum()),
@@ -97,7 +97,7 @@ def _cross_fitted(signs: Numbers, dice: Numbers, folds: NDArray[np.int64]) -> Nu
 
 def _whole_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[Mapping[str, Any]]]:
     """Return the signs that there are, and the rows that have them and a Dice."""
-    names = [name for name in SIGNS if any(row.get(name) is not None for row in rows)]
+    names = [name for name in CONFIDENCE_FEATURES if any(row.get(name) is not None for row in rows)]
     whole = [row for row in rows if names and all(row.get(name) is not None for name in ("dice_volume", *names))]
     if len(whole) < FEWEST:
         raise DataError(
@@ -107,7 +107,7 @@ def _whole_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[Mapp
     return names, whole
 
 
-def quality_text(fit: QualityFit) -> str:
+def dice_estimator_text(fit: DiceEstimatorFit) -> str:
     """Return what a fit is worth, in a line."""
     correlation = "undefined" if fit.spearman is None else f"{fit.spearman:.2f}"
     ranked = "undefined" if fit.auroc is None else f"{fit.auroc:.2f}"
