@@ -30,8 +30,8 @@ from gliomaseg.formats.nifti_header import new_header
 from gliomaseg.metrics.bootstrap import bootstrap_interval
 from gliomaseg.metrics.overlap import dice
 from gliomaseg.prediction.inputs import join_sequences
-from gliomaseg.prediction.loading import load
-from gliomaseg.prediction.verb import MAX_BYTES
+from gliomaseg.prediction.load import load_input
+from gliomaseg.prediction.predict import MAX_BYTES
 from gliomaseg.scan import Scan
 from gliomaseg.types import Mask
 
@@ -75,7 +75,7 @@ def as_volumes(examination: LoadedCase, pixel_mm: float, folder: Path, seed: int
             files[name] = folder / f"{name}.nii.gz"
             write_volume(values.clip(0), pixel_mm, files[name])
     reference = resampled(examination.reference.astype(np.float32), pixel_mm) > 0.5
-    read = load(join_sequences(files["flair"], t1=files.get("pre"), t1ce=None), max_bytes=MAX_BYTES)
+    read = load_input(join_sequences(files["flair"], t1=files.get("pre"), t1ce=None), max_bytes=MAX_BYTES)
     return Volumes(read.scan, reference[:, ::-1])
 
 

@@ -25,8 +25,8 @@ from gliomaseg.data.case import read_case
 from gliomaseg.data.index import read_index
 from gliomaseg.formats import read_volume
 from gliomaseg.phantoms import phantom_patient
-from gliomaseg.prediction.appearance import describe
-from gliomaseg.prediction.plausibility import FILE, find_doubts, read_limits
+from gliomaseg.prediction.image_features import image_features
+from gliomaseg.prediction.input_checks import FILE, input_warnings, read_limits
 from gliomaseg.preprocessing import prepare
 
 SIZES = (128, 192, 256)
@@ -51,7 +51,7 @@ def stacks_of(voxels: NDArray[np.uint8]) -> Stacks:
 
 def fit(patients: list[Stacks]) -> dict[str, Any]:
     """Return the limits: ridge-penalised logistic regression of T1 against FLAIR on standardised pairs of levels."""
-    found = [(name, describe(stack)) for stacks in patients for (name, _size), stack in stacks.items()]
+    found = [(name, image_features(stack)) for stacks in patients for (name, _size), stack in stacks.items()]
     pairs = np.array([seen.pairs for _name, seen in found if seen])
     t1 = np.array([name != "FLAIR" for name, seen in found if seen])
     centre, spread = pairs.mean(axis=0), pairs.std(axis=0)
@@ -77,7 +77,7 @@ def count(patients: list[Stacks], title: str) -> None:
     for stacks in patients:
         for (name, size), stack in stacks.items():
             slices += len(stack)
-            doubts = find_doubts(stack[:, None], Preparation(size_px=size, channels="flair"))
+            doubts = input_warnings(stack[:, None], Preparation(size_px=size, channels="flair"))
             tally[name, size].append(doubts[0] if doubts else "")
     cost_ms = 1000 * (time.process_time() - start) / slices
     sys.stdout.write(f"{title}: {cost_ms:.2f} ms a slice\n")
@@ -94,8 +94,10 @@ def count_t1(patients: list[Stacks], size: int) -> None:
         if ("T1 before contrast", size) in stacks:
             flair = stacks["FLAIR", size]
             darker = (flair * 0.9).astype(np.uint8)
-            wrong.append(bool(find_doubts(np.stack([stacks["T1 before contrast", size], flair], axis=1), preparation)))
-            right.append(bool(find_doubts(np.stack([darker, flair], axis=1), preparation)))
+            wrong.append(
+                bool(input_warnings(np.stack([stacks["T1 before contrast", size], flair], axis=1), preparation))
+            )
+            right.append(bool(input_warnings(np.stack([darker, flair], axis=1), preparation)))
     sys.stdout.write(f"T1 warned of, {size} px: {sum(wrong)} of {len(wrong)}; FLAIR in its place: {sum(right)}\n")
 
 
@@ -130,7 +132,7 @@ def count_others(scans: list[Path]) -> None:
         volume: Any = read_volume(file, max_bytes=2**33)
         others[file.name] = prepare(volume.scan, preparation).slices[:, 0]
     for name, stack in others.items():
-        doubts = find_doubts(stack[:, None], preparation)
+        doubts = input_warnings(stack[:, None], preparation)
         sys.stdout.write(f"  {name}: {', '.join(doubts) or 'no warning'}\n")
 
 

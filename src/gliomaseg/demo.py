@@ -14,7 +14,7 @@ from gliomaseg.data.index import DataIndex, read_index
 from gliomaseg.data.split import read_splits, select, split_data, write_splits
 from gliomaseg.errors import DataError, GliomasegError
 from gliomaseg.phantoms import write_phantoms
-from gliomaseg.prediction import Wish, list_inputs, open_predictor, predict
+from gliomaseg.prediction import PredictOptions, list_inputs, open_predictor, predict
 from gliomaseg.report.text import audit_text, splits_text, summary_text
 from gliomaseg.training.order import Order
 from gliomaseg.training.run import train
@@ -87,7 +87,9 @@ def _use(model: Path, index: DataIndex, out: Path, *, overwrite: bool, say: Call
     say(summary_text(metrics["summary"]))
     say("[6/6] predicting one of them")
     case = select(index, read_splits(side.splits).folds[0].validation)[0]
-    found = predict(list_inputs([index.root / case.name])[0], out / "prediction", predictor, Wish(overwrite=overwrite))
+    found = predict(
+        list_inputs([index.root / case.name])[0], out / "prediction", predictor, PredictOptions(overwrite=overwrite)
+    )
     if found.error:
         raise GliomasegError(found.error)
     return case.name

@@ -19,8 +19,8 @@ from gliomaseg.evaluation import (
     summarise,
 )
 from gliomaseg.formats import write_picture
+from gliomaseg.prediction.confidence import confidence_features
 from gliomaseg.prediction.predictor import Prediction
-from gliomaseg.prediction.quality import find_signs
 
 
 class Oracle:
@@ -45,7 +45,7 @@ class Oracle:
     def predict(self, scan):
         probability = (scan.voxels[..., 0] / 255).astype(np.float32)
         mask = probability > 0.5
-        return Prediction(probability, mask, find_signs(probability, mask, None), None, (), self.models)
+        return Prediction(probability, mask, confidence_features(probability, mask, None), None, (), self.models)
 
 
 def write_case(root: Path, name: str, slices: list[tuple[int, int]]) -> Case:

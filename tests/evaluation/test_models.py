@@ -10,8 +10,8 @@ from gliomaseg.data.index import Case, Slice
 from gliomaseg.evaluation import evaluate
 from gliomaseg.formats import write_picture
 from gliomaseg.model import hashed_patient_ids
+from gliomaseg.prediction.confidence import confidence_features
 from gliomaseg.prediction.predictor import Prediction
-from gliomaseg.prediction.quality import find_signs
 
 
 class Config:
@@ -39,7 +39,7 @@ class Fixed:
     def predict(self, scan):
         probability = (scan.voxels[..., 0] / 255).astype(np.float32)
         mask = probability > 0.5
-        return Prediction(probability, mask, find_signs(probability, mask, None), None, (), self.models)
+        return Prediction(probability, mask, confidence_features(probability, mask, None), None, (), self.models)
 
 
 class ByPatient(Fixed):

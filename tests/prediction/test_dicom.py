@@ -18,7 +18,15 @@ from gliomaseg.errors import DataError, FormatError, GeometryError, ResourceErro
 from gliomaseg.formats.dicom import read_dicom
 from gliomaseg.metrics import overlap
 from gliomaseg.phantoms import phantom_patient, write_phantoms
-from gliomaseg.prediction import Predictor, Row, Wish, list_inputs, open_predictor, predict, require_sense
+from gliomaseg.prediction import (
+    PredictOptions,
+    Predictor,
+    PredictRow,
+    list_inputs,
+    open_predictor,
+    predict,
+    require_options,
+)
 
 NAMES = """
     Abernathy Bellweather Cranshaw Dunworthy Eglantine Fotheringay Grimsditch Hollingbury Iverson Juniper
@@ -44,9 +52,9 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(root.iterdir())
 
 
-def predicted(path: Path, out: Path, predictor: Predictor, **wishes: Any) -> Row:
+def predicted(path: Path, out: Path, predictor: Predictor, **wishes: Any) -> PredictRow:
     (entry,) = list_inputs([path])
-    return predict(entry, out, predictor, Wish(**wishes))
+    return predict(entry, out, predictor, PredictOptions(**wishes))
 
 
 def test_flair_is_taken_of_three_series_and_both_masks_are_the_same(
@@ -137,9 +145,9 @@ def test_what_cannot_be_written_is_refused_before_any_work(patient: Path, tmp_pa
     (tmp_path / "a.png").touch()
     for name, form in (("a.nii", "dicom-seg"), ("a.png", "nifti"), ("a.png", "dicom-seg")):
         with pytest.raises(UsageError):
-            require_sense(list_inputs([tmp_path / name]), Wish(to=(form,)))
+            require_options(list_inputs([tmp_path / name]), PredictOptions(to=(form,)))
     with pytest.raises(UsageError, match="no input is DICOM"):
-        require_sense(list_inputs([tmp_path / "a.nii"]), Wish(series="1"))
+        require_options(list_inputs([tmp_path / "a.nii"]), PredictOptions(series="1"))
 
 
 def planted(patient: Path, folder: Path) -> Path:

@@ -11,7 +11,7 @@ import pytest
 from gliomaseg.config import Decision
 from gliomaseg.errors import GliomasegError, ModelError
 from gliomaseg.model import write_digests
-from gliomaseg.prediction import Predictor, WeightedEnsemble, join_sequences, open_models, predict, quality
+from gliomaseg.prediction import Predictor, WeightedEnsemble, confidence, join_sequences, open_models, predict
 from gliomaseg.prediction import ensemble as ensemble_module
 from gliomaseg.prediction.ensemble import DISAGREE, weighted_mean
 from gliomaseg.prediction.predictor import Prediction
@@ -58,7 +58,7 @@ def test_probabilities_are_weighed_by_what_is_expected():
     np.testing.assert_allclose(found.probability[0, 0], [0.9 + share * (0.4 - 0.9), 0.2 + share * 0.7, 0], rtol=1e-6)
     assert found.mask.tolist() == [[[True, True, False]]]
     assert (found.model_name, found.predicted_dice, found.signs["flip_dice"]) == ("b + a", 0.8, 0.8)
-    assert found.signs["soft_dice"] == pytest.approx(quality.soft_dice(found.probability, found.mask))
+    assert found.signs["soft_dice"] == pytest.approx(confidence.soft_dice(found.probability, found.mask))
 
 
 def test_what_is_expected_alike_weighs_alike_and_the_first_is_named_first():

@@ -21,7 +21,7 @@ from gliomaseg.formats import write_picture
 from gliomaseg.geometry import Orientation
 from gliomaseg.metrics import overlap
 from gliomaseg.phantoms import write_phantoms
-from gliomaseg.prediction import Predictor, Row, Wish, list_inputs, open_predictor, predict
+from gliomaseg.prediction import PredictOptions, Predictor, PredictRow, list_inputs, open_predictor, predict
 from gliomaseg.types import Batch, Probability
 
 ALL_48 = [
@@ -59,9 +59,9 @@ def predictor(bright: Path) -> Predictor:
     return open_predictor(bright)
 
 
-def predicted(path: Path, out: Path, predictor: Predictor, **options: Any) -> Row:
+def predicted(path: Path, out: Path, predictor: Predictor, **options: Any) -> PredictRow:
     (entry,) = list_inputs([path])
-    return predict(entry, out, predictor, Wish(**options))
+    return predict(entry, out, predictor, PredictOptions(**options))
 
 
 def mask_of(out: Path, name: str = "scan") -> NDArray[np.bool_]:

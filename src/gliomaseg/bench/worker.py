@@ -18,8 +18,8 @@ from gliomaseg.data.index import read_index
 from gliomaseg.errors import GliomasegError
 from gliomaseg.evaluation import evaluate
 from gliomaseg.formats import read_volume
-from gliomaseg.prediction import Predictor, Wish, list_inputs, open_predictor, predict
-from gliomaseg.prediction.verb import MAX_BYTES
+from gliomaseg.prediction import PredictOptions, Predictor, list_inputs, open_predictor, predict
+from gliomaseg.prediction.predict import MAX_BYTES
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def _predicting(order: dict[str, Any], predictor: Predictor, folder: Path) -> Ca
 
     def work(count: int) -> int:
         for number in numbers(1):
-            row = predict(entry, folder, predictor, Wish(overwrite=True))
+            row = predict(entry, folder, predictor, PredictOptions(overwrite=True))
             if row.error:
                 raise GliomasegError(row.error)
             if number * depth >= count:

@@ -117,7 +117,7 @@ def predict(
     from gliomaseg.formats import VOLUMES, suffix_of
     from gliomaseg.report.text import rows_text
 
-    wish = prediction.Wish(
+    wish = prediction.PredictOptions(
         to=tuple(form.value for form in to or ()),
         probabilities=probabilities,
         overwrite=overwrite,

@@ -20,7 +20,7 @@ from gliomaseg.errors import DataError, GliomasegError, OutputExistsError, Resou
 from gliomaseg.evaluation.assemble import METRICS, PICTURES, Evaluation, assemble, dumps
 from gliomaseg.evaluation.case_scores import CaseScores, ScoreGrid, failed_case, score_case
 from gliomaseg.model import file_digest, hashed_patient_id
-from gliomaseg.prediction import Predicts
+from gliomaseg.prediction import PredictsScans
 from gliomaseg.prediction.predictor import AND
 
 
@@ -70,7 +70,7 @@ class EvaluateOptions:
 
 
 def evaluate_into(
-    order: EvaluateOptions, predictor: Predicts, *, progress: Callable[[str], None] | None = None
+    order: EvaluateOptions, predictor: PredictsScans, *, progress: Callable[[str], None] | None = None
 ) -> Evaluation:
     """Measure a model and write the evaluation into its folder, `metrics.json` last.
 
@@ -105,7 +105,7 @@ def require_own_pictures(folder: Path) -> None:
 
 def evaluate_data(
     data: Path,
-    predictor: Predicts,
+    predictor: PredictsScans,
     side: CaseSelection | None = None,
     *,
     grid: ScoreGrid | None = None,
@@ -147,7 +147,7 @@ def _choose(index: DataIndex, data: Path, side: CaseSelection | None) -> tuple[S
 
 def evaluate(
     cases: Sequence[Case],
-    predictor: Predicts,
+    predictor: PredictsScans,
     *,
     setting: Mapping[str, Any] | None = None,
     grid: ScoreGrid | None = None,
@@ -183,7 +183,7 @@ def evaluate(
 
 def measure_cases(
     cases: Sequence[Case],
-    predictor: Predicts,
+    predictor: PredictsScans,
     *,
     grid: ScoreGrid,
     fold: int | None = None,
@@ -207,7 +207,7 @@ def measure_cases(
     return measured
 
 
-def predictor_setting(predictor: Predicts) -> dict[str, Any]:
+def predictor_setting(predictor: PredictsScans) -> dict[str, Any]:
     """Return what an evaluation says of its model; of several, a threshold only where they share one."""
     configs = [model.config for model in predictor.models]
     thresholds = {config.decision.threshold for config in configs}
@@ -235,7 +235,9 @@ def learning_curve(run: Path) -> list[dict[str, Any]]:
     return [line for line in lines if isinstance(line, dict)]
 
 
-def _measure_one(case: Case, predictor: Predicts, grid: ScoreGrid, fold: int | None, folder: Path | None) -> CaseScores:
+def _measure_one(
+    case: Case, predictor: PredictsScans, grid: ScoreGrid, fold: int | None, folder: Path | None
+) -> CaseScores:
     examination = read_case(case)
     prediction = predictor.predict(examination.scan)
     probability, predicted = prediction.probability, prediction.mask

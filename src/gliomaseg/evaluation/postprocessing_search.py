@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gliomaseg.config import Decision
 from gliomaseg.errors import DataError
 from gliomaseg.metrics.lesions import NEIGHBOURS
-from gliomaseg.prediction.decision import at_temperature
+from gliomaseg.prediction.postprocessing import at_temperature
 from gliomaseg.types import Mask, Probability
 
 THRESHOLDS = tuple(round(0.1 + 0.05 * step, 2) for step in range(15))  # .1 to .8

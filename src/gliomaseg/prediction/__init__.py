@@ -2,16 +2,16 @@
 
 from gliomaseg.prediction.ensemble import WeightedEnsemble, open_models
 from gliomaseg.prediction.inputs import Input, join_sequences, list_inputs
-from gliomaseg.prediction.predictor import Predictor, Predicts, engine_of, open_predictor
-from gliomaseg.prediction.verb import Row, Wish, failed_row, predict, require_sense
+from gliomaseg.prediction.predict import PredictOptions, PredictRow, failed_row, predict, require_options
+from gliomaseg.prediction.predictor import Predictor, PredictsScans, engine_of, open_predictor
 
 __all__ = [
     "Input",
+    "PredictOptions",
+    "PredictRow",
     "Predictor",
-    "Predicts",
-    "Row",
+    "PredictsScans",
     "WeightedEnsemble",
-    "Wish",
     "engine_of",
     "failed_row",
     "join_sequences",
@@ -19,5 +19,5 @@ __all__ = [
     "open_models",
     "open_predictor",
     "predict",
-    "require_sense",
+    "require_options",
 ]

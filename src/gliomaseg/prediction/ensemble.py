@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from gliomaseg.engines import DEFAULT
 from gliomaseg.model import Model, joint_digest, load_model
-from gliomaseg.prediction.decision import decide
-from gliomaseg.prediction.predictor import Prediction, Predictor, Predicts, predictor_of, running_digest
-from gliomaseg.prediction.quality import find_signs
+from gliomaseg.prediction.confidence import confidence_features
+from gliomaseg.prediction.postprocessing import to_mask
+from gliomaseg.prediction.predictor import Prediction, Predictor, PredictsScans, predictor_of, running_digest
 from gliomaseg.scan import Scan
 
 WIDTH = 0.1  # of expected Dice: a model of which so much less is expected weighs 1 / e of the other
@@ -90,13 +90,13 @@ def weighted_mean(found: Sequence[Prediction]) -> Prediction:
     np.minimum(probability, 1, out=probability)  # shares may sum to a rounding more
     decisions = [one.models[0].config.decision for _, one in counted]
     threshold = sum(share * decision.threshold for (share, _), decision in zip(counted, decisions, strict=True))
-    mask = decide(probability, decisions[0].model_copy(update={"threshold": threshold}))
+    mask = to_mask(probability, decisions[0].model_copy(update={"threshold": threshold}))
     if not mask.any() and any(one.mask.any() for _, one in counted):
         warnings = (*warnings, DISAGREE)
     return Prediction(
         probability,
         mask,
-        find_signs(probability, mask, first.signs["flip_dice"]),
+        confidence_features(probability, mask, first.signs["flip_dice"]),
         first.predicted_dice if mask.any() else None,
         warnings,
         tuple(model for _, one in counted for model in one.models),
@@ -111,7 +111,7 @@ def _shares(expected: Sequence[float]) -> NDArray[np.float64]:
     return shares
 
 
-def open_models(models: Sequence[Path], *, engine: str = DEFAULT) -> Predicts:
+def open_models(models: Sequence[Path], *, engine: str = DEFAULT) -> PredictsScans:
     """Return what predicts with several models, or with one.
 
     Args:

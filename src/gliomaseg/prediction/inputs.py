@@ -12,7 +12,7 @@ from pathlib import Path
 from gliomaseg.errors import DataError, UsageError
 from gliomaseg.formats import FORMATS, VOLUMES, count_pages, stem_of, suffix_of
 from gliomaseg.formats.dicom import is_dicom
-from gliomaseg.prediction.studies import dicom_cases
+from gliomaseg.prediction.dicom_discovery import dicom_cases
 
 OWN = ("_mask", "_overlay", "_probability")
 PACKED = (".dcm", ".dicom", ".ima", ".zip")

@@ -17,7 +17,7 @@ from gliomaseg.errors import OutputExistsError, UsageError
 from gliomaseg.formats import write_pages, write_picture
 from gliomaseg.geometry import Orientation, orientation_to
 from gliomaseg.prediction.inputs import OWN, Input, Kind
-from gliomaseg.prediction.loading import Loaded
+from gliomaseg.prediction.load import LoadedScan
 from gliomaseg.prediction.predictor import Prediction
 from gliomaseg.types import Mask, Pixels
 
@@ -41,7 +41,7 @@ class Result:
         deidentify: whether a DICOM segmentation leaves the patient out.
     """
 
-    loaded: Loaded
+    loaded: LoadedScan
     prediction: Prediction
     preview: Image.Image | None = None
     deidentify: bool = False
@@ -189,7 +189,7 @@ def _write_slices(folder: Path, name: str, result: Result) -> None:
         write_picture(folder / f"{name}_{number}_mask.png", _levels(plane))
 
 
-def _axial(mask: Mask, loaded: Loaded) -> Mask:
+def _axial(mask: Mask, loaded: LoadedScan) -> Mask:
     affine = loaded.scan.affine
     turned: Mask = (Orientation() if affine is None else orientation_to(affine)).turn(mask)
     return turned

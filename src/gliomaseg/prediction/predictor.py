@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from gliomaseg.config import Decision
 from gliomaseg.engines import DEFAULT, Engine, open_engine
 from gliomaseg.model import Model, file_digest, load_model
-from gliomaseg.prediction.decision import at_temperature, combine, decide, take_views
-from gliomaseg.prediction.plausibility import find_doubts
-from gliomaseg.prediction.quality import find_signs
+from gliomaseg.prediction.confidence import confidence_features
+from gliomaseg.prediction.input_checks import input_warnings
+from gliomaseg.prediction.postprocessing import at_temperature, combine, predict_tta, to_mask
 from gliomaseg.preprocessing import (
     Prepared,
     level_counts,
@@ -63,7 +63,7 @@ class Prediction:
         return {"predicted_dice": expected, "warnings": list(self.warnings)}
 
 
-class Predicts(Protocol):
+class PredictsScans(Protocol):
     """What predicts scans: a `Predictor`, or a `WeightedEnsemble`."""
 
     engine: str
@@ -113,11 +113,11 @@ class Predictor:
         seen, flip_dice = self._run(prepared)
         probability = self._restored(seen, prepared)
         mask = self.decide(probability)
-        signs = find_signs(probability, mask, flip_dice)
+        signs = confidence_features(probability, mask, flip_dice)
         quality = self.model.config.quality
         predicted_dice = quality.predicted_dice(signs) if quality else None
         merged = prepared.placement is not None and prepared.placement.slice_ratio > 1
-        warnings = find_doubts(prepared.slices, self.model.config.preparation, merged=merged)
+        warnings = input_warnings(prepared.slices, self.model.config.preparation, merged=merged)
         return Prediction(probability, mask, signs, predicted_dice, warnings, (self.model,))
 
     def probability(self, scan: Scan) -> Probability:
@@ -129,9 +129,9 @@ class Predictor:
         """Return the tumour's mask on the scan's own grid: bool, shape (z, y, x)."""
         return self.decide(self.probability(scan))
 
-    def decide(self, probability: Probability) -> Mask:
+    def to_mask(self, probability: Probability) -> Mask:
         """Return where the model's probabilities (z, y, x) of a scan mean tumour: bool, same shape."""
-        return decide(probability, self.model.config.decision)
+        return to_mask(probability, self.model.config.decision)
 
     def _restored(self, seen: Probability, prepared: Prepared) -> Probability:
         # The temperature comes last: what is chosen by it and by a threshold then holds on the scan's own grid.
@@ -152,7 +152,7 @@ class Predictor:
         for start in range(0, len(worked), BATCH):
             chosen = worked[start : start + BATCH]
             batch = normalise(with_neighbours(slices, places[chosen]), preparation, counts)
-            views = take_views(batch, self._engine.probabilities, decision)
+            views = predict_tta(batch, self._engine.probabilities, decision)
             found[chosen] = combine(views)
             if len(views) == 2:
                 warm = (at_temperature(view, decision.temperature) for view in views)

@@ -7,7 +7,7 @@ from typing import Any
 
 from gliomaseg.data.audit import Audit
 from gliomaseg.data.split import Splits
-from gliomaseg.prediction import Row
+from gliomaseg.prediction import PredictRow
 from gliomaseg.pretrained import BundledModel
 
 SHOWN = 20
@@ -86,12 +86,12 @@ def comparison_text(comparison: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def rows_text(rows: Sequence[Row]) -> str:
+def rows_text(rows: Sequence[PredictRow]) -> str:
     """Return a line for each predicted input."""
     return "\n".join(row.error or f"{row.input}: {_amount(row)}, by {row.model}, {_work(row)}" for row in rows)
 
 
-def _work(row: Row) -> str:
+def _work(row: PredictRow) -> str:
     return f"{len(row.outputs)} files, {row.seconds:.2f} s"
 
 
@@ -110,7 +110,7 @@ def models_text(models: Sequence[BundledModel]) -> list[str]:
     return lines
 
 
-def _amount(row: Row) -> str:
+def _amount(row: PredictRow) -> str:
     voxels = f"{row.tumour_voxels} tumour voxels"
     amount = voxels if row.tumour_volume_ml is None else f"{row.tumour_volume_ml:.2f} ml tumour ({voxels})"
     return amount if row.predicted_dice is None else f"{amount}, expected Dice {row.predicted_dice:.2f}"

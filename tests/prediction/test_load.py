@@ -14,8 +14,16 @@ from PIL import Image
 
 from gliomaseg.errors import FormatError, GeometryError, ResourceError
 from gliomaseg.formats import write_picture
-from gliomaseg.prediction import Predictor, Row, Wish, join_sequences, list_inputs, open_predictor, predict
-from gliomaseg.prediction.loading import load
+from gliomaseg.prediction import (
+    PredictOptions,
+    Predictor,
+    PredictRow,
+    join_sequences,
+    list_inputs,
+    open_predictor,
+    predict,
+)
+from gliomaseg.prediction.load import load_input
 
 MOST_BYTES = 2**30
 RANDOM = np.random.default_rng(0)
@@ -41,7 +49,7 @@ def predictor(bright: Path) -> Predictor:
 def test_sequences_are_channels_in_the_data_sets_order(tmp_path: Path) -> None:
     parts = {name: noise() for name in ("flair", "t1", "t1ce")}
     files = {name: volume(tmp_path / f"{name}.nii", voxels) for name, voxels in parts.items()}
-    scan = load(join_sequences(files["flair"], t1=files["t1"], t1ce=files["t1ce"]), max_bytes=MOST_BYTES).scan
+    scan = load_input(join_sequences(files["flair"], t1=files["t1"], t1ce=files["t1ce"]), max_bytes=MOST_BYTES).scan
     assert scan.sequences == ("pre", "flair", "post")
     for channel, name in enumerate(("t1", "flair", "t1ce")):
         assert np.array_equal(scan.voxels[..., channel], parts[name])
@@ -50,7 +58,7 @@ def test_sequences_are_channels_in_the_data_sets_order(tmp_path: Path) -> None:
 def test_a_missing_sequence_is_a_copy_of_flair(tmp_path: Path) -> None:
     flair, t1ce = noise(), noise("f4")
     entry = join_sequences(volume(tmp_path / "f.nii", flair), t1=None, t1ce=volume(tmp_path / "c.nii", t1ce))
-    voxels = load(entry, max_bytes=MOST_BYTES).scan.voxels
+    voxels = load_input(entry, max_bytes=MOST_BYTES).scan.voxels
     assert np.array_equal(voxels[..., 0], flair)
     assert np.array_equal(voxels[..., 2], t1ce)
 
@@ -65,22 +73,22 @@ def test_sequences_on_another_grid_are_refused(
     affine[0, 3] = shift_mm
     other = volume(tmp_path / "t1.nii", noise(shape=shape), affine)
     with pytest.raises(GeometryError, match=words):
-        load(join_sequences(volume(tmp_path / "f.nii", noise()), t1=other, t1ce=None), max_bytes=MOST_BYTES)
+        load_input(join_sequences(volume(tmp_path / "f.nii", noise()), t1=other, t1ce=None), max_bytes=MOST_BYTES)
 
 
 def test_pictures_with_colours_are_no_single_sequence(tmp_path: Path) -> None:
     write_picture(tmp_path / "f.png", noise("u1", (8, 8, 3)))
     write_picture(tmp_path / "t.png", noise("u1", (8, 8)))
     with pytest.raises(GeometryError, match="has colours"):
-        load(join_sequences(tmp_path / "f.png", t1=tmp_path / "t.png", t1ce=None), max_bytes=MOST_BYTES)
+        load_input(join_sequences(tmp_path / "f.png", t1=tmp_path / "t.png", t1ce=None), max_bytes=MOST_BYTES)
 
 
 def test_sequences_share_the_memory(tmp_path: Path) -> None:
     files = [volume(tmp_path / f"{name}.nii", noise()) for name in "abc"]
     needed = 4 * 6 * 5 * 9
-    load(join_sequences(files[0], t1=files[1], t1ce=files[2]), max_bytes=3 * needed)
+    load_input(join_sequences(files[0], t1=files[1], t1ce=files[2]), max_bytes=3 * needed)
     with pytest.raises(ResourceError):
-        load(join_sequences(files[0], t1=files[1], t1ce=files[2]), max_bytes=3 * needed - 3)
+        load_input(join_sequences(files[0], t1=files[1], t1ce=files[2]), max_bytes=3 * needed - 3)
 
 
 def test_a_flair_of_several_sequences_gives_one_row(predictor: Predictor, tmp_path: Path) -> None:
@@ -100,15 +108,15 @@ def pages(path: Path, voxels: Any, **options: Any) -> Path:
     return path
 
 
-def predicted(path: Path, out: Path, predictor: Predictor, **wishes: Any) -> Row:
+def predicted(path: Path, out: Path, predictor: Predictor, **wishes: Any) -> PredictRow:
     (entry,) = list_inputs([path])
-    return predict(entry, out, predictor, Wish(**wishes))
+    return predict(entry, out, predictor, PredictOptions(**wishes))
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2"])
 def test_pages_are_the_slices_of_one_scan(dtype: str, tmp_path: Path) -> None:
     voxels = noise(dtype, (5, 16, 12))
-    scan = load(list_inputs([pages(tmp_path / "a.tif", voxels)])[0], max_bytes=MOST_BYTES).scan
+    scan = load_input(list_inputs([pages(tmp_path / "a.tif", voxels)])[0], max_bytes=MOST_BYTES).scan
     assert scan.affine is None
     assert np.array_equal(scan.voxels[..., 0], voxels)
 
@@ -132,13 +140,13 @@ def test_pages_of_two_sizes_are_refused(other: tuple[int, int], tmp_path: Path) 
         for shape in ((16, 12), other):
             file.write(noise("u1", shape), photometric="minisblack", metadata=None)
     with pytest.raises(FormatError, match="its page 2 is"):
-        load(list_inputs([tmp_path / "a.tif"])[0], max_bytes=MOST_BYTES)
+        load_input(list_inputs([tmp_path / "a.tif"])[0], max_bytes=MOST_BYTES)
 
 
 def test_pages_that_declare_more_than_the_memory_are_refused_unread(tmp_path: Path) -> None:
     file = pages(tmp_path / "a.tif", np.zeros((50, 200, 200), np.uint8), compression="zlib")
     with pytest.raises(ResourceError, match="declares 50 pages"):
-        load(list_inputs([file])[0], max_bytes=1_000_000)
+        load_input(list_inputs([file])[0], max_bytes=1_000_000)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +159,7 @@ def test_pages_that_declare_more_than_the_memory_are_refused_unread(tmp_path: Pa
 def test_pages_that_are_channels_or_times_are_refused(options: dict[str, Any], words: str, tmp_path: Path) -> None:
     file = pages(tmp_path / "a.tif", noise("u1", (2, 4, 16, 12)), **options)
     with pytest.raises(FormatError, match=words):
-        load(list_inputs([file])[0], max_bytes=MOST_BYTES)
+        load_input(list_inputs([file])[0], max_bytes=MOST_BYTES)
 
 
 def test_a_gap_in_a_numbered_stack_is_a_warning(predictor: Predictor, tmp_path: Path) -> None:
@@ -165,7 +173,7 @@ def test_pages_cut_short_are_refused(tmp_path: Path) -> None:
     file = pages(tmp_path / "a.tif", noise("u1", (5, 64, 64)))
     file.write_bytes(file.read_bytes()[:9_000])
     with pytest.raises(FormatError):
-        load(list_inputs([file])[0], max_bytes=MOST_BYTES)
+        load_input(list_inputs([file])[0], max_bytes=MOST_BYTES)
 
 
 def test_a_numbered_stack_is_a_folder_of_masks(predictor: Predictor, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ SIDE_PX = 240
 BRIGHT_LEVEL = 220
 
 
-def draw_preview(scan: Scan, mask: Mask, *, volume_ml: float | None) -> Image.Image:
+def draw_contact_sheet(scan: Scan, mask: Mask, *, volume_ml: float | None) -> Image.Image:
     """Return a sheet of up to 12 axial slices with the mask's outline; "nothing found" of an empty mask.
 
     Slices are numbered from below, as radiologists see them: the patient's right is on the left.

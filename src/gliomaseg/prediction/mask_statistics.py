@@ -14,7 +14,7 @@ from gliomaseg.types import Mask
 
 
 @dataclass(frozen=True)
-class Findings:
+class MaskStatistics:
     """The numbers of one mask; those in millimetres are None where the spacing is unknown.
 
     Attributes:
@@ -36,7 +36,7 @@ class Findings:
     extent_mm: dict[str, float] | None
 
 
-def measure_mask(mask: Mask, scan: Scan) -> Findings:
+def measure_mask(mask: Mask, scan: Scan) -> MaskStatistics:
     """Return the numbers of a mask, bool, shape (z, y, x), on the grid of its scan."""
     spacing_mm = scan.spacing_mm
     orientation = Orientation() if scan.affine is None else orientation_to(scan.affine)
@@ -48,7 +48,7 @@ def measure_mask(mask: Mask, scan: Scan) -> Findings:
         if box is not None:
             lengths = ((part.stop - part.start) * mm for part, mm in zip(box, spacing_mm, strict=True))
             extent = {axis: round(length, 2) for axis, length in zip("zyx", lengths, strict=True)}
-    return Findings(
+    return MaskStatistics(
         tumour_voxels=voxels,
         tumour_volume_ml=None if spacing_mm is None else round(volume_ml(voxels, spacing_mm=spacing_mm), 4),
         largest_area_mm2=area,

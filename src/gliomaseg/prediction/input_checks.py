@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.config import Preparation
-from gliomaseg.prediction.appearance import SIDE_PX, Appearance, describe
+from gliomaseg.prediction.image_features import SIDE_PX, ImageFeatures, image_features
 from gliomaseg.scan import flair_channel
 from gliomaseg.types import PreparedSlices
 
@@ -37,7 +37,7 @@ FILE = Path(__file__).with_name("plausibility.json")
 
 
 @dataclass(frozen=True)
-class Limits:
+class InputLimits:
     """What was fitted on patients.
 
     Attributes:
@@ -57,7 +57,7 @@ class Limits:
     distance: float
 
 
-def find_doubts(slices: PreparedSlices, preparation: Preparation, *, merged: bool = False) -> tuple[str, ...]:
+def input_warnings(slices: PreparedSlices, preparation: Preparation, *, merged: bool = False) -> tuple[str, ...]:
     """Return what speaks against prepared slices being FLAIR of a head, as sentences without a subject; none is best.
 
     Single pictures and short stacks are only asked whether there is anything in them. The sequence is asked for where
@@ -72,7 +72,7 @@ def find_doubts(slices: PreparedSlices, preparation: Preparation, *, merged: boo
     """
     channel = flair_channel(preparation.sequences)
     lacking = (NO_T1,) if channel and np.array_equal(slices[:, 0], slices[:, channel]) else ()
-    seen = describe(slices[:, channel])
+    seen = image_features(slices[:, channel])
     if seen is None:
         return (EMPTY,)
     if seen.slices < FEWEST_SLICES:
@@ -88,38 +88,38 @@ def find_doubts(slices: PreparedSlices, preparation: Preparation, *, merged: boo
     return _doubts_of_t1(slices[:, 0], read_limits())
 
 
-def _doubt_of_flair(seen: Appearance, limits: Limits) -> tuple[str, ...]:
+def _doubt_of_flair(seen: ImageFeatures, limits: InputLimits) -> tuple[str, ...]:
     if distance_from_flair(seen, limits) > limits.distance:
         return (NO_BRAIN,)
     return (T1,) if t1_score(seen, limits) > limits.t1_score else ()
 
 
-def _doubts_of_t1(slices: NDArray[np.uint8], limits: Limits) -> tuple[str, ...]:
+def _doubts_of_t1(slices: NDArray[np.uint8], limits: InputLimits) -> tuple[str, ...]:
     """Return whether T1 of a stack whose FLAIR shows a head does not look like T1, or shows none."""
-    seen = describe(slices)
+    seen = image_features(slices)
     is_t1 = seen is not None and seen.slices >= FEWEST_SLICES and t1_score(seen, limits) > limits.t1_score
     return () if is_t1 else (NOT_T1,)
 
 
-def t1_score(seen: Appearance, limits: Limits) -> float:
+def t1_score(seen: ImageFeatures, limits: InputLimits) -> float:
     """Return the logarithm of the odds that a stack is T1 and not FLAIR: about -8 (FLAIR) to 12 (T1)."""
     return float(seen.pairs @ limits.weights + limits.bias)
 
 
-def distance_from_flair(seen: Appearance, limits: Limits) -> float:
+def distance_from_flair(seen: ImageFeatures, limits: InputLimits) -> float:
     """Return the root of the mean squared z-score of a stack's pairs of levels: about 1 of FLAIR."""
     return float(np.sqrt(np.mean(((seen.pairs - limits.mean) / limits.std) ** 2)))
 
 
 @cache
-def read_limits() -> Limits:
+def read_limits() -> InputLimits:
     """Return the limits that the package brings."""
     tree: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
     mean, std, weights = (np.array(tree.pop(name)) for name in ("mean", "std", "weights"))
-    return Limits(mean, std, weights, **tree)
+    return InputLimits(mean, std, weights, **tree)
 
 
-def _is_head(seen: Appearance) -> bool:
+def _is_head(seen: ImageFeatures) -> bool:
     return (
         AREA[0] <= seen.area <= AREA[1]
         and seen.fullness >= FULLNESS

@@ -12,7 +12,7 @@ from gliomaseg.types import Batch, Mask, Probability
 WHOLE_SLICES = 10  # fewer may be a part of a stack, where a tumour's part may be small
 
 
-def take_views(batch: Batch, probabilities: Callable[[Batch], Probability], decision: Decision) -> list[Probability]:
+def predict_tta(batch: Batch, probabilities: Callable[[Batch], Probability], decision: Decision) -> list[Probability]:
     """Return what a network says of a batch (n, c, y, x), and with `flips` of its mirror image, mirrored back.
 
     Each is float32 in [0, 1], shape (n, y, x).
@@ -41,17 +41,17 @@ def at_temperature(probability: Probability, temperature: float) -> Probability:
     return warm
 
 
-def decide(probability: Probability, decision: Decision) -> Mask:
+def to_mask(probability: Probability, decision: Decision) -> Mask:
     """Return where a scan's probabilities (z, y, x) mean tumour: bool, same shape.
 
     That is where they exceed the threshold, without what hangs together and has fewer than `smallest_voxels`. In fewer
     than ten slices nothing is taken out: a tumour's share of them may be small.
     """
     mask: Mask = probability > decision.threshold
-    return without_small(mask, decision.smallest_voxels) if len(mask) >= WHOLE_SLICES else mask
+    return without_small_components(mask, decision.smallest_voxels) if len(mask) >= WHOLE_SLICES else mask
 
 
-def without_small(mask: Mask, smallest_voxels: int) -> Mask:
+def without_small_components(mask: Mask, smallest_voxels: int) -> Mask:
     """Return a mask (z, y, x) without the components of fewer voxels; an empty one stays empty.
 
     >>> mask = np.array([[[True, True, False, True]]])

@@ -10,10 +10,11 @@ from typing import Any
 
 from gliomaseg.atomic import require_free
 from gliomaseg.errors import GliomasegError, ResourceError, UsageError
-from gliomaseg.prediction.findings import Findings, measure_mask
+from gliomaseg.prediction.contact_sheet import draw_contact_sheet
 from gliomaseg.prediction.inputs import Input, Kind
-from gliomaseg.prediction.labels import write_labels
-from gliomaseg.prediction.loading import Loaded, load
+from gliomaseg.prediction.label_files import write_labels
+from gliomaseg.prediction.load import LoadedScan, load_input
+from gliomaseg.prediction.mask_statistics import MaskStatistics, measure_mask
 from gliomaseg.prediction.outputs import (
     MaskFormat,
     Result,
@@ -24,15 +25,14 @@ from gliomaseg.prediction.outputs import (
     write_pictures,
     write_volume,
 )
-from gliomaseg.prediction.predictor import Predicts
-from gliomaseg.prediction.preview import draw_preview
+from gliomaseg.prediction.predictor import PredictsScans
 
 MAX_BYTES = 4 * 2**30
 NOT_FLAIR = "is not FLAIR by its DICOM header"
 
 
 @dataclass(frozen=True)
-class Wish:
+class PredictOptions:
     """What is asked of a prediction besides its input.
 
     Attributes:
@@ -53,8 +53,8 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Row:
-    """What became of one input; `error` is None where it went well. See `Findings` and `Prediction` for the rest.
+class PredictRow:
+    """What became of one input; `error` is None where it went well. See `MaskStatistics` and `Prediction` for the rest.
 
     `series` is the UID of the DICOM series that was taken, `model` the names of the models.
     """
@@ -82,7 +82,7 @@ class Row:
         return {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "fault"}
 
 
-def require_sense(entries: Sequence[Input], wish: Wish) -> None:
+def require_options(entries: Sequence[Input], wish: PredictOptions) -> None:
     """Refuse wishes that no input could fulfil, before any work is done.
 
     Raises:
@@ -96,7 +96,7 @@ def require_sense(entries: Sequence[Input], wish: Wish) -> None:
         raise UsageError("no input is DICOM", where="--series", cure="leave it out")
 
 
-def predict(entry: Input, out: Path, predictor: Predicts, wish: Wish | None = None) -> Row:
+def predict(entry: Input, out: Path, predictor: PredictsScans, wish: PredictOptions | None = None) -> PredictRow:
     """Write the mask and an overlay of one input, and return its row.
 
     Masks of pictures are 0 and 255 in the input's format and size; overlays are PNG with the mask's outline.
@@ -114,10 +114,10 @@ def predict(entry: Input, out: Path, predictor: Predicts, wish: Wish | None = No
         ResourceError: the disk is full: there is no use in going on.
     """
     start = time.perf_counter()
-    wish = wish or Wish()
+    wish = wish or PredictOptions()
     try:
         targets = _free_targets(entry, out, wish)
-        loaded = load(entry, series=wish.series, max_bytes=wish.max_bytes)
+        loaded = load_input(entry, series=wish.series, max_bytes=wish.max_bytes)
     except GliomasegError as fault:
         return _failed(entry, fault, start)
     try:
@@ -129,7 +129,7 @@ def predict(entry: Input, out: Path, predictor: Predicts, wish: Wish | None = No
     except MemoryError:
         too_large = ResourceError("there is not enough memory for it", where=entry.path, cure="crop or downsample it")
         return _failed(entry, too_large, start)
-    return Row(
+    return PredictRow(
         str(entry.path),
         [str(target) for target in _flat(targets)],
         **asdict(found),
@@ -140,13 +140,13 @@ def predict(entry: Input, out: Path, predictor: Predicts, wish: Wish | None = No
     )
 
 
-def _failed(entry: Input, fault: GliomasegError, start: float) -> Row:
+def _failed(entry: Input, fault: GliomasegError, start: float) -> PredictRow:
     return replace(failed_row(entry, fault), seconds=round(time.perf_counter() - start, 3))
 
 
-def failed_row(entry: Input, fault: GliomasegError) -> Row:
+def failed_row(entry: Input, fault: GliomasegError) -> PredictRow:
     """Return the row of an input of which nothing became."""
-    return Row(str(entry.path), error=fault.line(), fault=fault)
+    return PredictRow(str(entry.path), error=fault.line(), fault=fault)
 
 
 _Targets = dict[str, Path] | list[tuple[Path, ...]]
@@ -156,7 +156,7 @@ def _flat(targets: _Targets) -> list[Path]:
     return [*targets.values()] if isinstance(targets, dict) else [file for files in targets for file in files]
 
 
-def _free_targets(entry: Input, out: Path, wish: Wish) -> _Targets:
+def _free_targets(entry: Input, out: Path, wish: PredictOptions) -> _Targets:
     """Return where results go: the files of each picture, or those of the volume."""
     formats = mask_formats(entry, wish.to)
     if entry.kind not in (Kind.PICTURE, Kind.STACK):
@@ -179,15 +179,15 @@ def _free_targets(entry: Input, out: Path, wish: Wish) -> _Targets:
 
 
 def _find(
-    entry: Input, loaded: Loaded, predictor: Predicts, targets: _Targets, wish: Wish
-) -> tuple[Findings, dict[str, Any]]:
+    entry: Input, loaded: LoadedScan, predictor: PredictsScans, targets: _Targets, wish: PredictOptions
+) -> tuple[MaskStatistics, dict[str, Any]]:
     """Predict, write and measure; the dict is what the row says of the model and how far to trust it."""
     prediction = predictor.predict(loaded.scan)
     mask = prediction.mask
     found = measure_mask(mask, loaded.scan)
     result = Result(loaded, prediction, deidentify=wish.deidentify)
     if isinstance(targets, dict):
-        preview = draw_preview(loaded.scan, mask, volume_ml=found.tumour_volume_ml)
+        preview = draw_contact_sheet(loaded.scan, mask, volume_ml=found.tumour_volume_ml)
         if "nifti" in targets:  # first: a disk that is full then has no mask without a row
             write_labels(targets["nifti"].parent, overwrite=wish.overwrite)
         write_volume(targets, replace(result, preview=preview), overwrite=wish.overwrite)

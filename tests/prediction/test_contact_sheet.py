@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gliomaseg.prediction.preview import choose_slices
+from gliomaseg.prediction.contact_sheet import choose_slices
 
 
 def areas(count: int, first: int, last: int, largest: int) -> np.ndarray:

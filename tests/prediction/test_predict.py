@@ -3,7 +3,7 @@ import pytest
 
 from gliomaseg.errors import DataError, UsageError
 from gliomaseg.formats import read_picture, write_picture
-from gliomaseg.prediction import Wish, list_inputs, open_predictor, predict
+from gliomaseg.prediction import PredictOptions, list_inputs, open_predictor, predict
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_nothing_is_overwritten_unless_asked(predictor, tmp_path):
     (out / "s_mask.png").write_text("mine")
     assert "--overwrite" in predict(entry, out, predictor).error
     assert (out / "s_mask.png").read_text() == "mine"
-    assert predict(entry, out, predictor, Wish(overwrite=True)).error is None
+    assert predict(entry, out, predictor, PredictOptions(overwrite=True)).error is None
 
 
 def test_masks_and_overlays_are_not_taken_for_pictures(predictor, tmp_path):

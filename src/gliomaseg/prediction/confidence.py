@@ -11,7 +11,7 @@ from gliomaseg.types import Mask, Probability
 CANDIDATE = 0.01
 
 
-def find_signs(probability: Probability, mask: Mask, flip_dice: float | None) -> dict[str, float | None]:
+def confidence_features(probability: Probability, mask: Mask, flip_dice: float | None) -> dict[str, float | None]:
     """Return all signs by name, each 0 to 1; None where it is not defined.
 
     Args:

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from gliomaseg.config import Decision
-from gliomaseg.prediction.decision import at_temperature, combine, decide, take_views, without_small
+from gliomaseg.prediction.postprocessing import at_temperature, combine, predict_tta, to_mask, without_small_components
 
 BATCH = np.random.default_rng(0).random((2, 1, 4, 4), np.float32)
 
 
 def judge(batch, probabilities, decision):
-    return at_temperature(combine(take_views(batch, probabilities, decision)), decision.temperature)
+    return at_temperature(combine(predict_tta(batch, probabilities, decision)), decision.temperature)
 
 
 def first_channel(batch):
@@ -50,28 +50,28 @@ def test_a_temperature_leaves_the_certain_and_the_undecided_where_they_are():
 
 def test_tumour_is_where_the_threshold_is_exceeded():
     probability = np.array([[[0.2, 0.7, 0.8]]], np.float32)
-    assert decide(probability, Decision(threshold=0.7)).tolist() == [[[False, False, True]]]
+    assert to_mask(probability, Decision(threshold=0.7)).tolist() == [[[False, False, True]]]
 
 
 def test_small_components_are_counted_in_the_volume():
     probability = np.zeros((10, 4, 4), np.float32)
     probability[:3, 0, 0] = 0.9  # three voxels, one a slice
     probability[0, 3, 2:] = 0.9  # two in one slice
-    mask = decide(probability, Decision(smallest_voxels=3))
+    mask = to_mask(probability, Decision(smallest_voxels=3))
     assert mask[:3, 0, 0].all()
     assert mask.sum() == 3
 
 
 def test_of_a_few_slices_nothing_is_taken_out():
     probability = np.full((9, 1, 1), 0.9, np.float32)
-    assert decide(probability, Decision(smallest_voxels=100)).all()
+    assert to_mask(probability, Decision(smallest_voxels=100)).all()
 
 
 def test_voxels_that_touch_at_a_corner_hang_together():
     mask = np.zeros((2, 2, 2), bool)
     mask[0, 0, 0] = mask[1, 1, 1] = True
-    assert without_small(mask, 2).sum() == 2
+    assert without_small_components(mask, 2).sum() == 2
 
 
 def test_an_empty_mask_stays_empty():
-    assert not without_small(np.zeros((2, 3, 3), bool), 5).any()
+    assert not without_small_components(np.zeros((2, 3, 3), bool), 5).any()

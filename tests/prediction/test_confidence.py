@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gliomaseg.config import Quality
-from gliomaseg.prediction.quality import find_signs, soft_dice, uncertainty
+from gliomaseg.prediction.confidence import confidence_features, soft_dice, uncertainty
 
 PROBABILITY = np.array([[[0.75, 0.5, 0.25, 0.005]]], np.float32)
 MASK = np.array([[[True, False, False, False]]])
@@ -33,7 +33,11 @@ def test_uncertainty_of_a_sure_prediction_is_zero():
 def test_signs_of_an_empty_mask_are_not_defined():
     assert math.isnan(soft_dice(PROBABILITY, NOTHING))
     assert math.isnan(uncertainty(PROBABILITY, NOTHING))
-    assert find_signs(PROBABILITY, NOTHING, None) == {"soft_dice": None, "uncertainty": None, "flip_dice": None}
+    assert confidence_features(PROBABILITY, NOTHING, None) == {
+        "soft_dice": None,
+        "uncertainty": None,
+        "flip_dice": None,
+    }
 
 
 def test_the_expected_dice_is_a_logistic_curve_of_the_signs():

@@ -7,8 +7,8 @@ from gliomaseg.config import Preparation
 from gliomaseg.data.case import read_case
 from gliomaseg.data.index import read_index
 from gliomaseg.phantoms import phantom_patient
-from gliomaseg.prediction.appearance import describe
-from gliomaseg.prediction.plausibility import EMPTY, NO_BRAIN, NO_HEAD, NO_T1, NOT_T1, T1, find_doubts
+from gliomaseg.prediction.image_features import image_features
+from gliomaseg.prediction.input_checks import EMPTY, NO_BRAIN, NO_HEAD, NO_T1, NOT_T1, T1, input_warnings
 from gliomaseg.preprocessing import prepare
 
 SHAPE = (12, 1, 128, 128)
@@ -26,16 +26,16 @@ def phantom():
 
 
 def test_a_phantoms_flair_is_not_warned_of(phantom):
-    assert find_doubts(phantom[:, 1:2], Preparation(size_px=256, channels="flair")) == ()
-    assert find_doubts(phantom, Preparation(size_px=256, channels="all")) == ()
-    assert find_doubts(phantom[:, :2], Preparation(size_px=256, channels="t1_flair")) == ()
+    assert input_warnings(phantom[:, 1:2], Preparation(size_px=256, channels="flair")) == ()
+    assert input_warnings(phantom, Preparation(size_px=256, channels="all")) == ()
+    assert input_warnings(phantom[:, :2], Preparation(size_px=256, channels="t1_flair")) == ()
 
 
 @pytest.mark.parametrize("channels", ["t1_flair", "all"])
 def test_what_lacks_the_t1_that_a_model_looks_at_is_warned_of(phantom, channels):
     lacking = phantom[:, [1, 1, 2] if channels == "all" else [1, 1]]
-    assert find_doubts(lacking, Preparation(size_px=256, channels=channels)) == (NO_T1,)
-    assert find_doubts(lacking[:3], Preparation(size_px=256, channels=channels)) == (NO_T1,)
+    assert input_warnings(lacking, Preparation(size_px=256, channels=channels)) == (NO_T1,)
+    assert input_warnings(lacking[:3], Preparation(size_px=256, channels=channels)) == (NO_T1,)
 
 
 @pytest.mark.parametrize("channels", ["t1_flair", "all"])
@@ -45,56 +45,56 @@ def test_what_is_called_t1_and_does_not_look_like_it_is_warned_of(phantom, chann
     darker[:, 0] = phantom[:, 1] * 0.9
     black[:, 0] = 0
     for wrong in (darker, black):
-        assert find_doubts(wrong, Preparation(size_px=256, channels=channels)) == (NOT_T1,)
-    assert find_doubts(darker[:3], Preparation(size_px=256, channels=channels)) == ()
+        assert input_warnings(wrong, Preparation(size_px=256, channels=channels)) == (NOT_T1,)
+    assert input_warnings(darker[:3], Preparation(size_px=256, channels=channels)) == ()
 
 
 def test_a_phantoms_t1_is(phantom):
-    assert find_doubts(phantom[:, :1], Preparation(size_px=256, channels="flair")) == (T1,)
+    assert input_warnings(phantom[:, :1], Preparation(size_px=256, channels="flair")) == (T1,)
 
 
 def test_nothing_is_said_of_the_sequence_where_flair_is_mixed_or_coarse(phantom):
-    assert find_doubts(phantom[:, :1], Preparation(size_px=256, channels="grey")) == ()
-    assert find_doubts(phantom[:, :1, ::4, ::4], Preparation(size_px=64, channels="flair")) == ()
+    assert input_warnings(phantom[:, :1], Preparation(size_px=256, channels="grey")) == ()
+    assert input_warnings(phantom[:, :1, ::4, ::4], Preparation(size_px=64, channels="flair")) == ()
 
 
 def test_nothing_is_said_of_the_sequence_where_slices_were_merged(phantom):
-    assert find_doubts(phantom[:, :1], Preparation(size_px=256, channels="flair"), merged=True) == ()
-    assert find_doubts(np.zeros(SHAPE, np.uint8), FLAIR, merged=True) == (EMPTY,)
+    assert input_warnings(phantom[:, :1], Preparation(size_px=256, channels="flair"), merged=True) == ()
+    assert input_warnings(np.zeros(SHAPE, np.uint8), FLAIR, merged=True) == (EMPTY,)
 
 
 def test_black_is_nothing():
-    assert find_doubts(np.zeros(SHAPE, np.uint8), FLAIR) == (EMPTY,)
-    assert find_doubts(np.zeros((1, 1, 128, 128), np.uint8), FLAIR) == (EMPTY,)
+    assert input_warnings(np.zeros(SHAPE, np.uint8), FLAIR) == (EMPTY,)
+    assert input_warnings(np.zeros((1, 1, 128, 128), np.uint8), FLAIR) == (EMPTY,)
 
 
 @pytest.mark.parametrize("level", [90, 255])
 def test_one_grey_is_no_head(level):
-    assert find_doubts(np.full(SHAPE, level, np.uint8), FLAIR) == (NO_HEAD,)
+    assert input_warnings(np.full(SHAPE, level, np.uint8), FLAIR) == (NO_HEAD,)
 
 
 def test_noise_is_no_head():
     generator = np.random.default_rng(0)
-    assert find_doubts(generator.integers(0, 256, SHAPE, np.uint8), FLAIR) == (NO_HEAD,)
-    assert find_doubts(np.clip(generator.rayleigh(30, SHAPE), 0, 255).astype(np.uint8), FLAIR) == (NO_HEAD,)
+    assert input_warnings(generator.integers(0, 256, SHAPE, np.uint8), FLAIR) == (NO_HEAD,)
+    assert input_warnings(np.clip(generator.rayleigh(30, SHAPE), 0, 255).astype(np.uint8), FLAIR) == (NO_HEAD,)
 
 
 def test_an_even_disc_has_the_shape_of_a_head_but_no_brain():
-    assert find_doubts(disc(45, 150), FLAIR) == (NO_BRAIN,)
+    assert input_warnings(disc(45, 150), FLAIR) == (NO_BRAIN,)
 
 
 def test_a_thin_bar_is_no_head():
     bar = np.zeros(SHAPE, np.uint8)
     bar[:, :, 56:72, 8:120] = 150
-    assert find_doubts(bar, FLAIR) == (NO_HEAD,)
+    assert input_warnings(bar, FLAIR) == (NO_HEAD,)
 
 
 def test_of_a_few_slices_only_emptiness_is_told():
-    assert find_doubts(disc(45, 150)[:3], FLAIR) == ()
+    assert input_warnings(disc(45, 150)[:3], FLAIR) == ()
 
 
 def test_a_disc_is_described_by_hand():
-    seen = describe(disc(40, 100)[:, 0])
+    seen = image_features(disc(40, 100)[:, 0])
     assert seen.area == pytest.approx(np.pi * 41**2 / 128**2, rel=0.02)  # smoothing reaches one pixel further
     assert seen.fullness == pytest.approx(1, abs=0.02)
     assert seen.elongation == pytest.approx(1, abs=0.01)
@@ -107,7 +107,7 @@ def test_a_disc_is_described_by_hand():
 
 def test_slices_with_a_small_head_are_left_out():
     stack = np.concatenate([disc(40, 100), disc(10, 100)[:5]])
-    assert describe(stack[:, 0]).slices == 12
+    assert image_features(stack[:, 0]).slices == 12
 
 
 @pytest.mark.real_data
@@ -116,8 +116,8 @@ def test_real_flair_is_not_warned_of_and_real_t1_is(real_data):
     cases = read_index(real_data).cases[1:40:2]  # those that the limits were not fitted on
     for case in cases:
         voxels = read_case(case).scan.voxels
-        flair += bool(find_doubts(voxels[..., 1][:, None], Preparation(size_px=256, channels="flair")))
-        t1 += bool(find_doubts(voxels[..., 0][:, None], Preparation(size_px=256, channels="flair")))
+        flair += bool(input_warnings(voxels[..., 1][:, None], Preparation(size_px=256, channels="flair")))
+        t1 += bool(input_warnings(voxels[..., 0][:, None], Preparation(size_px=256, channels="flair")))
     assert flair == 0
     assert t1 >= 15
 
@@ -128,4 +128,4 @@ def test_a_volume_is_judged_as_it_is_prepared(phantom):
     affine = np.diag([0.84, 0.84, 5.0, 1.0])
     scan = Scan(np.moveaxis(phantom[:, 1:2], 1, 3), "here", affine)
     prepared = prepare(scan, Preparation(size_px=192, channels="flair"))
-    assert find_doubts(prepared.slices, Preparation(size_px=192, channels="flair")) == ()
+    assert input_warnings(prepared.slices, Preparation(size_px=192, channels="flair")) == ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gliomaseg.prediction.findings import Findings, bounding_box, measure_mask
+from gliomaseg.prediction.mask_statistics import MaskStatistics, bounding_box, measure_mask
 from gliomaseg.scan import Scan
 
 # x to the back, y downwards, z to the left: sagittal; 1 x 2 x 3 mm (x, y, z).
@@ -16,7 +16,7 @@ def test_a_sagittal_mask_is_counted_in_axial_slices() -> None:
     mask[1:3, 2, 0:3] = True  # 2 z, 1 y, 3 x
     mask[3, 4, 5] = True
     scan = Scan(np.zeros((4, 5, 6, 1), np.int16), "here", SAGITTAL)
-    assert measure_mask(mask, scan) == Findings(
+    assert measure_mask(mask, scan) == MaskStatistics(
         tumour_voxels=7,
         tumour_volume_ml=0.042,  # 7 voxels of 6 mm3
         largest_area_mm2=18,  # of y = 2: 6 voxels of 1 x 3 mm

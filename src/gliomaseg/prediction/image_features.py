@@ -24,7 +24,7 @@ Levels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Appearance:
+class ImageFeatures:
     """A stack in numbers, the first four medians over the slices with a large head.
 
     Attributes:
@@ -51,7 +51,7 @@ class _Head:
     area: int
 
 
-def describe(stack: Levels) -> Appearance | None:
+def image_features(stack: Levels) -> ImageFeatures | None:
     """Return what a stack looks like; None where there is nothing in it to describe.
 
     Every slice is looked at in 128 x 128 pixels. The head is the largest part that is brighter than a tenth of the
@@ -80,7 +80,7 @@ def describe(stack: Levels) -> Appearance | None:
         touching += _touching(np.searchsorted(EDGES * max(median, 1), head.picture), inside)
     shares = (touching + touching.T) / max(2 * touching.sum(), 1)
     area, fullness, elongation, background = np.median([_shape(head) for head in heads], axis=0).tolist()
-    return Appearance(area, fullness, elongation, background, len(heads), np.log(shares[PAIRS] + FLOOR))
+    return ImageFeatures(area, fullness, elongation, background, len(heads), np.log(shares[PAIRS] + FLOOR))
 
 
 def _shrunk(plane: Levels) -> Levels:

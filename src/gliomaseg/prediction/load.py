@@ -21,7 +21,7 @@ _SAME_PLACE_MM = 0.01
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedScan:
     """An input in memory.
 
     Attributes:
@@ -37,7 +37,7 @@ class Loaded:
     series: Any = field(default=None, repr=False)
 
 
-def load(entry: Input, *, series: str | None = None, max_bytes: int) -> Loaded:
+def load_input(entry: Input, *, series: str | None = None, max_bytes: int) -> LoadedScan:
     """Return an input's scan; where T1 was named, with three channels, of which a missing one is a copy of FLAIR.
 
     Args:
@@ -63,20 +63,20 @@ def load(entry: Input, *, series: str | None = None, max_bytes: int) -> Loaded:
     )
 
 
-def _load(entry: Input, *, series: str | None, max_bytes: int) -> Loaded:
+def _load(entry: Input, *, series: str | None, max_bytes: int) -> LoadedScan:
     if entry.kind is Kind.VOLUME:
         volume: Any = read_volume(entry.path, max_bytes=max_bytes)
-        return Loaded(volume.scan, header=volume.header)
+        return LoadedScan(volume.scan, header=volume.header)
     if entry.kind is Kind.SERIES:
         return _load_series(entry, series=series, max_bytes=max_bytes)
     if entry.kind is Kind.PAGES:
         slices = read_pages(entry.path, max_bytes=max_bytes)
-        return Loaded(Scan(slices, str(entry.path)))
+        return LoadedScan(Scan(slices, str(entry.path)))
     images = tuple(read_picture(file) for file in entry.pictures)
-    return Loaded(stack_slices(images, entry.pictures), images)
+    return LoadedScan(stack_slices(images, entry.pictures), images)
 
 
-def _load_series(entry: Input, *, series: str | None, max_bytes: int) -> Loaded:
+def _load_series(entry: Input, *, series: str | None, max_bytes: int) -> LoadedScan:
     from gliomaseg.formats.dicom import read_dicom
     from gliomaseg.formats.nifti_header import new_header
 
@@ -89,10 +89,10 @@ def _load_series(entry: Input, *, series: str | None, max_bytes: int) -> Loaded:
         raise FormatError("holds one value everywhere", where=entry.path, cure="give a series with a picture in it")
     z, y, x = voxels.shape
     scan = Scan(voxels[..., None], str(entry.path), volume.affine)
-    return Loaded(scan, header=new_header((z, y, x), volume.affine), series=volume)
+    return LoadedScan(scan, header=new_header((z, y, x), volume.affine), series=volume)
 
 
-def _joined(flair: Loaded, others: dict[str, Scan]) -> Loaded:
+def _joined(flair: LoadedScan, others: dict[str, Scan]) -> LoadedScan:
     """Return FLAIR with its other sequences as channels: before contrast, FLAIR, after contrast."""
     for scan in (flair.scan, *others.values()):
         if scan.voxels.shape[-1] != 1:
