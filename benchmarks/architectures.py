@@ -32,7 +32,7 @@ from gliomaseg.engines import Engine
 from gliomaseg.evaluation import ScoreGrid, assemble, dumps, learning_curve, measure_cases
 from gliomaseg.model import load_model
 from gliomaseg.prediction import engine_of, open_predictor
-from gliomaseg.training.order import CURVES
+from gliomaseg.training.run_folder import CURVES
 
 FOLDS = 5
 # Settings of the network, and epochs that take 16 minutes of one core.
@@ -63,13 +63,13 @@ def recipe_of(name: str) -> Recipe:
 
 def train_one(name: str, fold: int, data: Path, out: Path) -> None:
     """Train a network on a fold, unless that is done."""
-    from gliomaseg.training.order import Order, is_finished
-    from gliomaseg.training.run import train
+    from gliomaseg.training.run_folder import TrainOptions, is_finished
+    from gliomaseg.training.train import train
 
     splits = out / "splits.json"
     if not splits.is_file():
         write_splits(split_data(read_index(data), Split(by="patient", folds=FOLDS)), splits)
-    order = Order(recipe_of(name), data, out / name / f"fold-{fold}", splits=splits, fold=fold, resume=True)
+    order = TrainOptions(recipe_of(name), data, out / name / f"fold-{fold}", splits=splits, fold=fold, resume=True)
     if not is_finished(order):
         train(order, say=say)
 

@@ -31,8 +31,8 @@ from gliomaseg.data.split import LEAK, Fold, Splits, select, slice_names, split_
 from gliomaseg.evaluation import evaluate
 from gliomaseg.metrics.paired_tests import compare
 from gliomaseg.prediction import open_predictor
-from gliomaseg.training.order import Order, is_finished
-from gliomaseg.training.run import train
+from gliomaseg.training.run_folder import TrainOptions, is_finished
+from gliomaseg.training.train import train
 
 ARMS = ("by-patient", "by-slice")
 MEASURES = ("dice_volume", "dice_tumour_slices", "dice_slices_empty_one", "empty_slice_false_positive_rate")
@@ -66,7 +66,9 @@ def measure(index: DataIndex, recipe: Recipe, out: Path, seed: int) -> dict[str,
         splits = folder.parent / f"{arm}.json"
         if not splits.is_file():
             write_splits(Splits(by="slice", seed=seed, warning=LEAK, folds=(fold,)), splits)
-        order = Order(recipe.with_settings([f"training.seed={seed}"]), index.root, folder, splits=splits, resume=True)
+        order = TrainOptions(
+            recipe.with_settings([f"training.seed={seed}"]), index.root, folder, splits=splits, resume=True
+        )
         if not is_finished(order):
             say(f"seed {seed}, {arm}")
             train(order, say=say)

@@ -63,8 +63,8 @@ def trained(arguments: argparse.Namespace) -> list[Path]:
     """Train the recipes on the same patients and return their runs."""
     from gliomaseg.data.index import read_index
     from gliomaseg.data.split import split_data, write_splits
-    from gliomaseg.training.order import Order, is_finished
-    from gliomaseg.training.run import train
+    from gliomaseg.training.run_folder import TrainOptions, is_finished
+    from gliomaseg.training.train import train
 
     recipes = [(Path(name).stem, read_recipe(name).with_settings(arguments.set)) for name in arguments.recipe]
     splits = arguments.splits or arguments.out / "splits.json"
@@ -72,7 +72,7 @@ def trained(arguments: argparse.Namespace) -> list[Path]:
         write_splits(split_data(read_index(arguments.data), Split(by="patient")), splits)
     runs = []
     for name, recipe in recipes:
-        order = Order(recipe, arguments.data, arguments.out / name, splits=splits, resume=True)
+        order = TrainOptions(recipe, arguments.data, arguments.out / name, splits=splits, resume=True)
         if not is_finished(order):
             train(order, say=say)
         runs.append(order.out)

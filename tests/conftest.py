@@ -136,8 +136,8 @@ def bright(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Train a small U-Net on phantoms until it finds tumours, and return the run's folder; leave it as it is."""
     from gliomaseg.config import read_recipe
-    from gliomaseg.training.order import Order
-    from gliomaseg.training.run import train
+    from gliomaseg.training.run_folder import TrainOptions
+    from gliomaseg.training.train import train
 
     folder = tmp_path_factory.mktemp("trained")
     data = write_small_phantoms(folder / "data", slices=20)
@@ -153,7 +153,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
             'training.export="best"',
         ]
     )
-    train(Order(recipe, data, folder / "run", cache=folder / "cache"), say=lambda _text: None)
+    train(TrainOptions(recipe, data, folder / "run", cache=folder / "cache"), say=lambda _text: None)
     return folder / "run"
 
 

@@ -12,8 +12,8 @@ from gliomaseg.data.index import read_index
 from gliomaseg.model import load_model
 from gliomaseg.onnx_compression import quantize_int8
 from gliomaseg.prediction import open_predictor
-from gliomaseg.training.order import Order
-from gliomaseg.training.run import train
+from gliomaseg.training.run_folder import TrainOptions
+from gliomaseg.training.train import train
 
 SMALL = [
     "preparation.size_px=64", "network.width=8", "network.levels=3", "training.epochs=1", "training.precision=fp32",
@@ -25,7 +25,7 @@ def run(phantoms, tmp_path_factory):
     """Return a run and its phantoms, the network in fp32."""
     folder = tmp_path_factory.mktemp("quantise")
     recipe = read_recipe("unet_small").with_settings(SMALL)
-    train(Order(recipe, phantoms, folder / "run", cache=folder / "cache"), say=lambda _text: None)
+    train(TrainOptions(recipe, phantoms, folder / "run", cache=folder / "cache"), say=lambda _text: None)
     return folder / "run", phantoms, folder / "cache"
 
 
@@ -35,7 +35,7 @@ def test_a_run_may_export_integers_and_scores_them(run):
     scan = read_case(read_index(phantoms).cases[0]).scan
     before, size = open_predictor(folder).probability(scan), whole.onnx.stat().st_size
     recipe = read_recipe("unet_small").with_settings([*SMALL, "training.arithmetic=int8"])
-    train(Order(recipe, phantoms, folder, cache=cache, resume=True, overwrite=False), say=lambda _text: None)
+    train(TrainOptions(recipe, phantoms, folder, cache=cache, resume=True, overwrite=False), say=lambda _text: None)
     model = load_model(folder)
     assert (whole.config.arithmetic, model.config.arithmetic) == ("fp32", "int8")
     assert model.onnx.stat().st_size < size  # a small network: its graph weighs more than its weights

@@ -16,8 +16,8 @@ from gliomaseg.errors import DataError, GliomasegError
 from gliomaseg.phantoms import write_phantoms
 from gliomaseg.prediction import PredictOptions, list_inputs, open_predictor, predict
 from gliomaseg.report.text import audit_text, splits_text, summary_text
-from gliomaseg.training.order import Order
-from gliomaseg.training.run import train
+from gliomaseg.training.run_folder import TrainOptions
+from gliomaseg.training.train import train
 
 PATIENTS = 12
 _OURS = ("cache", "data", "evaluation", "prediction", "run", "splits.json")
@@ -49,7 +49,9 @@ def run_demo(out: Path, recipe: str, *, overwrite: bool, say: Callable[[str], No
     write_splits(splits, out / "splits.json")
     say(splits_text(splits))
     say(f"[4/6] training: {chosen.title}")
-    order = Order(chosen, data, out / "run", splits=out / "splits.json", overwrite=overwrite, cache=out / "cache")
+    order = TrainOptions(
+        chosen, data, out / "run", splits=out / "splits.json", overwrite=overwrite, cache=out / "cache"
+    )
     model = train(order, say=say)
     picked = _use(model, index, out, overwrite=overwrite, say=say)
     remove(out / "cache")

@@ -10,7 +10,7 @@ from gliomaseg.errors import MissingExtraError, ModelError, UsageError
 from gliomaseg.model import load_model
 from gliomaseg.networks import build_network
 from gliomaseg.prediction import open_predictor
-from gliomaseg.training.export import export_network
+from gliomaseg.training.onnx_export import export_network
 
 
 def engine_of(run, name):

@@ -15,8 +15,8 @@ from gliomaseg.config import read_recipe
 from gliomaseg.demo import run_demo
 from gliomaseg.errors import ConfigError, Interrupted, OutputExistsError
 from gliomaseg.formats import write_picture
-from gliomaseg.training.order import Order
-from gliomaseg.training.run import train
+from gliomaseg.training.run_folder import TrainOptions
+from gliomaseg.training.train import train
 
 SMALL = ["preparation.size_px=64", "network.width=4", "network.levels=2", "training.epochs=1", "training.batch=16"]
 
@@ -29,8 +29,8 @@ def run(*arguments, cwd: Path, code: int = 0) -> subprocess.CompletedProcess:
     return done
 
 
-def order(data: Path, out: Path, **changes) -> Order:
-    return Order(read_recipe("unet_small").with_settings(SMALL), data, out, **changes)
+def order(data: Path, out: Path, **changes) -> TrainOptions:
+    return TrainOptions(read_recipe("unet_small").with_settings(SMALL), data, out, **changes)
 
 
 def hush(_text: str) -> None:

@@ -11,8 +11,8 @@ from gliomaseg.losses import bce, training_loss
 from gliomaseg.networks import build_network
 from gliomaseg.networks.outputs import Supervised
 from gliomaseg.prediction import open_predictor
-from gliomaseg.training.order import Order
-from gliomaseg.training.run import train
+from gliomaseg.training.run_folder import TrainOptions
+from gliomaseg.training.train import train
 
 
 def network(**settings):
@@ -56,7 +56,7 @@ def test_a_run_of_two_predicts_by_both_from_one_file(arithmetic, phantoms, tmp_p
             "training.precision=fp32", f"training.arithmetic={arithmetic}",
         ]
     )  # fmt: skip
-    train(Order(recipe, phantoms, tmp_path / "run", cache=tmp_path / "cache"), say=lambda _text: None)
+    train(TrainOptions(recipe, phantoms, tmp_path / "run", cache=tmp_path / "cache"), say=lambda _text: None)
     scan = read_case(read_index(phantoms).cases[0]).scan
     in_use = open_predictor(tmp_path / "run").probability(scan)
     by_torch = open_predictor(tmp_path / "run", engine="torch").probability(scan)

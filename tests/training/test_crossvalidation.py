@@ -20,9 +20,9 @@ from gliomaseg.model import file_digest, load_model, write_config, write_digests
 from gliomaseg.model_export import export_model
 from gliomaseg.prediction import open_predictor
 from gliomaseg.training import crossvalidation
-from gliomaseg.training.crossvalidation import CrossOrder, crossvalidate
-from gliomaseg.training.order import Order, is_finished
-from gliomaseg.training.run import train
+from gliomaseg.training.crossvalidation import CrossValidateOptions, crossvalidate
+from gliomaseg.training.run_folder import TrainOptions, is_finished
+from gliomaseg.training.train import train
 
 SMALL = ["preparation.size_px=64", "network.width=4", "network.levels=2", "training.epochs=1", "split.folds=2"]
 
@@ -31,9 +31,9 @@ def hush(_text: str) -> None:
     pass
 
 
-def order(data: Path, out: Path, **changes) -> CrossOrder:
+def order(data: Path, out: Path, **changes) -> CrossValidateOptions:
     recipe = read_recipe("unet_small").with_settings(SMALL)
-    return replace(CrossOrder(recipe, data, out, cache=out.parent / "cache"), **changes)
+    return replace(CrossValidateOptions(recipe, data, out, cache=out.parent / "cache"), **changes)
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +210,7 @@ def test_a_run_may_be_exported_again_to_decide_otherwise(crossed, phantoms, tmp_
     shutil.copytree(crossed / "fold-0", tmp_path / "run")
     before = order(phantoms, tmp_path).recipe
     recipe = before.with_settings(["decision.threshold=0.4", "training.arithmetic=int8"])
-    again = Order(
+    again = TrainOptions(
         recipe, phantoms, tmp_path / "run", crossed / "splits.json", resume=True, cache=crossed.parent / "cache"
     )
     with pytest.raises(ConfigError, match="arithmetic"):

@@ -14,10 +14,10 @@ from gliomaseg import losses
 from gliomaseg.config import read_recipe
 from gliomaseg.errors import Interrupted, TrainingError
 from gliomaseg.training import loop
-from gliomaseg.training.display import Display
 from gliomaseg.training.loop import Run
-from gliomaseg.training.order import Order
-from gliomaseg.training.run import train
+from gliomaseg.training.progress import ProgressDisplay
+from gliomaseg.training.run_folder import TrainOptions
+from gliomaseg.training.train import train
 
 SMALL = ["preparation.size_px=64", "network.width=8", "network.levels=3", "training.epochs=2"]
 
@@ -46,11 +46,13 @@ def test_averaged_augmented_run_with_neighbours_that_was_stopped_ends_with_the_s
 ):
     recipe = read_recipe("residual_unet").with_settings(LEARNING)
     assert (recipe.training.ema, recipe.preparation.neighbours, recipe.training.augment) == (0.995, 2, "strong")
-    whole, broken = (Order(recipe, phantoms, tmp_path / name, cache=tmp_path / "cache") for name in ("whole", "broken"))
+    whole, broken = (
+        TrainOptions(recipe, phantoms, tmp_path / name, cache=tmp_path / "cache") for name in ("whole", "broken")
+    )
     train(whole, say=quiet)
     monkeypatch.setattr(loop, "runs_ahead", lambda _accelerator: ahead)
     batches: list[None] = []
-    show = Display.step
+    show = ProgressDisplay.step
 
     def stop_in_the_second_epoch(*arguments, **keywords):
         batches.append(None)
@@ -58,7 +60,7 @@ def test_averaged_augmented_run_with_neighbours_that_was_stopped_ends_with_the_s
             os.kill(os.getpid(), signal.SIGINT)
         return show(*arguments, **keywords)
 
-    monkeypatch.setattr(Display, "step", stop_in_the_second_epoch)
+    monkeypatch.setattr(ProgressDisplay, "step", stop_in_the_second_epoch)
     with pytest.raises(Interrupted, match="of epoch 2"):
         train(broken, say=quiet)
     train(replace(broken, resume=True), say=quiet)
@@ -71,7 +73,7 @@ def test_averaged_augmented_run_with_neighbours_that_was_stopped_ends_with_the_s
 
 def test_the_average_is_what_is_exported_and_scored(phantoms, tmp_path):
     recipe = read_recipe("residual_unet").with_settings([*LEARNING, "training.epochs=1"])
-    train(Order(recipe, phantoms, tmp_path / "run", cache=tmp_path / "cache"), say=quiet)
+    train(TrainOptions(recipe, phantoms, tmp_path / "run", cache=tmp_path / "cache"), say=quiet)
     state = load_file(tmp_path / "run" / "checkpoint" / "last.safetensors")
     exported = load_file(tmp_path / "run" / "model" / "model.safetensors")
     assert all(torch.equal(tensor, state[f"average.{name}"]) for name, tensor in exported.items())
@@ -85,7 +87,9 @@ def test_the_average_is_what_is_exported_and_scored(phantoms, tmp_path):
 @pytest.mark.parametrize("ahead", [False, True])
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(ahead, phantoms, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "runs_ahead", lambda _accelerator: ahead)
-    order = Order(read_recipe("unet_small").with_settings(SMALL), phantoms, tmp_path / "run", cache=tmp_path / "cache")
+    order = TrainOptions(
+        read_recipe("unet_small").with_settings(SMALL), phantoms, tmp_path / "run", cache=tmp_path / "cache"
+    )
     real = losses.LOSSES["cross_entropy"]
     calls = []
 
@@ -106,7 +110,9 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(ahead, phant
 def test_a_checkpoint_holds_no_step_that_is_not_counted(phantoms, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "runs_ahead", lambda _accelerator: True)
     recipe = read_recipe("unet_small").with_settings([*SMALL, "training.batch=8", "training.checkpoint_minutes=0"])
-    whole, killed = (Order(recipe, phantoms, tmp_path / name, cache=tmp_path / "cache") for name in ("whole", "killed"))
+    whole, killed = (
+        TrainOptions(recipe, phantoms, tmp_path / name, cache=tmp_path / "cache") for name in ("whole", "killed")
+    )
     train(whole, say=quiet)
     save, saved = Run.save, []
 

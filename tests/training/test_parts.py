@@ -10,11 +10,11 @@ from PIL import Image
 
 from gliomaseg.config import read_recipe
 from gliomaseg.errors import UsageError
-from gliomaseg.training.board import Board
-from gliomaseg.training.card import model_card
+from gliomaseg.training.accelerator import deterministic, handle_signals, open_accelerator
 from gliomaseg.training.curves import draw_curves
-from gliomaseg.training.display import Display
-from gliomaseg.training.machine import open_accelerator, polite_stop, repeatable
+from gliomaseg.training.model_card import model_card
+from gliomaseg.training.progress import ProgressDisplay
+from gliomaseg.training.tensorboard import TensorBoard
 
 LINE = {
     "epoch": 1, "train_loss": 0.4, "validation_loss": 0.5, "dice_volume": None, "dice_tumour_slices": 0.1,
@@ -54,7 +54,7 @@ def test_a_card_has_scores_definitions_and_the_limit_of_use():
 
 
 def test_the_first_interrupt_is_a_request_and_the_second_is_at_once():
-    with polite_stop() as stop:
+    with handle_signals() as stop:
         assert not stop.asked
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.asked
@@ -64,7 +64,7 @@ def test_the_first_interrupt_is_a_request_and_the_second_is_at_once():
 
 
 def test_repeatable_arithmetic_ends_with_its_block():
-    with repeatable():
+    with deterministic():
         assert torch.are_deterministic_algorithms_enabled()
     assert not torch.are_deterministic_algorithms_enabled()
 
@@ -81,7 +81,7 @@ def test_precision_is_as_asked_run_after_run(precision, mixed):
 
 
 def test_tensorboard_gets_the_numbers_of_an_epoch(tmp_path):
-    board = Board(tmp_path)
+    board = TensorBoard(tmp_path)
     board.write(LINE)
     board.close()
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -92,8 +92,8 @@ def test_tensorboard_gets_the_numbers_of_an_epoch(tmp_path):
 
 
 def test_without_tensorboard_a_run_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("gliomaseg.training.board.find_spec", lambda _name: None)
-    board = Board(tmp_path)
+    monkeypatch.setattr("gliomaseg.training.tensorboard.find_spec", lambda _name: None)
+    board = TensorBoard(tmp_path)
     board.write(LINE)
     board.close()
     assert list(tmp_path.iterdir()) == []
@@ -102,8 +102,8 @@ def test_without_tensorboard_a_run_goes_on(tmp_path, monkeypatch):
 def test_without_a_terminal_a_line_is_said_now_and_then(monkeypatch):
     said: list[str] = []
     times = iter([0.0, 10.0, 61.0, 61.0, 62.0])
-    monkeypatch.setattr("gliomaseg.training.display.time.monotonic", lambda: next(times))
-    display = Display(said.append, None)
+    monkeypatch.setattr("gliomaseg.training.progress.time.monotonic", lambda: next(times))
+    display = ProgressDisplay(said.append, None)
     display.step("epoch 1/3", 1, 9, loss=0.5, images_per_s=2.0)
     display.step("epoch 1/3", 2, 9, loss=0.4, images_per_s=2.0)
     display.step("epoch 1/3", 3, 9, loss=0.3, images_per_s=2.0)

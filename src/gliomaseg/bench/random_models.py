@@ -14,7 +14,7 @@ from gliomaseg.networks import build_network
 from gliomaseg.phantoms import phantom_patient
 from gliomaseg.preprocessing import level_counts, neighbour_places, normalise, prepare, with_neighbours
 from gliomaseg.scan import Scan
-from gliomaseg.training.export import export_network
+from gliomaseg.training.onnx_export import export_network
 from gliomaseg.types import Batch
 
 TUMOUR_SHARE = 0.01  # of the data set's pixels

@@ -14,11 +14,11 @@ from gliomaseg.bench.fixtures import Fixtures
 from gliomaseg.bench.training import chosen_slices
 from gliomaseg.data.cache import open_cache
 from gliomaseg.data.split import Fold
-from gliomaseg.training.display import Display
+from gliomaseg.training.accelerator import StopFlag, deterministic, open_accelerator
 from gliomaseg.training.loop import train_one_epoch
-from gliomaseg.training.machine import StopRequest, open_accelerator, repeatable
-from gliomaseg.training.order import Order
-from gliomaseg.training.run import assemble, sides_of
+from gliomaseg.training.progress import ProgressDisplay
+from gliomaseg.training.run_folder import TrainOptions
+from gliomaseg.training.train import build_run, split_cases
 
 STEPS_ON_GPU = 25  # a step takes milliseconds there, and a clock wants more
 
@@ -36,12 +36,12 @@ class OurTraining:
         recipe = material.plan.reference.with_settings(["training.epochs=1000"])
         names = tuple(sorted(chosen_slices(material, count)))
         cache = open_cache(material.index, recipe.preparation, folder=material.folder / "cache")
-        order = Order(recipe, material.index.root, Path(mkdtemp(prefix="run-", dir=material.folder)))
+        order = TrainOptions(recipe, material.index.root, Path(mkdtemp(prefix="run-", dir=material.folder)))
         with ExitStack() as stack:  # its Ctrl-C would wait for a checkpoint: here it acts at once
             fold = Fold(train=names, validation=names)
             accelerator = open_accelerator(order.device, recipe.training.precision)
-            run = assemble(order, accelerator, stack, sides_of(material.index, fold, cache), lambda _line: None)
-        self._run = replace(run, display=Display(lambda _line: None, None), stop=StopRequest())
+            run = build_run(order, accelerator, stack, split_cases(material.index, fold, cache), lambda _line: None)
+        self._run = replace(run, display=ProgressDisplay(lambda _line: None, None), stop=StopFlag())
         self.what = f"our loop, {'bf16' if run.accelerator.mixed_precision == 'bf16' else 'fp32'}"
         self.loss = float("nan")
 
@@ -49,7 +49,7 @@ class OurTraining:
         """Go through the slices once, and return the seconds; `loss` is then the epoch's mean."""
         progress = self._run.progress
         start = time.perf_counter()
-        with repeatable():
+        with deterministic():
             train_one_epoch(self._run)
         if torch.cuda.is_available():
             torch.cuda.synchronize()  # the last step is still under way

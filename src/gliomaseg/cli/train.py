@@ -56,7 +56,7 @@ def train(
     from gliomaseg.report.text import summary_text
 
     chosen = read_recipe(recipe).with_settings(settings or [])
-    run = with_training("gliomaseg.training.run")
+    run = with_training("gliomaseg.training.train")
     order = run.Order(
         recipe=chosen,
         data=data,

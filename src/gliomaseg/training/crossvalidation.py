@@ -23,15 +23,15 @@ from gliomaseg.evaluation.evaluate import require_own_pictures
 from gliomaseg.evaluation.postprocessing_search import Trial, choose_postprocessing, try_postprocessing
 from gliomaseg.model import file_digest
 from gliomaseg.prediction import open_predictor
-from gliomaseg.training.order import OURS, Order, is_finished
-from gliomaseg.training.run import train
+from gliomaseg.training.run_folder import OURS, TrainOptions, is_finished
+from gliomaseg.training.train import train
 
 SPLITS = "splits.json"
 FOLDS = 5
 
 
 @dataclass(frozen=True)
-class CrossOrder:
+class CrossValidateOptions:
     """What the user asks for.
 
     Attributes:
@@ -57,7 +57,7 @@ class CrossOrder:
     tune: bool = False
 
 
-def crossvalidate(order: CrossOrder, *, say: Callable[[str], None]) -> Path:
+def crossvalidate(order: CrossValidateOptions, *, say: Callable[[str], None]) -> Path:
     """Train every fold, then measure each patient by the model that has not seen them.
 
     Returns:
@@ -96,7 +96,12 @@ def crossvalidate(order: CrossOrder, *, say: Callable[[str], None]) -> Path:
 
 
 def _evaluate(
-    order: CrossOrder, index: DataIndex, splits: Splits, folder: Path, start: float, say: Callable[[str], None]
+    order: CrossValidateOptions,
+    index: DataIndex,
+    splits: Splits,
+    folder: Path,
+    start: float,
+    say: Callable[[str], None],
 ) -> Evaluation:
     """Return the pooled evaluation; pictures of its patients go into `folder`."""
     measured: list[CaseScores] = []
@@ -141,7 +146,7 @@ class _Chosen:
     each: tuple[Decision, ...]
 
 
-def _tune(order: CrossOrder, index: DataIndex, splits: Splits, say: Callable[[str], None]) -> _Chosen:
+def _tune(order: CrossValidateOptions, index: DataIndex, splits: Splits, say: Callable[[str], None]) -> _Chosen:
     """Predict every patient by the model that has not seen them, and choose."""
     flips = order.recipe.decision.flips
     trials: list[list[Trial]] = []
@@ -167,7 +172,7 @@ def _tune(order: CrossOrder, index: DataIndex, splits: Splits, say: Callable[[st
     return _Chosen(whole, each)
 
 
-def _draw(order: CrossOrder, index: DataIndex) -> Splits:
+def _draw(order: CrossValidateOptions, index: DataIndex) -> Splits:
     """Return the folds that the order asks for; those that are there where a cross-validation goes on."""
     split = order.recipe.split
     if split.by == "slice":
@@ -182,7 +187,7 @@ def _draw(order: CrossOrder, index: DataIndex) -> Splits:
     return drawn
 
 
-def _require_free(order: CrossOrder) -> None:
+def _require_free(order: CrossValidateOptions) -> None:
     """Refuse to clear what no cross-validation wrote."""
     require_free(order.out, overwrite=order.overwrite)
     folds = [entry for entry in order.out.glob("fold-*") if re.fullmatch(r"fold-\d+", entry.name)]
@@ -192,15 +197,15 @@ def _require_free(order: CrossOrder) -> None:
         require_own(entry, OURS)
 
 
-def _start_folder(order: CrossOrder, splits: Splits) -> None:
+def _start_folder(order: CrossValidateOptions, splits: Splits) -> None:
     for entry in order.out.iterdir():
         if entry.name != LOCK:
             remove(entry)
     write_splits(splits, order.out / SPLITS)
 
 
-def _fold_order(order: CrossOrder, number: int) -> Order:
-    return Order(
+def _fold_order(order: CrossValidateOptions, number: int) -> TrainOptions:
+    return TrainOptions(
         recipe=order.recipe,
         data=order.data,
         out=order.out / f"fold-{number}",

@@ -28,11 +28,11 @@ from gliomaseg.errors import Interrupted, TrainingError
 from gliomaseg.evaluation import summarise
 from gliomaseg.losses import build_loss, training_loss
 from gliomaseg.metrics.overlap import Counts
-from gliomaseg.training.board import Board
+from gliomaseg.training.accelerator import StopFlag
 from gliomaseg.training.checkpoint import Progress, save_checkpoint
-from gliomaseg.training.display import Display
-from gliomaseg.training.machine import StopRequest
-from gliomaseg.training.optimisation import average_share, follow, learning_rate
+from gliomaseg.training.optimiser import ema_decay, learning_rate, update_ema
+from gliomaseg.training.progress import ProgressDisplay
+from gliomaseg.training.tensorboard import TensorBoard
 from gliomaseg.types import SliceIndices
 
 
@@ -52,13 +52,13 @@ class Run:
     network: nn.Module
     optimiser: torch.optim.Optimizer
     progress: Progress
-    display: Display
-    board: Board | None  # in the one process that writes
-    stop: StopRequest
+    display: ProgressDisplay
+    board: TensorBoard | None  # in the one process that writes
+    stop: StopFlag
     average: nn.Module | None = None
 
     @property
-    def judged(self) -> nn.Module:
+    def eval_network(self) -> nn.Module:
         """What is validated and exported: the average of the weights, where there is one."""
         return self.network if self.average is None else self.average
 
@@ -79,7 +79,7 @@ class Run:
             network = self.accelerator.unwrap_model(self.network)
             save_checkpoint(path, network, self.optimiser, self.progress, average=average)
 
-    def heed_stop(self, place: str) -> None:
+    def raise_if_stopped(self, place: str) -> None:
         """Leave if the user has asked to; what is to be resumed is saved already.
 
         Raises:
@@ -88,7 +88,7 @@ class Run:
         if self.stop.asked:
             raise Interrupted(f"stopped {place}")
 
-    def stop_wanted(self) -> bool:
+    def is_stop_requested(self) -> bool:
         """Return whether any process was asked to stop: the same answer in all of them, at the same place."""
         if self.accelerator.num_processes == 1:
             return self.stop.asked
@@ -136,7 +136,7 @@ def train_epochs(run: Run) -> None:
         if run.board is not None:
             write_text(run.folder / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in progress.history))
             run.board.write(line)
-        if run.stop_wanted():
+        if run.is_stop_requested():
             run.leave(f"after epoch {progress.epoch}")
         run.accelerator.wait_for_everyone()
 
@@ -155,7 +155,7 @@ def train_one_epoch(run: Run) -> None:
         latest = Step(step, mine, len(steps[step]), _learn(run, mine, step=step, steps=len(steps)))
         if before is not None:
             tick = _count(run, before, steps=len(steps), tick=tick)
-        stop, due = run.stop_wanted(), time.monotonic() - saved > 60 * training.checkpoint_minutes
+        stop, due = run.is_stop_requested(), time.monotonic() - saved > 60 * training.checkpoint_minutes
         if stop or due or step + 1 == len(steps) or not runs_ahead(accelerator):
             tick, before = _count(run, latest, steps=len(steps), tick=tick), None
         else:
@@ -214,7 +214,7 @@ def _learn(run: Run, picks: SliceIndices, *, step: int, steps: int) -> Tensor:
         accelerator.clip_grad_norm_(run.network.parameters(), training.clip_norm)
     run.optimiser.step()
     if run.average is not None:
-        follow(run.average, run.network, average_share(training.ema, before))
+        update_ema(run.average, run.network, ema_decay(training.ema, before))
     return loss.detach()
 
 
@@ -253,7 +253,7 @@ def validate(run: Run) -> tuple[float, dict[str, Counts]]:
     """Return the mean loss of the validation slices and their counts by case, on the prepared grid."""
     preparation, training = run.recipe.preparation, run.recipe.training
     loss_function = build_loss(training.loss)
-    network = run.judged
+    network = run.eval_network
     network.eval()
     total = images_seen = 0.0
     counts: dict[str, Counts] = {}

@@ -17,7 +17,7 @@ from torch import nn
 from gliomaseg.bench.baselines.notebook import Files, loader
 from gliomaseg.errors import MissingExtraError
 from gliomaseg.networks.torchvision_compat import segmentation
-from gliomaseg.training.machine import open_accelerator
+from gliomaseg.training.accelerator import open_accelerator
 
 
 def open_lightning() -> Any:

@@ -23,17 +23,17 @@ from gliomaseg.data.index import Case, DataIndex, read_index, require_outside
 from gliomaseg.data.split import Fold, Splits, choose_fold, read_splits, select, split_data
 from gliomaseg.errors import ConfigError, DataError
 from gliomaseg.networks import build_network
-from gliomaseg.training.board import Board
+from gliomaseg.training.accelerator import deterministic, handle_signals, open_accelerator
+from gliomaseg.training.artifacts import write_artifacts
 from gliomaseg.training.checkpoint import Progress, load_checkpoint
-from gliomaseg.training.display import Display, display
-from gliomaseg.training.finish import finish
 from gliomaseg.training.loop import Run, train_epochs
-from gliomaseg.training.machine import open_accelerator, polite_stop, repeatable
-from gliomaseg.training.optimisation import build_optimiser
-from gliomaseg.training.order import CONFIG, Order, require_place, start_folder, write_down
+from gliomaseg.training.optimiser import build_optimiser
+from gliomaseg.training.progress import ProgressDisplay, open_display
+from gliomaseg.training.run_folder import CONFIG, TrainOptions, require_out_folder, start_folder, write_settings
+from gliomaseg.training.tensorboard import TensorBoard
 
 
-def train(order: Order, *, say: Callable[[str], None]) -> Path:
+def train(order: TrainOptions, *, say: Callable[[str], None]) -> Path:
     """Train a network and leave `model/`, curves and samples in the run's folder.
 
     Args:
@@ -55,7 +55,7 @@ def train(order: Order, *, say: Callable[[str], None]) -> Path:
     accelerator = open_accelerator(order.device, order.recipe.training.precision)
     resuming = order.resume and (order.out / CONFIG).is_file()
     if accelerator.is_main_process:
-        require_place(order, resuming=resuming)
+        require_out_folder(order, resuming=resuming)
         _require_enough(order.recipe.training.batch, accelerator.num_processes)
     else:
         say = _say_nothing
@@ -68,28 +68,34 @@ def train(order: Order, *, say: Callable[[str], None]) -> Path:
         say(f"warning: {splits.warning}")
     with accelerator.main_process_first():
         cache = open_cache(index, order.recipe.preparation, folder=order.cache, progress=say)
-    sides = sides_of(index, fold, cache)
+    sides = split_cases(index, fold, cache)
     _train(order, accelerator, sides, splits, resuming=resuming, say=say)
     return order.out / "model"
 
 
 def _train(
-    order: Order, accelerator: Accelerator, sides: Sides, splits: Splits, *, resuming: bool, say: Callable[[str], None]
+    order: TrainOptions,
+    accelerator: Accelerator,
+    sides: CaseSplit,
+    splits: Splits,
+    *,
+    resuming: bool,
+    say: Callable[[str], None],
 ) -> None:
     """Train and finish; only the first process reads and writes the run's folder, the others just learn."""
     leads = accelerator.is_main_process
-    with repeatable(), ExitStack() as stack:
+    with deterministic(), ExitStack() as stack:
         if leads:
             stack.enter_context(locked(order.out))
             if not resuming:
                 start_folder(order, splits)
         accelerator.wait_for_everyone()
-        run = assemble(order, accelerator, stack, sides, say)
+        run = build_run(order, accelerator, stack, sides, say)
         if leads and read_recipe(str(order.out / CONFIG)) != order.recipe:
-            write_down(order)
+            write_settings(order)
         train_epochs(run)
         if leads:
-            finish(run, _setting(order, splits))
+            write_artifacts(run, _setting(order, splits))
         accelerator.wait_for_everyone()
 
 
@@ -103,7 +109,7 @@ def _require_enough(batch: int, processes: int) -> None:
 
 
 @dataclass(frozen=True)
-class Sides:
+class CaseSplit:
     """Prepared slices, and whose train and validate; `digest` tells one such split from another."""
 
     cache: Cache
@@ -112,7 +118,7 @@ class Sides:
     digest: str
 
 
-def sides_of(index: DataIndex, fold: Fold, cache: Cache) -> Sides:
+def split_cases(index: DataIndex, fold: Fold, cache: Cache) -> CaseSplit:
     """Return the sides of a fold.
 
     Raises:
@@ -121,10 +127,12 @@ def sides_of(index: DataIndex, fold: Fold, cache: Cache) -> Sides:
     train, validation = select(index, fold.train), select(index, fold.validation)
     if not train or not validation:
         raise DataError("a side of the split is empty", where=index.root, cure="draw another split")
-    return Sides(cache, train, validation, hashlib.sha256(json.dumps(fold.model_dump()).encode()).hexdigest())
+    return CaseSplit(cache, train, validation, hashlib.sha256(json.dumps(fold.model_dump()).encode()).hexdigest())
 
 
-def assemble(order: Order, accelerator: Accelerator, stack: ExitStack, sides: Sides, say: Callable[[str], None]) -> Run:
+def build_run(
+    order: TrainOptions, accelerator: Accelerator, stack: ExitStack, sides: CaseSplit, say: Callable[[str], None]
+) -> Run:
     """Build network and optimiser, bring back the state of a checkpoint, and hand all of it to the loop."""
     recipe = order.recipe
     torch.manual_seed(recipe.training.seed)
@@ -158,17 +166,19 @@ def assemble(order: Order, accelerator: Accelerator, stack: ExitStack, sides: Si
         average=average and accelerator.prepare_model(average, evaluation_mode=True),
         optimiser=prepared[1],
         progress=progress,
-        display=stack.enter_context(display(say)) if accelerator.is_main_process else Display(say, None),
+        open_display=stack.enter_context(open_display(say))
+        if accelerator.is_main_process
+        else ProgressDisplay(say, None),
         board=_board(order, accelerator, stack, first_epoch=progress.epoch),
-        stop=stack.enter_context(polite_stop()),
+        stop=stack.enter_context(handle_signals()),
     )
 
 
-def _board(order: Order, accelerator: Accelerator, stack: ExitStack, *, first_epoch: int) -> Board | None:
+def _board(order: TrainOptions, accelerator: Accelerator, stack: ExitStack, *, first_epoch: int) -> TensorBoard | None:
     """Open TensorBoard's log in the one process that writes."""
     if not accelerator.is_main_process:
         return None
-    board = Board(order.out / "tensorboard", first_epoch=first_epoch)
+    board = TensorBoard(order.out / "tensorboard", first_epoch=first_epoch)
     stack.callback(board.close)
     return board
 
@@ -177,7 +187,7 @@ def _say_nothing(text: str) -> None:
     """One process speaks for all."""
 
 
-def _require_same_sides(order: Order, now: Progress, before: Progress) -> None:
+def _require_same_sides(order: TrainOptions, now: Progress, before: Progress) -> None:
     if before.digest != now.digest:
         raise DataError("is not the data set that the run was started with", where=order.data)
     if before.sides not in ("", now.sides):  # else it would validate on patients that it has trained on
@@ -190,7 +200,7 @@ def _count(cases: tuple[Case, ...]) -> int:
     return sum(len(case.slices) for case in cases)
 
 
-def _splits(order: Order, index: DataIndex, *, resuming: bool) -> Splits:
+def _splits(order: TrainOptions, index: DataIndex, *, resuming: bool) -> Splits:
     own = order.out / "splits.json"
     if resuming and own.is_file():
         splits = read_splits(own)
@@ -202,7 +212,7 @@ def _splits(order: Order, index: DataIndex, *, resuming: bool) -> Splits:
     return read_splits(order.splits) if order.splits else split_data(index, order.recipe.split)
 
 
-def _require_whole_stacks(order: Order, splits: Splits) -> None:
+def _require_whole_stacks(order: TrainOptions, splits: Splits) -> None:
     """Refuse neighbours where a split by slice parts them: scoring would take others for them than training did."""
     if splits.by == "slice" and order.recipe.preparation.neighbours:
         raise ConfigError(
@@ -212,7 +222,7 @@ def _require_whole_stacks(order: Order, splits: Splits) -> None:
         )
 
 
-def _setting(order: Order, splits: Splits) -> dict[str, Any]:
+def _setting(order: TrainOptions, splits: Splits) -> dict[str, Any]:
     return {
         "data": order.data.resolve().name,
         "split": splits.by,

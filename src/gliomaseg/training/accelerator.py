@@ -50,7 +50,7 @@ def _has_bf16(*, on_cpu: bool) -> bool:
 
 
 @contextmanager
-def repeatable() -> Iterator[None]:
+def deterministic() -> Iterator[None]:
     """Make equal runs give equal bits, for the length of the block."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled()
@@ -66,16 +66,16 @@ def repeatable() -> Iterator[None]:
         torch.use_deterministic_algorithms(mode=before)
 
 
-class StopRequest:
+class StopFlag:
     """Whether the user has asked the run to stop."""
 
     asked = False
 
 
 @contextmanager
-def polite_stop() -> Iterator[StopRequest]:
+def handle_signals() -> Iterator[StopFlag]:
     """Turn the first Ctrl-C or SIGTERM into a request that the loop honours; a second one is at once."""
-    request = StopRequest()
+    request = StopFlag()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return

@@ -19,17 +19,17 @@ from gliomaseg.errors import ConfigError, DataError, OutputExistsError
 from gliomaseg.model import file_digest, load_model
 from gliomaseg.prediction import open_predictor
 from gliomaseg.scan import Scan
-from gliomaseg.training.order import Order
-from gliomaseg.training.run import train
+from gliomaseg.training.run_folder import TrainOptions
+from gliomaseg.training.train import train
 
 SMALL = ["preparation.size_px=64", "network.width=8", "network.levels=3", "training.epochs=2"]
 # The reference network has dropout and much state: what resumes it bit for bit resumes all.
 REFERENCE = ["preparation.size_px=64", "training.batch=8", "training.epochs=3"]
 
 
-def order_for(data: Path, out: Path, *settings: str, **keywords) -> Order:
+def order_for(data: Path, out: Path, *settings: str, **keywords) -> TrainOptions:
     recipe = read_recipe("unet_small").with_settings([*SMALL, *settings])
-    return Order(recipe, data, out, cache=out.parent / "cache", **keywords)
+    return TrainOptions(recipe, data, out, cache=out.parent / "cache", **keywords)
 
 
 def quiet(_text: str) -> None:
@@ -146,7 +146,7 @@ def test_the_authors_unet_trains(phantoms, tmp_path):
     recipe = read_recipe("unet").with_settings(
         ["preparation.size_px=32", "network.width=4", "network.levels=2", "training.epochs=1"]
     )
-    train(Order(recipe, phantoms, tmp_path / "run", cache=tmp_path / "cache"), say=quiet)
+    train(TrainOptions(recipe, phantoms, tmp_path / "run", cache=tmp_path / "cache"), say=quiet)
     assert load_model(tmp_path / "run").config.preparation.inputs == 3
 
 
@@ -179,11 +179,11 @@ def test_a_finished_run_of_constant_rate_may_be_made_longer(phantoms, tmp_path):
 def test_a_finished_run_of_falling_rate_may_not(trained):
     recipe = read_recipe(str(trained / "config.toml")).with_settings(["training.epochs=17"])
     with pytest.raises(ConfigError, match=r"another training\.epochs"):
-        train(Order(recipe, trained.parent / "data", trained, resume=True), say=quiet)
+        train(TrainOptions(recipe, trained.parent / "data", trained, resume=True), say=quiet)
 
 
 def test_resuming_with_other_settings_is_refused(trained, phantoms):
-    order = Order(read_recipe("unet_small").with_settings(["training.batch=2"]), phantoms, trained, resume=True)
+    order = TrainOptions(read_recipe("unet_small").with_settings(["training.batch=2"]), phantoms, trained, resume=True)
     with pytest.raises(ConfigError, match="started with another"):
         train(order, say=quiet)
 

@@ -13,8 +13,8 @@ from gliomaseg.model import file_digest, load_model
 from gliomaseg.networks import build_network
 from gliomaseg.prediction import open_predictor
 from gliomaseg.training.checkpoint import load_network
-from gliomaseg.training.order import Order
-from gliomaseg.training.run import train
+from gliomaseg.training.run_folder import TrainOptions
+from gliomaseg.training.train import train
 
 SMALL = [
     "preparation.size_px=64", "network.width=4", "network.levels=2", "training.epochs=1", "training.ema=0.9",
@@ -24,7 +24,7 @@ SMALL = [
 
 def test_the_exported_network_is_the_average_and_is_what_was_scored(phantoms, tmp_path):
     recipe = read_recipe("unet_small").with_settings(SMALL)
-    folder = train(Order(recipe, phantoms, tmp_path / "run", cache=tmp_path / "cache"), say=lambda _text: None)
+    folder = train(TrainOptions(recipe, phantoms, tmp_path / "run", cache=tmp_path / "cache"), say=lambda _text: None)
     average = build_network(recipe.network, recipe.preparation.inputs)
     load_network(tmp_path / "run" / "checkpoint" / "last.safetensors", average)
     exported = load_file(folder / "model.safetensors")

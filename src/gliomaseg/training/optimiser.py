@@ -52,7 +52,7 @@ def learning_rate(training: Training, done: float) -> float:
     return peak * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) / 2
 
 
-def average_share(ema: float, step: int) -> float:
+def ema_decay(ema: float, step: int) -> float:
     """Return how much of the average a step's weights become: 1 - ema, and more in a run's first steps.
 
     Else the first weights, which know nothing, would stay in the average for long.
@@ -64,7 +64,7 @@ def average_share(ema: float, step: int) -> float:
 
 
 @torch.no_grad()
-def follow(average: nn.Module, network: nn.Module, share: float) -> None:
+def update_ema(average: nn.Module, network: nn.Module, share: float) -> None:
     """Move the average of the weights towards a network's, running statistics included."""
     means: list[Tensor] = []
     values: list[Tensor] = []

@@ -20,18 +20,18 @@ from gliomaseg.networks import build_network
 from gliomaseg.onnx_compression import quantize_int8
 from gliomaseg.prediction import Predictor, open_predictor
 from gliomaseg.preprocessing import prepare
-from gliomaseg.training.card import model_card
 from gliomaseg.training.checkpoint import load_network
 from gliomaseg.training.curves import draw_curves
-from gliomaseg.training.export import export_network
 from gliomaseg.training.loop import Run
+from gliomaseg.training.model_card import model_card
+from gliomaseg.training.onnx_export import export_network
 from gliomaseg.types import Batch, Pixels
 
 SAMPLES = 4
 EXAMPLES, EXAMPLES_AT_ONCE = 240, 16
 
 
-def finish(run: Run, setting: Mapping[str, Any]) -> None:
+def write_artifacts(run: Run, setting: Mapping[str, Any]) -> None:
     """Export the model, score it as its users will run it, and draw the pictures.
 
     Raises:
@@ -40,7 +40,7 @@ def finish(run: Run, setting: Mapping[str, Any]) -> None:
     """
     run.display.say("exporting the model and scoring it through ONNX Runtime")
     # Without accelerate's autocast wrapper: what is exported computes in float32.
-    network = run.accelerator.unwrap_model(run.judged, keep_fp32_wrapper=False)
+    network = run.accelerator.unwrap_model(run.eval_network, keep_fp32_wrapper=False)
     if run.recipe.training.export == "best":
         network = build_network(run.recipe.network, run.recipe.preparation.inputs)
         load_network(run.best, network)
@@ -51,7 +51,9 @@ def finish(run: Run, setting: Mapping[str, Any]) -> None:
             _quantise(run, folder)
         write_digests(folder)
         predictor = open_predictor(folder)
-        metrics = evaluate(run.validation, predictor, setting=setting, progress=lambda _line: run.heed_stop("scoring"))
+        metrics = evaluate(
+            run.validation, predictor, setting=setting, progress=lambda _line: run.raise_if_stopped("scoring")
+        )
         write_metrics(folder, metrics)
         card = model_card(run.recipe, metrics, patients=[case.name for case in run.train])
         (folder / CARD).write_text(card, "utf-8")

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from gliomaseg.config import Training
-from gliomaseg.training.optimisation import average_share, build_optimiser, follow, learning_rate
+from gliomaseg.training.optimiser import build_optimiser, ema_decay, learning_rate, update_ema
 
 
 def rates(**settings):
@@ -50,7 +50,7 @@ def test_an_average_goes_its_share_of_the_way_statistics_included():
         network.weight.fill_(3.0)
         network.running_mean.fill_(4.0)
         network.num_batches_tracked.fill_(7)
-    follow(average, network, 0.25)
+    update_ema(average, network, 0.25)
     assert average.weight.item() == 1.5
     assert average.running_mean.item() == 1.0
     assert average.num_batches_tracked.item() == 7
@@ -72,16 +72,16 @@ def test_an_average_moves_all_tensors_as_each_by_itself_to_the_bit():
         for name, mean in average.state_dict().items()
         if mean.is_floating_point()
     }
-    follow(average, network, 0.005)
+    update_ema(average, network, 0.005)
     assert len(expected) == 8
     for name, tensor in expected.items():
         assert torch.equal(average.state_dict()[name], tensor), name
 
 
 def test_an_average_of_no_weights_is_none():
-    follow(nn.Identity(), nn.Identity(), 0.25)
+    update_ema(nn.Identity(), nn.Identity(), 0.25)
 
 
 def test_an_average_soon_forgets_the_first_weights():
-    assert [average_share(0.995, step) for step in (0, 8)] == [0.9, 0.5]
-    assert average_share(0.995, 10**5) == pytest.approx(0.005)
+    assert [ema_decay(0.995, step) for step in (0, 8)] == [0.9, 0.5]
+    assert ema_decay(0.995, 10**5) == pytest.approx(0.005)

@@ -23,7 +23,7 @@ OURS = (
 
 
 @dataclass(frozen=True)
-class Order:
+class TrainOptions:
     """What the user asks for.
 
     Attributes:
@@ -49,7 +49,7 @@ class Order:
     cache: Path | None = None
 
 
-def is_finished(order: Order) -> bool:
+def is_finished(order: TrainOptions) -> bool:
     """Return whether a run of exactly this order is there and done: curves are what it draws last.
 
     Raises:
@@ -61,7 +61,7 @@ def is_finished(order: Order) -> bool:
     return (order.out / CURVES).is_file()
 
 
-def require_place(order: Order, *, resuming: bool) -> None:
+def require_out_folder(order: TrainOptions, *, resuming: bool) -> None:
     """Refuse a folder that holds another run, or what no run wrote."""
     if resuming:
         _require_same_recipe(order)
@@ -70,17 +70,17 @@ def require_place(order: Order, *, resuming: bool) -> None:
         require_own(order.out, OURS)
 
 
-def start_folder(order: Order, splits: Splits) -> None:
+def start_folder(order: TrainOptions, splits: Splits) -> None:
     """Empty the run's folder and write what it was started with; `config.toml` last, as the mark of a run."""
     # The entries and not the folder: it may be the current one, or a volume's.
     for entry in order.out.iterdir():
         if entry.name != LOCK:
             remove(entry)
     write_splits(splits, order.out / "splits.json")
-    write_down(order)
+    write_settings(order)
 
 
-def write_down(order: Order) -> None:
+def write_settings(order: TrainOptions) -> None:
     """Write the recipe; what was exported by another one is no longer the end of this run."""
     (order.out / CURVES).unlink(missing_ok=True)
     write_text(order.out / CONFIG, tomli_w.dumps(_without_none(order.recipe.model_dump())))
@@ -95,7 +95,7 @@ def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _require_same_recipe(order: Order, *, free: tuple[str, ...] = _FREE) -> None:
+def _require_same_recipe(order: TrainOptions, *, free: tuple[str, ...] = _FREE) -> None:
     config = order.out / CONFIG
     before, now = read_recipe(str(config)).model_dump(), order.recipe.model_dump()
     training = order.recipe.training

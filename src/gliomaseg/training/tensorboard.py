@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 
-class Board:
+class TensorBoard:
     """Curves of a run for `tensorboard --logdir`."""
 
     def __init__(self, folder: Path, *, first_epoch: int = 0) -> None:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 LINE_EVERY_S = 60.0
 
 
-class Display:
+class ProgressDisplay:
     """Told of every step; decides what is worth showing."""
 
     def __init__(self, say: Callable[[str], None], bar: Progress | None) -> None:
@@ -43,10 +43,10 @@ class Display:
 
 
 @contextmanager
-def display(say: Callable[[str], None]) -> Iterator[Display]:
+def open_display(say: Callable[[str], None]) -> Iterator[ProgressDisplay]:
     """Give a display for the length of a run: with a bar where stderr is a terminal."""
     if not sys.stderr.isatty():
-        yield Display(say, None)
+        yield ProgressDisplay(say, None)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -58,4 +58,4 @@ def display(say: Callable[[str], None]) -> Iterator[Display]:
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console) as bar:
-        yield Display(lambda text: console.print(text, highlight=False), bar)
+        yield ProgressDisplay(lambda text: console.print(text, highlight=False), bar)
