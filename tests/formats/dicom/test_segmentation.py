@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gliomaseg.errors import FormatError, GeometryError, GliomasegError
 from gliomaseg.formats.dicom import DicomVolume, write_segmentation, write_series
-from gliomaseg.formats.dicom.grid import LPS_TO_RAS
+from gliomaseg.formats.dicom.geometry import LPS_TO_RAS
 
 
 def mask_of(volume: DicomVolume) -> NDArray[np.bool_]:

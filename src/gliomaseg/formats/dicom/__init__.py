@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.formats.dicom.acquisition import Acquisition
-from gliomaseg.formats.dicom.faults import missing_extra
-from gliomaseg.formats.dicom.finding import is_dicom
+from gliomaseg.formats.dicom.detection import is_dicom
+from gliomaseg.formats.dicom.errors import missing_extra
 from gliomaseg.formats.dicom.series import Series, choose_series
 from gliomaseg.formats.dicom.volume import DicomVolume
 from gliomaseg.types import Mask
@@ -41,9 +41,9 @@ def study_of(folder: Path) -> str:
         MissingExtraError: the extra `dicom` is not installed.
     """
     with _extra():
-        from gliomaseg.formats.dicom import finding
+        from gliomaseg.formats.dicom import detection
 
-        return finding.study_of(folder)
+        return detection.study_of(folder)
 
 
 def list_series(path: Path) -> list[Series]:
@@ -139,8 +139,8 @@ def write_series(
         ValueError: the voxels have another type or number of axes.
     """
     with _extra():
-        from gliomaseg.formats.dicom import scanner
-    scanner.write_series(folder, voxels, affine, acquisition or Acquisition())
+        from gliomaseg.formats.dicom import series_writer
+    series_writer.write_series(folder, voxels, affine, acquisition or Acquisition())
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 
 from gliomaseg.archive import declared_bytes
 from gliomaseg.errors import FormatError, ResourceError
-from gliomaseg.formats.dicom.faults import faults_of
+from gliomaseg.formats.dicom.errors import translated_errors
 
 MAX_FILES = 100_000
 # Elements of a header are read one by one: a file of nothing but tiny ones would take minutes.
@@ -97,10 +97,10 @@ def opened(path: Path) -> Iterator[Found]:
             bears the name of a DICOM file and is none.
         ResourceError: more than 100,000 files, or a zip that asks for too much.
     """
-    with faults_of(path):
+    with translated_errors(path):
         kind = _kind(path)
     if kind == "zip":
-        with faults_of(path):
+        with translated_errors(path):
             declared_bytes(path)
             box = zipfile.ZipFile(path)
         with box:
@@ -141,13 +141,13 @@ def _found(sources: list[Source], path: Path) -> Found:
 
 
 def _is_dicom(source: Source) -> bool:
-    with faults_of(source.name), source.open() as file:
+    with translated_errors(source.name), source.open() as file:
         return file.read(HEAD_BYTES)[-len(MAGIC) :] == MAGIC
 
 
 def _files(folder: Path) -> list[Source]:
     paths: list[Path] = []
-    with faults_of(folder):
+    with translated_errors(folder):
         for root, folders, names in os.walk(folder, onerror=_raise):
             folders.sort()
             paths += [Path(root, name) for name in sorted(names)]
@@ -162,7 +162,7 @@ def _raise(fault: OSError) -> None:
 
 
 def _on_disk(path: Path) -> Source:
-    with faults_of(path):
+    with translated_errors(path):
         return Source(_printable(str(path)), path.stat().st_size, lambda: path.open("rb"))
 
 

@@ -23,9 +23,9 @@ from pydicom.uid import (
 )
 
 from gliomaseg.errors import FormatError
-from gliomaseg.formats.dicom.faults import faults_of
+from gliomaseg.formats.dicom.elements import is_uid, uid
+from gliomaseg.formats.dicom.errors import translated_errors
 from gliomaseg.formats.dicom.files import HEAD_BYTES, Found, Guarded, Source, too_large
-from gliomaseg.formats.dicom.values import is_uid, uid
 
 HEADER_BYTES = 64 << 20
 MULTI_FRAME = (EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
@@ -100,7 +100,7 @@ def read(source: Source, *, pixels: bool, most_bytes: int) -> tuple[str, Dataset
     """
     if pixels and source.size_bytes > most_bytes:
         raise too_large(source.name)
-    with faults_of(source.name), source.open() as file:
+    with translated_errors(source.name), source.open() as file:
         guarded = cast("BinaryIO", Guarded(file, source, most_bytes=most_bytes))
         syntax, kind = _announced(guarded, name=source.name)
         if kind and kind not in MR and not pixels:  # what is not used may be as damaged as it likes

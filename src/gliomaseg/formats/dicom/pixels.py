@@ -23,20 +23,20 @@ from pydicom.uid import (
 )
 
 from gliomaseg.errors import FormatError
-from gliomaseg.formats.dicom import codestreams
+from gliomaseg.formats.dicom import decoders
+from gliomaseg.formats.dicom.elements import text, value_of, whole
 from gliomaseg.formats.dicom.headers import Instance, uid_name
-from gliomaseg.formats.dicom.values import text, value_of, whole
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 _PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian)
-_DECODERS: dict[str, Callable[..., codestreams.Decoded]] = {
-    RLELossless: codestreams.decode_rle,
-    JPEG2000Lossless: codestreams.decode_jpeg_2000,
-    JPEG2000: codestreams.decode_jpeg_2000,
-    JPEGLSLossless: codestreams.decode_jpeg_ls,
-    JPEGLSNearLossless: codestreams.decode_jpeg_ls,
+_DECODERS: dict[str, Callable[..., decoders.Decoded]] = {
+    RLELossless: decoders.decode_rle,
+    JPEG2000Lossless: decoders.decode_jpeg_2000,
+    JPEG2000: decoders.decode_jpeg_2000,
+    JPEGLSLossless: decoders.decode_jpeg_ls,
+    JPEGLSNearLossless: decoders.decode_jpeg_ls,
 }
 _PIXEL_DATA = 0x7FE00010
 _MAY_FOLLOW = {0, 0xFFFAFFFA, 0xFFFCFFFC}  # zeros that fill a block, a signature, padding

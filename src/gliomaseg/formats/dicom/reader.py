@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from gliomaseg.errors import GeometryError, ResourceError
 from gliomaseg.formats.dicom import headers
-from gliomaseg.formats.dicom.faults import faults_of
+from gliomaseg.formats.dicom.elements import uid, words
+from gliomaseg.formats.dicom.errors import translated_errors
 from gliomaseg.formats.dicom.files import opened
-from gliomaseg.formats.dicom.grid import Stack, stack
+from gliomaseg.formats.dicom.frames import Frame, frames_of
+from gliomaseg.formats.dicom.geometry import Stack, stack
 from gliomaseg.formats.dicom.headers import HEADER_BYTES, Instance, mr_instances, texts_of
 from gliomaseg.formats.dicom.pixels import Layout, layout_of, stored_frames
-from gliomaseg.formats.dicom.planes import Frame, frames_of
 from gliomaseg.formats.dicom.series import Series, choose_series, grouped, series_of
-from gliomaseg.formats.dicom.values import uid, words
 from gliomaseg.formats.dicom.volume import DicomVolume
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _filled(
     for instance, layout, own in zip(instances, layouts, frames, strict=True):
         most_bytes = max_bytes + HEADER_BYTES
         syntax, data = headers.read(instance.source, pixels=True, most_bytes=most_bytes)
-        with faults_of(instance.name):
+        with translated_errors(instance.name):
             stored = stored_frames(data, syntax, layout, name=instance.name)
             for frame, values in zip(own, stored, strict=True):
                 z = place[at + frame.index]

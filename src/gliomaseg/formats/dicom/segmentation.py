@@ -17,8 +17,8 @@ from pydicom.valuerep import DA, TM
 from gliomaseg import __version__
 from gliomaseg.atomic import new_file
 from gliomaseg.errors import FormatError, GeometryError
-from gliomaseg.formats.dicom.faults import faults_of
-from gliomaseg.formats.dicom.values import uid, value_of, whole
+from gliomaseg.formats.dicom.elements import uid, value_of, whole
+from gliomaseg.formats.dicom.errors import translated_errors
 from gliomaseg.types import Mask
 
 if TYPE_CHECKING:
@@ -76,14 +76,14 @@ def write_segmentation(
         in_file = np.zeros_like(mask)
         in_file[list(volume.frames)] = mask
         mask = in_file
-    with faults_of(path):
+    with translated_errors(path):
         segmentation = _segmentation(mask, sources, _segment(model_name, model_version))
         segmentation.SegmentSequence[0].SegmentDescription = RESEARCH_ONLY
         if deidentify:
             segmentation.PatientIdentityRemoved = "YES"
             segmentation.DeidentificationMethod = "Patient and study emptied, UIDs kept"
             segmentation.LongitudinalTemporalInformationModified = "REMOVED"
-    with new_file(path) as temporary, faults_of(path):
+    with new_file(path) as temporary, translated_errors(path):
         segmentation.save_as(temporary, enforce_file_format=True)
 
 
@@ -94,7 +94,7 @@ def _source(header: Dataset, *, path: Path, deidentify: bool) -> Dataset:
             what = f"the series has no {keyword}, which a DICOM segmentation needs"
             raise FormatError(what, where=path, cure="export the series again, or write another format")
     source = Dataset()
-    with faults_of(path):
+    with translated_errors(path):
         for element in header:
             if not deidentify or element.keyword in _OF_THE_GRID:
                 source.add(element)

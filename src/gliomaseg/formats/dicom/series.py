@@ -8,7 +8,7 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 from gliomaseg.errors import DataError, FormatError
-from gliomaseg.formats.dicom.values import item, number, numbers, text, uid, value_of, whole, words
+from gliomaseg.formats.dicom.elements import item, number, numbers, text, uid, value_of, whole, words
 
 if TYPE_CHECKING:
     from pydicom import Dataset

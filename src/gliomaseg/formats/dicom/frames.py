@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.errors import FormatError, GeometryError
-from gliomaseg.formats.dicom.grid import Plane
+from gliomaseg.formats.dicom.elements import item, items, number, numbers, value_of
+from gliomaseg.formats.dicom.geometry import Plane
 from gliomaseg.formats.dicom.headers import Instance
-from gliomaseg.formats.dicom.values import item, items, number, numbers, value_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset

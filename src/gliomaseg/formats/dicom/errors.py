@@ -18,7 +18,7 @@ _CURE = "copy or export it again"
 
 
 @contextmanager
-def faults_of(where: str | PathLike[str]) -> Iterator[None]:
+def translated_errors(where: str | PathLike[str]) -> Iterator[None]:
     """Turn whatever is raised into one typed line about `where`, and keep warnings and logs silent.
 
     Raises:

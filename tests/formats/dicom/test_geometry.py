@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gliomaseg.errors import GeometryError
-from gliomaseg.formats.dicom.grid import Plane, stack
+from gliomaseg.formats.dicom.geometry import Plane, stack
 
 AXIAL = ((1, 0, 0), (0, 1, 0))
 

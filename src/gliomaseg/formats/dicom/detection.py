@@ -52,8 +52,8 @@ def _holds_dicom(path: Path) -> bool:
 
 def study_of(folder: Path) -> str:
     """Return the StudyInstanceUID of the first MR image that lies in a folder; the empty text if none says it."""
+    from gliomaseg.formats.dicom.elements import uid
     from gliomaseg.formats.dicom.headers import HEADER_BYTES, read
-    from gliomaseg.formats.dicom.values import uid
 
     for file in islice((entry for entry in sorted(folder.iterdir()) if is_dicom(entry)), _MOST_TRIED):
         source = Source(str(file), file.stat().st_size, lambda file=file: file.open("rb"))  # type: ignore[misc]

@@ -15,8 +15,8 @@ from pydicom.valuerep import DSfloat
 from gliomaseg.atomic import new_folder
 from gliomaseg.errors import GeometryError
 from gliomaseg.formats.dicom.acquisition import Acquisition
-from gliomaseg.formats.dicom.faults import faults_of
-from gliomaseg.formats.dicom.grid import LPS_TO_RAS
+from gliomaseg.formats.dicom.errors import translated_errors
+from gliomaseg.formats.dicom.geometry import LPS_TO_RAS
 
 _RIGHT_ANGLE = 1e-4
 _DATE, _TIME = "20000101", "120000"  # the same phantom is the same files
@@ -40,7 +40,7 @@ def write_series(folder: Path, voxels: NDArray[Any], affine: NDArray[np.float64]
     shared.ImageOrientationPatient = _decimals(directions.T[:2].ravel())
     shared.PixelSpacing = _decimals(sizes_mm[[1, 0]])
     shared.SliceThickness = shared.SpacingBetweenSlices = _decimals(sizes_mm[2:])[0]
-    with faults_of(folder), new_folder(folder) as temporary:
+    with translated_errors(folder), new_folder(folder) as temporary:
         for z, values in enumerate(voxels):
             position = lps[:3, 3] + z * lps[:3, 2]
             _slice(shared, values, position, z).save_as(temporary / f"{z + 1:04d}.dcm", enforce_file_format=True)
