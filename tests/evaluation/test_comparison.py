@@ -5,7 +5,7 @@ import pytest
 
 from gliomaseg.errors import DataError, FormatError
 from gliomaseg.evaluation.comparison import compare_evaluations
-from gliomaseg.report.text import comparison_text
+from gliomaseg.report.terminal import comparison_text
 
 
 def write(folder: Path, rows: list[dict]) -> Path:

@@ -48,7 +48,7 @@ def audit(data: Data, as_json: Json = False) -> None:
     """Say what a data set holds and what is wrong with it; exit 3 where training would be unsafe."""
     from gliomaseg.data.audit import audit as find
     from gliomaseg.data.index import read_index
-    from gliomaseg.report.text import audit_text
+    from gliomaseg.report.terminal import audit_text
 
     findings = find(read_index(data), progress=say)
     show(asdict(findings), audit_text(findings), as_json=as_json)
@@ -76,7 +76,7 @@ def split(
     from gliomaseg.config import Split, parsed
     from gliomaseg.data.index import read_index
     from gliomaseg.data.split import split_data, write_splits
-    from gliomaseg.report.text import splits_text
+    from gliomaseg.report.terminal import splits_text
 
     if holdout is not None and (folds is not None or by is Grouping.site):
         raise UsageError("means nothing with --folds or --by site", where="--holdout", cure="leave it out")

@@ -51,7 +51,7 @@ def evaluate(
 ) -> None:
     """Measure a model against reference masks: every measure under its name, with its interval."""
     from gliomaseg import evaluation
-    from gliomaseg.report.text import summary_text
+    from gliomaseg.report.terminal import summary_text
 
     if splits is None and (fold or subset is not Subset.validation):
         raise UsageError("--subset and --fold mean nothing without --splits", cure="name the splits file")
@@ -77,7 +77,7 @@ def compare(
 ) -> None:
     """Compare two evaluations patient by patient: difference B - A with interval, test, wins and losses."""
     from gliomaseg.evaluation.comparison import compare_evaluations
-    from gliomaseg.report.text import comparison_text
+    from gliomaseg.report.terminal import comparison_text
 
     comparison = compare_evaluations(a, b)
     show(comparison, comparison_text(comparison), as_json=as_json)
@@ -115,7 +115,7 @@ def predict(
     """Write a mask and an overlay for each scan, on its own grid."""
     from gliomaseg import prediction
     from gliomaseg.formats import VOLUMES, suffix_of
-    from gliomaseg.report.text import rows_text
+    from gliomaseg.report.terminal import rows_text
 
     wish = prediction.PredictOptions(
         to=tuple(form.value for form in to or ()),
@@ -192,7 +192,7 @@ def models(as_json: Json = False) -> None:
 
     from gliomaseg.config import read_recipe, recipe_names
     from gliomaseg.pretrained import list_models
-    from gliomaseg.report.text import models_text
+    from gliomaseg.report.terminal import models_text
 
     recipes = [{"recipe": name, "title": read_recipe(name).title} for name in recipe_names()]
     shipped = list_models()

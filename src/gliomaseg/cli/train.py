@@ -53,7 +53,7 @@ def train(
 ) -> None:
     """Train a network; RUN/model is then a model that needs no torch."""
     from gliomaseg.config import read_recipe
-    from gliomaseg.report.text import summary_text
+    from gliomaseg.report.terminal import summary_text
 
     chosen = read_recipe(recipe).with_settings(settings or [])
     run = with_training("gliomaseg.training.train")
@@ -91,7 +91,7 @@ def crossvalidate(
     """Train K folds and measure each patient by the model that has not seen them: one evaluation over all."""
     from gliomaseg.config import read_recipe
     from gliomaseg.evaluation.case_scores import ScoreGrid
-    from gliomaseg.report.text import summary_text
+    from gliomaseg.report.terminal import summary_text
 
     asked = [f"split.by={by.value}"] if by else []
     asked += [f"split.folds={folds}"] if folds else []

@@ -8,8 +8,8 @@ from typing import Any
 
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from gliomaseg.report.drawing import BLUE, HEIGHT, ORANGE, QUIET, THOUSANDS, Chart, as_svg, new_figure
-from gliomaseg.report.scales import share_axis
+from gliomaseg.report.axes import share_axis
+from gliomaseg.report.svg import BLUE, HEIGHT, ORANGE, QUIET, THOUSANDS, Chart, as_svg, new_figure
 
 Evaluation = dict[str, Any]
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
+from gliomaseg.report.axes import about_zero, floored, log_axis, share_axis
 from gliomaseg.report.curves import calibration, losses, scores
-from gliomaseg.report.drawing import (
+from gliomaseg.report.svg import (
     BAND,
     HEIGHT,
     INK,
@@ -24,7 +25,6 @@ from gliomaseg.report.drawing import (
     house_style,
     new_figure,
 )
-from gliomaseg.report.scales import about_zero, floored, log_axis, share_axis
 
 MOST_SITES = 12
 LONGEST_SITE = 10

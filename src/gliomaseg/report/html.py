@@ -16,8 +16,8 @@ from gliomaseg.atomic import require_free, write_text
 from gliomaseg.errors import OutputExistsError, import_extra
 from gliomaseg.evaluation.assemble import PICTURES
 from gliomaseg.evaluation.results import FILE, read_evaluation
-from gliomaseg.report import story
-from gliomaseg.report.gallery import collect_pictures
+from gliomaseg.report import summary_text
+from gliomaseg.report.images import collect_pictures
 from gliomaseg.report.measures import columns, grouped
 
 MINUS, DASH = "\u2212", "\u2013"
@@ -56,18 +56,20 @@ def render(evaluation: dict[str, Any], folder: Path) -> str:
         MissingExtraError: matplotlib or Jinja are not installed.
     """
     jinja2, figures = _with_extra("jinja2"), _with_extra("gliomaseg.report.figures")
-    page = resources.files("gliomaseg.report").joinpath("page")
+    page = resources.files("gliomaseg.report").joinpath("templates")
     style, script = (page.joinpath(name).read_text("utf-8") for name in ("report.css", "sort.js"))
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(three=three, whole=whole, sentence=story.sentence, marked=marked, breakable=breakable)
+    environment.filters.update(
+        three=three, whole=whole, sentence=summary_text.sentence, marked=marked, breakable=breakable
+    )
     template = environment.from_string(page.joinpath("template.html").read_text("utf-8"))
     patients = evaluation["patients"]
     page_text: str = template.render(
         evaluation=evaluation,
-        story=story,
-        main=story.headline(evaluation),
+        story=summary_text,
+        main=summary_text.headline(evaluation),
         charts=figures.draw_charts(evaluation),
         pictures=collect_pictures(evaluation, folder),
         columns=columns(patients),

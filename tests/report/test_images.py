@@ -3,7 +3,7 @@ import base64
 import pytest
 from PIL import Image
 
-from gliomaseg.report.gallery import collect_pictures
+from gliomaseg.report.images import collect_pictures
 
 
 def carried(folder, name):
@@ -65,6 +65,6 @@ def test_a_cut_picture_and_a_wide_one_are_not_carried(own):
 
 
 def test_a_file_that_is_too_large_is_not_read(own, monkeypatch):
-    monkeypatch.setattr("gliomaseg.report.gallery.LARGEST_BYTES", 10)
+    monkeypatch.setattr("gliomaseg.report.images.LARGEST_BYTES", 10)
     Image.new("RGB", (6, 4)).save(own / "a.png")
     assert "larger than" in carried(own, "a.png")["missing"]
