@@ -83,8 +83,8 @@ def _use(model: Path, index: DataIndex, out: Path, *, overwrite: bool, say: Call
     """Evaluate a model on the patients it has not seen, predict one of them, and return that one's name."""
     say("[5/6] evaluating on the patients it has not seen, without torch")
     predictor = open_predictor(model)
-    side = evaluation.Side(out / "splits.json")
-    scoring = evaluation.Order(index.root, out / "evaluation", side, overwrite=overwrite)
+    side = evaluation.CaseSelection(out / "splits.json")
+    scoring = evaluation.EvaluateOptions(index.root, out / "evaluation", side, overwrite=overwrite)
     metrics = evaluation.evaluate_into(scoring, predictor, progress=say)
     say(summary_text(metrics["summary"]))
     say("[6/6] predicting one of them")

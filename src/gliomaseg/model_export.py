@@ -232,7 +232,7 @@ def _own_card(
 
 
 def _quality_lines(fit: DiceEstimatorFit) -> list[str]:
-    return ["", f"Each prediction comes with the Dice to expect, from its own signs: {quality_text(fit)}."]
+    return ["", f"Each prediction comes with the Dice to expect, from its own signs: {dice_estimator_text(fit)}."]
 
 
 def _read(path: Path) -> str:

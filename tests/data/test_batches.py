@@ -112,7 +112,7 @@ def test_a_single_channel_has_the_numbers_it_always_had():
 def test_slices_on_the_device_are_those_of_the_cache(channels):
     cache = two_cases({"flair": 1, "t1_flair": 2, "all": 3}[channels])
     preparation = Preparation(size_px=32, channels=channels, normalise="volume", neighbours=2)
-    copied = batches._copied(cache, CPU)
+    copied = batches_module._copied(cache, CPU)
     batches_of_both = [load_batch(c, np.array([4, 0, 3]), preparation, CPU) for c in (cache, copied)]
     for mapped, taken in zip(*batches_of_both, strict=True):
         assert torch.equal(mapped, taken)
@@ -125,8 +125,8 @@ def test_slices_go_to_a_gpu_only_where_they_fit_beside_a_network(monkeypatch, fr
     monkeypatch.setattr(batches_module, "_free_bytes", lambda _device: free_bytes)
     monkeypatch.setattr(batches_module, "_copied", lambda _cache, _device: "there")
     cache = make_cache()
-    assert batches.on_device(cache, torch.device("cuda")) == ("there" if fits else cache)
-    assert batches.on_device(cache, CPU) is cache
+    assert batches_module.on_device(cache, torch.device("cuda")) == ("there" if fits else cache)
+    assert batches_module.on_device(cache, CPU) is cache
 
 
 def test_a_batch_is_augmented_and_its_single_channel_then_repeated():
@@ -226,7 +226,7 @@ def test_the_head_begins_at_the_same_level_however_slices_are_normalised(normali
     cache.images[0, 0, :, :16] = 25  # the 99.5 percentile is 200, a tenth of it 20
     cache.images[0, 0, :, 16:] = 15
     preparation = Preparation(size_px=32, channels="flair", normalise=normalise)
-    (level,) = batches._normalised_head_levels(cache, np.array([0]), preparation)
+    (level,) = batches_module._normalised_head_levels(cache, np.array([0]), preparation)
     images, _ = load_batch(cache, np.array([0]), preparation, CPU)
     assert (images[0, 0, :, :16] > level).all()
     assert not (images[0, 0, :, 16:] > level).any()

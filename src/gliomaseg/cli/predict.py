@@ -55,10 +55,10 @@ def evaluate(
 
     if splits is None and (fold or subset is not Subset.validation):
         raise UsageError("--subset and --fold mean nothing without --splits", cure="name the splits file")
-    order = evaluation.Order(
+    order = evaluation.EvaluateOptions(
         data=data,
         out=out,
-        side=evaluation.Side(splits, subset.value, fold) if splits else None,
+        side=evaluation.CaseSelection(splits, subset.value, fold) if splits else None,
         grid=evaluation.ScoreGrid(spacing_mm, tolerance),
         overwrite=overwrite,
     )
@@ -126,7 +126,7 @@ def predict(
         deidentify=deidentify,
     )
     entries = _entries(inputs or [], flair=flair, t1=t1, t1ce=t1ce)
-    prediction.require_sense(entries, wish)
+    prediction.require_options(entries, wish)
     if any(suffix_of(entry.path) in VOLUMES for entry in entries):
         import_nibabel()
     predictor = opened(model, engine=engine)

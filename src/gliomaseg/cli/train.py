@@ -57,7 +57,7 @@ def train(
 
     chosen = read_recipe(recipe).with_settings(settings or [])
     run = with_training("gliomaseg.training.train")
-    order = run.Order(
+    order = run.TrainOptions(
         recipe=chosen,
         data=data,
         out=out,
@@ -96,7 +96,7 @@ def crossvalidate(
     asked = [f"split.by={by.value}"] if by else []
     asked += [f"split.folds={folds}"] if folds else []
     module = with_training("gliomaseg.training.crossvalidation")
-    order = module.CrossOrder(
+    order = module.CrossValidateOptions(
         read_recipe(recipe).with_settings([*(settings or []), *asked]),
         data,
         out,

@@ -112,7 +112,7 @@ class Predictor:
         prepared = prepare(scan, self.model.config.preparation)
         seen, flip_dice = self._run(prepared)
         probability = self._restored(seen, prepared)
-        mask = self.decide(probability)
+        mask = self.to_mask(probability)
         signs = confidence_features(probability, mask, flip_dice)
         quality = self.model.config.quality
         predicted_dice = quality.predicted_dice(signs) if quality else None
@@ -127,7 +127,7 @@ class Predictor:
 
     def mask(self, scan: Scan) -> Mask:
         """Return the tumour's mask on the scan's own grid: bool, shape (z, y, x)."""
-        return self.decide(self.probability(scan))
+        return self.to_mask(self.probability(scan))
 
     def to_mask(self, probability: Probability) -> Mask:
         """Return where the model's probabilities (z, y, x) of a scan mean tumour: bool, same shape."""

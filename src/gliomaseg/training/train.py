@@ -166,7 +166,7 @@ def build_run(
         average=average and accelerator.prepare_model(average, evaluation_mode=True),
         optimiser=prepared[1],
         progress=progress,
-        open_display=stack.enter_context(open_display(say))
+        display=stack.enter_context(open_display(say))
         if accelerator.is_main_process
         else ProgressDisplay(say, None),
         board=_board(order, accelerator, stack, first_epoch=progress.epoch),
