@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from gliomaseg.atomic import write_text
-from gliomaseg.config import Decision, Recipe, Split, read_recipe
+from gliomaseg.config import Postprocessing, Recipe, Split, read_recipe
 from gliomaseg.data.index import read_index
 from gliomaseg.data.split import read_splits, select, split_data, write_splits
 from gliomaseg.engines import Engine
@@ -38,7 +38,7 @@ FOLDS = 5
 # Settings of the network, and epochs that take 16 minutes of one core.
 NETWORKS: Mapping[str, tuple[Sequence[str], int]] = {
     "residual_unet": ((), 6),
-    "residual_unet-patches": (("network.widths=[32,48,96,160,256]", "network.patch=2"), 12),
+    "residual_unet-patches": (("network.features=[32,48,96,160,256]", "network.pixel_unshuffle=2"), 12),
     "smp-unet-resnet34": (("network.name=smp", "network.architecture=Unet", "network.encoder=resnet34"), 4),
     "unet": (("network.name=unet",), 3),
     "fcn_resnet50": (("network.name=fcn_resnet50",), 1),
@@ -57,7 +57,7 @@ def say(text: str) -> None:
 def recipe_of(name: str) -> Recipe:
     """Return the recipe of `residual_unet` with another network and as many epochs as the budget gives it."""
     settings, epochs = NETWORKS[name]
-    more = [f"training.epochs={epochs}", "training.arithmetic=fp32"]
+    more = [f"training.epochs={epochs}", "training.onnx_precision=fp32"]
     return read_recipe("residual_unet").with_settings([*settings, *more])
 
 
@@ -83,7 +83,7 @@ def measured(name: str, data: Path, out: Path) -> dict[str, Any] | None:
     start, found, logs = time.perf_counter(), [], []
     for number in folds:
         run = out / name / f"fold-{number}"
-        predictor = open_predictor(run).deciding(Decision())
+        predictor = open_predictor(run).deciding(Postprocessing())
         found += measure_cases(select(index, splits.folds[number].validation), predictor, grid=ScoreGrid(), fold=number)
         logs.append(learning_curve(run))
     setting = {
@@ -121,7 +121,7 @@ def weights_of(name: str) -> int:
     from gliomaseg.networks import build_network
 
     recipe = recipe_of(name)
-    return sum(weight.numel() for weight in build_network(recipe.network, recipe.preparation.inputs).parameters())
+    return sum(weight.numel() for weight in build_network(recipe.network, recipe.preprocessing.inputs).parameters())
 
 
 def speeds(rows: Sequence[Mapping[str, Any]], out: Path) -> dict[str, float]:
@@ -137,8 +137,8 @@ def speeds(rows: Sequence[Mapping[str, Any]], out: Path) -> dict[str, float]:
 
 def one_pass(engine: Engine, recipe: Recipe, slices: int = 32) -> float:
     """Return the seconds that a slice takes."""
-    side = recipe.preparation.size_px
-    batch = np.random.default_rng(0).standard_normal((4, recipe.preparation.inputs, side, side), np.float32)
+    side = recipe.preprocessing.size_px
+    batch = np.random.default_rng(0).standard_normal((4, recipe.preprocessing.inputs, side, side), np.float32)
     start = time.perf_counter()
     for _ in range(slices // 4):
         engine.probabilities(batch)

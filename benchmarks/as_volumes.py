@@ -22,7 +22,7 @@ from ensemble import patients_with_tumour
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from gliomaseg.config import Preparation
+from gliomaseg.config import Preprocessing
 from gliomaseg.data.case import LoadedCase
 from gliomaseg.errors import GliomasegError
 from gliomaseg.formats import nifti
@@ -35,7 +35,7 @@ from gliomaseg.prediction.predict import MAX_BYTES
 from gliomaseg.scan import Scan
 from gliomaseg.types import Mask
 
-FIELD_MM, SLICE_MM = Preparation().field_mm, 5.5  # of the data set's pictures, about
+FIELD_MM, SLICE_MM = Preprocessing().fov_mm, 5.5  # of the data set's pictures, about
 PIXELS_MM = (0.56, 0.84, 1.05)
 TWELVE_BITS = 15.0  # times 255 is just under 4,096
 NOISE = 0.02  # standard deviation, of the brightest value that there can be
@@ -67,7 +67,7 @@ def as_volumes(examination: LoadedCase, pixel_mm: float, folder: Path, seed: int
     """Write an examination's sequences into a folder, and read them again."""
     generator = np.random.default_rng(seed)
     scan, files = examination.scan, {}
-    for name in ("flair", "pre"):
+    for name in ("flair", "t1"):
         if name in scan.held:
             stack = scan.voxels[..., scan.sequences.index(name)].astype(np.float32)
             values = resampled(stack, pixel_mm) * TWELVE_BITS
@@ -75,7 +75,7 @@ def as_volumes(examination: LoadedCase, pixel_mm: float, folder: Path, seed: int
             files[name] = folder / f"{name}.nii.gz"
             write_volume(values.clip(0), pixel_mm, files[name])
     reference = resampled(examination.reference.astype(np.float32), pixel_mm) > 0.5
-    read = load_input(join_sequences(files["flair"], t1=files.get("pre"), t1ce=None), max_bytes=MAX_BYTES)
+    read = load_input(join_sequences(files["flair"], t1=files.get("t1"), t1ce=None), max_bytes=MAX_BYTES)
     return Volumes(read.scan, reference[:, ::-1])
 
 

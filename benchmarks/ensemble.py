@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from gliomaseg.atomic import write_text
-from gliomaseg.config import Decision
+from gliomaseg.config import Postprocessing
 from gliomaseg.data.case import LoadedCase, read_case
 from gliomaseg.data.index import Case, read_index
 from gliomaseg.data.split import read_splits, select
@@ -61,8 +61,8 @@ class Crossed:
         others = [row for row in self.document["patients"] if row["fold"] != fold]
         learned = {
             "name": self.folder.resolve().name,
-            "decision": Decision.model_validate(self.document["decisions_by_fold"][fold]),
-            "quality": fit_dice_estimator(others).quality,
+            "postprocessing": Postprocessing.model_validate(self.document["postprocessing_by_fold"][fold]),
+            "dice_estimator": fit_dice_estimator(others).dice_estimator,
         }
         return replace(model, config=model.config.model_copy(update=learned))
 
@@ -76,7 +76,7 @@ def read_tuned(folder: Path) -> Crossed:
         UsageError: it is not of a tuned cross-validation.
     """
     document = read_evaluation(folder)
-    folds = range(len(document["decisions_by_fold"]))
+    folds = range(len(document["postprocessing_by_fold"]))
     if not folds or not all(row["fold"] in folds for row in document["patients"]):
         raise UsageError("is not of `gliomaseg crossvalidate --tune`", where=folder)
     return Crossed(folder, document)
@@ -93,7 +93,7 @@ def fold_ensembles(crossed: Sequence[Crossed], data: Path) -> Iterator[tuple[int
         GliomasegError: a fold, or something of the data, is missing or damaged, or the folds differ.
     """
     index, splits = read_index(data), read_splits(crossed[0].folder / SPLITS)
-    many = {len(one.document["decisions_by_fold"]) for one in crossed} != {len(splits.folds)}
+    many = {len(one.document["postprocessing_by_fold"]) for one in crossed} != {len(splits.folds)}
     if many or any(read_splits(one.folder / SPLITS) != splits for one in crossed):
         raise UsageError("have other folds", where=" and ".join(str(one.folder) for one in crossed))
     for number, fold in enumerate(splits.folds):

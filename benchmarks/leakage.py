@@ -28,7 +28,7 @@ from gliomaseg.atomic import write_text
 from gliomaseg.config import Recipe, Split, read_recipe
 from gliomaseg.data.index import DataIndex, read_index
 from gliomaseg.data.split import LEAK, Fold, Splits, select, slice_names, split_data, write_splits
-from gliomaseg.evaluation import evaluate
+from gliomaseg.evaluation.evaluate import evaluate
 from gliomaseg.metrics.paired_tests import compare
 from gliomaseg.prediction import open_predictor
 from gliomaseg.training.run_folder import TrainOptions, is_finished
@@ -36,7 +36,7 @@ from gliomaseg.training.train import train
 
 ARMS = ("by-patient", "by-slice")
 MEASURES = ("dice_volume", "dice_tumour_slices", "dice_slices_empty_one", "empty_slice_false_positive_rate")
-SMALL = ["preparation.size_px=64", "training.epochs=8"]
+SMALL = ["preprocessing.size_px=64", "training.epochs=8"]
 
 
 def say(text: str) -> None:

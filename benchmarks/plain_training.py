@@ -27,14 +27,14 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
-from gliomaseg.config import Preparation, ResidualUnet
+from gliomaseg.config import Preprocessing, ResidualUnet
 from gliomaseg.data.batches import load_batch
 from gliomaseg.data.cache import Cache, open_cache
 from gliomaseg.data.index import Case, read_index
 from gliomaseg.data.split import choose_fold, read_splits, select
 from gliomaseg.networks import build_network
 
-PREPARATION = Preparation(size_px=128, channels="flair", neighbours=1, normalise="volume")
+PREPARATION = Preprocessing(size_px=128, input="flair", context_slices=1, normalisation="zscore")
 STEPS, BATCH, RATE, KEPT = 2500, 16, 2e-3, 0.995
 
 

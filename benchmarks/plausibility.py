@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
-from gliomaseg.config import Preparation
+from gliomaseg.config import Preprocessing
 from gliomaseg.data.case import read_case
 from gliomaseg.data.index import read_index
 from gliomaseg.formats import read_volume
@@ -77,7 +77,7 @@ def count(patients: list[Stacks], title: str) -> None:
     for stacks in patients:
         for (name, size), stack in stacks.items():
             slices += len(stack)
-            doubts = input_warnings(stack[:, None], Preparation(size_px=size, channels="flair"))
+            doubts = input_warnings(stack[:, None], Preprocessing(size_px=size, input="flair"))
             tally[name, size].append(doubts[0] if doubts else "")
     cost_ms = 1000 * (time.process_time() - start) / slices
     sys.stdout.write(f"{title}: {cost_ms:.2f} ms a slice\n")
@@ -88,16 +88,16 @@ def count(patients: list[Stacks], title: str) -> None:
 
 def count_t1(patients: list[Stacks], size: int) -> None:
     """Print how often T1 is called none by a network of T1 and FLAIR, and FLAIR in place of T1."""
-    preparation = Preparation(size_px=size, channels="t1_flair")
+    preprocessing = Preprocessing(size_px=size, input="t1_flair")
     right, wrong = [], []
     for stacks in patients:
         if ("T1 before contrast", size) in stacks:
             flair = stacks["FLAIR", size]
             darker = (flair * 0.9).astype(np.uint8)
             wrong.append(
-                bool(input_warnings(np.stack([stacks["T1 before contrast", size], flair], axis=1), preparation))
+                bool(input_warnings(np.stack([stacks["T1 before contrast", size], flair], axis=1), preprocessing))
             )
-            right.append(bool(input_warnings(np.stack([darker, flair], axis=1), preparation)))
+            right.append(bool(input_warnings(np.stack([darker, flair], axis=1), preprocessing)))
     sys.stdout.write(f"T1 warned of, {size} px: {sum(wrong)} of {len(wrong)}; FLAIR in its place: {sum(right)}\n")
 
 
@@ -122,7 +122,7 @@ def count_others(scans: list[Path]) -> None:
         "Rayleigh noise": np.clip(generator.rayleigh(30, shape), 0, 255).astype(np.uint8),
         "a drawn knee": knee(generator),
     }
-    preparation = Preparation(size_px=256, channels="flair")
+    preprocessing = Preprocessing(size_px=256, input="flair")
     for index in range(5):
         image = phantom_patient(index, side_px=256, slices=20).image
         others[f"phantom {index}, FLAIR"] = image[..., 1]
@@ -130,9 +130,9 @@ def count_others(scans: list[Path]) -> None:
             others[f"phantom {index}, T1 before contrast"] = image[..., 0]
     for file in scans:
         volume: Any = read_volume(file, max_bytes=2**33)
-        others[file.name] = prepare(volume.scan, preparation).slices[:, 0]
+        others[file.name] = prepare(volume.scan, preprocessing).slices[:, 0]
     for name, stack in others.items():
-        doubts = input_warnings(stack[:, None], preparation)
+        doubts = input_warnings(stack[:, None], preprocessing)
         sys.stdout.write(f"  {name}: {', '.join(doubts) or 'no warning'}\n")
 
 

@@ -102,7 +102,7 @@ def bright(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import onnx
     from onnx import TensorProto, helper
 
-    from gliomaseg.config import Decision, Preparation, Unet
+    from gliomaseg.config import Postprocessing, Preprocessing, Unet
     from gliomaseg.model import ModelConfig, write_config, write_digests
 
     folder = tmp_path_factory.mktemp("bright") / "model"
@@ -123,9 +123,14 @@ def bright(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     opset = [helper.make_opsetid("", 18)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), folder / "model.onnx")
-    preparation = Preparation(size_px=128, channels="flair")
+    preprocessing = Preprocessing(size_px=128, input="flair")
     config = ModelConfig(
-        name="bright", preparation=preparation, network=Unet(), decision=Decision(), sequences=("flair",), versions={}
+        name="bright",
+        preprocessing=preprocessing,
+        network=Unet(),
+        postprocessing=Postprocessing(),
+        sequences=("flair",),
+        versions={},
     )
     write_config(folder, config)
     write_digests(folder)
@@ -141,7 +146,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("trained")
     data = write_small_phantoms(folder / "data", slices=20)
-    settings = ["preparation.size_px=64", "network.levels=3", "training.epochs=16", "training.batch=4"]
+    settings = ["preprocessing.size_px=64", "network.levels=3", "training.epochs=16", "training.batch=4"]
     recipe = read_recipe("unet_small").with_settings(
         # Not every seed learns: features that die in the tumour leave it to the bias.
         [
@@ -149,8 +154,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "training.seed=2",
             "training.precision=fp32",
             "training.learning_rate=0.01",
-            "training.augment=none",
-            'training.export="best"',
+            "augmentation.preset=none",
+            'training.exported_checkpoint="best"',
         ]
     )
     train(TrainOptions(recipe, data, folder / "run", cache=folder / "cache"), say=lambda _text: None)

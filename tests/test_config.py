@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from gliomaseg.config import (
     Augmentation,
     FcnResnet50,
-    Preparation,
+    Preprocessing,
     Recipe,
     ResidualUnet,
     Unet,
-    parsed,
+    parse_settings,
     read_recipe,
     recipe_names,
 )
@@ -48,16 +48,17 @@ def test_packaged_recipe_parses_and_has_a_title(name: str) -> None:
 def test_reference_recipe_is_the_reference_notebook(reference: Recipe) -> None:
     tree = reference.model_dump(exclude={"title"})
     assert tree == {
-        "preparation": {
+        "format": 2,
+        "preprocessing": {
             "size_px": 256,
-            "channels": "grey",
+            "input": "grey",
             "mean": 0.5,
             "std": 0.5,
-            "neighbours": 0,
-            "normalise": "fixed",
-            "field_mm": 215,
-            "slice_mm": None,
-            "bright_level": 157,
+            "context_slices": 0,
+            "normalisation": "fixed",
+            "fov_mm": 215,
+            "min_slice_spacing_mm": None,
+            "p99_5_level": 157,
         },
         "network": {"name": "fcn_resnet50", "head": "fcn", "weights": "none"},
         "split": {"by": "slice", "folds": None, "holdout": 0.2, "seed": 0},
@@ -72,16 +73,15 @@ def test_reference_recipe_is_the_reference_notebook(reference: Recipe) -> None:
             "ema": 0,
             "batch": 4,
             "epochs": 3,
-            "tumour_weight": 1,
-            "augment": "none",
+            "tumour_oversampling": 1,
             "seed": 0,
             "precision": "auto",
-            "export": "last",
-            "arithmetic": "fp32",
+            "exported_checkpoint": "last",
+            "onnx_precision": "fp32",
             "checkpoint_minutes": 10,
         },
         "augmentation": Augmentation().model_dump(),  # not used
-        "decision": {"threshold": 0.5, "temperature": 1, "flips": False, "smallest_voxels": 0},
+        "postprocessing": {"threshold": 0.5, "temperature": 1, "tta_flip": False, "min_component_voxels": 0},
     }
 
 
@@ -122,7 +122,7 @@ def test_name_too_long_for_the_disk_is_refused() -> None:
         (b'network = "unet"', "network: "),
         (b'[network]\nname = "alexnet"', "network: "),
         (b'[network]\nname = "unet"\nhead = "fcn"', "network.unet.head: Extra inputs are not permitted"),
-        (b"[preparation]\nmean = nan", "preparation.mean: Input should be a finite number"),
+        (b"[preprocessing]\nmean = nan", "preprocessing.mean: Input should be a finite number"),
     ],
 )
 def test_broken_recipe_file_is_one_line_that_names_the_place(tmp_path: Path, content: bytes, said: str) -> None:
@@ -141,7 +141,7 @@ def test_settings_never_change(reference: Recipe) -> None:
 
 def test_parsed_names_the_first_wrong_setting() -> None:
     with pytest.raises(ConfigError, match=r"^here: split\.holdout: .*\(got 1\.5\)$"):
-        parsed(Recipe, {"split": {"holdout": 1.5}}, where="here")
+        parse_settings(Recipe, {"split": {"holdout": 1.5}}, where="here")
 
 
 # --- section.key=value
@@ -156,11 +156,11 @@ def test_exponent_is_set(reference: Recipe) -> None:
 
 
 def test_bare_word_is_set_as_text(reference: Recipe) -> None:
-    assert reference.with_settings(["preparation.channels=flair"]).preparation.channels == "flair"
+    assert reference.with_settings(["preprocessing.input=flair"]).preprocessing.input == "flair"
 
 
 def test_quoted_word_is_set_as_in_toml(reference: Recipe) -> None:
-    assert reference.with_settings(['preparation.channels="all"']).preparation.channels == "all"
+    assert reference.with_settings(['preprocessing.input="t1_flair_t1ce"']).preprocessing.input == "t1_flair_t1ce"
 
 
 @pytest.mark.parametrize("text", ["dice", "bce + dice", "0.5 bce+dice", "0.5*bce + 2 dice", "bce + bce"])
@@ -214,7 +214,10 @@ def test_setting_of_another_form_is_refused(reference: Recipe, setting: str) -> 
 
 def test_unknown_section_names_those_there_are(reference: Recipe) -> None:
     said = refusal(reference, "trainig.epochs=5")
-    assert "no section 'trainig'; sections are preparation, network, split, training, augmentation, decision" in said
+    assert (
+        "no section 'trainig'; sections are preprocessing, network, split, training, augmentation, postprocessing"
+        in said
+    )
 
 
 @pytest.mark.parametrize(
@@ -237,12 +240,12 @@ def test_unknown_section_names_those_there_are(reference: Recipe) -> None:
         "training.schedule=one_cycle",
         "training.warmup=1",
         "training.ema=1",
-        "training.tumour_weight=0.5",
+        "training.tumour_oversampling=0.5",
         "training.clip_norm=-1",
         "augmentation.shear=1",
         "augmentation.rotation_deg=-1",
-        "decision.temperature=0",
-        "decision.smallest_voxels=-1",
+        "postprocessing.temperature=0",
+        "postprocessing.min_component_voxels=-1",
         "training.loss=",
         "training.loss=bce +",
         "training.loss=bce dice",
@@ -251,21 +254,21 @@ def test_unknown_section_names_those_there_are(reference: Recipe) -> None:
         "training.loss=-1 bce",
         "training.loss=1e3 bce",
         "training.seed=-1",
-        "preparation.size_px=100",
-        "preparation.size_px=16",
-        "preparation.std=0",
-        "preparation.mean=nan",
-        "preparation.channels=t2",
-        "preparation.neighbours=-1",
-        "preparation.neighbours=5",
-        "preparation.normalise=slice",
+        "preprocessing.size_px=100",
+        "preprocessing.size_px=16",
+        "preprocessing.std=0",
+        "preprocessing.mean=nan",
+        "preprocessing.input=t2",
+        "preprocessing.context_slices=-1",
+        "preprocessing.context_slices=5",
+        "preprocessing.normalisation=slice",
         "split.by=pixel",
         "split.folds=1",
         "split.holdout=0",
         "split.holdout=1",
-        "decision.threshold=1",
-        "decision.threshold=nan",
-        "network.width=8",
+        "postprocessing.threshold=1",
+        "postprocessing.threshold=nan",
+        "network.base_features=8",
         "network.name=alexnet",
     ],
 )
@@ -274,7 +277,7 @@ def test_wrong_name_or_value_is_refused_and_named(reference: Recipe, setting: st
 
 
 def test_another_network_brings_its_own_defaults(reference: Recipe) -> None:
-    assert reference.with_settings(["network.name=unet"]).network == Unet(width=32, levels=4)
+    assert reference.with_settings(["network.name=unet"]).network == Unet(base_features=32, levels=4)
 
 
 def test_another_network_and_back(reference: Recipe) -> None:
@@ -284,8 +287,8 @@ def test_another_network_and_back(reference: Recipe) -> None:
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_settings_of_another_network_may_stand_before_or_after_its_name(reference: Recipe, order: int) -> None:
-    settings = ["network.name=unet", "network.width=8"][::order]
-    assert reference.with_settings(settings).network == Unet(width=8)
+    settings = ["network.name=unet", "network.base_features=8"][::order]
+    assert reference.with_settings(settings).network == Unet(base_features=8)
 
 
 def test_naming_the_network_that_is_there_keeps_its_settings() -> None:
@@ -295,48 +298,56 @@ def test_naming_the_network_that_is_there_keeps_its_settings() -> None:
 
 def test_a_side_that_a_unet_cannot_halve_is_refused():
     with pytest.raises(ConfigError, match="multiple of 32 for 5 levels") as caught:
-        read_recipe("unet_small").with_settings(["network.levels=5", "preparation.size_px=48"])
+        read_recipe("unet_small").with_settings(["network.levels=5", "preprocessing.size_px=48"])
     assert len(caught.value.line()) < 150
 
 
 @pytest.mark.parametrize(
-    ("channels", "neighbours", "inputs"),
+    ("channels", "context_slices", "inputs"),
     [
         ("flair", 0, 3),
-        ("all", 0, 3),
+        ("t1_flair_t1ce", 0, 3),
         ("flair", 1, 3),
         ("t1_flair", 0, 2),
         ("t1_flair", 2, 10),
         ("grey", 2, 5),
-        ("all", 2, 15),
+        ("t1_flair_t1ce", 2, 15),
     ],
 )
-def test_neighbours_and_sequences_are_the_networks_channels(channels: str, neighbours: int, inputs: int) -> None:
-    assert Preparation(channels=channels, neighbours=neighbours).inputs == inputs  # type: ignore[arg-type]
+def test_neighbours_and_sequences_are_the_networks_channels(channels: str, context_slices: int, inputs: int) -> None:
+    assert Preprocessing(input=channels, context_slices=context_slices).inputs == inputs  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (["preparation.neighbours=1"], "a split by slice parts neighbours"),
-        (["split.by=patient", "preparation.neighbours=2", "network.weights=coco"], "network.weights are of 3 channels"),
+        (["preprocessing.context_slices=1"], "a split by slice parts neighbours"),
+        (
+            ["split.by=patient", "preprocessing.context_slices=2", "network.weights=coco"],
+            "network.weights are of 3 channels",
+        ),
         (["network.name=residual_unet", "network.deep_supervision=5"], "network.deep_supervision is at most 4 for 6"),
-        (["network.name=residual_unet", "preparation.size_px=48"], "multiple of 32 for 5 levels"),
+        (["network.name=residual_unet", "preprocessing.size_px=48"], "multiple of 32 for 5 levels"),
         (
-            ["network.name=residual_unet", "network.patch=2", "preparation.size_px=96"],
-            "multiple of 64 for 6 levels, those of network.patch among them",
+            ["network.name=residual_unet", "network.pixel_unshuffle=2", "preprocessing.size_px=96"],
+            "multiple of 64 for 6 levels, those of network.pixel_unshuffle among them",
         ),
-        (["network.name=residual_unet", "network.patch=3"], "network.residual_unet.patch"),
+        (["network.name=residual_unet", "network.pixel_unshuffle=3"], "network.residual_unet.pixel_unshuffle"),
         (
-            ["network.name=residual_unet", "network.widths=[4,4,4]", "network.patch=2", "network.deep_supervision=2"],
-            "network.deep_supervision is at most 1 for 3 widths",
+            [
+                "network.name=residual_unet",
+                "network.features=[4,4,4]",
+                "network.pixel_unshuffle=2",
+                "network.deep_supervision=2",
+            ],
+            "network.deep_supervision is at most 1 for 3 levels",
         ),
         (
-            ["network.name=residual_unet", "network.patch=4", "preparation.size_px=128"],
-            "the coarsest level has one pixel: leave out a width",
+            ["network.name=residual_unet", "network.pixel_unshuffle=4", "preprocessing.size_px=128"],
+            "the coarsest level has one pixel",
         ),
-        (["network.name=smp", "preparation.size_px=48"], "multiple of 32 for 5 levels"),
-        (["network.name=residual_unet", "network.widths=[16]"], "network.residual_unet.widths"),
+        (["network.name=smp", "preprocessing.size_px=48"], "multiple of 32 for 5 levels"),
+        (["network.name=residual_unet", "network.features=[16]"], "network.residual_unet.features"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(reference: Recipe, settings: list[str], said: str) -> None:
@@ -344,5 +355,5 @@ def test_settings_that_do_not_go_together_are_refused(reference: Recipe, setting
 
 
 def test_widths_are_set_as_a_list(reference: Recipe) -> None:
-    changed = reference.with_settings(["network.name=residual_unet", "network.widths=[8, 16, 32]"])
-    assert changed.network == ResidualUnet(widths=(8, 16, 32))
+    changed = reference.with_settings(["network.name=residual_unet", "network.features=[8, 16, 32]"])
+    assert changed.network == ResidualUnet(features=(8, 16, 32))

@@ -161,16 +161,16 @@ def test_an_affine_that_places_no_voxels_is_refused(change, words: str) -> None:
 
 def test_the_field_lies_around_the_middle_of_the_slice() -> None:
     # 100 mm are 50 rows of 2 mm and 200 columns of 0.5 mm.
-    assert field_of((60, 180), (2, 0.5), field_mm=100) == Field(top=5, left=-10, height=50, width=200)
+    assert field_of((60, 180), (2, 0.5), fov_mm=100) == Field(top=5, left=-10, height=50, width=200)
 
 
 def test_the_field_moves_no_further_than_the_head_needs() -> None:
     head = (slice(30, 60), slice(0, 30))
-    assert field_of((100, 100), (1, 1), field_mm=50, head=head) == Field(top=25, left=0, height=50, width=50)
+    assert field_of((100, 100), (1, 1), fov_mm=50, head=head) == Field(top=25, left=0, height=50, width=50)
 
 
 def test_a_head_larger_than_the_field_is_centred() -> None:
-    assert field_of((100, 100), (1, 1), field_mm=50, head=(slice(0, 80), slice(25, 75))).top == 15
+    assert field_of((100, 100), (1, 1), fov_mm=50, head=(slice(0, 80), slice(25, 75))).top == 15
 
 
 # --- lines

@@ -30,7 +30,7 @@ def stripped() -> NDArray[np.float64]:
 
 
 def levels(volume: NDArray[Any]) -> NDArray[np.int64]:
-    return eight_bits(volume, window_of(volume), bright_level=157).astype(np.int64)
+    return eight_bits(volume, window_of(volume), p99_5_level=157).astype(np.int64)
 
 
 def test_a_magnitude_image_starts_at_zero() -> None:
@@ -46,7 +46,7 @@ def test_padding_is_background() -> None:
 
 def test_the_top_becomes_the_bright_level_and_what_is_brighter_rises_on() -> None:
     volume = np.array([[[0.0, 50, 100, 150, 300]]])
-    assert eight_bits(volume, Window(0, 100), bright_level=150).ravel().tolist() == [0, 75, 150, 225, 255]
+    assert eight_bits(volume, Window(0, 100), p99_5_level=150).ravel().tolist() == [0, 75, 150, 225, 255]
 
 
 @pytest.mark.parametrize("make", [whole_head, stripped])

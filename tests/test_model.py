@@ -62,7 +62,7 @@ def test_digests_that_name_a_file_elsewhere_are_refused(folder):
         load_model(folder)
 
 
-@pytest.mark.parametrize("change", [{"format": 2}, {"network": {"name": "oracle"}}, {"surprise": 1}])
+@pytest.mark.parametrize("change", [{"format": 3}, {"network": {"name": "oracle"}}, {"surprise": 1}])
 def test_settings_of_another_version_are_refused(change, folder):
     tree = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(tree | change))

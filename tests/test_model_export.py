@@ -94,10 +94,10 @@ def test_a_cross_validation_gives_its_scores_and_teaches_what_dice_to_expect(tra
     out = export_model(ExportOptions(trained, tmp_path / "out", evaluation=evaluation), say=said.append)
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["summary"]["dice_volume"]["mean"] == 0.783
-    assert metrics["quality"]["failures"] == 3
-    assert metrics["quality"]["auroc"] == 1.0
-    quality = load_model(out).config.quality
-    assert quality.predicted_dice({"soft_dice": 0.9}) > quality.predicted_dice({"soft_dice": 0.5})
+    assert metrics["dice_estimator"]["failures"] == 3
+    assert metrics["dice_estimator"]["auroc"] == 1.0
+    dice_estimator = load_model(out).config.dice_estimator
+    assert dice_estimator.predicted_dice({"soft_dice": 0.9}) > dice_estimator.predicted_dice({"soft_dice": 0.5})
     assert "| `dice_volume` | 0.783 | 0.650 to 0.900 |" in (out / "README.md").read_text()
     assert "itself has none" in said[0]
     assert "fitted on 10 patients" in said[1]
@@ -107,7 +107,7 @@ def test_an_evaluation_that_is_no_cross_validation_teaches_nothing(trained, tmp_
     place = write_metrics({"patients": [], "summary": {}, "setting": {}})
     said = []
     out = export_model(ExportOptions(trained, tmp_path / "out", evaluation=place), say=said.append)
-    assert load_model(out).config.quality is None
+    assert load_model(out).config.dice_estimator is None
     assert "no cross-validation" in said[0]
 
 

@@ -16,7 +16,8 @@ from gliomaseg.training.run_folder import TrainOptions
 from gliomaseg.training.train import train
 
 SMALL = [
-    "preparation.size_px=64", "network.width=8", "network.levels=3", "training.epochs=1", "training.precision=fp32",
+    "preprocessing.size_px=64", "network.base_features=8", "network.levels=3", "training.epochs=1",
+    "training.precision=fp32",
 ]  # fmt: skip
 
 
@@ -34,10 +35,10 @@ def test_a_run_may_export_integers_and_scores_them(run):
     whole = load_model(folder)
     scan = read_case(read_index(phantoms).cases[0]).scan
     before, size = open_predictor(folder).probability(scan), whole.onnx.stat().st_size
-    recipe = read_recipe("unet_small").with_settings([*SMALL, "training.arithmetic=int8"])
+    recipe = read_recipe("unet_small").with_settings([*SMALL, "training.onnx_precision=int8"])
     train(TrainOptions(recipe, phantoms, folder, cache=cache, resume=True, overwrite=False), say=lambda _text: None)
     model = load_model(folder)
-    assert (whole.config.arithmetic, model.config.arithmetic) == ("fp32", "int8")
+    assert (whole.config.onnx_precision, model.config.onnx_precision) == ("fp32", "int8")
     assert model.onnx.stat().st_size < size  # a small network: its graph weighs more than its weights
     graph = onnx.load(model.onnx).graph
     assert {"QuantizeLinear", "DequantizeLinear"} <= {node.op_type for node in graph.node}

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from gliomaseg.config import Preparation
+from gliomaseg.config import Preprocessing
 from gliomaseg.geometry import Field, Orientation
 from gliomaseg.metrics import overlap
 from gliomaseg.preprocessing import (
@@ -32,18 +32,18 @@ ALL_48 = [
     for backwards in itertools.product((False, True), repeat=3)
 ]
 
-GREY = Preparation(size_px=32, channels="grey")
-FLAIR = Preparation(size_px=32, channels="flair")
-ALL = Preparation(size_px=32, channels="all")
-VOLUME = Preparation(size_px=32, channels="flair", normalise="volume")
+GREY = Preprocessing(size_px=32, input="grey")
+FLAIR = Preprocessing(size_px=32, input="flair")
+ALL = Preprocessing(size_px=32, input="t1_flair_t1ce")
+VOLUME = Preprocessing(size_px=32, input="flair", normalisation="zscore")
 
 
 def noise(*shape: int, seed: int = 0, high: int = 256, dtype: Any = np.uint8) -> NDArray[Any]:
     return np.random.default_rng(seed).integers(0, high, shape, dtype)
 
 
-def prepared(voxels: NDArray[Any], preparation: Preparation) -> NDArray[np.uint8]:
-    return prepare(Scan(voxels, "here"), preparation).slices
+def prepared(voxels: NDArray[Any], preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    return prepare(Scan(voxels, "here"), preprocessing).slices
 
 
 # --- channels
@@ -77,10 +77,10 @@ def test_all_keeps_three_channels_in_order() -> None:
     assert np.array_equal(prepared(voxels, ALL), np.moveaxis(voxels, 3, 1))
 
 
-@pytest.mark.parametrize("preparation", [GREY, FLAIR])
-def test_single_channel_stays_as_it_is(preparation: Preparation) -> None:
+@pytest.mark.parametrize("preprocessing", [GREY, FLAIR])
+def test_single_channel_stays_as_it_is(preprocessing: Preprocessing) -> None:
     voxels = noise(2, 32, 32, 1)
-    assert np.array_equal(prepared(voxels, preparation)[:, 0], voxels[..., 0])
+    assert np.array_equal(prepared(voxels, preprocessing)[:, 0], voxels[..., 0])
 
 
 def test_single_channel_is_repeated_where_all_are_asked_for() -> None:
@@ -93,9 +93,9 @@ def test_single_channel_is_repeated_where_all_are_asked_for() -> None:
 
 def test_slices_of_the_networks_size_are_not_resampled() -> None:
     voxels = noise(1, 256, 256, 3)
-    assert np.array_equal(prepared(voxels, Preparation(channels="all")), np.moveaxis(voxels, 3, 1))
-    assert np.array_equal(prepared(voxels, Preparation(channels="t1_flair")), np.moveaxis(voxels[..., :2], 3, 1))
-    alone = prepared(voxels[..., 1:2], Preparation(channels="t1_flair"))
+    assert np.array_equal(prepared(voxels, Preprocessing(input="t1_flair_t1ce")), np.moveaxis(voxels, 3, 1))
+    assert np.array_equal(prepared(voxels, Preprocessing(input="t1_flair")), np.moveaxis(voxels[..., :2], 3, 1))
+    alone = prepared(voxels[..., 1:2], Preprocessing(input="t1_flair"))
     assert np.array_equal(alone, np.moveaxis(voxels[..., [1, 1]], 3, 1))
 
 
@@ -159,19 +159,19 @@ def test_mask_of_the_networks_size_is_unchanged() -> None:
 def test_normalised_values_are_v_over_255_less_a_half_over_a_half() -> None:
     slices = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
     expected = (np.arange(256) / 255 - 0.5) / 0.5
-    values = normalise(slices, Preparation())
+    values = normalise(slices, Preprocessing())
     assert values.dtype == np.float32
     assert np.abs(values[0, 0].ravel() - expected).max() < 1e-6
 
 
 def test_normalised_values_follow_mean_and_std() -> None:
-    values = normalise(np.full((1, 1, 1, 1), 255, np.uint8), Preparation(mean=0.2, std=0.4))
+    values = normalise(np.full((1, 1, 1, 1), 255, np.uint8), Preprocessing(mean=0.2, std=0.4))
     assert values.ravel().tolist() == pytest.approx([2, 2, 2])  # (1 - 0.2) / 0.4
 
 
 def test_neighbours_are_the_slices_beside_and_the_last_one_is_repeated() -> None:
     slices = np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1)
-    places = neighbour_places(np.arange(4), np.array([0]), np.array([3]), neighbours=2)
+    places = neighbour_places(np.arange(4), np.array([0]), np.array([3]), context_slices=2)
     assert with_neighbours(slices, places)[..., 0, 0].tolist() == [
         [0, 0, 0, 1, 2],
         [0, 0, 1, 2, 3],
@@ -182,7 +182,7 @@ def test_neighbours_are_the_slices_beside_and_the_last_one_is_repeated() -> None
 
 def test_neighbours_of_all_sequences_stand_slice_by_slice() -> None:
     slices = np.arange(6, dtype=np.uint8).reshape(2, 3, 1, 1)
-    places = neighbour_places(np.array([0]), np.array([0]), np.array([1]), neighbours=1)
+    places = neighbour_places(np.array([0]), np.array([0]), np.array([1]), context_slices=1)
     assert with_neighbours(slices, places).ravel().tolist() == [0, 1, 2, 0, 1, 2, 3, 4, 5]
 
 
@@ -215,15 +215,15 @@ def test_each_sequence_of_a_volume_has_its_own_scale() -> None:
 
 def test_neighbours_of_a_volume_have_the_scale_of_their_sequence() -> None:
     stack = noise(3, 3, 8, 8)
-    preparation = VOLUME.model_copy(update={"channels": "all", "neighbours": 1})
-    places = neighbour_places(np.arange(3), np.array([0]), np.array([2]), neighbours=1)
-    values = normalise(with_neighbours(stack, places), preparation, level_counts(stack))
+    preprocessing = VOLUME.model_copy(update={"channels": "all", "context_slices": 1})
+    places = neighbour_places(np.arange(3), np.array([0]), np.array([2]), context_slices=1)
+    values = normalise(with_neighbours(stack, places), preprocessing, level_counts(stack))
     plain = normalise(stack, VOLUME.model_copy(update={"channels": "all"}))
     assert np.array_equal(values[1], plain.reshape(9, 8, 8))
 
 
 def test_single_channel_is_given_three_times() -> None:
-    values = normalise(noise(2, 1, 4, 4), Preparation())
+    values = normalise(noise(2, 1, 4, 4), Preprocessing())
     assert values.shape == (2, 3, 4, 4)
     assert np.array_equal(values[:, 0], values[:, 1])
     assert np.array_equal(values[:, 0], values[:, 2])
@@ -231,7 +231,7 @@ def test_single_channel_is_given_three_times() -> None:
 
 def test_three_channels_keep_their_order() -> None:
     slices = np.array([0, 51, 255], np.uint8).reshape(1, 3, 1, 1)
-    assert normalise(slices, Preparation()).ravel().tolist() == pytest.approx([-1, -0.6, 1])
+    assert normalise(slices, Preprocessing()).ravel().tolist() == pytest.approx([-1, -0.6, 1])
 
 
 # --- back to the scan's own grid
@@ -260,8 +260,8 @@ def test_mask_that_goes_there_and_back_lies_where_it_lay(shape: tuple[int, int])
     rows, columns = shape
     mask = np.zeros((1, rows, columns), bool)
     mask[0, rows // 8 : rows // 2, columns // 2 : 7 * columns // 8] = True
-    there = prepare(Scan(np.zeros((1, rows, columns, 3), np.uint8), "here"), Preparation(size_px=256))
-    back = restore(prepare_mask(mask, Preparation(size_px=256)).astype(np.float32), there) > 0.5
+    there = prepare(Scan(np.zeros((1, rows, columns, 3), np.uint8), "here"), Preprocessing(size_px=256))
+    back = restore(prepare_mask(mask, Preprocessing(size_px=256)).astype(np.float32), there) > 0.5
     differing = np.argwhere(back[0] != mask[0])
     # Only pixels on the rectangle's edge may flip: a pixel either side of it.
     near = [
@@ -310,7 +310,7 @@ def test_16_bit_colours_keep_their_order() -> None:
 
 # Axial as the network wants it, 2 x 2 x 5 mm; 40 x 50 pixels are 80 x 100 mm.
 AXIAL = np.array([[-2.0, 0, 0, 0], [0, -2, 0, 0], [0, 0, 5, 0], [0, 0, 0, 1]])
-SMALL = Preparation(size_px=32, channels="flair", field_mm=100)
+SMALL = Preprocessing(size_px=32, input="flair", fov_mm=100)
 
 
 def smooth_volume() -> NDArray[np.float32]:
@@ -348,7 +348,7 @@ def test_a_field_that_is_the_slice_is_not_resampled() -> None:
     volume = np.zeros((2, 32, 32), np.float32)
     volume[:, 4:28, 4:28] = np.random.default_rng(0).uniform(100, 900, (2, 24, 24))
     scan = as_scan(volume, affine=np.diag([-1.0, -1.0, 5.0, 1.0]))
-    there = prepare(scan, Preparation(size_px=32, channels="flair", field_mm=50, bright_level=157))
+    there = prepare(scan, Preprocessing(size_px=32, input="flair", fov_mm=50, p99_5_level=157))
     assert there.placement is not None
     assert there.placement.field.height == 50
     exact = Prepared(there.slices, there.grid, Placement((2, 32, 32), Orientation(), Field(0, 0, 32, 32)))
@@ -360,7 +360,7 @@ def test_a_mask_of_a_volume_goes_there_and_back() -> None:
     volume = smooth_volume()
     mask = np.zeros(volume.shape, bool)
     mask[2:6, 15:35, 12:30] = True
-    fine = Preparation(size_px=128, channels="flair", field_mm=110)
+    fine = Preprocessing(size_px=128, input="flair", fov_mm=110)
     placed = prepare(as_scan(volume), fine)
     drawn = prepare(as_scan(np.where(mask, 1000, 0).astype(np.float32)), fine)
     assert placed.placement is not None
@@ -372,7 +372,7 @@ def test_a_mask_of_a_volume_goes_there_and_back() -> None:
 def test_thin_slices_are_merged_where_the_model_asks_and_come_back() -> None:
     affine = AXIAL.copy()
     affine[2, 2] = 1
-    merging = SMALL.model_copy(update={"slice_mm": 4.0})
+    merging = SMALL.model_copy(update={"min_slice_spacing_mm": 4.0})
     volume = smooth_volume().repeat(5, axis=0)
     there = prepare(as_scan(volume, affine=affine), merging)
     assert there.slices.shape == (10, 1, 32, 32)
@@ -385,7 +385,7 @@ def test_thin_slices_are_merged_where_the_model_asks_and_come_back() -> None:
 
 
 def test_thick_slices_are_left_alone() -> None:
-    merging = SMALL.model_copy(update={"slice_mm": 4.0})
+    merging = SMALL.model_copy(update={"min_slice_spacing_mm": 4.0})
     assert len(prepare(as_scan(smooth_volume()), merging).slices) == 8
 
 
@@ -396,7 +396,7 @@ def test_a_volume_without_signal_is_black() -> None:
 def test_volumes_of_three_sequences_keep_their_channels() -> None:
     volume = smooth_volume()
     voxels = np.stack([volume * 7, volume, np.zeros_like(volume)], axis=3)
-    slices = prepare(Scan(voxels, "here", AXIAL), ALL.model_copy(update={"field_mm": 100})).slices
+    slices = prepare(Scan(voxels, "here", AXIAL), ALL.model_copy(update={"fov_mm": 100})).slices
     assert slices.shape[1] == 3
     assert np.abs(slices[:, 0].astype(int) - slices[:, 1]).max() <= 1
     assert not slices[:, 2].any()

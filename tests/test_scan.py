@@ -78,15 +78,15 @@ def test_an_affine_of_nonsense_is_refused() -> None:
 
 def test_sequences_have_names() -> None:
     assert Scan(np.zeros((1, 4, 5, 1), np.uint8), "here").sequences == ("flair",)
-    assert Scan(np.zeros((1, 4, 5, 3), np.uint8), "here").sequences == ("pre", "flair", "post")
+    assert Scan(np.zeros((1, 4, 5, 3), np.uint8), "here").sequences == ("t1", "flair", "t1ce")
     with pytest.raises(ValueError, match="2 sequences named for 1"):
-        Scan(np.zeros((1, 4, 5, 1), np.uint8), "here", sequences=("flair", "post"))
+        Scan(np.zeros((1, 4, 5, 1), np.uint8), "here", sequences=("flair", "t1ce"))
 
 
 def test_a_channel_that_is_a_copy_of_flair_is_not_held() -> None:
     voxels = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), np.uint8)
-    assert Scan(voxels, "here").held == {"pre", "flair", "post"}
-    assert Scan(voxels[..., [1, 1, 2]], "here").held == {"flair", "post"}
+    assert Scan(voxels, "here").held == {"t1", "flair", "t1ce"}
+    assert Scan(voxels[..., [1, 1, 2]], "here").held == {"flair", "t1ce"}
     assert Scan(voxels[..., [1, 1, 1]], "here").held == {"flair"}
     assert Scan(voxels[..., :1], "here").held == {"flair"}
     assert Scan(voxels[..., :1], "here", sequences=("t2",)).held == {"t2"}
@@ -104,9 +104,9 @@ def with_pre(pre: np.ndarray) -> Scan:
 )
 def test_a_copy_of_flair_may_have_another_scale(copied: Any) -> None:
     pre = copied(LEVELS[..., 1].astype(float)).astype(int)
-    assert with_pre(pre).held == {"flair", "post"}
+    assert with_pre(pre).held == {"flair", "t1ce"}
     pre[:, 0, 0] += 200  # one voxel in 72 of each slice is another: that is more than 1 %
-    assert with_pre(pre).held == {"flair", "post", "pre"}
+    assert with_pre(pre).held == {"flair", "t1ce", "t1"}
 
 
 @pytest.mark.parametrize("missing", ["black", "copied"])
@@ -114,11 +114,11 @@ def test_what_is_there_in_too_few_slices_is_not_held(missing: str) -> None:
     for lost, held in ((2, True), (3, False)):
         pre = LEVELS[..., 0].copy()
         pre[:lost] = 0 if missing == "black" else LEVELS[:lost, ..., 1]
-        assert ("pre" in with_pre(pre).held) is held
+        assert ("t1" in with_pre(pre).held) is held
 
 
 def test_slices_where_flair_shows_nothing_do_not_count() -> None:
     voxels = LEVELS.copy()
     voxels[:15] = 7
-    assert Scan(voxels, "here").held == {"flair", "post", "pre"}
+    assert Scan(voxels, "here").held == {"flair", "t1ce", "t1"}
     assert Scan(np.zeros_like(voxels), "here").held == {"flair"}

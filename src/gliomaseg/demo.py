@@ -14,7 +14,8 @@ from gliomaseg.data.index import DataIndex, read_index
 from gliomaseg.data.split import read_splits, select, split_data, write_splits
 from gliomaseg.errors import DataError, GliomasegError
 from gliomaseg.phantoms import write_phantoms
-from gliomaseg.prediction import PredictOptions, list_inputs, open_predictor, predict
+from gliomaseg.prediction import PredictOptions, list_inputs, open_predictor
+from gliomaseg.prediction.predict import predict
 from gliomaseg.report.terminal import audit_text, splits_text, summary_text
 from gliomaseg.training.run_folder import TrainOptions
 from gliomaseg.training.train import train

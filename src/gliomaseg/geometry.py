@@ -166,19 +166,19 @@ class Field:
 
 
 def field_of(
-    shape: tuple[int, int], spacing_mm: tuple[float, float], *, field_mm: float, head: tuple[slice, slice] | None = None
+    shape: tuple[int, int], spacing_mm: tuple[float, float], *, fov_mm: float, head: tuple[slice, slice] | None = None
 ) -> Field:
     """Return the square around the middle of a slice, moved no further than it takes to have the head in it.
 
     Args:
         shape: rows and columns of the slice.
         spacing_mm: between rows and between columns.
-        field_mm: side of the square.
+        fov_mm: side of the square.
         head: rows and columns that should be seen; a head that is larger than the square is centred.
     """
     starts, sizes = [], []
     for k in (0, 1):
-        size = field_mm / spacing_mm[k]
+        size = fov_mm / spacing_mm[k]
         start = (shape[k] - size) / 2
         if head is not None:
             first, last = float(head[k].start), float(head[k].stop)

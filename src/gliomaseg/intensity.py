@@ -58,12 +58,12 @@ def window_of(volume: NDArray[Any]) -> Window:
     return _window(floor, float(np.percentile(others, TOP_PERCENTILE, overwrite_input=True)), padding)
 
 
-def eight_bits(volume: NDArray[Any], window: Window, *, bright_level: float) -> NDArray[np.uint8]:
-    """Return a volume with `window.floor` at 0 and `window.top` at `bright_level`: uint8, same shape.
+def eight_bits(volume: NDArray[Any], window: Window, *, p99_5_level: float) -> NDArray[np.uint8]:
+    """Return a volume with `window.floor` at 0 and `window.top` at `p99_5_level`: uint8, same shape.
 
     What is brighter than the top goes on rising, to 255 at most.
     """
-    scale = bright_level / (window.top - window.floor)
+    scale = p99_5_level / (window.top - window.floor)
     levels = np.empty(volume.shape, np.uint8)
     for plane, target in zip(volume, levels, strict=True):  # a plane at a time: a volume of float64 is large
         shown = np.rint(np.clip((plane.astype(np.float64) - window.floor) * scale, 0, 255))

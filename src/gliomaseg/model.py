@@ -9,12 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
-from gliomaseg.config import Decision, Network, Preparation, Quality, Settings
+from gliomaseg.config import (
+    DiceEstimator,
+    Network,
+    Postprocessing,
+    Preprocessing,
+    Settings,
+    metrics_to_format_2,
+    model_config_to_format_2,
+)
 from gliomaseg.errors import ModelError
 
-FORMAT = 1
+FORMAT = 2
 ONNX = "model.onnx"
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -29,14 +35,16 @@ class ModelConfig(Settings):
 
     format: int = FORMAT
     name: str
-    preparation: Preparation
+    preprocessing: Preprocessing
     network: Network
-    decision: Decision
+    postprocessing: Postprocessing
     sequences: tuple[str, ...]
     versions: dict[str, str]
     title: str = ""
-    arithmetic: Literal["fp32", "int8"] = "fp32"  # of the ONNX file; weights for torch are always fp32
-    quality: Quality | None = None  # from the signs of a prediction to the Dice to expect; not fitted: None
+    onnx_precision: Literal["fp32", "int8"] = "fp32"  # of the ONNX file; weights for torch are always fp32
+    dice_estimator: DiceEstimator | None = (
+        None  # from the signs of a prediction to the Dice to expect; not fitted: None
+    )
     trained_on: tuple[str, ...] = ()  # marks of the patients, as `hashed_patient_id` gives them; not known: empty
 
 
@@ -132,7 +140,7 @@ def _ensemble(path: Path, models: list[Model]) -> Ensemble:
     first = models[0].config
     for model in models:
         config = model.config
-        ways = [(one.preparation, one.decision, one.arithmetic) for one in (config, first)]
+        ways = [(one.preprocessing, one.postprocessing, one.onnx_precision) for one in (config, first)]
         if ways[0] != ways[1]:
             raise ModelError(
                 f"prepares, computes or decides otherwise than {models[0].folder.parent.name}",
@@ -144,8 +152,8 @@ def _ensemble(path: Path, models: list[Model]) -> Ensemble:
         update={
             "name": path.resolve().name,
             "title": f"{first.title or first.network.name}, the mean of {len(models)} folds",
-            "quality": None,  # a fit of single folds says nothing of their mean
-            "decision": _chosen_decision(path) or first.decision,
+            "dice_estimator": None,  # a fit of single folds says nothing of their mean
+            "postprocessing": _chosen_postprocessing(path) or first.postprocessing,
             # One member that does not say whom it has seen, and the rest tells too little.
             "trained_on": tuple(sorted(set.union(*marks))) if all(marks) else (),
         }
@@ -153,11 +161,11 @@ def _ensemble(path: Path, models: list[Model]) -> Ensemble:
     return Ensemble(path, config, tuple(models))
 
 
-def _chosen_decision(path: Path) -> Decision | None:
+def _chosen_postprocessing(path: Path) -> Postprocessing | None:
     """Return what `crossvalidate --tune` chose on all folds; None where it chose nothing."""
     try:
-        chosen = json.loads((path / METRICS).read_text("utf-8")).get("decision")
-        return chosen and Decision.model_validate(chosen)
+        chosen = metrics_to_format_2(json.loads((path / METRICS).read_text("utf-8"))).get("postprocessing")
+        return chosen and Postprocessing.model_validate(chosen)
     except FileNotFoundError:
         return None
     except (ValueError, AttributeError) as fault:
@@ -170,8 +178,9 @@ def _load(path: Path) -> Model:
         raise ModelError("is no model", where=path, cure="name a run, or a folder with config.json and model.onnx")
     _verify(folder)
     try:
-        config = ModelConfig.model_validate_json((folder / CONFIG).read_bytes())
-    except (OSError, ValidationError) as fault:
+        tree = json.loads((folder / CONFIG).read_bytes())
+        config = ModelConfig.model_validate(model_config_to_format_2(tree))
+    except (OSError, ValueError, AttributeError, RecursionError) as fault:  # pydantic's errors are ValueErrors
         raise ModelError(
             "cannot be read by this version", where=folder / CONFIG, cure="train or export the model again"
         ) from fault

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gliomaseg.atomic import new_folder, require_free, require_own
-from gliomaseg.config import Decision
+from gliomaseg.config import Postprocessing
 from gliomaseg.errors import DataError, ModelError, UsageError, import_extra
 from gliomaseg.evaluation.dice_estimation import DiceEstimatorFit, dice_estimator_text, fit_dice_estimator
 from gliomaseg.evaluation.results import FILE, read_evaluation
@@ -128,11 +128,11 @@ def _changes(
     """Return what the new model's settings say otherwise than the old one's."""
     changed: dict[str, Any] = {"name": order.name or model.config.name}
     if fit is not None:
-        changed["quality"] = fit.quality
-    if metrics is not None and order.evaluation is not None and (decision := metrics.get("decision")):
-        changed["decision"] = Decision.model_validate(decision)
+        changed["dice_estimator"] = fit.dice_estimator
+    if metrics is not None and order.evaluation is not None and (postprocessing := metrics.get("postprocessing")):
+        changed["postprocessing"] = Postprocessing.model_validate(postprocessing)
     if order.to == "safetensors":
-        changed["arithmetic"] = "fp32"
+        changed["onnx_precision"] = "fp32"
     return changed
 
 
@@ -171,7 +171,7 @@ def _scores(
     if order.half:
         say("its scores are left out: rounded weights are another network; evaluate it, and export with --evaluation")
         return None, None
-    if order.to == "safetensors" and model.config.arithmetic != "fp32":
+    if order.to == "safetensors" and model.config.onnx_precision != "fp32":
         say("its scores are left out: they are of the network of integers; evaluate this one")
         return None, None
     if order.evaluation is None:
@@ -180,7 +180,7 @@ def _scores(
     metrics = _read_json(order.evaluation / FILE) or {}
     scored = known["setting"].get("model_digest")
     same = {model.digest}
-    if model.config.arithmetic == "fp32" and model.weights.is_file():  # the torch engine differs by rounding
+    if model.config.onnx_precision == "fp32" and model.weights.is_file():  # the torch engine differs by rounding
         same.add(file_digest(model.weights))
     if scored is not None and scored not in same:
         raise ModelError("is not the network of this evaluation", where=order.model, cure="evaluate it")
@@ -195,8 +195,8 @@ def _scores(
     except DataError as fault:
         say(f"no expected Dice is fitted: {fault.what}")
         return metrics, None
-    measures = {name: value for name, value in asdict(fit).items() if name != "quality"}
-    metrics["quality"] = {**measures, **fit.quality.model_dump()}
+    measures = {name: value for name, value in asdict(fit).items() if name != "dice_estimator"}
+    metrics["dice_estimator"] = {**measures, **fit.dice_estimator.model_dump()}
     say(dice_estimator_text(fit))
     return metrics, fit
 
@@ -225,8 +225,8 @@ def _own_card(
         interval = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
         if entry.get("mean") is not None:
             lines.append(f"| `{name}` | {entry['mean']:.3f} | {interval} |")
-    if decision := metrics.get("decision"):
-        chosen = ", ".join(f"{name} {value:g}" for name, value in decision.items() if not isinstance(value, bool))
+    if postprocessing := metrics.get("postprocessing"):
+        chosen = ", ".join(f"{name} {value:g}" for name, value in postprocessing.items() if not isinstance(value, bool))
         lines += ["", f"It decides by what all folds chose ({chosen}), whatever is said of a threshold above."]
     return text.rstrip("\n") + "\n" + "\n".join([*lines, *(_quality_lines(fit) if fit else []), ""])
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gliomaseg.config import Preparation
+from gliomaseg.config import Preprocessing
 from gliomaseg.geometry import Field, Orientation, field_of, line_weights, orientation_to, places_between
 from gliomaseg.intensity import eight_bits, window_of
 from gliomaseg.scan import Scan, flair_channel
@@ -54,7 +54,7 @@ class Prepared:
     placement: Placement | None = None
 
 
-def prepare(scan: Scan, preparation: Preparation) -> Prepared:
+def prepare(scan: Scan, preprocessing: Preprocessing) -> Prepared:
     """Return the scan's slices in the network's size and channels, still as 8 bits.
 
     Pictures (scans without an affine) are axial already. 16-bit voxels are scaled to 8 bits so that the 99.5
@@ -62,21 +62,21 @@ def prepare(scan: Scan, preparation: Preparation) -> Prepared:
     reference does), then mixed to one channel.
 
     Volumes are turned to axial slices. Each sequence is scaled to 8 bits by its own window, then the field of
-    `field_mm` is cut out, black where there is nothing, and resampled to the network's pixels (bilinear).
-    Slices thinner than `slice_mm` are merged to that distance, thicker ones left alone.
+    `fov_mm` is cut out, black where there is nothing, and resampled to the network's pixels (bilinear).
+    Slices thinner than `min_slice_spacing_mm` are merged to that distance, thicker ones left alone.
     """
     if scan.affine is not None:
-        return _prepare_volume(scan, preparation)
+        return _prepare_volume(scan, preprocessing)
     pixels = _scaled_pictures(scan.voxels)
-    slices = np.empty((len(pixels), preparation.sequences, preparation.size_px, preparation.size_px), np.uint8)
+    slices = np.empty((len(pixels), preprocessing.sequences, preprocessing.size_px, preprocessing.size_px), np.uint8)
     for plane, target in zip(pixels, slices, strict=True):
-        _prepare_slice(plane, target, preparation)
+        _prepare_slice(plane, target, preprocessing)
     return Prepared(slices, grid=(pixels.shape[1], pixels.shape[2]))
 
 
-def prepare_mask(mask: Mask, preparation: Preparation) -> Mask:
+def prepare_mask(mask: Mask, preprocessing: Preprocessing) -> Mask:
     """Return masks (z, y, x) in the network's size (nearest pixel): bool, shape (z, size, size)."""
-    size = preparation.size_px
+    size = preprocessing.size_px
     if mask.shape[1:] == (size, size):
         return mask
     pictures = (
@@ -85,7 +85,9 @@ def prepare_mask(mask: Mask, preparation: Preparation) -> Mask:
     return np.stack([np.asarray(picture) for picture in pictures]) > 0
 
 
-def neighbour_places(places: SliceIndices, first: SliceIndices, last: SliceIndices, *, neighbours: int) -> SliceIndices:
+def neighbour_places(
+    places: SliceIndices, first: SliceIndices, last: SliceIndices, *, context_slices: int
+) -> SliceIndices:
     """Return where each slice's own picture and those of its neighbours stand: int64, shape (n, 2 neighbours + 1).
 
     At a stack's ends the last slice is repeated.
@@ -94,12 +96,12 @@ def neighbour_places(places: SliceIndices, first: SliceIndices, last: SliceIndic
         places: of the slices, shape (n,).
         first: where the stack of each slice begins, shape (n,) or (1,).
         last: where its last slice stands.
-        neighbours: how many on each side, 0 or more.
+        context_slices: how many on each side, 0 or more.
 
-    >>> neighbour_places(np.array([4, 5]), np.array([4]), np.array([9]), neighbours=1).tolist()
+    >>> neighbour_places(np.array([4, 5]), np.array([4]), np.array([9]), context_slices=1).tolist()
     [[4, 4, 5], [4, 5, 6]]
     """
-    beside = places[:, None] + np.arange(-neighbours, neighbours + 1)
+    beside = places[:, None] + np.arange(-context_slices, context_slices + 1)
     inside: SliceIndices = np.clip(beside, first[:, None], last[:, None])
     return inside
 
@@ -122,18 +124,18 @@ def head_levels(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return top
 
 
-def level_scales(preparation: Preparation, counts: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
+def level_scales(preprocessing: Preprocessing, counts: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return what 8-bit levels are multiplied by, and what is then taken off: float32, shape (n, channels, 1, 1).
 
     "volume" gives the head's pixels of a stack the mean 0 and the standard deviation 1. The head is what is brighter
     than a tenth of the stack's 99.5 percentile, and nothing where all is black.
 
     Args:
-        preparation: how to normalise.
+        preprocessing: how to normalise.
         counts: of each slice's whole stack, as `level_counts` gives them, shape (n, c, 256); not looked at if "fixed".
     """
-    if preparation.normalise == "fixed":
-        scale, shift = np.float32(1 / (255 * preparation.std)), np.float32(preparation.mean / preparation.std)
+    if preprocessing.normalisation == "fixed":
+        scale, shift = np.float32(1 / (255 * preprocessing.std)), np.float32(preprocessing.mean / preprocessing.std)
         return np.full((1, 1, 1, 1), scale), np.full((1, 1, 1, 1), shift)
     levels = np.arange(256)
     head = np.where(levels > head_levels(counts)[..., None], counts, 0)
@@ -142,22 +144,22 @@ def level_scales(preparation: Preparation, counts: NDArray[np.int64]) -> tuple[N
     variance = (head * (levels - mean) ** 2).sum(axis=-1, keepdims=True) / pixels
     std = np.maximum(np.sqrt(variance), 1.0)  # of an even picture, a level is a unit
     scale, shift = ((1 / std)[..., None], (mean / std)[..., None])
-    repeats = (1, 2 * preparation.neighbours + 1, 1, 1)
+    repeats = (1, 2 * preprocessing.context_slices + 1, 1, 1)
     return np.tile(scale, repeats).astype(np.float32), np.tile(shift, repeats).astype(np.float32)
 
 
-def normalise(slices: PreparedSlices, preparation: Preparation, counts: NDArray[np.int64] | None = None) -> Batch:
+def normalise(slices: PreparedSlices, preprocessing: Preprocessing, counts: NDArray[np.int64] | None = None) -> Batch:
     """Return 8-bit slices as the network takes them: float32, shape (n, inputs, y, x).
 
     "fixed" gives (v / 255 - mean) / std. A single channel is repeated three times, as the reference does.
 
     Args:
         slices: of one stack, with their neighbours, shape (n, channels, y, x).
-        preparation: how to normalise.
+        preprocessing: how to normalise.
         counts: levels of the whole stack, shape (c, 256); those of `slices` if None.
     """
     counts = level_counts(slices) if counts is None else counts
-    scale, shift = level_scales(preparation, counts[None])
+    scale, shift = level_scales(preprocessing, counts[None])
     values = slices.astype(np.float32) * scale - shift
     return np.repeat(values, 3, axis=1) if values.shape[1] == 1 else values
 
@@ -184,48 +186,48 @@ def _scaled_pictures(voxels: Voxels) -> Voxels:
     return np.rint(np.clip(voxels * (255 / top), 0, 255)).astype(np.uint8)
 
 
-def _prepare_slice(plane: Voxels, target: PreparedSlices, preparation: Preparation) -> None:
+def _prepare_slice(plane: Voxels, target: PreparedSlices, preprocessing: Preprocessing) -> None:
     """Fill `target` (c, size, size) from one slice (y, x, 1 or 3)."""
     picture = Image.fromarray(plane if plane.shape[2] == 3 else plane[..., 0])
-    size = (preparation.size_px, preparation.size_px)
+    size = (preprocessing.size_px, preprocessing.size_px)
     if picture.size != size:
         picture = picture.resize(size, Image.Resampling.BILINEAR)
-    if preparation.channels == "grey":
+    if preprocessing.input == "grey":
         target[0] = np.asarray(picture.convert("L"))  # 0.299 R + 0.587 G + 0.114 B, rounded
-    elif preparation.channels == "flair":
+    elif preprocessing.input == "flair":
         target[0] = np.asarray(picture if picture.mode == "L" else picture.getchannel(flair_channel(3)))
     else:
         target[:] = np.moveaxis(np.asarray(picture.convert("RGB")), 2, 0)[: len(target)]  # T1 comes first
 
 
-def _prepare_volume(scan: Scan, preparation: Preparation) -> Prepared:
-    levels = volume_levels(scan, bright_level=preparation.bright_level)
-    placement = place_volume(scan, levels, preparation)
+def _prepare_volume(scan: Scan, preprocessing: Preprocessing) -> Prepared:
+    levels = volume_levels(scan, p99_5_level=preprocessing.p99_5_level)
+    placement = place_volume(scan, levels, preprocessing)
     turned: NDArray[np.uint8] = placement.orientation.turn(levels)
-    size, field = preparation.size_px, placement.field
+    size, field = preprocessing.size_px, placement.field
     down, across = field.height / size, field.width / size
     rows = _sparse(line_weights(turned.shape[1], places_between(size, field.top, down), reach=max(1.0, down)))
     columns = _sparse(line_weights(turned.shape[2], places_between(size, field.left, across), reach=max(1.0, across)))
-    slices = np.empty((len(turned), preparation.sequences, size, size), np.uint8)
+    slices = np.empty((len(turned), preprocessing.sequences, size, size), np.uint8)
     for plane, target in zip(turned, slices, strict=True):
         seen = [_resampled(plane[..., channel], rows, columns) for channel in range(turned.shape[3])]
-        _prepare_slice(np.rint(np.stack(seen, axis=2)).astype(np.uint8), target, preparation)
+        _prepare_slice(np.rint(np.stack(seen, axis=2)).astype(np.uint8), target, preprocessing)
     if placement.slice_ratio != 1:
         weights = _merging(len(slices), placement.slice_ratio)
         slices = np.rint(np.tensordot(weights, slices.astype(np.float32), 1)).astype(np.uint8)
     return Prepared(slices, (turned.shape[1], turned.shape[2]), placement)
 
 
-def volume_levels(scan: Scan, *, bright_level: float) -> NDArray[np.uint8]:
+def volume_levels(scan: Scan, *, p99_5_level: float) -> NDArray[np.uint8]:
     """Return a volume's voxels as 8 bits, each sequence by its own window: uint8, shape (z, y, x, c)."""
     levels = np.empty(scan.voxels.shape, np.uint8)
     for channel in range(len(scan.sequences)):
         volume: NDArray[Any] = scan.voxels[:, :, :, channel]
-        levels[..., channel] = eight_bits(volume, window_of(volume), bright_level=bright_level)
+        levels[..., channel] = eight_bits(volume, window_of(volume), p99_5_level=p99_5_level)
     return levels
 
 
-def place_volume(scan: Scan, levels: NDArray[np.uint8], preparation: Preparation) -> Placement:
+def place_volume(scan: Scan, levels: NDArray[np.uint8], preprocessing: Preprocessing) -> Placement:
     """Return how a volume, with its 8-bit levels (z, y, x, c), becomes the network's slices.
 
     Raises:
@@ -237,9 +239,11 @@ def place_volume(scan: Scan, levels: NDArray[np.uint8], preparation: Preparation
     turned = orientation.turn(levels[..., scan.sequences.index("flair") if "flair" in scan.sequences else 0])
     slice_mm, row_mm, column_mm = orientation.turn_spacing(scan.spacing_mm)
     field = field_of(
-        (turned.shape[1], turned.shape[2]), (row_mm, column_mm), field_mm=preparation.field_mm, head=_head(turned)
+        (turned.shape[1], turned.shape[2]), (row_mm, column_mm), fov_mm=preprocessing.fov_mm, head=_head(turned)
     )
-    ratio = 1.0 if preparation.slice_mm is None else max(1.0, preparation.slice_mm / slice_mm)
+    ratio = (
+        1.0 if preprocessing.min_slice_spacing_mm is None else max(1.0, preprocessing.min_slice_spacing_mm / slice_mm)
+    )
     z, y, x = levels.shape[:3]
     return Placement((z, y, x), orientation, field, ratio)
 

@@ -12,7 +12,7 @@ from gliomaseg.errors import GeometryError
 from gliomaseg.geometry import Affine, Spacing, axis_codes, require_affine, spacing_of
 from gliomaseg.types import Voxels
 
-SEQUENCES = {1: ("flair",), 3: ("pre", "flair", "post")}
+SEQUENCES = {1: ("flair",), 3: ("t1", "flair", "t1ce")}
 SAME_LEVEL = 0.01  # of a slice's brightest: rounding to 8 bits stays below it
 
 
@@ -28,7 +28,7 @@ class Scan:
         affine: takes a voxel's place (x, y, z, 1) to millimetres in the patient, RAS+; None where the file
             does not say.
         orientation_assumed: whether the affine's directions are the format's default, and not the file's word.
-        sequences: the channels' names; "flair", or "pre", "flair", "post", if none are given.
+        sequences: the channels' names; "flair", or "t1", "flair", "t1ce", if none are given.
     """
 
     voxels: Voxels

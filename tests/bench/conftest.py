@@ -36,8 +36,8 @@ def load_script():
 @pytest.fixture(scope="session")
 def tiny():
     plan = sizes_for(quick=True)
-    reference = plan.reference.with_settings(["network.name=unet", "network.width=4", "network.levels=2"])
-    small = plan.small.with_settings(["network.widths=[4, 4, 8]"])
+    reference = plan.reference.with_settings(["network.name=unet", "network.base_features=4", "network.levels=2"])
+    small = plan.small.with_settings(["network.features=[4, 4, 8]"])
     return replace(plan, reference=reference, small=small, pairs=1, starts=1)
 
 
@@ -58,7 +58,7 @@ def without_torch(monkeypatch):
     def refuse(_module):
         raise MissingExtraError("torch is not installed", cure='pip install "gliomaseg[train]"')
 
-    for room in ("material", "training", "prediction"):
+    for room in ("fixtures", "training", "prediction"):
         monkeypatch.setattr(f"gliomaseg.bench.{room}.with_torch", refuse)
     monkeypatch.setattr(fixtures, "shipped_model", lambda: None)
 
@@ -69,7 +69,7 @@ def crossed(bright, phantoms, tmp_path):
     splits = split_data(read_index(phantoms), Split(folds=2))
     rows = [{"patient": f"P{k}", "fold": k % 2, "dice_volume": d, "soft_dice": d} for k, d in enumerate(DICE)]
     decisions = [{"threshold": 0.4}, {"threshold": 0.6}]
-    for name, sequences in (("crossed", ["flair"]), ("crossed-t1", ["pre", "flair"])):
+    for name, sequences in (("crossed", ["flair"]), ("crossed-t1", ["t1", "flair"])):
         for fold in range(2):
             model = tmp_path / name / f"fold-{fold}" / "model"
             shutil.copytree(bright, model)
@@ -77,7 +77,7 @@ def crossed(bright, phantoms, tmp_path):
             (model / "config.json").write_text(json.dumps(config))
             write_digests(model)
         write_splits(splits, tmp_path / name / "splits.json")
-        document = {"patients": rows, "decisions_by_fold": decisions, "setting": {"data": "phantoms"}}
+        document = {"patients": rows, "postprocessing_by_fold": decisions, "setting": {"data": "phantoms"}}
         document["summary"] = {"dice_volume": {"mean": 0.6}}
         (tmp_path / name / "metrics.json").write_text(json.dumps(document))
     return [tmp_path / "crossed", tmp_path / "crossed-t1"]

@@ -5,7 +5,7 @@ import pytest
 from gliomaseg.evaluation.results import read_evaluation
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "architectures.py"
-TINY = (("network.widths=[4,4]", "network.patch=4"), 1)
+TINY = (("network.features=[4,4]", "network.pixel_unshuffle=4"), 1)
 
 
 @pytest.fixture

@@ -24,11 +24,11 @@ def script(load_script):
 def test_a_folds_model_decides_and_expects_by_the_other_folds(script, crossed):
     document = json.loads((crossed[0] / "metrics.json").read_text())
     model = script.Crossed(crossed[0], document).model(1)
-    assert (model.config.name, model.config.decision.threshold) == ("crossed", 0.6)
+    assert (model.config.name, model.config.postprocessing.threshold) == ("crossed", 0.6)
     for row in document["patients"]:
         row["dice_volume"] = row["dice_volume"] if row["fold"] == 0 else 0.0
-    assert script.Crossed(crossed[0], document).model(1).config.quality == model.config.quality
-    assert script.Crossed(crossed[0], document).model(0).config.quality != model.config.quality
+    assert script.Crossed(crossed[0], document).model(1).config.dice_estimator == model.config.dice_estimator
+    assert script.Crossed(crossed[0], document).model(0).config.dice_estimator != model.config.dice_estimator
 
 
 def test_what_it_writes_is_an_evaluation_of_all_patients(script, crossed, phantoms, tmp_path):
@@ -58,7 +58,7 @@ def test_other_folds_are_refused(script, crossed, phantoms, tmp_path, monkeypatc
     assert not (tmp_path / "both").exists()
 
 
-@pytest.mark.parametrize("spoil", ["decisions_by_fold", "fold"])
+@pytest.mark.parametrize("spoil", ["postprocessing_by_fold", "fold"])
 def test_what_was_not_tuned_is_refused(script, crossed, spoil):
     document = json.loads((crossed[1] / "metrics.json").read_text())
     for part in (document, document["patients"][0]):

@@ -87,9 +87,7 @@ def test_all_folds_patients_are_scored_but_those_without_tumour(script, monkeypa
     folds = [(0, ["a", "b"], predicts), (1, ["c"], predicts)]
     monkeypatch.setattr("ensemble.read_tuned", lambda folder: folder)
     monkeypatch.setattr("ensemble.fold_ensembles", lambda crossed, data: iter(folds))
-    monkeypatch.setattr(
-        "ensemble.read_examination", lambda case: SimpleNamespace(reference=examinations[case], scan=None)
-    )
+    monkeypatch.setattr("ensemble.read_case", lambda case: SimpleNamespace(reference=examinations[case], scan=None))
     assert script.score_patients([tmp_path], tmp_path) == [script.mended(REFERENCE, FOUND), script.mended(FOUND, FOUND)]
 
 

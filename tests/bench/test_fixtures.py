@@ -15,7 +15,7 @@ def test_the_volume_is_a_flair_of_as_many_slices_as_the_plan_says(material):
 
 
 def test_batches_are_of_four_and_have_their_neighbours(material):
-    (batch,) = batches_of(material.scan, material.plan.small.preparation, 4)
+    (batch,) = batches_of(material.scan, material.plan.small.preprocessing, 4)
     assert batch.shape == (4, 5, 64, 64)
     np.testing.assert_array_equal(batch[0, 3], batch[1, 2])
 

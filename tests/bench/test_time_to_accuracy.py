@@ -39,7 +39,7 @@ def test_runs_that_are_there_make_a_table(tmp_path):
 
 
 def test_a_recipe_is_trained_and_timed(phantoms, tmp_path):
-    small = ["preparation.size_px=64", "network.width=4", "network.levels=2", "training.epochs=1"]
+    small = ["preprocessing.size_px=64", "network.base_features=4", "network.levels=2", "training.epochs=1"]
     command = [sys.executable, SCRIPT, "--recipe", "unet_small", "--data", phantoms, "--out", tmp_path / "timed"]
     done = subprocess.run(
         [*command, *(part for setting in small for part in ("--set", setting))],

@@ -100,7 +100,7 @@ def test_progress_is_told_every_twenty_patients(tmp_path: Path, kaggle_tree: Kag
 # --- missing sequences
 
 
-@pytest.mark.parametrize(("channel", "name"), [(0, "pre"), (2, "post")])
+@pytest.mark.parametrize(("channel", "name"), [(0, "t1"), (2, "t1ce")])
 def test_channel_that_equals_flair_in_every_slice_is_missing(tree: Path, channel: int, name: str) -> None:
     for number in range(1, 5):
         pixels = noise(number)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gliomaseg.config import Augmentation, Preparation, Recipe
+from gliomaseg.config import Augmentation, Preprocessing, Recipe
 from gliomaseg.data.augmentation import (
     AUGMENTATIONS,
     DRAWS,
@@ -20,8 +20,8 @@ from gliomaseg.data.augmentation import (
 from gliomaseg.data.augmentation.pipeline import change
 
 SIDE = 32
-NOTHING = dict.fromkeys(Augmentation.model_fields, 0) | {"mirror": False, "strength": 1}
-PLAIN = Recipe(preparation=Preparation(size_px=SIDE, channels="flair"), augmentation=Augmentation(tumour_contrast=0.5))
+NOTHING = dict.fromkeys(Augmentation.model_fields, 0) | {"mirror": False, "strength": 1, "preset": "strong"}
+PLAIN = Recipe(preprocessing=Preprocessing(size_px=SIDE, input="flair"), augmentation=Augmentation(tumour_contrast=0.5))
 
 
 def picks(*positions):
@@ -128,16 +128,16 @@ def test_light_leaves_the_other_half_unmirrored():
 def test_no_strength_changes_nothing(limits):
     images, masks = pictures()
     draws = augmentation_draws(0, 0, picks(*range(4)))
-    draws[:, [pipeline.COARSE, pipeline.DROP_BESIDE]] = 0.999  # these two know no strength
+    draws[:, [pipeline.COARSE, pipeline.DROP_CONTEXT]] = 0.999  # these two know no strength
     after, mask = changed(draws, **limits)
     torch.testing.assert_close(after, images, atol=1e-4, rtol=0)
     assert torch.equal(mask, masks)
 
 
 def test_the_strength_multiplies_the_limits():
-    draws = draws_of(rotation=0.9, shift_x=0.3, gain=0.2)
-    weak = changed(draws, strength=0.5, rotation_deg=40, shift=0.2, gain=0.4)
-    full = changed(draws, strength=1, rotation_deg=20, shift=0.1, gain=0.2)
+    draws = draws_of(rotation=0.9, shift_x=0.3, brightness=0.2)
+    weak = changed(draws, strength=0.5, rotation_deg=40, shift=0.2, brightness=0.4)
+    full = changed(draws, strength=1, rotation_deg=20, shift=0.1, brightness=0.2)
     torch.testing.assert_close(weak[0], full[0])
 
 
@@ -176,7 +176,7 @@ def test_gain_gamma_and_offset_change_the_light_and_not_the_place():
     light_before = (images + 1) / 2  # of the brightest, 1
     top = light_before.amax((1, 2, 3), keepdim=True)
     for column, limit, expected in (
-        ("gain", 0.5, light_before * math.exp(0.5)),
+        ("brightness", 0.5, light_before * math.exp(0.5)),
         ("gamma", 0.5, (light_before / top) ** math.exp(0.5) * top),
         ("offset", 0.1, light_before + 0.1 * top),
     ):
@@ -286,7 +286,7 @@ def test_of_two_sequences_t1_may_be_lost_and_flair_never_is():
 
 def test_t1_and_neighbours_are_lost_each_by_their_own_share():
     images, masks = pictures(1, channels=6)
-    draws = draws_of(1, drop_pre=0.3, drop_beside=0.3)
+    draws = draws_of(1, drop_t1=0.3, drop_context=0.3)
     for shares, gone in (({"t1_dropout": 0.4}, [0, 2, 4]), ({"channel_dropout": 0.4, "t1_dropout": 0}, [0, 1, 4, 5])):
         after, _ = changed(draws, images=images, masks=masks, sequences=2, **shares)
         other = ((after - images).abs() > 1e-3).flatten(2).any(dim=2)[0]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gliomaseg.config import Augmentation, Preparation, Recipe, Training
+from gliomaseg.config import Augmentation, Preprocessing, Recipe, Training
 from gliomaseg.data import batches as batches_module
 from gliomaseg.data.augmentation import DRAWS, pipeline
 from gliomaseg.data.batches import batches, epoch_picks, load_batch, training_batch
@@ -47,7 +47,7 @@ def test_slices_with_tumour_come_more_often_and_all_others_once(weight, tumour):
     masks = np.zeros((100, 2, 2), bool)
     masks[::5, 0, 0] = masks[1::5, 1, 1] = True
     cache = Cache("digest", tuple(f"p/{k}" for k in range(100)), np.zeros((100, 1, 2, 2), np.uint8), masks)
-    picks = epoch_picks(cache, np.arange(100), Training(tumour_weight=weight), 4)
+    picks = epoch_picks(cache, np.arange(100), Training(tumour_oversampling=weight), 4)
     times = np.bincount(picks[:, 0], minlength=100)
     assert times[cache.tumour].sum() == tumour
     assert set(times[~cache.tumour]) == {1}
@@ -63,10 +63,10 @@ def test_the_last_batch_may_be_shorter():
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_batch_is_what_the_numpy_road_gives(channels):
-    cache, preparation = make_cache(channels), Preparation(size_px=32)
-    images, masks = load_batch(cache, np.array([3, 1]), preparation, CPU)
+    cache, preprocessing = make_cache(channels), Preprocessing(size_px=32)
+    images, masks = load_batch(cache, np.array([3, 1]), preprocessing, CPU)
     assert images.shape == (2, 3, 32, 32)
-    np.testing.assert_allclose(images.numpy(), normalise(cache.images[[3, 1]], preparation), atol=1e-6)
+    np.testing.assert_allclose(images.numpy(), normalise(cache.images[[3, 1]], preprocessing), atol=1e-6)
     assert torch.equal(masks, torch.from_numpy(cache.masks[[3, 1]]))
 
 
@@ -76,44 +76,46 @@ def two_cases(channels: int = 1) -> Cache:
 
 
 def test_neighbours_are_of_the_same_case():
-    cache, preparation = two_cases(), Preparation(size_px=32, channels="flair", neighbours=1)
-    images, _ = load_batch(cache, np.array([0, 3, 4]), preparation, CPU)
-    plain, _ = load_batch(cache, np.arange(6), Preparation(size_px=32), CPU)
+    cache, preprocessing = two_cases(), Preprocessing(size_px=32, input="flair", context_slices=1)
+    images, _ = load_batch(cache, np.array([0, 3, 4]), preprocessing, CPU)
+    plain, _ = load_batch(cache, np.arange(6), Preprocessing(size_px=32), CPU)
     assert torch.equal(images, plain[[[0, 0, 1], [2, 3, 3], [4, 4, 5]], 0])
 
 
-@pytest.mark.parametrize("channels", ["flair", "t1_flair", "all"])
-@pytest.mark.parametrize("normalisation", ["fixed", "volume"])
-@pytest.mark.parametrize("neighbours", [0, 1, 2])
-def test_training_and_use_see_the_same_numbers(channels, normalisation, neighbours):
-    cache = two_cases({"flair": 1, "t1_flair": 2, "all": 3}[channels])
-    preparation = Preparation(size_px=32, channels=channels, normalise=normalisation, neighbours=neighbours)
-    images, _ = load_batch(cache, np.arange(6), preparation, CPU)
+@pytest.mark.parametrize("channels", ["flair", "t1_flair", "t1_flair_t1ce"])
+@pytest.mark.parametrize("normalisation", ["fixed", "zscore"])
+@pytest.mark.parametrize("context_slices", [0, 1, 2])
+def test_training_and_use_see_the_same_numbers(channels, normalisation, context_slices):
+    cache = two_cases({"flair": 1, "t1_flair": 2, "t1_flair_t1ce": 3}[channels])
+    preprocessing = Preprocessing(
+        size_px=32, input=channels, normalisation=normalisation, context_slices=context_slices
+    )
+    images, _ = load_batch(cache, np.arange(6), preprocessing, CPU)
     for start, stop in ((0, 4), (4, 6)):
         stack = cache.images[start:stop]
         places = neighbour_places(
-            np.arange(len(stack)), np.array([0]), np.array([len(stack) - 1]), neighbours=neighbours
+            np.arange(len(stack)), np.array([0]), np.array([len(stack) - 1]), context_slices=context_slices
         )
-        seen = normalise(with_neighbours(stack, places), preparation, level_counts(stack))
-        assert seen.shape[1] == preparation.inputs
+        seen = normalise(with_neighbours(stack, places), preprocessing, level_counts(stack))
+        assert seen.shape[1] == preprocessing.inputs
         np.testing.assert_allclose(images[start:stop].numpy(), seen, atol=1e-6)
 
 
 def test_a_single_channel_has_the_numbers_it_always_had():
-    cache, preparation = make_cache(), Preparation(size_px=32)
+    cache, preprocessing = make_cache(), Preprocessing(size_px=32)
     stored = torch.from_numpy(cache.images)
     before = stored.to(torch.float32).mul_(1 / (255 * 0.5)).sub_(1.0).expand(-1, 3, -1, -1)
-    images, _ = load_batch(cache, np.arange(6), preparation, CPU)
+    images, _ = load_batch(cache, np.arange(6), preprocessing, CPU)
     assert torch.equal(images, before)
     assert images.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("channels", ["flair", "t1_flair", "all"])
+@pytest.mark.parametrize("channels", ["flair", "t1_flair", "t1_flair_t1ce"])
 def test_slices_on_the_device_are_those_of_the_cache(channels):
-    cache = two_cases({"flair": 1, "t1_flair": 2, "all": 3}[channels])
-    preparation = Preparation(size_px=32, channels=channels, normalise="volume", neighbours=2)
+    cache = two_cases({"flair": 1, "t1_flair": 2, "t1_flair_t1ce": 3}[channels])
+    preprocessing = Preprocessing(size_px=32, input=channels, normalisation="zscore", context_slices=2)
     copied = batches_module._copied(cache, CPU)
-    batches_of_both = [load_batch(c, np.array([4, 0, 3]), preparation, CPU) for c in (cache, copied)]
+    batches_of_both = [load_batch(c, np.array([4, 0, 3]), preprocessing, CPU) for c in (cache, copied)]
     for mapped, taken in zip(*batches_of_both, strict=True):
         assert torch.equal(mapped, taken)
     assert copied.positions(()).size == 0
@@ -130,14 +132,18 @@ def test_slices_go_to_a_gpu_only_where_they_fit_beside_a_network(monkeypatch, fr
 
 
 def test_a_batch_is_augmented_and_its_single_channel_then_repeated():
-    recipe = Recipe(preparation=Preparation(size_px=32, channels="flair"), training=Training(augment="strong", seed=3))
+    recipe = Recipe(
+        preprocessing=Preprocessing(size_px=32, input="flair"),
+        augmentation=Augmentation(preset="strong"),
+        training=Training(seed=3),
+    )
     picks = np.array([[4, 0, 0], [1, 0, 0]])
     images, masks = training_batch(make_cache(), picks, recipe, epoch=2, device=CPU)
     assert images.shape == (2, 3, 32, 32)
     assert images.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(images[:, 0], images[:, 2])
     assert masks.dtype == torch.bool
-    plain, _ = load_batch(make_cache(), picks[:, 0], recipe.preparation, CPU)
+    plain, _ = load_batch(make_cache(), picks[:, 0], recipe.preprocessing, CPU)
     assert not torch.allclose(images, plain, atol=0.1)
 
 
@@ -188,20 +194,21 @@ def one_donor() -> Cache:
     return Cache("digest", ("p/1", "p/2", "q/1", "q/2"), images, masks)
 
 
-def with_grafts(share: float, augment: str = "strong") -> Recipe:
+def with_grafts(share: float, preset: str = "strong") -> Recipe:
     return Recipe(
-        preparation=Preparation(size_px=32, channels="flair"),
-        training=Training(augment=augment),
-        augmentation=Augmentation(strength=0, mirror=False, channel_dropout=0, low_resolution=0, graft=share),
+        preprocessing=Preprocessing(size_px=32, input="flair"),
+        augmentation=Augmentation(
+            preset=preset, strength=0, mirror=False, channel_dropout=0, downsample_prob=0, graft=share
+        ),
     )
 
 
 @pytest.mark.parametrize(
-    ("augment", "share", "changed"), [("strong", 1.0, True), ("strong", 0.0, False), ("light", 1.0, False)]
+    ("preset", "share", "changed"), [("strong", 1.0, True), ("strong", 0.0, False), ("light", 1.0, False)]
 )
-def test_a_share_of_slices_gets_the_tumour_of_its_donor(augment, share, changed):
+def test_a_share_of_slices_gets_the_tumour_of_its_donor(preset, share, changed):
     picks = np.array([[0, 0, 2], [1, 0, 2], [1, 1, 1]])
-    _, masks = training_batch(one_donor(), picks, with_grafts(share, augment), epoch=0, device=CPU)
+    _, masks = training_batch(one_donor(), picks, with_grafts(share, preset), epoch=0, device=CPU)
     assert masks.flatten(1).any(dim=1).tolist() == [changed, changed, False]
 
 
@@ -211,7 +218,7 @@ def test_share_reach_and_mirror_are_drawn_each_by_itself(monkeypatch):
     monkeypatch.setattr(batches_module, "augmentation_draws", lambda *_arguments: draws)
     seen = []
     monkeypatch.setattr(
-        batches,
+        batches_module,
         "grafted",
         lambda hosts, _donors, _levels, how, *, sequences: seen.append((how.tolist(), sequences)) or hosts,
     )
@@ -220,13 +227,13 @@ def test_share_reach_and_mirror_are_drawn_each_by_itself(monkeypatch):
     assert seen == [([[0.9, 0.1]], 1)]
 
 
-@pytest.mark.parametrize("normalise", ["fixed", "volume"])
-def test_the_head_begins_at_the_same_level_however_slices_are_normalised(normalise):
+@pytest.mark.parametrize("normalisation", ["fixed", "zscore"])
+def test_the_head_begins_at_the_same_level_however_slices_are_normalised(normalisation):
     cache = one_donor()
     cache.images[0, 0, :, :16] = 25  # the 99.5 percentile is 200, a tenth of it 20
     cache.images[0, 0, :, 16:] = 15
-    preparation = Preparation(size_px=32, channels="flair", normalise=normalise)
-    (level,) = batches_module._normalised_head_levels(cache, np.array([0]), preparation)
-    images, _ = load_batch(cache, np.array([0]), preparation, CPU)
+    preprocessing = Preprocessing(size_px=32, input="flair", normalisation=normalisation)
+    (level,) = batches_module._normalised_head_levels(cache, np.array([0]), preprocessing)
+    images, _ = load_batch(cache, np.array([0]), preprocessing, CPU)
     assert (images[0, 0, :, :16] > level).all()
     assert not (images[0, 0, :, 16:] > level).any()

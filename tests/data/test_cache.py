@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from gliomaseg.config import Preparation
+from gliomaseg.config import Preprocessing
 from gliomaseg.data import cache as cache_module
 from gliomaseg.data.cache import Cache, default_cache_folder, open_cache
 from gliomaseg.data.case import read_case
@@ -25,13 +25,13 @@ from gliomaseg.errors import DataError, FormatError, GliomasegError, ResourceErr
 from gliomaseg.preprocessing import prepare, prepare_mask
 
 FIRST, SECOND = "TCGA_CS_0001_20000101", "TCGA_DU_0002_20010101"
-SMALL = Preparation(size_px=32)
+SMALL = Preprocessing(size_px=32)
 
 # Both processes find no cache, and wait for each other before they build one.
 BUILD = """
 import sys, time
 from pathlib import Path
-from gliomaseg.config import Preparation
+from gliomaseg.config import Preprocessing
 from gliomaseg.data.cache import open_cache
 from gliomaseg.data.index import read_index
 data, folder, mine, other = map(Path, sys.argv[1:])
@@ -39,14 +39,14 @@ def ready(_):
     mine.touch()
     while not other.exists():
         time.sleep(0.002)
-opened = open_cache(read_index(data), Preparation(size_px=32), folder=folder, progress=ready)
+opened = open_cache(read_index(data), Preprocessing(size_px=32), folder=folder, progress=ready)
 print(opened.images.sum(), opened.masks.sum(), len(opened.names))
 """
 # Stops for good between two cases.
 KILLED = """
 import sys, time
 from pathlib import Path
-from gliomaseg.config import Preparation
+from gliomaseg.config import Preprocessing
 from gliomaseg.data import cache
 from gliomaseg.data.index import read_index
 prepare_mask, seen = cache.prepare_mask, []
@@ -57,7 +57,7 @@ def pause(*arguments):
     seen.append(1)
     return prepare_mask(*arguments)
 cache.prepare_mask = pause
-cache.open_cache(read_index(Path(sys.argv[1])), Preparation(size_px=32), folder=Path(sys.argv[2]))
+cache.open_cache(read_index(Path(sys.argv[1])), Preprocessing(size_px=32), folder=Path(sys.argv[2]))
 """
 
 
@@ -80,22 +80,22 @@ def names(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir())
 
 
-def assert_right(cache: Cache, index: DataIndex, preparation: Preparation = SMALL) -> None:
+def assert_right(cache: Cache, index: DataIndex, preprocessing: Preprocessing = SMALL) -> None:
     examinations = [read_case(case) for case in index.cases]
-    assert np.array_equal(cache.images, np.concatenate([prepare(e.scan, preparation).slices for e in examinations]))
-    assert np.array_equal(cache.masks, np.concatenate([prepare_mask(e.reference, preparation) for e in examinations]))
+    assert np.array_equal(cache.images, np.concatenate([prepare(e.scan, preprocessing).slices for e in examinations]))
+    assert np.array_equal(cache.masks, np.concatenate([prepare_mask(e.reference, preprocessing) for e in examinations]))
 
 
 # --- what it holds
 
 
-@pytest.mark.parametrize("channels", ["grey", "flair", "t1_flair", "all"])
+@pytest.mark.parametrize("channels", ["grey", "flair", "t1_flair", "t1_flair_t1ce"])
 def test_cache_holds_what_prepare_gives(index: DataIndex, folder: Path, channels: str) -> None:
-    preparation = Preparation(size_px=32, channels=channels)  # type: ignore[arg-type]
-    opened = open_cache(index, preparation, folder=folder)
+    preprocessing = Preprocessing(size_px=32, input=channels)  # type: ignore[arg-type]
+    opened = open_cache(index, preprocessing, folder=folder)
     assert (opened.images.dtype, opened.masks.dtype) == (np.uint8, np.bool_)
     assert opened.masks.any()
-    assert_right(opened, index, preparation)
+    assert_right(opened, index, preprocessing)
 
 
 def test_names_are_of_every_slice_in_the_order_of_the_index(index: DataIndex, folder: Path) -> None:
@@ -131,7 +131,7 @@ def test_tumour_is_where_a_mask_has_any(index: DataIndex, folder: Path) -> None:
 def test_neighbours_and_normalisation_need_no_other_cache(index: DataIndex, folder: Path) -> None:
     plain = open_cache(index, SMALL, folder=folder)
     builds: list[str] = []
-    other = SMALL.model_copy(update={"neighbours": 2, "normalise": "volume"})
+    other = SMALL.model_copy(update={"context_slices": 2, "normalisation": "zscore"})
     assert open_cache(index, other, folder=folder, progress=builds.append).digest == plain.digest
     assert builds == []
 
@@ -200,8 +200,8 @@ def test_part_of_the_data_has_its_own_cache(index: DataIndex, folder: Path) -> N
     assert len(part.images) == 2
 
 
-@pytest.mark.parametrize("other", [Preparation(size_px=48), Preparation(size_px=32, channels="flair")])
-def test_another_preparation_has_another_cache(index: DataIndex, folder: Path, other: Preparation) -> None:
+@pytest.mark.parametrize("other", [Preprocessing(size_px=48), Preprocessing(size_px=32, input="flair")])
+def test_another_preparation_has_another_cache(index: DataIndex, folder: Path, other: Preprocessing) -> None:
     first = open_cache(index, SMALL, folder=folder)
     second = open_cache(index, other, folder=folder)
     assert first.digest != second.digest
@@ -210,7 +210,7 @@ def test_another_preparation_has_another_cache(index: DataIndex, folder: Path, o
 
 def test_normalisation_shares_the_cache_for_it_comes_after(index: DataIndex, folder: Path) -> None:
     first = open_cache(index, SMALL, folder=folder)
-    assert open_cache(index, Preparation(size_px=32, mean=0.2), folder=folder).digest == first.digest
+    assert open_cache(index, Preprocessing(size_px=32, mean=0.2), folder=folder).digest == first.digest
 
 
 # --- damage
@@ -278,7 +278,7 @@ def test_file_of_the_caches_name_is_replaced(index: DataIndex, folder: Path) -> 
 def test_manifest_says_what_was_cached(index: DataIndex, folder: Path) -> None:
     digest = open_cache(index, SMALL, folder=folder).digest
     manifest = json.loads((folder / digest / "manifest.json").read_text())
-    assert manifest["preparation"] == SMALL.model_dump()
+    assert manifest["preprocessing"] == SMALL.model_dump()
     assert manifest["root"] == str(index.root)
 
 

@@ -46,7 +46,7 @@ def test_sites_are_counted(findings: Audit) -> None:
 
 
 def test_missing_sequences_are_found(findings: Audit) -> None:
-    assert findings.missing_sequences == {"post": 8, "pre": 5}
+    assert findings.missing_sequences == {"t1ce": 8, "t1": 5}
 
 
 def test_data_set_is_safe(findings: Audit) -> None:

@@ -125,7 +125,9 @@ def ran(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     here = furnish(folder, archive)
     shutil.copytree(archive, here / "lgg")
-    small = "--set preparation.size_px=64 --set network.width=4 --set network.levels=2 --set training.epochs=1"
+    small = (
+        "--set preprocessing.size_px=64 --set network.base_features=4 --set network.levels=2 --set training.epochs=1"
+    )
     done = shell(f"gliomaseg train unet_small --data lgg --out run {small}", folder)
     assert done.returncode == 0, done.stderr
     return here / "run"

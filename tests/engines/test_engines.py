@@ -39,21 +39,21 @@ def test_a_slice_does_not_depend_on_its_batch(name, trained):
 NETWORKS = [
     (FcnResnet50(), 0),
     (FcnResnet50(head="linear"), 0),
-    (Unet(width=8, levels=3), 0),
-    (ResidualUnet(widths=(4, 8, 8), deep_supervision=1, presence=True), 2),
+    (Unet(base_features=8, levels=3), 0),
+    (ResidualUnet(features=(4, 8, 8), deep_supervision=1, presence=True), 2),
 ]
 
 
-@pytest.mark.parametrize(("settings", "neighbours"), NETWORKS)
-def test_all_engines_agree(settings, neighbours, tmp_path):
+@pytest.mark.parametrize(("settings", "context_slices"), NETWORKS)
+def test_all_engines_agree(settings, context_slices, tmp_path):
     torch.manual_seed(0)
-    inputs = 2 * neighbours + 1 if neighbours else 3
+    inputs = 2 * context_slices + 1 if context_slices else 3
     network = build_network(settings, inputs)
     with torch.no_grad():  # running statistics as after training, not zeros and ones
         for _ in range(2):
             network.train()(torch.randn(4, inputs, 64, 64))
     recipe = read_recipe("unet_small").model_copy(update={"network": settings})
-    small = recipe.with_settings(["preparation.size_px=64", f"preparation.neighbours={neighbours}"])
+    small = recipe.with_settings(["preprocessing.size_px=64", f"preprocessing.context_slices={context_slices}"])
     export_network(network, small, tmp_path, name="m")
     files = {
         "onnx": tmp_path / "model.onnx",
@@ -74,7 +74,7 @@ def test_a_damaged_network_is_refused_in_one_line(name, tmp_path):
     onnx.write_bytes(b"not a network")
     weights.write_bytes(b"not weights")
     with pytest.raises(ModelError) as caught:
-        open_engine(name, onnx=onnx, weights=weights, network=Unet(width=8, levels=3))
+        open_engine(name, onnx=onnx, weights=weights, network=Unet(base_features=8, levels=3))
     assert "\n" not in caught.value.line()
 
 

@@ -12,12 +12,12 @@ from gliomaseg.evaluation import (
     EvaluateOptions,
     ScoreGrid,
     dumps,
-    evaluate,
     evaluate_data,
     evaluate_into,
     learning_curve,
     summarise,
 )
+from gliomaseg.evaluation.evaluate import evaluate
 from gliomaseg.formats import write_picture
 from gliomaseg.prediction.confidence import confidence_features
 from gliomaseg.prediction.predictor import Prediction
@@ -37,7 +37,7 @@ class Oracle:
             name = "oracle"
             trained_on = ()
 
-            class decision:  # noqa: N801
+            class postprocessing:  # noqa: N801
                 threshold = 0.5
 
     models = (model,)

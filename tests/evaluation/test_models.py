@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gliomaseg.data.index import Case, Slice
-from gliomaseg.evaluation import evaluate
+from gliomaseg.evaluation.evaluate import evaluate
 from gliomaseg.formats import write_picture
 from gliomaseg.model import hashed_patient_ids
 from gliomaseg.prediction.confidence import confidence_features
@@ -17,7 +17,7 @@ from gliomaseg.prediction.predictor import Prediction
 class Config:
     def __init__(self, name, trained_on, threshold):
         self.name, self.trained_on = name, hashed_patient_ids(trained_on)
-        self.decision = type("Decision", (), {"threshold": threshold})
+        self.postprocessing = type("Decision", (), {"threshold": threshold})
 
 
 class Model:

@@ -44,50 +44,50 @@ def test_each_choice_has_its_dice(blobs):
 
 
 def test_the_choice_is_the_best_of_them(blobs):
-    decision = choose_postprocessing([try_postprocessing(*blobs)], flips=True)
-    assert decision.flips
-    assert decision.smallest_voxels == 30  # the largest that leaves the tumour
-    mask = blobs[0] ** (1 / decision.temperature)  # the threshold is one at the temperature
-    mask /= mask + (1 - blobs[0]) ** (1 / decision.temperature)
-    assert np.array_equal((mask > decision.threshold)[:, :8, :8], blobs[1][:, :8, :8])
+    postprocessing = choose_postprocessing([try_postprocessing(*blobs)], tta_flip=True)
+    assert postprocessing.tta_flip
+    assert postprocessing.min_component_voxels == 30  # the largest that leaves the tumour
+    mask = blobs[0] ** (1 / postprocessing.temperature)  # the threshold is one at the temperature
+    mask /= mask + (1 - blobs[0]) ** (1 / postprocessing.temperature)
+    assert np.array_equal((mask > postprocessing.threshold)[:, :8, :8], blobs[1][:, :8, :8])
 
 
 def test_of_equals_the_plain_one_is_taken():
-    decision = choose_postprocessing([trial(), trial()], flips=False)
-    assert decision.threshold == pytest.approx(0.5)
-    assert decision.smallest_voxels == SIZES[-1]
+    postprocessing = choose_postprocessing([trial(), trial()], tta_flip=False)
+    assert postprocessing.threshold == pytest.approx(0.5)
+    assert postprocessing.min_component_voxels == SIZES[-1]
 
 
 def test_all_patients_count_alike():
     some = [trial(0.5, best=(0.3, 0)), trial(0.5, best=(0.3, 0)), trial(0.5, best=(0.7, 0))]
-    decision = choose_postprocessing(some, flips=False)
+    postprocessing = choose_postprocessing(some, tta_flip=False)
     row = THRESHOLDS.index(0.3)
-    odds = (THRESHOLDS[row] / (1 - THRESHOLDS[row])) ** (1 / decision.temperature)
-    assert decision.threshold == pytest.approx(odds / (1 + odds), abs=1e-3)
+    odds = (THRESHOLDS[row] / (1 - THRESHOLDS[row])) ** (1 / postprocessing.temperature)
+    assert postprocessing.threshold == pytest.approx(odds / (1 + odds), abs=1e-3)
 
 
 def test_too_sure_probabilities_get_a_temperature_above_one():
     generator = np.random.default_rng(0)
     probability = np.full((1, 100, 100), 0.99, np.float32)
     reference = generator.random(probability.shape) < 0.8
-    assert choose_postprocessing([try_postprocessing(probability, reference)], flips=False).temperature == 3
+    assert choose_postprocessing([try_postprocessing(probability, reference)], tta_flip=False).temperature == 3
 
 
 def test_patients_without_tumour_on_either_side_do_not_count(blobs):
     nothing = try_postprocessing(np.zeros((1, 4, 4), np.float32), np.zeros((1, 4, 4), bool))
     assert np.isnan(nothing.dice).all()
-    alone = choose_postprocessing([try_postprocessing(*blobs)], flips=False)
-    assert choose_postprocessing([try_postprocessing(*blobs), nothing], flips=False) == alone
+    alone = choose_postprocessing([try_postprocessing(*blobs)], tta_flip=False)
+    assert choose_postprocessing([try_postprocessing(*blobs), nothing], tta_flip=False) == alone
 
 
 def test_a_false_alarm_is_never_better_than_nothing(blobs):
     quiet = np.zeros((1, 4, 4), bool)
     alarmed = try_postprocessing(np.full((1, 4, 4), 0.3, np.float32), quiet)
-    alone = choose_postprocessing([try_postprocessing(*blobs)], flips=False)
-    found = choose_postprocessing([try_postprocessing(*blobs), alarmed, alarmed], flips=False)
-    assert found.smallest_voxels == alone.smallest_voxels
+    alone = choose_postprocessing([try_postprocessing(*blobs)], tta_flip=False)
+    found = choose_postprocessing([try_postprocessing(*blobs), alarmed, alarmed], tta_flip=False)
+    assert found.min_component_voxels == alone.min_component_voxels
     with pytest.raises(DataError, match="cannot be chosen"):
-        choose_postprocessing([alarmed], flips=False)
+        choose_postprocessing([alarmed], tta_flip=False)
 
 
 def test_what_is_sure_and_right_costs_at_a_high_temperature():
@@ -95,9 +95,9 @@ def test_what_is_sure_and_right_costs_at_a_high_temperature():
     probability[..., 0] = 0.97
     reference = np.zeros(probability.shape, bool)
     reference[0, :320, 0] = True
-    assert choose_postprocessing([try_postprocessing(probability, reference)], flips=False).temperature == 1.5
+    assert choose_postprocessing([try_postprocessing(probability, reference)], tta_flip=False).temperature == 1.5
 
 
 def test_nobody_to_choose_by_is_a_fault():
     with pytest.raises(DataError, match="cannot be chosen"):
-        choose_postprocessing([], flips=False)
+        choose_postprocessing([], tta_flip=False)

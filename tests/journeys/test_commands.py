@@ -14,7 +14,7 @@ import pytest
 from gliomaseg.formats import read_picture, write_picture
 
 GLIOMASEG = [sys.executable, "-m", "gliomaseg.cli"]
-SMALL = ["preparation.size_px=64", "network.width=8", "network.levels=3", "training.epochs=2"]
+SMALL = ["preprocessing.size_px=64", "network.base_features=8", "network.levels=3", "training.epochs=2"]
 
 
 def run(*arguments, cwd: Path, code: int = 0) -> subprocess.CompletedProcess:

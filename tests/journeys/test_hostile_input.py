@@ -18,7 +18,13 @@ from gliomaseg.formats import write_picture
 from gliomaseg.training.run_folder import TrainOptions
 from gliomaseg.training.train import train
 
-SMALL = ["preparation.size_px=64", "network.width=4", "network.levels=2", "training.epochs=1", "training.batch=16"]
+SMALL = [
+    "preprocessing.size_px=64",
+    "network.base_features=4",
+    "network.levels=2",
+    "training.epochs=1",
+    "training.batch=16",
+]
 
 
 def run(*arguments, cwd: Path, code: int = 0) -> subprocess.CompletedProcess:
@@ -102,22 +108,22 @@ def test_a_stop_while_the_last_epoch_is_measured_is_heeded(phantoms, tmp_path, m
 
 
 def test_rows_of_what_was_done_are_printed_before_a_stop(phantoms, bright, tmp_path, monkeypatch, capsys):
-    from gliomaseg import prediction
-    from gliomaseg.cli import predict
+    from gliomaseg.cli.predict import predict
     from gliomaseg.errors import ResourceError
+    from gliomaseg.prediction import predict as predict_module
 
-    done = prediction.predict
+    done = predict_module.predict
 
     def fill_the_disk(entry, *rest):
         if entry.name == "b":
             raise ResourceError("the disk is full", where="b")
         return done(entry, *rest)
 
-    monkeypatch.setattr(prediction, "predict", fill_the_disk)
+    monkeypatch.setattr(predict_module, "predict", fill_the_disk)
     for name in "abc":
         write_picture(tmp_path / f"{name}.png", np.full((32, 32), 90, np.uint8))
     with pytest.raises(ResourceError):
-        predict.predict(tmp_path / "out", [tmp_path], model=bright, as_json=True)
+        predict(tmp_path / "out", [tmp_path], model=bright, as_json=True)
     rows = json.loads(capsys.readouterr().out)
     assert [(Path(row["input"]).name, row["error"] is None) for row in rows] == [("a.png", True), ("b.png", False)]
 

@@ -17,7 +17,7 @@ from gliomaseg.training.train import train
 
 def network(**settings):
     torch.manual_seed(0)
-    return build_network(ResidualUnet(widths=(4, 6, 8), **settings), 3)
+    return build_network(ResidualUnet(features=(4, 6, 8), **settings), 3)
 
 
 def test_they_begin_differently_and_their_mean_logit_counts():
@@ -48,18 +48,18 @@ def test_extra_heads_go_with_them():
     assert built.eval()(batch).shape == (2, 2, 16, 16)
 
 
-@pytest.mark.parametrize("arithmetic", ["fp32", "int8"])
-def test_a_run_of_two_predicts_by_both_from_one_file(arithmetic, phantoms, tmp_path):
+@pytest.mark.parametrize("onnx_precision", ["fp32", "int8"])
+def test_a_run_of_two_predicts_by_both_from_one_file(onnx_precision, phantoms, tmp_path):
     recipe = read_recipe("residual_unet_quick").with_settings(
         [
-            "network.widths=[8,8,8]", "network.members=2", "preparation.size_px=64", "training.epochs=1",
-            "training.precision=fp32", f"training.arithmetic={arithmetic}",
+            "network.features=[8,8,8]", "network.members=2", "preprocessing.size_px=64", "training.epochs=1",
+            "training.precision=fp32", f"training.onnx_precision={onnx_precision}",
         ]
     )  # fmt: skip
     train(TrainOptions(recipe, phantoms, tmp_path / "run", cache=tmp_path / "cache"), say=lambda _text: None)
     scan = read_case(read_index(phantoms).cases[0]).scan
     in_use = open_predictor(tmp_path / "run").probability(scan)
     by_torch = open_predictor(tmp_path / "run", engine="torch").probability(scan)
-    limit = 1e-4 if arithmetic == "fp32" else 0.1
+    limit = 1e-4 if onnx_precision == "fp32" else 0.1
     assert np.abs(in_use - by_torch).max() < limit
     assert len(np.unique(in_use)) > 1000  # the mean does not come in steps of 8 bits

@@ -13,8 +13,8 @@ from gliomaseg.networks import NETWORKS, TumourProbability, build_network, fcn_r
 
 SMALLEST: dict[str, BaseModel] = {
     "fcn_resnet50": FcnResnet50(),
-    "unet": Unet(width=4, levels=2),
-    "residual_unet": ResidualUnet(widths=(4, 8, 8)),
+    "unet": Unet(base_features=4, levels=2),
+    "residual_unet": ResidualUnet(features=(4, 8, 8)),
 }  # smp, which is optional, has a file of its own
 
 
@@ -50,7 +50,7 @@ def test_every_weight_learns(name):
 
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_every_packaged_recipe_builds_its_network(recipe):
-    assert isinstance(build_network(read_recipe(recipe).network, read_recipe(recipe).preparation.inputs), nn.Module)
+    assert isinstance(build_network(read_recipe(recipe).network, read_recipe(recipe).preprocessing.inputs), nn.Module)
 
 
 def test_the_reference_has_torchvisions_head_for_two_classes_and_no_auxiliary_one():
@@ -97,7 +97,7 @@ def test_weights_in_torchs_cache_are_used_without_a_network(weights, file, tmp_p
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("torch.hub.urlopen", lambda *_a, **_k: pytest.fail("asked the network"))
     torch.manual_seed(1)
-    segmentation = fcn_resnet50.torchvision_door.segmentation()
+    segmentation = fcn_resnet50.torchvision_compat.segmentation()
     if weights == "coco":
         state = segmentation.fcn_resnet50(
             weights=None, weights_backbone=None, num_classes=21, aux_loss=True

@@ -9,7 +9,7 @@ from gliomaseg.networks.residual_unet import ResidualLevel, gated
 
 def network(**settings):
     torch.manual_seed(0)
-    return build_network(ResidualUnet(widths=(4, 6, 8, 10), **settings), 3)
+    return build_network(ResidualUnet(features=(4, 6, 8, 10), **settings), 3)
 
 
 def test_a_level_adds_what_came_in():
@@ -38,18 +38,18 @@ def test_coarser_levels_have_logits_in_training_only():
     assert isinstance(built.eval()(torch.zeros(2, 3, 16, 24)), torch.Tensor)
 
 
-@pytest.mark.parametrize("patch", [2, 4])
-def test_patches_go_in_as_channels_and_come_out_as_pixels(patch):
-    built = network(patch=patch, deep_supervision=1)
+@pytest.mark.parametrize("pixel_unshuffle", [2, 4])
+def test_patches_go_in_as_channels_and_come_out_as_pixels(pixel_unshuffle):
+    built = network(pixel_unshuffle=pixel_unshuffle, deep_supervision=1)
     output = built.train()(torch.zeros(2, 3, 32, 64))
-    assert built.down[0].first.in_channels == 3 * patch**2
+    assert built.down[0].first.in_channels == 3 * pixel_unshuffle**2
     assert output.logits.shape == (2, 2, 32, 64)
     assert output.lower[0].shape == (2, 2, 16, 32)
 
 
 def test_pixels_of_a_patch_keep_their_places():
     """The head, told to look at what went in, gives it back."""
-    built = network(patch=2).eval()
+    built = network(pixel_unshuffle=2).eval()
     picture = torch.rand(1, 3, 16, 16)
     with torch.no_grad():
         built._features = lambda features: (features, [features])  # 12 channels: 3 inputs, 4 pixels
@@ -61,9 +61,9 @@ def test_pixels_of_a_patch_keep_their_places():
     assert not logits[:, 0].any()
 
 
-@pytest.mark.parametrize("patch", [1, 2])
-def test_every_weight_of_the_extra_heads_learns(patch):
-    built = network(deep_supervision=2, presence=True, patch=patch).train()
+@pytest.mark.parametrize("pixel_unshuffle", [1, 2])
+def test_every_weight_of_the_extra_heads_learns(pixel_unshuffle):
+    built = network(deep_supervision=2, presence=True, pixel_unshuffle=pixel_unshuffle).train()
     output = built(torch.randn(2, 3, 16, 16))
     (output.logits.sum() + sum(logits.sum() for logits in output.lower) + output.presence.sum()).backward()
     assert [key for key, weight in built.named_parameters() if weight.grad is None] == []

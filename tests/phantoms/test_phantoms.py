@@ -132,8 +132,8 @@ def test_tumour_of_neighbouring_slices_overlaps(patients: list[PhantomPatient]) 
     for patient in patients:
         areas = patient.mask.sum(axis=(1, 2))
         widest = int(areas.argmax())
-        neighbours = patient.mask[max(widest - 1, 0)] | patient.mask[widest + 1]
-        assert (patient.mask[widest] & neighbours).sum() > 0.5 * areas[widest]
+        context_slices = patient.mask[max(widest - 1, 0)] | patient.mask[widest + 1]
+        assert (patient.mask[widest] & context_slices).sum() > 0.5 * areas[widest]
 
 
 def test_background_is_dark_and_brain_mid_grey(patients: list[PhantomPatient]) -> None:
@@ -146,14 +146,14 @@ def test_background_is_dark_and_brain_mid_grey(patients: list[PhantomPatient]) -
 def test_missing_sequences_are_copies_of_flair_and_only_they(patients: list[PhantomPatient]) -> None:
     for patient in patients:
         pre, flair, post = np.moveaxis(patient.image, -1, 0)
-        assert np.array_equal(pre, flair) == ("pre" in patient.missing)
-        assert np.array_equal(post, flair) == ("post" in patient.missing)
+        assert np.array_equal(pre, flair) == ("t1" in patient.missing)
+        assert np.array_equal(post, flair) == ("t1ce" in patient.missing)
 
 
 def test_of_sixteen_patients_two_lack_post_and_one_lacks_pre(patients: list[PhantomPatient]) -> None:
     missing = [patient.missing for patient in patients]
-    assert missing.count(("post",)) == 2
-    assert missing.count(("pre",)) == 1
+    assert missing.count(("t1ce",)) == 2
+    assert missing.count(("t1",)) == 1
     assert missing.count(()) == 13
 
 
@@ -244,7 +244,7 @@ def test_failed_write_leaves_nothing_half_done(
             raise OSError(number, "simulated")
         imwrite(*arguments, **settings)
 
-    monkeypatch.setattr(phantoms.files.tifffile, "imwrite", fail_later)
+    monkeypatch.setattr(phantoms.writers.tifffile, "imwrite", fail_later)
     with pytest.raises(kind, match=words) as caught:
         write_phantoms(tmp_path, patients=2, side_px=SIDE_PX)
     assert type(caught.value) is kind
@@ -281,7 +281,7 @@ def test_volumes_hold_the_slices_and_the_mask_with_their_spacing(
     assert root == tmp_path / "nifti"
     for patient in patients[:3]:
         folder = root / patient.name
-        kept = {"flair", "seg"} | ({"t1", "t1ce"} - {{"pre": "t1", "post": "t1ce"}[gone] for gone in patient.missing})
+        kept = {"flair", "seg"} | ({"t1", "t1ce"} - set(patient.missing))
         assert {path.name for path in folder.iterdir()} == {f"{patient.name}_{kind}.nii.gz" for kind in kept}
         flair = nibabel.load(folder / f"{patient.name}_flair.nii.gz")
         seg = nibabel.load(folder / f"{patient.name}_seg.nii.gz")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gliomaseg.config import Quality
+from gliomaseg.config import DiceEstimator
 from gliomaseg.prediction.confidence import confidence_features, soft_dice, uncertainty
 
 PROBABILITY = np.array([[[0.75, 0.5, 0.25, 0.005]]], np.float32)
@@ -41,15 +41,15 @@ def test_signs_of_an_empty_mask_are_not_defined():
 
 
 def test_the_expected_dice_is_a_logistic_curve_of_the_signs():
-    quality = Quality(bias=-1, weights={"soft_dice": 4, "uncertainty": -2})
-    expected = quality.predicted_dice({"soft_dice": 0.75, "uncertainty": 0.5})
+    dice_estimator = DiceEstimator(bias=-1, weights={"soft_dice": 4, "uncertainty": -2})
+    expected = dice_estimator.predicted_dice({"soft_dice": 0.75, "uncertainty": 0.5})
     assert expected == pytest.approx(1 / (1 + math.exp(-1)))  # -1 + 3 - 1 = 1
 
 
 def test_the_expected_dice_is_none_where_a_sign_is_missing():
-    assert Quality(bias=0, weights={"flip_dice": 1}).predicted_dice({"soft_dice": 0.9, "flip_dice": None}) is None
+    assert DiceEstimator(bias=0, weights={"flip_dice": 1}).predicted_dice({"soft_dice": 0.9, "flip_dice": None}) is None
 
 
 def test_the_expected_dice_stays_a_share_whatever_the_weights():
-    assert Quality(bias=-1e6, weights={}).predicted_dice({}) == pytest.approx(0)
-    assert Quality(bias=1e6, weights={}).predicted_dice({}) == 1
+    assert DiceEstimator(bias=-1e6, weights={}).predicted_dice({}) == pytest.approx(0)
+    assert DiceEstimator(bias=1e6, weights={}).predicted_dice({}) == 1

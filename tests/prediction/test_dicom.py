@@ -18,15 +18,8 @@ from gliomaseg.errors import DataError, FormatError, GeometryError, ResourceErro
 from gliomaseg.formats.dicom import read_dicom
 from gliomaseg.metrics import overlap
 from gliomaseg.phantoms import phantom_patient, write_phantoms
-from gliomaseg.prediction import (
-    PredictOptions,
-    Predictor,
-    PredictRow,
-    list_inputs,
-    open_predictor,
-    predict,
-    require_options,
-)
+from gliomaseg.prediction import PredictOptions, Predictor, PredictRow, list_inputs, open_predictor, require_options
+from gliomaseg.prediction.predict import predict
 
 NAMES = """
     Abernathy Bellweather Cranshaw Dunworthy Eglantine Fotheringay Grimsditch Hollingbury Iverson Juniper

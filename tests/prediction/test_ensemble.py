@@ -8,12 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gliomaseg.config import Decision
+from gliomaseg.config import Postprocessing
 from gliomaseg.errors import GliomasegError, ModelError
 from gliomaseg.model import write_digests
-from gliomaseg.prediction import Predictor, WeightedEnsemble, confidence, join_sequences, open_models, predict
+from gliomaseg.prediction import Predictor, WeightedEnsemble, confidence, join_sequences, open_models
 from gliomaseg.prediction import ensemble as ensemble_module
 from gliomaseg.prediction.ensemble import DISAGREE, weighted_mean
+from gliomaseg.prediction.predict import predict
 from gliomaseg.prediction.predictor import Prediction
 from gliomaseg.scan import Scan
 
@@ -24,10 +25,10 @@ ALIKE = {"flair": 0.0, "t1-flair": 0.0}
 def made(bright, folder, expected=ALIKE):
     """Write two models, of FLAIR and of T1 and FLAIR, that find what is bright on FLAIR and expect always the same."""
     folders = []
-    for name, sequences in (("flair", ["flair"]), ("t1-flair", ["pre", "flair"])):
+    for name, sequences in (("flair", ["flair"]), ("t1-flair", ["t1", "flair"])):
         shutil.copytree(bright, folder / name)
         config = json.loads((folder / name / "config.json").read_text()) | {"name": name, "sequences": sequences}
-        config["quality"] = {"bias": expected[name], "weights": {}} if name in expected else None
+        config["dice_estimator"] = {"bias": expected[name], "weights": {}} if name in expected else None
         (folder / name / "config.json").write_text(json.dumps(config))
         write_digests(folder / name)
         folders.append(folder / name)
@@ -43,10 +44,10 @@ def asked(models, scan):
     return open_models(models).predict(scan).model_name
 
 
-def said(name, probability, *, expected, warnings=(), threshold=0.5, smallest_voxels=0):
+def said(name, probability, *, expected, warnings=(), threshold=0.5, min_component_voxels=0):
     """Return what a model of that name might have said of a scan of one slice."""
-    decision = Decision(threshold=threshold, smallest_voxels=smallest_voxels)
-    model = SimpleNamespace(config=SimpleNamespace(name=name, decision=decision))
+    postprocessing = Postprocessing(threshold=threshold, min_component_voxels=min_component_voxels)
+    model = SimpleNamespace(config=SimpleNamespace(name=name, postprocessing=postprocessing))
     probability = np.array([probability], np.float32)
     signs = {"soft_dice": 0.0, "uncertainty": 0.0, "flip_dice": expected}
     return Prediction(probability, probability > threshold, signs, expected, tuple(warnings), (model,))
@@ -138,7 +139,7 @@ def test_a_copy_of_flair_is_no_t1(models, channels):
 
 
 def test_where_no_model_has_enough_it_is_the_one_that_looks_at_least(models):
-    scan = Scan(LEVELS[..., :1], "here", sequences=("pre",))
+    scan = Scan(LEVELS[..., :1], "here", sequences=("t1",))
     assert asked(models, scan) == "flair"
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gliomaseg.config import Preparation
+from gliomaseg.config import Preprocessing
 from gliomaseg.data.case import read_case
 from gliomaseg.data.index import read_index
 from gliomaseg.phantoms import phantom_patient
@@ -12,7 +12,7 @@ from gliomaseg.prediction.input_checks import EMPTY, NO_BRAIN, NO_HEAD, NO_T1, N
 from gliomaseg.preprocessing import prepare
 
 SHAPE = (12, 1, 128, 128)
-FLAIR = Preparation(size_px=128, channels="flair")
+FLAIR = Preprocessing(size_px=128, input="flair")
 
 
 def disc(radius_px, level):
@@ -26,40 +26,40 @@ def phantom():
 
 
 def test_a_phantoms_flair_is_not_warned_of(phantom):
-    assert input_warnings(phantom[:, 1:2], Preparation(size_px=256, channels="flair")) == ()
-    assert input_warnings(phantom, Preparation(size_px=256, channels="all")) == ()
-    assert input_warnings(phantom[:, :2], Preparation(size_px=256, channels="t1_flair")) == ()
+    assert input_warnings(phantom[:, 1:2], Preprocessing(size_px=256, input="flair")) == ()
+    assert input_warnings(phantom, Preprocessing(size_px=256, input="t1_flair_t1ce")) == ()
+    assert input_warnings(phantom[:, :2], Preprocessing(size_px=256, input="t1_flair")) == ()
 
 
-@pytest.mark.parametrize("channels", ["t1_flair", "all"])
+@pytest.mark.parametrize("channels", ["t1_flair", "t1_flair_t1ce"])
 def test_what_lacks_the_t1_that_a_model_looks_at_is_warned_of(phantom, channels):
     lacking = phantom[:, [1, 1, 2] if channels == "all" else [1, 1]]
-    assert input_warnings(lacking, Preparation(size_px=256, channels=channels)) == (NO_T1,)
-    assert input_warnings(lacking[:3], Preparation(size_px=256, channels=channels)) == (NO_T1,)
+    assert input_warnings(lacking, Preprocessing(size_px=256, input=channels)) == (NO_T1,)
+    assert input_warnings(lacking[:3], Preprocessing(size_px=256, input=channels)) == (NO_T1,)
 
 
-@pytest.mark.parametrize("channels", ["t1_flair", "all"])
+@pytest.mark.parametrize("channels", ["t1_flair", "t1_flair_t1ce"])
 def test_what_is_called_t1_and_does_not_look_like_it_is_warned_of(phantom, channels):
     count = 3 if channels == "all" else 2
     darker, black = phantom[:, :count].copy(), phantom[:, :count].copy()
     darker[:, 0] = phantom[:, 1] * 0.9
     black[:, 0] = 0
     for wrong in (darker, black):
-        assert input_warnings(wrong, Preparation(size_px=256, channels=channels)) == (NOT_T1,)
-    assert input_warnings(darker[:3], Preparation(size_px=256, channels=channels)) == ()
+        assert input_warnings(wrong, Preprocessing(size_px=256, input=channels)) == (NOT_T1,)
+    assert input_warnings(darker[:3], Preprocessing(size_px=256, input=channels)) == ()
 
 
 def test_a_phantoms_t1_is(phantom):
-    assert input_warnings(phantom[:, :1], Preparation(size_px=256, channels="flair")) == (T1,)
+    assert input_warnings(phantom[:, :1], Preprocessing(size_px=256, input="flair")) == (T1,)
 
 
 def test_nothing_is_said_of_the_sequence_where_flair_is_mixed_or_coarse(phantom):
-    assert input_warnings(phantom[:, :1], Preparation(size_px=256, channels="grey")) == ()
-    assert input_warnings(phantom[:, :1, ::4, ::4], Preparation(size_px=64, channels="flair")) == ()
+    assert input_warnings(phantom[:, :1], Preprocessing(size_px=256, input="grey")) == ()
+    assert input_warnings(phantom[:, :1, ::4, ::4], Preprocessing(size_px=64, input="flair")) == ()
 
 
 def test_nothing_is_said_of_the_sequence_where_slices_were_merged(phantom):
-    assert input_warnings(phantom[:, :1], Preparation(size_px=256, channels="flair"), merged=True) == ()
+    assert input_warnings(phantom[:, :1], Preprocessing(size_px=256, input="flair"), merged=True) == ()
     assert input_warnings(np.zeros(SHAPE, np.uint8), FLAIR, merged=True) == (EMPTY,)
 
 
@@ -116,8 +116,8 @@ def test_real_flair_is_not_warned_of_and_real_t1_is(real_data):
     cases = read_index(real_data).cases[1:40:2]  # those that the limits were not fitted on
     for case in cases:
         voxels = read_case(case).scan.voxels
-        flair += bool(input_warnings(voxels[..., 1][:, None], Preparation(size_px=256, channels="flair")))
-        t1 += bool(input_warnings(voxels[..., 0][:, None], Preparation(size_px=256, channels="flair")))
+        flair += bool(input_warnings(voxels[..., 1][:, None], Preprocessing(size_px=256, input="flair")))
+        t1 += bool(input_warnings(voxels[..., 0][:, None], Preprocessing(size_px=256, input="flair")))
     assert flair == 0
     assert t1 >= 15
 
@@ -127,5 +127,5 @@ def test_a_volume_is_judged_as_it_is_prepared(phantom):
 
     affine = np.diag([0.84, 0.84, 5.0, 1.0])
     scan = Scan(np.moveaxis(phantom[:, 1:2], 1, 3), "here", affine)
-    prepared = prepare(scan, Preparation(size_px=192, channels="flair"))
-    assert input_warnings(prepared.slices, Preparation(size_px=192, channels="flair")) == ()
+    prepared = prepare(scan, Preprocessing(size_px=192, input="flair"))
+    assert input_warnings(prepared.slices, Preprocessing(size_px=192, input="flair")) == ()

@@ -14,16 +14,9 @@ from PIL import Image
 
 from gliomaseg.errors import FormatError, GeometryError, ResourceError
 from gliomaseg.formats import write_picture
-from gliomaseg.prediction import (
-    PredictOptions,
-    Predictor,
-    PredictRow,
-    join_sequences,
-    list_inputs,
-    open_predictor,
-    predict,
-)
+from gliomaseg.prediction import PredictOptions, Predictor, PredictRow, join_sequences, list_inputs, open_predictor
 from gliomaseg.prediction.load import load_input
+from gliomaseg.prediction.predict import predict
 
 MOST_BYTES = 2**30
 RANDOM = np.random.default_rng(0)
@@ -50,7 +43,7 @@ def test_sequences_are_channels_in_the_data_sets_order(tmp_path: Path) -> None:
     parts = {name: noise() for name in ("flair", "t1", "t1ce")}
     files = {name: volume(tmp_path / f"{name}.nii", voxels) for name, voxels in parts.items()}
     scan = load_input(join_sequences(files["flair"], t1=files["t1"], t1ce=files["t1ce"]), max_bytes=MOST_BYTES).scan
-    assert scan.sequences == ("pre", "flair", "post")
+    assert scan.sequences == ("t1", "flair", "t1ce")
     for channel, name in enumerate(("t1", "flair", "t1ce")):
         assert np.array_equal(scan.voxels[..., channel], parts[name])
 

@@ -3,7 +3,8 @@ import pytest
 
 from gliomaseg.errors import DataError, UsageError
 from gliomaseg.formats import read_picture, write_picture
-from gliomaseg.prediction import PredictOptions, list_inputs, open_predictor, predict
+from gliomaseg.prediction import PredictOptions, list_inputs, open_predictor
+from gliomaseg.prediction.predict import predict
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,8 @@ from gliomaseg.formats import write_picture
 from gliomaseg.geometry import Orientation
 from gliomaseg.metrics import overlap
 from gliomaseg.phantoms import write_phantoms
-from gliomaseg.prediction import PredictOptions, Predictor, PredictRow, list_inputs, open_predictor, predict
+from gliomaseg.prediction import PredictOptions, Predictor, PredictRow, list_inputs, open_predictor
+from gliomaseg.prediction.predict import predict
 from gliomaseg.types import Batch, Probability
 
 ALL_48 = [

@@ -10,12 +10,12 @@ import pytest
 
 from gliomaseg import model_export
 from gliomaseg.atomic import locked
-from gliomaseg.config import Decision, read_recipe
+from gliomaseg.config import Postprocessing, read_recipe
 from gliomaseg.data.case import read_case
 from gliomaseg.data.index import read_index
 from gliomaseg.data.split import read_splits, select
 from gliomaseg.errors import ConfigError, ModelError, OutputExistsError, UsageError
-from gliomaseg.evaluation import evaluate
+from gliomaseg.evaluation.evaluate import evaluate
 from gliomaseg.model import file_digest, load_model, write_config, write_digests
 from gliomaseg.model_export import export_model
 from gliomaseg.prediction import open_predictor
@@ -24,7 +24,13 @@ from gliomaseg.training.crossvalidation import CrossValidateOptions, crossvalida
 from gliomaseg.training.run_folder import TrainOptions, is_finished
 from gliomaseg.training.train import train
 
-SMALL = ["preparation.size_px=64", "network.width=4", "network.levels=2", "training.epochs=1", "split.folds=2"]
+SMALL = [
+    "preprocessing.size_px=64",
+    "network.base_features=4",
+    "network.levels=2",
+    "training.epochs=1",
+    "split.folds=2",
+]
 
 
 def hush(_text: str) -> None:
@@ -174,7 +180,7 @@ def test_folds_that_do_not_fit_together_are_refused(crossed, tmp_path):
     shutil.copytree(crossed, tmp_path / "out")
     folder = tmp_path / "out" / "fold-1" / "model"
     config = load_model(folder).config
-    write_config(folder, config.model_copy(update={"decision": Decision(threshold=0.4)}))
+    write_config(folder, config.model_copy(update={"postprocessing": Postprocessing(threshold=0.4)}))
     write_digests(folder)
     with pytest.raises(ModelError, match="otherwise than fold-0"):
         open_predictor(tmp_path / "out")
@@ -191,31 +197,33 @@ def test_each_fold_is_scored_by_what_the_other_folds_chose(crossed, phantoms, tm
     tuned = order(phantoms, tmp_path / "out", resume=True, tune=True, cache=crossed.parent / "cache")
     evaluation = json.loads(crossvalidate(tuned, say=lines.append).read_text())
     assert any("chosen on all folds" in line for line in lines)
-    assert len(evaluation["decisions_by_fold"]) == 2
+    assert len(evaluation["postprocessing_by_fold"]) == 2
     assert evaluation["setting"]["tuned"]
-    assert open_predictor(tmp_path / "out").model.config.decision == Decision.model_validate(evaluation["decision"])
-    for fold, decision in enumerate(evaluation["decisions_by_fold"]):
+    assert open_predictor(tmp_path / "out").model.config.postprocessing == Postprocessing.model_validate(
+        evaluation["postprocessing"]
+    )
+    for fold, postprocessing in enumerate(evaluation["postprocessing_by_fold"]):
         names = read_splits(crossed / "splits.json").folds[fold].validation
-        predictor = open_predictor(crossed / f"fold-{fold}").deciding(Decision.model_validate(decision))
+        predictor = open_predictor(crossed / f"fold-{fold}").deciding(Postprocessing.model_validate(postprocessing))
         rows = {row["patient"]: row["dice_volume"] for row in evaluation["patients"]}
         for row in evaluate(select(read_index(phantoms), names), predictor)["patients"]:
             assert row["dice_volume"] == rows[row["patient"]]
     given = export_model(
         model_export.ExportOptions(crossed / "fold-0", tmp_path / "given", evaluation=tmp_path / "out"), say=hush
     )
-    assert load_model(given).config.decision == Decision.model_validate(evaluation["decision"])
+    assert load_model(given).config.postprocessing == Postprocessing.model_validate(evaluation["postprocessing"])
 
 
 def test_a_run_may_be_exported_again_to_decide_otherwise(crossed, phantoms, tmp_path):
     shutil.copytree(crossed / "fold-0", tmp_path / "run")
     before = order(phantoms, tmp_path).recipe
-    recipe = before.with_settings(["decision.threshold=0.4", "training.arithmetic=int8"])
+    recipe = before.with_settings(["postprocessing.threshold=0.4", "training.onnx_precision=int8"])
     again = TrainOptions(
         recipe, phantoms, tmp_path / "run", crossed / "splits.json", resume=True, cache=crossed.parent / "cache"
     )
-    with pytest.raises(ConfigError, match="arithmetic"):
+    with pytest.raises(ConfigError, match="onnx_precision"):
         is_finished(again)
     train(again, say=hush)
-    assert load_model(tmp_path / "run").config.decision.threshold == 0.4
-    assert read_recipe(str(tmp_path / "run" / "config.toml")).training.arithmetic == "int8"
+    assert load_model(tmp_path / "run").config.postprocessing.threshold == 0.4
+    assert read_recipe(str(tmp_path / "run" / "config.toml")).training.onnx_precision == "int8"
     assert is_finished(again)

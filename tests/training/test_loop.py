@@ -19,7 +19,7 @@ from gliomaseg.training.progress import ProgressDisplay
 from gliomaseg.training.run_folder import TrainOptions
 from gliomaseg.training.train import train
 
-SMALL = ["preparation.size_px=64", "network.width=8", "network.levels=3", "training.epochs=2"]
+SMALL = ["preprocessing.size_px=64", "network.base_features=8", "network.levels=3", "training.epochs=2"]
 
 
 def quiet(_text: str) -> None:
@@ -33,10 +33,10 @@ def logged_losses(run: Path) -> list[tuple[float, float]]:
 
 # Everything that has a state or draws: averaged weights, drawn changes, repeated slices, neighbours, extra heads.
 LEARNING = [
-    "preparation.size_px=32", "network.widths=[4, 8, 8]", "network.deep_supervision=1", "network.presence=true",
-    "training.epochs=2", "training.batch=8", "training.clip_norm=1", "training.tumour_weight=1.5",
-    "augmentation.elastic=0.02", "augmentation.gamma=0.3", "augmentation.bias=0.2", "augmentation.blur_px=1",
-    "augmentation.low_resolution=0.2", "augmentation.channel_dropout=0.2",
+    "preprocessing.size_px=32", "network.features=[4, 8, 8]", "network.deep_supervision=1", "network.presence=true",
+    "training.epochs=2", "training.batch=8", "training.clip_norm=1", "training.tumour_oversampling=1.5",
+    "augmentation.elastic=0.02", "augmentation.gamma=0.3", "augmentation.bias_field=0.2", "augmentation.blur_px=1",
+    "augmentation.downsample_prob=0.2", "augmentation.channel_dropout=0.2",
 ]  # fmt: skip
 
 
@@ -45,7 +45,11 @@ def test_averaged_augmented_run_with_neighbours_that_was_stopped_ends_with_the_s
     ahead, phantoms, tmp_path, monkeypatch
 ):
     recipe = read_recipe("residual_unet").with_settings(LEARNING)
-    assert (recipe.training.ema, recipe.preparation.neighbours, recipe.training.augment) == (0.995, 2, "strong")
+    assert (recipe.training.ema, recipe.preprocessing.context_slices, recipe.augmentation.preset) == (
+        0.995,
+        2,
+        "strong",
+    )
     whole, broken = (
         TrainOptions(recipe, phantoms, tmp_path / name, cache=tmp_path / "cache") for name in ("whole", "broken")
     )

@@ -17,7 +17,7 @@ from gliomaseg.training.run_folder import TrainOptions
 from gliomaseg.training.train import train
 
 SMALL = [
-    "preparation.size_px=64", "network.width=4", "network.levels=2", "training.epochs=1", "training.ema=0.9",
+    "preprocessing.size_px=64", "network.base_features=4", "network.levels=2", "training.epochs=1", "training.ema=0.9",
     "training.precision=fp32",
 ]  # fmt: skip
 
@@ -25,7 +25,7 @@ SMALL = [
 def test_the_exported_network_is_the_average_and_is_what_was_scored(phantoms, tmp_path):
     recipe = read_recipe("unet_small").with_settings(SMALL)
     folder = train(TrainOptions(recipe, phantoms, tmp_path / "run", cache=tmp_path / "cache"), say=lambda _text: None)
-    average = build_network(recipe.network, recipe.preparation.inputs)
+    average = build_network(recipe.network, recipe.preprocessing.inputs)
     load_network(tmp_path / "run" / "checkpoint" / "last.safetensors", average)
     exported = load_file(folder / "model.safetensors")
     assert all(torch.equal(tensor, exported[name]) for name, tensor in average.state_dict().items())

@@ -15,7 +15,7 @@ from gliomaseg.model import load_model
 
 # 5 slices a batch: of 2 processes one has 3 and the other 2. All heads learn, an average follows.
 SMALL = (
-    "preparation.size_px=64", "network.widths=[8,8,8]", "network.patch=2", "network.deep_supervision=1",
+    "preprocessing.size_px=64", "network.features=[8,8,8]", "network.pixel_unshuffle=2", "network.deep_supervision=1",
     "network.presence=true", "training.batch=5", "training.epochs=2",
 )  # fmt: skip
 

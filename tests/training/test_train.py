@@ -22,9 +22,9 @@ from gliomaseg.scan import Scan
 from gliomaseg.training.run_folder import TrainOptions
 from gliomaseg.training.train import train
 
-SMALL = ["preparation.size_px=64", "network.width=8", "network.levels=3", "training.epochs=2"]
+SMALL = ["preprocessing.size_px=64", "network.base_features=8", "network.levels=3", "training.epochs=2"]
 # The reference network has dropout and much state: what resumes it bit for bit resumes all.
-REFERENCE = ["preparation.size_px=64", "training.batch=8", "training.epochs=3"]
+REFERENCE = ["preprocessing.size_px=64", "training.batch=8", "training.epochs=3"]
 
 
 def order_for(data: Path, out: Path, *settings: str, **keywords) -> TrainOptions:
@@ -55,7 +55,7 @@ def test_a_run_leaves_what_the_contract_names(trained):
     assert names >= {"model", "log.jsonl", "curves.png", "samples.png", "config.toml", "splits.json", "checkpoint"}
     model = {entry.name for entry in (trained / "model").iterdir()}
     assert model == {"model.onnx", "model.safetensors", "config.json", "metrics.json", "README.md", "SHA256SUMS"}
-    assert load_model(trained).config.preparation.size_px == 64
+    assert load_model(trained).config.preprocessing.size_px == 64
 
 
 def test_the_log_has_a_line_for_each_epoch(trained):
@@ -144,16 +144,16 @@ def logged_losses(run: Path) -> list[tuple[float, float]]:
 
 def test_the_authors_unet_trains(phantoms, tmp_path):
     recipe = read_recipe("unet").with_settings(
-        ["preparation.size_px=32", "network.width=4", "network.levels=2", "training.epochs=1"]
+        ["preprocessing.size_px=32", "network.base_features=4", "network.levels=2", "training.epochs=1"]
     )
     train(TrainOptions(recipe, phantoms, tmp_path / "run", cache=tmp_path / "cache"), say=quiet)
-    assert load_model(tmp_path / "run").config.preparation.inputs == 3
+    assert load_model(tmp_path / "run").config.preprocessing.inputs == 3
 
 
 def test_neighbours_are_refused_where_a_splits_file_parts_slices(phantoms, tmp_path):
     by_slice = read_recipe("unet_small").split.model_copy(update={"by": "slice"})
     write_splits(split_data(read_index(phantoms), by_slice), tmp_path / "splits.json")
-    order = order_for(phantoms, tmp_path / "run", "preparation.neighbours=1", splits=tmp_path / "splits.json")
+    order = order_for(phantoms, tmp_path / "run", "preprocessing.context_slices=1", splits=tmp_path / "splits.json")
     with pytest.raises(ConfigError, match="parts neighbours"):
         train(order, say=quiet)
     assert not (tmp_path / "run").exists()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gliomaseg.bench.sizes import Sizes
-from gliomaseg.config import Preparation, Recipe
+from gliomaseg.config import Preprocessing, Recipe
 from gliomaseg.data.index import DataIndex, read_index
 from gliomaseg.errors import import_extra
 from gliomaseg.formats import nifti
@@ -72,7 +72,7 @@ class Fixtures:
     def small_for_both(self) -> Path:
         """The small network's model folder in fp32 with weights for PyTorch; untrained where the model is not so."""
         model = load_model(self.small)
-        whole = model.weights.is_file() and model.config.arithmetic == "fp32"
+        whole = model.weights.is_file() and model.config.onnx_precision == "fp32"
         return self.small if whole else self._untrained(self.plan.small, "small")
 
     def _untrained(self, recipe: Recipe, name: str) -> Path:
@@ -106,10 +106,10 @@ def scored(model: Path) -> float | None:
     return value
 
 
-def batches_of(scan: Scan, preparation: Preparation, count: int) -> list[Batch]:
+def batches_of(scan: Scan, preprocessing: Preprocessing, count: int) -> list[Batch]:
     """Return the first `count` slices of a scan as a network takes them, in batches of four."""
-    slices = prepare(scan, preparation).slices
+    slices = prepare(scan, preprocessing).slices
     ends = np.array([0]), np.array([len(slices) - 1])
-    places = neighbour_places(np.arange(count), *ends, neighbours=preparation.neighbours)
-    given = normalise(with_neighbours(slices, places), preparation, level_counts(slices))
+    places = neighbour_places(np.arange(count), *ends, context_slices=preprocessing.context_slices)
+    given = normalise(with_neighbours(slices, places), preprocessing, level_counts(slices))
     return [given[start : start + BATCH] for start in range(0, count, BATCH)]

@@ -15,9 +15,9 @@ from gliomaseg.preprocessing import normalise
 
 def measure(material: Fixtures) -> list[BenchRow]:
     """Return one row: an epoch's slices in random order, in batches, as float32 with their masks."""
-    preparation = material.plan.reference.preparation
+    preprocessing = material.plan.reference.preprocessing
     start = time.perf_counter()
-    cache = open_cache(material.index, preparation, folder=material.folder / "cache")
+    cache = open_cache(material.index, preprocessing, folder=material.folder / "cache")
     built_s = time.perf_counter() - start
     files = [(entry.image, entry.mask) for case in material.index.cases for entry in case.slices]
     generator = np.random.default_rng(0)
@@ -26,13 +26,13 @@ def measure(material: Fixtures) -> list[BenchRow]:
         order = generator.permutation(len(files))
         for first in range(0, len(order), BATCH):
             chosen = order[first : first + BATCH]
-            normalise(cache.images[chosen], preparation)
+            normalise(cache.images[chosen], preprocessing)
             np.ascontiguousarray(cache.masks[chosen])
 
     def peer() -> None:
         order = generator.permutation(len(files))
         for first in range(0, len(order), BATCH):
-            pairs = [read_pair(*files[int(k)], size_px=preparation.size_px) for k in order[first : first + BATCH]]
+            pairs = [read_pair(*files[int(k)], size_px=preprocessing.size_px) for k in order[first : first + BATCH]]
             np.stack([picture for picture, _ in pairs])
             np.stack([mask for _, mask in pairs])
 
@@ -50,12 +50,12 @@ def measure(material: Fixtures) -> list[BenchRow]:
 
 def _compared(material: Fixtures, images: np.ndarray, masks: np.ndarray) -> dict[str, float | int]:
     """Return how far both sides' slices are apart, in levels of 255, and how many pixels of their masks differ."""
-    preparation = material.plan.reference.preparation
+    preprocessing = material.plan.reference.preprocessing
     files = [(entry.image, entry.mask) for case in material.index.cases for entry in case.slices]
     largest = different = 0.0
     for k, pair in enumerate(files):
-        picture, mask = read_pair(*pair, size_px=preparation.size_px)
-        own = normalise(images[k : k + 1], preparation)[0]
-        largest = max(largest, float(np.abs(own - picture).max()) * 255 * preparation.std)
+        picture, mask = read_pair(*pair, size_px=preprocessing.size_px)
+        own = normalise(images[k : k + 1], preprocessing)[0]
+        largest = max(largest, float(np.abs(own - picture).max()) * 255 * preprocessing.std)
         different += np.count_nonzero(mask != masks[k])
     return {"largest_difference_levels": round(largest, 3), "mask_pixels_different": int(different)}

@@ -96,7 +96,7 @@ def _integers(material: Fixtures) -> Any:
     model = load_model(material.small_for_both)
     whole = candidate(material, model, material.plan.small_slices, "onnxruntime")
     path = material.folder / "integers.onnx"
-    with_torch("gliomaseg.onnx_compression").quantise(model.onnx, path, whole.batches)
+    with_torch("gliomaseg.onnx_compression").quantize_int8(model.onnx, path, whole.batches)
     runs = open_engine("onnxruntime", onnx=path, weights=model.weights, network=model.config.network)
     ours = Candidate("onnxruntime, int8", runs, whole.batches, whole.threshold)
     return _raced(material, ours, whole, compare(ours.work(), whole.work(), threshold=whole.threshold))
@@ -120,21 +120,21 @@ def _raced(material: Fixtures, ours: Candidate, peer: Candidate, agreement: dict
 
 def candidate(material: Fixtures, model: Model, count: int, engine: str) -> Candidate:
     """Return a model on one of our engines, with the first slices of the phantom."""
-    preparation = model.config.preparation
-    batches = batches_of(material.scan, preparation, count)
-    what = f"{model.config.network.name} {preparation.size_px} px, {engine} {model.config.arithmetic}"
-    return Candidate(what, engine_of(model, engine), batches, model.config.decision.threshold)
+    preprocessing = model.config.preprocessing
+    batches = batches_of(material.scan, preprocessing, count)
+    what = f"{model.config.network.name} {preprocessing.size_px} px, {engine} {model.config.onnx_precision}"
+    return Candidate(what, engine_of(model, engine), batches, model.config.postprocessing.threshold)
 
 
 def _eager(material: Fixtures, model: Model, count: int) -> Candidate:
     eager = with_torch("gliomaseg.bench.baselines.eager")
-    preparation = model.config.preparation
+    preprocessing = model.config.preprocessing
     if not model.weights.is_file():
         raise MissingExtraError("the model has no weights for PyTorch", cure="name another with --model")
-    runs = eager.Eager(model.weights, model.config.network, preparation.inputs)
-    batches = batches_of(material.scan, preparation, count)
-    what = f"{model.config.network.name} {preparation.size_px} px, eager PyTorch fp32"
-    return Candidate(what, runs, batches, model.config.decision.threshold)
+    runs = eager.Eager(model.weights, model.config.network, preprocessing.inputs)
+    batches = batches_of(material.scan, preprocessing, count)
+    what = f"{model.config.network.name} {preprocessing.size_px} px, eager PyTorch fp32"
+    return Candidate(what, runs, batches, model.config.postprocessing.threshold)
 
 
 def compare(ours: Probability, peer: Probability, *, threshold: float) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def export_untrained(recipe: Recipe, folder: Path) -> Path:
     if isinstance(settings, FcnResnet50 | Smp):
         settings = settings.model_copy(update={"weights": "none"})  # offline
     torch.manual_seed(0)
-    network = build_network(settings, recipe.preparation.inputs)
+    network = build_network(settings, recipe.preprocessing.inputs)
     batch = torch.from_numpy(_phantom(recipe))
     with torch.no_grad():
         for layer in network.modules():
@@ -48,12 +48,12 @@ def export_untrained(recipe: Recipe, folder: Path) -> Path:
 
 
 def _phantom(recipe: Recipe) -> Batch:
-    side_px = min(256, recipe.preparation.size_px)
+    side_px = min(256, recipe.preprocessing.size_px)
     patient = phantom_patient(2, side_px=side_px, slices=6)
-    slices = prepare(Scan(patient.image, source="phantom"), recipe.preparation).slices
+    slices = prepare(Scan(patient.image, source="phantom"), recipe.preprocessing).slices
     ends = np.array([0]), np.array([len(slices) - 1])
-    places = neighbour_places(np.arange(2, 5), *ends, neighbours=recipe.preparation.neighbours)
-    return normalise(with_neighbours(slices, places), recipe.preparation, level_counts(slices))
+    places = neighbour_places(np.arange(2, 5), *ends, context_slices=recipe.preprocessing.context_slices)
+    return normalise(with_neighbours(slices, places), recipe.preprocessing, level_counts(slices))
 
 
 def _last_bias(network: nn.Module) -> Tensor:

@@ -54,7 +54,7 @@ def sizes_for(*, quick: bool = False, full: bool = False) -> Sizes:
     """Return the plan for a first look, for figures, or for figures with 10,000 slices."""
     reference, small = read_recipe("fcn_resnet50"), read_recipe("residual_unet")
     if quick:
-        size = [f"preparation.size_px={QUICK_PX}"]
+        size = [f"preprocessing.size_px={QUICK_PX}"]
         return Sizes(
             "quick",
             reference.with_settings(size),

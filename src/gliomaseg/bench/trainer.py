@@ -35,7 +35,7 @@ class OurTraining:
     def __init__(self, material: Fixtures, count: int) -> None:
         recipe = material.plan.reference.with_settings(["training.epochs=1000"])
         names = tuple(sorted(chosen_slices(material, count)))
-        cache = open_cache(material.index, recipe.preparation, folder=material.folder / "cache")
+        cache = open_cache(material.index, recipe.preprocessing, folder=material.folder / "cache")
         order = TrainOptions(recipe, material.index.root, Path(mkdtemp(prefix="run-", dir=material.folder)))
         with ExitStack() as stack:  # its Ctrl-C would wait for a checkpoint: here it acts at once
             fold = Fold(train=names, validation=names)

@@ -39,7 +39,7 @@ def _row(material: Fixtures, name: str, peer_of: Callable[[Fixtures, int], Train
     except MissingExtraError as fault:
         return BenchRow(figure, UNIT, status="left out", reason=fault.line())
     material.say(f"training {name}")
-    own: Trains = module.OwnTraining(material, count)  # anew for each peer: both then take the same steps
+    own: Trains = module.OurTraining(material, count)  # anew for each peer: both then take the same steps
     own_s, peer_s = alternate(own.epoch, peer.epoch, pairs=material.plan.pairs, budget_s=material.plan.budget_s)
     agreement = {"loss_ours": own.loss, "loss_peer": peer.loss, "images_a_turn": count}
     return BenchRow(
@@ -70,9 +70,9 @@ def _given(material: Fixtures, count: int) -> dict[str, Any]:
     torch.manual_seed(recipe.training.seed)
     files = [(entry.image, entry.mask) for case in material.index.cases for entry in case.slices]
     return {
-        "network": build_network(recipe.network, recipe.preparation.inputs),
+        "network": build_network(recipe.network, recipe.preprocessing.inputs),
         "files": files[:count],
-        "size_px": recipe.preparation.size_px,
+        "size_px": recipe.preprocessing.size_px,
         "batch": recipe.training.batch,
         "learning_rate": recipe.training.learning_rate,
     }

@@ -16,10 +16,10 @@ from typing import Any
 from gliomaseg.bench.processes import peak_mb
 from gliomaseg.data.index import read_index
 from gliomaseg.errors import GliomasegError
-from gliomaseg.evaluation import evaluate
+from gliomaseg.evaluation.evaluate import evaluate
 from gliomaseg.formats import read_volume
-from gliomaseg.prediction import PredictOptions, Predictor, list_inputs, open_predictor, predict
-from gliomaseg.prediction.predict import MAX_BYTES
+from gliomaseg.prediction import PredictOptions, Predictor, list_inputs, open_predictor
+from gliomaseg.prediction.predict import MAX_BYTES, predict
 
 
 def main() -> None:

@@ -73,7 +73,7 @@ def split(
 ) -> None:
     """Draw who trains and who validates; a patient is never on two sides unless --by slice says so."""
     from gliomaseg.atomic import require_free
-    from gliomaseg.config import Split, parsed
+    from gliomaseg.config import Split, parse_settings
     from gliomaseg.data.index import read_index
     from gliomaseg.data.split import split_data, write_splits
     from gliomaseg.report.terminal import splits_text
@@ -81,7 +81,7 @@ def split(
     if holdout is not None and (folds is not None or by is Grouping.site):
         raise UsageError("means nothing with --folds or --by site", where="--holdout", cure="leave it out")
     share = {} if holdout is None else {"holdout": holdout}
-    settings = parsed(Split, {"by": by, "folds": folds, "seed": seed, **share}, where="split")
+    settings = parse_settings(Split, {"by": by, "folds": folds, "seed": seed, **share}, where="split")
     require_free(out, overwrite=overwrite)
     splits = split_data(read_index(data), settings)
     write_splits(splits, out)

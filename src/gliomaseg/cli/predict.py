@@ -139,16 +139,17 @@ def predict(
 
 def _rows(entries: list[Any], out: Path, predictor: Any, wish: Any) -> tuple[list[Any], BaseException | None]:
     """Return a row for each input, and what stopped the work before all were done: what is done is told even then."""
-    from gliomaseg import prediction
+    from gliomaseg.prediction import failed_row
+    from gliomaseg.prediction import predict as predict_module
 
     rows: list[Any] = []
     try:
         for entry in entries:
-            rows.append(prediction.predict(entry, out, predictor, wish))
+            rows.append(predict_module.predict(entry, out, predictor, wish))
             for warning in rows[-1].warnings:
                 say(f"warning: {rows[-1].input}: {warning}")
     except ResourceError as fault:
-        return [*rows, prediction.failed_row(entries[len(rows)], fault)], fault
+        return [*rows, failed_row(entries[len(rows)], fault)], fault
     except KeyboardInterrupt as fault:
         return rows, fault
     return rows, None

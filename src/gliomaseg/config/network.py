@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gliomaseg.config.settings import Settings
+from gliomaseg.config.base import Settings
 
 
 class FcnResnet50(Settings):
@@ -18,24 +18,25 @@ class FcnResnet50(Settings):
 
 
 class Unet(Settings):
-    """A U-Net; `width` is the number of features of its first level."""
+    """A U-Net; `base_features` is the number of features of its first level."""
 
     name: Literal["unet"] = "unet"
-    width: int = Field(default=32, ge=4, le=256)
+    base_features: int = Field(default=32, ge=4, le=256)
     levels: int = Field(default=4, ge=2, le=6)
 
 
 class ResidualUnet(Settings):
-    """A U-Net with a residual skip at each level; `widths` are the features of its levels, finest first.
+    """A U-Net with a residual skip at each level; `features` gives the channels of each level, finest first.
 
-    With `patch` p the first level takes squares of p x p pixels as channels, and the last one gives p x p pixels each.
+    With `pixel_unshuffle` p, the first level takes squares of p x p pixels as channels, and the last level returns
+    p x p pixels for each of its own.
     """
 
     name: Literal["residual_unet"] = "residual_unet"
-    widths: tuple[Annotated[int, Field(ge=4, le=1024)], ...] = Field(
+    features: tuple[Annotated[int, Field(ge=4, le=1024)], ...] = Field(
         default=(16, 32, 64, 128, 192, 256), min_length=2, max_length=8
     )
-    patch: Literal[1, 2, 4] = 1
+    pixel_unshuffle: Literal[1, 2, 4] = 1
     deep_supervision: int = Field(default=0, ge=0)  # how many coarser levels have a loss of their own
     presence: bool = False  # a second head: is there tumour in the slice at all?
     members: int = Field(default=1, ge=1, le=8, strict=True)  # networks of this kind, whose mean counts
@@ -54,10 +55,10 @@ Network = Annotated[FcnResnet50 | Unet | ResidualUnet | Smp, Field(discriminator
 SMP_HALVINGS = 5  # of its encoders, unless told otherwise
 
 
-def halvings(network: Network) -> int:
+def downsampling_steps(network: Network) -> int:
     """Return how often a network halves the slice, so that its side must divide: 0 where it need not."""
     if isinstance(network, Unet):
         return network.levels
     if isinstance(network, ResidualUnet):
-        return len(network.widths) - 1 + network.patch.bit_length() - 1
+        return len(network.features) - 1 + network.pixel_unshuffle.bit_length() - 1
     return SMP_HALVINGS if isinstance(network, Smp) else 0

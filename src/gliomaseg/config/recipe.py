@@ -5,13 +5,14 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
-from gliomaseg.config.network import FcnResnet50, Network, ResidualUnet, halvings
-from gliomaseg.config.preparation import Decision, Preparation
-from gliomaseg.config.settings import Settings, parsed
+from gliomaseg.config.base import Settings, parse_settings
+from gliomaseg.config.migration import to_format_2
+from gliomaseg.config.network import FcnResnet50, Network, ResidualUnet, downsampling_steps
+from gliomaseg.config.preprocessing import Postprocessing, Preprocessing
 from gliomaseg.config.training import Augmentation, Split, Training
 from gliomaseg.errors import ConfigError
 
@@ -21,40 +22,42 @@ CHANGED = ", with changed settings"
 class Recipe(Settings):
     """A whole run, from pixels to mask."""
 
+    format: Literal[2] = 2
     title: str = ""
-    preparation: Preparation = Preparation()
+    preprocessing: Preprocessing = Preprocessing()
     network: Network = FcnResnet50()
     split: Split = Split()
     training: Training = Training()
     augmentation: Augmentation = Augmentation()
-    decision: Decision = Decision()
+    postprocessing: Postprocessing = Postprocessing()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         """Refuse settings of two sections that do not go together."""
-        network, preparation = self.network, self.preparation
-        levels = halvings(network)
-        if preparation.size_px % 2**levels:
-            patched = isinstance(network, ResidualUnet) and network.patch > 1
-            patches = ", those of network.patch among them" if patched else ""
-            raise ValueError(f"preparation.size_px must be a multiple of {2**levels} for {levels} levels{patches}")
+        network, preprocessing = self.network, self.preprocessing
+        levels = downsampling_steps(network)
+        if preprocessing.size_px % 2**levels:
+            patched = isinstance(network, ResidualUnet) and network.pixel_unshuffle > 1
+            patches = ", those of network.pixel_unshuffle among them" if patched else ""
+            raise ValueError(f"preprocessing.size_px must be a multiple of {2**levels} for {levels} levels{patches}")
         if isinstance(network, ResidualUnet):
             self._fits_residual_unet(network)
-        if isinstance(network, FcnResnet50) and network.weights != "none" and preparation.inputs != 3:
-            raise ValueError(f"network.weights are of 3 channels, and the preparation gives {preparation.inputs}")
-        if preparation.neighbours and self.split.by == "slice":
+        if isinstance(network, FcnResnet50) and network.weights != "none" and preprocessing.inputs != 3:
+            raise ValueError(f"network.weights are of 3 channels, and the preparation gives {preprocessing.inputs}")
+        if preprocessing.context_slices and self.split.by == "slice":
             raise ValueError(
-                "a split by slice parts neighbours: preparation.neighbours needs a split by patient or site"
+                "a split by slice parts neighbours: preprocessing.context_slices needs a split by patient or site"
             )
         return self
 
     def _fits_residual_unet(self, network: ResidualUnet) -> None:
-        widths, coarsest = len(network.widths), self.preparation.size_px >> halvings(network)
-        if network.deep_supervision > widths - 2:
-            raise ValueError(f"network.deep_supervision is at most {widths - 2} for {widths} widths")
-        if network.patch > 1 and coarsest < 2:  # a single slice would have no variance to learn by
+        features, coarsest = len(network.features), self.preprocessing.size_px >> downsampling_steps(network)
+        if network.deep_supervision > features - 2:
+            raise ValueError(f"network.deep_supervision is at most {features - 2} for {features} levels")
+        if network.pixel_unshuffle > 1 and coarsest < 2:  # a single slice would have no variance to learn by
             raise ValueError(
-                f"with network.patch = {network.patch} the coarsest level has one pixel: leave out a width"
+                f"network.features has {features} levels, expected fewer: with network.pixel_unshuffle = "
+                f"{network.pixel_unshuffle} the coarsest level has one pixel"
             )
 
     def with_settings(self, settings: list[str]) -> Self:
@@ -79,7 +82,7 @@ class Recipe(Settings):
             if section == "network" and key == "name" and value != tree[section]["name"]:
                 tree[section] = {}
             tree[section][key] = value
-        changed = parsed(self.__class__, tree, where="--set " + " ".join(settings))
+        changed = parse_settings(self.__class__, tree, where="--set " + " ".join(settings))
         return changed.model_copy(update={"title": _title(self, changed)})
 
 
@@ -136,4 +139,4 @@ def read_recipe(name_or_file: str) -> Recipe:
         tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as fault:
         raise ConfigError(f"is not TOML ({fault})", where=name_or_file) from fault
-    return parsed(Recipe, tree, where=name_or_file)
+    return parse_settings(Recipe, to_format_2(tree), where=name_or_file)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gliomaseg.config.settings import Settings
+from gliomaseg.config.base import Settings
 
 
 class Split(Settings):
@@ -51,19 +51,20 @@ class Augmentation(Settings):
     noise leave half of the slices as they are. The last five are shares of slices.
     """
 
+    preset: Literal["none", "light", "strong"] = "none"
     strength: float = Field(default=1, ge=0, le=4)  # all but mirroring and the last five are multiplied by it
     mirror: bool = True  # left to right, one slice in two
     rotation_deg: float = Field(default=20, ge=0, le=180)
     scale: float = Field(default=0.25, ge=0, le=1)  # by e to the power of plus or minus this
     shift: float = Field(default=0.1, ge=0, le=0.5)  # as a share of the side
     elastic: float = Field(default=0.015, ge=0, le=0.1)  # the deviation's standard deviation, as a share of the side
-    gain: float = Field(default=0.2, ge=0, le=2)  # by e to the power of plus or minus this
+    brightness: float = Field(default=0.2, ge=0, le=2)  # by e to the power of plus or minus this
     gamma: float = Field(default=0.3, ge=0, le=2)  # the exponent is e to the power of plus or minus this
     offset: float = Field(default=0.05, ge=0, le=1)  # as a share of the brightest pixel, as is noise
-    bias: float = Field(default=0.2, ge=0, le=2)  # the standard deviation of a smooth field's logarithm
+    bias_field: float = Field(default=0.2, ge=0, le=2)  # the standard deviation of a smooth field's logarithm
     blur_px: float = Field(default=1, ge=0, le=2)
     noise: float = Field(default=0.05, ge=0, le=1)
-    low_resolution: float = Field(default=0.1, ge=0, le=1)
+    downsample_prob: float = Field(default=0.1, ge=0, le=1)
     channel_dropout: float = Field(default=0.1, ge=0, le=1)  # neighbours become the slice itself, T1 FLAIR
     t1_dropout: float | None = Field(default=None, ge=0, le=1)  # of T1, where it is another share
     tumour_contrast: float = Field(default=0, ge=0, le=1)  # tumours that become fainter, or darker than what is around
@@ -83,12 +84,13 @@ class Training(Settings):
     ema: float = Field(default=0, ge=0, lt=1)  # the average of the weights keeps this much of itself a step; 0: none
     batch: int = Field(default=4, ge=1)
     epochs: int = Field(default=3, ge=1)
-    tumour_weight: float = Field(default=1, ge=1, le=10)  # how often an epoch draws slices with tumour, others once
-    augment: Literal["none", "light", "strong"] = "none"
+    tumour_oversampling: float = Field(
+        default=1, ge=1, le=10
+    )  # how often an epoch draws slices with tumour, others once
     seed: int = Field(default=0, ge=0, le=2**63 - 1)  # torch takes no larger one
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    export: Literal["last", "best"] = "last"
-    arithmetic: Literal["fp32", "int8"] = "fp32"  # of the ONNX file; for int8, ranges come from training slices
+    exported_checkpoint: Literal["last", "best"] = "last"
+    onnx_precision: Literal["fp32", "int8"] = "fp32"  # of the ONNX file; for int8, ranges come from training slices
     checkpoint_minutes: float = Field(default=10, ge=0)
 
     @model_validator(mode="after")

@@ -26,7 +26,7 @@ class Audit:
     Attributes:
         sites: the number of patients of each.
         tumour_pixel_share: tumour pixels of all pixels, 0 to 1.
-        missing_sequences: cases whose T1 before ("pre") or after contrast ("post") equals FLAIR in
+        missing_sequences: cases whose T1 before ("t1") or after contrast ("t1ce") equals FLAIR in
             every slice, and cases of one channel only ("grey").
         near_black_slices: slices with 99 % of their values at most 10 of 255.
         duplicates: groups of places whose slices are equal to the pixel in more than one patient.
@@ -92,7 +92,7 @@ def audit(index: DataIndex, *, progress: Callable[[str], None] | None = None) ->
 
 
 def _count_case(case: Case, count: _Count) -> None:
-    equal = {"pre": True, "post": True}
+    equal = {"t1": True, "t1ce": True}
     kinds = set()
     for entry in case.slices:
         where = f"{case.name}/{entry.image.name}"
@@ -122,8 +122,8 @@ def _count_case(case: Case, count: _Count) -> None:
 def _compare_channels(image: NDArray[Any], equal: dict[str, bool]) -> None:
     """A sequence that is missing was filled with FLAIR, to the pixel."""
     if image.shape[2] == CHANNELS:
-        equal["pre"] &= np.array_equal(image[..., 0], image[..., 1])
-        equal["post"] &= np.array_equal(image[..., 2], image[..., 1])
+        equal["t1"] &= np.array_equal(image[..., 0], image[..., 1])
+        equal["t1ce"] &= np.array_equal(image[..., 2], image[..., 1])
 
 
 def _duplicates(count: _Count) -> list[list[str]]:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gliomaseg.config import Preparation, Recipe, Training
+from gliomaseg.config import Preprocessing, Recipe, Training
 from gliomaseg.data.augmentation import AUGMENTATIONS, Draws, augmentation_draws, pipeline
 from gliomaseg.data.augmentation.carvemix import Slices, grafted
 from gliomaseg.data.cache import Cache
@@ -58,13 +58,13 @@ def _copied(cache: Cache, device: torch.device) -> DeviceCache:
 def epoch_picks(cache: Cache, positions: SliceIndices, training: Training, epoch: int) -> SliceIndices:
     """Return what an epoch visits, shuffled from (seed, epoch): int64, shape (picks, 3).
 
-    Every slice comes once; those with tumour `tumour_weight` times, on average. Each pick is a position, how often it
-    came before, and the position of its donor: a slice whose tumour may be put into it.
+    Every slice comes once; slices with tumour come `tumour_oversampling` times on average. Each pick is a position,
+    how often it came before, and the position of its donor: a slice whose tumour may be put into it.
     """
     generator = np.random.default_rng([training.seed, epoch, 0])
-    if training.tumour_weight > 1:
+    if training.tumour_oversampling > 1:
         tumour = positions[cache.tumour[positions]]
-        whole, part = divmod(training.tumour_weight - 1, 1)
+        whole, part = divmod(training.tumour_oversampling - 1, 1)
         some = generator.choice(tumour, round(part * len(tumour)), replace=False)
         positions = np.concatenate([positions, np.repeat(tumour, int(whole)), some])
     order = generator.permutation(positions)
@@ -114,7 +114,7 @@ def batches(order: SliceIndices, size: int) -> Iterator[SliceIndices]:
 
 
 def load_batch(
-    cache: Cache, positions: SliceIndices, preparation: Preparation, device: torch.device
+    cache: Cache, positions: SliceIndices, preprocessing: Preprocessing, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Return slices as a network takes them, and their masks.
 
@@ -122,7 +122,7 @@ def load_batch(
         Images, float32, normalised, shape (n, inputs, y, x), channels last in memory, and masks, bool,
         shape (n, y, x), on `device`.
     """
-    images, masks = _pictures(cache, positions, preparation, device)
+    images, masks = _pictures(cache, positions, preprocessing, device)
     return _network_input(images), masks
 
 
@@ -131,12 +131,12 @@ def training_batch(
 ) -> tuple[Tensor, Tensor]:
     """Return one batch of an epoch, augmented as the settings say; `picks` are rows of `epoch_picks`."""
     training = recipe.training
-    images, masks = _pictures(cache, picks[:, SLICE], recipe.preparation, device)
+    images, masks = _pictures(cache, picks[:, SLICE], recipe.preprocessing, device)
     draws = augmentation_draws(training.seed, epoch, picks[:, [SLICE, VISIT]])
-    if training.augment == "strong" and recipe.augmentation.graft:
+    if recipe.augmentation.preset == "strong" and recipe.augmentation.graft:
         images, masks = _grafted(cache, images, masks, picks, draws, recipe)
     # Before a single channel is repeated: else its copies would get noise of their own.
-    images, masks = AUGMENTATIONS[training.augment](images, masks, draws, recipe)
+    images, masks = AUGMENTATIONS[recipe.augmentation.preset](images, masks, draws, recipe)
     return _network_input(images), masks
 
 
@@ -148,42 +148,44 @@ def _grafted(
     chosen = np.flatnonzero((draws[:, pipeline.GRAFT] < recipe.augmentation.graft) & (hosts != donors))
     if not len(chosen):
         return images, masks
-    preparation, device = recipe.preparation, images.device
-    given = Slices(*_pictures(cache, donors[chosen], preparation, device))
+    preprocessing, device = recipe.preprocessing, images.device
+    given = Slices(*_pictures(cache, donors[chosen], preprocessing, device))
     places = torch.from_numpy(chosen).to(device, non_blocking=True)
-    levels = torch.from_numpy(_normalised_head_levels(cache, hosts[chosen], preparation)).to(device, non_blocking=True)
+    levels = torch.from_numpy(_normalised_head_levels(cache, hosts[chosen], preprocessing)).to(
+        device, non_blocking=True
+    )
     how = draws[chosen][:, [pipeline.GRAFT_REACH, pipeline.GRAFT_MIRROR]]
-    some = grafted(Slices(images[places], masks[places]), given, levels, how, sequences=preparation.sequences)
+    some = grafted(Slices(images[places], masks[places]), given, levels, how, sequences=preprocessing.sequences)
     return images.index_copy(0, places, some.images), masks.index_copy(0, places, some.masks)
 
 
-def _normalised_head_levels(cache: Cache, positions: SliceIndices, preparation: Preparation) -> NDArray[np.float32]:
+def _normalised_head_levels(cache: Cache, positions: SliceIndices, preprocessing: Preprocessing) -> NDArray[np.float32]:
     """Return above what FLAIR of each slice shows a head, normalised: shape (n,)."""
     counts = cache.counts[cache.stacks[positions]]
-    channel = flair_channel(preparation.sequences)
-    scale, shift = (part.reshape(len(part), -1) for part in level_scales(preparation, counts))
+    channel = flair_channel(preprocessing.sequences)
+    scale, shift = (part.reshape(len(part), -1) for part in level_scales(preprocessing, counts))
     column = channel % scale.shape[1]  # "fixed" has one for all
     levels = head_levels(counts)[:, channel] * scale[:, column] - shift[:, column]
     return np.asarray(levels, np.float32)
 
 
 def _pictures(
-    cache: Cache, positions: SliceIndices, preparation: Preparation, device: torch.device
+    cache: Cache, positions: SliceIndices, preprocessing: Preprocessing, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Return normalised slices with their neighbours, a single channel not yet repeated, and their masks."""
     stacks = cache.stacks[positions]
     first, last = cache.ends
     # Of the same case whatever the split: a neighbour's picture is context, its mask is not looked at.
-    places = neighbour_places(positions, first[stacks], last[stacks], neighbours=preparation.neighbours)
+    places = neighbour_places(positions, first[stacks], last[stacks], context_slices=preprocessing.context_slices)
     if isinstance(cache, DeviceCache):
         at, rows = (torch.from_numpy(k).to(cache.device_images.device, non_blocking=True) for k in (places, positions))
         stored, masks = cache.device_images[at].flatten(1, 2).to(device), cache.device_masks[rows].to(device)
     else:
         stored = torch.from_numpy(with_neighbours(cache.images, places)).to(device, non_blocking=True)
         masks = torch.from_numpy(cache.masks[positions]).to(device, non_blocking=True)
-    counts = cache.counts[stacks] if preparation.normalise == "volume" else NO_COUNTS
+    counts = cache.counts[stacks] if preprocessing.normalisation == "zscore" else NO_COUNTS
     scale, shift = (
-        torch.from_numpy(array).to(device, non_blocking=True) for array in level_scales(preparation, counts)
+        torch.from_numpy(array).to(device, non_blocking=True) for array in level_scales(preprocessing, counts)
     )
     return stored.to(torch.float32).mul_(scale).sub_(shift), masks
 

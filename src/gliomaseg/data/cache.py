@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.atomic import new_folder, remove
-from gliomaseg.config import Preparation
+from gliomaseg.config import Preprocessing
 from gliomaseg.data.case import read_case
 from gliomaseg.data.index import Case, DataIndex, require_sound
 from gliomaseg.data.split import slice_names
@@ -95,7 +95,7 @@ def default_cache_folder() -> Path:
 
 def open_cache(
     index: DataIndex,
-    preparation: Preparation,
+    preprocessing: Preprocessing,
     *,
     folder: Path | None = None,
     progress: Callable[[str], None] | None = None,
@@ -104,7 +104,7 @@ def open_cache(
 
     Args:
         index: the data set, without problems.
-        preparation: size and channels.
+        preprocessing: size and channels.
         folder: where caches live; `default_cache_folder()` if None.
         progress: told what takes time.
 
@@ -116,24 +116,24 @@ def open_cache(
         GliomasegError: the folder cannot be written.
     """
     require_sound(index)
-    digest = _digest(index, preparation)
+    digest = _digest(index, preprocessing)
     path = (folder or default_cache_folder()) / digest
     for _ in range(ATTEMPTS):
         damaged = path.exists()
-        if cache := _opened(path, digest, index, preparation):
+        if cache := _opened(path, digest, index, preprocessing):
             return cache
         if damaged:
             _discard(path)
         if progress:
             progress(f"preparing {index.slice_count} slices once, into {path}")
-        _build(index, preparation, path)
+        _build(index, preprocessing, path)
     raise ResourceError("a cache that was just built cannot be opened", where=path, cure="check the disk")
 
 
-def _digest(index: DataIndex, preparation: Preparation) -> str:
+def _digest(index: DataIndex, preprocessing: Preprocessing) -> str:
     """Hash every file's bytes: file times can lie, and reading is cheap beside decoding."""
     files = [file for case in index.cases for entry in case.slices for file in (entry.image, entry.mask)]
-    total = hashlib.sha256(f"{LAYOUT} {preparation.size_px} {preparation.channels}".encode())
+    total = hashlib.sha256(f"{LAYOUT} {preprocessing.size_px} {preprocessing.input}".encode())
     with ThreadPoolExecutor(max_workers=4) as pool:
         for file, content in zip(files, pool.map(_file_digest, files), strict=True):
             total.update(os.fsencode(f"{file.parent.name}/{file.name}") + b"\0" + content)
@@ -147,7 +147,7 @@ def _file_digest(file: Path) -> bytes:
         raise DataError(f"cannot be read ({fault.strerror})", where=file) from fault
 
 
-def _opened(path: Path, digest: str, index: DataIndex, preparation: Preparation) -> Cache | None:
+def _opened(path: Path, digest: str, index: DataIndex, preprocessing: Preprocessing) -> Cache | None:
     """Return the cache in a folder, or None where it is missing or not whole."""
     names = tuple(name for case in index.cases for name in slice_names(case))
     try:
@@ -158,15 +158,15 @@ def _opened(path: Path, digest: str, index: DataIndex, preparation: Preparation)
         return None
     if not isinstance(manifest, dict) or manifest.get("names") != list(names):
         return None
-    shape = _shape(index, preparation)
+    shape = _shape(index, preprocessing)
     if (images.shape, images.dtype) != (shape, np.uint8) or (masks.shape, masks.dtype) != (_flat(shape), np.bool_):
         return None
     return Cache(digest, names, images, masks)
 
 
-def _shape(index: DataIndex, preparation: Preparation) -> tuple[int, int, int, int]:
+def _shape(index: DataIndex, preprocessing: Preprocessing) -> tuple[int, int, int, int]:
     """Return the shape of the images: (n, c, size, size)."""
-    return index.slice_count, preparation.sequences, preparation.size_px, preparation.size_px
+    return index.slice_count, preprocessing.sequences, preprocessing.size_px, preprocessing.size_px
 
 
 def _flat(shape: tuple[int, int, int, int]) -> tuple[int, int, int]:
@@ -186,8 +186,8 @@ def _discard(path: Path) -> None:
         raise GliomasegError(f"cannot be replaced ({fault.strerror})", where=path) from fault
 
 
-def _build(index: DataIndex, preparation: Preparation, path: Path) -> None:
-    shape = _shape(index, preparation)
+def _build(index: DataIndex, preprocessing: Preprocessing, path: Path) -> None:
+    shape = _shape(index, preprocessing)
     _require_room(path, math.prod(shape) + math.prod(_flat(shape)))
     with new_folder(path, first_wins=True) as folder:
         images = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
@@ -196,13 +196,18 @@ def _build(index: DataIndex, preparation: Preparation, path: Path) -> None:
         for case in index.cases:
             examination = read_case(case)
             stop = start + len(case.slices)
-            images[start:stop] = prepare(examination.scan, preparation).slices
-            masks[start:stop] = prepare_mask(examination.reference, preparation)
+            images[start:stop] = prepare(examination.scan, preprocessing).slices
+            masks[start:stop] = prepare_mask(examination.reference, preprocessing)
             start = stop
         images.flush()
         masks.flush()
         names = [name for case in index.cases for name in slice_names(case)]
-        manifest = {"layout": LAYOUT, "preparation": preparation.model_dump(), "root": str(index.root), "names": names}
+        manifest = {
+            "layout": LAYOUT,
+            "preprocessing": preprocessing.model_dump(),
+            "root": str(index.root),
+            "names": names,
+        }
         (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
 
 

@@ -5,7 +5,6 @@ from gliomaseg.evaluation.case_scores import ScoreGrid
 from gliomaseg.evaluation.evaluate import (
     CaseSelection,
     EvaluateOptions,
-    evaluate,
     evaluate_data,
     evaluate_into,
     learning_curve,
@@ -20,7 +19,6 @@ __all__ = [
     "ScoreGrid",
     "assemble",
     "dumps",
-    "evaluate",
     "evaluate_data",
     "evaluate_into",
     "learning_curve",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.config import Quality
+from gliomaseg.config import DiceEstimator
 from gliomaseg.errors import DataError
 
 CONFIDENCE_FEATURES = ("soft_dice", "uncertainty", "flip_dice")
@@ -27,7 +27,7 @@ class DiceEstimatorFit:
     """A fit, and how good it is on patients that it was not made of.
 
     Attributes:
-        quality: what goes into a model's settings, of all patients.
+        dice_estimator: what goes into a model's settings, of all patients.
         patients: how many it was fitted on.
         left_out: how many have no Dice or no sign, such as those of whom nothing was found.
         failures: how many have a Dice below .7.
@@ -37,7 +37,7 @@ class DiceEstimatorFit:
         mean_error: the mean distance of predicted and true Dice, 0 to 1.
     """
 
-    quality: Quality
+    dice_estimator: DiceEstimator
     patients: int
     left_out: int
     failures: int
@@ -67,7 +67,7 @@ def fit_dice_estimator(rows: Sequence[Mapping[str, Any]]) -> DiceEstimatorFit:
     bias, weights = fit_shares(signs, dice)
     rounded = {name: round(float(weight), 6) for name, weight in zip(names, weights, strict=True)}
     return DiceEstimatorFit(
-        quality=Quality.model_validate({"bias": round(bias, 6), "weights": rounded}),
+        dice_estimator=DiceEstimator.model_validate({"bias": round(bias, 6), "weights": rounded}),
         patients=len(whole),
         left_out=len(rows) - len(whole),
         **measure_confidence(predicted, dice),

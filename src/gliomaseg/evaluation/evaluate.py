@@ -210,7 +210,7 @@ def measure_cases(
 def predictor_setting(predictor: PredictsScans) -> dict[str, Any]:
     """Return what an evaluation says of its model; of several, a threshold only where they share one."""
     configs = [model.config for model in predictor.models]
-    thresholds = {config.decision.threshold for config in configs}
+    thresholds = {config.postprocessing.threshold for config in configs}
     return {
         "model": AND.join(config.name for config in configs),
         "model_digest": predictor.digest,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.config import Decision
+from gliomaseg.config import Postprocessing
 from gliomaseg.errors import DataError
 from gliomaseg.metrics.lesions import NEIGHBOURS
 from gliomaseg.prediction.postprocessing import at_temperature
@@ -48,7 +48,7 @@ def try_postprocessing(probability: Probability, reference: Mask) -> Trial:
     return Trial(dice, _entropies(probability, reference))
 
 
-def choose_postprocessing(trials: Sequence[Trial], *, flips: bool) -> Decision:
+def choose_postprocessing(trials: Sequence[Trial], *, tta_flip: bool) -> Postprocessing:
     """Return the temperature of the lowest cross-entropy, and threshold and size of the highest mean Dice.
 
     Of choices within .001 of the best, the threshold nearest to .5 is taken, and of its sizes the largest: it leaves
@@ -56,7 +56,7 @@ def choose_postprocessing(trials: Sequence[Trial], *, flips: bool) -> Decision:
 
     Args:
         trials: of patients.
-        flips: whether the probabilities were means with mirror images.
+        tta_flip: whether the probabilities were means with mirror images.
 
     Raises:
         DataError: no patient has tumour of which anything was found.
@@ -71,8 +71,8 @@ def choose_postprocessing(trials: Sequence[Trial], *, flips: bool) -> Decision:
     good = np.argwhere(means >= means.max() - 0.001)
     row, column = min(good.tolist(), key=lambda place: (abs(THRESHOLDS[place[0]] - 0.5), -place[1]))
     at = at_temperature(np.array([THRESHOLDS[row]], np.float32), temperature)
-    return Decision(
-        threshold=round(float(at[0]), 4), temperature=temperature, flips=flips, smallest_voxels=SIZES[column]
+    return Postprocessing(
+        threshold=round(float(at[0]), 4), temperature=temperature, tta_flip=tta_flip, min_component_voxels=SIZES[column]
     )
 
 

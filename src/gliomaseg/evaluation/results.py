@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gliomaseg.config import Decision
+from gliomaseg.config import Postprocessing, metrics_to_format_2
 from gliomaseg.errors import DataError, FormatError
 
 FILE = "metrics.json"
@@ -180,8 +180,8 @@ class Evaluation(_Part):
     definitions: dict[Text, Text | None] = {}
     interval: Text | None = None
     setting: Setting = Setting()
-    decision: Decision | None = None  # what `crossvalidate --tune` chose
-    decisions_by_fold: list[Decision] = []  # each on the other folds
+    postprocessing: Postprocessing | None = None  # what `crossvalidate --tune` chose
+    postprocessing_by_fold: list[Postprocessing] = []  # each on the other folds
     versions: dict[Text, Text | None] = {}
     seconds: Number | None = None
     command: Text | None = None
@@ -213,7 +213,7 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
         tree = json.loads(path.read_text("utf-8"), parse_constant=lambda _word: None)
         if not isinstance(tree, dict) or "patients" not in tree:
             raise FormatError("is no evaluation: it names no `patients`", where=path, cure=CURE)
-        return Evaluation.model_validate(tree).model_dump()
+        return Evaluation.model_validate(metrics_to_format_2(tree)).model_dump()
     except ValidationError as fault:
         first = fault.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

@@ -56,7 +56,7 @@ class Lesions:
         return 2 * self.sensitivity * self.precision / (self.sensitivity + self.precision)
 
 
-def count_lesions(*, reference: Mask, predicted: Mask, smallest_voxels: int = 1) -> Lesions:
+def count_lesions(*, reference: Mask, predicted: Mask, min_component_voxels: int = 1) -> Lesions:
     """Count the lesions of two masks, and those that meet.
 
     One predicted lesion may find several of the reference's, and several may find one.
@@ -64,7 +64,7 @@ def count_lesions(*, reference: Mask, predicted: Mask, smallest_voxels: int = 1)
     Args:
         reference: the expert's mask, bool, shape (z, y, x).
         predicted: the model's mask, bool, same shape.
-        smallest_voxels: smaller lesions are taken out of both masks first, 1 or more. What meets only
+        min_component_voxels: smaller lesions are taken out of both masks first, 1 or more. What meets only
             such a lesion of the reference is then no hit.
 
     Returns:
@@ -73,7 +73,7 @@ def count_lesions(*, reference: Mask, predicted: Mask, smallest_voxels: int = 1)
     Raises:
         GeometryError: a mask is not 3D, or the shapes differ.
         TypeError: a mask is not bool.
-        ValueError: `smallest_voxels` is less than 1.
+        ValueError: `min_component_voxels` is less than 1.
 
     Source: L. Maier-Hein et al., Nature Methods 21 (2024) 195, doi:10.1038/s41592-023-02151-z.
 
@@ -86,11 +86,11 @@ def count_lesions(*, reference: Mask, predicted: Mask, smallest_voxels: int = 1)
     (0.5, 0.333, 0.4)
     """
     require_pair(reference=reference, predicted=predicted)
-    if smallest_voxels < 1:
-        raise ValueError(f"smallest_voxels is {smallest_voxels}, not 1 or more")
+    if min_component_voxels < 1:
+        raise ValueError(f"min_component_voxels is {min_component_voxels}, not 1 or more")
     box = joint_box(reference=reference, predicted=predicted)
-    true_labels, true_sizes = _components(reference[box], smallest_voxels)
-    predicted_labels, predicted_sizes = _components(predicted[box], smallest_voxels)
+    true_labels, true_sizes = _components(reference[box], min_component_voxels)
+    predicted_labels, predicted_sizes = _components(predicted[box], min_component_voxels)
     both = (true_labels > 0) & (predicted_labels > 0)
     found, hits = np.unique(true_labels[both]), np.unique(predicted_labels[both])
     return Lesions(
@@ -102,11 +102,11 @@ def count_lesions(*, reference: Mask, predicted: Mask, smallest_voxels: int = 1)
     )
 
 
-def _components(mask: Mask, smallest_voxels: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def _components(mask: Mask, min_component_voxels: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Return each voxel's label (0: none) and each label's size, 0 for those that are too small and taken out."""
     labels, _ = ndimage.label(mask, structure=NEIGHBOURS)
     sizes = np.bincount(labels.ravel())
     sizes[:1] = 0  # label 0 is not a lesion but all that is outside
-    sizes[sizes < smallest_voxels] = 0
-    kept = np.where(sizes[labels] > 0, labels, 0) if smallest_voxels > 1 else labels
+    sizes[sizes < min_component_voxels] = 0
+    kept = np.where(sizes[labels] > 0, labels, 0) if min_component_voxels > 1 else labels
     return kept, sizes

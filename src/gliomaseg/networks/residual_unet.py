@@ -26,21 +26,21 @@ class ResidualUnetNetwork(nn.Module):
 
     def __init__(self, settings: ResidualUnet, inputs: int) -> None:
         super().__init__()
-        widths, pixels = settings.widths, settings.patch**2
-        self.to_patches = nn.PixelUnshuffle(settings.patch) if settings.patch > 1 else nn.Identity()
-        self.to_pixels = nn.PixelShuffle(settings.patch) if settings.patch > 1 else nn.Identity()
+        features, pixels = settings.features, settings.pixel_unshuffle**2
+        self.to_patches = nn.PixelUnshuffle(settings.pixel_unshuffle) if settings.pixel_unshuffle > 1 else nn.Identity()
+        self.to_pixels = nn.PixelShuffle(settings.pixel_unshuffle) if settings.pixel_unshuffle > 1 else nn.Identity()
         self.down = nn.ModuleList(
-            ResidualLevel(a, b) for a, b in zip([inputs * pixels, *widths[:-1]], widths, strict=True)
+            ResidualLevel(a, b) for a, b in zip([inputs * pixels, *features[:-1]], features, strict=True)
         )
         self.up = nn.ModuleList(
-            nn.ConvTranspose2d(low, high, 2, stride=2) for high, low in reversed(list(pairwise(widths)))
+            nn.ConvTranspose2d(low, high, 2, stride=2) for high, low in reversed(list(pairwise(features)))
         )
-        self.join = nn.ModuleList(ResidualLevel(2 * width, width) for width in reversed(widths[:-1]))
-        self.head = nn.Conv2d(widths[0], CLASSES * pixels, 1)
+        self.join = nn.ModuleList(ResidualLevel(2 * width, width) for width in reversed(features[:-1]))
+        self.head = nn.Conv2d(features[0], CLASSES * pixels, 1)
         self.lower_heads = nn.ModuleList(
-            nn.Conv2d(width, CLASSES * pixels, 1) for width in widths[1 : 1 + settings.deep_supervision]
+            nn.Conv2d(width, CLASSES * pixels, 1) for width in features[1 : 1 + settings.deep_supervision]
         )
-        self.presence = nn.Linear(widths[-1], 1) if settings.presence else None
+        self.presence = nn.Linear(features[-1], 1) if settings.presence else None
 
     def forward(self, batch: Tensor) -> Tensor | Supervised:
         """Return logits for pictures (n, inputs, y, x); y and x are multiples of patch * 2 ** (levels - 1).

@@ -21,10 +21,10 @@ class UnetNetwork(nn.Module):
 
     def __init__(self, width: int, levels: int, inputs: int) -> None:
         super().__init__()
-        widths = [width * 2**level for level in range(levels + 1)]
-        self.down = nn.ModuleList(_level(a, b) for a, b in zip([inputs, *widths[:-1]], widths, strict=True))
-        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in reversed(widths[:-1]))
-        self.join = nn.ModuleList(_level(2 * w, w) for w in reversed(widths[:-1]))
+        features = [width * 2**level for level in range(levels + 1)]
+        self.down = nn.ModuleList(_level(a, b) for a, b in zip([inputs, *features[:-1]], features, strict=True))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in reversed(features[:-1]))
+        self.join = nn.ModuleList(_level(2 * w, w) for w in reversed(features[:-1]))
         self.pool = nn.MaxPool2d(2)
         self.head = nn.Conv2d(width, CLASSES, 1)
 
@@ -56,4 +56,4 @@ def _level(inputs: int, outputs: int) -> nn.Sequential:
 
 def build(settings: Unet, inputs: int) -> nn.Module:
     """Return the network as its settings say."""
-    return UnetNetwork(settings.width, settings.levels, inputs)
+    return UnetNetwork(settings.base_features, settings.levels, inputs)

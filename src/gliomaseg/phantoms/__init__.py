@@ -61,7 +61,7 @@ def phantom_patient(index: int, *, seed: int = 0, side_px: int = 256, slices: in
         image[z] = scanner.scan(drawing, grid, scan_rng, low_mm=low_mm)
     missing = _missing(index, seed=seed)
     for sequence in missing:
-        image[..., 0 if sequence == "pre" else 2] = image[..., 1]
+        image[..., 0 if sequence == "t1" else 2] = image[..., 1]
     pixel_mm = scanner.view_mm / side_px
     slice_mm = float(high_mm - low_mm) / max(1, count - 1)
     return PhantomPatient(_name(index, seed=seed), image, mask, missing, (slice_mm, pixel_mm, pixel_mm))
@@ -112,8 +112,8 @@ def _missing(index: int, *, seed: int) -> tuple[str, ...]:
     block, place = divmod(index, MISSING_BLOCK)
     order = np.random.default_rng(np.random.SeedSequence((seed, block, 16))).permutation(MISSING_BLOCK)
     if order[place] < MISSING_POST_PER_BLOCK:
-        return ("post",)
-    return ("pre",) if order[place] == MISSING_POST_PER_BLOCK else ()
+        return ("t1ce",)
+    return ("t1",) if order[place] == MISSING_POST_PER_BLOCK else ()
 
 
 def _name(index: int, *, seed: int) -> str:

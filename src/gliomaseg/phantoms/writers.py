@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gliomaseg.geometry import Affine
 
 PhantomFormat = Literal["tiff", "nifti", "dicom"]
-_CHANNELS = {"t1": "pre", "flair": "flair", "t1ce": "post"}
+_SEQUENCES = ("t1", "flair", "t1ce")  # of the channels
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class PhantomPatient:
 
     name: as a folder of the data set is named; image: uint8, shape (z, y, x, 3), T1 before
     contrast, FLAIR, T1 after contrast, from the skull base up; mask: the tumour, bool, shape
-    (z, y, x); missing: which of "pre" and "post" are copies of FLAIR; spacing_mm: between voxels' centres
+    (z, y, x); missing: which of "t1" and "t1ce" are copies of FLAIR; spacing_mm: between voxels' centres
     along z, y, x.
     """
 
@@ -48,10 +48,10 @@ def _write_volumes(folder: Path, patient: PhantomPatient) -> None:
 
     shape = patient.mask.shape
     header = new_header((shape[0], shape[1], shape[2]), _lps(patient))
-    for channel, (name, sequence) in enumerate(_CHANNELS.items()):
+    for channel, sequence in enumerate(_SEQUENCES):
         if sequence not in patient.missing:
             voxels = patient.image[..., channel].astype(np.int16)
-            nifti.write(folder / f"{patient.name}_{name}.nii.gz", voxels, header, description="image")
+            nifti.write(folder / f"{patient.name}_{sequence}.nii.gz", voxels, header, description="image")
     mask = patient.mask.view(np.uint8)
     nifti.write(folder / f"{patient.name}_seg.nii.gz", mask, header, description="mask")
 
@@ -72,9 +72,9 @@ def _write_series(folder: Path, patient: PhantomPatient) -> None:
         "t1ce": Acquisition("T1 contrast phantom", patient.name, 3, repetition_ms=500, echo_ms=10, inversion_ms=None),
     }
     affine = _lps(patient)
-    for channel, (name, sequence) in enumerate(_CHANNELS.items()):
+    for channel, sequence in enumerate(_SEQUENCES):
         if sequence not in patient.missing:
-            write_series(folder / name, patient.image[..., channel], affine, acquisition=acquisitions[name])
+            write_series(folder / sequence, patient.image[..., channel], affine, acquisition=acquisitions[sequence])
     volume = read_dicom(folder / "flair", max_bytes=2**31)
     write_segmentation(
         folder / f"{patient.name}_mask.dcm",

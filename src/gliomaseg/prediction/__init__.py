@@ -2,7 +2,7 @@
 
 from gliomaseg.prediction.ensemble import WeightedEnsemble, open_models
 from gliomaseg.prediction.inputs import Input, join_sequences, list_inputs
-from gliomaseg.prediction.predict import PredictOptions, PredictRow, failed_row, predict, require_options
+from gliomaseg.prediction.predict import PredictOptions, PredictRow, failed_row, require_options
 from gliomaseg.prediction.predictor import Predictor, PredictsScans, engine_of, open_predictor
 
 __all__ = [
@@ -18,6 +18,5 @@ __all__ = [
     "list_inputs",
     "open_models",
     "open_predictor",
-    "predict",
     "require_options",
 ]

@@ -34,7 +34,7 @@ def draw_contact_sheet(scan: Scan, mask: Mask, *, volume_ml: float | None) -> Im
     areas = np.array([np.count_nonzero(plane) for plane in drawn])
     chosen = choose_slices(areas)
     shown = volume[chosen]
-    levels = eight_bits(shown, window_of(shown), bright_level=BRIGHT_LEVEL)
+    levels = eight_bits(shown, window_of(shown), p99_5_level=BRIGHT_LEVEL)
     tiles = [_tile(plane, drawn[k], spacing_mm[1:]) for k, plane in zip(chosen, levels, strict=True)]
     unit_mm2 = spacing_mm[1] * spacing_mm[2]
     unit = "px" if scan.spacing_mm is None else "mm2"

@@ -56,7 +56,7 @@ class WeightedEnsemble:
     def _able(self, scan: Scan) -> list[Model]:
         held = scan.held
         able = [model for model in self.models if held.issuperset(model.config.sequences)] or [self.models[-1]]
-        return able if all(model.config.quality for model in able) else able[:1]
+        return able if all(model.config.dice_estimator for model in able) else able[:1]
 
     def _predictor(self, model: Model) -> Predictor:
         if model.folder not in self._open:
@@ -88,8 +88,10 @@ def weighted_mean(found: Sequence[Prediction]) -> Prediction:
     for share, one in counted:
         probability += np.float32(share) * one.probability
     np.minimum(probability, 1, out=probability)  # shares may sum to a rounding more
-    decisions = [one.models[0].config.decision for _, one in counted]
-    threshold = sum(share * decision.threshold for (share, _), decision in zip(counted, decisions, strict=True))
+    decisions = [one.models[0].config.postprocessing for _, one in counted]
+    threshold = sum(
+        share * postprocessing.threshold for (share, _), postprocessing in zip(counted, decisions, strict=True)
+    )
     mask = to_mask(probability, decisions[0].model_copy(update={"threshold": threshold}))
     if not mask.any() and any(one.mask.any() for _, one in counted):
         warnings = (*warnings, DISAGREE)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.config import Preparation
+from gliomaseg.config import Preprocessing
 from gliomaseg.prediction.image_features import SIDE_PX, ImageFeatures, image_features
 from gliomaseg.scan import flair_channel
 from gliomaseg.types import PreparedSlices
@@ -57,7 +57,7 @@ class InputLimits:
     distance: float
 
 
-def input_warnings(slices: PreparedSlices, preparation: Preparation, *, merged: bool = False) -> tuple[str, ...]:
+def input_warnings(slices: PreparedSlices, preprocessing: Preprocessing, *, merged: bool = False) -> tuple[str, ...]:
     """Return what speaks against prepared slices being FLAIR of a head, as sentences without a subject; none is best.
 
     Single pictures and short stacks are only asked whether there is anything in them. The sequence is asked for where
@@ -67,10 +67,10 @@ def input_warnings(slices: PreparedSlices, preparation: Preparation, *, merged: 
 
     Args:
         slices: as `prepare` gives them, uint8, shape (z, c, size, size).
-        preparation: what they were prepared by.
+        preprocessing: what they were prepared by.
         merged: whether each of them is the mean of several thin ones.
     """
-    channel = flair_channel(preparation.sequences)
+    channel = flair_channel(preprocessing.sequences)
     lacking = (NO_T1,) if channel and np.array_equal(slices[:, 0], slices[:, channel]) else ()
     seen = image_features(slices[:, channel])
     if seen is None:
@@ -79,7 +79,7 @@ def input_warnings(slices: PreparedSlices, preparation: Preparation, *, merged: 
         return lacking
     if not _is_head(seen):
         return (NO_HEAD,)
-    if merged or preparation.channels == "grey" or preparation.size_px < SIDE_PX:
+    if merged or preprocessing.input == "grey" or preprocessing.size_px < SIDE_PX:
         return lacking
     # One doubt is told, that of FLAIR first: T1 matters less.
     doubt = _doubt_of_flair(seen, read_limits())

@@ -52,7 +52,7 @@ def load_input(entry: Input, *, series: str | None = None, max_bytes: int) -> Lo
         ResourceError: it needs more memory.
         MissingExtraError: DICOM is given and its extra is not installed.
     """
-    others = {"pre": entry.t1, "post": entry.t1ce}
+    others = {"t1": entry.t1, "t1ce": entry.t1ce}
     share = max_bytes // (1 + sum(other is not None for other in others.values()))
     flair = _load(entry, series=series, max_bytes=share)
     if entry.t1 is None and entry.t1ce is None:
@@ -99,7 +99,7 @@ def _joined(flair: LoadedScan, others: dict[str, Scan]) -> LoadedScan:
             raise GeometryError("has colours: it is no single sequence", where=scan.source, cure="give grey pictures")
     for scan in others.values():
         _require_same_grid(flair.scan, scan)
-    channels = [others.get("pre", flair.scan), flair.scan, others.get("post", flair.scan)]
+    channels = [others.get("t1", flair.scan), flair.scan, others.get("t1ce", flair.scan)]
     voxels = np.concatenate([scan.voxels for scan in channels], axis=3)
     return replace(flair, scan=replace(flair.scan, voxels=voxels, sequences=()))
 

@@ -1,4 +1,4 @@
-"""From a network's probabilities to a mask: what `decision` in a recipe says, and the one place that does it."""
+"""From a network's probabilities to a mask: what `postprocessing` in a recipe says, and the one place that does it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gliomaseg.config import Decision
+from gliomaseg.config import Postprocessing
 from gliomaseg.types import Batch, Mask, Probability
 
 WHOLE_SLICES = 10  # fewer may be a part of a stack, where a tumour's part may be small
 
 
-def predict_tta(batch: Batch, probabilities: Callable[[Batch], Probability], decision: Decision) -> list[Probability]:
-    """Return what a network says of a batch (n, c, y, x), and with `flips` of its mirror image, mirrored back.
+def predict_tta(
+    batch: Batch, probabilities: Callable[[Batch], Probability], postprocessing: Postprocessing
+) -> list[Probability]:
+    """Return what a network says of a batch (n, c, y, x), and with `tta_flip` of its mirror image, mirrored back.
 
     Each is float32 in [0, 1], shape (n, y, x).
     """
     views = [probabilities(batch)]
-    if decision.flips:
+    if postprocessing.tta_flip:
         views.append(probabilities(np.ascontiguousarray(batch[..., ::-1]))[..., ::-1])
     return views
 
@@ -41,31 +43,32 @@ def at_temperature(probability: Probability, temperature: float) -> Probability:
     return warm
 
 
-def to_mask(probability: Probability, decision: Decision) -> Mask:
+def to_mask(probability: Probability, postprocessing: Postprocessing) -> Mask:
     """Return where a scan's probabilities (z, y, x) mean tumour: bool, same shape.
 
-    That is where they exceed the threshold, without what hangs together and has fewer than `smallest_voxels`. In fewer
-    than ten slices nothing is taken out: a tumour's share of them may be small.
+    A voxel is tumour if its probability exceeds the threshold. Connected components of fewer than
+    `min_component_voxels` are removed, except in scans of fewer than ten slices: they may cut only a small part of
+    a tumour.
     """
-    mask: Mask = probability > decision.threshold
-    return without_small_components(mask, decision.smallest_voxels) if len(mask) >= WHOLE_SLICES else mask
+    mask: Mask = probability > postprocessing.threshold
+    return without_small_components(mask, postprocessing.min_component_voxels) if len(mask) >= WHOLE_SLICES else mask
 
 
-def without_small_components(mask: Mask, smallest_voxels: int) -> Mask:
+def without_small_components(mask: Mask, min_component_voxels: int) -> Mask:
     """Return a mask (z, y, x) without the components of fewer voxels; an empty one stays empty.
 
     >>> mask = np.array([[[True, True, False, True]]])
-    >>> without_small(mask, 2).tolist()
+    >>> without_small_components(mask, 2).tolist()
     [[[True, True, False, False]]]
     """
-    if smallest_voxels < 2:
+    if min_component_voxels < 2:
         return mask
     from scipy import ndimage  # slow to import
 
     from gliomaseg.metrics.lesions import NEIGHBOURS
 
     labels, _ = ndimage.label(mask, structure=NEIGHBOURS)
-    large = np.bincount(labels.ravel()) >= smallest_voxels
+    large = np.bincount(labels.ravel()) >= min_component_voxels
     large[0] = False
     kept: Mask = large[labels]
     return kept

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.config import Decision
+from gliomaseg.config import Postprocessing
 from gliomaseg.engines import DEFAULT, Engine, open_engine
 from gliomaseg.model import Model, file_digest, load_model
 from gliomaseg.prediction.confidence import confidence_features
@@ -102,27 +102,27 @@ class Predictor:
         """The SHA-256 of what runs."""
         return running_digest(self.model, self.engine)
 
-    def deciding(self, decision: Decision) -> Predictor:
+    def deciding(self, postprocessing: Postprocessing) -> Predictor:
         """Return a predictor on the same engine that decides otherwise."""
-        config = self.model.config.model_copy(update={"decision": decision})
+        config = self.model.config.model_copy(update={"postprocessing": postprocessing})
         return Predictor(replace(self.model, config=config), self._engine, engine=self.engine)
 
     def predict(self, scan: Scan) -> Prediction:
         """Return probabilities, mask, and how far to trust them."""
-        prepared = prepare(scan, self.model.config.preparation)
+        prepared = prepare(scan, self.model.config.preprocessing)
         seen, flip_dice = self._run(prepared)
         probability = self._restored(seen, prepared)
         mask = self.to_mask(probability)
         signs = confidence_features(probability, mask, flip_dice)
-        quality = self.model.config.quality
-        predicted_dice = quality.predicted_dice(signs) if quality else None
+        dice_estimator = self.model.config.dice_estimator
+        predicted_dice = dice_estimator.predicted_dice(signs) if dice_estimator else None
         merged = prepared.placement is not None and prepared.placement.slice_ratio > 1
-        warnings = input_warnings(prepared.slices, self.model.config.preparation, merged=merged)
+        warnings = input_warnings(prepared.slices, self.model.config.preprocessing, merged=merged)
         return Prediction(probability, mask, signs, predicted_dice, warnings, (self.model,))
 
     def probability(self, scan: Scan) -> Probability:
         """Return how likely each voxel of a scan is tumour: float32 in [0, 1], shape (z, y, x)."""
-        prepared = prepare(scan, self.model.config.preparation)
+        prepared = prepare(scan, self.model.config.preprocessing)
         return self._restored(self._run(prepared)[0], prepared)
 
     def mask(self, scan: Scan) -> Mask:
@@ -131,19 +131,19 @@ class Predictor:
 
     def to_mask(self, probability: Probability) -> Mask:
         """Return where the model's probabilities (z, y, x) of a scan mean tumour: bool, same shape."""
-        return to_mask(probability, self.model.config.decision)
+        return to_mask(probability, self.model.config.postprocessing)
 
     def _restored(self, seen: Probability, prepared: Prepared) -> Probability:
         # The temperature comes last: what is chosen by it and by a threshold then holds on the scan's own grid.
-        return at_temperature(restore(seen, prepared), self.model.config.decision.temperature)
+        return at_temperature(restore(seen, prepared), self.model.config.postprocessing.temperature)
 
     def _run(self, prepared: Prepared) -> tuple[Probability, float | None]:
         """Return probabilities on the network's grid, at temperature 1, and the Dice of plain and mirrored masks."""
-        preparation, decision = self.model.config.preparation, self.model.config.decision
+        preprocessing, postprocessing = self.model.config.preprocessing, self.model.config.postprocessing
         slices, count = prepared.slices, len(prepared.slices)
         counts = level_counts(slices)
         ends = np.array([0]), np.array([count - 1])
-        places = neighbour_places(np.arange(count), *ends, neighbours=preparation.neighbours)
+        places = neighbour_places(np.arange(count), *ends, context_slices=preprocessing.context_slices)
         bright = np.asarray(slices.any(axis=(1, 2, 3)))
         black = ~bright[places].any(axis=1)
         # Black slices of one scan are the same input, so they have the same answer: the first one's is all of theirs.
@@ -151,12 +151,12 @@ class Predictor:
         found, voxels = np.empty((count, *slices.shape[2:]), np.float32), np.zeros(3, np.int64)
         for start in range(0, len(worked), BATCH):
             chosen = worked[start : start + BATCH]
-            batch = normalise(with_neighbours(slices, places[chosen]), preparation, counts)
-            views = predict_tta(batch, self._engine.probabilities, decision)
+            batch = normalise(with_neighbours(slices, places[chosen]), preprocessing, counts)
+            views = predict_tta(batch, self._engine.probabilities, postprocessing)
             found[chosen] = combine(views)
             if len(views) == 2:
-                warm = (at_temperature(view, decision.temperature) for view in views)
-                voxels += _count_flips(*(view > decision.threshold for view in warm))
+                warm = (at_temperature(view, postprocessing.temperature) for view in views)
+                voxels += _count_flips(*(view > postprocessing.threshold for view in warm))
         if black.any():
             found[black] = found[black.argmax()]
         both, plain, mirrored = voxels.tolist()
@@ -193,7 +193,7 @@ def engine_of(model: Model, engine: str = DEFAULT) -> Engine:
         UsageError: there is no such engine.
         MissingExtraError: the engine is not installed.
     """
-    network, inputs = model.config.network, model.config.preparation.inputs
+    network, inputs = model.config.network, model.config.preprocessing.inputs
     return open_engine(engine, onnx=model.onnx, weights=model.weights, network=network, inputs=inputs)
 
 

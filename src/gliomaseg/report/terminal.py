@@ -12,7 +12,7 @@ from gliomaseg.pretrained import BundledModel
 
 SHOWN = 20
 
-SPOKEN = {"pre": "T1 before contrast", "flair": "FLAIR", "post": "T1 after contrast"}
+SPOKEN = {"t1": "T1 before contrast", "flair": "FLAIR", "t1ce": "T1 after contrast"}
 
 
 def audit_text(findings: Audit) -> str:

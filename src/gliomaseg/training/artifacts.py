@@ -13,7 +13,7 @@ from gliomaseg import overlays
 from gliomaseg.atomic import new_file, new_folder
 from gliomaseg.data.batches import batches, load_batch
 from gliomaseg.data.case import LoadedCase, read_case
-from gliomaseg.evaluation import evaluate
+from gliomaseg.evaluation.evaluate import evaluate
 from gliomaseg.metrics import overlap
 from gliomaseg.model import CARD, CONFIG, ONNX, ModelConfig, write_config, write_digests, write_metrics
 from gliomaseg.networks import build_network
@@ -41,13 +41,13 @@ def write_artifacts(run: Run, setting: Mapping[str, Any]) -> None:
     run.display.say("exporting the model and scoring it through ONNX Runtime")
     # Without accelerate's autocast wrapper: what is exported computes in float32.
     network = run.accelerator.unwrap_model(run.eval_network, keep_fp32_wrapper=False)
-    if run.recipe.training.export == "best":
-        network = build_network(run.recipe.network, run.recipe.preparation.inputs)
+    if run.recipe.training.exported_checkpoint == "best":
+        network = build_network(run.recipe.network, run.recipe.preprocessing.inputs)
         load_network(run.best, network)
     with new_folder(run.folder / "model", overwrite=True) as folder:
         patients = [case.patient for case in run.train]
         export_network(network, run.recipe, folder, name=run.folder.resolve().name, patients=patients)
-        if run.recipe.training.arithmetic == "int8":
+        if run.recipe.training.onnx_precision == "int8":
             _quantise(run, folder)
         write_digests(folder)
         predictor = open_predictor(folder)
@@ -67,7 +67,7 @@ def _quantise(run: Run, folder: Path) -> None:
     """Put a network of integers in the place of the model's."""
     quantize_int8(folder / ONNX, folder / ONNX, _examples(run))
     config = ModelConfig.model_validate_json((folder / CONFIG).read_bytes())
-    write_config(folder, config.model_copy(update={"arithmetic": "int8"}))
+    write_config(folder, config.model_copy(update={"onnx_precision": "int8"}))
 
 
 def _examples(run: Run) -> list[Batch]:
@@ -77,7 +77,8 @@ def _examples(run: Run) -> list[Batch]:
     chosen = generator.permutation(positions)[:EXAMPLES]
     processor = torch.device("cpu")
     loaded = (
-        load_batch(run.cache, some, run.recipe.preparation, processor)[0] for some in batches(chosen, EXAMPLES_AT_ONCE)
+        load_batch(run.cache, some, run.recipe.preprocessing, processor)[0]
+        for some in batches(chosen, EXAMPLES_AT_ONCE)
     )
     return [np.ascontiguousarray(images.numpy()) for images in loaded]
 
@@ -104,7 +105,7 @@ def _draw_samples(run: Run, predictor: Predictor) -> None:
 
 def _sample(examination: LoadedCase, k: int, predictor: Predictor) -> tuple[list[Pixels], float]:
     mask = predictor.mask(examination.scan)[k]
-    seen = prepare(examination.scan, predictor.model.config.preparation).slices[k]
+    seen = prepare(examination.scan, predictor.model.config.preprocessing).slices[k]
     image = np.repeat(seen, 3, axis=0) if len(seen) == 1 else seen
     reference = examination.reference[k]
     row = [np.moveaxis(image, 0, -1), overlays.white(reference), overlays.white(mask)]

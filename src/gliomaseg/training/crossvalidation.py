@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gliomaseg.atomic import LOCK, locked, new_folder, remove, require_free, require_own, write_text
-from gliomaseg.config import Decision, Recipe, Split
+from gliomaseg.config import Postprocessing, Recipe, Split
 from gliomaseg.data.case import read_case
 from gliomaseg.data.index import DataIndex, read_index, require_outside, require_sound
 from gliomaseg.data.split import Splits, read_splits, select, split_data, write_splits
@@ -127,14 +127,14 @@ def _evaluate(
         "warning": None,
         "model": order.recipe.title or order.recipe.network.name,
         "model_digests": digests,
-        "threshold": None if chosen else order.recipe.decision.threshold,
+        "threshold": None if chosen else order.recipe.postprocessing.threshold,
         "tuned": chosen is not None,
     }
     seconds = time.perf_counter() - start
     evaluation = assemble(measured, setting=setting, grid=order.grid, seconds=seconds, learning=learning)
     if chosen:
-        evaluation["decision"] = chosen.whole.model_dump()
-        evaluation["decisions_by_fold"] = [decision.model_dump() for decision in chosen.each]
+        evaluation["postprocessing"] = chosen.whole.model_dump()
+        evaluation["postprocessing_by_fold"] = [postprocessing.model_dump() for postprocessing in chosen.each]
     return evaluation
 
 
@@ -142,16 +142,16 @@ def _evaluate(
 class _Chosen:
     """The decision of all patients, and that of each fold, chosen on the patients of the other folds."""
 
-    whole: Decision
-    each: tuple[Decision, ...]
+    whole: Postprocessing
+    each: tuple[Postprocessing, ...]
 
 
 def _tune(order: CrossValidateOptions, index: DataIndex, splits: Splits, say: Callable[[str], None]) -> _Chosen:
     """Predict every patient by the model that has not seen them, and choose."""
-    flips = order.recipe.decision.flips
+    tta_flip = order.recipe.postprocessing.tta_flip
     trials: list[list[Trial]] = []
     for number, fold in enumerate(splits.folds):
-        predictor = open_predictor(_fold_order(order, number).out).deciding(Decision(flips=flips))
+        predictor = open_predictor(_fold_order(order, number).out).deciding(Postprocessing(tta_flip=tta_flip))
         say(f"trying decisions on the patients of fold {number + 1} of {len(splits.folds)}")
         trials.append([])
         for case in select(index, fold.validation):
@@ -163,11 +163,11 @@ def _tune(order: CrossValidateOptions, index: DataIndex, splits: Splits, say: Ca
     others = [
         [trial for k, some in enumerate(trials) if k != number for trial in some] for number in range(len(trials))
     ]
-    each = tuple(choose_postprocessing(some, flips=flips) for some in others)
-    whole = choose_postprocessing([trial for some in trials for trial in some], flips=flips)
+    each = tuple(choose_postprocessing(some, tta_flip=tta_flip) for some in others)
+    whole = choose_postprocessing([trial for some in trials for trial in some], tta_flip=tta_flip)
     say(
         f"chosen on all folds: threshold {whole.threshold:g}, temperature {whole.temperature:g}, "
-        f"smallest component {whole.smallest_voxels} voxels; each fold is scored by what the others chose"
+        f"smallest component {whole.min_component_voxels} voxels; each fold is scored by what the others chose"
     )
     return _Chosen(whole, each)
 

@@ -251,7 +251,7 @@ def finish_epoch(run: Run) -> dict[str, Any]:
 
 def validate(run: Run) -> tuple[float, dict[str, Counts]]:
     """Return the mean loss of the validation slices and their counts by case, on the prepared grid."""
-    preparation, training = run.recipe.preparation, run.recipe.training
+    preprocessing, training = run.recipe.preprocessing, run.recipe.training
     loss_function = build_loss(training.loss)
     network = run.eval_network
     network.eval()
@@ -261,11 +261,11 @@ def validate(run: Run) -> tuple[float, dict[str, Counts]]:
         for case in run.validation:
             parts = []
             for positions in batches(run.cache.positions((case,)), training.batch):
-                images, masks = load_batch(run.cache, positions, preparation, run.accelerator.device)
+                images, masks = load_batch(run.cache, positions, preprocessing, run.accelerator.device)
                 logits = network(images).float()
                 total += float(loss_function(logits, masks)) * len(positions)
                 images_seen += len(positions)
-                predicted = logits.softmax(dim=1)[:, 1] > run.recipe.decision.threshold
+                predicted = logits.softmax(dim=1)[:, 1] > run.recipe.postprocessing.threshold
                 planes = torch.stack([predicted & masks, masks, predicted])
                 parts.append(planes.flatten(2).sum(dim=2).T.cpu().numpy())
             counts[case.name] = np.concatenate(parts)

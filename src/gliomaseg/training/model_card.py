@@ -51,14 +51,14 @@ def model_card(recipe: Recipe, metrics: Mapping[str, Any], *, patients: list[str
 def _settings(recipe: Recipe) -> list[str]:
     return [
         (
-            f"- preparation: {recipe.preparation.size_px} x {recipe.preparation.size_px} pixels, channels "
-            f"`{recipe.preparation.channels}`, {recipe.preparation.neighbours} neighbours on each side"
+            f"- preparation: {recipe.preprocessing.size_px} x {recipe.preprocessing.size_px} pixels, channels "
+            f"`{recipe.preprocessing.input}`, {recipe.preprocessing.context_slices} neighbours on each side"
         ),
         f"- network: {recipe.network.model_dump()}",
         f"- training: {recipe.training.model_dump()}",
-        *([f"- augmentation: {recipe.augmentation.model_dump()}"] if recipe.training.augment == "strong" else []),
+        *([f"- augmentation: {recipe.augmentation.model_dump()}"] if recipe.augmentation.preset == "strong" else []),
         f"- initial weights: {getattr(recipe.network, 'weights', 'none')}",
-        f"- tumour where the probability exceeds {recipe.decision.threshold}",
+        f"- tumour where the probability exceeds {recipe.postprocessing.threshold}",
     ]
 
 

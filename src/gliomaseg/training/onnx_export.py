@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import gliomaseg
-from gliomaseg.config import Preparation, Recipe
+from gliomaseg.config import Preprocessing, Recipe
 from gliomaseg.half import drop_traces
 from gliomaseg.model import ONNX, WEIGHTS, ModelConfig, hashed_patient_ids, write_config
 from gliomaseg.networks import TumourProbability
@@ -22,8 +22,11 @@ from gliomaseg.training.checkpoint import write_tensors
 
 OPSET = 18
 SEQUENCES = {
-    "grey": ("pre", "flair", "post"), "flair": ("flair",), "t1_flair": ("pre", "flair"), "all": ("pre", "flair", "post")
-}  # fmt: skip
+    "grey": ("t1", "flair", "t1ce"),
+    "flair": ("flair",),
+    "t1_flair": ("t1", "flair"),
+    "t1_flair_t1ce": ("t1", "flair", "t1ce"),
+}
 
 
 def export_network(
@@ -40,14 +43,14 @@ def export_network(
     """
     network = network.cpu().eval()
     write_tensors({key: tensor.contiguous() for key, tensor in network.state_dict().items()}, folder / WEIGHTS)
-    _export_onnx(network, folder / ONNX, recipe.preparation)
+    _export_onnx(network, folder / ONNX, recipe.preprocessing)
     config = ModelConfig(
         name=name,
         title=recipe.title,
-        preparation=recipe.preparation,
+        preprocessing=recipe.preprocessing,
         network=recipe.network,
-        decision=recipe.decision,
-        sequences=SEQUENCES[recipe.preparation.channels],
+        postprocessing=recipe.postprocessing,
+        sequences=SEQUENCES[recipe.preprocessing.input],
         trained_on=hashed_patient_ids(patients),
         versions={
             "gliomaseg": gliomaseg.__version__,
@@ -60,8 +63,8 @@ def export_network(
     write_config(folder, config)
 
 
-def _export_onnx(network: nn.Module, path: Path, preparation: Preparation) -> None:
-    example = torch.zeros(2, preparation.inputs, preparation.size_px, preparation.size_px)
+def _export_onnx(network: nn.Module, path: Path, preprocessing: Preprocessing) -> None:
+    example = torch.zeros(2, preprocessing.inputs, preprocessing.size_px, preprocessing.size_px)
     # The exporter reports its own progress and deprecations of its inner parts; neither is the user's.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     logging.getLogger("onnxscript").setLevel(logging.ERROR)

@@ -57,7 +57,7 @@ def ema_decay(ema: float, step: int) -> float:
 
     Else the first weights, which know nothing, would stay in the average for long.
 
-    >>> [round(average_share(0.99, step), 3) for step in (0, 10, 10**6)]
+    >>> [round(ema_decay(0.99, step), 3) for step in (0, 10, 10**6)]
     [0.9, 0.45, 0.01]
     """
     return 1 - min(ema, (1 + step) / (10 + step))

@@ -14,7 +14,7 @@ from gliomaseg.data.split import Splits, write_splits
 from gliomaseg.errors import ConfigError
 
 # What may differ when a run is picked up again: none of it changes the arithmetic of an epoch.
-_FREE = ("epochs", "checkpoint_minutes", "export", "arithmetic")
+_FREE = ("epochs", "checkpoint_minutes", "exported_checkpoint", "onnx_precision")
 CONFIG, CURVES = "config.toml", "curves.png"
 # What a run writes into its folder: --overwrite removes nothing else.
 OURS = (
@@ -102,7 +102,7 @@ def _require_same_recipe(order: TrainOptions, *, free: tuple[str, ...] = _FREE) 
     scheduled = (
         training.schedule != "constant" or training.warmup > 0
     )  # the rate of each step then depends on the length
-    last = before["training"]["export"] == now["training"]["export"] == "last"
+    last = before["training"]["exported_checkpoint"] == now["training"]["exported_checkpoint"] == "last"
     for tree in (before, now):
         tree.pop("title")  # it says whether anything was changed, settings that may differ among them
         for key in free:
@@ -111,10 +111,10 @@ def _require_same_recipe(order: TrainOptions, *, free: tuple[str, ...] = _FREE) 
         if order.splits:  # the file decides, not the recipe's section
             tree.pop("split")
         # How masks are made of probabilities changes no weight, but may change which epoch was best.
-        if "export" in free and last:
-            tree.pop("decision")
+        if "exported_checkpoint" in free and last:
+            tree.pop("postprocessing")
     if before != now:
-        changed = next(f"{s}.{k}" for s in now for k in _keys(now[s], before[s]))
+        changed = next(f"{s}.{k}" for s in now if isinstance(now[s], dict) for k in _keys(now[s], before[s]))
         raise ConfigError(
             f"the run was started with another {changed}", where=config, cure="resume with the same recipe and settings"
         )

@@ -67,7 +67,7 @@ def train(order: TrainOptions, *, say: Callable[[str], None]) -> Path:
     if splits.warning:
         say(f"warning: {splits.warning}")
     with accelerator.main_process_first():
-        cache = open_cache(index, order.recipe.preparation, folder=order.cache, progress=say)
+        cache = open_cache(index, order.recipe.preprocessing, folder=order.cache, progress=say)
     sides = split_cases(index, fold, cache)
     _train(order, accelerator, sides, splits, resuming=resuming, say=say)
     return order.out / "model"
@@ -137,7 +137,7 @@ def build_run(
     recipe = order.recipe
     torch.manual_seed(recipe.training.seed)
     # Channels last: a step of the reference on two cores took 2.4 s so, and 2.8 s in torch's own order.
-    network: nn.Module = build_network(recipe.network, recipe.preparation.inputs).to(accelerator.device)
+    network: nn.Module = build_network(recipe.network, recipe.preprocessing.inputs).to(accelerator.device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(network).requires_grad_(requires_grad=False) if recipe.training.ema else None
     optimiser = build_optimiser(network, recipe.training)
@@ -166,9 +166,7 @@ def build_run(
         average=average and accelerator.prepare_model(average, evaluation_mode=True),
         optimiser=prepared[1],
         progress=progress,
-        display=stack.enter_context(open_display(say))
-        if accelerator.is_main_process
-        else ProgressDisplay(say, None),
+        display=stack.enter_context(open_display(say)) if accelerator.is_main_process else ProgressDisplay(say, None),
         board=_board(order, accelerator, stack, first_epoch=progress.epoch),
         stop=stack.enter_context(handle_signals()),
     )
@@ -214,11 +212,11 @@ def _splits(order: TrainOptions, index: DataIndex, *, resuming: bool) -> Splits:
 
 def _require_whole_stacks(order: TrainOptions, splits: Splits) -> None:
     """Refuse neighbours where a split by slice parts them: scoring would take others for them than training did."""
-    if splits.by == "slice" and order.recipe.preparation.neighbours:
+    if splits.by == "slice" and order.recipe.preprocessing.context_slices:
         raise ConfigError(
             "a split by slice parts neighbours",
             where=order.splits or order.out,
-            cure="split by patient, or use --set preparation.neighbours=0",
+            cure="split by patient, or use --set preprocessing.context_slices=0",
         )
 
 

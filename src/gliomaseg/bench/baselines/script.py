@@ -36,7 +36,7 @@ def main() -> None:
     settings: Any = config.network
     if isinstance(settings, FcnResnet50 | Smp):
         settings = settings.model_copy(update={"weights": "none"})
-    network = build_network(settings, config.preparation.inputs)
+    network = build_network(settings, config.preprocessing.inputs)
     network.load_state_dict(load_file(arguments.model / "model.safetensors"))
     network.eval()
     opened: Any = nibabel.load(arguments.volume)
@@ -50,13 +50,13 @@ def main() -> None:
     mask = np.zeros(voxels.shape, np.uint8)
     for k, plane in enumerate(np.concatenate(parts)):
         resized = Image.fromarray(plane).resize((voxels.shape[1], voxels.shape[0]), Image.Resampling.BILINEAR)
-        mask[..., k] = np.asarray(resized) > config.decision.threshold
+        mask[..., k] = np.asarray(resized) > config.postprocessing.threshold
     nibabel.save(nibabel.Nifti1Image(mask, opened.affine), arguments.mask)
 
 
 def prepare(voxels: Any, config: ModelConfig) -> Any:
     """Return slices as the network takes them: float32, shape (z, inputs, size, size)."""
-    size = config.preparation.size_px
+    size = config.preprocessing.size_px
     levels = np.clip(voxels / max(1.0, float(np.percentile(voxels, 99.5))), 0, 1)
     planes = np.stack(
         [
@@ -64,11 +64,11 @@ def prepare(voxels: Any, config: ModelConfig) -> Any:
             for k in range(levels.shape[2])
         ]
     )
-    if config.preparation.normalise == "volume":
+    if config.preprocessing.normalisation == "zscore":
         planes = (planes - planes.mean()) / planes.std()
     else:
-        planes = (planes - config.preparation.mean) / config.preparation.std
-    inputs, around = config.preparation.inputs, config.preparation.neighbours
+        planes = (planes - config.preprocessing.mean) / config.preprocessing.std
+    inputs, around = config.preprocessing.inputs, config.preprocessing.context_slices
     if not around:
         return np.repeat(planes[:, None], inputs, axis=1).astype(np.float32)
     places = np.arange(len(planes))[:, None] + np.arange(-around, around + 1)

@@ -56,7 +56,7 @@ def strong(images: Tensor, masks: Tensor, draws: Draws, recipe: Recipe) -> tuple
         draws: uniform in [0, 1), shape (n, DRAWS).
         recipe: says how far to go, and what the channels are.
     """
-    return pipeline.change(images, masks, draws, limits=recipe.augmentation, sequences=recipe.preparation.sequences)
+    return pipeline.change(images, masks, draws, limits=recipe.augmentation, sequences=recipe.preprocessing.sequences)
 
 
 AUGMENTATIONS: dict[str, Augmenter] = {"none": none, "light": light, "strong": strong}

@@ -14,8 +14,8 @@ from gliomaseg.data.augmentation import intensity, random_fields, spatial
 
 # A number of its own for each change: one more at the end changes none of the others.
 (
-    MIRROR, ROTATION, SCALE, SHIFT_Y, SHIFT_X, ELASTIC, GAIN, GAMMA, OFFSET, BIAS, BLUR, COARSE, NOISE, DROP_PRE,
-    DROP_POST, DROP_BESIDE, KEY, CONTRAST, CONTRAST_HOW, GRAFT, GRAFT_REACH, GRAFT_MIRROR,
+    MIRROR, ROTATION, SCALE, SHIFT_Y, SHIFT_X, ELASTIC, BRIGHTNESS, GAMMA, OFFSET, BIAS_FIELD, BLUR, COARSE, NOISE,
+    DROP_T1, DROP_T1CE, DROP_CONTEXT, KEY, CONTRAST, CONTRAST_HOW, GRAFT, GRAFT_REACH, GRAFT_MIRROR,
 ) = range(22)  # fmt: skip
 
 
@@ -36,7 +36,7 @@ def change(
     keys = torch.from_numpy((draws[:, KEY] * 2**32).astype(np.int64)).to(images.device, non_blocking=True)
     even = partial(_even, draws, strength=limits.strength)
     without_t1 = limits.channel_dropout if limits.t1_dropout is None else limits.t1_dropout
-    lost = draws[:, [DROP_PRE, DROP_POST, DROP_BESIDE]] < [without_t1, without_t1, limits.channel_dropout]
+    lost = draws[:, [DROP_T1, DROP_T1CE, DROP_CONTEXT]] < [without_t1, without_t1, limits.channel_dropout]
     images = intensity.without_channels(images, sequences=sequences, lost=lost)
     matrices = spatial.matrices(
         mirrored=(draws[:, MIRROR] < 0.5) & limits.mirror,
@@ -79,13 +79,13 @@ def _relit(images: Tensor, draws: NDArray[np.float64], keys: Tensor, limits: Aug
 
     black = images.amin(dim=(2, 3), keepdim=True)
     top = (images - black).amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-6)
-    light = (images - black) / top * random_fields.each(np.exp(even(GAIN, limits.gain)), keys)
-    if limits.bias:
+    light = (images - black) / top * random_fields.each(np.exp(even(BRIGHTNESS, limits.brightness)), keys)
+    if limits.bias_field:
         field = random_fields.waves(keys, stream=1, count=1, side=images.shape[-1])
-        light = light * (field * random_fields.each(half(BIAS, limits.bias), keys)).exp()
+        light = light * (field * random_fields.each(half(BIAS_FIELD, limits.bias_field), keys)).exp()
     light = light ** random_fields.each(np.exp(even(GAMMA, limits.gamma)), keys)
     light = intensity.blurred(light, half(BLUR, limits.blur_px))
-    light = intensity.coarser(light, draws[:, COARSE] < limits.low_resolution)
+    light = intensity.coarser(light, draws[:, COARSE] < limits.downsample_prob)
     light = _noisy(light, keys, half(NOISE, limits.noise))
     light = light + random_fields.each(even(OFFSET, limits.offset), keys)
     return light * top + black

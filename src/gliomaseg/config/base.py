@@ -18,7 +18,7 @@ class Settings(BaseModel):
 S = TypeVar("S", bound=Settings)
 
 
-def parsed(kind: type[S], tree: dict[str, Any], *, where: str) -> S:
+def parse_settings(kind: type[S], tree: dict[str, Any], *, where: str) -> S:
     """Return settings of a kind, checked and complete.
 
     Raises:

@@ -1,0 +1,68 @@
+"""Scan to network input, and probabilities to mask: the settings that travel with a model."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from gliomaseg.config.base import Settings
+
+InputSequences = Literal["grey", "flair", "t1_flair", "t1_flair_t1ce"]
+
+
+class Preprocessing(Settings):
+    """How a scan becomes the network's input.
+
+    The defaults of `fov_mm` and `p99_5_level` describe the LGG data set. Its heads measure 233 x 190 pixels on their
+    largest slice (median of 24 patients). Heads are about 195 x 160 mm, so 256 pixels are about 215 mm. The 99.5
+    percentile of FLAIR is 157 of 255 (median).
+
+    Attributes:
+        size_px: side of the network's square input, in pixels.
+        input: sequences of each slice, in this order; "grey" mixes an RGB image to one channel.
+        mean: subtracted from levels in [0, 1] if `normalisation` is "fixed".
+        std: divides them if `normalisation` is "fixed".
+        context_slices: slices on each side that become extra channels.
+        normalisation: "fixed" uses `mean` and `std`; "zscore" gives the head of the whole stack mean 0 and standard
+            deviation 1.
+        fov_mm: side of the square that the network gets, in mm. Only for volumes with an affine.
+        min_slice_spacing_mm: thinner slices are merged to this spacing; None keeps them. Only for volumes.
+        p99_5_level: 8-bit level of the 99.5 percentile of the intensities. Only for volumes.
+    """
+
+    size_px: int = Field(default=256, ge=32, le=2048, multiple_of=16)
+    input: InputSequences = "grey"
+    mean: float = 0.5
+    std: float = Field(default=0.5, gt=0)
+    context_slices: int = Field(default=0, ge=0, le=4)
+    normalisation: Literal["fixed", "zscore"] = "fixed"
+    fov_mm: float = Field(default=215, ge=50, le=1000)
+    min_slice_spacing_mm: float | None = Field(default=None, gt=0, le=50)
+    p99_5_level: float = Field(default=157, ge=32, le=255)
+
+    @property
+    def sequences(self) -> int:
+        """Channels of one prepared slice."""
+        return {"t1_flair": 2, "t1_flair_t1ce": 3}.get(self.input, 1)
+
+    @property
+    def inputs(self) -> int:
+        """Channels of the network's input; a single one is repeated to three, as the reference notebook does."""
+        return self.sequences * (2 * self.context_slices + 1) if self.context_slices or self.sequences > 1 else 3
+
+
+class Postprocessing(Settings):
+    """How probabilities become a mask.
+
+    Attributes:
+        threshold: probability from which a voxel is tumour.
+        temperature: divides the logits; 1 leaves the probabilities as they are.
+        tta_flip: average the probabilities of a slice and of its mirror image (flip TTA).
+        min_component_voxels: smaller connected components are removed.
+    """
+
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    temperature: float = Field(default=1, ge=0.1, le=10)
+    tta_flip: bool = False
+    min_component_voxels: int = Field(default=0, ge=0)
