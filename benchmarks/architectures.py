@@ -1,14 +1,14 @@
-"""Networks on the same patients with the same recipe and the same minutes of one core: docs/results/architectures.md.
+"""Compare networks on the same patients, with the same recipe and training time: docs/results/architectures.md.
 
     python benchmarks/architectures.py train unet 0 --data lgg --out architectures
     python benchmarks/architectures.py table --data lgg --out architectures
 
-The first form trains one network on one of five folds by patient; it can be stopped, and goes on when it is called
-again. The second measures, for each network, the patients of all folds that were trained, one view and the threshold
-.5, then the speed of all networks in turns, prints the table and writes it as `architectures.json`.
+The first form trains one network on one of five folds by patient. If it is stopped, the next call continues. The
+second form evaluates each network on the patients of its trained folds, with threshold 0.5 and without flip TTA, and
+measures the speed of all networks in turns. It prints the table and writes `architectures.json`.
 
-Everything but the network is that of the recipe `residual_unet`: FLAIR of five slices, 128 pixels, loss, augmentation,
-optimiser, rate. The budget is about 16 minutes of one core of the machine it was made on, as many whole epochs as fit.
+Everything except the network follows the recipe `residual_unet`: FLAIR of five slices, 128 pixels, loss, augmentation,
+optimiser, learning rate. The budget is about 16 minutes of one core, in as many whole epochs as fit.
 """
 
 from __future__ import annotations
@@ -171,13 +171,13 @@ def main() -> None:
     training.add_argument("fold", type=int, choices=range(FOLDS))
     for one in (training, measuring):
         one.add_argument("--data", type=Path, required=True, help="a folder in the Kaggle layout")
-        one.add_argument("--out", type=Path, required=True, help="where the runs go")
+        one.add_argument("--out", type=Path, required=True, help="output folder of the runs")
     arguments = parser.parse_args()
     if arguments.verb == "train":
         train_one(arguments.network, arguments.fold, arguments.data, arguments.out)
         return
     if not (arguments.out / "splits.json").is_file():
-        parser.error(f"nothing was trained in {arguments.out}")
+        parser.error(f"{arguments.out} has no trained network; run `train` first")
     rows = [row for name in NETWORKS if (row := measured(name, arguments.data, arguments.out))]
     found = speeds(rows, arguments.out)
     rows = [{**row, "slices_per_s": found[row["network"]]} for row in rows]

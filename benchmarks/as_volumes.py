@@ -1,11 +1,10 @@
-"""Whether a scan scores the same as NIfTI volumes of other pixels, orientation and values as it does as pictures.
+"""Compare the Dice of the images with the Dice of the same scans as NIfTI volumes of other pixel sizes.
 
     python benchmarks/as_volumes.py crossed crossed-t1 --data lgg --fold 0
 
-prints Markdown. The data set's pictures were made from such volumes: here they are turned into some again, FLAIR and,
-where it is there, T1 before contrast, of other pixels, mirrored in memory, with 12 bits and noise. Each patient is
-predicted as in `ensemble.py`, by networks that have not seen it, and its mask is compared with the reference on the
-same grid. That no more is lost than here is no word on scanners that the data set does not have.
+prints a Markdown table. FLAIR and, if present, T1 are written as NIfTI with another pixel size and orientation, 12 bits
+and noise. Each patient is predicted as in `ensemble.py`, by networks that were not trained on it. Its mask is compared
+with the reference on the same grid. The result does not cover scanners that are missing in the data set.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ FIELD_MM, SLICE_MM = Preprocessing().fov_mm, 5.5  # of the data set's pictures, 
 PIXELS_MM = (0.56, 0.84, 1.05)
 TWELVE_BITS = 15.0  # times 255 is just under 4,096
 NOISE = 0.02  # standard deviation, of the brightest value that there can be
-AS_PICTURES = "pictures, as they are"
+AS_PICTURES = "original images"
 
 
 @dataclass(frozen=True)
@@ -102,23 +101,25 @@ def score_patients(crossed: Sequence[Path], data: Path, folds: Sequence[int]) ->
 
 def table(patients: Sequence[dict[str, float]]) -> str:
     """Return the mean over patients of each form, and how much less it is than that of the pictures, as Markdown."""
-    lines = ["| pixels | `dice_volume` | lost (95 % interval) | most that one loses |", "|---|---|---|---|"]
+    lines = ["| pixel size | `dice_volume` | loss (95 % CI) | largest loss of a patient |", "|---|---|---|---|"]
     before = np.array([scores[AS_PICTURES] for scores in patients])
     for name in patients[0]:
         values = np.array([scores[name] for scores in patients])
         lost = before - values
         low, high = bootstrap_interval([np.array([value]) for value in lost])
         numbers = f"{values.mean():.3f} | {lost.mean():.3f} ({low:.3f} to {high:.3f}) | {lost.max():.3f}"
-        lines.append(f"| {name} | {numbers} |".replace("0.", "."))
+        lines.append(f"| {name} | {numbers} |")
     return "\n".join(lines)
 
 
 def main() -> None:
     """Predict every patient in each form, and print what comes out."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("crossed", type=Path, nargs="+", help="cross-validations with the same folds, tuned")
+    parser.add_argument("crossed", type=Path, nargs="+", help="tuned cross-validations with the same folds")
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--fold", type=int, action="append", default=[], help="which folds; all if none is named")
+    parser.add_argument(
+        "--fold", type=int, action="append", default=[], help="fold to predict; repeat it for several (default: all)"
+    )
     arguments = parser.parse_args()
     try:
         scores = score_patients(arguments.crossed, arguments.data, arguments.fold)

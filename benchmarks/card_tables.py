@@ -1,8 +1,8 @@
-"""The tables of a model card from an evaluation: measures, sites, tumour sizes, missing sequences, the worst patients.
+"""Print the tables of a model card: measures, sites, tumour sizes, missing sequences and the lowest scores.
 
     python benchmarks/card_tables.py crossed --data lgg
 
-prints Markdown. With `--data`, patients are told apart by the sequences that the data set has of them.
+prints Markdown tables. With `--data`, one more table groups the patients by their missing sequences.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 def measures(summary: Mapping[str, Any]) -> Iterator[str]:
     """Give the table of the five conventions."""
-    yield "| measure | mean | 95 % interval | median |"
+    yield "| measure | mean | 95 % CI | median |"
     yield "|---|---|---|---|"
     for name in MEASURES:
         if (entry := summary.get(name)) is None:
@@ -39,7 +39,7 @@ def measures(summary: Mapping[str, Any]) -> Iterator[str]:
 
 def groups(rows: Rows, heading: str, group_of: Callable[[Mapping[str, Any]], str]) -> Iterator[str]:
     """Give `dice_volume` and false alarms of each group of patients, with intervals where there are five or more."""
-    yield f"| {heading} | patients | `dice_volume` (95 % interval) | median | lowest | false alarms |"
+    yield f"| {heading} | patients | `dice_volume` (95 % CI) | median | lowest | mean false positive rate |"
     yield "|---|---|---|---|---|---|"
     scored = [row for row in rows if row["dice_volume"] is not None]
     for name in sorted({group_of(row) for row in scored}):
@@ -77,14 +77,14 @@ def by_missing(data: Path) -> Callable[[Mapping[str, Any]], str]:
     missing = {}
     for case in read_index(data).cases:
         voxels = read_case(case).scan.voxels
-        copies = [name for name, k in (("T1", 0), ("T1 after contrast", 2)) if (voxels[..., k] == voxels[..., 1]).all()]
+        copies = [name for name, k in (("T1", 0), ("T1ce", 2)) if (voxels[..., k] == voxels[..., 1]).all()]
         missing[case.name] = " and ".join(copies) or "none"
     return lambda row: missing.get(str(row["patient"]), "unknown")
 
 
 def worst(rows: Rows) -> Iterator[str]:
     """Give the patients of the lowest Dice, and the pixels of both masks."""
-    yield "| patient | `dice_volume` | reference | predicted | both |"
+    yield "| patient | `dice_volume` | reference (pixels) | predicted (pixels) | overlap (pixels) |"
     yield "|---|---|---|---|---|"
     scored = sorted((row for row in rows if row["dice_volume"] is not None), key=lambda row: row["dice_volume"])
     for row in scored[:WORST]:
@@ -93,14 +93,14 @@ def worst(rows: Rows) -> Iterator[str]:
 
 
 def _short(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}".removeprefix("0") if value < 1 else f"{value:.0f}"
+    return "" if value is None else f"{value:.3f}" if value < 1 else f"{value:.0f}"
 
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("evaluation", type=Path, help="a folder with metrics.json")
-    parser.add_argument("--data", type=Path, help="the data set, to tell who misses a sequence")
+    parser.add_argument("--data", type=Path, help="the data set; adds the table of missing sequences")
     arguments = parser.parse_args()
     evaluation = read_evaluation(arguments.evaluation)
     rows = evaluation["patients"]
@@ -108,7 +108,7 @@ def main() -> None:
         measures(evaluation["summary"]),
         groups(rows, "site", lambda row: str(row["site"])),
         groups(rows, "tumour", by_size(rows)),
-        *([groups(rows, "missing", by_missing(arguments.data))] if arguments.data else []),
+        *([groups(rows, "missing sequences", by_missing(arguments.data))] if arguments.data else []),
         worst(rows),
     ]
     sys.stdout.write("\n\n".join("\n".join(part) for part in parts) + "\n")

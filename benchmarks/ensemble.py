@@ -1,12 +1,12 @@
-"""What two models are worth together: two cross-validations as one evaluation, each patient by a fold of both.
+"""Evaluate the weighted mean of two models: combine two cross-validations with the same folds.
 
     python benchmarks/ensemble.py crossed crossed-t1 --data lgg --out both
     gliomaseg compare crossed both
 
-Both cross-validations were tuned and have the same folds. Each patient is predicted as the models that ship do it, by
-the two networks that have not seen it; what they decide by, and what Dice is expected of them, comes from the patients
-of other folds. `both/metrics.json` is an evaluation, for `benchmarks/card_tables.py`, `gliomaseg compare` and
-`gliomaseg report`; what is printed says, too, how well the Dice to expect tells the Dice.
+Both cross-validations need `--tune` and the same folds. Each patient is predicted as by the bundled models, with the
+two networks that were not trained on it. Their postprocessing and Dice estimators were fitted on the other folds.
+`both/metrics.json` is an evaluation for `benchmarks/card_tables.py`, `gliomaseg compare` and `gliomaseg report`. The
+output also has the agreement of the predicted with the true Dice.
 """
 
 from __future__ import annotations
@@ -149,8 +149,8 @@ def measure_together(crossed: Sequence[Crossed], data: Path) -> Row:
 def main() -> None:
     """Predict, write, and print what came out."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("first", type=Path, help="a cross-validation of the model that is enough for any scan")
-    parser.add_argument("second", type=Path, help="of the model of T1 and FLAIR, the same folds")
+    parser.add_argument("first", type=Path, help="cross-validation of the FLAIR model")
+    parser.add_argument("second", type=Path, help="cross-validation of the T1 and FLAIR model")
     for name in ("--data", "--out"):
         parser.add_argument(name, type=Path, required=True)
     arguments = parser.parse_args()
@@ -167,7 +167,7 @@ def main() -> None:
         "first": crossed[0].document["summary"]["dice_volume"],
         "second": crossed[1].document["summary"]["dice_volume"],
         "both": both["summary"]["dice_volume"],
-        "expected Dice": trust_of(both["patients"]),
+        "predicted Dice": trust_of(both["patients"]),
     }
     sys.stdout.write(json.dumps(report, indent=1) + "\n")
 

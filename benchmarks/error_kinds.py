@@ -1,10 +1,10 @@
-"""Where Dice is lost: masks in which one kind of error at a time is mended by the reference, and what they then score.
+"""Measure how much Dice each kind of error costs: correct one kind at a time and score the mask again.
 
     python benchmarks/error_kinds.py crossed crossed-t1 --data lgg
 
-prints Markdown. Each patient is predicted as in `ensemble.py`, by networks that have not seen it; of one
-cross-validation alone by its own. Patients without tumour are left out. Lengths are in pixels of the pictures. A wrong
-pixel is of one kind only, but Dice is no sum: what each is worth alone does not add up to what is lost.
+prints a Markdown table. Each patient is predicted as in `ensemble.py`, by networks that were not trained on it. With
+one cross-validation, its own networks predict. Patients without tumour are skipped. Distances are in pixels of the
+images. Every wrong pixel has one kind, but Dice is not additive: the gains do not sum to the total loss.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ def false_far(reference: Mask, predicted: Mask) -> Mask:
 
 
 KINDS: dict[str, Where] = {
-    "nothing": nowhere,
-    "slices without tumour": empty_slices,
-    "slices of tumour in which nothing is found": missed_slices,
-    "elsewhere, within 1 pixel of the reference's outline": border(1),
-    "elsewhere, within 2 pixels": border(FAR_PX),
-    "elsewhere, within 3 pixels": border(3),
-    "elsewhere, farther than 2 pixels: what is missed": missed_far,
-    "elsewhere, farther than 2 pixels: what is too much": false_far,
+    "none": nowhere,
+    "tumour-free slices": empty_slices,
+    "tumour slices with an empty prediction": missed_slices,
+    "other slices, within 1 pixel of the reference outline": border(1),
+    "other slices, within 2 pixels": border(FAR_PX),
+    "other slices, within 3 pixels": border(3),
+    "other slices, farther than 2 pixels: false negatives": missed_far,
+    "other slices, farther than 2 pixels: false positives": false_far,
 }
 
 
@@ -96,12 +96,12 @@ def mended(reference: Mask, predicted: Mask) -> dict[str, float]:
 
 def table(patients: Sequence[Mapping[str, float]]) -> str:
     """Return the mean over patients of each kind, with its interval, and the median, as Markdown."""
-    lines = ["| what is mended | `dice_volume` (95 % interval) | median | below .7 |", "|---|---|---|---|"]
+    lines = ["| corrected errors | `dice_volume` (95 % CI) | median | below 0.70 |", "|---|---|---|---|"]
     for kind in KINDS:
         values = np.array([scores[kind] for scores in patients])
         low, high = bootstrap_interval([np.array([value]) for value in values])
         numbers = f"{values.mean():.3f} ({low:.3f} to {high:.3f}) | {np.median(values):.3f}"
-        lines.append(f"| {kind} | {numbers.replace('0.', '.')} | {(values < FAILED_BELOW).sum()} |")
+        lines.append(f"| {kind} | {numbers} | {(values < FAILED_BELOW).sum()} |")
     return "\n".join(lines)
 
 
@@ -120,7 +120,7 @@ def score_patients(crossed: Sequence[Path], data: Path) -> list[dict[str, float]
 def main() -> None:
     """Predict every patient, mend its mask in each way, and print what comes out."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("crossed", type=Path, nargs="+", help="cross-validations with the same folds, tuned")
+    parser.add_argument("crossed", type=Path, nargs="+", help="tuned cross-validations with the same folds")
     parser.add_argument("--data", type=Path, required=True)
     arguments = parser.parse_args()
     try:

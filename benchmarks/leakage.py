@@ -1,17 +1,17 @@
-"""How much a split by slice flatters: one network, the same slices of the same patients, with and without the leak.
+"""Measure how much a split by slice inflates the scores, with everything else equal.
 
-For each seed, a fifth of the patients is held out, alike in site and tumour. Every second slice of theirs is
-scored, by two networks:
+For each seed, a fifth of the patients is set aside, stratified by site and tumour. Two networks predict every second
+slice of these patients:
 
-- `by-patient` trains on all slices of the other patients: it has never seen these heads.
-- `by-slice` trains on as many slices, but the other half of the held-out patients' slices is among them, in place
-  of as many slices of the others: as a split by slice has it, each scored slice has its neighbours in training.
+- `by-patient` trains on all slices of the other patients.
+- `by-slice` trains on the same number of slices. They include the other half of the slices of the patients that were
+  set aside, so that every scored slice has neighbours in training.
 
-All else is equal: network, number of slices, steps, seeds, the scored slices, the way they are scored.
+The network, number of slices, steps, seeds, scored slices and scoring are equal.
 
     python benchmarks/leakage.py --data lgg --out leakage
 
-It can be stopped, and goes on where it stopped when it is called again.
+If it is stopped, the next call continues.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def pooled(results: list[dict[str, Any]]) -> dict[str, Any]:
 def table(summary: dict[str, Any]) -> str:
     """Return the summary as Markdown."""
     lines = [
-        "| measure, mean over patients | by patient | by slice | leak: difference (95 % interval) | p | patients |",
+        "| measure, mean over patients | by patient | by slice | difference (95 % CI) | p | patients |",
         "|---|---|---|---|---|---|",
     ]
     for name, entry in summary.items():

@@ -1,8 +1,8 @@
-"""Fit how FLAIR differs from T1 on every other patient, and count right and wrong warnings on the others.
+"""Fit the limits of the input checks on every other patient, and count right and wrong warnings on the rest.
 
     OMP_NUM_THREADS=1 python benchmarks/plausibility.py --data lgg
 
-`--write` replaces the limits that the package brings by the fitted ones, before they are counted.
+`--write` first replaces the limits in the package with the fitted ones.
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ def count_t1(patients: list[Stacks], size: int) -> None:
                 bool(input_warnings(np.stack([stacks["T1 before contrast", size], flair], axis=1), preprocessing))
             )
             right.append(bool(input_warnings(np.stack([darker, flair], axis=1), preprocessing)))
-    sys.stdout.write(f"T1 warned of, {size} px: {sum(wrong)} of {len(wrong)}; FLAIR in its place: {sum(right)}\n")
+    sys.stdout.write(
+        f"T1 input, {size} px: {sum(wrong)} of {len(wrong)} T1 warned, {sum(right)} of {len(right)} FLAIR warned\n"
+    )
 
 
 def knee(generator: np.random.Generator) -> NDArray[np.uint8]:
@@ -140,17 +142,17 @@ def main() -> None:
     """Fit, write if asked, and count."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--scan", type=Path, action="append", default=[], help="A volume to be judged too.")
+    parser.add_argument("--scan", type=Path, action="append", default=[], help="Another volume to check.")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     patients = [stacks_of(read_case(case).scan.voxels) for case in read_index(arguments.data).cases]
     if arguments.write:
         FILE.write_text(json.dumps(fit(patients[::2])) + "\n", "utf-8")
         read_limits.cache_clear()
-    count(patients[::2], "fitted on")
-    count(patients[1::2], "the others")
+    count(patients[::2], "patients of the fit")
+    count(patients[1::2], "test patients")
     count_t1(patients, SIZES[0])
-    sys.stdout.write("what is no patient of the data set\n")
+    sys.stdout.write("other inputs\n")
     count_others(arguments.scan)
 
 

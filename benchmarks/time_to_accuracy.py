@@ -1,12 +1,12 @@
-"""Seconds of training until `dice_volume` of patients that do not train first reaches .75, .80 and .85.
+"""Measure the seconds of training until the validation `dice_volume` first reaches 0.75, 0.80 and 0.85.
 
     python benchmarks/time_to_accuracy.py --data lgg --out timed --recipe residual_unet --recipe fcn_resnet50
     python benchmarks/time_to_accuracy.py --run run --run other-run
 
-The first form trains each recipe on the same patients, a fold of a split by patient, and prints the table and writes
-it as `timed/time_to_accuracy.json`. It can be stopped, and goes on when it is called again. The second form reads runs
-that are there. Time is that of the training steps, augmentation included: not the preparation of the slices, which is
-done once and kept, and not the validation after each epoch. An epoch is the resolution.
+The first form trains each recipe on the same fold of a split by patient, prints the table and writes
+`timed/time_to_accuracy.json`. If it is stopped, the next call continues. The second form reads finished runs. Times
+include the training steps and the augmentation. They exclude the preprocessing, which is cached, and the validation.
+The resolution is one epoch.
 """
 
 from __future__ import annotations
@@ -98,11 +98,11 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 def main() -> None:
     """Train what is asked for, or read what is there; print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--run", type=Path, action="append", default=[], help="a run that is there")
+    parser.add_argument("--run", type=Path, action="append", default=[], help="folder of a finished run")
     parser.add_argument("--recipe", action="append", default=[], help="a recipe to train")
     parser.add_argument("--data", type=Path, help="a folder in the Kaggle layout")
-    parser.add_argument("--out", type=Path, help="where the runs go")
-    parser.add_argument("--splits", type=Path, help="a file that `gliomaseg split` wrote; its first fold is taken")
+    parser.add_argument("--out", type=Path, help="output folder of the runs")
+    parser.add_argument("--splits", type=Path, help="splits.json of `gliomaseg split`; its first fold is used")
     parser.add_argument("--set", action="append", default=[], metavar="section.key=value")
     arguments = parser.parse_args()
     if arguments.recipe and not (arguments.data and arguments.out):

@@ -64,8 +64,8 @@ def test_patients_are_scored_in_each_form_by_networks_that_have_not_seen_them(sc
 def test_a_table_says_how_much_is_lost_and_by_whom(script):
     rows = [{script.AS_PICTURES: 0.9, "1.05 mm": 0.85}, {script.AS_PICTURES: 0.7, "1.05 mm": 0.71}]
     lines = script.table(rows).splitlines()
-    assert lines[2] == "| pictures, as they are | .800 | .000 (.000 to .000) | .000 |"
-    assert lines[3] == "| 1.05 mm | .780 | .020 (-.010 to .050) | .050 |"
+    assert lines[2] == "| original images | 0.800 | 0.000 (0.000 to 0.000) | 0.000 |"
+    assert lines[3] == "| 1.05 mm | 0.780 | 0.020 (-0.010 to 0.050) | 0.050 |"
 
 
 def test_what_is_missing_is_told_in_a_line(script, tmp_path, monkeypatch, capsys):

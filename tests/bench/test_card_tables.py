@@ -11,5 +11,5 @@ def test_an_evaluation_becomes_the_tables_of_a_card(trained):
     assert [table.partition("|")[2].partition("|")[0].strip() for table in tables] == [
         "measure", "site", "tumour", "patient",
     ]  # fmt: skip
-    assert "| `dice_volume` | ." in tables[0]
+    assert "| `dice_volume` | 0." in tables[0]
     assert len(tables[3].splitlines()) == 2 + 1  # one patient validates

@@ -41,10 +41,10 @@ def test_what_it_writes_is_an_evaluation_of_all_patients(script, crossed, phanto
     assert {row["patient"]: row["fold"] for row in rows} == folds
     assert {row["model"] for row in rows} == {"crossed-t1 + crossed", "crossed"}  # one phantom of twelve has no T1
     assert report["both"]["mean"] == pytest.approx(np.mean([row["dice_volume"] for row in rows]))
-    assert report["expected Dice"] == script.trust_of(rows)
+    assert report["predicted Dice"] == script.trust_of(rows)
     cards = SCRIPT.with_name("card_tables.py")
     tables = subprocess.run([sys.executable, cards, tmp_path / "both"], capture_output=True, text=True, check=True)
-    assert "| `dice_volume` | ." in tables.stdout
+    assert "| `dice_volume` | 0." in tables.stdout
 
 
 def test_other_folds_are_refused(script, crossed, phantoms, tmp_path, monkeypatch, capsys):

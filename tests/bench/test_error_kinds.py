@@ -74,10 +74,10 @@ def test_a_border_is_round_and_there_is_none_at_the_pictures_edge(script):
 
 def test_a_table_has_means_intervals_medians_and_failures(script):
     patients = [dict.fromkeys(script.KINDS, value) for value in (0.6, 0.7, 0.9)]
-    patients[0]["slices without tumour"] = 0.9
+    patients[0]["tumour-free slices"] = 0.9
     lines = script.table(patients).splitlines()
-    assert lines[2] == "| nothing | .733 (.600 to .900) | .700 | 1 |"
-    assert lines[3] == "| slices without tumour | .833 (.700 to .900) | .900 | 0 |"
+    assert lines[2] == "| none | 0.733 (0.600 to 0.900) | 0.700 | 1 |"
+    assert lines[3] == "| tumour-free slices | 0.833 (0.700 to 0.900) | 0.900 | 0 |"
     assert len(lines) == 2 + len(script.KINDS)
 
 
@@ -95,7 +95,7 @@ def test_all_folds_patients_are_scored_but_those_without_tumour(script, monkeypa
 def test_real_models_patients_are_scored(script, crossed, phantoms, monkeypatch, capsys, together):
     monkeypatch.setattr(sys, "argv", ["error_kinds.py", *map(str, crossed[:together]), "--data", str(phantoms)])
     script.main()
-    assert capsys.readouterr().out.splitlines()[2].startswith("| nothing | .")
+    assert capsys.readouterr().out.splitlines()[2].startswith("| none | 0.")
 
 
 @pytest.mark.parametrize("missing", ["metrics.json", "splits.json", "fold-1"])
