@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gliomaseg.config import metrics_to_format_2, read_recipe
+from gliomaseg.errors import ConfigError
 from gliomaseg.model import load_model, write_digests
 from gliomaseg.pretrained import HOME
 
@@ -28,6 +29,17 @@ def test_the_bundled_models_of_version_0_1_0_are_read_as_todays(name, tmp_path):
 def test_the_recipes_of_version_0_1_0_are_read_as_todays(name):
     old = read_recipe(str(OLD / f"{name}.toml"))
     assert old.model_dump(exclude={"title"}) == read_recipe(name).model_dump(exclude={"title"})
+
+
+@pytest.mark.parametrize(
+    ("section", "setting"),
+    [("network", 'name = "residual_unet"\nmembers = 2'), ("augmentation", "tumour_contrast = 0.3")],
+)
+def test_a_removed_setting_that_was_in_use_is_refused(section, setting, tmp_path):
+    recipe = tmp_path / "old.toml"
+    recipe.write_text(f"[{section}]\n{setting}\n")
+    with pytest.raises(ConfigError, match=setting.rpartition("\n")[2].split(" ")[0]):
+        read_recipe(str(recipe))
 
 
 def test_a_removed_setting_that_was_not_in_use_is_left_out(tmp_path):

@@ -136,25 +136,6 @@ def test_a_name_or_kind_that_cannot_be_is_refused(change, trained, tmp_path):
         export_model(ExportOptions(trained, tmp_path / "out", **change), say=hush)
 
 
-def test_halved_weights_are_another_network_that_finds_nearly_the_same(trained, phantoms, tmp_path):
-    out = export_model(ExportOptions(trained, tmp_path / "half", half=True), say=hush)
-    whole, half = load_model(trained), load_model(out)
-    assert half.onnx.stat().st_size < 0.6 * whole.onnx.stat().st_size
-    assert not (out / "metrics.json").exists()
-    scan = read_case(read_index(phantoms).cases[0]).scan
-    likely = [open_predictor(model).probability(scan) for model in (trained, out)]
-    assert 0 < np.abs(likely[0] - likely[1]).max() < 0.02
-
-
-def test_a_halved_network_takes_no_scores_that_are_not_its_own(trained, evaluation, tmp_path, write_metrics):
-    with pytest.raises(UsageError, match="--half"):
-        export_model(ExportOptions(trained, tmp_path / "out", evaluation=evaluation, half=True), say=hush)
-    place = write_metrics({"patients": [], "summary": {}, "setting": {"model_digest": load_model(trained).digest}})
-    half = export_model(ExportOptions(trained, tmp_path / "half", half=True), say=hush)
-    with pytest.raises(ModelError, match="not the network"):
-        export_model(ExportOptions(half, tmp_path / "out", evaluation=place), say=hush)
-
-
 def test_a_model_is_never_exported_onto_itself(trained, tmp_path):
     own = shutil.copytree(load_model(trained).folder, tmp_path / "run" / "model")
     for out in (own, own.parent):

@@ -50,7 +50,6 @@ class ExportOptions:
         evaluation: a folder that `crossvalidate` or `evaluate` wrote: its scores take the place of the model's.
         card: a Markdown file that takes the place of the model's card.
         overwrite: whether a model folder that is there is replaced.
-        half: whether the ONNX keeps its weights in 16 bits: another network, so the model's scores are left out.
     """
 
     model: Path
@@ -60,11 +59,10 @@ class ExportOptions:
     evaluation: Path | None = None
     card: Path | None = None
     overwrite: bool = False
-    half: bool = False
 
 
 def export_model(order: ExportOptions, *, say: Callable[[str], None]) -> Path:
-    """Write a model folder; the network in it is the one that was scored, byte for byte, unless it is halved.
+    """Write a model folder; the network in it is the one that was scored, byte for byte.
 
     Where the evaluation is a cross-validation that kept the signs of its predictions, the model learns from it what
     Dice to expect; where it was tuned, the model decides as was chosen on all its folds.
@@ -80,7 +78,7 @@ def export_model(order: ExportOptions, *, say: Callable[[str], None]) -> Path:
         ModelError: there is no whole model, it lacks what is asked for, or its scores are of another network.
         OutputExistsError: something is there already, or with `overwrite` something that is no model folder.
         UsageError: there is no such kind, the name cannot be a folder's, or `out` is the model itself.
-        MissingExtraError: OpenVINO, or onnx for `half`, is not installed.
+        MissingExtraError: OpenVINO is not installed.
         DataError: the evaluation or the card cannot be read.
     """
     _require_sense(order)
@@ -109,9 +107,6 @@ def _require_sense(order: ExportOptions) -> None:
         raise UsageError(
             f"{order.name!r} cannot be a model's name", where="--name", cure="use letters, digits and . _ -"
         )
-    if order.half and (order.to != "onnx" or order.evaluation is not None):
-        cure = "export it so first, evaluate that, and export it again with --evaluation"
-        raise UsageError("makes another network, of --to onnx, without scores", where="--half", cure=cure)
 
 
 def _require_apart(order: ExportOptions, model: Model) -> None:
@@ -141,18 +136,11 @@ def _copy_network(model: Model, order: ExportOptions, folder: Path) -> None:
     source = model.weights if order.to == "safetensors" else model.onnx
     if not source.is_file():
         raise ModelError(f"holds no {source.name}", where=model.folder, cure="export the run that trained it")
-    if order.half:
-        _halve(source, folder / source.name)
-        return
     shutil.copyfile(source, folder / source.name)
     if order.to == "openvino":
         openvino = import_extra("openvino", "openvino", purpose="--to openvino")
         # Half precision is its default: probabilities would no longer be those that were scored.
         openvino.save_model(openvino.convert_model(source), folder / OPENVINO[0], compress_to_fp16=False)
-
-
-def _halve(source: Path, target: Path) -> None:
-    import_extra("gliomaseg.half", "train", purpose="--half").halve_weights(source, target)
 
 
 def _require_scored(model: Model) -> None:
@@ -168,9 +156,6 @@ def _scores(
     order: ExportOptions, model: Model, say: Callable[[str], None]
 ) -> tuple[dict[str, Any] | None, DiceEstimatorFit | None]:
     """Return the scores to give away, with the measures of the fit in them, and the fit; neither of another network."""
-    if order.half:
-        say("its scores are left out: rounded weights are another network; evaluate it, and export with --evaluation")
-        return None, None
     if order.to == "safetensors" and model.config.onnx_precision != "fp32":
         say("its scores are left out: they are of the network of integers; evaluate this one")
         return None, None

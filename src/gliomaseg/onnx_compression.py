@@ -12,11 +12,18 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from gliomaseg.half import drop_traces
 from gliomaseg.types import Batch
 
 # What features go through between convolutions; all else, the last softmax above all, stays in floats.
 INTEGER = ("Conv", "ConvTranspose", "Add", "Concat", "MaxPool", "Relu", "Resize", "AveragePool")
+
+
+def strip_metadata(model: onnx.ModelProto) -> None:
+    """Remove the notes of PyTorch's exporter from each node: they name source lines and folders of the machine."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
 
 
 class _Examples(CalibrationDataReader):  # type: ignore[misc]
@@ -67,7 +74,7 @@ def quantize_int8(source: Path, target: Path, batches: Sequence[Batch]) -> None:
             reduce_range=True,
         )
     model = onnx.load(target)
-    drop_traces(model)
+    strip_metadata(model)
     onnx.save(model, target)
 
 

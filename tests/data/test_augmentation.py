@@ -21,7 +21,7 @@ from gliomaseg.data.augmentation.pipeline import change
 
 SIDE = 32
 NOTHING = dict.fromkeys(Augmentation.model_fields, 0) | {"mirror": False, "strength": 1, "preset": "strong"}
-PLAIN = Recipe(preprocessing=Preprocessing(size_px=SIDE, input="flair"), augmentation=Augmentation(tumour_contrast=0.5))
+PLAIN = Recipe(preprocessing=Preprocessing(size_px=SIDE, input="flair"))
 
 
 def picks(*positions):
@@ -199,48 +199,6 @@ def test_elastic_bends_picture_and_mask_alike():
     assert torch.equal(after[:, 0] > 0, mask)
     assert not torch.equal(mask, masks)
     assert not torch.equal(mask[0], mask[1])
-
-
-def disc():
-    """Give a tumour of 1 in tissue of 0.5 on black, and its mask; pixels near its edge are left out of `inside`."""
-    steps = (torch.arange(SIDE) - SIDE / 2 + 0.5) / SIDE
-    radius = (steps[:, None] ** 2 + steps[None] ** 2).sqrt()
-    images = (0.5 * (radius < 0.45) + 0.5 * (radius < 0.2))[None, None].repeat(1, 2, 1, 1)
-    return images, (radius < 0.2)[None], radius < 0.14, radius > 0.25
-
-
-def test_a_tumour_may_lose_some_contrast_or_be_darker_than_what_is_around_it():
-    images, masks, inside, outside = disc()
-    for how, level in ((0.0, 1.0), (0.4, 0.8), (0.5, 0.4), (1.0, 0.0)):
-        after, mask = changed(
-            draws_of(1, contrast=0.2, contrast_how=how), images=images, masks=masks, tumour_contrast=0.3
-        )
-        torch.testing.assert_close(after[0][:, inside], torch.full((2, int(inside.sum())), level))
-        assert torch.equal(after[0][:, outside], images[0][:, outside])
-        assert torch.equal(mask, masks)
-
-
-def test_a_tumours_contrast_stays_where_it_is_not_drawn_or_there_is_none():
-    images, masks, _, _ = disc()
-    after, _ = changed(draws_of(1, contrast=0.4, contrast_how=0.9), images=images, masks=masks, tumour_contrast=0.3)
-    assert torch.equal(after, images)
-    nothing = torch.zeros_like(masks)
-    after, _ = changed(draws_of(1, contrast=0, contrast_how=0.9), images=images, masks=nothing, tumour_contrast=1)
-    assert torch.equal(after, images)
-
-
-def test_a_tumour_with_no_tissue_around_it_stays():
-    images, masks, _, _ = disc()
-    images[0, :, ~masks[0]] = 0.0  # no tissue around it
-    assert torch.equal(intensity.recontrasted(images, masks, np.array([2.0]), sequences=1), images)
-
-
-def test_t1_keeps_its_tumour():
-    images, masks, inside, _ = disc()
-    images = torch.cat([1 - images, images], dim=1)[:, [0, 2, 1, 3]]  # T1 and FLAIR of two slices
-    after = intensity.recontrasted(images, masks, np.array([2.0]), sequences=2)
-    assert torch.equal(after[:, ::2], images[:, ::2])
-    torch.testing.assert_close(after[0, 1::2][:, inside], torch.zeros(2, int(inside.sum())))
 
 
 # --- its parts

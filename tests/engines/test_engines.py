@@ -40,7 +40,7 @@ NETWORKS = [
     (FcnResnet50(), 0),
     (FcnResnet50(head="linear"), 0),
     (Unet(base_features=8, levels=3), 0),
-    (ResidualUnet(features=(4, 8, 8), deep_supervision=1, presence=True), 2),
+    (ResidualUnet(features=(4, 8, 8)), 2),
 ]
 
 

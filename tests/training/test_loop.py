@@ -33,7 +33,7 @@ def logged_losses(run: Path) -> list[tuple[float, float]]:
 
 # Everything that has a state or draws: averaged weights, drawn changes, repeated slices, neighbours, extra heads.
 LEARNING = [
-    "preprocessing.size_px=32", "network.features=[4, 8, 8]", "network.deep_supervision=1", "network.presence=true",
+    "preprocessing.size_px=32", "network.features=[4, 8, 8]",
     "training.epochs=2", "training.batch=8", "training.clip_norm=1", "training.tumour_oversampling=1.5",
     "augmentation.elastic=0.02", "augmentation.gamma=0.3", "augmentation.bias_field=0.2", "augmentation.blur_px=1",
     "augmentation.downsample_prob=0.2", "augmentation.channel_dropout=0.2",

@@ -177,13 +177,12 @@ def export(
         Path | None, typer.Option("--evaluation", metavar="EVAL", help="Its scores take the place of the model's.")
     ] = None,
     card: Annotated[Path | None, typer.Option("--card", help="A Markdown file in place of the model's card.")] = None,
-    half: Annotated[bool, typer.Option("--half", help="Keep the ONNX weights in 16 bits: half the file.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a model folder to give away: one kind of weights, scores, card and digests."""
     from gliomaseg.model_export import ExportOptions, export_model
 
-    order = ExportOptions(named(model), out, to.value, name, evaluation, card, overwrite, half)
+    order = ExportOptions(named(model), out, to.value, name, evaluation, card, overwrite)
     show(None, str(export_model(order, say=say)), as_json=False)
 
 

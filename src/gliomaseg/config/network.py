@@ -37,9 +37,6 @@ class ResidualUnet(Settings):
         default=(16, 32, 64, 128, 192, 256), min_length=2, max_length=8
     )
     pixel_unshuffle: Literal[1, 2, 4] = 1
-    deep_supervision: int = Field(default=0, ge=0)  # how many coarser levels have a loss of their own
-    presence: bool = False  # a second head: is there tumour in the slice at all?
-    members: int = Field(default=1, ge=1, le=8, strict=True)  # networks of this kind, whose mean counts
 
 
 class Smp(Settings):

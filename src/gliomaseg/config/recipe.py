@@ -52,8 +52,6 @@ class Recipe(Settings):
 
     def _fits_residual_unet(self, network: ResidualUnet) -> None:
         features, coarsest = len(network.features), self.preprocessing.size_px >> downsampling_steps(network)
-        if network.deep_supervision > features - 2:
-            raise ValueError(f"network.deep_supervision is at most {features - 2} for {features} levels")
         if network.pixel_unshuffle > 1 and coarsest < 2:  # a single slice would have no variance to learn by
             raise ValueError(
                 f"network.features has {features} levels, expected fewer: with network.pixel_unshuffle = "

@@ -19,7 +19,7 @@ class Split(Settings):
     seed: int = Field(default=0, ge=0)
 
 
-LOSS_NAMES = ("cross_entropy", "bce", "dice", "slice_dice", "focal", "tversky")
+LOSS_NAMES = ("cross_entropy", "bce", "dice")
 _TERM = re.compile(r"(?:(\d+(?:\.\d*)?|\.\d+)\s*\*?\s*)?([a-z_]+)")
 
 
@@ -48,7 +48,7 @@ class Augmentation(Settings):
     """How far "strong" goes: each is the largest change, and 0 leaves it out.
 
     Mirroring, rotation, scale, shift, gain, gamma and offset are drawn evenly for every slice. Elastic, bias, blur and
-    noise leave half of the slices as they are. The last five are shares of slices.
+    noise leave half of the slices as they are. The last four are shares of slices.
     """
 
     preset: Literal["none", "light", "strong"] = "none"
@@ -67,7 +67,6 @@ class Augmentation(Settings):
     downsample_prob: float = Field(default=0.1, ge=0, le=1)
     channel_dropout: float = Field(default=0.1, ge=0, le=1)  # neighbours become the slice itself, T1 FLAIR
     t1_dropout: float | None = Field(default=None, ge=0, le=1)  # of T1, where it is another share
-    tumour_contrast: float = Field(default=0, ge=0, le=1)  # tumours that become fainter, or darker than what is around
     graft: float = Field(default=0, ge=0, le=1)  # another patient's tumour is put in
 
 

@@ -1,7 +1,6 @@
-"""Networks: one file a member; each takes (n, inputs, y, x) and returns logits (n, 2, y, x).
+"""Networks: one file each. A network takes (n, inputs, y, x) and returns logits (n, 2, y, x).
 
-Class 0 is background, class 1 tumour. In training one may return `Supervised`: logits, and what else it learns from;
-several that are one, `Members`, return a tuple.
+Class 0 is background, class 1 is tumour.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from gliomaseg.data.cache import Cache
 from gliomaseg.data.index import Case
 from gliomaseg.errors import Interrupted, TrainingError
 from gliomaseg.evaluation import summarise
-from gliomaseg.losses import build_loss, training_loss
+from gliomaseg.losses import build_loss
 from gliomaseg.metrics.overlap import Counts
 from gliomaseg.training.accelerator import StopFlag
 from gliomaseg.training.checkpoint import Progress, save_checkpoint
@@ -204,7 +204,7 @@ def _learn(run: Run, picks: SliceIndices, *, step: int, steps: int) -> Tensor:
     own = (accelerator.process_index,) if accelerator.process_index else ()
     torch.manual_seed(_seed(training.seed, progress.epoch, step, *own))
     images, masks = training_batch(run.cache, picks, run.recipe, epoch=progress.epoch, device=accelerator.device)
-    loss = training_loss(build_loss(training.loss), run.network(images), masks)
+    loss = build_loss(training.loss)(run.network(images), masks)
     # From the place in the run alone, so that there is no state to resume.
     for group in run.optimiser.param_groups:
         group["lr"] = learning_rate(training, before / (training.epochs * steps))

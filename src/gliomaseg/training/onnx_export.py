@@ -15,9 +15,9 @@ from torch import nn
 
 import gliomaseg
 from gliomaseg.config import Preprocessing, Recipe
-from gliomaseg.half import drop_traces
 from gliomaseg.model import ONNX, WEIGHTS, ModelConfig, hashed_patient_ids, write_config
 from gliomaseg.networks import TumourProbability
+from gliomaseg.onnx_compression import strip_metadata
 from gliomaseg.training.checkpoint import write_tensors
 
 OPSET = 18
@@ -83,5 +83,5 @@ def _export_onnx(network: nn.Module, path: Path, preprocessing: Preprocessing) -
             verbose=False,
         )
     model = onnx.load(path)
-    drop_traces(model)
+    strip_metadata(model)
     onnx.save(model, path)

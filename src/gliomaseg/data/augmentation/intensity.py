@@ -1,4 +1,4 @@
-"""What things look like: channels lost, a tumour's contrast, blur, low resolution."""
+"""What things look like: channels lost, blur, low resolution."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from gliomaseg.scan import flair_channel
-
 REACH_PX = 4
-NEAR_PX = 8  # around a tumour, without a rim of one pixel
-TISSUE = 0.15  # of the way from black to the brightest
 
 
 def without_channels(images: Tensor, *, sequences: int, lost: NDArray[np.bool_]) -> Tensor:
@@ -36,37 +32,6 @@ def without_channels(images: Tensor, *, sequences: int, lost: NDArray[np.bool_])
     middle = stack.shape[1] // 2
     stack = torch.where(marks[:, 2, None], stack[:, middle : middle + 1], stack)
     return stack.reshape(count, channels, *size)
-
-
-def recontrasted(images: Tensor, masks: Tensor, shares: NDArray[np.float64], *, sequences: int) -> Tensor:
-    """Return slices (n, k c, y, x) in whose FLAIR tumours stand out less, or are darker than what is around them.
-
-    Tumours that are dark on FLAIR, as cysts are, and faint ones are rare in the data set, and are what is missed.
-    T1 stays: cysts are dark there already. A tumour with no tissue around it stays, too.
-
-    Args:
-        images: k neighbours of c sequences, normalised, float32.
-        masks: bool, shape (n, y, x); a slice without tumour stays as it is.
-        shares: how much of the contrast is taken away, shape (n,): 0 leaves it, 1 removes it, 2 inverts it.
-        sequences: c.
-    """
-    chosen = np.flatnonzero((shares > 0) & masks.flatten(1).any(dim=1).cpu().numpy())
-    if not len(chosen):
-        return images
-    places = torch.from_numpy(chosen).to(images.device, non_blocking=True)
-    flair = slice(flair_channel(sequences), None, sequences)
-    some, tumour = images[places][:, flair], masks[places].float()[:, None]
-    black = some.amin(dim=(2, 3), keepdim=True)
-    tissue = some > black + TISSUE * (some - black).amax(dim=(2, 3), keepdim=True)
-    near = functional.max_pool2d(tumour, 2 * NEAR_PX + 1, 1, NEAR_PX) - functional.max_pool2d(tumour, 3, 1, 1)
-    near = near * tissue
-    pixels = near.sum(dim=(2, 3), keepdim=True)
-    level = (some * near).sum(dim=(2, 3), keepdim=True) / pixels.clamp_min(1)
-    soft = functional.avg_pool2d(tumour, 3, 1, 1) * (pixels > 0)
-    taken = torch.from_numpy(shares[chosen]).to(images.device, images.dtype, non_blocking=True)[:, None, None, None]
-    images = images.clone()
-    images[places, flair] = torch.maximum(some + soft * taken * (level - some), black)
-    return images
 
 
 def blurred(images: Tensor, sigma_px: NDArray[np.float64]) -> Tensor:

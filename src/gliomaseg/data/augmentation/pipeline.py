@@ -12,10 +12,10 @@ from torch import Tensor
 from gliomaseg.config import Augmentation
 from gliomaseg.data.augmentation import intensity, random_fields, spatial
 
-# A number of its own for each change: one more at the end changes none of the others.
+# One random number for each change. The two unused ones keep their places: runs of earlier versions stay repeatable.
 (
     MIRROR, ROTATION, SCALE, SHIFT_Y, SHIFT_X, ELASTIC, BRIGHTNESS, GAMMA, OFFSET, BIAS_FIELD, BLUR, COARSE, NOISE,
-    DROP_T1, DROP_T1CE, DROP_CONTEXT, KEY, CONTRAST, CONTRAST_HOW, GRAFT, GRAFT_REACH, GRAFT_MIRROR,
+    DROP_T1, DROP_T1CE, DROP_CONTEXT, KEY, UNUSED_1, UNUSED_2, GRAFT, GRAFT_REACH, GRAFT_MIRROR,
 ) = range(22)  # fmt: skip
 
 
@@ -49,25 +49,12 @@ def change(
         field = random_fields.waves(keys, stream=0, count=2, side=images.shape[-1])
         bend = field * random_fields.each(np.maximum(0, even(ELASTIC, limits.elastic)), keys)
     images, masks = spatial.moved(images, masks, matrices, bend)
-    if limits.tumour_contrast:
-        shares = _shares(draws, limits.tumour_contrast)
-        images = intensity.recontrasted(images, masks, shares, sequences=sequences)
     return _relit(images, draws, keys, limits), masks
 
 
 def _even(draws: NDArray[np.float64], column: int, limit: float, *, strength: float) -> NDArray[np.float64]:
     """Return numbers between plus and minus a limit, shape (n,)."""
     return (2 * draws[:, column] - 1) * limit * strength
-
-
-def _shares(draws: NDArray[np.float64], chance_of_it: float) -> NDArray[np.float64]:
-    """Return how much of each tumour's contrast is taken away: 0 for most, up to .5, or 1.2 to 2, shape (n,).
-
-    In between there would be nothing to see of what is to be found.
-    """
-    how = draws[:, CONTRAST_HOW]
-    shares: NDArray[np.float64] = np.where(how < 0.5, how, 1.2 + 1.6 * (how - 0.5))
-    return shares * (draws[:, CONTRAST] < chance_of_it)
 
 
 def _relit(images: Tensor, draws: NDArray[np.float64], keys: Tensor, limits: Augmentation) -> Tensor:
