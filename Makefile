@@ -3,14 +3,21 @@ PYTHON ?= $(shell python3.11 -c "print('python3.11')" 2>/dev/null || echo python
 BIN := .venv/bin
 NOTEBOOK := notebooks/brain_mri_tumor_segmentation
 
-.PHONY: help demo test check notebook clean
+# Studies: DATA names the data set; CROSSED and CROSSED_T1 the tuned cross-validations of both bundled recipes.
+DATA ?= lgg
+CROSSED ?= crossed
+CROSSED_T1 ?= crossed-t1
+STUDIES := ensemble error_kinds as_volumes card_tables leakage fit_input_checks measures_cost
+
+.PHONY: help demo test check notebook clean $(STUDIES:%=study-%)
 
 help:
-	@echo "make demo      set up .venv and run the whole road on phantoms (minutes)"
-	@echo "make test      set up what is missing and run the tests"
-	@echo "make check     ruff, mypy, import contracts, notebook and text in step"
+	@echo "make demo      set up .venv and run the whole workflow on phantoms (minutes)"
+	@echo "make test      install missing packages and run the tests"
+	@echo "make check     ruff, mypy, import contracts, check that notebook and text agree"
 	@echo "make notebook  execute the notebook again and keep its outputs"
-	@echo "make clean     remove .venv and what the demo wrote"
+	@echo "make study-ensemble ...  recompute published numbers: $(STUDIES:%=study-%)"
+	@echo "make clean     remove .venv and the output of the demo"
 
 .venv/created:
 	@echo "== creating .venv with $$($(PYTHON) --version)"
@@ -45,7 +52,7 @@ check: .venv/dev
 # Two workers of one thread each, a file at a time: its fixtures are made once.
 test: .venv/dev
 	@echo "== tests (minutes)"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
 notebook: .venv/dev
 	@echo "== executing the notebook (minutes)"
@@ -53,6 +60,21 @@ notebook: .venv/dev
 	@$(BIN)/python -c "import nbclient, nbformat; book = nbformat.read('$(NOTEBOOK).ipynb', 4); \
 		nbclient.NotebookClient(book, timeout=None, record_timing=False, coalesce_streams=True).execute(); \
 		nbformat.write(book, '$(NOTEBOOK).ipynb')"
+
+study-ensemble: .venv/dev
+	$(BIN)/python studies/ensemble.py $(CROSSED) $(CROSSED_T1) --data $(DATA) --out both
+
+study-error_kinds study-as_volumes: study-%: .venv/dev
+	$(BIN)/python studies/$*.py $(CROSSED) $(CROSSED_T1) --data $(DATA)
+
+study-card_tables: .venv/dev
+	$(BIN)/python studies/card_tables.py $(CROSSED) --data $(DATA)
+
+study-leakage: .venv/dev
+	$(BIN)/python studies/leakage.py --data $(DATA) --out leakage
+
+study-fit_input_checks study-measures_cost: study-%: .venv/dev
+	OMP_NUM_THREADS=1 $(BIN)/python studies/$*.py --data $(DATA)
 
 clean:
 	rm -rf .venv gliomaseg-demo

@@ -26,7 +26,7 @@ def test_the_command_line_loads_nothing_heavy_before_a_command():
 @pytest.mark.parametrize(
     "module",
     [
-        "prediction", "evaluation", "model", "data.audit", "data.cache", "data.phantom", "data.download", "report.text",
+        "prediction", "evaluation", "model", "data.audit", "data.cache", "phantoms", "data.download", "report.terminal",
         "report.html",
     ],
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """Whether what is given to a model looks like what it was made for: FLAIR slices of a head.
 
-The limits and weights in `plausibility.json` come from `benchmarks/plausibility.py`; docs/results/plausibility.md says
+The limits and weights in `input_checks.json` come from `studies/fit_input_checks.py`; docs/results/plausibility.md says
 how often each warning is right.
 """
 
@@ -33,7 +33,7 @@ FULLNESS = 0.85
 ELONGATION = 1.9
 BACKGROUND = 0.4
 FEWEST_SLICES = 10  # parts of a head are too unlike to be told apart
-FILE = Path(__file__).with_name("plausibility.json")
+FILE = Path(__file__).with_name("input_checks.json")
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """Evaluate the weighted mean of two models: combine two cross-validations with the same folds.
 
-    python benchmarks/ensemble.py crossed crossed-t1 --data lgg --out both
+    python studies/ensemble.py crossed crossed-t1 --data lgg --out both
     gliomaseg compare crossed both
 
 Both cross-validations need `--tune` and the same folds. Each patient is predicted as by the bundled models, with the
 two networks that were not trained on it. Their postprocessing and Dice estimators were fitted on the other folds.
-`both/metrics.json` is an evaluation for `benchmarks/card_tables.py`, `gliomaseg compare` and `gliomaseg report`. The
+`both/metrics.json` is an evaluation for `studies/card_tables.py`, `gliomaseg compare` and `gliomaseg report`. The
 output also has the agreement of the predicted with the true Dice.
 """
 

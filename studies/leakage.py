@@ -9,7 +9,7 @@ slice of these patients:
 
 The network, number of slices, steps, seeds, scored slices and scoring are equal.
 
-    python benchmarks/leakage.py --data lgg --out leakage
+    python studies/leakage.py --data lgg --out leakage
 
 If it is stopped, the next call continues.
 """

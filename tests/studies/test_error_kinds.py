@@ -9,7 +9,7 @@ import pytest
 
 from gliomaseg.errors import UsageError
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "error_kinds.py"
+SCRIPT = Path(__file__).parents[2] / "studies" / "error_kinds.py"
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Fit the limits of the input checks on every other patient, and count right and wrong warnings on the rest.
 
-    OMP_NUM_THREADS=1 python benchmarks/plausibility.py --data lgg
+    OMP_NUM_THREADS=1 python studies/fit_input_checks.py --data lgg
 
 `--write` first replaces the limits in the package with the fitted ones.
 """

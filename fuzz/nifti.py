@@ -1,6 +1,6 @@
 """Damage NIfTI files at random and read them: only our own errors may leave the reader, and none may take long.
 
-    python benchmarks/mutated_nifti.py 5000 [SEED]
+    python fuzz/nifti.py 5000 [SEED]
 
 Prints what became of the files. It ends with exit code 1 where another error left the reader, where a read took
 over two seconds, or where voxels came back from a gzip file whose content is not the original.
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from damage import MAX_BYTES, hammer
+from mutate import MAX_BYTES, hammer
 from nibabel.nifti1 import Nifti1Image
 from nibabel.nifti2 import Nifti2Image
 

@@ -1,6 +1,6 @@
 """Print the tables of a model card: measures, sites, tumour sizes, missing sequences and the lowest scores.
 
-    python benchmarks/card_tables.py crossed --data lgg
+    python studies/card_tables.py crossed --data lgg
 
 prints Markdown tables. With `--data`, one more table groups the patients by their missing sequences.
 """

@@ -13,7 +13,7 @@ from gliomaseg.data.index import read_index
 from gliomaseg.data.split import split_data, write_splits
 from gliomaseg.errors import UsageError
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "ensemble.py"
+SCRIPT = Path(__file__).parents[2] / "studies" / "ensemble.py"
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Measure how much Dice each kind of error costs: correct one kind at a time and score the mask again.
 
-    python benchmarks/error_kinds.py crossed crossed-t1 --data lgg
+    python studies/error_kinds.py crossed crossed-t1 --data lgg
 
 prints a Markdown table. Each patient is predicted as in `ensemble.py`, by networks that were not trained on it. With
 one cross-validation, its own networks predict. Patients without tumour are skipped. Distances are in pixels of the

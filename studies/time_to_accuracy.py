@@ -1,7 +1,7 @@
 """Measure the seconds of training until the validation `dice_volume` first reaches 0.75, 0.80 and 0.85.
 
-    python benchmarks/time_to_accuracy.py --data lgg --out timed --recipe residual_unet --recipe fcn_resnet50
-    python benchmarks/time_to_accuracy.py --run run --run other-run
+    python studies/time_to_accuracy.py --data lgg --out timed --recipe residual_unet --recipe fcn_resnet50
+    python studies/time_to_accuracy.py --run run --run other-run
 
 The first form trains each recipe on the same fold of a split by patient, prints the table and writes
 `timed/time_to_accuracy.json`. If it is stopped, the next call continues. The second form reads finished runs. Times

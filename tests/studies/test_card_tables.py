@@ -2,7 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "card_tables.py"
+SCRIPT = Path(__file__).parents[2] / "studies" / "card_tables.py"
 
 
 def test_an_evaluation_becomes_the_tables_of_a_card(trained):

@@ -10,7 +10,7 @@ from gliomaseg.config import Split
 from gliomaseg.data.index import read_index
 from gliomaseg.data.split import split_data, write_splits
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "time_to_accuracy.py"
+SCRIPT = Path(__file__).parents[2] / "studies" / "time_to_accuracy.py"
 
 
 def line(dice, seconds):

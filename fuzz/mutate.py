@@ -1,4 +1,4 @@
-"""Files damaged at random, and a reader tried on them: what the scripts `mutated_*.py` share."""
+"""Files damaged at random, and a reader tried on them: what the scripts `nifti.py` and `images.py` share."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 The prediction is the reference, made thinner and moved, with a false lesion: every measure has work to do.
 
-    taskset -c 0 python benchmarks/measures.py --data lgg
+    taskset -c 0 python studies/measures_cost.py --data lgg
 """
 
 from __future__ import annotations

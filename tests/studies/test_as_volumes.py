@@ -11,7 +11,7 @@ from gliomaseg.data.case import read_case
 from gliomaseg.data.index import read_index
 from gliomaseg.scan import Scan
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "as_volumes.py"
+SCRIPT = Path(__file__).parents[2] / "studies" / "as_volumes.py"
 
 
 @pytest.fixture

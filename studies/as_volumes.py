@@ -1,6 +1,6 @@
 """Compare the Dice of the images with the Dice of the same scans as NIfTI volumes of other pixel sizes.
 
-    python benchmarks/as_volumes.py crossed crossed-t1 --data lgg --fold 0
+    python studies/as_volumes.py crossed crossed-t1 --data lgg --fold 0
 
 prints a Markdown table. FLAIR and, if present, T1 are written as NIfTI with another pixel size and orientation, 12 bits
 and noise. Each patient is predicted as in `ensemble.py`, by networks that were not trained on it. Its mask is compared

@@ -1,7 +1,7 @@
 """The peer of `time_to_accuracy.py`: a plain training script, as a good engineer writes one in an afternoon.
 
-    python benchmarks/plain_training.py --data lgg --splits five.json --fold 3 --out plain
-    python benchmarks/time_to_accuracy.py --run plain --run quick
+    python studies/plain_training.py --data lgg --splits five.json --fold 3 --out plain
+    python studies/time_to_accuracy.py --run plain --run quick
 
 Fair: what is known to work on this data set (FLAIR of three slices at 128 x 128, z-scores of each volume, a residual
 U-Net of 4 million weights, BCE and Dice, AdamW, one cycle to 2e-3, batches of 16, 2,500 steps, averaged weights,

@@ -1,7 +1,7 @@
 """Compare networks on the same patients, with the same recipe and training time: docs/results/architectures.md.
 
-    python benchmarks/architectures.py train unet 0 --data lgg --out architectures
-    python benchmarks/architectures.py table --data lgg --out architectures
+    python studies/architectures.py train unet 0 --data lgg --out architectures
+    python studies/architectures.py table --data lgg --out architectures
 
 The first form trains one network on one of five folds by patient. If it is stopped, the next call continues. The
 second form evaluates each network on the patients of its trained folds, with threshold 0.5 and without flip TTA, and

@@ -4,7 +4,7 @@ import pytest
 
 from gliomaseg.evaluation.results import read_evaluation
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "architectures.py"
+SCRIPT = Path(__file__).parents[2] / "studies" / "architectures.py"
 TINY = (("network.features=[4,4]", "network.pixel_unshuffle=4"), 1)
 
 

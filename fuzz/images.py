@@ -1,6 +1,6 @@
 """Damage TIFF and PNG files at random and read them: only our own errors may leave the reader, and none may take long.
 
-    python benchmarks/mutated_pictures.py 10000 [SEED]
+    python fuzz/images.py 10000 [SEED]
 
 Prints what became of the files. It ends with exit code 1 where another error left the reader, or where a read took
 over two seconds.
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
-from damage import MAX_BYTES, Original, hammer
+from mutate import MAX_BYTES, Original, hammer
 from PIL import Image
 
 from gliomaseg.formats import count_pages, read_pages, read_picture
