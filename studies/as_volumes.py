@@ -67,7 +67,7 @@ def as_volumes(examination: LoadedCase, pixel_mm: float, folder: Path, seed: int
     generator = np.random.default_rng(seed)
     scan, files = examination.scan, {}
     for name in ("flair", "t1"):
-        if name in scan.held:
+        if name in scan.available:
             stack = scan.voxels[..., scan.sequences.index(name)].astype(np.float32)
             values = resampled(stack, pixel_mm) * TWELVE_BITS
             values += generator.normal(0, NOISE * 255 * TWELVE_BITS, values.shape).astype(np.float32)

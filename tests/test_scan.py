@@ -1,4 +1,4 @@
-"""A scan refuses what is not a stack of slices."""
+"""A scan checks its array and affine, and names its sequences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from gliomaseg.errors import GeometryError
+from gliomaseg.geometry import Orientation
 from gliomaseg.scan import Scan
+from gliomaseg.types import Sequence
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -25,7 +27,7 @@ def test_stack_of_one_or_three_channels_is_kept_as_it_is(dtype: type, channels: 
 def test_array_of_another_shape_is_refused_with_its_place(shape: tuple[int, ...]) -> None:
     with pytest.raises(GeometryError) as caught:
         Scan(np.zeros(shape, np.uint8), "here")
-    assert caught.value.line() == f"here: expected slices of 1 or 3 channels, found an array of shape {shape}"
+    assert caught.value.line() == f"here: array shape is {shape}, expected (z, y, x, 1) or (z, y, x, 3)"
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.int16, np.int64, np.uint32, np.float32, np.float64])
@@ -72,24 +74,24 @@ def test_an_assumed_orientation_is_not_told() -> None:
 
 
 def test_an_affine_of_nonsense_is_refused() -> None:
-    with pytest.raises(GeometryError, match="here: its affine"):
+    with pytest.raises(GeometryError, match="here: affine"):
         Scan(np.zeros((1, 4, 5, 1), np.int16), "here", AFFINE * np.nan)
 
 
 def test_sequences_have_names() -> None:
     assert Scan(np.zeros((1, 4, 5, 1), np.uint8), "here").sequences == ("flair",)
     assert Scan(np.zeros((1, 4, 5, 3), np.uint8), "here").sequences == ("t1", "flair", "t1ce")
-    with pytest.raises(ValueError, match="2 sequences named for 1"):
+    with pytest.raises(ValueError, match="2 sequence names for 1 channels"):
         Scan(np.zeros((1, 4, 5, 1), np.uint8), "here", sequences=("flair", "t1ce"))
 
 
-def test_a_channel_that_is_a_copy_of_flair_is_not_held() -> None:
+def test_a_channel_that_is_a_copy_of_flair_is_missing() -> None:
     voxels = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), np.uint8)
-    assert Scan(voxels, "here").held == {"t1", "flair", "t1ce"}
-    assert Scan(voxels[..., [1, 1, 2]], "here").held == {"flair", "t1ce"}
-    assert Scan(voxels[..., [1, 1, 1]], "here").held == {"flair"}
-    assert Scan(voxels[..., :1], "here").held == {"flair"}
-    assert Scan(voxels[..., :1], "here", sequences=("t2",)).held == {"t2"}
+    assert Scan(voxels, "here").available == {"t1", "flair", "t1ce"}
+    assert Scan(voxels[..., [1, 1, 2]], "here").available == {"flair", "t1ce"}
+    assert Scan(voxels[..., [1, 1, 1]], "here").available == {"flair"}
+    assert Scan(voxels[..., :1], "here").available == {"flair"}
+    assert Scan(voxels[..., :1], "here", sequences=("t2",)).available == {"t2"}
 
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (20, 8, 9, 3), np.uint8)
@@ -104,21 +106,36 @@ def with_pre(pre: np.ndarray) -> Scan:
 )
 def test_a_copy_of_flair_may_have_another_scale(copied: Any) -> None:
     pre = copied(LEVELS[..., 1].astype(float)).astype(int)
-    assert with_pre(pre).held == {"flair", "t1ce"}
+    assert with_pre(pre).available == {"flair", "t1ce"}
     pre[:, 0, 0] += 200  # one voxel in 72 of each slice is another: that is more than 1 %
-    assert with_pre(pre).held == {"flair", "t1ce", "t1"}
+    assert with_pre(pre).available == {"flair", "t1ce", "t1"}
 
 
 @pytest.mark.parametrize("missing", ["black", "copied"])
-def test_what_is_there_in_too_few_slices_is_not_held(missing: str) -> None:
+def test_a_sequence_in_too_few_slices_is_missing(missing: str) -> None:
     for lost, held in ((2, True), (3, False)):
         pre = LEVELS[..., 0].copy()
         pre[:lost] = 0 if missing == "black" else LEVELS[:lost, ..., 1]
-        assert ("t1" in with_pre(pre).held) is held
+        assert ("t1" in with_pre(pre).available) is held
 
 
 def test_slices_where_flair_shows_nothing_do_not_count() -> None:
     voxels = LEVELS.copy()
     voxels[:15] = 7
-    assert Scan(voxels, "here").held == {"flair", "t1ce", "t1"}
-    assert Scan(np.zeros_like(voxels), "here").held == {"flair"}
+    assert Scan(voxels, "here").available == {"flair", "t1ce", "t1"}
+    assert Scan(np.zeros_like(voxels), "here").available == {"flair"}
+
+
+def test_the_reader_knows_better_than_the_pixels_which_sequences_there_are() -> None:
+    copies = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1), np.uint8).repeat(3, axis=3)
+    assert Scan(copies, "here").available == {Sequence.FLAIR}
+    assert Scan(copies, "here", given=frozenset({Sequence.FLAIR, Sequence.T1})).available == {"flair", "t1"}
+
+
+def test_an_image_without_an_affine_is_axial() -> None:
+    assert Scan(np.zeros((1, 4, 5, 1), np.uint8), "here").axial == Orientation()
+
+
+def test_an_unknown_sequence_is_refused() -> None:
+    with pytest.raises(ValueError, match="pd"):
+        Scan(np.zeros((1, 4, 5, 1), np.uint8), "here", sequences=("pd",))  # type: ignore[arg-type]

@@ -1,102 +1,119 @@
-"""One examination in memory, and where it came from."""
+"""One examination in memory."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.errors import GeometryError
-from gliomaseg.geometry import Affine, Spacing, axis_codes, require_affine, spacing_of
-from gliomaseg.types import Voxels
+from gliomaseg.geometry import Affine, Orientation, Spacing, axis_codes, orientation_to, require_affine, spacing_of
+from gliomaseg.types import Sequence, Voxels
 
-SEQUENCES = {1: ("flair",), 3: ("t1", "flair", "t1ce")}
-SAME_LEVEL = 0.01  # of a slice's brightest: rounding to 8 bits stays below it
+SEQUENCES = {1: (Sequence.FLAIR,), 3: (Sequence.T1, Sequence.FLAIR, Sequence.T1CE)}
+LEVEL_TOLERANCE = 0.01  # of a slice's intensity range: rounding to 8 bits stays below it
+AVAILABLE_SHARE = 0.9
 
 
 @dataclass(frozen=True)
 class Scan:
-    """The slices of one examination, on its own grid.
+    """The slices of one examination on its own grid.
 
     Attributes:
-        voxels: real numbers, all finite, shape (z, y, x, c): c is 1 (FLAIR, or a grey picture) or 3 (T1 before
-            contrast, FLAIR, T1 after contrast: the order of the LGG data set). Without an affine they are
-            pictures of 8 or 16 bits, axial as the training data are; with one, z may be any direction.
-        source: the file or folder it was read from.
-        affine: takes a voxel's place (x, y, z, 1) to millimetres in the patient, RAS+; None where the file
-            does not say.
-        orientation_assumed: whether the affine's directions are the format's default, and not the file's word.
-        sequences: the channels' names; "flair", or "t1", "flair", "t1ce", if none are given.
+        voxels: real numbers, all finite, shape (z, y, x, c): c is 1 (FLAIR, or a grey image) or 3 (T1, FLAIR,
+            contrast-enhanced T1: the order of the LGG data set). Without an affine they are axial images of 8 or 16
+            bits, as in the training data. With an affine, z may have any direction.
+        source: the file or folder that the scan was read from.
+        affine: voxel indices (x, y, z, 1) to millimetres in the patient, RAS+; None if the file has none.
+        orientation_assumed: whether the affine's directions are the format's default and not the file's own.
+        sequences: one name for each channel; the default is FLAIR, or T1, FLAIR and contrast-enhanced T1.
+        given: the sequences that the examination has; None if the reader cannot know it. `available` then compares
+            the channels with FLAIR.
     """
 
     voxels: Voxels
     source: str
     affine: Affine | None = None
     orientation_assumed: bool = False
-    sequences: tuple[str, ...] = field(default=())
+    sequences: tuple[Sequence, ...] = field(default=())
+    given: frozenset[Sequence] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is not a stack of slices.
+        """Check the array and the affine.
 
         Raises:
-            GeometryError: the voxels have another number of axes or channels, or no slice, or the affine
-                places no voxels.
-            ValueError: there is not one name for each channel.
+            GeometryError: the voxels have another number of axes or channels, or no slice; or the affine is not
+                usable.
+            ValueError: the number of sequence names differs from the number of channels, or a name is unknown.
         """
         shape = self.voxels.shape
-        if len(shape) != 4 or shape[3] not in (1, 3) or 0 in shape:
-            raise GeometryError(
-                f"expected slices of 1 or 3 channels, found an array of shape {shape}", where=self.source
-            )
+        if len(shape) != 4 or shape[3] not in SEQUENCES or 0 in shape:
+            raise GeometryError(f"array shape is {shape}, expected (z, y, x, 1) or (z, y, x, 3)", where=self.source)
         if self.affine is None and self.voxels.dtype not in (np.uint8, np.uint16):
-            raise GeometryError(f"expected 8 or 16 bits, found {self.voxels.dtype}", where=self.source)
+            raise GeometryError(f"image type is {self.voxels.dtype}, expected 8 or 16 bits", where=self.source)
         if self.affine is not None:
             if self.voxels.dtype.kind not in "iuf":
-                raise GeometryError(f"expected real numbers, found {self.voxels.dtype}", where=self.source)
+                raise GeometryError(f"voxel type is {self.voxels.dtype}, expected real numbers", where=self.source)
             require_affine(self.affine, where=self.source)
-        if not self.sequences:
-            object.__setattr__(self, "sequences", SEQUENCES[shape[3]])
+        names = self.sequences or SEQUENCES[shape[3]]
+        object.__setattr__(self, "sequences", tuple(Sequence(name) for name in names))
         if len(self.sequences) != shape[3]:
-            raise ValueError(f"{len(self.sequences)} sequences named for {shape[3]} channels")
+            raise ValueError(f"{len(self.sequences)} sequence names for {shape[3]} channels")
 
     @property
     def spacing_mm(self) -> Spacing | None:
-        """Between voxels' centres along (z, y, x), in millimetres; None where the file does not say."""
+        """Voxel spacing along (z, y, x), in millimetres; None without an affine."""
         return None if self.affine is None else spacing_of(self.affine)
 
     @property
     def orientation(self) -> str | None:
-        """Where x, y and z point in the patient, such as LPS; None where the file does not say."""
+        """Directions of x, y and z in the patient, such as LPS; None if the file does not define them."""
         return None if self.affine is None or self.orientation_assumed else axis_codes(self.affine)
 
+    @cached_property
+    def axial(self) -> Orientation:
+        """How to turn the scan to axial slices in radiological view; images without an affine are axial already."""
+        return Orientation() if self.affine is None else orientation_to(self.affine)
+
     @property
-    def held(self) -> frozenset[str]:
-        """The sequences that are there: FLAIR, and what has its own to show in nine of ten slices where FLAIR does.
+    def flair_index(self) -> int:
+        """Index of the FLAIR channel; 0 if no channel is FLAIR."""
+        return self.sequences.index(Sequence.FLAIR) if Sequence.FLAIR in self.sequences else 0
 
-        What is missing is a copy of FLAIR, as in the data set. A copy may have another scale; black is nothing.
+    @cached_property
+    def available(self) -> frozenset[Sequence]:
+        """The sequences that the examination has.
+
+        If the reader cannot know them, as with RGB slices, a channel that is a copy of FLAIR counts as missing: the
+        LGG data set fills missing sequences so. A channel is available if it differs from FLAIR in nine of ten slices
+        in which FLAIR has a signal. A copy may have another scale; black counts as missing.
         """
-        if "flair" not in self.sequences:
+        if self.given is not None:
+            return self.given
+        if Sequence.FLAIR not in self.sequences or len(self.sequences) == 1:
             return frozenset(self.sequences)
-        place = self.sequences.index("flair")
-        shown = [plane for plane in self.voxels if plane[..., place].min() < plane[..., place].max()]
-        own = [[_has_own(plane[..., k], plane[..., place]) for k in range(len(self.sequences))] for plane in shown]
-        shares = np.mean(own, axis=0) if own else np.zeros(len(self.sequences))
-        return frozenset({"flair", *(name for name, share in zip(self.sequences, shares, strict=True) if share >= 0.9)})
+        flair = self.flair_index
+        slices = [plane for plane in self.voxels if plane[..., flair].min() < plane[..., flair].max()]
+        differs = [[_differs(plane[..., k], plane[..., flair]) for k in range(len(self.sequences))] for plane in slices]
+        shares = np.mean(differs, axis=0) if differs else np.zeros(len(self.sequences))
+        named = zip(self.sequences, shares, strict=True)
+        return frozenset({Sequence.FLAIR, *(name for name, share in named if share >= AVAILABLE_SHARE)})
 
 
-def flair_channel(sequences: int) -> int:
-    """Return where FLAIR stands among the sequences of a slice."""
-    return 1 if sequences > 1 else 0
+def flair_channel(channels: int) -> int:
+    """Return the index of FLAIR among the channels of an image: 0 of one channel, else 1."""
+    return 1 if channels > 1 else 0
 
 
-def _has_own(plane: NDArray[Any], flair: NDArray[Any]) -> bool:
-    """Return whether a slice (y, x) is neither even nor, up to scale, FLAIR's in all but 1 % of its voxels."""
-    return bool(plane.min() < plane.max() and (np.abs(_levels(plane) - _levels(flair)) > SAME_LEVEL).mean() > 0.01)
+def _differs(plane: NDArray[Any], flair: NDArray[Any]) -> bool:
+    """Return whether a slice (y, x) has a signal and differs from FLAIR, up to scale, in over 1 % of its pixels."""
+    return bool(plane.min() < plane.max() and (np.abs(_unit(plane) - _unit(flair)) > LEVEL_TOLERANCE).mean() > 0.01)
 
 
-def _levels(plane: NDArray[Any]) -> NDArray[np.float32]:
-    """Return a slice that is not even from 0 (its darkest voxel) to 1 (its brightest)."""
+def _unit(plane: NDArray[Any]) -> NDArray[np.float32]:
+    """Return a slice with a signal, scaled to 0 (darkest) to 1 (brightest)."""
     low, high = np.float32(plane.min()), np.float32(plane.max())
     return (plane.astype(np.float32) - low) / (high - low)

@@ -9,7 +9,7 @@ from gliomaseg.data import batches as batches_module
 from gliomaseg.data.augmentation import DRAWS, pipeline
 from gliomaseg.data.batches import batches, epoch_picks, load_batch, training_batch
 from gliomaseg.data.cache import Cache
-from gliomaseg.preprocessing import level_counts, neighbour_places, normalise, with_neighbours
+from gliomaseg.preprocessing import context_indices, level_counts, normalise, with_context
 
 CPU = torch.device("cpu")
 
@@ -93,10 +93,10 @@ def test_training_and_use_see_the_same_numbers(channels, normalisation, context_
     images, _ = load_batch(cache, np.arange(6), preprocessing, CPU)
     for start, stop in ((0, 4), (4, 6)):
         stack = cache.images[start:stop]
-        places = neighbour_places(
+        places = context_indices(
             np.arange(len(stack)), np.array([0]), np.array([len(stack) - 1]), context_slices=context_slices
         )
-        seen = normalise(with_neighbours(stack, places), preprocessing, level_counts(stack))
+        seen = normalise(with_context(stack, places), preprocessing, level_counts(stack))
         assert seen.shape[1] == preprocessing.inputs
         np.testing.assert_allclose(images[start:stop].numpy(), seen, atol=1e-6)
 

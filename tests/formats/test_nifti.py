@@ -251,9 +251,9 @@ def test_numbers_beyond_reason_are_refused(tmp_path: Path, value: float) -> None
         (80, "<f", 0.0, "its voxels are 0 x"),
         (84, "<f", -1.0, "its voxels are"),
         (88, "<f", float("nan"), "its voxels are"),
-        (280, "<f", float("inf"), "its affine is no 4 x 4 matrix"),
-        (280, "<f", float("nan"), "its affine is no 4 x 4 matrix"),
-        (280, "<f", 5000.0, "that is no head"),
+        (280, "<f", float("inf"), "affine is not a 4 x 4 matrix"),
+        (280, "<f", float("nan"), "affine is not a 4 x 4 matrix"),
+        (280, "<f", 5000.0, "expected 0.01 to 100 mm"),
         (280, "<4f", (0, 0, 0, 0), "; correct its header"),
     ],
 )

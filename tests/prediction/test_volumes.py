@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -18,18 +17,13 @@ from scipy.spatial.transform import Rotation
 from gliomaseg import overlays
 from gliomaseg.errors import DataError, FormatError, ResourceError, UsageError
 from gliomaseg.formats import write_picture
-from gliomaseg.geometry import Orientation
 from gliomaseg.metrics import overlap
 from gliomaseg.phantoms import write_phantoms
 from gliomaseg.prediction import PredictOptions, Predictor, PredictRow, list_inputs, open_predictor
 from gliomaseg.prediction.predict import predict
 from gliomaseg.types import Batch, Probability
+from orientation_cases import ALL_48, turn_affine, turn_back
 
-ALL_48 = [
-    Orientation(axes, backwards)
-    for axes in itertools.permutations(range(3))
-    for backwards in itertools.product((False, True), repeat=3)
-]
 SHAPE = (26, 90, 80)  # z, y, x
 LPS = np.array([[-2.0, 0, 0, 79], [0, -2, 0, 89], [0, 0, 5, -60], [0, 0, 0, 1]])  # x, y, z; 2 x 2 x 5 mm
 
@@ -76,14 +70,14 @@ def test_however_the_scan_lies_the_mask_is_the_same(predictor: Predictor, tmp_pa
     volume, tumour = head()
     masks = []
     for number, orientation in enumerate(ALL_48):
-        affine = orientation.turn_affine(LPS, SHAPE)
+        affine = turn_affine(orientation, LPS, SHAPE)
         path = save(tmp_path / str(number) / "scan.nii", orientation.turn(volume), affine)
         row = predicted(path, tmp_path / str(number), predictor)
         assert row.error is None
         mask = mask_of(tmp_path / str(number))
         assert mask.shape == orientation.turn(volume).shape
         assert row.orientation == "".join(nibabel.aff2axcodes(affine))
-        masks.append(orientation.turn_back(mask))
+        masks.append(turn_back(orientation, mask))
     assert all(np.array_equal(mask, masks[0]) for mask in masks)
     assert overlap.dice(reference=tumour, predicted=masks[0]) > 0.97
 

@@ -27,7 +27,7 @@ def test_a_volume_shows_what_the_pictures_show(script, phantoms, tmp_path):
     assert made.scan.voxels.shape == (*examination.reference.shape, 3)
     assert made.scan.spacing_mm == pytest.approx((script.SLICE_MM, script.FIELD_MM / side, script.FIELD_MM / side))
     assert made.scan.orientation == "LAS"
-    assert made.scan.held == {"flair", "t1"}
+    assert made.scan.available == {"flair", "t1"}
     np.testing.assert_array_equal(made.reference[:, ::-1], examination.reference)
     flair = made.scan.voxels[:, ::-1, :, 1] / script.TWELVE_BITS
     original = examination.scan.voxels[..., 1]

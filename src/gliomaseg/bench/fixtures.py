@@ -18,7 +18,7 @@ from gliomaseg.formats import nifti
 from gliomaseg.formats.nifti_header import new_header
 from gliomaseg.model import CONFIG, METRICS, load_model
 from gliomaseg.phantoms import phantom_patient, write_phantoms
-from gliomaseg.preprocessing import level_counts, neighbour_places, normalise, prepare, with_neighbours
+from gliomaseg.preprocessing import prepare
 from gliomaseg.pretrained import MODELS, find_model
 from gliomaseg.scan import Scan
 from gliomaseg.types import Batch
@@ -106,10 +106,6 @@ def scored(model: Path) -> float | None:
     return value
 
 
-def batches_of(scan: Scan, preprocessing: Preprocessing, count: int) -> list[Batch]:
-    """Return the first `count` slices of a scan as a network takes them, in batches of four."""
-    slices = prepare(scan, preprocessing).slices
-    ends = np.array([0]), np.array([len(slices) - 1])
-    places = neighbour_places(np.arange(count), *ends, context_slices=preprocessing.context_slices)
-    given = normalise(with_neighbours(slices, places), preprocessing, level_counts(slices))
-    return [given[start : start + BATCH] for start in range(0, count, BATCH)]
+def batches_of(scan: Scan, settings: Preprocessing, count: int) -> list[Batch]:
+    """Return the first `count` slices of a scan as network input, in batches of four."""
+    return list(prepare(scan, settings).batches(BATCH, np.arange(count)))

@@ -12,7 +12,7 @@ from gliomaseg.config import FcnResnet50, Recipe, Smp
 from gliomaseg.model import write_digests
 from gliomaseg.networks import build_network
 from gliomaseg.phantoms import phantom_patient
-from gliomaseg.preprocessing import level_counts, neighbour_places, normalise, prepare, with_neighbours
+from gliomaseg.preprocessing import prepare
 from gliomaseg.scan import Scan
 from gliomaseg.training.onnx_export import export_network
 from gliomaseg.types import Batch
@@ -50,10 +50,8 @@ def export_untrained(recipe: Recipe, folder: Path) -> Path:
 def _phantom(recipe: Recipe) -> Batch:
     side_px = min(256, recipe.preprocessing.size_px)
     patient = phantom_patient(2, side_px=side_px, slices=6)
-    slices = prepare(Scan(patient.image, source="phantom"), recipe.preprocessing).slices
-    ends = np.array([0]), np.array([len(slices) - 1])
-    places = neighbour_places(np.arange(2, 5), *ends, context_slices=recipe.preprocessing.context_slices)
-    return normalise(with_neighbours(slices, places), recipe.preprocessing, level_counts(slices))
+    prepared = prepare(Scan(patient.image, source="phantom"), recipe.preprocessing)
+    return next(prepared.batches(3, np.arange(2, 5)))
 
 
 def _last_bias(network: nn.Module) -> Tensor:

@@ -14,7 +14,7 @@ from gliomaseg.config import Preprocessing, Recipe, Training
 from gliomaseg.data.augmentation import AUGMENTATIONS, Draws, augmentation_draws, pipeline
 from gliomaseg.data.augmentation.carvemix import Slices, grafted
 from gliomaseg.data.cache import Cache
-from gliomaseg.preprocessing import head_levels, level_scales, neighbour_places, with_neighbours
+from gliomaseg.preprocessing import context_indices, head_levels, level_scales, with_context
 from gliomaseg.scan import flair_channel
 from gliomaseg.types import SliceIndices
 
@@ -176,12 +176,12 @@ def _pictures(
     stacks = cache.stacks[positions]
     first, last = cache.ends
     # Of the same case whatever the split: a neighbour's picture is context, its mask is not looked at.
-    places = neighbour_places(positions, first[stacks], last[stacks], context_slices=preprocessing.context_slices)
+    places = context_indices(positions, first[stacks], last[stacks], context_slices=preprocessing.context_slices)
     if isinstance(cache, DeviceCache):
         at, rows = (torch.from_numpy(k).to(cache.device_images.device, non_blocking=True) for k in (places, positions))
         stored, masks = cache.device_images[at].flatten(1, 2).to(device), cache.device_masks[rows].to(device)
     else:
-        stored = torch.from_numpy(with_neighbours(cache.images, places)).to(device, non_blocking=True)
+        stored = torch.from_numpy(with_context(cache.images, places)).to(device, non_blocking=True)
         masks = torch.from_numpy(cache.masks[positions]).to(device, non_blocking=True)
     counts = cache.counts[stacks] if preprocessing.normalisation == "zscore" else NO_COUNTS
     scale, shift = (

@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gliomaseg import overlays
-from gliomaseg.geometry import Orientation, orientation_to
-from gliomaseg.intensity import eight_bits, window_of
+from gliomaseg.preprocessing.intensity import eight_bits, window_of
 from gliomaseg.scan import Scan
 from gliomaseg.types import Mask, Pixels
 
@@ -27,9 +26,9 @@ def draw_contact_sheet(scan: Scan, mask: Mask, *, volume_ml: float | None) -> Im
         mask: bool, shape (z, y, x), on its grid.
         volume_ml: of the mask, for the title; None where it is unknown.
     """
-    orientation = Orientation() if scan.affine is None else orientation_to(scan.affine)
+    orientation = scan.axial
     spacing_mm = orientation.turn_spacing(scan.spacing_mm or (1.0, 1.0, 1.0))
-    flair = scan.sequences.index("flair") if "flair" in scan.sequences else 0
+    flair = scan.flair_index
     volume, drawn = orientation.turn(scan.voxels[..., flair]), orientation.turn(mask)
     areas = np.array([np.count_nonzero(plane) for plane in drawn])
     chosen = choose_slices(areas)

@@ -54,8 +54,8 @@ class WeightedEnsemble:
         return weighted_mean([self._predictor(model).predict(scan) for model in self._able(scan)])
 
     def _able(self, scan: Scan) -> list[Model]:
-        held = scan.held
-        able = [model for model in self.models if held.issuperset(model.config.sequences)] or [self.models[-1]]
+        available = scan.available
+        able = [model for model in self.models if available.issuperset(model.config.sequences)] or [self.models[-1]]
         return able if all(model.config.dice_estimator for model in able) else able[:1]
 
     def _predictor(self, model: Model) -> Predictor:

@@ -13,6 +13,7 @@ from gliomaseg.errors import FormatError, GeometryError
 from gliomaseg.formats import read_pages, read_picture, read_volume
 from gliomaseg.prediction.inputs import Input, Kind
 from gliomaseg.scan import Scan
+from gliomaseg.types import Sequence
 
 # Of the voxels as float32, a DICOM series may take this share of the memory: beside them prediction holds 8-bit
 # levels, probability and mask.
@@ -52,7 +53,7 @@ def load_input(entry: Input, *, series: str | None = None, max_bytes: int) -> Lo
         ResourceError: it needs more memory.
         MissingExtraError: DICOM is given and its extra is not installed.
     """
-    others = {"t1": entry.t1, "t1ce": entry.t1ce}
+    others = {Sequence.T1: entry.t1, Sequence.T1CE: entry.t1ce}
     share = max_bytes // (1 + sum(other is not None for other in others.values()))
     flair = _load(entry, series=series, max_bytes=share)
     if entry.t1 is None and entry.t1ce is None:
@@ -92,16 +93,17 @@ def _load_series(entry: Input, *, series: str | None, max_bytes: int) -> LoadedS
     return LoadedScan(scan, header=new_header((z, y, x), volume.affine), series=volume)
 
 
-def _joined(flair: LoadedScan, others: dict[str, Scan]) -> LoadedScan:
+def _joined(flair: LoadedScan, others: dict[Sequence, Scan]) -> LoadedScan:
     """Return FLAIR with its other sequences as channels: before contrast, FLAIR, after contrast."""
     for scan in (flair.scan, *others.values()):
         if scan.voxels.shape[-1] != 1:
             raise GeometryError("has colours: it is no single sequence", where=scan.source, cure="give grey pictures")
     for scan in others.values():
         _require_same_grid(flair.scan, scan)
-    channels = [others.get("t1", flair.scan), flair.scan, others.get("t1ce", flair.scan)]
+    channels = [others.get(Sequence.T1, flair.scan), flair.scan, others.get(Sequence.T1CE, flair.scan)]
     voxels = np.concatenate([scan.voxels for scan in channels], axis=3)
-    return replace(flair, scan=replace(flair.scan, voxels=voxels, sequences=()))
+    given = frozenset({Sequence.FLAIR, *others})
+    return replace(flair, scan=replace(flair.scan, voxels=voxels, sequences=(), given=given))
 
 
 def _require_same_grid(flair: Scan, other: Scan) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from gliomaseg.geometry import Orientation, orientation_to
 from gliomaseg.metrics.volume import volume_ml
 from gliomaseg.scan import Scan
 from gliomaseg.types import Mask
@@ -39,7 +38,7 @@ class MaskStatistics:
 def measure_mask(mask: Mask, scan: Scan) -> MaskStatistics:
     """Return the numbers of a mask, bool, shape (z, y, x), on the grid of its scan."""
     spacing_mm = scan.spacing_mm
-    orientation = Orientation() if scan.affine is None else orientation_to(scan.affine)
+    orientation = scan.axial
     areas = np.array([np.count_nonzero(plane) for plane in orientation.turn(mask)])
     box = bounding_box(mask)
     voxels, extent, area = int(areas.sum()), None, None

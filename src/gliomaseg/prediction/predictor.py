@@ -16,15 +16,7 @@ from gliomaseg.model import Model, file_digest, load_model
 from gliomaseg.prediction.confidence import confidence_features
 from gliomaseg.prediction.input_checks import input_warnings
 from gliomaseg.prediction.postprocessing import at_temperature, combine, predict_tta, to_mask
-from gliomaseg.preprocessing import (
-    Prepared,
-    level_counts,
-    neighbour_places,
-    normalise,
-    prepare,
-    restore,
-    with_neighbours,
-)
+from gliomaseg.preprocessing import Prepared, prepare, restore
 from gliomaseg.scan import Scan
 from gliomaseg.types import Batch, Mask, Probability
 
@@ -116,8 +108,7 @@ class Predictor:
         signs = confidence_features(probability, mask, flip_dice)
         dice_estimator = self.model.config.dice_estimator
         predicted_dice = dice_estimator.predicted_dice(signs) if dice_estimator else None
-        merged = prepared.placement is not None and prepared.placement.slice_ratio > 1
-        warnings = input_warnings(prepared.slices, self.model.config.preprocessing, merged=merged)
+        warnings = input_warnings(prepared.slices, self.model.config.preprocessing, merged=prepared.merged)
         return Prediction(probability, mask, signs, predicted_dice, warnings, (self.model,))
 
     def probability(self, scan: Scan) -> Probability:
@@ -139,28 +130,21 @@ class Predictor:
 
     def _run(self, prepared: Prepared) -> tuple[Probability, float | None]:
         """Return probabilities on the network's grid, at temperature 1, and the Dice of plain and mirrored masks."""
-        preprocessing, postprocessing = self.model.config.preprocessing, self.model.config.postprocessing
-        slices, count = prepared.slices, len(prepared.slices)
-        counts = level_counts(slices)
-        ends = np.array([0]), np.array([count - 1])
-        places = neighbour_places(np.arange(count), *ends, context_slices=preprocessing.context_slices)
-        bright = np.asarray(slices.any(axis=(1, 2, 3)))
-        black = ~bright[places].any(axis=1)
-        # Black slices of one scan are the same input, so they have the same answer: the first one's is all of theirs.
-        worked = np.flatnonzero(~black | (np.cumsum(black) == 1))
-        found, voxels = np.empty((count, *slices.shape[2:]), np.float32), np.zeros(3, np.int64)
-        for start in range(0, len(worked), BATCH):
-            chosen = worked[start : start + BATCH]
-            batch = normalise(with_neighbours(slices, places[chosen]), preprocessing, counts)
+        postprocessing = self.model.config.postprocessing
+        count, black = len(prepared.slices), prepared.is_black
+        # Black slices of one scan are the same input and have the same output: the network runs on the first one only.
+        distinct = np.flatnonzero(~black | (np.cumsum(black) == 1))
+        probability, voxels = np.empty((count, *prepared.slices.shape[2:]), np.float32), np.zeros(3, np.int64)
+        for start, batch in zip(range(0, len(distinct), BATCH), prepared.batches(BATCH, distinct), strict=True):
             views = predict_tta(batch, self._engine.probabilities, postprocessing)
-            found[chosen] = combine(views)
+            probability[distinct[start : start + BATCH]] = combine(views)
             if len(views) == 2:
-                warm = (at_temperature(view, postprocessing.temperature) for view in views)
-                voxels += _count_flips(*(view > postprocessing.threshold for view in warm))
+                tempered = (at_temperature(view, postprocessing.temperature) for view in views)
+                voxels += _count_flips(*(view > postprocessing.threshold for view in tempered))
         if black.any():
-            found[black] = found[black.argmax()]
+            probability[black] = probability[black.argmax()]
         both, plain, mirrored = voxels.tolist()
-        return found, 2 * both / (plain + mirrored) if plain + mirrored else None
+        return probability, 2 * both / (plain + mirrored) if plain + mirrored else None
 
 
 def open_predictor(model: Path, *, engine: str = DEFAULT) -> Predictor:

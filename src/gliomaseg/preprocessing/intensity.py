@@ -1,4 +1,4 @@
-"""From intensities of any scale to the 8 bits that the training data have."""
+"""Intensities of any scale to 8 bits, as in the training data."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ OFFSET_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Window:
-    """What of a volume's intensities is shown.
+    """The intensity range of a volume that maps to 8 bits.
 
     Attributes:
-        floor: what becomes 0.
-        top: the 99.5 percentile of what is not background; more than `floor`.
-        padding: a value that stands for no signal and becomes 0 wherever it lies; None where there is none.
+        floor: intensity that becomes 0.
+        top: the 99.5 percentile of the foreground; more than `floor`.
+        padding: the value of voxels without signal, which become 0; None if there is no such value.
     """
 
     floor: float
@@ -30,15 +30,15 @@ class Window:
 
 
 def window_of(volume: NDArray[Any]) -> Window:
-    """Return the window of one sequence, however its voxels are ordered.
+    """Return the window of one sequence; the order of the voxels does not matter, apart from the corners.
 
-    Background is found like this:
+    Background is determined as follows:
 
-    - A value that most of the eight corners share and a tenth of all voxels have is padding, as in a
-      skull-stripped or masked volume. It is background, whatever its value. Where more than a twentieth of
-      the other voxels lie below it (z-scores), the floor is the 0.5 percentile of those others.
-    - Without padding the floor is 0 if the darkest voxels are near it, as in any magnitude image: that is
-      where noise lies. Volumes with an offset or with negative values have their 0.1 percentile as floor.
+    - A value that most of the eight corners and a tenth of all voxels have is padding, as in a skull-stripped or
+      masked volume. Padding is background, whatever its value. If more than a twentieth of the other voxels are
+      below it (z-scores), the floor is the 0.5 percentile of the other voxels.
+    - Without padding, the floor is 0 if the darkest voxels are near 0, as in magnitude images. Volumes with an offset
+      or with negative values have their 0.1 percentile as floor.
 
     Args:
         volume: any real numbers, all finite, shape (z, y, x), not empty.
@@ -61,11 +61,11 @@ def window_of(volume: NDArray[Any]) -> Window:
 def eight_bits(volume: NDArray[Any], window: Window, *, p99_5_level: float) -> NDArray[np.uint8]:
     """Return a volume with `window.floor` at 0 and `window.top` at `p99_5_level`: uint8, same shape.
 
-    What is brighter than the top goes on rising, to 255 at most.
+    Intensities above the top are scaled alike and clipped at 255.
     """
     scale = p99_5_level / (window.top - window.floor)
     levels = np.empty(volume.shape, np.uint8)
-    for plane, target in zip(volume, levels, strict=True):  # a plane at a time: a volume of float64 is large
+    for plane, target in zip(volume, levels, strict=True):  # one slice at a time: a volume of float64 is large
         shown = np.rint(np.clip((plane.astype(np.float64) - window.floor) * scale, 0, 255))
         if window.padding is not None:
             shown[plane == window.padding] = 0
@@ -73,8 +73,20 @@ def eight_bits(volume: NDArray[Any], window: Window, *, p99_5_level: float) -> N
     return levels
 
 
+def image_levels(voxels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return 8- or 16-bit images (z, y, x, c) as 8 bits: uint8, same shape.
+
+    16 bits are scaled so that the 99.5 percentile of the pixels above 0 becomes 255; 8 bits are returned unchanged.
+    """
+    if voxels.dtype == np.uint8:
+        return voxels
+    bright = voxels[voxels > 0]
+    top = float(np.percentile(bright, TOP_PERCENTILE)) if bright.size else 1.0
+    return np.rint(np.clip(voxels * (255 / top), 0, 255)).astype(np.uint8)
+
+
 def _window(floor: float, top: float, padding: float | None) -> Window:
-    """Return a window that is never empty: of a nearly constant volume, the top is anything above the floor."""
+    """Return a window of positive width, even for a constant volume."""
     return Window(floor, top if top > floor else floor + max(1.0, abs(floor)), padding)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -11,26 +10,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gliomaseg.config import Preprocessing
-from gliomaseg.geometry import Field, Orientation
+from gliomaseg.geometry import FieldOfView, Orientation
 from gliomaseg.metrics import overlap
 from gliomaseg.preprocessing import (
     Placement,
     Prepared,
+    context_indices,
     level_counts,
-    neighbour_places,
     normalise,
     prepare,
     prepare_mask,
     restore,
-    with_neighbours,
+    with_context,
 )
 from gliomaseg.scan import Scan
-
-ALL_48 = [
-    Orientation(axes, backwards)
-    for axes in itertools.permutations(range(3))
-    for backwards in itertools.product((False, True), repeat=3)
-]
+from orientation_cases import ALL_48, turn_affine, turn_back
 
 GREY = Preprocessing(size_px=32, input="grey")
 FLAIR = Preprocessing(size_px=32, input="flair")
@@ -171,8 +165,8 @@ def test_normalised_values_follow_mean_and_std() -> None:
 
 def test_neighbours_are_the_slices_beside_and_the_last_one_is_repeated() -> None:
     slices = np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1)
-    places = neighbour_places(np.arange(4), np.array([0]), np.array([3]), context_slices=2)
-    assert with_neighbours(slices, places)[..., 0, 0].tolist() == [
+    places = context_indices(np.arange(4), np.array([0]), np.array([3]), context_slices=2)
+    assert with_context(slices, places)[..., 0, 0].tolist() == [
         [0, 0, 0, 1, 2],
         [0, 0, 1, 2, 3],
         [0, 1, 2, 3, 3],
@@ -182,8 +176,8 @@ def test_neighbours_are_the_slices_beside_and_the_last_one_is_repeated() -> None
 
 def test_neighbours_of_all_sequences_stand_slice_by_slice() -> None:
     slices = np.arange(6, dtype=np.uint8).reshape(2, 3, 1, 1)
-    places = neighbour_places(np.array([0]), np.array([0]), np.array([1]), context_slices=1)
-    assert with_neighbours(slices, places).ravel().tolist() == [0, 1, 2, 0, 1, 2, 3, 4, 5]
+    places = context_indices(np.array([0]), np.array([0]), np.array([1]), context_slices=1)
+    assert with_context(slices, places).ravel().tolist() == [0, 1, 2, 0, 1, 2, 3, 4, 5]
 
 
 def test_head_of_a_volume_has_mean_zero_and_deviation_one() -> None:
@@ -210,15 +204,15 @@ def test_even_volume_is_finite(level: int) -> None:
 def test_each_sequence_of_a_volume_has_its_own_scale() -> None:
     stack = noise(2, 3, 8, 8) // np.array([1, 2, 4], np.uint8)[:, None, None]
     alone = normalise(stack[:, 1:2], VOLUME)[:, :1]
-    np.testing.assert_allclose(normalise(stack, VOLUME.model_copy(update={"channels": "all"}))[:, 1:2], alone)
+    np.testing.assert_allclose(normalise(stack, VOLUME.model_copy(update={"input": "t1_flair_t1ce"}))[:, 1:2], alone)
 
 
 def test_neighbours_of_a_volume_have_the_scale_of_their_sequence() -> None:
     stack = noise(3, 3, 8, 8)
     preprocessing = VOLUME.model_copy(update={"channels": "all", "context_slices": 1})
-    places = neighbour_places(np.arange(3), np.array([0]), np.array([2]), context_slices=1)
-    values = normalise(with_neighbours(stack, places), preprocessing, level_counts(stack))
-    plain = normalise(stack, VOLUME.model_copy(update={"channels": "all"}))
+    places = context_indices(np.arange(3), np.array([0]), np.array([2]), context_slices=1)
+    values = normalise(with_context(stack, places), preprocessing, level_counts(stack))
+    plain = normalise(stack, VOLUME.model_copy(update={"input": "t1_flair_t1ce"}))
     assert np.array_equal(values[1], plain.reshape(9, 8, 8))
 
 
@@ -238,19 +232,19 @@ def test_three_channels_keep_their_order() -> None:
 
 
 def test_restored_probability_has_the_scans_grid_and_type() -> None:
-    back = restore(np.zeros((2, 32, 32), np.float32), Prepared(np.zeros((2, 1, 32, 32), np.uint8), (200, 300)))
+    back = restore(np.zeros((2, 32, 32), np.float32), Prepared(np.zeros((2, 1, 32, 32), np.uint8), (200, 300), FLAIR))
     assert (back.shape, back.dtype) == ((2, 200, 300), np.float32)
 
 
 def test_restored_probability_of_the_same_grid_is_unchanged() -> None:
     probability = np.random.default_rng(0).random((2, 32, 32), np.float32)
-    assert np.array_equal(restore(probability, Prepared(noise(2, 1, 32, 32), (32, 32))), probability)
+    assert np.array_equal(restore(probability, Prepared(noise(2, 1, 32, 32), (32, 32), FLAIR)), probability)
 
 
 @pytest.mark.parametrize("grid", [(200, 300), (300, 200), (20, 30), (31, 33), (7, 500)])
 def test_restored_probability_stays_between_0_and_1(grid: tuple[int, int]) -> None:
     probability = noise(1, 32, 32, high=2).astype(np.float32)
-    back = restore(probability, Prepared(noise(1, 1, 32, 32), grid))
+    back = restore(probability, Prepared(noise(1, 1, 32, 32), grid, FLAIR))
     assert back.min() >= 0
     assert back.max() <= 1
 
@@ -321,7 +315,7 @@ def smooth_volume() -> NDArray[np.float32]:
 
 def as_scan(volume: NDArray[Any], orientation: Orientation = ALL_48[0], affine: NDArray[Any] = AXIAL) -> Scan:
     turned = np.ascontiguousarray(orientation.turn(volume))
-    return Scan(turned[..., None], "here", orientation.turn_affine(affine, volume.shape))
+    return Scan(turned[..., None], "here", turn_affine(orientation, affine, volume.shape))
 
 
 @pytest.mark.parametrize("orientation", ALL_48)
@@ -332,7 +326,7 @@ def test_however_a_volume_is_stored_the_network_sees_the_same_and_masks_agree(or
     probability = np.random.default_rng(0).random(there.slices[:, 0].shape, np.float32)
     back = restore(probability, there)
     assert back.shape == orientation.turn(volume).shape
-    assert np.array_equal(orientation.turn_back(back), restore(probability, expected))
+    assert np.array_equal(turn_back(orientation, back), restore(probability, expected))
 
 
 def test_the_field_is_cut_out_around_the_head() -> None:
@@ -351,7 +345,7 @@ def test_a_field_that_is_the_slice_is_not_resampled() -> None:
     there = prepare(scan, Preprocessing(size_px=32, input="flair", fov_mm=50, p99_5_level=157))
     assert there.placement is not None
     assert there.placement.field.height == 50
-    exact = Prepared(there.slices, there.grid, Placement((2, 32, 32), Orientation(), Field(0, 0, 32, 32)))
+    exact = Prepared(there.slices, there.grid, SMALL, Placement((2, 32, 32), Orientation(), FieldOfView(0, 0, 32, 32)))
     probability = np.random.default_rng(1).random((2, 32, 32), np.float32)
     assert np.array_equal(restore(probability, exact), probability)
 
@@ -365,7 +359,7 @@ def test_a_mask_of_a_volume_goes_there_and_back() -> None:
     drawn = prepare(as_scan(np.where(mask, 1000, 0).astype(np.float32)), fine)
     assert placed.placement is not None
     seen = (drawn.slices[:, 0] / drawn.slices.max()).astype(np.float32)
-    back = restore(seen, Prepared(placed.slices, placed.grid, placed.placement)) > 0.5
+    back = restore(seen, Prepared(placed.slices, placed.grid, fine, placed.placement)) > 0.5
     assert overlap.dice(reference=mask, predicted=back) > 0.97
 
 
@@ -400,3 +394,25 @@ def test_volumes_of_three_sequences_keep_their_channels() -> None:
     assert slices.shape[1] == 3
     assert np.abs(slices[:, 0].astype(int) - slices[:, 1]).max() <= 1
     assert not slices[:, 2].any()
+
+
+# --- batches
+
+
+def test_batches_are_the_normalised_slices_with_their_context() -> None:
+    settings = Preprocessing(size_px=32, input="flair", normalisation="zscore", context_slices=1)
+    made = prepare(Scan(noise(5, 32, 32, 1), "here"), settings)
+    indices = context_indices(np.arange(5), np.array([0]), np.array([4]), context_slices=1)
+    expected = normalise(with_context(made.slices, indices), settings, level_counts(made.slices))
+    parts = list(made.batches(2))
+    assert [len(part) for part in parts] == [2, 2, 1]
+    assert np.array_equal(np.concatenate(parts), expected)
+    assert np.array_equal(next(made.batches(3, np.array([4, 0]))), expected[[4, 0]])
+
+
+def test_a_slice_is_black_only_with_its_context() -> None:
+    voxels = np.zeros((5, 32, 32, 1), np.uint8)
+    voxels[4] = 9
+    assert prepare(Scan(voxels, "here"), FLAIR).is_black.tolist() == [True] * 4 + [False]
+    near = FLAIR.model_copy(update={"context_slices": 1})
+    assert prepare(Scan(voxels, "here"), near).is_black.tolist() == [True] * 3 + [False] * 2

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gliomaseg.intensity import Window, eight_bits, window_of
+from gliomaseg.preprocessing.intensity import Window, eight_bits, window_of
 
 
 def whole_head() -> NDArray[np.float64]:

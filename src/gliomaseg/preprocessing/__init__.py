@@ -1,0 +1,23 @@
+"""Scan to network input, and probabilities back to the scan's grid.
+
+Three words, used alike in training and in use: `prepare(scan, settings)`, `prepared.batches(size)` and
+`restore(probability, prepared)`.
+"""
+
+from gliomaseg.preprocessing.normalisation import head_levels, level_counts, level_scales, normalise
+from gliomaseg.preprocessing.prepare import Prepared, context_indices, prepare, prepare_mask, restore, with_context
+from gliomaseg.preprocessing.volume import Placement
+
+__all__ = [
+    "Placement",
+    "Prepared",
+    "context_indices",
+    "head_levels",
+    "level_counts",
+    "level_scales",
+    "normalise",
+    "prepare",
+    "prepare_mask",
+    "restore",
+    "with_context",
+]
