@@ -1,7 +1,41 @@
-"""Find the tumour in a brain MRI, and say how far to trust it.
+"""Segment tumours in brain MRI, and estimate how far to trust the result.
 
-Importing the package loads nothing heavy: neither torch nor ONNX Runtime.
+`import gliomaseg` is light: NumPy, ONNX Runtime and PyTorch are imported when a function needs them.
 Research software, not a medical device.
+
+>>> import gliomaseg
+>>> sorted(name for name in gliomaseg.__all__ if name != "__version__")
+['Scan', 'Segmentation', 'evaluate', 'load_model', 'metrics', 'read_scan', 'segment', 'train']
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gliomaseg import metrics
+    from gliomaseg.api import Segmentation, evaluate, load_model, read_scan, segment, train
+    from gliomaseg.scan import Scan
+
 __version__ = "0.1.0"
+__all__ = ["Scan", "Segmentation", "__version__", "evaluate", "load_model", "metrics", "read_scan", "segment", "train"]
+
+_MODULES = {"Scan": "gliomaseg.scan", "metrics": ""} | dict.fromkeys(
+    ("Segmentation", "evaluate", "load_model", "read_scan", "segment", "train"), "gliomaseg.api"
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is used first (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'gliomaseg' has no attribute {name!r}")
+    module = _MODULES[name]
+    value = getattr(import_module(module), name) if module else import_module(f"gliomaseg.{name}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted({*globals(), *__all__})

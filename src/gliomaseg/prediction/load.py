@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -58,10 +59,10 @@ def load_input(entry: Input, *, series: str | None = None, max_bytes: int) -> Lo
     flair = _load(entry, series=series, max_bytes=share)
     if entry.t1 is None and entry.t1ce is None:
         return flair
-    return _joined(
-        flair,
-        {name: _load(other, series=None, max_bytes=share).scan for name, other in others.items() if other is not None},
-    )
+    read = {
+        name: _load(other, series=None, max_bytes=share).scan for name, other in others.items() if other is not None
+    }
+    return replace(flair, scan=join_scans(flair.scan, read))
 
 
 def _load(entry: Input, *, series: str | None, max_bytes: int) -> LoadedScan:
@@ -93,17 +94,21 @@ def _load_series(entry: Input, *, series: str | None, max_bytes: int) -> LoadedS
     return LoadedScan(scan, header=new_header((z, y, x), volume.affine), series=volume)
 
 
-def _joined(flair: LoadedScan, others: dict[Sequence, Scan]) -> LoadedScan:
-    """Return FLAIR with its other sequences as channels: before contrast, FLAIR, after contrast."""
-    for scan in (flair.scan, *others.values()):
+def join_scans(flair: Scan, others: Mapping[Sequence, Scan]) -> Scan:
+    """Return FLAIR with its other sequences as channels T1, FLAIR, T1ce; a missing one is a copy of FLAIR.
+
+    Raises:
+        GeometryError: a scan has colours, or is not on FLAIR's grid.
+    """
+    for scan in (flair, *others.values()):
         if scan.voxels.shape[-1] != 1:
             raise GeometryError("has colours: it is no single sequence", where=scan.source, cure="give grey pictures")
     for scan in others.values():
-        _require_same_grid(flair.scan, scan)
-    channels = [others.get(Sequence.T1, flair.scan), flair.scan, others.get(Sequence.T1CE, flair.scan)]
+        _require_same_grid(flair, scan)
+    channels = [others.get(Sequence.T1, flair), flair, others.get(Sequence.T1CE, flair)]
     voxels = np.concatenate([scan.voxels for scan in channels], axis=3)
     given = frozenset({Sequence.FLAIR, *others})
-    return replace(flair, scan=replace(flair.scan, voxels=voxels, sequences=(), given=given))
+    return replace(flair, voxels=voxels, sequences=(), given=given)
 
 
 def _require_same_grid(flair: Scan, other: Scan) -> None:

@@ -1,0 +1,5 @@
+"""`python -m gliomaseg` is the command `gliomaseg`."""
+
+from gliomaseg.cli import main
+
+main()
