@@ -9,13 +9,14 @@ CROSSED ?= crossed
 CROSSED_T1 ?= crossed-t1
 STUDIES := ensemble error_kinds as_volumes card_tables leakage fit_input_checks measures_cost
 
-.PHONY: help demo test check notebook clean $(STUDIES:%=study-%)
+.PHONY: help demo test check notebook docs clean $(STUDIES:%=study-%)
 
 help:
 	@echo "make demo      set up .venv and run the whole workflow on phantoms (minutes)"
 	@echo "make test      install missing packages and run the tests"
 	@echo "make check     ruff, mypy, import contracts, check that notebook and text agree"
 	@echo "make notebook  execute the notebook again and keep its outputs"
+	@echo "make docs      build the site (guide, API reference, results, decisions) into build/site"
 	@echo "make study-ensemble ...  recompute published numbers: $(STUDIES:%=study-%)"
 	@echo "make clean     remove .venv and the output of the demo"
 
@@ -34,6 +35,11 @@ help:
 .venv/dev: .venv/train
 	@echo "== installing what the tests need"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+.venv/docs: .venv/dev
+	@echo "== installing the site generator"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	@touch $@
 
 demo: .venv/train
@@ -75,6 +81,13 @@ study-leakage: .venv/dev
 
 study-fit_input_checks study-measures_cost: study-%: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python studies/$*.py --data $(DATA)
+
+# Warnings are errors. The API reference is made from the docstrings.
+docs: .venv/docs
+	@echo "== building the site into build/site"
+	@rm -rf docs/reference
+	@$(BIN)/sphinx-build -q -W --keep-going -c docs . build/site
+	@echo "open build/site/index.html"
 
 clean:
 	rm -rf .venv gliomaseg-demo

@@ -169,6 +169,18 @@ def test_the_commands_of_a_page_do_what_it_says(
         done = shell(line.text, tmp_path)
         assert done.returncode == line.exits, f"`{line.text}` ended with {done.returncode}:\n{done.stdout}{done.stderr}"
         assert "Traceback" not in done.stderr, f"`{line.text}`:\n{done.stderr}"
+    run_python(page, tmp_path)
+
+
+def run_python(page: Path, folder: Path) -> None:
+    """Run the Python blocks of a page as one script, after its commands."""
+    blocks = [body for language, body in _BLOCK.findall(page.read_text("utf-8")) if language == "python"]
+    if not blocks:
+        return
+    script = folder / "page.py"
+    script.write_text("\n".join(blocks), "utf-8")
+    done = shell(f"MPLBACKEND=Agg python {script}", folder)
+    assert done.returncode == 0, f"the Python blocks of {page.name}:\n{done.stdout}{done.stderr}"
 
 
 def check_only(line: Line) -> None:
@@ -192,7 +204,7 @@ def check_only(line: Line) -> None:
 def test_every_block_of_a_page_names_its_language() -> None:
     for page in PAGES:
         languages = {language for language, _ in _BLOCK.findall(page.read_text("utf-8"))}
-        assert languages <= {"bash", "text", "json", "toml"}, page.name
+        assert languages <= {"bash", "text", "json", "toml", "python"}, page.name
         unmarked = [
             line
             for language, body in _BLOCK.findall(page.read_text("utf-8"))
@@ -241,10 +253,8 @@ def test_the_worked_example_of_the_guide_is_right() -> None:
     counts = {"A": [[0, 0, 0], [60, 100, 80], [0, 20, 0], [0, 0, 10]], "B": [[0, 0, 0]] * 4}
     summary = summarise({name: np.array(rows, np.int64) for name, rows in counts.items()})
     text = (ROOT / "docs" / "guide" / "evaluate.md").read_text("utf-8")
-    shown = dict(re.findall(r"^\| `(\w+)` \| .+ \| (\.\d{3}) \|$", text, re.MULTILINE))
-    assert shown == {
-        name: f"{entry['mean']:.3f}".removeprefix("0") for name, entry in summary.items() if isinstance(entry, dict)
-    }
+    shown = dict(re.findall(r"^\| `(\w+)` \| .+ \| (\d\.\d{3}) \|$", text, re.MULTILINE))
+    assert shown == {name: f"{entry['mean']:.3f}" for name, entry in summary.items() if isinstance(entry, dict)}
 
 
 def test_no_file_names_a_folder_of_some_machine() -> None:

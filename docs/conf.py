@@ -1,0 +1,42 @@
+"""Sphinx settings of the site: `make docs` builds it into build/site, without a network."""
+
+from gliomaseg import __version__
+
+project = "gliomaseg"
+author = "The gliomaseg developers"
+copyright = "2026, the gliomaseg developers"  # noqa: A001 - Sphinx's name
+release = version = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.apidoc", "sphinx_copybutton"]
+root_doc = "docs/index"
+include_patterns = ["*.md", "docs/**", "src/gliomaseg/pretrained/*/README.md"]
+exclude_patterns = ["README.md", "docs/site/**", "docs/conf.py"]
+apidoc_modules = [
+    {
+        "path": "../src/gliomaseg",
+        "destination": "docs/reference",
+        "separate_modules": True,
+        "module_first": True,
+        "implicit_namespaces": False,
+        "exclude_patterns": ["../src/gliomaseg/cli/**", "../src/gliomaseg/bench/**", "../src/gliomaseg/__main__.py"],
+    }
+]
+
+myst_heading_anchors = 4
+myst_enable_extensions = ["colon_fence"]
+default_role = "code"
+add_module_names = False
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "show-inheritance": False, "ignore-module-all": True}
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+nitpicky = False
+
+html_theme = "furo"
+html_title = f"gliomaseg {version}"
+html_extra_path = ["site"]
+html_copy_source = False
+html_show_sphinx = False
+html_theme_options = {"navigation_with_keys": True}
+copybutton_prompt_text = ">>> "
