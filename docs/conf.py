@@ -27,6 +27,14 @@ myst_enable_extensions = ["colon_fence"]
 default_role = "code"
 add_module_names = False
 autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_type_aliases = {
+    name: name
+    for name in (
+        "Affine", "Batch", "Mask", "Pixels", "PreparedSlices", "Probability", "ScanLike", "SliceIndices", "Spacing",
+        "Voxels",
+    )
+}  # fmt: skip
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": False, "ignore-module-all": True}
 napoleon_use_rtype = False
