@@ -83,7 +83,7 @@ def measured(name: str, data: Path, out: Path) -> dict[str, Any] | None:
     start, found, logs = time.perf_counter(), [], []
     for number in folds:
         run = out / name / f"fold-{number}"
-        predictor = open_predictor(run).deciding(Postprocessing())
+        predictor = open_predictor(run).with_postprocessing(Postprocessing())
         found += measure_cases(select(index, splits.folds[number].validation), predictor, grid=ScoreGrid(), fold=number)
         logs.append(learning_curve(run))
     setting = {

@@ -16,7 +16,7 @@ from gliomaseg.evaluation.results import Evaluation
 from gliomaseg.formats import suffix_of, write_pages
 from gliomaseg.geometry import Affine
 from gliomaseg.metrics.volume import volume_ml
-from gliomaseg.prediction import PredictsScans, open_models
+from gliomaseg.prediction import ScanPredictor, open_models
 from gliomaseg.prediction.load import join_scans, load_input
 from gliomaseg.prediction.predict import MAX_BYTES
 from gliomaseg.scan import Scan
@@ -141,7 +141,7 @@ def read_scan(
     return load_input(entries[0], series=series, max_bytes=max_bytes).scan
 
 
-def load_model(name_or_path: str | Path | None = None, *, engine: str = "onnxruntime") -> PredictsScans:
+def load_model(name_or_path: str | Path | None = None, *, engine: str = "onnxruntime") -> ScanPredictor:
     """Return a model, loaded once for many scans.
 
     Args:
@@ -163,7 +163,7 @@ def load_model(name_or_path: str | Path | None = None, *, engine: str = "onnxrun
 def segment(
     scan: ScanLike,
     *,
-    model: str | Path | PredictsScans | None = None,
+    model: str | Path | ScanPredictor | None = None,
     t1: ScanLike | None = None,
     t1ce: ScanLike | None = None,
     spacing_mm: tuple[float, float, float] | None = None,
@@ -212,7 +212,7 @@ def segment(
 def evaluate(
     data: str | Path,
     *,
-    model: str | Path | PredictsScans | None = None,
+    model: str | Path | ScanPredictor | None = None,
     splits: str | Path | None = None,
     subset: Literal["train", "validation"] = "validation",
     fold: int = 0,
@@ -295,7 +295,7 @@ def train(
     return folder
 
 
-def _loaded(model: str | Path | PredictsScans | None) -> PredictsScans:
+def _loaded(model: str | Path | ScanPredictor | None) -> ScanPredictor:
     return load_model(model) if model is None or isinstance(model, str | Path) else model
 
 

@@ -58,8 +58,8 @@ def test_probabilities_are_weighed_by_what_is_expected():
     share = np.e / (1 + np.e)
     np.testing.assert_allclose(found.probability[0, 0], [0.9 + share * (0.4 - 0.9), 0.2 + share * 0.7, 0], rtol=1e-6)
     assert found.mask.tolist() == [[[True, True, False]]]
-    assert (found.model_name, found.predicted_dice, found.signs["flip_dice"]) == ("b + a", 0.8, 0.8)
-    assert found.signs["soft_dice"] == pytest.approx(confidence.soft_dice(found.probability, found.mask))
+    assert (found.model_name, found.predicted_dice, found.confidence["flip_dice"]) == ("b + a", 0.8, 0.8)
+    assert found.confidence["soft_dice"] == pytest.approx(confidence.soft_dice(found.probability, found.mask))
 
 
 def test_what_is_expected_alike_weighs_alike_and_the_first_is_named_first():

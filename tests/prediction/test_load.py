@@ -57,7 +57,7 @@ def test_a_missing_sequence_is_a_copy_of_flair(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "shift_mm", "words"), [((4, 6, 6), 0, "6 x 6 x 4 voxels"), ((4, 6, 5), 0.1, "lies elsewhere")]
+    ("shape", "shift_mm", "words"), [((4, 6, 6), 0, "6 x 6 x 4 voxels"), ((4, 6, 5), 0.1, "by up to 0.1 mm")]
 )
 def test_sequences_on_another_grid_are_refused(
     shape: tuple[int, ...], shift_mm: float, words: str, tmp_path: Path
@@ -72,7 +72,7 @@ def test_sequences_on_another_grid_are_refused(
 def test_pictures_with_colours_are_no_single_sequence(tmp_path: Path) -> None:
     write_picture(tmp_path / "f.png", noise("u1", (8, 8, 3)))
     write_picture(tmp_path / "t.png", noise("u1", (8, 8)))
-    with pytest.raises(GeometryError, match="has colours"):
+    with pytest.raises(GeometryError, match="image is in colour"):
         load_input(join_sequences(tmp_path / "f.png", t1=tmp_path / "t.png", t1ce=None), max_bytes=MOST_BYTES)
 
 

@@ -137,5 +137,5 @@ def test_a_row_says_how_far_to_trust_it(predictor, tmp_path):
     write_picture(tmp_path / "black.png", np.zeros((64, 64), np.uint8))
     row = predict(list_inputs([tmp_path / "black.png"])[0], tmp_path / "out", predictor)
     assert row.error is None
-    assert row.document()["warnings"] == ["is nearly black or even: there is no head in it"]
+    assert row.document()["warnings"] == ["is almost black or constant: no head is visible"]
     assert row.document()["predicted_dice"] is None

@@ -133,8 +133,8 @@ def test_the_flip_dice_is_that_of_plain_and_mirrored_masks(scan, tmp_path):
     made = predictor(tmp_path, Postprocessing(tta_flip=True))
     made._engine = Lopsided()
     # Of three pixels a slice, the two in the middle are their own mirror image.
-    assert made.predict(scan).signs["flip_dice"] == pytest.approx(2 / 3)
-    assert predictor(tmp_path).predict(scan).signs["flip_dice"] is None
+    assert made.predict(scan).confidence["flip_dice"] == pytest.approx(2 / 3)
+    assert predictor(tmp_path).predict(scan).confidence["flip_dice"] is None
 
 
 def test_a_dice_is_expected_where_the_model_was_fitted_for_it(scan, tmp_path):
@@ -150,6 +150,6 @@ def test_a_dice_is_expected_where_the_model_was_fitted_for_it(scan, tmp_path):
 
 def test_what_is_odd_about_a_scan_is_told(scan, tmp_path):
     nothing = Scan(np.zeros_like(scan.voxels), "here")
-    assert predictor(tmp_path).predict(nothing).trust()["warnings"] == [
-        "is nearly black or even: there is no head in it"
+    assert predictor(tmp_path).predict(nothing).quality_report()["warnings"] == [
+        "is almost black or constant: no head is visible"
     ]

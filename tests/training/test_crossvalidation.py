@@ -204,7 +204,9 @@ def test_each_fold_is_scored_by_what_the_other_folds_chose(crossed, phantoms, tm
     )
     for fold, postprocessing in enumerate(evaluation["postprocessing_by_fold"]):
         names = read_splits(crossed / "splits.json").folds[fold].validation
-        predictor = open_predictor(crossed / f"fold-{fold}").deciding(Postprocessing.model_validate(postprocessing))
+        predictor = open_predictor(crossed / f"fold-{fold}").with_postprocessing(
+            Postprocessing.model_validate(postprocessing)
+        )
         rows = {row["patient"]: row["dice_volume"] for row in evaluation["patients"]}
         for row in evaluate(select(read_index(phantoms), names), predictor)["patients"]:
             assert row["dice_volume"] == rows[row["patient"]]

@@ -20,7 +20,7 @@ from gliomaseg.errors import DataError, GliomasegError, OutputExistsError, Resou
 from gliomaseg.evaluation.assemble import METRICS, PICTURES, Evaluation, assemble, dumps
 from gliomaseg.evaluation.case_scores import CaseScores, ScoreGrid, failed_case, score_case
 from gliomaseg.model import file_digest, hashed_patient_id
-from gliomaseg.prediction import PredictsScans
+from gliomaseg.prediction import ScanPredictor
 from gliomaseg.prediction.predictor import AND
 
 
@@ -70,7 +70,7 @@ class EvaluateOptions:
 
 
 def evaluate_into(
-    order: EvaluateOptions, predictor: PredictsScans, *, progress: Callable[[str], None] | None = None
+    order: EvaluateOptions, predictor: ScanPredictor, *, progress: Callable[[str], None] | None = None
 ) -> Evaluation:
     """Measure a model and write the evaluation into its folder, `metrics.json` last.
 
@@ -105,7 +105,7 @@ def require_own_pictures(folder: Path) -> None:
 
 def evaluate_data(
     data: Path,
-    predictor: PredictsScans,
+    predictor: ScanPredictor,
     side: CaseSelection | None = None,
     *,
     grid: ScoreGrid | None = None,
@@ -147,7 +147,7 @@ def _choose(index: DataIndex, data: Path, side: CaseSelection | None) -> tuple[S
 
 def evaluate(
     cases: Sequence[Case],
-    predictor: PredictsScans,
+    predictor: ScanPredictor,
     *,
     setting: Mapping[str, Any] | None = None,
     grid: ScoreGrid | None = None,
@@ -183,7 +183,7 @@ def evaluate(
 
 def measure_cases(
     cases: Sequence[Case],
-    predictor: PredictsScans,
+    predictor: ScanPredictor,
     *,
     grid: ScoreGrid,
     fold: int | None = None,
@@ -207,7 +207,7 @@ def measure_cases(
     return measured
 
 
-def predictor_setting(predictor: PredictsScans) -> dict[str, Any]:
+def predictor_setting(predictor: ScanPredictor) -> dict[str, Any]:
     """Return what an evaluation says of its model; of several, a threshold only where they share one."""
     configs = [model.config for model in predictor.models]
     thresholds = {config.postprocessing.threshold for config in configs}
@@ -236,7 +236,7 @@ def learning_curve(run: Path) -> list[dict[str, Any]]:
 
 
 def _measure_one(
-    case: Case, predictor: PredictsScans, grid: ScoreGrid, fold: int | None, folder: Path | None
+    case: Case, predictor: ScanPredictor, grid: ScoreGrid, fold: int | None, folder: Path | None
 ) -> CaseScores:
     examination = read_case(case)
     prediction = predictor.predict(examination.scan)
@@ -244,7 +244,7 @@ def _measure_one(
     found = score_case(
         case, reference=examination.reference, probability=probability, predicted=predicted, grid=grid, fold=fold
     )
-    found.row.update(prediction.signs, predicted_dice=prediction.predicted_dice)
+    found.row.update(prediction.confidence, predicted_dice=prediction.predicted_dice)
     if len(predictor.models) > 1:
         found.row["model"] = prediction.model_name
     marks = frozenset(mark for model in prediction.models for mark in model.config.trained_on)

@@ -3,14 +3,14 @@
 from gliomaseg.prediction.ensemble import WeightedEnsemble, open_models
 from gliomaseg.prediction.inputs import Input, join_sequences, list_inputs
 from gliomaseg.prediction.predict import PredictOptions, PredictRow, failed_row, require_options
-from gliomaseg.prediction.predictor import Predictor, PredictsScans, engine_of, open_predictor
+from gliomaseg.prediction.predictor import Predictor, ScanPredictor, engine_of, open_predictor
 
 __all__ = [
     "Input",
     "PredictOptions",
     "PredictRow",
     "Predictor",
-    "PredictsScans",
+    "ScanPredictor",
     "WeightedEnsemble",
     "engine_of",
     "failed_row",

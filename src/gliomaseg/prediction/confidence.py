@@ -1,4 +1,4 @@
-"""Signs of how good a prediction is, from its own probabilities: no reference is needed."""
+"""Confidence features: how certain a prediction is, from its probabilities, without a reference."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ CANDIDATE = 0.01
 
 
 def confidence_features(probability: Probability, mask: Mask, flip_dice: float | None) -> dict[str, float | None]:
-    """Return all signs by name, each 0 to 1; None where it is not defined.
+    """Return the confidence features by name, each in [0, 1]; None if one is not defined.
 
     Args:
         probability: of tumour, float32 in [0, 1], shape (z, y, x).
-        mask: what was made of it, bool, same shape.
-        flip_dice: of the masks of the slices and of their mirror images; None where none was made.
+        mask: its mask, bool, same shape.
+        flip_dice: Dice of the masks with and without mirroring the slices; None without flip TTA.
     """
-    signs = {"soft_dice": soft_dice(probability, mask), "uncertainty": uncertainty(probability, mask)}
-    defined = {name: None if math.isnan(value) else value for name, value in signs.items()}
+    features = {"soft_dice": soft_dice(probability, mask), "uncertainty": uncertainty(probability, mask)}
+    defined = {name: None if math.isnan(value) else value for name, value in features.items()}
     return {**defined, "flip_dice": flip_dice}
 
 
 def soft_dice(probability: Probability, mask: Mask) -> float:
-    """Return the Dice to expect of a mask if the probabilities were right: 0 (unsure) to 1 (sure).
+    """Return the expected Dice of a mask if the probabilities are calibrated: 0 (uncertain) to 1 (certain).
 
-    That is 2 sum(p m) / (sum(p) + sum(m)); NaN where the mask is empty.
+    It is 2 sum(p m) / (sum(p) + sum(m)); NaN if the mask is empty.
 
     >>> soft_dice(np.array([[[0.75, 0.25, 0.0]]], np.float32), np.array([[[True, False, False]]]))
     0.75
@@ -40,9 +40,9 @@ def soft_dice(probability: Probability, mask: Mask) -> float:
 
 
 def uncertainty(probability: Probability, mask: Mask) -> float:
-    """Return entropy / (entropy + volume): 0 (sure of every voxel) towards 1 (sure of none); NaN of an empty mask.
+    """Return entropy / (entropy + volume): 0 (certain) to nearly 1 (uncertain); NaN if the mask is empty.
 
-    The entropy, in bits, is summed over the voxels with a probability of at least .01: others are plain background.
+    The entropy, in bits, is summed over voxels with a probability of at least 0.01; all others are background.
 
     >>> uncertainty(np.array([[[0.5, 1.0, 0.0]]], np.float32), np.array([[[False, True, False]]]))
     0.5

@@ -1,4 +1,4 @@
-"""What a stack of slices looks like, in a few numbers: the head's shape, and how its grey levels lie side by side."""
+"""Features of a stack of slices for the input checks: shape of the head and co-occurrence of grey levels."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from gliomaseg.types import Mask
 
 SIDE_PX = 128
 TOP_SHARE, HEAD_FRACTION, DARKEST = 0.995, 0.1, 4
-LARGE = 0.5  # slices count whose head has at least this share of the largest one's area
-RIM = 0.22  # skin, fat and skull: so deep, as a share of the radius of a circle of the head's area
-EDGES = np.array([0.35, 0.75, 1.0, 1.3, 1.6])  # between grey levels, as multiples of the inside's median
+LARGE = 0.5  # slices count if their head has more than this share of the largest head's area
+RIM = 0.22  # depth of skin, fat and skull, as a share of the radius of a circle with the head's area
+EDGES = np.array([0.35, 0.75, 1.0, 1.3, 1.6])  # between grey levels, as multiples of the median inside the head
 LEVELS = len(EDGES) + 1
 PAIRS = np.triu_indices(LEVELS)
-FLOOR = 1e-3  # below the share of a pair that tells anything
+FLOOR = 1e-3  # smaller shares of a pair are not informative
 
 Levels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """A stack in numbers, the first four medians over the slices with a large head.
+    """Features of one stack; the first four are medians over the slices with a large head.
 
     Attributes:
-        area: of the head, as a share of the picture, 0 to 1.
-        fullness: of the head, as a share of the ellipse with its moments: 1 of an ellipse.
+        area: of the head, as a share of the image, 0 to 1.
+        fullness: area of the head over that of the ellipse with its moments; 1 for an ellipse.
         elongation: the ellipse's long axis over its short one, 1 or more.
-        background: the mean outside of the head over the mean inside; 1 where the head fills the picture.
+        background: mean intensity outside the head over the mean inside; 1 if the head fills the image.
         slices: how many have a large head.
-        pairs: the logarithm of how often two grey levels touch, float64, shape (21,).
+        pairs: log frequency of each pair of neighbouring grey levels, float64, shape (21,).
     """
 
     area: float
@@ -46,38 +46,38 @@ class ImageFeatures:
 
 @dataclass(frozen=True)
 class _Head:
-    picture: Levels
+    image: Levels
     mask: Mask
     area: int
 
 
 def image_features(stack: Levels) -> ImageFeatures | None:
-    """Return what a stack looks like; None where there is nothing in it to describe.
+    """Return the features of a stack; None if it is black or constant.
 
-    Every slice is looked at in 128 x 128 pixels. The head is the largest part that is brighter than a tenth of the
-    stack's 99.5 percentile, with its holes. Grey levels are six steps of the median inside of the head: a touching pair
-    of them tells FLAIR (dark fluid beside bright cortex) from T1 (dark fluid beside grey cortex).
+    Slices are resized to 128 x 128 pixels. The head is the largest component brighter than a tenth of the stack's 99.5
+    percentile, with its holes filled. Six grey levels are multiples of the median inside the head. Neighbouring pairs
+    of them separate FLAIR (dark fluid beside bright cortex) from T1 (dark fluid beside grey cortex).
 
     Args:
         stack: of one sequence, uint8, shape (z, y, x).
 
     Source: R. M. Haralick et al., IEEE Trans. SMC 3 (1973) 610, doi:10.1109/TSMC.1973.4309314 (pairs of levels).
     """
-    pictures = [_shrunk(plane) for plane in stack]
-    counts = np.sum([np.bincount(picture.ravel(), minlength=256) for picture in pictures], axis=0)
+    images = [_shrunk(plane) for plane in stack]
+    counts = np.sum([np.bincount(image.ravel(), minlength=256) for image in images], axis=0)
     counts[0] = 0
     top = int(np.searchsorted(np.cumsum(counts), TOP_SHARE * counts.sum()))
-    heads = [_head(picture, max(HEAD_FRACTION * top, DARKEST)) for picture in pictures]
+    heads = [_head(image, max(HEAD_FRACTION * top, DARKEST)) for image in images]
     largest = max(head.area for head in heads)
     heads = [head for head in heads if head.area > LARGE * largest]
     insides = [_inside(head) for head in heads]
-    levels = sum((np.bincount(h.picture[i], minlength=256) for h, i in zip(heads, insides, strict=True)), np.zeros(256))
+    levels = sum((np.bincount(h.image[i], minlength=256) for h, i in zip(heads, insides, strict=True)), np.zeros(256))
     if not levels.sum():
         return None
     median = int(np.searchsorted(np.cumsum(levels), levels.sum() / 2))
     touching = np.zeros((LEVELS, LEVELS))
     for head, inside in zip(heads, insides, strict=True):
-        touching += _touching(np.searchsorted(EDGES * max(median, 1), head.picture), inside)
+        touching += _touching(np.searchsorted(EDGES * max(median, 1), head.image), inside)
     shares = (touching + touching.T) / max(2 * touching.sum(), 1)
     area, fullness, elongation, background = np.median([_shape(head) for head in heads], axis=0).tolist()
     return ImageFeatures(area, fullness, elongation, background, len(heads), np.log(shares[PAIRS] + FLOOR))
@@ -89,30 +89,30 @@ def _shrunk(plane: Levels) -> Levels:
     return np.asarray(Image.fromarray(plane).resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR))
 
 
-def _head(picture: Levels, level: float) -> _Head:
+def _head(image: Levels, level: float) -> _Head:
     from scipy import ndimage  # slow to import
 
-    bright = ndimage.uniform_filter(picture.astype(np.float32), 3) > level
+    bright = ndimage.uniform_filter(image.astype(np.float32), 3) > level
     labels, count = ndimage.label(bright)
     if not count:
-        return _Head(picture, bright, 0)
+        return _Head(image, bright, 0)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     mask: Mask = ndimage.binary_fill_holes(labels == sizes.argmax())
-    return _Head(picture, mask, int(mask.sum()))
+    return _Head(image, mask, int(mask.sum()))
 
 
 def _inside(head: _Head) -> Mask:
     from scipy import ndimage
 
-    # Padded: what is cut off by the picture's edge has a rim there, too.
+    # Padded, so that a head cut off by the image edge has a rim there too.
     depth = ndimage.distance_transform_cdt(np.pad(head.mask, 1))[1:-1, 1:-1]
     inside: Mask = depth > RIM * np.sqrt(head.area / np.pi)
     return inside
 
 
 def _touching(levels: NDArray[Any], inside: Mask) -> NDArray[np.float64]:
-    """Return how often a level (row) lies above or left of another (column) inside: shape (6, 6)."""
+    """Return how often a level (row) is directly above or left of another (column) inside the head: shape (6, 6)."""
     counts = np.zeros(LEVELS * LEVELS)
     for first, second, both in (
         (levels[1:], levels[:-1], inside[1:] & inside[:-1]),
@@ -126,7 +126,7 @@ def _shape(head: _Head) -> tuple[float, float, float, float]:
     """Return area, fullness, elongation and background of one slice."""
     short, long = np.linalg.eigvalsh(np.cov(np.nonzero(head.mask))) if head.area > 1 else (0.0, 0.0)
     short, long = max(float(short), 1 / 12), max(float(long), 1 / 12)  # of one pixel's width
-    outside = head.picture[~head.mask]
-    background = float(outside.mean() / head.picture[head.mask].mean()) if outside.size else 1.0
+    outside = head.image[~head.mask]
+    background = float(outside.mean() / head.image[head.mask].mean()) if outside.size else 1.0
     ellipse = 4 * np.pi * np.sqrt(short * long)
     return head.area / head.mask.size, float(head.area / ellipse), float(np.sqrt(long / short)), background

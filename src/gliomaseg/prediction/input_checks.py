@@ -1,7 +1,7 @@
-"""Whether what is given to a model looks like what it was made for: FLAIR slices of a head.
+"""Input checks: whether a scan looks like the training data, FLAIR slices of a head.
 
-The limits and weights in `input_checks.json` come from `studies/fit_input_checks.py`; docs/results/plausibility.md says
-how often each warning is right.
+`studies/fit_input_checks.py` writes the limits and weights in `input_checks.json`; docs/results/plausibility.md has the
+accuracy of each warning.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from gliomaseg.prediction.image_features import SIDE_PX, ImageFeatures, image_fe
 from gliomaseg.scan import flair_channel
 from gliomaseg.types import PreparedSlices
 
-EMPTY = "is nearly black or even: there is no head in it"
+EMPTY = "is almost black or constant: no head is visible"
 NO_HEAD = "does not look like axial slices of a head"
 NO_BRAIN = "does not look like a brain on FLAIR"
 T1 = "looks like T1, not like FLAIR"
-NO_T1 = "comes without T1 (before contrast), which this model looks at, too; name it with --t1"
-NOT_T1 = "has a T1 (before contrast) that does not look like one"
+NO_T1 = "has no T1 (before contrast), which this model also needs; give it with --t1"
+NOT_T1 = "T1 (before contrast) does not look like T1"
 
-# Of 251 stacks of the data set, all but two lie far inside: areas of .33 to .75, fullness .95, elongation 1.4.
+# All but two of 251 stacks of the data set are far inside: area 0.33 to 0.75, fullness 0.95, elongation 1.4.
 AREA = (0.1, 0.9)
 FULLNESS = 0.85
 ELONGATION = 1.9
 BACKGROUND = 0.4
-FEWEST_SLICES = 10  # parts of a head are too unlike to be told apart
+FEWEST_SLICES = 10  # shorter stacks show too little of a head
 FILE = Path(__file__).with_name("input_checks.json")
 
 
 @dataclass(frozen=True)
 class InputLimits:
-    """What was fitted on patients.
+    """Limits and weights that were fitted on patients.
 
     Attributes:
-        mean: of FLAIR stacks' pairs of levels, shape (21,).
-        std: of the same.
-        weights: of the same, for T1 against FLAIR.
-        bias: of the same sum.
-        t1_score: above it, a stack looks like T1.
-        distance: above it, a stack looks like no brain.
+        mean: of the level-pair features of FLAIR stacks, shape (21,).
+        std: of the same features.
+        weights: of a linear classifier of T1 against FLAIR, shape (21,).
+        bias: of that classifier.
+        t1_score: stacks with a higher score look like T1.
+        distance: stacks at a larger distance do not look like a brain on FLAIR.
     """
 
     mean: NDArray[np.float64]
@@ -58,71 +58,71 @@ class InputLimits:
 
 
 def input_warnings(slices: PreparedSlices, preprocessing: Preprocessing, *, merged: bool = False) -> tuple[str, ...]:
-    """Return what speaks against prepared slices being FLAIR of a head, as sentences without a subject; none is best.
+    """Return the warnings for prepared slices that do not look like FLAIR of a head; empty if they do.
 
-    Single pictures and short stacks are only asked whether there is anything in them. The sequence is asked for where
-    FLAIR is a channel of its own, of 128 or more pixels, and no slices were merged: blurred FLAIR looks like T1.
-    A network of T1 and FLAIR is warned of a stack whose T1 is a copy of FLAIR, so that there was none, and of T1 that
-    does not look like it.
+    For single images and stacks of fewer than ten slices, only two checks run: almost black, and T1 missing. The FLAIR
+    and T1 checks also need FLAIR as a separate channel at 128 x 128 pixels or more, and slices that were not merged:
+    blurred FLAIR looks like T1. Models of T1 and FLAIR also get a warning if T1 is a copy of FLAIR or does not look
+    like T1.
 
     Args:
-        slices: as `prepare` gives them, uint8, shape (z, c, size, size).
-        preprocessing: what they were prepared by.
-        merged: whether each of them is the mean of several thin ones.
+        slices: from `prepare`, uint8, shape (z, c, size, size).
+        preprocessing: the settings that prepared them.
+        merged: whether each slice is the mean of several thin ones.
     """
     channel = flair_channel(preprocessing.sequences)
-    lacking = (NO_T1,) if channel and np.array_equal(slices[:, 0], slices[:, channel]) else ()
-    seen = image_features(slices[:, channel])
-    if seen is None:
+    missing = (NO_T1,) if channel and np.array_equal(slices[:, 0], slices[:, channel]) else ()
+    features = image_features(slices[:, channel])
+    if features is None:
         return (EMPTY,)
-    if seen.slices < FEWEST_SLICES:
-        return lacking
-    if not _is_head(seen):
+    if features.slices < FEWEST_SLICES:
+        return missing
+    if not _is_head(features):
         return (NO_HEAD,)
     if merged or preprocessing.input == "grey" or preprocessing.size_px < SIDE_PX:
-        return lacking
-    # One doubt is told, that of FLAIR first: T1 matters less.
-    doubt = _doubt_of_flair(seen, read_limits())
-    if doubt or lacking or not channel:
-        return doubt or lacking
-    return _doubts_of_t1(slices[:, 0], read_limits())
+        return missing
+    # Only one warning is returned, FLAIR first: T1 has less influence on the mask.
+    flair_warnings = _flair_warnings(features, read_limits())
+    if flair_warnings or missing or not channel:
+        return flair_warnings or missing
+    return _t1_warnings(slices[:, 0], read_limits())
 
 
-def _doubt_of_flair(seen: ImageFeatures, limits: InputLimits) -> tuple[str, ...]:
-    if distance_from_flair(seen, limits) > limits.distance:
+def _flair_warnings(features: ImageFeatures, limits: InputLimits) -> tuple[str, ...]:
+    if distance_from_flair(features, limits) > limits.distance:
         return (NO_BRAIN,)
-    return (T1,) if t1_score(seen, limits) > limits.t1_score else ()
+    return (T1,) if t1_score(features, limits) > limits.t1_score else ()
 
 
-def _doubts_of_t1(slices: NDArray[np.uint8], limits: InputLimits) -> tuple[str, ...]:
-    """Return whether T1 of a stack whose FLAIR shows a head does not look like T1, or shows none."""
-    seen = image_features(slices)
-    is_t1 = seen is not None and seen.slices >= FEWEST_SLICES and t1_score(seen, limits) > limits.t1_score
+def _t1_warnings(slices: NDArray[np.uint8], limits: InputLimits) -> tuple[str, ...]:
+    """Return a warning if T1 does not look like T1, in a stack whose FLAIR shows a head."""
+    features = image_features(slices)
+    is_t1 = features is not None and features.slices >= FEWEST_SLICES and t1_score(features, limits) > limits.t1_score
     return () if is_t1 else (NOT_T1,)
 
 
-def t1_score(seen: ImageFeatures, limits: InputLimits) -> float:
-    """Return the logarithm of the odds that a stack is T1 and not FLAIR: about -8 (FLAIR) to 12 (T1)."""
-    return float(seen.pairs @ limits.weights + limits.bias)
+def t1_score(features: ImageFeatures, limits: InputLimits) -> float:
+    """Return the log odds of T1 against FLAIR: about -8 (FLAIR) to 12 (T1)."""
+    return float(features.pairs @ limits.weights + limits.bias)
 
 
-def distance_from_flair(seen: ImageFeatures, limits: InputLimits) -> float:
-    """Return the root of the mean squared z-score of a stack's pairs of levels: about 1 of FLAIR."""
-    return float(np.sqrt(np.mean(((seen.pairs - limits.mean) / limits.std) ** 2)))
+def distance_from_flair(features: ImageFeatures, limits: InputLimits) -> float:
+    """Return the root mean square of the z-scores of the level-pair features: about 1 for FLAIR."""
+    return float(np.sqrt(np.mean(((features.pairs - limits.mean) / limits.std) ** 2)))
 
 
 @cache
 def read_limits() -> InputLimits:
-    """Return the limits that the package brings."""
+    """Return the limits that are installed with the package."""
     tree: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
     mean, std, weights = (np.array(tree.pop(name)) for name in ("mean", "std", "weights"))
     return InputLimits(mean, std, weights, **tree)
 
 
-def _is_head(seen: ImageFeatures) -> bool:
+def _is_head(features: ImageFeatures) -> bool:
     return (
-        AREA[0] <= seen.area <= AREA[1]
-        and seen.fullness >= FULLNESS
-        and seen.elongation <= ELONGATION
-        and seen.background <= BACKGROUND
+        AREA[0] <= features.area <= AREA[1]
+        and features.fullness >= FULLNESS
+        and features.elongation <= ELONGATION
+        and features.background <= BACKGROUND
     )

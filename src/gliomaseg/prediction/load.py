@@ -1,4 +1,4 @@
-"""An input, read: one scan, and what it takes to write on its grid."""
+"""Read an input of `predict`: its scan, and the headers to write masks on its grid."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from gliomaseg.prediction.inputs import Input, Kind
 from gliomaseg.scan import Scan
 from gliomaseg.types import Sequence
 
-# Of the voxels as float32, a DICOM series may take this share of the memory: beside them prediction holds 8-bit
-# levels, probability and mask.
+# A DICOM series' float32 voxels get this share of the memory: prediction also needs 8-bit levels, probability and mask.
 _VOXEL_BYTES, _ALL_BYTES = 4, 11
-_SAME_PLACE_MM = 0.01
+_SAME_POSITION_MM = 0.01
 
 
 @dataclass(frozen=True)
@@ -27,10 +26,10 @@ class LoadedScan:
     """An input in memory.
 
     Attributes:
-        scan: the voxels and where they lie.
-        images: of pictures, each as it was read, (y, x, c); empty of all else.
-        header: of the NIfTI files that will be written; None of what has no place.
-        series: of DICOM, the volume with its headers.
+        scan: voxels and affine.
+        images: the image files as they were read, (y, x, c) each; empty for volumes and series.
+        header: of the NIfTI files to write; None for images.
+        series: the DICOM volume with its headers; None for other formats.
     """
 
     scan: Scan
@@ -40,19 +39,19 @@ class LoadedScan:
 
 
 def load_input(entry: Input, *, series: str | None = None, max_bytes: int) -> LoadedScan:
-    """Return an input's scan; where T1 was named, with three channels, of which a missing one is a copy of FLAIR.
+    """Return an input's scan; if T1 or T1ce is named, with the channels T1, FLAIR and T1ce.
 
     Args:
         entry: of `list_inputs` or `join_sequences`.
-        series: UID or number of the DICOM series of FLAIR; None chooses.
-        max_bytes: what prediction may take in memory for it, about.
+        series: UID or number of the DICOM series of FLAIR; None selects the one that looks like FLAIR.
+        max_bytes: approximate memory limit of the prediction.
 
     Raises:
-        FormatError: a file is missing, damaged or of another kind.
-        DataError: the DICOM series cannot be chosen.
-        GeometryError: slices do not fit each other, or sequences lie on different grids.
-        ResourceError: it needs more memory.
-        MissingExtraError: DICOM is given and its extra is not installed.
+        FormatError: a file is missing, damaged or of another format.
+        DataError: the DICOM series is ambiguous.
+        GeometryError: slices differ in size, or sequences are on different grids.
+        ResourceError: prediction needs more than `max_bytes`.
+        MissingExtraError: the input is DICOM and the extra `dicom` is not installed.
     """
     others = {Sequence.T1: entry.t1, Sequence.T1CE: entry.t1ce}
     share = max_bytes // (1 + sum(other is not None for other in others.values()))
@@ -86,9 +85,11 @@ def _load_series(entry: Input, *, series: str | None, max_bytes: int) -> LoadedS
     voxels = volume.voxels
     low, high = voxels.min(), voxels.max()
     if not np.isfinite([low, high]).all():
-        raise FormatError("its rescaling gives what is no number", where=entry.path, cure="export it again")
+        raise FormatError(
+            "RescaleSlope and RescaleIntercept give NaN or infinity", where=entry.path, cure="export the series again"
+        )
     if low == high:
-        raise FormatError("holds one value everywhere", where=entry.path, cure="give a series with a picture in it")
+        raise FormatError("all voxels have the same value", where=entry.path, cure="give a series with an image in it")
     z, y, x = voxels.shape
     scan = Scan(voxels[..., None], str(entry.path), volume.affine)
     return LoadedScan(scan, header=new_header((z, y, x), volume.affine), series=volume)
@@ -102,7 +103,9 @@ def join_scans(flair: Scan, others: Mapping[Sequence, Scan]) -> Scan:
     """
     for scan in (flair, *others.values()):
         if scan.voxels.shape[-1] != 1:
-            raise GeometryError("has colours: it is no single sequence", where=scan.source, cure="give grey pictures")
+            raise GeometryError(
+                "image is in colour, expected one grey sequence", where=scan.source, cure="give a grey image"
+            )
     for scan in others.values():
         _require_same_grid(flair, scan)
     channels = [others.get(Sequence.T1, flair), flair, others.get(Sequence.T1CE, flair)]
@@ -112,21 +115,29 @@ def join_scans(flair: Scan, others: Mapping[Sequence, Scan]) -> Scan:
 
 
 def _require_same_grid(flair: Scan, other: Scan) -> None:
-    cure = "resample it to FLAIR's grid, or leave it out: FLAIR alone is enough"
+    cure = "resample it to the FLAIR grid, or omit it"
     if other.voxels.shape != flair.voxels.shape:
         shapes = [" x ".join(map(str, reversed(scan.voxels.shape[:3]))) for scan in (other, flair)]
-        raise GeometryError(f"is {shapes[0]} voxels (x, y, z), FLAIR {shapes[1]}", where=other.source, cure=cure)
+        raise GeometryError(
+            f"size is {shapes[0]} voxels (x, y, z), expected {shapes[1]} as FLAIR", where=other.source, cure=cure
+        )
     if (flair.affine is None) != (other.affine is None):
-        raise GeometryError("is a file of another kind than FLAIR", where=other.source, cure=cure)
+        raise GeometryError("only one of this file and FLAIR has an affine", where=other.source, cure=cure)
     if flair.affine is None or other.affine is None:
         if flair.voxels.dtype != other.voxels.dtype:
-            raise GeometryError("has another depth than FLAIR", where=other.source, cure="give both in 8 or 16 bits")
-    elif _farthest_mm(flair, other) > _SAME_PLACE_MM:
-        raise GeometryError("lies elsewhere than FLAIR, or otherwise", where=other.source, cure=cure)
+            raise GeometryError(
+                f"image type is {other.voxels.dtype}, expected {flair.voxels.dtype} as FLAIR",
+                where=other.source,
+                cure="give both in 8 or 16 bits",
+            )
+    elif (apart_mm := _farthest_mm(flair, other)) > _SAME_POSITION_MM:
+        raise GeometryError(
+            f"position or orientation differs from FLAIR by up to {apart_mm:.1f} mm", where=other.source, cure=cure
+        )
 
 
 def _farthest_mm(one: Scan, other: Scan) -> float:
-    """Return how far corners of two equal boxes of voxels lie apart, at most."""
+    """Return the largest distance between the same corners of two volumes of equal size, in mm."""
     z, y, x = one.voxels.shape[:3]
     corners = np.array([[i, j, k, 1] for i in (0, x - 1) for j in (0, y - 1) for k in (0, z - 1)], np.float64)
     apart = corners @ (np.asarray(one.affine) - np.asarray(other.affine)).T

@@ -1,4 +1,4 @@
-"""From a network's probabilities to a mask: what `postprocessing` in a recipe says, and the one place that does it."""
+"""Probabilities to a mask, as the recipe's `[postprocessing]` section defines it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from gliomaseg.config import Postprocessing
 from gliomaseg.types import Batch, Mask, Probability
 
-WHOLE_SLICES = 10  # fewer may be a part of a stack, where a tumour's part may be small
+WHOLE_SLICES = 10  # a scan of fewer slices may contain only a small part of a tumour
 
 
 def predict_tta(
     batch: Batch, probabilities: Callable[[Batch], Probability], postprocessing: Postprocessing
 ) -> list[Probability]:
-    """Return what a network says of a batch (n, c, y, x), and with `tta_flip` of its mirror image, mirrored back.
+    """Return the network's probabilities for a batch (n, c, y, x); with `tta_flip` also those of its mirror image.
 
-    Each is float32 in [0, 1], shape (n, y, x).
+    The second one is mirrored back. Each is float32 in [0, 1], shape (n, y, x).
     """
     views = [probabilities(batch)]
     if postprocessing.tta_flip:
@@ -26,7 +26,7 @@ def predict_tta(
 
 
 def combine(views: list[Probability]) -> Probability:
-    """Return the mean of one or two views: float32 in [0, 1], the shape of each."""
+    """Return the mean of one or two probability maps: float32 in [0, 1], same shape."""
     return views[0] if len(views) == 1 else (views[0] + views[1]) * np.float32(0.5)
 
 
@@ -39,12 +39,12 @@ def at_temperature(probability: Probability, temperature: float) -> Probability:
         return probability
     power = np.float32(1 / temperature)
     yes, no = np.power(probability, power), np.power(1 - probability, power)
-    warm: Probability = (yes / (yes + no)).astype(np.float32)
-    return warm
+    tempered: Probability = (yes / (yes + no)).astype(np.float32)
+    return tempered
 
 
 def to_mask(probability: Probability, postprocessing: Postprocessing) -> Mask:
-    """Return where a scan's probabilities (z, y, x) mean tumour: bool, same shape.
+    """Return the mask of a scan's probabilities (z, y, x): bool, same shape.
 
     A voxel is tumour if its probability exceeds the threshold. Connected components of fewer than
     `min_component_voxels` are removed, except in scans of fewer than ten slices: they may cut only a small part of
@@ -55,7 +55,7 @@ def to_mask(probability: Probability, postprocessing: Postprocessing) -> Mask:
 
 
 def without_small_components(mask: Mask, min_component_voxels: int) -> Mask:
-    """Return a mask (z, y, x) without the components of fewer voxels; an empty one stays empty.
+    """Return a mask (z, y, x) without smaller connected components; an empty mask stays empty.
 
     >>> mask = np.array([[[True, True, False, True]]])
     >>> without_small_components(mask, 2).tolist()

@@ -25,7 +25,7 @@ from gliomaseg.prediction.outputs import (
     write_pictures,
     write_volume,
 )
-from gliomaseg.prediction.predictor import PredictsScans
+from gliomaseg.prediction.predictor import ScanPredictor
 
 MAX_BYTES = 4 * 2**30
 NOT_FLAIR = "is not FLAIR by its DICOM header"
@@ -96,7 +96,7 @@ def require_options(entries: Sequence[Input], wish: PredictOptions) -> None:
         raise UsageError("no input is DICOM", where="--series", cure="leave it out")
 
 
-def predict(entry: Input, out: Path, predictor: PredictsScans, wish: PredictOptions | None = None) -> PredictRow:
+def predict(entry: Input, out: Path, predictor: ScanPredictor, wish: PredictOptions | None = None) -> PredictRow:
     """Write the mask and an overlay of one input, and return its row.
 
     Masks of pictures are 0 and 255 in the input's format and size; overlays are PNG with the mask's outline.
@@ -179,7 +179,7 @@ def _free_targets(entry: Input, out: Path, wish: PredictOptions) -> _Targets:
 
 
 def _find(
-    entry: Input, loaded: LoadedScan, predictor: PredictsScans, targets: _Targets, wish: PredictOptions
+    entry: Input, loaded: LoadedScan, predictor: ScanPredictor, targets: _Targets, wish: PredictOptions
 ) -> tuple[MaskStatistics, dict[str, Any]]:
     """Predict, write and measure; the dict is what the row says of the model and how far to trust it."""
     prediction = predictor.predict(loaded.scan)
@@ -194,7 +194,7 @@ def _find(
     else:
         folder = targets[0][0].parent if entry.kind is Kind.STACK else None
         write_pictures(targets, result, folder=folder, overwrite=wish.overwrite)
-    trust = {"model": prediction.model_name, **prediction.trust()}
+    trust = {"model": prediction.model_name, **prediction.quality_report()}
     if entry.gaps:
         before, after = entry.gaps[0]
         trust["warnings"].insert(0, f"its numbers jump from {before} to {after}: slices may be missing")

@@ -1,4 +1,4 @@
-"""A model on its engine: scans in, probabilities and masks out, and how far to trust them."""
+"""A model on its engine: scans to probabilities, masks, predicted Dice and warnings."""
 
 from __future__ import annotations
 
@@ -26,52 +26,52 @@ AND = " + "  # between the names of models that predict together
 
 @dataclass(frozen=True)
 class Prediction:
-    """All that a model says of a scan.
+    """The prediction of one scan.
 
     Attributes:
         probability: of tumour, float32 in [0, 1], shape (z, y, x), on the scan's own grid.
         mask: bool, same shape.
-        signs: of how good the mask is, each 0 to 1, by name; None where one is not defined.
-        predicted_dice: the Dice to expect, 0 to 1; None where the model has no fit for it, or nothing was found.
-        warnings: what speaks against the scan being what the model was made for.
-        models: that predicted, the one that weighs most first.
+        confidence: the confidence features by name, each in [0, 1]; None if one is not defined.
+        predicted_dice: 0 to 1; None if the model has no Dice estimator or the mask is empty.
+        warnings: sentences about a scan that does not look like the training data.
+        models: that were averaged, the one with the largest weight first.
     """
 
     probability: Probability
     mask: Mask
-    signs: dict[str, float | None]
+    confidence: dict[str, float | None]
     predicted_dice: float | None
     warnings: tuple[str, ...]
     models: tuple[Model, ...]
 
     @property
     def model_name(self) -> str:
-        """The names of its models, as a row has them."""
+        """The names of its models, joined by " + "."""
         return AND.join(model.config.name for model in self.models)
 
-    def trust(self) -> dict[str, Any]:
-        """Return what a row says of how far to trust the mask: `predicted_dice`, rounded, and `warnings`."""
-        expected = None if self.predicted_dice is None else round(self.predicted_dice, 3)
-        return {"predicted_dice": expected, "warnings": list(self.warnings)}
+    def quality_report(self) -> dict[str, Any]:
+        """Return `predicted_dice`, rounded to three digits, and `warnings`: keys of a result row."""
+        predicted_dice = None if self.predicted_dice is None else round(self.predicted_dice, 3)
+        return {"predicted_dice": predicted_dice, "warnings": list(self.warnings)}
 
 
-class PredictsScans(Protocol):
-    """What predicts scans: a `Predictor`, or a `WeightedEnsemble`."""
+class ScanPredictor(Protocol):
+    """Predicts scans: a `Predictor` or a `WeightedEnsemble`."""
 
     engine: str
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """The models that are asked, where a scan holds what they look at."""
+        """The models; each runs if the scan has its sequences."""
         ...
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of what runs."""
+        """The SHA-256 of the networks."""
         ...
 
     def predict(self, scan: Scan) -> Prediction:
-        """Return probabilities, mask, and how far to trust them."""
+        """Return probabilities, mask, predicted Dice and warnings."""
         ...
 
 
@@ -79,54 +79,54 @@ class Predictor:
     """A model and the engine it runs on, loaded once for many scans."""
 
     def __init__(self, model: Model, runs: Engine, *, engine: str = DEFAULT) -> None:
-        """Keep a model, what runs it, and the engine's name."""
+        """Store a model, its opened engine, and the engine's name."""
         self.model = model
         self.engine = engine
         self._engine = runs
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """The models, as those of a `WeightedEnsemble`: its own."""
+        """The model, in a tuple as in `WeightedEnsemble`."""
         return (self.model,)
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of what runs."""
+        """The SHA-256 of the network."""
         return running_digest(self.model, self.engine)
 
-    def deciding(self, postprocessing: Postprocessing) -> Predictor:
-        """Return a predictor on the same engine that decides otherwise."""
+    def with_postprocessing(self, postprocessing: Postprocessing) -> Predictor:
+        """Return a predictor on the same engine with other postprocessing."""
         config = self.model.config.model_copy(update={"postprocessing": postprocessing})
         return Predictor(replace(self.model, config=config), self._engine, engine=self.engine)
 
     def predict(self, scan: Scan) -> Prediction:
-        """Return probabilities, mask, and how far to trust them."""
+        """Return probabilities, mask, predicted Dice and warnings."""
         prepared = prepare(scan, self.model.config.preprocessing)
-        seen, flip_dice = self._run(prepared)
-        probability = self._restored(seen, prepared)
+        network_probability, flip_dice = self._run(prepared)
+        probability = self._restored(network_probability, prepared)
         mask = self.to_mask(probability)
-        signs = confidence_features(probability, mask, flip_dice)
+        confidence = confidence_features(probability, mask, flip_dice)
         dice_estimator = self.model.config.dice_estimator
-        predicted_dice = dice_estimator.predicted_dice(signs) if dice_estimator else None
+        predicted_dice = dice_estimator.predicted_dice(confidence) if dice_estimator else None
         warnings = input_warnings(prepared.slices, self.model.config.preprocessing, merged=prepared.merged)
-        return Prediction(probability, mask, signs, predicted_dice, warnings, (self.model,))
+        return Prediction(probability, mask, confidence, predicted_dice, warnings, (self.model,))
 
     def probability(self, scan: Scan) -> Probability:
-        """Return how likely each voxel of a scan is tumour: float32 in [0, 1], shape (z, y, x)."""
+        """Return the probability of tumour in each voxel: float32 in [0, 1], shape (z, y, x)."""
         prepared = prepare(scan, self.model.config.preprocessing)
         return self._restored(self._run(prepared)[0], prepared)
 
     def mask(self, scan: Scan) -> Mask:
-        """Return the tumour's mask on the scan's own grid: bool, shape (z, y, x)."""
+        """Return the tumour mask on the scan's grid: bool, shape (z, y, x)."""
         return self.to_mask(self.probability(scan))
 
     def to_mask(self, probability: Probability) -> Mask:
-        """Return where the model's probabilities (z, y, x) of a scan mean tumour: bool, same shape."""
+        """Return the mask of a scan's probabilities (z, y, x) with the model's postprocessing: bool, same shape."""
         return to_mask(probability, self.model.config.postprocessing)
 
-    def _restored(self, seen: Probability, prepared: Prepared) -> Probability:
-        # The temperature comes last: what is chosen by it and by a threshold then holds on the scan's own grid.
-        return at_temperature(restore(seen, prepared), self.model.config.postprocessing.temperature)
+    def _restored(self, network_probability: Probability, prepared: Prepared) -> Probability:
+        # The temperature comes last, because temperature and threshold were chosen on the scan's grid.
+        return at_temperature(restore(network_probability, prepared), self.model.config.postprocessing.temperature)
 
     def _run(self, prepared: Prepared) -> tuple[Probability, float | None]:
         """Return probabilities on the network's grid, at temperature 1, and the Dice of plain and mirrored masks."""
@@ -148,10 +148,10 @@ class Predictor:
 
 
 def open_predictor(model: Path, *, engine: str = DEFAULT) -> Predictor:
-    """Return a predictor for a model folder, a run, or a cross-validation: then for the mean of its folds.
+    """Return a predictor for a model folder, a run, or a cross-validation (the mean of its folds).
 
     Raises:
-        ModelError: there is no whole model, or what the engine runs is not in it.
+        ModelError: the model is incomplete, or has no file for the engine.
         UsageError: there is no such engine.
         MissingExtraError: the engine is not installed.
     """
@@ -159,21 +159,21 @@ def open_predictor(model: Path, *, engine: str = DEFAULT) -> Predictor:
 
 
 def predictor_of(model: Model, *, engine: str = DEFAULT) -> Predictor:
-    """Return a predictor for a model that is loaded; raises what `engine_of` does."""
+    """Return a predictor for a loaded model; raises the errors of `engine_of`."""
     engines = [engine_of(member, engine) for member in model.members]
     return Predictor(model, engines[0] if len(engines) == 1 else MeanEngine(engines), engine=engine)
 
 
 def running_digest(model: Model, engine: str) -> str:
-    """Return the SHA-256 of what runs: for torch, of one network, the weights, else the ONNX file."""
+    """Return the SHA-256 of the file that the engine runs: the weights for torch, else the ONNX file."""
     return file_digest(model.weights) if engine == "torch" and len(model.members) == 1 else model.digest
 
 
 def engine_of(model: Model, engine: str = DEFAULT) -> Engine:
-    """Return what runs the network of one model.
+    """Return the engine with the network of one model.
 
     Raises:
-        ModelError: what the engine runs is not in the model.
+        ModelError: the model has no file for the engine.
         UsageError: there is no such engine.
         MissingExtraError: the engine is not installed.
     """

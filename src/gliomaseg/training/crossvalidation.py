@@ -112,7 +112,7 @@ def _evaluate(
         run = _fold_order(order, number).out
         predictor = open_predictor(run)
         if chosen:
-            predictor = predictor.deciding(chosen.each[number])
+            predictor = predictor.with_postprocessing(chosen.each[number])
         cases = select(index, fold.validation)
         measured += measure_cases(cases, predictor, grid=order.grid, fold=number, folder=folder, progress=say)
         learning.append({"fold": number, "lines": learning_curve(run)})
@@ -151,7 +151,9 @@ def _tune(order: CrossValidateOptions, index: DataIndex, splits: Splits, say: Ca
     tta_flip = order.recipe.postprocessing.tta_flip
     trials: list[list[Trial]] = []
     for number, fold in enumerate(splits.folds):
-        predictor = open_predictor(_fold_order(order, number).out).deciding(Postprocessing(tta_flip=tta_flip))
+        predictor = open_predictor(_fold_order(order, number).out).with_postprocessing(
+            Postprocessing(tta_flip=tta_flip)
+        )
         say(f"trying decisions on the patients of fold {number + 1} of {len(splits.folds)}")
         trials.append([])
         for case in select(index, fold.validation):
