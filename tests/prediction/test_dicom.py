@@ -139,7 +139,7 @@ def test_what_cannot_be_written_is_refused_before_any_work(patient: Path, tmp_pa
     for name, form in (("a.nii", "dicom-seg"), ("a.png", "nifti"), ("a.png", "dicom-seg")):
         with pytest.raises(UsageError):
             require_options(list_inputs([tmp_path / name]), PredictOptions(to=(form,)))
-    with pytest.raises(UsageError, match="no input is DICOM"):
+    with pytest.raises(UsageError, match="no input is a DICOM series"):
         require_options(list_inputs([tmp_path / "a.nii"]), PredictOptions(series="1"))
 
 

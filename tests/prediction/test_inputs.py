@@ -139,7 +139,7 @@ def test_sequences_make_one_scan_called_after_flair(tmp_path: Path) -> None:
 
 def test_a_sequence_that_is_several_scans_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "a.nii.gz", "b.nii.gz")
-    with pytest.raises(DataError, match="holds 2 scans"):
+    with pytest.raises(DataError, match="has 2 scans"):
         join_sequences(tmp_path, t1=None, t1ce=None)
 
 

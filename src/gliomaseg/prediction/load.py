@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from gliomaseg.data.case import stack_slices
 from gliomaseg.errors import FormatError, GeometryError
-from gliomaseg.formats import read_pages, read_picture, read_volume
+from gliomaseg.formats import Grid, read_pages, read_picture, read_volume
+from gliomaseg.formats.dicom import DicomVolume
 from gliomaseg.prediction.inputs import Input, Kind
 from gliomaseg.scan import Scan
 
@@ -27,14 +28,14 @@ class LoadedScan:
     Attributes:
         scan: the voxels and where they lie.
         images: of pictures, each as it was read, (y, x, c); empty of all else.
-        header: of the NIfTI files that will be written; None of what has no place.
+        grid: of the volumes that are written; None if the input has no affine.
         series: of DICOM, the volume with its headers.
     """
 
     scan: Scan
     images: tuple[NDArray[Any], ...] = ()
-    header: Any = None
-    series: Any = field(default=None, repr=False)
+    grid: Grid | None = None
+    series: DicomVolume | None = field(default=None, repr=False)
 
 
 def load_input(entry: Input, *, series: str | None = None, max_bytes: int) -> LoadedScan:
@@ -65,8 +66,8 @@ def load_input(entry: Input, *, series: str | None = None, max_bytes: int) -> Lo
 
 def _load(entry: Input, *, series: str | None, max_bytes: int) -> LoadedScan:
     if entry.kind is Kind.VOLUME:
-        volume: Any = read_volume(entry.path, max_bytes=max_bytes)
-        return LoadedScan(volume.scan, header=volume.header)
+        volume = read_volume(entry.path, max_bytes=max_bytes)
+        return LoadedScan(volume.scan, grid=volume.grid)
     if entry.kind is Kind.SERIES:
         return _load_series(entry, series=series, max_bytes=max_bytes)
     if entry.kind is Kind.PAGES:
@@ -78,7 +79,6 @@ def _load(entry: Input, *, series: str | None, max_bytes: int) -> LoadedScan:
 
 def _load_series(entry: Input, *, series: str | None, max_bytes: int) -> LoadedScan:
     from gliomaseg.formats.dicom import read_dicom
-    from gliomaseg.formats.nifti_header import new_header
 
     volume = read_dicom(entry.path, series=series, max_bytes=max_bytes * _VOXEL_BYTES // _ALL_BYTES)
     voxels = volume.voxels
@@ -89,7 +89,7 @@ def _load_series(entry: Input, *, series: str | None, max_bytes: int) -> LoadedS
         raise FormatError("holds one value everywhere", where=entry.path, cure="give a series with a picture in it")
     z, y, x = voxels.shape
     scan = Scan(voxels[..., None], str(entry.path), volume.affine)
-    return LoadedScan(scan, header=new_header((z, y, x), volume.affine), series=volume)
+    return LoadedScan(scan, grid=Grid((z, y, x), volume.affine), series=volume)
 
 
 def _joined(flair: LoadedScan, others: dict[str, Scan]) -> LoadedScan:

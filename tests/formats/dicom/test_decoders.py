@@ -13,7 +13,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from gliomaseg.errors import FormatError, GliomasegError, ResourceError
-from gliomaseg.formats.dicom.decoders import decode_jpeg_2000, decode_jpeg_ls, decode_rle
+from gliomaseg.formats.dicom.pixels import decode_jpeg_2000, decode_jpeg_ls, decode_rle
 
 ROWS, COLUMNS = 40, 36
 

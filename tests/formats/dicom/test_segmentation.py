@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gliomaseg.errors import FormatError, GeometryError, GliomasegError
 from gliomaseg.formats.dicom import DicomVolume, write_segmentation, write_series
-from gliomaseg.formats.dicom.geometry import LPS_TO_RAS
+from gliomaseg.geometry import from_lps
 
 
 def mask_of(volume: DicomVolume) -> NDArray[np.bool_]:
@@ -39,7 +39,7 @@ def as_stored(file: Path, volume: DicomVolume) -> NDArray[np.bool_]:
     places = np.array(
         [group.PlanePositionSequence[0].ImagePositionPatient for group in data.PerFrameFunctionalGroupsSequence], float
     )
-    lps = LPS_TO_RAS @ volume.affine
+    lps = from_lps(volume.affine)
     slices = [(lps @ [0, 0, z, 1])[:3] for z in range(len(volume.voxels))]
     nearest = [int(np.argmin(np.linalg.norm(places - place, axis=1))) for place in slices]
     assert sorted(nearest) == list(range(len(places)))

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.formats.dicom.acquisition import Acquisition
-from gliomaseg.formats.dicom.detection import is_dicom
 from gliomaseg.formats.dicom.errors import missing_extra
-from gliomaseg.formats.dicom.series import Series, choose_series
-from gliomaseg.formats.dicom.volume import DicomVolume
+from gliomaseg.formats.dicom.files import SUFFIXES, is_dicom
+from gliomaseg.formats.dicom.series import DicomVolume, Series, choose_series
+from gliomaseg.formats.dicom.series_writer import Acquisition
 from gliomaseg.types import Mask
 
 __all__ = [
+    "SUFFIXES",
     "Acquisition",
     "DicomVolume",
     "Series",
@@ -41,9 +41,8 @@ def study_of(folder: Path) -> str:
         MissingExtraError: the extra `dicom` is not installed.
     """
     with _extra():
-        from gliomaseg.formats.dicom import detection
-
-        return detection.study_of(folder)
+        from gliomaseg.formats.dicom import reader
+    return reader.study_of(folder)
 
 
 def list_series(path: Path) -> list[Series]:

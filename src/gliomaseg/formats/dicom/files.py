@@ -20,8 +20,11 @@ MAX_FILES = 100_000
 MAX_READS = 1_000_000
 HEAD_BYTES = 132
 MAGIC = b"DICM"
-SUFFIXES = (".dcm", ".dicom", ".ima")
+FILE_SUFFIXES = (".dcm", ".dicom", ".ima")
+SUFFIXES = (*FILE_SUFFIXES, ".zip")
 _SMALL_BYTES = 4_096
+_MOST_MEMBERS = 1_000
+_INDEX = "DICOMDIR"  # lists what the other files hold, and is none of them
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,42 @@ def too_large(name: str) -> ResourceError:
     return ResourceError(what, where=name, cure="raise --max-memory, or check where it comes from")
 
 
+def is_dicom(path: Path) -> bool:
+    """Return whether a file is DICOM by its name or its first bytes, or a zip of such.
+
+    A zip that cannot be looked into counts as one: its fault is told when it is read, or a patient would be left
+    out without a word.
+    """
+    try:
+        if not path.is_file() or path.name == _INDEX:
+            return False
+        if path.suffix.lower() in FILE_SUFFIXES:
+            return True
+        if path.suffix.lower() == ".zip":
+            return _holds_dicom(path)
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+        return head.endswith(MAGIC) and len(head) == HEAD_BYTES
+    except OSError:
+        return False
+
+
+def _holds_dicom(path: Path) -> bool:
+    """Return whether one of the members of a zip is DICOM, by name or first bytes, or cannot be looked at."""
+    try:
+        with zipfile.ZipFile(path) as box:
+            members = [member for member in box.infolist() if not member.is_dir()]
+            if any(member.filename.lower().endswith(FILE_SUFFIXES) for member in members):
+                return True
+            for member in members[:_MOST_MEMBERS]:
+                with box.open(member) as file:
+                    if file.read(HEAD_BYTES)[HEAD_BYTES - len(MAGIC) :] == MAGIC:
+                        return True
+    except Exception:  # zipfile raises its own, RuntimeError, NotImplementedError, ValueError, zlib.error, EOFError
+        return True
+    return False
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Found]:
     """Give the DICOM files below a path; those of a zip can be opened inside the block only.
@@ -130,7 +169,7 @@ def _found(sources: list[Source], path: Path) -> Found:
     for source in sources:
         if _is_dicom(source):
             dicom.append(source)
-        elif source.name.lower().endswith(SUFFIXES):
+        elif source.name.lower().endswith(FILE_SUFFIXES):
             # To leave it out could cost the last slice of a series, which nothing else would tell of.
             what = "bears the name of a DICOM file and is none: it is empty, cut short or damaged"
             raise FormatError(what, where=source.name, cure="copy it again, or remove it")

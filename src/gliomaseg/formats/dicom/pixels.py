@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -22,22 +24,24 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from gliomaseg.errors import FormatError
-from gliomaseg.formats.dicom import decoders
-from gliomaseg.formats.dicom.elements import text, value_of, whole
-from gliomaseg.formats.dicom.headers import Instance, uid_name
+from gliomaseg.errors import FormatError, ResourceError
+from gliomaseg.formats.dicom.headers import Instance, text, uid_name, value_of, whole
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+Decoded = tuple[NDArray[Any], int]
+
+_RLE_HEADER = struct.Struct("<16L")
+_SIZ = struct.Struct(">4sHHLLLLLLLLH")  # markers, length, capabilities, sizes and offsets, components
+_START_OF_IMAGE = b"\xff\xd8"
+_START_OF_FRAME, _START_OF_SCAN = 0xF7, 0xDA
+_END_OF_IMAGE = b"\xff\xd9"
+_MARKER = re.compile(rb"\xff[\x80-\xff]")  # within data, a bit of 0 follows eight of 1
+_JPEG_LS_FRAME = struct.Struct(">BHHB")  # bits, rows, columns, components
+_MOST_TILES = 4_096
+_CURE = "copy or export it again"
 _PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian)
-_DECODERS: dict[str, Callable[..., decoders.Decoded]] = {
-    RLELossless: decoders.decode_rle,
-    JPEG2000Lossless: decoders.decode_jpeg_2000,
-    JPEG2000: decoders.decode_jpeg_2000,
-    JPEGLSLossless: decoders.decode_jpeg_ls,
-    JPEGLSNearLossless: decoders.decode_jpeg_ls,
-}
 _PIXEL_DATA = 0x7FE00010
 _MAY_FOLLOW = {0, 0xFFFAFFFA, 0xFFFCFFFC}  # zeros that fill a block, a signature, padding
 _MOST_FRAMES = 65_535
@@ -165,3 +169,123 @@ def _values(raw: NDArray[Any], layout: Layout, bits: int) -> NDArray[Any]:
     if layout.is_signed:
         return ((raw << spare).view(f"i{raw.dtype.itemsize}") >> spare).astype(layout.dtype, copy=False)
     return (raw & ((1 << bits) - 1)).astype(layout.dtype, copy=False)
+
+
+def decode_rle(frame: bytes, rows: int, columns: int, bits_allocated: int, *, name: str) -> Decoded:
+    """Decode RLE: one segment a byte of a value, the high byte first (PS3.5 annex G).
+
+    Raises:
+        FormatError: the segments are not as many as declared, or end too early.
+    """
+    count = bits_allocated // 8
+    if len(frame) < _RLE_HEADER.size or (header := _RLE_HEADER.unpack_from(frame))[0] != count:
+        raise FormatError("has RLE segments that do not fit its header", where=name, cure=_CURE)
+    bounds = (*header[1 : count + 1], len(frame))
+    raw = np.zeros(rows * columns, f"u{count}")
+    for k in range(count):
+        segment = frame[bounds[k] : bounds[k + 1]]
+        plane = _unpack_bits(segment, rows * columns)
+        if plane is None:
+            raise FormatError("has RLE data that end too early", where=name, cure=_CURE)
+        raw |= np.frombuffer(plane, np.uint8, count=rows * columns).astype(raw.dtype) << (8 * (count - 1 - k))
+    return raw.reshape(rows, columns), bits_allocated
+
+
+def _unpack_bits(packed: bytes, size: int) -> bytes | None:
+    """Return at least `size` bytes, at most a run more, or None where the packed ones give fewer."""
+    plain = bytearray()
+    at = 0
+    while len(plain) < size:
+        if at >= len(packed):
+            return None
+        head = packed[at]
+        if head < 128:
+            plain += packed[at + 1 : at + 2 + head]
+            at += 2 + head
+        elif head > 128:
+            plain += packed[at + 1 : at + 2] * (257 - head)
+            at += 2
+        else:  # by the standard it says nothing
+            at += 1
+    return bytes(plain)
+
+
+def decode_jpeg_2000(frame: bytes, rows: int, columns: int, bits_allocated: int, *, name: str) -> Decoded:
+    """Decode JPEG 2000 through OpenJPEG.
+
+    Raises:
+        FormatError: it is no bare codestream of one component of the declared size, or is damaged.
+        ResourceError: it is cut into thousands of tiles.
+    """
+    if not frame.startswith(b"\xff\x4f\xff\x51") or len(frame) < _SIZ.size + 3:
+        raise FormatError("has a frame that is no JPEG 2000 codestream", where=name, cure=_CURE)
+    _, _, _, right, bottom, left, top, tile_x, tile_y, _, _, components = _SIZ.unpack_from(frame)
+    precision, step_x, step_y = frame[_SIZ.size : _SIZ.size + 3]
+    bits = (precision & 0x7F) + 1
+    _require_size(name, (bottom - top, right - left, components), (rows, columns, 1), bits, bits_allocated)
+    if (step_x, step_y) != (1, 1):
+        raise FormatError("has a subsampled JPEG 2000 frame", where=name, cure=_CURE)
+    if not tile_x or not tile_y or -(-columns // tile_x) * -(-rows // tile_y) > _MOST_TILES:
+        raise ResourceError(f"cuts a frame into over {_MOST_TILES:,} tiles", where=name, cure=_CURE)
+    from openjpeg.utils import decode
+
+    decoded = decode(frame)
+    raw = np.ascontiguousarray(decoded).view(f"u{decoded.dtype.itemsize}")
+    # Negative values of a signed codestream come extended to the whole container.
+    return raw.reshape(rows, columns), 8 * raw.dtype.itemsize if precision & 0x80 else bits
+
+
+def decode_jpeg_ls(frame: bytes, rows: int, columns: int, bits_allocated: int, *, name: str) -> Decoded:
+    """Decode JPEG-LS through CharLS.
+
+    Raises:
+        FormatError: it is no codestream of one component of the declared size, or is damaged.
+    """
+    bits, own_rows, own_columns, components = _jpeg_ls_frame(frame, name=name)
+    _require_size(name, (own_rows, own_columns, components), (rows, columns, 1), bits, bits_allocated)
+    import jpeg_ls
+
+    buffer, _ = jpeg_ls.decode_pixel_data(frame)
+    raw = np.frombuffer(buffer, "u1" if bits <= 8 else "<u2")
+    return raw.reshape(rows, columns), bits
+
+
+def _jpeg_ls_frame(frame: bytes, *, name: str) -> tuple[int, int, int, int]:
+    """Return bits, rows, columns and components, once the markers stand where they should.
+
+    CharLS never returns from data in which a marker stands before the end.
+    """
+    at, found = len(_START_OF_IMAGE), None
+    if frame.startswith(_START_OF_IMAGE):
+        while at + 4 + _JPEG_LS_FRAME.size <= len(frame) and frame[at] == 0xFF:
+            marker = frame[at + 1]
+            if marker == _START_OF_FRAME and found is None:
+                found = _JPEG_LS_FRAME.unpack_from(frame, at + 4)
+            at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
+            if marker == _START_OF_SCAN:
+                break
+    end = _MARKER.search(frame, at)
+    if found is None or end is None or end[0] != _END_OF_IMAGE:
+        raise FormatError("has a frame that is no JPEG-LS codestream, or is damaged", where=name, cure=_CURE)
+    bits, rows, columns, components = found
+    return bits, rows, columns, components
+
+
+def _require_size(
+    name: str, own: tuple[int, int, int], declared: tuple[int, int, int], bits: int, bits_allocated: int
+) -> None:
+    if own != declared:
+        header, frame = (f"{columns} x {rows} x {components}" for rows, columns, components in (declared, own))
+        what = f"declares {header} values, and its frame {frame}"
+        raise FormatError(what, where=name, cure=_CURE)
+    if bits > bits_allocated:
+        raise FormatError(f"declares {bits_allocated} bits, and its frame {bits}", where=name, cure=_CURE)
+
+
+_DECODERS: dict[str, Callable[..., Decoded]] = {
+    RLELossless: decode_rle,
+    JPEG2000Lossless: decode_jpeg_2000,
+    JPEG2000: decode_jpeg_2000,
+    JPEGLSLossless: decode_jpeg_ls,
+    JPEGLSNearLossless: decode_jpeg_ls,
+}

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.errors import GeometryError, ResourceError
+from gliomaseg.errors import GeometryError, GliomasegError, ResourceError
 from gliomaseg.formats.dicom import headers
-from gliomaseg.formats.dicom.elements import uid, words
 from gliomaseg.formats.dicom.errors import translated_errors
-from gliomaseg.formats.dicom.files import opened
-from gliomaseg.formats.dicom.frames import Frame, frames_of
-from gliomaseg.formats.dicom.geometry import Stack, stack
-from gliomaseg.formats.dicom.headers import HEADER_BYTES, Instance, mr_instances, texts_of
+from gliomaseg.formats.dicom.files import Source, is_dicom, opened
+from gliomaseg.formats.dicom.geometry import Frame, Stack, frames_of, stack
+from gliomaseg.formats.dicom.headers import HEADER_BYTES, Instance, mr_instances, texts_of, uid, words
 from gliomaseg.formats.dicom.pixels import Layout, layout_of, stored_frames
-from gliomaseg.formats.dicom.series import Series, choose_series, grouped, series_of
-from gliomaseg.formats.dicom.volume import DicomVolume
+from gliomaseg.formats.dicom.series import DicomVolume, Series, choose_series, grouped, series_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 _FLOAT_BYTES = 4
+_MOST_TRIED = 5
 _PIXEL_KEYWORDS = ("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths")
+
+
+def study_of(folder: Path) -> str:
+    """Return the StudyInstanceUID of the first MR image that lies in a folder; the empty text if none says it."""
+    for file in islice((entry for entry in sorted(folder.iterdir()) if is_dicom(entry)), _MOST_TRIED):
+        source = Source(str(file), file.stat().st_size, lambda file=file: file.open("rb"))  # type: ignore[misc]
+        try:
+            _, header = headers.read(source, pixels=False, most_bytes=HEADER_BYTES)
+        except GliomasegError:  # it is told when the series is read
+            continue
+        if study := uid(header, "StudyInstanceUID"):
+            return study
+    return ""
 
 
 def list_series(path: Path) -> list[Series]:

@@ -17,12 +17,12 @@ from pydicom.valuerep import DA, TM
 from gliomaseg import __version__
 from gliomaseg.atomic import new_file
 from gliomaseg.errors import FormatError, GeometryError
-from gliomaseg.formats.dicom.elements import uid, value_of, whole
 from gliomaseg.formats.dicom.errors import translated_errors
+from gliomaseg.formats.dicom.headers import uid, value_of, whole
 from gliomaseg.types import Mask
 
 if TYPE_CHECKING:
-    from gliomaseg.formats.dicom.volume import DicomVolume
+    from gliomaseg.formats.dicom.series import DicomVolume
 
 RESEARCH_ONLY = "Research only, not for diagnosis"
 _RED = (230, 60, 50)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gliomaseg.errors import DataError, FormatError
-from gliomaseg.formats.dicom.elements import item, number, numbers, text, uid, value_of, whole, words
+from gliomaseg.formats.dicom.headers import Instance, item, number, numbers, text, uid, value_of, whole, words
+from gliomaseg.formats.scan_file import Grid
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-
-    from gliomaseg.formats.dicom.headers import Instance
 
 # "Dark fluid" is Siemens' name for FLAIR. Cut to letters, as scanners write spaces, hyphens and underscores.
 _NAMES = ("flair", "darkfluid")
@@ -58,6 +60,49 @@ class Series:
         flair = ", like FLAIR" if self.is_flair else ""
         size = f"{self.slices} slices of {self.columns} x {self.rows}"
         return f"[{self.uid}] {number}, {self.description!r}, {size}{flair}"
+
+
+@dataclass(frozen=True)
+class DicomVolume:
+    """One MR series on its own grid.
+
+    Attributes:
+        voxels: shape (z, y, x) = (slice, row, column), slices along their normal. The stored type (uint8, int8,
+            uint16 or int16) where nothing is rescaled, else float32: slope x stored + intercept.
+        affine: float64, shape (4, 4): takes voxel indices (x, y, z) = (column, row, slice) to millimetres RAS+.
+        series: which it is, and what a list shows of it.
+        headers: of the files, without pixels and private elements: one a slice in the order of z, or one for all.
+            They hold the patient's name: never shown.
+        frames: for each z, the frame (from 0) of the one multi-frame file; empty for single-frame files.
+    """
+
+    voxels: NDArray[Any] = field(repr=False)
+    affine: NDArray[np.float64]
+    series: Series
+    headers: tuple[Dataset, ...] = field(repr=False)
+    frames: tuple[int, ...] = field(repr=False)
+
+    @property
+    def series_uid(self) -> str:
+        """The SeriesInstanceUID."""
+        return self.series.uid
+
+    @property
+    def description(self) -> str:
+        """The series' description: free text, not for logs."""
+        return self.series.description
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the voxels."""
+        z, y, x = self.voxels.shape
+        return Grid((z, y, x), self.affine)
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """The size of a voxel along (z, y, x) in millimetres."""
+        x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(z), float(y), float(x)
 
 
 def grouped(instances: Sequence[Instance]) -> dict[str, list[Instance]]:

@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset, FileDataset
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
-from pydicom.valuerep import DSfloat
 
 from gliomaseg.atomic import new_folder
 from gliomaseg.errors import GeometryError
-from gliomaseg.formats.dicom.acquisition import Acquisition
 from gliomaseg.formats.dicom.errors import translated_errors
-from gliomaseg.formats.dicom.geometry import LPS_TO_RAS
+from gliomaseg.geometry import from_lps
+
+if TYPE_CHECKING:
+    from pydicom import Dataset, FileDataset
+    from pydicom.valuerep import DSfloat
 
 _RIGHT_ANGLE = 1e-4
 _DATE, _TIME = "20000101", "120000"  # the same phantom is the same files
 _DTYPES = ("uint8", "uint16", "int16")
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """What the header of a series says besides its geometry; the default is a FLAIR of nobody.
+
+    Attributes:
+        description: SeriesDescription and ProtocolName.
+        patient: PatientName and PatientID; the UIDs follow from it, the number and the description.
+        number: SeriesNumber.
+        repetition_ms: RepetitionTime.
+        echo_ms: EchoTime.
+        inversion_ms: InversionTime; None for a sequence without an inversion.
+    """
+
+    description: str = "FLAIR phantom"
+    patient: str = "PHANTOM"
+    number: int = 1
+    repetition_ms: float = 9_000.0
+    echo_ms: float = 120.0
+    inversion_ms: float | None = 2_500.0
 
 
 def write_series(folder: Path, voxels: NDArray[Any], affine: NDArray[np.float64], acquisition: Acquisition) -> None:
@@ -29,7 +50,7 @@ def write_series(folder: Path, voxels: NDArray[Any], affine: NDArray[np.float64]
         raise ValueError(f"expected (z, y, x) of {' or '.join(_DTYPES)}, found {voxels.shape} of {voxels.dtype}")
     if not np.isfinite(affine).all():
         raise GeometryError("the affine holds values that are no numbers", where=folder)
-    lps = LPS_TO_RAS @ np.asarray(affine, np.float64)
+    lps = from_lps(np.asarray(affine, np.float64))
     sizes_mm = np.linalg.norm(lps[:3, :3], axis=0)
     if (sizes_mm <= 0).any():
         raise GeometryError("the affine does not give a voxel a size", where=folder)
@@ -48,16 +69,23 @@ def write_series(folder: Path, voxels: NDArray[Any], affine: NDArray[np.float64]
 
 def _decimals(values: NDArray[np.float64]) -> list[DSfloat]:
     """Return numbers as DICOM writes them: as many digits as 16 letters hold, twelve or more."""
+    from pydicom.valuerep import DSfloat
+
     return [DSfloat(float(value) + 0.0, auto_format=True) for value in values]
 
 
 def _uid(acquisition: Acquisition, *parts: object) -> str:
+    from pydicom.uid import generate_uid
+
     sources = [acquisition.patient, *(str(part) for part in parts)]
     return str(generate_uid(entropy_srcs=sources))
 
 
 def _shared(voxels: NDArray[Any], acquisition: Acquisition) -> Dataset:
     """Return what all slices say alike."""
+    from pydicom import Dataset
+    from pydicom.uid import MRImageStorage
+
     head = Dataset()
     head.SpecificCharacterSet = "ISO_IR 192"
     head.SOPClassUID = MRImageStorage
@@ -101,6 +129,10 @@ def _add_sequence(head: Dataset, acquisition: Acquisition) -> None:
 
 
 def _slice(shared: Dataset, values: NDArray[Any], position: NDArray[np.float64], z: int) -> FileDataset:
+    from pydicom import FileDataset
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     header = FileDataset("", dict(shared), file_meta=meta, preamble=b"\0" * 128)
