@@ -210,7 +210,8 @@ def test_alpha_of_a_tiff_is_dropped(tmp_path: Path) -> None:
 
 def test_tiff_of_inverted_grey_is_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", GREY, photometric="miniswhite")
-    assert "pixel layout is MINISWHITE YX, expected MINISBLACK or RGB; save it as plain grey or RGB" in refusal(tmp_path / "a.tif")
+    line = refusal(tmp_path / "a.tif")
+    assert "pixel layout is MINISWHITE YX, expected MINISBLACK or RGB; save it as plain grey or RGB" in line
 
 
 def test_tiff_of_a_palette_is_refused(tmp_path: Path) -> None:
@@ -313,7 +314,8 @@ def test_png_of_16_bits_comes_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("colour", "samples"), [(2, 3), (4, 2), (6, 4)])
 def test_png_of_16_bit_colours_is_refused_and_not_cut_to_8(tmp_path: Path, colour: int, samples: int) -> None:
     rows = 2 * (b"\0" + bytes(2 * samples * 2))
-    assert "has 16-bit colours, expected 8-bit colours or 16-bit grey; convert it to 8 bits" in refusal(tmp_path / "a.png", png(2, 2, 16, colour, rows))
+    line = refusal(tmp_path / "a.png", png(2, 2, 16, colour, rows))
+    assert "has 16-bit colours, expected 8-bit colours or 16-bit grey; convert it to 8 bits" in line
 
 
 def test_png_of_one_bit_is_black_and_white(tmp_path: Path) -> None:

@@ -115,7 +115,8 @@ def test_a_slope_of_nothing_scales_nothing(tmp_path: Path, content: bytes, slope
 
 @pytest.mark.parametrize(("slope", "intercept"), [(float("inf"), 0), (1, float("nan")), (2, float("inf"))])
 def test_an_infinite_scale_is_refused(tmp_path: Path, content: bytes, slope: float, intercept: float) -> None:
-    assert "scl_slope and scl_inter are" in refusal(tmp_path / "a.nii", content=patched(content, 112, "<2f", slope, intercept))
+    line = refusal(tmp_path / "a.nii", content=patched(content, 112, "<2f", slope, intercept))
+    assert "scl_slope and scl_inter are" in line
 
 
 def test_what_is_no_number_becomes_the_background(tmp_path: Path) -> None:
@@ -228,7 +229,8 @@ def test_colours_and_complex_numbers_are_refused(tmp_path: Path, dtype: Any) -> 
 
 def test_half_of_a_pair_is_refused(tmp_path: Path) -> None:
     nibabel.save(Nifti1Pair(DATA, AFFINE), tmp_path / "a.hdr")
-    assert "is one half of a header and image pair" in refusal(tmp_path / "a.nii", content=(tmp_path / "a.hdr").read_bytes() + bytes(4))
+    line = refusal(tmp_path / "a.nii", content=(tmp_path / "a.hdr").read_bytes() + bytes(4))
+    assert "is one half of a header and image pair" in line
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 7.0])

@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from gliomaseg import overlays
 from gliomaseg.errors import DataError, FormatError, ResourceError, UsageError
-from gliomaseg.formats import write_picture
+from gliomaseg.formats import FileKind, Grid, suffixes, write_picture, write_volume
 from gliomaseg.geometry import Orientation
 from gliomaseg.metrics import overlap
 from gliomaseg.phantoms import write_phantoms
@@ -175,6 +175,19 @@ def test_the_mask_has_the_inputs_grid_and_no_names(predictor: Predictor, tmp_pat
         "scan_mask.nii.gz", "scan_overlay.png", "scan_probability.nii.gz",
     ]  # fmt: skip
     assert "MUSTER" not in json.dumps(row.document())
+
+
+@pytest.mark.parametrize("suffix", sorted(suffixes(FileKind.VOLUME)))
+def test_every_volume_format_gives_the_same_mask_on_its_grid(suffix: str, predictor: Predictor, tmp_path: Path) -> None:
+    volume, _ = head()
+    predicted(save(tmp_path / "nifti" / "scan.nii", volume), tmp_path / "expected", predictor)
+    write_volume(tmp_path / f"scan{suffix}", volume, Grid(SHAPE, LPS), description="image")
+    row = predicted(tmp_path / f"scan{suffix}", tmp_path / "out", predictor)
+    assert row.error is None
+    assert [Path(output).name for output in row.outputs] == ["scan_mask.nii.gz", "scan_overlay.png"]
+    assert row.orientation == "LPS"
+    assert np.array_equal(mask_of(tmp_path / "out"), mask_of(tmp_path / "expected"))
+    assert np.allclose(nibabel.load(tmp_path / "out" / "scan_mask.nii.gz").affine, LPS)
 
 
 def test_the_row_says_how_much_and_where(predictor: Predictor, tmp_path: Path) -> None:

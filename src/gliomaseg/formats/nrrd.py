@@ -98,6 +98,8 @@ def _read_header(file: BinaryIO, path: Path) -> Mapping[str, Any]:
     for field in ("data file", "datafile"):
         if field in header:
             raise FormatError("keeps its voxels in another file", where=path, cure=_EXPORT)
+    if not line:
+        raise FormatError("is cut short: no empty line ends its header", where=path, cure=COPY_AGAIN)
     skipped = [field for field in ("line skip", "lineskip", "byte skip", "byteskip") if header.get(field)]
     if skipped:
         raise FormatError(f"{skipped[0]} is {header[skipped[0]]}, expected 0", where=path, cure=_EXPORT)

@@ -53,7 +53,8 @@ def _check_header(path: Path) -> None:
     if width * height > MAX_PIXELS:
         raise FormatError(f"declares {width} x {height} pixels, over {MAX_PIXELS:,}", where=path, cure="crop it")
     if bits == 16 and colour != _GREY:
-        raise FormatError("has 16-bit colours, expected 8-bit colours or 16-bit grey", where=path, cure="convert it to 8 bits a channel")
+        what = "has 16-bit colours, expected 8-bit colours or 16-bit grey"
+        raise FormatError(what, where=path, cure="convert it to 8 bits a channel")
 
 
 def write(path: Path, pixels: NDArray[np.uint8]) -> None:

@@ -75,7 +75,8 @@ def read_pages(path: Path, *, most_values: int) -> NDArray[Any]:
 def _check_pages(file: tifffile.TiffFile, path: Path) -> None:
     """Refuse pages that are too large, or that the file declares as channels or times."""
     if file.pages[0].size > MAX_PIXELS:
-        raise FormatError(f"declares {file.pages[0].size:,} values a page, over {MAX_PIXELS:,}", where=path, cure="crop it")
+        what = f"declares {file.pages[0].size:,} values a page, over {MAX_PIXELS:,}"
+        raise FormatError(what, where=path, cure="crop it")
     series = file.series[0]
     for axis, name in (("C", "channels"), ("T", "times")):
         count = dict(zip(series.axes, series.shape, strict=False)).get(axis, 1)
