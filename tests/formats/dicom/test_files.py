@@ -54,7 +54,7 @@ def test_more_files_than_the_limit_are_refused(make: Any, folder: Path, monkeypa
 @pytest.mark.parametrize("name", ["6.dcm", "6.IMA"])
 def test_file_that_only_bears_the_name_is_refused(make: Any, folder: Path, name: str, content: bytes) -> None:
     (folder / name).write_bytes(content)
-    assert "bears the name of a DICOM file and is none" in make.refusal(folder, FormatError)
+    assert "has the suffix of a DICOM file" in make.refusal(folder, FormatError)
 
 
 def test_file_that_may_not_be_opened_is_refused(make: Any, folder: Path) -> None:
@@ -98,7 +98,7 @@ def test_damaged_member_of_a_zip_is_refused(make: Any, folder: Path, tmp_path: P
 def test_zip_without_dicom_says_so(make: Any, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as box:
         box.writestr("a.txt", b"hello")
-    assert "holds no DICOM file" in make.refusal(tmp_path / "a.zip", FormatError)
+    assert "has 0 DICOM files" in make.refusal(tmp_path / "a.zip", FormatError)
 
 
 def test_names_that_do_not_print_are_replaced(make: Any, folder: Path) -> None:

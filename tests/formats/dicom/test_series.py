@@ -76,14 +76,16 @@ def test_only_flair_is_taken() -> None:
     assert choose_series([series("1"), series("2", is_flair=True)], wanted=None, where="x").uid == "2"
 
 
-@pytest.mark.parametrize(("flair", "words"), [(False, "none look like FLAIR"), (True, "2 look like FLAIR")])
+@pytest.mark.parametrize(
+    ("flair", "words"), [(False, "0 of them look like FLAIR"), (True, "2 of them look like FLAIR")]
+)
 def test_none_or_two_are_listed(flair: bool, words: str) -> None:
     with pytest.raises(DataError) as caught:
         choose_series([series("1.2", is_flair=flair), series("1.3", is_flair=flair)], wanted=None, where="scans")
     line = caught.value.line()
-    assert line.startswith(f"scans: holds 2 series, of which {words}: [1.2] number 1, 'series 1.2', ")
+    assert line.startswith(f"scans: has 2 series, and {words}: [1.2] number 1, 'series 1.2', ")
     assert "20 slices of 192 x 256" in line
-    assert line.endswith("name one with --series")
+    assert line.endswith("choose one with --series")
 
 
 def test_number_that_two_series_bear_is_no_name() -> None:
@@ -94,7 +96,7 @@ def test_number_that_two_series_bear_is_no_name() -> None:
 
 
 def test_long_list_is_cut() -> None:
-    with pytest.raises(DataError, match="and 10 more; name one"):
+    with pytest.raises(DataError, match="and 10 more; choose one"):
         choose_series([series(f"1.{k}") for k in range(30)], wanted=None, where="x")
 
 

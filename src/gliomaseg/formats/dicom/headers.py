@@ -1,4 +1,4 @@
-"""Headers of files: read with bounds on what they may take, the pixel data only where it is asked for."""
+"""Headers of DICOM files, read within limits, and typed access to their values."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _UID_LENGTH = 64
 _TEXT_LENGTH = 64
 _PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
-# What finding, choosing and placing a series takes: the rest of a header can be a hundred times larger.
+# The elements for listing, choosing and placing a series: a whole header can be a hundred times larger.
 _KEYWORDS = """
     SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID Modality SeriesNumber
     SeriesDescription ProtocolName ImageType ScanningSequence SequenceVariant InversionTime EchoTime
@@ -45,7 +45,7 @@ _KEYWORDS = """
 
 @dataclass(frozen=True)
 class Instance:
-    """One MR file of a series: where it is, how its pixels are stored, and the part of its header that is used."""
+    """One MR file of a series: its source, its transfer syntax, and the used part of its header."""
 
     source: Source
     syntax: str
@@ -53,12 +53,12 @@ class Instance:
 
     @property
     def name(self) -> str:
-        """What errors call it."""
+        """The name in error messages."""
         return self.source.name
 
     @property
     def is_multi_frame(self) -> bool:
-        """Whether it is an enhanced MR object, which holds a whole stack."""
+        """Whether it is an enhanced MR object, which has many slices in one file."""
         return self.header.SOPClassUID in MULTI_FRAME
 
 
@@ -66,7 +66,7 @@ def mr_instances(found: Found, *, where: str) -> list[Instance]:
     """Return the MR files among the found ones, in the order of their names.
 
     Raises:
-        FormatError: a file is damaged, or none holds an MR image: then it says what was found instead.
+        FormatError: a file is damaged, or there are only other objects, which the message lists.
     """
     instances: list[Instance] = []
     other: Counter[str] = Counter()
@@ -74,14 +74,14 @@ def mr_instances(found: Found, *, where: str) -> list[Instance]:
         syntax, header = read(source, pixels=False, most_bytes=HEADER_BYTES)
         kind = uid(header, "SOPClassUID")
         if not kind:
-            raise FormatError("does not say what it holds", where=source.name, cure="export it again, or remove it")
+            raise FormatError("SOPClassUID is missing or invalid", where=source.name, cure="export or remove it")
         if kind in MR:
             instances.append(Instance(source, syntax, header))
         else:
             other[uid_name(kind)] += 1
     if not instances:
         kinds = ", ".join(f"{count} x {kind}" for kind, count in other.most_common(3))
-        raise FormatError(f"holds no MR image, but {kinds}", where=where)
+        raise FormatError(f"has 0 MR images, but {kinds}", where=where, cure="pass an MR series")
     return instances
 
 
@@ -90,13 +90,12 @@ def read(source: Source, *, pixels: bool, most_bytes: int) -> tuple[str, Dataset
 
     Args:
         source: the file.
-        pixels: whether everything is read; otherwise only what finding a series takes, without pixel data.
-        most_bytes: what the data set may take in memory, at most; the rest of a deflated one is not looked at
-            unless `pixels` is asked for.
+        pixels: whether everything is read; otherwise only the elements for listing a series, without pixel data.
+        most_bytes: limit of the data set in memory. The rest of a deflated data set is read with `pixels` only.
 
     Raises:
-        FormatError: the file is damaged or names no transfer syntax.
-        ResourceError: it would take more than `most_bytes`.
+        FormatError: the file is damaged or lacks a transfer syntax.
+        ResourceError: it needs more than `most_bytes`.
     """
     from pydicom import Dataset
     from pydicom.filereader import read_dataset
@@ -106,8 +105,8 @@ def read(source: Source, *, pixels: bool, most_bytes: int) -> tuple[str, Dataset
         raise too_large(source.name)
     with translated_errors(source.name), source.open() as file:
         guarded = cast("BinaryIO", Guarded(file, source, most_bytes=most_bytes))
-        syntax, kind = _announced(guarded, name=source.name)
-        if kind and kind not in MR and not pixels:  # what is not used may be as damaged as it likes
+        syntax, kind = _file_meta(guarded, name=source.name)
+        if kind and kind not in MR and not pixels:  # damage in an unused object is ignored
             header = Dataset()
             header.SOPClassUID = kind
             return syntax, header
@@ -121,33 +120,35 @@ def read(source: Source, *, pixels: bool, most_bytes: int) -> tuple[str, Dataset
             specific_tags=None if pixels else [Tag(keyword) for keyword in _KEYWORDS],
         )
         if kind and kind != uid(header, "SOPClassUID"):
-            raise FormatError("says two things of what it holds", where=source.name, cure="copy or export it again")
-        if not pixels and not guarded.read(1):  # what stopped the reading must still be there
-            raise FormatError("ends before its pixel data, or has none", where=source.name, cure="copy it again")
+            found = uid_name(uid(header, "SOPClassUID")) or "missing"
+            what = f"SOP class in the file header ({uid_name(kind)}) and in the data set ({found}) disagree"
+            raise FormatError(what, where=source.name, cure="export the file again")
+        if not pixels and not guarded.read(1):  # the pixel data must follow
+            raise FormatError("is cut short, or its pixel data are missing", where=source.name, cure="copy it again")
     return syntax, header
 
 
-def _announced(file: BinaryIO, *, name: str) -> tuple[str, str]:
-    """Return the transfer syntax and the SOP class that a file announces, and stop where its data set begins."""
+def _file_meta(file: BinaryIO, *, name: str) -> tuple[str, str]:
+    """Return the transfer syntax and the SOP class in the file header; the file is then at its data set."""
     from pydicom.filereader import read_dataset
 
     file.seek(HEAD_BYTES)
     meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_past_meta)
     syntax = uid(meta, "TransferSyntaxUID")
     if not syntax:
-        raise FormatError("names no transfer syntax", where=name, cure="export it again as a DICOM file")
+        raise FormatError("TransferSyntaxUID is missing or invalid", where=name, cure="export it again as a DICOM file")
     return syntax, uid(meta, "MediaStorageSOPClassUID")
 
 
 def uid_name(value: str) -> str:
-    """Return a UID's name in the standard, or the UID itself; the empty text for what is no UID."""
+    """Return a UID's name in the standard, or the UID itself; an empty string if the value is invalid."""
     from pydicom.uid import UID
 
     return UID(value).name if value and is_uid(value) else ""
 
 
 def texts_of(names: Sequence[str], *, most: int = 3) -> str:
-    """Return a few names and how many more there are."""
+    """Return a few names and the number of the others."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
@@ -163,31 +164,31 @@ def _at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
 
 
 def _inflated(file: BinaryIO, source: Source, *, pixels: bool, most_bytes: int) -> BinaryIO:
-    """Inflate a deflated data set up to a limit: half a megabyte can hold gigabytes, and pydicom has none."""
+    """Decompress a deflated data set up to a limit: 0.5 MB can decompress to gigabytes, and pydicom sets no limit."""
     packed = file.read(most_bytes)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     plain = inflater.decompress(packed, most_bytes)
     if pixels and not inflater.eof:
         if inflater.unconsumed_tail or inflater.decompress(b"", 1):
             raise too_large(source.name)
-        raise FormatError("ends before its deflated data does", where=source.name, cure="copy it again")
+        raise FormatError("is cut short: its deflated data are incomplete", where=source.name, cure="copy it again")
     unpacked = Source(source.name, len(plain), source.open)
     return cast("BinaryIO", Guarded(io.BytesIO(plain), unpacked, most_bytes=most_bytes))
 
 
 def value_of(data: Dataset, keyword: str) -> Any:
-    """Return a value as pydicom gives it; None where it is missing, empty or not what its type demands."""
+    """Return a value as pydicom converts it; None if it is missing, empty or invalid."""
     try:
         value = data.get(keyword)
     except MemoryError:
         raise
-    except Exception:  # pydicom converts late, and raises what the conversion does
+    except Exception:  # pydicom converts values on access
         return None
     return None if value is None or value == "" else value
 
 
 def text(data: Dataset, keyword: str) -> str:
-    """Return a text of at most 64 printable letters; the empty text where there is none."""
+    """Return a text of at most 64 printable letters; an empty string if it is missing."""
     value = value_of(data, keyword)
     if value is None or isinstance(value, bytes):
         return ""
@@ -199,31 +200,31 @@ def text(data: Dataset, keyword: str) -> str:
 
 
 def uid(data: Dataset, keyword: str) -> str:
-    """Return a UID, or the empty text where the value is none."""
+    """Return a UID; an empty string if it is missing or invalid."""
     value = value_of(data, keyword)
     return value if isinstance(value, str) and is_uid(value) else ""
 
 
 def is_uid(value: str) -> bool:
-    """Return whether a text is made as UIDs are: such a text names no patient and may be shown."""
+    """Return whether a text is a valid UID: digits and dots cannot be a name, so messages may show it."""
     return len(value) <= _UID_LENGTH and _UID.fullmatch(value) is not None
 
 
 def words(data: Dataset, keyword: str) -> tuple[str, ...]:
-    """Return the values of a text of several values, in capitals."""
+    """Return the values of an element with several texts, in capitals."""
     value = value_of(data, keyword)
     parts = [value] if isinstance(value, str) else value if isinstance(value, Sequence) else []
     return tuple(str(part).upper() for part in parts)
 
 
 def number(data: Dataset, keyword: str) -> float | None:
-    """Return one finite number."""
+    """Return one finite number; None if it is missing or invalid."""
     found = numbers(data, keyword, 1)
     return None if found is None else float(found[0])
 
 
 def numbers(data: Dataset, keyword: str, count: int) -> NDArray[np.float64] | None:
-    """Return exactly `count` finite numbers as float64."""
+    """Return exactly `count` finite numbers as float64; None if they are missing or invalid."""
     value = value_of(data, keyword)
     if value is None or isinstance(value, bytes):
         return None
@@ -238,13 +239,13 @@ def numbers(data: Dataset, keyword: str, count: int) -> NDArray[np.float64] | No
 
 
 def whole(data: Dataset, keyword: str) -> int | None:
-    """Return one whole number."""
+    """Return one whole number; None if it is missing or invalid."""
     found = number(data, keyword)
     return int(found) if found is not None and found == int(found) else None
 
 
 def items(data: Dataset, keyword: str) -> list[Dataset]:
-    """Return the items of a sequence; none where it is missing."""
+    """Return the items of a sequence; an empty list if it is missing."""
     from pydicom import Dataset
     from pydicom import Sequence as Items
 
@@ -253,6 +254,11 @@ def items(data: Dataset, keyword: str) -> list[Dataset]:
 
 
 def item(data: Dataset | None, keyword: str) -> Dataset | None:
-    """Return a sequence's first item."""
+    """Return a sequence's first item; None if it is missing."""
     found = items(data, keyword) if data is not None else []
     return found[0] if found else None
+
+
+def shown(value: float | None) -> str:
+    """Return a number for an error message, or "missing"."""
+    return "missing" if value is None else f"{value:g}"

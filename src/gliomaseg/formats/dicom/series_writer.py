@@ -1,4 +1,4 @@
-"""A volume of our own, such as a phantom, written as a scanner writes a series: one MR file a slice."""
+"""Write a volume, such as a phantom, as a scanner writes a series: one MR file a slice."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from pydicom.valuerep import DSfloat
 
 _RIGHT_ANGLE = 1e-4
-_DATE, _TIME = "20000101", "120000"  # the same phantom is the same files
+_DATE, _TIME = "20000101", "120000"  # constant, so that the same phantom gives the same files
 _DTYPES = ("uint8", "uint16", "int16")
 
 
 @dataclass(frozen=True)
 class Acquisition:
-    """What the header of a series says besides its geometry; the default is a FLAIR of nobody.
+    """The values of a series' header other than its geometry; the default is a FLAIR of a phantom.
 
     Attributes:
         description: SeriesDescription and ProtocolName.
-        patient: PatientName and PatientID; the UIDs follow from it, the number and the description.
+        patient: PatientName and PatientID; the UIDs are derived from it, the number and the description.
         number: SeriesNumber.
         repetition_ms: RepetitionTime.
         echo_ms: EchoTime.
@@ -49,14 +49,16 @@ def write_series(folder: Path, voxels: NDArray[Any], affine: NDArray[np.float64]
     if voxels.ndim != 3 or 0 in voxels.shape or voxels.dtype.name not in _DTYPES:
         raise ValueError(f"expected (z, y, x) of {' or '.join(_DTYPES)}, found {voxels.shape} of {voxels.dtype}")
     if not np.isfinite(affine).all():
-        raise GeometryError("the affine holds values that are no numbers", where=folder)
+        raise GeometryError("the affine has NaN or infinite values", where=folder, cure="correct the affine")
     lps = from_lps(np.asarray(affine, np.float64))
     sizes_mm = np.linalg.norm(lps[:3, :3], axis=0)
     if (sizes_mm <= 0).any():
-        raise GeometryError("the affine does not give a voxel a size", where=folder)
+        raise GeometryError("the affine has an axis of length 0", where=folder, cure="correct the affine")
     directions = lps[:3, :3] / sizes_mm
     if not np.allclose(directions.T @ directions, np.eye(3), atol=_RIGHT_ANGLE):
-        raise GeometryError("DICOM slices need a grid of right angles", where=folder, cure="resample it first")
+        raise GeometryError(
+            "the affine does not have right angles, which DICOM needs", where=folder, cure="resample it first"
+        )
     shared = _shared(voxels, acquisition)
     shared.ImageOrientationPatient = _decimals(directions.T[:2].ravel())
     shared.PixelSpacing = _decimals(sizes_mm[[1, 0]])
@@ -68,7 +70,7 @@ def write_series(folder: Path, voxels: NDArray[Any], affine: NDArray[np.float64]
 
 
 def _decimals(values: NDArray[np.float64]) -> list[DSfloat]:
-    """Return numbers as DICOM writes them: as many digits as 16 letters hold, twelve or more."""
+    """Return decimal strings of at most 16 letters: 12 digits or more."""
     from pydicom.valuerep import DSfloat
 
     return [DSfloat(float(value) + 0.0, auto_format=True) for value in values]
@@ -82,7 +84,7 @@ def _uid(acquisition: Acquisition, *parts: object) -> str:
 
 
 def _shared(voxels: NDArray[Any], acquisition: Acquisition) -> Dataset:
-    """Return what all slices say alike."""
+    """Return the elements that all slices share."""
     from pydicom import Dataset
     from pydicom.uid import MRImageStorage
 
@@ -136,7 +138,7 @@ def _slice(shared: Dataset, values: NDArray[Any], position: NDArray[np.float64],
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     header = FileDataset("", dict(shared), file_meta=meta, preamble=b"\0" * 128)
-    # The series' UID stands for patient, number and description.
+    # The series' UID is derived from patient, number and description.
     header.SOPInstanceUID = str(generate_uid(entropy_srcs=[str(shared.SeriesInstanceUID), "slice", str(z)]))
     header.InstanceNumber = z + 1
     header.ImagePositionPatient = _decimals(position)
