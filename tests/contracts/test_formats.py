@@ -285,7 +285,7 @@ def test_a_volume_over_the_memory_limit_is_refused(suffix: str, tmp_path: Path) 
 @every_volume
 def test_equal_voxels_are_refused(suffix: str, tmp_path: Path) -> None:
     content = write(tmp_path / f"a{suffix}", np.full_like(VOXELS, 3)).read_bytes()
-    assert "one value" in refusal(tmp_path / f"a{suffix}", content)
+    assert "voxels are all equal" in refusal(tmp_path / f"a{suffix}", content)
 
 
 @every_volume

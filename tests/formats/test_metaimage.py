@@ -120,7 +120,7 @@ def test_a_missing_raw_file_is_named(tmp_path: Path) -> None:
         ("NDims = 3\n", "NDims = 3\n" + 1000 * "Comment = x\n", FormatError, "header is over 1,000 lines"),
         ("ElementSpacing = 1 2 3\n", "", GeometryError, "has no ElementSpacing"),
         ("ElementSpacing = 1 2 3", "ElementSpacing = 1 2", GeometryError, "ElementSpacing has 2 numbers, expected 3"),
-        ("CompressedData = False", "CompressedData = True", FormatError, "its compressed data are damaged"),
+        ("CompressedData = False", "CompressedData = True", FormatError, "compressed data are damaged"),
     ],
 )
 def test_an_unsupported_header_is_refused(
@@ -133,4 +133,4 @@ def test_an_unsupported_header_is_refused(
 def test_a_compressed_file_that_is_too_large_is_refused_in_small_steps(tmp_path: Path) -> None:
     header = MHD.replace("CompressedData = False", "CompressedData = True")
     path = save(tmp_path, header, zlib.compress(bytes(50_000_000)))
-    assert "goes on after its last voxel" in refusal(path)
+    assert "has bytes after its last voxel" in refusal(path)

@@ -55,14 +55,14 @@ class ReadsVolume(Protocol):
     """The reader of a volume format."""
 
     def __call__(self, path: Path, *, max_bytes: int) -> ScanFile:
-        """Return a file's volume. See `read_volume` for the exceptions."""
+        """Return a file's volume. `read_volume` lists the exceptions."""
 
 
 class WritesVolume(Protocol):
     """The writer of a volume format."""
 
     def __call__(self, path: Path, voxels: NDArray[Any], grid: Grid, *, description: str) -> None:
-        """Write voxels on a grid. See `write_volume`."""
+        """Write voxels on a grid; `write_volume` describes the arguments."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def write_volume(path: Path, voxels: NDArray[Any], grid: Grid, *, description: s
     Args:
         path: the new file.
         voxels: uint8, int16 or float32, shape (z, y, x).
-        grid: of the file that the array belongs to, or a new one.
+        grid: the grid of a scan that was read, or a new one.
         description: one word for the header, such as "mask".
 
     Raises:
@@ -219,7 +219,7 @@ def read_pages(path: Path, *, max_bytes: int) -> NDArray[Any]:
         ResourceError: prediction needs more than `max_bytes` of memory for the declared size.
     """
     _require_file(path)
-    # At its peak, prediction holds 16-bit voxels and 8-bit levels, probability and mask.
+    # The peak memory of prediction: 16-bit voxels, 8-bit levels, probability and mask.
     slices = tiff.read_pages(path, most_values=max_bytes // 8)
     return _grey_or_rgb(slices[..., None] if slices.ndim == 3 else slices, path)
 
@@ -248,7 +248,9 @@ def _grey_or_rgb(pixels: NDArray[Any], path: Path) -> NDArray[Any]:
     if pixels.shape[-1] == 4:
         pixels = pixels[..., :3]
     if pixels.ndim not in (3, 4) or pixels.shape[-1] not in (1, 3) or 0 in pixels.shape:
-        raise FormatError(f"has an array of shape {pixels.shape}, expected one grey or RGB image", where=path)
+        raise FormatError(
+            f"has an array of shape {pixels.shape}, expected one grey or RGB image", where=path, cure="convert it"
+        )
     if pixels.dtype not in (np.uint8, np.uint16):
         what = f"pixel type is {pixels.dtype}, expected uint8 or uint16"
         raise FormatError(what, where=path, cure="convert it to 8 or 16 bits")
@@ -271,7 +273,7 @@ def _volume_format(path: Path) -> VolumeFormat:
 
 def _require_file(path: Path) -> None:
     if path.exists() and not path.is_file():  # opening a pipe would wait for ever
-        raise FormatError("is not a regular file", where=path)
+        raise FormatError("is not a regular file", where=path, cure="pass a file")
 
 
 def _unknown(path: Path) -> FormatError:

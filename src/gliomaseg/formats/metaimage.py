@@ -45,10 +45,10 @@ _Fields = Mapping[str, str]
 def read(path: Path, *, max_bytes: int) -> ScanFile:
     """Return a file's volume.
 
-    If the header has no TransformMatrix, the axes are assumed to point to L, P and S, and the scan records this.
+    If TransformMatrix is missing, the axes are assumed to point to L, P and S, and the scan records this.
 
     Args:
-        path: of the file. The voxels of an .mhd are read from a file in the same folder.
+        path: the file. The voxels of an .mhd are read from a file in the same folder.
         max_bytes: limit of the memory that prediction needs for the volume; checked before memory is allocated.
 
     Raises:
@@ -88,7 +88,7 @@ def _is_true(fields: _Fields, name: str) -> bool:
 
 
 def _numbers(fields: _Fields, names: tuple[str, ...], count: int, path: Path) -> NDArray[np.float64] | None:
-    """Return the numbers of the first of several fields that the header has; None if it has none of them."""
+    """Return the numbers of the first of several fields that the header has; None if all are missing."""
     for name in names:
         if name.lower() in fields:
             found = np.array(fields[name.lower()].split(), np.float64)

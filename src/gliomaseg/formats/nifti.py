@@ -34,8 +34,8 @@ from gliomaseg.scan import Scan
 
 _GZIP = b"\x1f\x8b"
 _TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
-_REFUSED = {1: "single bits", 32: "complex numbers", 128: "colours", 1536: "128-bit numbers", 1792: "complex numbers"}
-_REFUSED |= {2048: "complex numbers", 2304: "colours"}
+_REFUSED = {1: "single bits", 32: "complex", 128: "RGB", 1536: "128-bit float", 1792: "complex", 2048: "complex"}
+_REFUSED |= {2304: "RGBA"}
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class NiftiGrid(Grid):
 def read(path: Path, *, max_bytes: int) -> ScanFile:
     """Return a file's volume.
 
-    Where both qform and sform are absent, the axes are taken to point to R, A and S, as the standard's
-    method 1 has it, and the scan records that this is assumed.
+    If both qform and sform are absent, the axes are assumed to point to R, A and S (method 1 of the standard), and the
+    scan records this.
 
     Args:
-        path: of the file.
+        path: the file.
         max_bytes: limit of the memory that prediction needs for the volume; checked before memory is allocated.
 
     Raises:
@@ -78,7 +78,7 @@ def read(path: Path, *, max_bytes: int) -> ScanFile:
 
 @contextmanager
 def _open_unpacked(path: Path) -> Iterator[BinaryIO]:
-    """Open a file, and decompress it if its first bytes are gzip's, whatever its suffix."""
+    """Open a file, and decompress it if its first bytes are gzip's; the suffix is ignored."""
     with path.open("rb") as file:
         packed = file.read(2) == _GZIP
         file.seek(0)
@@ -104,11 +104,12 @@ def _read_header(stream: BinaryIO, path: Path) -> Header:
 def _layout(header: Header, path: Path) -> VoxelLayout:
     code, bits = int(header["datatype"]), int(header["bitpix"])
     if code not in _TYPES:
-        kind = _REFUSED.get(code, f"an unknown kind of numbers ({code})")
-        raise FormatError(f"holds {kind}", where=path, cure="save it as grey values of 8, 16 or 32 bits")
+        what = f"datatype is {code} ({_REFUSED.get(code, 'unknown')}), expected an integer or float type"
+        raise FormatError(what, where=path, cure="save it as grey values of 8, 16 or 32 bits")
     stored = np.dtype(header.endianness + _TYPES[code])
     if bits != 8 * stored.itemsize:
-        raise FormatError(f"declares {bits} bits for {stored.name}", where=path, cure=COPY_AGAIN)
+        what = f"bitpix is {bits}, expected {8 * stored.itemsize} for {stored.name}"
+        raise FormatError(what, where=path, cure=COPY_AGAIN)
     capacity = path.stat().st_size
     with path.open("rb") as file:
         capacity *= MAX_DEFLATE_RATIO if file.read(2) == _GZIP else 1
@@ -130,7 +131,7 @@ def write(path: Path, voxels: NDArray[Any], grid: Grid, *, description: str) -> 
     written.set_data_dtype(voxels.dtype)
     written["descrip"] = f"gliomaseg {gliomaseg.__version__}: {description}, research only".encode()[:79]
     written["scl_slope"], written["scl_inter"] = 1, 0
-    written["cal_max"] = 1 if description != "image" else 0  # viewers would show a mask of 1 in a scan's window
+    written["cal_max"] = 1 if description != "image" else 0  # otherwise viewers show a mask too dark
     written["vox_offset"] = written.single_vox_offset
     written["magic"] = written.single_magic
     ordered = np.ascontiguousarray(voxels, voxels.dtype.newbyteorder(written.endianness))

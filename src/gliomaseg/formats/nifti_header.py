@@ -28,7 +28,7 @@ def parse_header(first: bytes, path: Path) -> Header:
 
     Args:
         first: 540 bytes, or fewer if the file is shorter.
-        path: of the file.
+        path: the file.
 
     Raises:
         FormatError: this is not the header of a single NIfTI file, or its voxel offset is invalid.
@@ -40,7 +40,7 @@ def parse_header(first: bytes, path: Path) -> Header:
     length = int.from_bytes(first[:4], "little" if order == "<" else "big")
     kinds = {348: Nifti1Header, 540: Nifti2Header}
     if length not in kinds or len(first) < length:
-        raise FormatError("is not a readable NIfTI (it has no header)", where=path)
+        raise FormatError("is not a readable NIfTI (its first bytes are not a header)", where=path)
     header: Header = kinds[length](first[:length], endianness=order, check=False)
     magic = bytes(header["magic"])[:3]
     if magic in (b"ni1", b"ni2"):

@@ -58,7 +58,7 @@ def read(path: Path, *, max_bytes: int) -> ScanFile:
     If the header has spacings but no space, the axes are assumed to point to L, P and S, and the scan records this.
 
     Args:
-        path: of the file.
+        path: the file.
         max_bytes: limit of the memory that prediction needs for the volume; checked before memory is allocated.
 
     Raises:

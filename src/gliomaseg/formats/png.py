@@ -38,7 +38,7 @@ def read(path: Path) -> NDArray[Any]:
     except FormatError:
         raise
     except FileNotFoundError as fault:
-        raise FormatError("there is no such file", where=path) from fault
+        raise FormatError("there is no such file", where=path, cure="check the path") from fault
     # Pillow raises SyntaxError, struct.error, zlib.error and others for damaged files.
     except Exception as fault:
         raise FormatError(f"is not a readable PNG ({type(fault).__name__}: {fault})", where=path) from fault

@@ -50,7 +50,7 @@ def read_pages(path: Path, *, most_values: int) -> NDArray[Any]:
     """Return the pages of a TIFF as slices: shape (z, y, x) or (z, y, x, samples).
 
     Args:
-        path: of the file.
+        path: the file.
         most_values: limit of the declared number of values, checked before memory is allocated.
 
     Raises:
@@ -92,8 +92,8 @@ def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
     except GliomasegError:
         raise
     except FileNotFoundError as fault:
-        raise FormatError("there is no such file", where=path) from fault
-    # tifffile raises whatever its decoders do (struct.error, ValueError, KeyError, zlib.error, ...).
+        raise FormatError("there is no such file", where=path, cure="check the path") from fault
+    # tifffile raises the exceptions of its decoders (struct.error, ValueError, KeyError, zlib.error, ...).
     except Exception as fault:
         raise FormatError(f"is not a readable TIFF ({type(fault).__name__}: {fault})", where=path) from fault
 
@@ -127,7 +127,7 @@ def _check_kind(page: Any, path: Path) -> None:
 
 
 def _check_deflate(page: Any, path: Path) -> None:
-    """Refuse a strip that decompresses to more bytes than declared: 0.5 MB can give 500, and zlib has no limit."""
+    """Refuse a strip that decompresses to more bytes than declared: 0.5 MB can give 500, and zlib sets no limit."""
     limit = math.prod(page.chunks) * page.dtype.itemsize
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         page.parent.filehandle.seek(offset)

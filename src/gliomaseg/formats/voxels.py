@@ -35,7 +35,7 @@ class VoxelLayout:
     Attributes:
         count: number of voxels.
         stored: data type in the file, with its byte order.
-        capacity_bytes: the most bytes that the file can hold once it is decompressed.
+        capacity_bytes: upper limit of the decompressed size of the file.
         scaling: slope and intercept; None if the stored values are the voxels' values.
     """
 
@@ -64,20 +64,22 @@ def translated_errors(path: Path, format_name: str) -> Iterator[None]:
     except GliomasegError:
         raise
     except FileNotFoundError as fault:
-        raise FormatError("there is no such file", where=path) from fault
+        raise FormatError("there is no such file", where=path, cure="check the path") from fault
     except MemoryError as fault:
         raise ResourceError("there is not enough memory for it", where=path, cure="crop or downsample it") from fault
     except EOFError as fault:
-        raise FormatError("its compressed data are cut short", where=path, cure=COPY_AGAIN) from fault
+        raise FormatError("compressed data are cut short", where=path, cure=COPY_AGAIN) from fault
     except (gzip.BadGzipFile, zlib.error) as fault:
         raise FormatError(
-            "its compressed data are damaged, or other bytes follow them", where=path, cure=COPY_AGAIN
+            "compressed data are damaged, or other bytes follow them", where=path, cure=COPY_AGAIN
         ) from fault
     except OSError as fault:
-        raise FormatError(f"cannot be read ({fault.strerror or type(fault).__name__})", where=path) from fault
+        what = f"cannot be read ({fault.strerror or type(fault).__name__})"
+        raise FormatError(what, where=path, cure="check its permissions") from fault
     # The libraries raise any exception of NumPy and struct for damaged headers.
     except Exception as fault:
-        raise FormatError(f"is not a readable {format_name} ({type(fault).__name__})", where=path) from fault
+        what = f"is not a readable {format_name} ({type(fault).__name__})"
+        raise FormatError(what, where=path, cure=COPY_AGAIN) from fault
 
 
 def read_exactly(stream: Readable, count: int, path: Path) -> bytes:
@@ -100,7 +102,7 @@ def read_voxels(stream: Readable, layout: VoxelLayout, path: Path, *, max_bytes:
 
     Args:
         stream: begins with the first voxel.
-        layout: of the voxels.
+        layout: count, data type and scaling of the voxels.
         path: for error messages.
         max_bytes: limit of the memory that prediction needs for the volume; checked before memory is allocated.
 
@@ -118,12 +120,12 @@ def read_voxels(stream: Readable, layout: VoxelLayout, path: Path, *, max_bytes:
             part = np.frombuffer(read_exactly(stream, size, path), stored)
             flat[start : start + len(part)] = part if scaling is None else part * scaling[0] + scaling[1]
     if stream.read(1):  # at the end of a compressed stream, this verifies the checksum too
-        raise FormatError("goes on after its last voxel", where=path, cure=COPY_AGAIN)
+        raise FormatError("has bytes after its last voxel", where=path, cure=COPY_AGAIN)
     return _finite(flat, path)
 
 
 def _require_memory(layout: VoxelLayout, path: Path, max_bytes: int) -> None:
-    # At its peak, prediction holds the voxels and a sorted copy, or the voxels, 8-bit levels, probability and mask.
+    # The peak memory of prediction: the voxels and a sorted copy, or the voxels, 8-bit levels, probability and mask.
     itemsize = layout.loaded.itemsize
     needed = layout.count * max(2 * itemsize + 2, itemsize + 7)
     if needed > max_bytes:
@@ -143,14 +145,15 @@ def _finite(flat: NDArray[Any], path: Path) -> NDArray[Any]:
     if not (np.isfinite(low) and np.isfinite(high)):
         finite = np.isfinite(flat)
         if not finite.any():
-            raise FormatError("holds no numbers, only NaN or infinity", where=path, cure=COPY_AGAIN)
+            raise FormatError("voxels are all NaN or infinite", where=path, cure=COPY_AGAIN)
         low, high = flat[finite].min(), flat[finite].max()
         flat[~finite] = min(low, 0)
     largest = max(abs(float(low)), abs(float(high)))
     if largest > MAX_ABSOLUTE_VALUE:
-        raise FormatError(f"holds numbers up to {largest:.0e}", where=path, cure=COPY_AGAIN)
+        what = f"largest absolute value is {largest:.0e}, expected at most {MAX_ABSOLUTE_VALUE:.0e}"
+        raise FormatError(what, where=path, cure=COPY_AGAIN)
     if low == high:
-        raise FormatError("holds one value everywhere", where=path, cure="give a volume with a picture in it")
+        raise FormatError("voxels are all equal", where=path, cure="pass a volume with image contrast")
     return flat
 
 

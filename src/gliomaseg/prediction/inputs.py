@@ -150,7 +150,7 @@ def _only(path: Path) -> Input:
 
 def _list_path(path: Path) -> list[Input]:
     if not path.exists():
-        raise DataError("there is no such file or folder", where=path, cure="check the path")
+        raise DataError("the path does not exist", where=path, cure="check the path")
     if not path.is_dir():
         return [_file(path)]
     found = [*_images_and_volumes(path, frozenset()), *_studies(path)]

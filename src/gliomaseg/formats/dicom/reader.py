@@ -28,7 +28,7 @@ _PIXEL_KEYWORDS = ("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengt
 
 
 def study_of(folder: Path) -> str:
-    """See `gliomaseg.formats.dicom.study_of`; the first five DICOM files are tried."""
+    """Implement `gliomaseg.formats.dicom.study_of`; the first five DICOM files are tried."""
     for file in islice((entry for entry in sorted(folder.iterdir()) if is_dicom(entry)), _MOST_TRIED):
         source = Source(str(file), file.stat().st_size, lambda file=file: file.open("rb"))  # type: ignore[misc]
         try:
@@ -41,7 +41,7 @@ def study_of(folder: Path) -> str:
 
 
 def list_series(path: Path) -> list[Series]:
-    """See `gliomaseg.formats.dicom.list_series`."""
+    """Implement `gliomaseg.formats.dicom.list_series`."""
     with opened(path) as found:
         groups = grouped(mr_instances(found, where=str(path)))
         return _listed(groups)
@@ -53,7 +53,7 @@ def _listed(groups: dict[str, list[Instance]]) -> list[Series]:
 
 
 def read_dicom(path: Path, *, series: str | None, max_bytes: int) -> DicomVolume:
-    """See `gliomaseg.formats.dicom.read_dicom`."""
+    """Implement `gliomaseg.formats.dicom.read_dicom`."""
     with opened(path) as found:
         groups = grouped(mr_instances(found, where=str(path)))
         chosen = choose_series(_listed(groups), wanted=series, where=path)

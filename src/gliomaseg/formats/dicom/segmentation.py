@@ -65,7 +65,7 @@ _GRID = (
 def write_segmentation(
     path: Path, *, mask: Mask, volume: DicomVolume, model_name: str, model_version: str, deidentify: bool
 ) -> None:
-    """See `gliomaseg.formats.dicom.write_segmentation`."""
+    """Implement `gliomaseg.formats.dicom.write_segmentation`."""
     if mask.dtype != np.bool_:
         raise TypeError(f"expected a mask of bool, found {mask.dtype}")
     if mask.shape != volume.voxels.shape:

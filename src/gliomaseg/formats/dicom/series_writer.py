@@ -45,7 +45,7 @@ class Acquisition:
 
 
 def write_series(folder: Path, voxels: NDArray[Any], affine: NDArray[np.float64], acquisition: Acquisition) -> None:
-    """See `gliomaseg.formats.dicom.write_series`."""
+    """Implement `gliomaseg.formats.dicom.write_series`."""
     if voxels.ndim != 3 or 0 in voxels.shape or voxels.dtype.name not in _DTYPES:
         raise ValueError(f"expected (z, y, x) of {' or '.join(_DTYPES)}, found {voxels.shape} of {voxels.dtype}")
     if not np.isfinite(affine).all():
