@@ -87,18 +87,18 @@ def test_upper_case_suffix_is_the_same_format(tmp_path: Path, suffix: str) -> No
 
 
 @every_suffix
-def test_missing_file_is_said_to_be_missing(tmp_path: Path, suffix: str) -> None:
+def test_missing_file_is_refused(tmp_path: Path, suffix: str) -> None:
     assert "there is no such file" in refusal(tmp_path / f"a{suffix}")
 
 
 @every_suffix
-def test_folder_is_no_picture(tmp_path: Path, suffix: str) -> None:
+def test_folder_is_refused(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"a{suffix}").mkdir()
     assert "is not a regular file" in refusal(tmp_path / f"a{suffix}")
 
 
 @every_suffix
-def test_empty_file_is_no_picture(tmp_path: Path, suffix: str) -> None:
+def test_empty_file_is_refused(tmp_path: Path, suffix: str) -> None:
     assert "is not a readable" in refusal(tmp_path / f"a{suffix}", b"")
 
 
@@ -122,7 +122,7 @@ def test_half_a_file_is_refused(tmp_path: Path, suffix: str) -> None:
 
 
 @every_suffix
-def test_random_bytes_are_no_picture(tmp_path: Path, suffix: str) -> None:
+def test_random_bytes_are_refused(tmp_path: Path, suffix: str) -> None:
     assert "is not a readable" in refusal(tmp_path / f"a{suffix}", np.random.default_rng(0).bytes(2000))
 
 
@@ -152,7 +152,7 @@ def test_damaged_file_is_refused_or_a_picture(folder: Path, suffix: str, data: s
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a", "a.tif.gz", ".tif"])
-def test_unknown_suffix_names_those_known(tmp_path: Path, name: str) -> None:
+def test_unknown_suffix_lists_the_known_ones(tmp_path: Path, name: str) -> None:
     assert "suffix is" in refusal(tmp_path / name)
     with pytest.raises(FormatError, match=r"expected \.png \.tif \.tiff"):
         write_picture(tmp_path / name, GREY)

@@ -89,7 +89,7 @@ def test_every_kind_of_real_numbers_is_read(tmp_path: Path, name: str, kind: typ
     assert scan.orientation == "LAS"
 
 
-def test_gzip_is_known_by_its_bytes(tmp_path: Path, content: bytes) -> None:
+def test_gzip_is_detected_by_its_first_bytes(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.nii").write_bytes(gzip.compress(content))
     (tmp_path / "b.nii.gz").write_bytes(content)
     assert np.array_equal(voxels(tmp_path / "a.nii"), voxels(tmp_path / "b.nii.gz"))
@@ -108,7 +108,7 @@ def test_slope_and_intercept_are_applied(tmp_path: Path, content: bytes) -> None
 
 @pytest.mark.parametrize("slope", [0.0, float("nan")])
 @pytest.mark.parametrize("intercept", [0.0, 100.0, float("nan")])
-def test_a_slope_of_nothing_scales_nothing(tmp_path: Path, content: bytes, slope: float, intercept: float) -> None:
+def test_a_slope_of_zero_or_nan_is_ignored(tmp_path: Path, content: bytes, slope: float, intercept: float) -> None:
     (tmp_path / "a.nii").write_bytes(patched(content, 112, "<2f", slope, intercept))
     assert np.array_equal(voxels(tmp_path / "a.nii"), DATA.T)
 
@@ -119,7 +119,7 @@ def test_an_infinite_scale_is_refused(tmp_path: Path, content: bytes, slope: flo
     assert "scl_slope and scl_inter are" in line
 
 
-def test_what_is_no_number_becomes_the_background(tmp_path: Path) -> None:
+def test_values_that_are_not_finite_become_the_background(tmp_path: Path) -> None:
     data = DATA.astype(np.float32)
     data[0, 0, 0], data[1, 1, 1], data[2, 2, 2] = np.nan, np.inf, -np.inf
     seen = voxels(save(tmp_path / "a.nii", data)).T
@@ -127,7 +127,7 @@ def test_what_is_no_number_becomes_the_background(tmp_path: Path) -> None:
     assert voxels(save(tmp_path / "b.nii", np.abs(data)))[0, 0, 0] == 0
 
 
-def test_a_fourth_axis_of_one_is_none(tmp_path: Path) -> None:
+def test_a_fourth_axis_of_length_one_is_dropped(tmp_path: Path) -> None:
     assert voxels(save(tmp_path / "a.nii", DATA[..., None])).shape == (5, 6, 7)
 
 
@@ -168,7 +168,7 @@ def test_without_an_sform_the_qform_counts(tmp_path: Path) -> None:
     assert not scan.orientation_assumed
 
 
-def test_without_both_the_orientation_is_assumed_and_not_told(tmp_path: Path, content: bytes) -> None:
+def test_without_qform_and_sform_the_orientation_is_assumed_and_not_reported(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.nii").write_bytes(patched(content, 252, "<2h", 0, 0))
     scan = read_volume(tmp_path / "a.nii", max_bytes=GIB).scan
     assert scan.orientation_assumed
@@ -179,7 +179,7 @@ def test_without_both_the_orientation_is_assumed_and_not_told(tmp_path: Path, co
 # --- what is refused
 
 
-def test_a_missing_file_and_a_folder_are_said_to_be_so(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_have_their_own_messages(tmp_path: Path) -> None:
     assert "there is no such file" in refusal(tmp_path / "a.nii.gz")
     (tmp_path / "b.nii").mkdir()
     assert "is not a regular file" in refusal(tmp_path / "b.nii")
@@ -207,7 +207,7 @@ def test_bytes_after_the_last_voxel_are_refused(tmp_path: Path, content: bytes, 
         assert "damaged" in refusal(tmp_path / "b.nii", content=gzip.compress(content) + b"??")
 
 
-def test_every_flipped_bit_of_the_packed_voxels_is_noticed(tmp_path: Path, content: bytes) -> None:
+def test_every_flipped_bit_of_the_compressed_voxels_is_detected(tmp_path: Path, content: bytes) -> None:
     whole = gzip.compress(content, 0)  # stored as they are: only the checksum can tell
     generator = np.random.default_rng(0)
     start = whole.index(DATA.T.tobytes()[:50])
@@ -234,7 +234,7 @@ def test_half_of_a_pair_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 7.0])
-def test_a_volume_without_a_picture_is_refused(tmp_path: Path, value: float) -> None:
+def test_a_volume_without_contrast_is_refused(tmp_path: Path, value: float) -> None:
     assert "voxels are all" in refusal(save(tmp_path / "a.nii", np.full((3, 4, 5), value, np.float32)))
 
 
@@ -258,7 +258,7 @@ def test_numbers_beyond_reason_are_refused(tmp_path: Path, value: float) -> None
         (280, "<4f", (0, 0, 0, 0), "; correct its header"),
     ],
 )
-def test_a_grid_of_nonsense_is_refused(
+def test_an_invalid_grid_is_refused(
     tmp_path: Path, content: bytes, offset: int, form: str, value: Any, words: str
 ) -> None:
     values = value if isinstance(value, tuple) else (value,)
@@ -266,7 +266,7 @@ def test_a_grid_of_nonsense_is_refused(
     assert words in said
 
 
-def test_a_qform_that_is_no_rotation_is_refused(tmp_path: Path) -> None:
+def test_a_qform_that_is_not_a_rotation_is_refused(tmp_path: Path) -> None:
     image = Nifti1Image(DATA, AFFINE)
     image.header.set_qform(AFFINE, 1)
     image.header.set_sform(None, 0)
@@ -275,7 +275,7 @@ def test_a_qform_that_is_no_rotation_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("offset", [0.0, 348.0, 351.0, 352.5, -1e9, float("nan"), float("inf"), 1e9])
-def test_voxels_that_begin_nowhere_are_refused(tmp_path: Path, content: bytes, offset: float) -> None:
+def test_an_invalid_voxel_offset_is_refused(tmp_path: Path, content: bytes, offset: float) -> None:
     assert "vox_offset is" in refusal(tmp_path / "a.nii", content=patched(content, 108, "<f", offset))
 
 
@@ -309,7 +309,7 @@ def test_a_small_file_that_declares_much_is_refused_before_memory_is_taken(
     assert peak < 10_000_000
 
 
-def test_bytes_packed_beyond_what_is_declared_are_not_unpacked(tmp_path: Path, content: bytes) -> None:
+def test_compressed_bytes_after_the_last_voxel_are_not_decompressed(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "a.nii.gz"
     file.write_bytes(gzip.compress(content + bytes(50_000_000), 1))
     tracemalloc.start()
@@ -430,13 +430,13 @@ def test_the_same_mask_gives_the_same_bytes_under_any_name(tmp_path: Path) -> No
     assert (tmp_path / "m.nii.gz").read_bytes() == (tmp_path / "other.nii.gz").read_bytes()
 
 
-def test_voxels_of_another_shape_are_a_programmers_fault(tmp_path: Path) -> None:
+def test_voxels_of_another_shape_raise_value_error(tmp_path: Path) -> None:
     volume = read_volume(save(tmp_path / "a.nii"), max_bytes=GIB)
     with pytest.raises(ValueError, match="for a grid of"):
         nifti.write(tmp_path / "m.nii", np.ones((7, 6, 5), np.uint8), volume.grid, description="mask")
 
 
-def test_a_new_header_bears_the_grid_it_is_given(tmp_path: Path) -> None:
+def test_a_new_header_has_the_given_grid(tmp_path: Path) -> None:
     nifti.write(tmp_path / "m.nii", np.ones((5, 6, 7), np.uint8), Grid((5, 6, 7), AFFINE), description="mask")
     image = nibabel.load(tmp_path / "m.nii")
     assert image.shape == (7, 6, 5)

@@ -66,7 +66,7 @@ def translated_errors(path: Path, format_name: str) -> Iterator[None]:
     except FileNotFoundError as fault:
         raise FormatError("there is no such file", where=path, cure="check the path") from fault
     except MemoryError as fault:
-        raise ResourceError("there is not enough memory for it", where=path, cure="crop or downsample it") from fault
+        raise ResourceError("memory is exhausted", where=path, cure="crop or downsample it") from fault
     except EOFError as fault:
         raise FormatError("compressed data are cut short", where=path, cure=COPY_AGAIN) from fault
     except (gzip.BadGzipFile, zlib.error) as fault:

@@ -43,7 +43,7 @@ class PredictOptions:
 
 @dataclass(frozen=True)
 class PredictRow:
-    """The result of one input; `error` is None if it succeeded. See `MaskStatistics` and `Prediction` for the rest.
+    """The result of one input; `error` is None if it succeeded. `MaskStatistics` and `Prediction` describe the rest.
 
     `series` is the UID of the chosen DICOM series, `model` the names of the models.
     """
@@ -94,7 +94,7 @@ def predict(entry: Input, out: Path, predictor: PredictsScans, options: PredictO
     series gets a DICOM segmentation too. An error that the user can cause is not raised: the row has it in `error`.
 
     Args:
-        entry: of `list_inputs`.
+        entry: from `list_inputs`.
         out: a folder; made if missing.
         predictor: the model, or an ensemble.
         options: default options if None.
@@ -105,9 +105,7 @@ def predict(entry: Input, out: Path, predictor: PredictsScans, options: PredictO
     start = time.perf_counter()
     options = options or PredictOptions()
     try:
-        formats = mask_formats(entry, options.to)
-        targets = targets_of(entry, out, formats=formats, probabilities=options.probabilities)
-        targets.require_free(overwrite=options.overwrite)
+        targets = _free_targets(entry, out, options)
         loaded = load_input(entry, series=options.series, max_bytes=options.max_bytes)
     except GliomasegError as fault:
         return _failed(entry, fault, start)
@@ -118,8 +116,7 @@ def predict(entry: Input, out: Path, predictor: PredictsScans, options: PredictO
     except GliomasegError as fault:
         return _failed(entry, fault, start)
     except MemoryError:
-        too_large = ResourceError("there is not enough memory for it", where=entry.path, cure="crop or downsample it")
-        return _failed(entry, too_large, start)
+        return _failed(entry, ResourceError("memory is exhausted", where=entry.path, cure="crop it"), start)
     return PredictRow(
         str(entry.path),
         [str(file) for file in targets.files],
@@ -129,6 +126,13 @@ def predict(entry: Input, out: Path, predictor: PredictsScans, options: PredictO
         series=None if loaded.series is None else loaded.series.series_uid,
         seconds=round(time.perf_counter() - start, 3),
     )
+
+
+def _free_targets(entry: Input, out: Path, options: PredictOptions) -> Targets:
+    formats = mask_formats(entry, options.to)
+    targets = targets_of(entry, out, formats=formats, probabilities=options.probabilities)
+    targets.require_free(overwrite=options.overwrite)
+    return targets
 
 
 def _failed(entry: Input, fault: GliomasegError, start: float) -> PredictRow:

@@ -55,7 +55,7 @@ def test_rle_that_does_not_fit_is_refused(frame: bytes) -> None:
         decode_rle(frame, 1, 2, 16, name="x")
 
 
-def test_rle_gives_no_more_than_the_header_declares() -> None:
+def test_rle_output_is_limited_to_the_declared_size() -> None:
     packed = b"\x81\xff" * 1_000_000  # 127 million bytes, were they all unpacked
     raw, _ = decode_rle(rle(packed), 2, 3, 8, name="x")
     assert raw.tolist() == [[255] * 3] * 2
@@ -106,7 +106,7 @@ def test_jpeg_ls_with_a_marker_among_its_data_is_refused(make: Any, folder: Path
 
 @pytest.mark.parametrize("decode", [decode_jpeg_2000, decode_jpeg_ls])
 @pytest.mark.parametrize("frame", [b"", b"\xff\xd8", b"\xff\x4f\xff\x51", b"\xff\xd8\xff\xf7\x00", bytes(100)])
-def test_frame_that_is_no_codestream_is_refused(decode: Any, frame: bytes) -> None:
+def test_frame_without_a_codestream_is_refused(decode: Any, frame: bytes) -> None:
     with pytest.raises(FormatError):
         decode(frame, ROWS, COLUMNS, 16, name="x")
 

@@ -19,6 +19,7 @@ from pydicom.uid import (
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLSLossless,
+    MRImageStorage,
     RLELossless,
 )
 
@@ -33,12 +34,12 @@ every_file = pytest.mark.parametrize("name", ["0001.dcm", "0003.dcm", "0005.dcm"
 
 
 @pytest.mark.parametrize(("name", "words"), [("missing", "there is no such"), ("text.txt", "is not a DICOM file")])
-def test_what_is_no_dicom_is_said_to_be_none(make: Any, tmp_path: Path, name: str, words: str) -> None:
+def test_missing_and_other_files_are_refused(make: Any, tmp_path: Path, name: str, words: str) -> None:
     (tmp_path / "text.txt").write_text("hello" * 100)
     assert words in make.refusal(tmp_path / name, FormatError)
 
 
-def test_folder_without_dicom_says_so(make: Any, tmp_path: Path) -> None:
+def test_folder_without_dicom_is_refused(make: Any, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("hello" * 100)
     assert "has 0 DICOM files and 1 other files" in make.refusal(tmp_path, FormatError)
 
@@ -212,3 +213,15 @@ def test_flair_is_taken_among_others(make: Any, folder: Path) -> None:
         acquisition=Acquisition("T1 axial", number=2, echo_ms=9, repetition_ms=500, inversion_ms=None),
     )
     assert np.array_equal(make.read(folder).voxels, make.voxels())
+
+
+def test_two_sop_classes_are_named(make: Any, folder: Path) -> None:
+    file = folder / "0002.dcm"
+    head, data = (
+        file.read_bytes()[:300],
+        file.read_bytes()[300:],
+    )  # the UID in the file header is at 166, in the data set at 406
+    file.write_bytes(head + data.replace(MRImageStorage.encode() + b"\0", CTImageStorage.encode() + b"\0", 1))
+    line = make.refusal(folder, FormatError)
+    assert "SOP class in the file header (MR Image Storage) and in the data set (CT Image Storage) disagree" in line
+    assert line.endswith("export the file again")

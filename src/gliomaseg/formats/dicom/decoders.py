@@ -25,7 +25,7 @@ _START_OF_FRAME, _START_OF_SCAN = 0xF7, 0xDA
 _END_OF_IMAGE = b"\xff\xd9"
 _MARKER = re.compile(rb"\xff[\x80-\xff]")  # within data, a 0 bit follows every byte of ones
 _JPEG_LS_FRAME = struct.Struct(">BHHB")  # bits, rows, columns, components
-_MOST_TILES = 4_096
+_MAX_TILES = 4_096
 _CURE = "copy or export it again"
 
 
@@ -84,8 +84,8 @@ def decode_jpeg_2000(frame: bytes, rows: int, columns: int, bits_allocated: int,
     _require_size(name, (bottom - top, right - left, components), (rows, columns, 1), bits, bits_allocated)
     if (step_x, step_y) != (1, 1):
         raise FormatError("a JPEG 2000 frame is subsampled", where=name, cure=_CURE)
-    if not tile_x or not tile_y or -(-columns // tile_x) * -(-rows // tile_y) > _MOST_TILES:
-        raise ResourceError(f"a JPEG 2000 frame has over {_MOST_TILES:,} tiles", where=name, cure=_CURE)
+    if not tile_x or not tile_y or -(-columns // tile_x) * -(-rows // tile_y) > _MAX_TILES:
+        raise ResourceError(f"a JPEG 2000 frame has over {_MAX_TILES:,} tiles", where=name, cure=_CURE)
     from openjpeg.utils import decode
 
     decoded = decode(frame)

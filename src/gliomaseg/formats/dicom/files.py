@@ -24,7 +24,7 @@ FILE_SUFFIXES = (".dcm", ".dicom", ".ima")
 SUFFIXES = (*FILE_SUFFIXES, ".zip")
 _SMALL_BYTES = 4_096
 _CHECK = "check the source of the file"
-_MOST_MEMBERS = 1_000
+_MAX_MEMBERS = 1_000
 _INDEX = "DICOMDIR"  # an index of other files, without an image
 
 
@@ -44,20 +44,20 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Found:
+class SourceFiles:
     """The DICOM files of a folder or zip, in the order of their names, and the number of other files."""
 
     sources: tuple[Source, ...]
     others: int
 
 
-class Guarded:
+class LimitedFile:
     """A file with limits: on the bytes of one read (its own length), on the sum of all, and on the number of reads."""
 
-    def __init__(self, file: BinaryIO, source: Source, *, most_bytes: int) -> None:
+    def __init__(self, file: BinaryIO, source: Source, *, max_bytes: int) -> None:
         self._file = file
         self._source = source
-        self._left_bytes = most_bytes
+        self._left_bytes = max_bytes
         self._reads = 0
 
     def read(self, size: int = -1) -> bytes:
@@ -117,7 +117,7 @@ def _is_zip_of_dicom(path: Path) -> bool:
             members = [member for member in archive.infolist() if not member.is_dir()]
             if any(member.filename.lower().endswith(FILE_SUFFIXES) for member in members):
                 return True
-            for member in members[:_MOST_MEMBERS]:
+            for member in members[:_MAX_MEMBERS]:
                 with archive.open(member) as file:
                     if file.read(HEAD_BYTES)[HEAD_BYTES - len(MAGIC) :] == MAGIC:
                         return True
@@ -127,8 +127,8 @@ def _is_zip_of_dicom(path: Path) -> bool:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Found]:
-    """Return the DICOM files of a file, folder or zip; those of a zip can be opened inside the block only.
+def open_source_files(path: Path) -> Iterator[SourceFiles]:
+    """Return the DICOM files of a file, folder or zip; those of a zip can be open_source_files inside the block only.
 
     A file is DICOM if bytes 128 to 131 are `DICM`; a file with a suffix such as `.dcm` must have them. A folder is
     searched with its subfolders. Links to folders are not followed: they may be circular.
@@ -139,18 +139,18 @@ def opened(path: Path) -> Iterator[Found]:
         ResourceError: there are more than 100,000 files, or a zip exceeds the limits.
     """
     with translated_errors(path):
-        kind = _kind(path)
+        kind = _path_kind(path)
     if kind == "zip":
         with translated_errors(path):
             declared_bytes(path)
             archive = zipfile.ZipFile(path)
         with archive:
-            yield _found(_members(archive, path), path)
+            yield _dicom_sources(_members(archive, path), path)
     else:
-        yield _found(_files(path) if kind == "folder" else [_on_disk(path)], path)
+        yield _dicom_sources(_files(path) if kind == "folder" else [_on_disk(path)], path)
 
 
-def _kind(path: Path) -> str:
+def _path_kind(path: Path) -> str:
     if path.is_dir():
         return "folder"
     if not path.exists():
@@ -168,7 +168,7 @@ def _kind(path: Path) -> str:
     return "file"
 
 
-def _found(sources: list[Source], path: Path) -> Found:
+def _dicom_sources(sources: list[Source], path: Path) -> SourceFiles:
     dicom: list[Source] = []
     for source in sources:
         if _is_dicom(source):
@@ -180,7 +180,7 @@ def _found(sources: list[Source], path: Path) -> Found:
     others = len(sources) - len(dicom)
     if not dicom:
         raise FormatError(f"has 0 DICOM files and {others:,} other files", where=path, cure="pass DICOM files")
-    return Found(tuple(dicom), others)
+    return SourceFiles(tuple(dicom), others)
 
 
 def _is_dicom(source: Source) -> bool:

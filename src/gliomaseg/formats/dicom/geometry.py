@@ -27,10 +27,10 @@ _SAME_SPACING = 1e-3
 _SHARE_OF_GAP = 0.01
 _ROUNDING_MM = 0.01
 # A position beyond ten metres, or a voxel over one metre, is not possible in a scanner.
-_FARTHEST_MM = 10_000.0
-_LARGEST_MM = 1_000.0
+_MAX_POSITION_MM = 10_000.0
+_MAX_SPACING_MM = 1_000.0
 _EXPORT = "export the series again with its geometry"
-_MOST = 1e30  # times 65,535 it is still within float32
+_MAX_SCALE = 1e30  # times 65,535 it is still within float32
 _REMOVE = "remove the files of other series, or pass another --series"
 
 
@@ -75,15 +75,15 @@ def stack(planes: Sequence[Plane], *, where: str) -> Stack:
     """
     for plane in planes:
         _check_plane(plane)
-    _check_alike(planes, where=where)
+    _check_same_grid(planes, where=where)
     along = np.array([plane.position_mm @ planes[0].normal for plane in planes])
     order = np.argsort(along, kind="stable")
     ordered = [planes[index] for index in order]
     if len(ordered) > 1:
         _check_gaps(along[order], ordered, where=where)
         step = (ordered[-1].position_mm - ordered[0].position_mm) / (len(ordered) - 1)
-        _check_line(step, ordered, where=where)
-    elif ordered[0].gap_mm is None or not 0 < ordered[0].gap_mm <= _LARGEST_MM:
+        _check_positions(step, ordered, where=where)
+    elif ordered[0].gap_mm is None or not 0 < ordered[0].gap_mm <= _MAX_SPACING_MM:
         gap = shown(ordered[0].gap_mm)
         what = f"SpacingBetweenSlices or SliceThickness of its one slice is {gap}, expected a positive number"
         raise GeometryError(what, where=where, cure="pass the whole series")
@@ -104,20 +104,20 @@ def _affine(first: Plane, step: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _check_plane(plane: Plane) -> None:
-    if abs(plane.position_mm).max() > _FARTHEST_MM:
-        what = f"ImagePositionPatient is over {_FARTHEST_MM:,.0f} mm from the origin"
+    if abs(plane.position_mm).max() > _MAX_POSITION_MM:
+        what = f"ImagePositionPatient is over {_MAX_POSITION_MM:,.0f} mm from the origin"
         raise GeometryError(what, where=plane.name, cure=_EXPORT)
     product = np.clip(plane.directions, -2, 2) @ np.clip(plane.directions, -2, 2).T
     if not np.allclose(product, np.eye(2), atol=_SAME_DIRECTION):
         what = "ImageOrientationPatient is not two unit vectors at right angles"
         raise GeometryError(what, where=plane.name, cure=_EXPORT)
-    if (plane.spacing_mm <= 0).any() or (plane.spacing_mm > _LARGEST_MM).any():
+    if (plane.spacing_mm <= 0).any() or (plane.spacing_mm > _MAX_SPACING_MM).any():
         row, column = plane.spacing_mm
-        what = f"PixelSpacing is {row:g} x {column:g} mm, expected positive numbers up to {_LARGEST_MM:,.0f}"
+        what = f"PixelSpacing is {row:g} x {column:g} mm, expected positive numbers up to {_MAX_SPACING_MM:,.0f}"
         raise GeometryError(what, where=plane.name, cure=_EXPORT)
 
 
-def _check_alike(planes: Sequence[Plane], *, where: str) -> None:
+def _check_same_grid(planes: Sequence[Plane], *, where: str) -> None:
     directions = np.array([plane.directions for plane in planes])
     usual = np.median(directions, axis=0)
     away = (abs(directions - usual) > _SAME_DIRECTION).any(axis=(1, 2))
@@ -159,7 +159,7 @@ def _check_gaps(along: NDArray[np.float64], ordered: Sequence[Plane], *, where: 
     raise GeometryError(what, where=where, cure=_REMOVE)
 
 
-def _check_line(step: NDArray[np.float64], ordered: Sequence[Plane], *, where: str) -> None:
+def _check_positions(step: NDArray[np.float64], ordered: Sequence[Plane], *, where: str) -> None:
     gap = float(step @ ordered[0].normal)
     aside = float(np.linalg.norm(step - gap * ordered[0].normal))
     if aside > _SHARE_OF_GAP * gap:
@@ -248,7 +248,7 @@ def _rescaling(data: Dataset | None, *, name: str) -> tuple[float, float]:
     if value_of(data, "RescaleSlope") is None and value_of(data, "RescaleIntercept") is None:
         return 1.0, 0.0
     slope, intercept = number(data, "RescaleSlope"), number(data, "RescaleIntercept")
-    if not slope or intercept is None or abs(slope) + abs(intercept) > _MOST:
+    if not slope or intercept is None or abs(slope) + abs(intercept) > _MAX_SCALE:
         what = (
             f"RescaleSlope is {shown(slope)} and RescaleIntercept is {shown(intercept)}, expected a slope other than 0"
         )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gliomaseg.errors import FormatError
 from gliomaseg.formats.dicom.errors import translated_errors
-from gliomaseg.formats.dicom.files import HEAD_BYTES, Found, Guarded, Source, too_large
+from gliomaseg.formats.dicom.files import HEAD_BYTES, LimitedFile, Source, SourceFiles, too_large
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -62,7 +62,7 @@ class Instance:
         return self.header.SOPClassUID in MULTI_FRAME
 
 
-def mr_instances(found: Found, *, where: str) -> list[Instance]:
+def mr_instances(found: SourceFiles, *, where: str) -> list[Instance]:
     """Return the MR files among the found ones, in the order of their names.
 
     Raises:
@@ -71,7 +71,7 @@ def mr_instances(found: Found, *, where: str) -> list[Instance]:
     instances: list[Instance] = []
     other: Counter[str] = Counter()
     for source in found.sources:
-        syntax, header = read(source, pixels=False, most_bytes=HEADER_BYTES)
+        syntax, header = read(source, pixels=False, max_bytes=HEADER_BYTES)
         kind = uid(header, "SOPClassUID")
         if not kind:
             raise FormatError("SOPClassUID is missing or invalid", where=source.name, cure="export or remove it")
@@ -85,47 +85,52 @@ def mr_instances(found: Found, *, where: str) -> list[Instance]:
     return instances
 
 
-def read(source: Source, *, pixels: bool, most_bytes: int) -> tuple[str, Dataset]:
+def read(source: Source, *, pixels: bool, max_bytes: int) -> tuple[str, Dataset]:
     """Return a file's transfer syntax and its data set.
 
     Args:
         source: the file.
         pixels: whether everything is read; otherwise only the elements for listing a series, without pixel data.
-        most_bytes: limit of the data set in memory. The rest of a deflated data set is read with `pixels` only.
+        max_bytes: limit of the data set in memory. The rest of a deflated data set is read with `pixels` only.
 
     Raises:
         FormatError: the file is damaged or lacks a transfer syntax.
-        ResourceError: it needs more than `most_bytes`.
+        ResourceError: it needs more than `max_bytes`.
     """
     from pydicom import Dataset
     from pydicom.filereader import read_dataset
     from pydicom.tag import Tag
 
-    if pixels and source.size_bytes > most_bytes:
+    if pixels and source.size_bytes > max_bytes:
         raise too_large(source.name)
     with translated_errors(source.name), source.open() as file:
-        guarded = cast("BinaryIO", Guarded(file, source, most_bytes=most_bytes))
-        syntax, kind = _file_meta(guarded, name=source.name)
+        limited = cast("BinaryIO", LimitedFile(file, source, max_bytes=max_bytes))
+        syntax, kind = _file_meta(limited, name=source.name)
         if kind and kind not in MR and not pixels:  # damage in an unused object is ignored
             header = Dataset()
             header.SOPClassUID = kind
             return syntax, header
         if syntax == _DEFLATED:
-            guarded = _inflated(guarded, source, pixels=pixels, most_bytes=most_bytes)
+            limited = _inflated(limited, source, pixels=pixels, max_bytes=max_bytes)
         header = read_dataset(
-            guarded,
+            limited,
             is_implicit_VR=syntax == _IMPLICIT,
             is_little_endian=syntax != _BIG_ENDIAN,
             stop_when=None if pixels else _at_pixels,
             specific_tags=None if pixels else [Tag(keyword) for keyword in _KEYWORDS],
         )
-        if kind and kind != uid(header, "SOPClassUID"):
-            found = uid_name(uid(header, "SOPClassUID")) or "missing"
-            what = f"SOP class in the file header ({uid_name(kind)}) and in the data set ({found}) disagree"
-            raise FormatError(what, where=source.name, cure="export the file again")
-        if not pixels and not guarded.read(1):  # the pixel data must follow
+        _require_sop_class(kind, header, name=source.name)
+        if not pixels and not limited.read(1):  # the pixel data must follow
             raise FormatError("is cut short, or its pixel data are missing", where=source.name, cure="copy it again")
     return syntax, header
+
+
+def _require_sop_class(kind: str, header: Dataset, *, name: str) -> None:
+    """Refuse a data set of another SOP class than its file header, if that has one."""
+    if kind and kind != uid(header, "SOPClassUID"):
+        found = uid_name(uid(header, "SOPClassUID")) or "missing"
+        what = f"SOP class in the file header ({uid_name(kind)}) and in the data set ({found}) disagree"
+        raise FormatError(what, where=name, cure="export the file again")
 
 
 def _file_meta(file: BinaryIO, *, name: str) -> tuple[str, str]:
@@ -163,17 +168,17 @@ def _at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
     return tag in _PIXELS
 
 
-def _inflated(file: BinaryIO, source: Source, *, pixels: bool, most_bytes: int) -> BinaryIO:
+def _inflated(file: BinaryIO, source: Source, *, pixels: bool, max_bytes: int) -> BinaryIO:
     """Decompress a deflated data set up to a limit: 0.5 MB can decompress to gigabytes, and pydicom sets no limit."""
-    packed = file.read(most_bytes)
+    packed = file.read(max_bytes)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    plain = inflater.decompress(packed, most_bytes)
+    plain = inflater.decompress(packed, max_bytes)
     if pixels and not inflater.eof:
         if inflater.unconsumed_tail or inflater.decompress(b"", 1):
             raise too_large(source.name)
         raise FormatError("is cut short: its deflated data are incomplete", where=source.name, cure="copy it again")
     unpacked = Source(source.name, len(plain), source.open)
-    return cast("BinaryIO", Guarded(io.BytesIO(plain), unpacked, most_bytes=most_bytes))
+    return cast("BinaryIO", LimitedFile(io.BytesIO(plain), unpacked, max_bytes=max_bytes))
 
 
 def value_of(data: Dataset, keyword: str) -> Any:

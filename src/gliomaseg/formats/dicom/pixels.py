@@ -38,7 +38,7 @@ _DECODERS: dict[str, Callable[..., decoders.Decoded]] = {
     JPEGLSNearLossless: decoders.decode_jpeg_ls,
 }
 _PIXEL_DATA = 0x7FE00010
-_MAY_FOLLOW = {0, 0xFFFAFFFA, 0xFFFCFFFC}  # zeros that fill a block, a signature, padding
+_TRAILING_TAGS = {0, 0xFFFAFFFA, 0xFFFCFFFC}  # zeros that fill a block, a signature, padding
 _MAX_COUNT = 65_535
 
 
@@ -149,12 +149,12 @@ def stored_frames(data: Dataset, syntax: str, layout: Layout, *, name: str) -> I
 
 def _require_end(data: Dataset, *, name: str) -> None:
     """Refuse elements after the pixels: surplus bytes within the pixels would push the last ones out."""
-    places = {int(tag): _place(data, int(tag)) for tag in data.keys()}  # noqa: SIM118
-    if {tag for tag, place in places.items() if place > places[_PIXEL_DATA]} - _MAY_FOLLOW:
+    places = {int(tag): _value_position(data, int(tag)) for tag in data.keys()}  # noqa: SIM118
+    if {tag for tag, place in places.items() if place > places[_PIXEL_DATA]} - _TRAILING_TAGS:
         raise FormatError("has an element after PixelData", where=name, cure="copy or export it again")
 
 
-def _place(data: Dataset, tag: int) -> int:
+def _value_position(data: Dataset, tag: int) -> int:
     """Return the position of an element's value in the file; pydicom renames the attribute once it has converted it."""
     element: Any = data.get_item(tag)
     place: int = element.value_tell if hasattr(element, "value_tell") else element.file_tell or 0

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gliomaseg.errors import GeometryError, GliomasegError, ResourceError
 from gliomaseg.formats.dicom import headers
 from gliomaseg.formats.dicom.errors import translated_errors
-from gliomaseg.formats.dicom.files import Source, is_dicom, opened
+from gliomaseg.formats.dicom.files import Source, is_dicom, open_source_files
 from gliomaseg.formats.dicom.geometry import Frame, Stack, frames_of, stack
 from gliomaseg.formats.dicom.headers import HEADER_BYTES, Instance, mr_instances, texts_of, uid, words
 from gliomaseg.formats.dicom.pixels import Layout, layout_of, stored_frames
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 _FLOAT_BYTES = 4
-_MOST_TRIED = 5
+_MAX_TRIED = 5
 _PIXEL_KEYWORDS = ("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 
 
 def study_of(folder: Path) -> str:
     """Implement `gliomaseg.formats.dicom.study_of`; the first five DICOM files are tried."""
-    for file in islice((entry for entry in sorted(folder.iterdir()) if is_dicom(entry)), _MOST_TRIED):
+    for file in islice((entry for entry in sorted(folder.iterdir()) if is_dicom(entry)), _MAX_TRIED):
         source = Source(str(file), file.stat().st_size, lambda file=file: file.open("rb"))  # type: ignore[misc]
         try:
-            _, header = headers.read(source, pixels=False, most_bytes=HEADER_BYTES)
+            _, header = headers.read(source, pixels=False, max_bytes=HEADER_BYTES)
         except GliomasegError:  # reported when the series is read
             continue
         if study := uid(header, "StudyInstanceUID"):
@@ -42,7 +42,7 @@ def study_of(folder: Path) -> str:
 
 def list_series(path: Path) -> list[Series]:
     """Implement `gliomaseg.formats.dicom.list_series`."""
-    with opened(path) as found:
+    with open_source_files(path) as found:
         groups = grouped(mr_instances(found, where=str(path)))
         return _listed(groups)
 
@@ -54,7 +54,7 @@ def _listed(groups: dict[str, list[Instance]]) -> list[Series]:
 
 def read_dicom(path: Path, *, series: str | None, max_bytes: int) -> DicomVolume:
     """Implement `gliomaseg.formats.dicom.read_dicom`."""
-    with opened(path) as found:
+    with open_source_files(path) as found:
         groups = grouped(mr_instances(found, where=str(path)))
         chosen = choose_series(_listed(groups), wanted=series, where=path)
         return _read(groups[chosen.uid], chosen, where=str(path), max_bytes=max_bytes)
@@ -69,7 +69,7 @@ def _read(instances: list[Instance], series: Series, *, where: str, max_bytes: i
         raise ResourceError(what, where=where, cure="raise --max-memory, or check the source of the files")
     frames = [frames_of(instance, layout.frames) for instance, layout in zip(instances, layouts, strict=True)]
     slices = stack([frame.plane for own in frames for frame in own], where=where)
-    filled, kept = _filled(instances, layouts, frames, slices, max_bytes=max_bytes)
+    filled, kept = _decode(instances, layouts, frames, slices, max_bytes=max_bytes)
     return DicomVolume(
         filled,
         slices.affine,
@@ -102,7 +102,7 @@ def _check_one_grid(instances: Sequence[Instance], layouts: Sequence[Layout], *,
         )
 
 
-def _filled(
+def _decode(
     instances: Sequence[Instance],
     layouts: Sequence[Layout],
     frames: Sequence[Sequence[Frame]],
@@ -119,8 +119,8 @@ def _filled(
     kept: list[Dataset] = []
     at = 0
     for instance, layout, own in zip(instances, layouts, frames, strict=True):
-        most_bytes = max_bytes + HEADER_BYTES
-        syntax, data = headers.read(instance.source, pixels=True, most_bytes=most_bytes)
+        limit_bytes = max_bytes + HEADER_BYTES
+        syntax, data = headers.read(instance.source, pixels=True, max_bytes=limit_bytes)
         with translated_errors(instance.name):
             stored = stored_frames(data, syntax, layout, name=instance.name)
             for frame, values in zip(own, stored, strict=True):
@@ -128,12 +128,12 @@ def _filled(
                 voxels[z] = values
                 if dtype == np.float32:
                     voxels[z] = voxels[z] * np.float32(frame.slope) + np.float32(frame.intercept)
-            kept.append(_bare(data))
+            kept.append(_without_pixels(data))
         at += len(own)
     return voxels, kept
 
 
-def _bare(data: Dataset) -> Dataset:
+def _without_pixels(data: Dataset) -> Dataset:
     """Remove pixels, which are large, and private elements, which may contain the patient's name."""
     for tag in [tag for tag in data.keys() if tag.is_private]:  # noqa: SIM118 - a data set iterates over elements
         del data[tag]

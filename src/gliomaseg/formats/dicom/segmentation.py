@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 RESEARCH_ONLY = "Research only, not for diagnosis"
 _RED = (230, 60, 50)
 _SERIES_NUMBERS_FROM = 9_000
-_HIGHEST_SERIES_NUMBER = 1_000_000
-_LONGEST_TEXT = 64
+_MAX_SERIES_NUMBER = 1_000_000
+_MAX_TEXT_LENGTH = 64
 # The standard requires these elements of patient and study; they may be empty.
 _PATIENT_AND_STUDY = (
     "PatientName",
@@ -120,7 +120,7 @@ def _is_sound(source: Dataset, keyword: str) -> bool:
 
 
 def _segment(model_name: str, model_version: str) -> SegmentDescription:
-    name, version = (text.strip()[:_LONGEST_TEXT] for text in (model_name, model_version))
+    name, version = (text.strip()[:_MAX_TEXT_LENGTH] for text in (model_name, model_version))
     return SegmentDescription(
         segment_number=1,
         segment_label="Tumour",
@@ -143,7 +143,7 @@ def _segmentation(mask: Mask, sources: list[Dataset], segment: SegmentDescriptio
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[segment],
         series_instance_uid=generate_uid(prefix=None),
-        series_number=_SERIES_NUMBERS_FROM + max(0, min(number, _HIGHEST_SERIES_NUMBER)),
+        series_number=_SERIES_NUMBERS_FROM + max(0, min(number, _MAX_SERIES_NUMBER)),
         sop_instance_uid=generate_uid(prefix=None),
         instance_number=1,
         manufacturer="gliomaseg",

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 # "Dark fluid" is Siemens' name for FLAIR. Only letters are compared: scanners write spaces, hyphens and underscores.
 _NAMES = ("flair", "darkfluid")
-_NO_SCANS = {"LOCALIZER", "PROJECTION IMAGE", "MIP"}
+_DERIVED_IMAGE_TYPES = {"LOCALIZER", "PROJECTION IMAGE", "MIP"}
 # FLAIR has an inversion time of about 2 s, which darkens fluid, and a long echo time, which brightens lesions.
 _INVERSION_MS = (1_800.0, 2_900.0)
 _ECHO_MS = 70.0
 # Outside these limits a series is not FLAIR, in spite of its name: T1 FLAIR inverts for less than a second.
 _NO_INVERSION_MS = (1_400.0, 3_500.0)
 _NO_ECHO_MS = 50.0
-_MOST_LISTED = 20
+_MAX_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -159,8 +159,8 @@ def choose_series(found: Sequence[Series], *, wanted: str | None, where: str | P
         what = f"has {len(found)} series, and {len(fitting)} of them look like FLAIR"
     if len(fitting) == 1:
         return fitting[0]
-    listed = "; ".join(series.line() for series in found[:_MOST_LISTED])
-    more = f"; and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
+    listed = "; ".join(series.line() for series in found[:_MAX_LISTED])
+    more = f"; and {len(found) - _MAX_LISTED} more" if len(found) > _MAX_LISTED else ""
     raise DataError(f"{what}: {listed}{more}", where=where, cure="choose one with --series")
 
 
@@ -170,7 +170,7 @@ def looks_like_flair(header: Dataset) -> bool:
     The name is decisive unless the parameters contradict it (T1 FLAIR is not FLAIR here). Without such a name, the
     inversion time must be 1,800 to 2,900 ms and the echo time above 70 ms.
     """
-    if _NO_SCANS & set(words(header, "ImageType")):
+    if _DERIVED_IMAGE_TYPES & set(words(header, "ImageType")):
         return False
     inversion_ms, echo_ms = _timing(header)
     short_echo = echo_ms is not None and echo_ms < _NO_ECHO_MS
