@@ -139,6 +139,12 @@ def test_a_changed_header_is_refused(tmp_path: Path, old: bytes, new: bytes, wor
     assert words in refusal(path)
 
 
+def test_a_file_that_ends_within_its_header_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nrrd")
+    path.write_bytes(path.read_bytes()[:150])
+    assert "is cut short" in refusal(path)
+
+
 def test_without_pynrrd_the_extra_is_named(tmp_path: Path) -> None:
     path = save(tmp_path / "a.nrrd")
     code = f"""

@@ -94,12 +94,12 @@ def _read_header(file: BinaryIO, path: Path) -> Mapping[str, Any]:
             raise FormatError(f"header is over {MAX_HEADER_BYTES:,} bytes", where=path, cure=COPY_AGAIN)
     if not lines or not lines[0].startswith(b"NRRD"):
         raise FormatError("is not a readable NRRD (it does not begin with NRRD)", where=path)
+    if not line and not any(field.startswith((b"data file", b"datafile")) for field in lines):
+        raise FormatError("is cut short: the empty line after its header is missing", where=path, cure=COPY_AGAIN)
     header: Mapping[str, Any] = parser.read_header(lines)
     for field in ("data file", "datafile"):
         if field in header:
             raise FormatError("keeps its voxels in another file", where=path, cure=_EXPORT)
-    if not line:
-        raise FormatError("is cut short: no empty line ends its header", where=path, cure=COPY_AGAIN)
     skipped = [field for field in ("line skip", "lineskip", "byte skip", "byteskip") if header.get(field)]
     if skipped:
         raise FormatError(f"{skipped[0]} is {header[skipped[0]]}, expected 0", where=path, cure=_EXPORT)
