@@ -24,8 +24,7 @@ from scipy import ndimage
 from gliomaseg.config import Preprocessing
 from gliomaseg.data.case import LoadedCase
 from gliomaseg.errors import GliomasegError
-from gliomaseg.formats import nifti
-from gliomaseg.formats.nifti_header import new_header
+from gliomaseg.formats import Grid, write_volume
 from gliomaseg.metrics.bootstrap import bootstrap_interval
 from gliomaseg.metrics.overlap import dice
 from gliomaseg.prediction.inputs import join_sequences
@@ -56,10 +55,10 @@ def resampled(stack: NDArray[np.float32], pixel_mm: float) -> NDArray[np.float32
     return out
 
 
-def write_volume(stack: NDArray[np.float32], pixel_mm: float, path: Path) -> None:
+def write_stack(stack: NDArray[np.float32], pixel_mm: float, path: Path) -> None:
     """Write slices, whose rows go back and whose columns go left, as a NIfTI file whose rows go to the front."""
     affine = np.diag([-pixel_mm, pixel_mm, SLICE_MM, 1])
-    nifti.write(path, stack[:, ::-1].astype(np.int16), new_header(stack.shape, affine), description="image")
+    write_volume(path, stack[:, ::-1].astype(np.int16), Grid(stack.shape, affine), description="image")
 
 
 def as_volumes(examination: LoadedCase, pixel_mm: float, folder: Path, seed: int) -> Volumes:
@@ -72,7 +71,7 @@ def as_volumes(examination: LoadedCase, pixel_mm: float, folder: Path, seed: int
             values = resampled(stack, pixel_mm) * TWELVE_BITS
             values += generator.normal(0, NOISE * 255 * TWELVE_BITS, values.shape).astype(np.float32)
             files[name] = folder / f"{name}.nii.gz"
-            write_volume(values.clip(0), pixel_mm, files[name])
+            write_stack(values.clip(0), pixel_mm, files[name])
     reference = resampled(examination.reference.astype(np.float32), pixel_mm) > 0.5
     read = load_input(join_sequences(files["flair"], t1=files.get("t1"), t1ce=None), max_bytes=MAX_BYTES)
     return Volumes(read.scan, reference[:, ::-1])

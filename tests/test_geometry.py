@@ -19,6 +19,7 @@ from gliomaseg.geometry import (
     Orientation,
     axis_codes,
     field_of_view,
+    from_lps,
     line_weights,
     orientation_to,
     pixel_centres,
@@ -125,6 +126,11 @@ def test_an_oblique_axis_counts_as_the_nearest(
 
 def test_spacing_is_z_y_x() -> None:
     assert spacing_of(LPS) == pytest.approx((5, 0.8, 0.9))
+
+
+def test_lps_and_ras_differ_in_two_signs() -> None:
+    assert from_lps(np.eye(4)).diagonal().tolist() == [-1, -1, 1, 1]
+    assert np.array_equal(from_lps(from_lps(LPS)), LPS)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gliomaseg.errors import GeometryError, UsageError, import_extra
 from gliomaseg.evaluation.results import Evaluation
-from gliomaseg.formats import suffix_of, write_pages
+from gliomaseg.formats import FileKind, Grid, suffix_of, suffixes, write_pages, write_volume
 from gliomaseg.geometry import Affine
 from gliomaseg.metrics.volume import volume_ml
 from gliomaseg.prediction import ScanPredictor, open_models
@@ -56,34 +56,33 @@ class Segmentation:
         """Write the mask on the grid of the scan, and return the path.
 
         Args:
-            path: a new file. `.nii` and `.nii.gz` write a NIfTI file with the values 0 and 1; the scan needs an
-                affine. `.tif` and `.tiff` write one page for each slice, with the values 0 and 255.
+            path: a new file. `.nii.gz`, `.nii`, `.nrrd`, `.mha` and `.mhd` write a volume with the values 0 and 1; the
+                scan needs an affine. `.tif` and `.tiff` write one page for each slice, with the values 0 and 255.
             overwrite: replace an existing file.
 
         Raises:
             UsageError: the suffix is another one.
-            GeometryError: `.nii` is named and the scan has no affine.
+            GeometryError: the suffix is a volume format and the scan has no affine.
             OutputExistsError: the file exists and `overwrite` is False.
         """
         from gliomaseg.atomic import new_file, require_free
 
         target = Path(path)
+        volume_suffixes = sorted(suffixes(FileKind.VOLUME))
         suffix = suffix_of(target)
-        if suffix not in (".nii", ".nii.gz", ".tif", ".tiff"):
-            raise UsageError(f"suffix is {suffix or 'missing'}", where=target, cure="use .nii.gz, .nii, .tif or .tiff")
+        if suffix not in (*volume_suffixes, ".tif", ".tiff"):
+            known = ", ".join([*volume_suffixes, ".tif", ".tiff"])
+            raise UsageError(f"suffix is {suffix or 'missing'}, expected {known}", where=target, cure="use .nii.gz")
+        if suffix in volume_suffixes and self.scan.affine is None:
+            raise GeometryError("the scan has no affine", where=target, cure="save it as .tif, or give spacing_mm")
         require_free(target, overwrite=overwrite)
         mask = self._zyx(self.mask).astype(np.uint8)
         with new_file(target) as temporary:
-            if suffix in (".tif", ".tiff"):
+            if self.scan.affine is None or suffix in (".tif", ".tiff"):
                 write_pages(temporary, mask * np.uint8(255))
-                return target
-            if self.scan.affine is None:
-                raise GeometryError("the scan has no affine", where=target, cure="save it as .tif, or give spacing_mm")
-            from gliomaseg.formats import nifti
-            from gliomaseg.formats.nifti_header import new_header
-
-            z, y, x = mask.shape
-            nifti.write(temporary, mask, new_header((z, y, x), self.scan.affine), description="tumour mask")
+            else:
+                z, y, x = mask.shape
+                write_volume(temporary, mask, Grid((z, y, x), self.scan.affine), description="tumour mask")
         return target
 
     def to_nibabel(self) -> Any:

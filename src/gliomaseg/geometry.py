@@ -112,6 +112,12 @@ def require_affine(affine: Affine, *, where: str) -> None:
         raise GeometryError("affine has two axes in one direction", where=where, cure=cure)
 
 
+def from_lps(affine: Affine) -> Affine:
+    """Return an LPS+ matrix (DICOM, NRRD, MetaImage) as RAS+, or an RAS+ matrix as LPS+."""
+    # NIfTI is RAS+, DICOM is LPS+: the first two rows change sign.
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+
+
 @dataclass(frozen=True)
 class FieldOfView:
     """The square of a slice that the network gets, in the slice's pixels; it may extend beyond the slice.

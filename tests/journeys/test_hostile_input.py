@@ -139,7 +139,8 @@ def test_what_exists_already_is_the_commands_fault_and_exits_2(bright, tmp_path)
 
 def test_a_pipe_is_no_picture(trained, tmp_path):
     os.mkfifo(tmp_path / "a.tif")
-    assert "is no file" in run("predict", "a.tif", "--out", "o", "--model", trained, cwd=tmp_path, code=3).stderr
+    done = run("predict", "a.tif", "--out", "o", "--model", trained, cwd=tmp_path, code=3)
+    assert "is not a regular file" in done.stderr
 
 
 def test_links_that_lead_back_up_are_not_followed(trained, tmp_path):

@@ -94,7 +94,7 @@ def test_another_series_is_taken_by_its_number(patient: Path, predictor: Predict
     assert row.series == read_dicom(patient / "t1", max_bytes=2**30).series_uid
 
 
-def test_a_series_that_is_not_there_is_a_row_with_the_list(patient: Path, predictor: Predictor, tmp_path: Path) -> None:
+def test_a_missing_series_gives_a_row_with_the_list(patient: Path, predictor: Predictor, tmp_path: Path) -> None:
     row = predicted(patient, tmp_path / "out", predictor, series="77")
     assert isinstance(row.fault, DataError)
     assert "number 1, 'FLAIR phantom'" in (row.error or "")
@@ -102,7 +102,7 @@ def test_a_series_that_is_not_there_is_a_row_with_the_list(patient: Path, predic
 
 
 @pytest.mark.parametrize(("number", "kind"), [("0004", GeometryError), ("0001", FormatError)])
-def test_a_bad_series_is_a_row_and_leaves_nothing(
+def test_a_bad_series_gives_a_row_without_files(
     patient: Path, predictor: Predictor, tmp_path: Path, number: str, kind: type[Exception]
 ) -> None:
     folder = shutil.copytree(patient / "flair", tmp_path / "scan")
@@ -121,7 +121,7 @@ def test_more_memory_than_allowed_is_refused(patient: Path, predictor: Predictor
     assert isinstance(row.fault, ResourceError)
 
 
-def test_masks_are_written_as_is_asked(patient: Path, predictor: Predictor, tmp_path: Path) -> None:
+def test_masks_are_written_in_the_chosen_formats(patient: Path, predictor: Predictor, tmp_path: Path) -> None:
     row = predicted(patient, tmp_path, predictor, to=("png", "tiff"))
     name = patient.name
     slices = sorted((tmp_path / f"{name}_mask").iterdir())
@@ -133,13 +133,13 @@ def test_masks_are_written_as_is_asked(patient: Path, predictor: Predictor, tmp_
     assert predicted(patient, tmp_path, predictor, to=("png", "tiff"), overwrite=True).error is None
 
 
-def test_what_cannot_be_written_is_refused_before_any_work(patient: Path, tmp_path: Path) -> None:
+def test_unsuitable_options_are_refused_before_any_work(patient: Path, tmp_path: Path) -> None:
     (tmp_path / "a.nii").touch()
     (tmp_path / "a.png").touch()
     for name, form in (("a.nii", "dicom-seg"), ("a.png", "nifti"), ("a.png", "dicom-seg")):
         with pytest.raises(UsageError):
             require_options(list_inputs([tmp_path / name]), PredictOptions(to=(form,)))
-    with pytest.raises(UsageError, match="no input is DICOM"):
+    with pytest.raises(UsageError, match="no input is a DICOM series"):
         require_options(list_inputs([tmp_path / "a.nii"]), PredictOptions(series="1"))
 
 
@@ -158,7 +158,7 @@ def told(data: bytes) -> list[str]:
     return [name for name in [*NAMES, "19610203"] if name.encode() in data]
 
 
-def test_of_a_patient_nothing_is_told_but_in_the_segmentation(
+def test_only_the_segmentation_contains_the_patients_name(
     patient: Path, predictor: Predictor, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     scan = planted(patient, tmp_path / "scan")
@@ -174,7 +174,7 @@ def test_of_a_patient_nothing_is_told_but_in_the_segmentation(
     assert not [name for text in texts for name in told(text)]
 
 
-def test_of_a_patient_nothing_is_told_at_all_if_so_asked(patient: Path, predictor: Predictor, tmp_path: Path) -> None:
+def test_deidentified_results_have_no_patient_name(patient: Path, predictor: Predictor, tmp_path: Path) -> None:
     predicted(planted(patient, tmp_path / "scan"), tmp_path / "out", predictor, deidentify=True)
     assert not told((tmp_path / "out" / "scan_mask.dcm").read_bytes())
 

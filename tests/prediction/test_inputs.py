@@ -54,7 +54,7 @@ def test_a_folder_of_studies_is_a_scan_for_each(tmp_path: Path) -> None:
     assert found(tmp_path) == [("anna", Kind.SERIES), ("berta", Kind.SERIES)]
 
 
-def test_folders_of_one_name_are_told_apart_by_those_above(tmp_path: Path) -> None:
+def test_folders_of_one_name_get_the_names_of_their_parents(tmp_path: Path) -> None:
     for patient in ("anna", "berta"):
         series(tmp_path / patient / "flair", patient)
     assert found(tmp_path) == [("anna_flair", Kind.SERIES), ("berta_flair", Kind.SERIES)]
@@ -74,7 +74,7 @@ def test_files_without_a_suffix_are_dicom_by_their_first_bytes(tmp_path: Path) -
     assert found(tmp_path / "anna" / "IM.0001") == [("IM.0001", Kind.SERIES)]
 
 
-def test_a_zip_of_dicom_files_is_one_scan_and_another_zip_is_none(tmp_path: Path) -> None:
+def test_a_zip_of_dicom_files_is_one_scan_and_another_zip_is_skipped(tmp_path: Path) -> None:
     folder = series(tmp_path / "files" / "anna")
     shutil.make_archive(str(tmp_path / "in" / "anna"), "zip", folder)
     with zipfile.ZipFile(tmp_path / "in" / "other.zip", "w") as box:
@@ -82,7 +82,7 @@ def test_a_zip_of_dicom_files_is_one_scan_and_another_zip_is_none(tmp_path: Path
     assert found(tmp_path / "in") == [("anna", Kind.SERIES)]
 
 
-def test_the_index_of_a_disc_and_our_own_segmentations_are_no_scans(tmp_path: Path) -> None:
+def test_the_index_of_a_disc_and_predicted_segmentations_are_skipped(tmp_path: Path) -> None:
     folder = series(tmp_path / "disc" / "anna")
     shutil.copy(folder / "0001.dcm", tmp_path / "disc" / "DICOMDIR")
     shutil.copy(folder / "0001.dcm", tmp_path / "disc" / "anna_mask.dcm")
@@ -139,7 +139,7 @@ def test_sequences_make_one_scan_called_after_flair(tmp_path: Path) -> None:
 
 def test_a_sequence_that_is_several_scans_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "a.nii.gz", "b.nii.gz")
-    with pytest.raises(DataError, match="holds 2 scans"):
+    with pytest.raises(DataError, match="has 2 scans"):
         join_sequences(tmp_path, t1=None, t1ce=None)
 
 
@@ -148,7 +148,7 @@ def test_two_scans_of_one_name_are_refused(tmp_path: Path) -> None:
         found(series(tmp_path / "a" / "flair"), series(tmp_path / "b" / "flair", "B"))
 
 
-def test_a_zip_that_cannot_be_looked_into_is_an_input_whose_fault_is_told(tmp_path: Path) -> None:
+def test_an_unreadable_zip_is_an_input_with_an_error(tmp_path: Path) -> None:
     (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04")
     with zipfile.ZipFile(tmp_path / "flipped.zip", "w", zipfile.ZIP_DEFLATED) as box:
         box.writestr("a", b"DICM" * 1000)
@@ -158,6 +158,6 @@ def test_a_zip_that_cannot_be_looked_into_is_an_input_whose_fault_is_told(tmp_pa
     assert [name for name, _ in found(tmp_path)] == ["cut", "flipped"]
 
 
-def test_gaps_in_a_stack_are_known(tmp_path: Path) -> None:
+def test_gaps_in_a_stack_are_detected(tmp_path: Path) -> None:
     (entry,) = list_inputs([touch(tmp_path / "anna", "a1.png", "a2.png", "a5.png")])
     assert entry.gaps == [(2, 5)]

@@ -132,7 +132,7 @@ def test_pages_of_two_sizes_are_refused(other: tuple[int, int], tmp_path: Path) 
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         for shape in ((16, 12), other):
             file.write(noise("u1", shape), photometric="minisblack", metadata=None)
-    with pytest.raises(FormatError, match="its page 2 is"):
+    with pytest.raises(FormatError, match="page 2 is"):
         load_input(list_inputs([tmp_path / "a.tif"])[0], max_bytes=MOST_BYTES)
 
 

@@ -27,7 +27,7 @@ def test_a_sagittal_mask_is_counted_in_axial_slices() -> None:
     )
 
 
-def test_pictures_have_no_millimetres() -> None:
+def test_images_without_spacing_have_values_in_voxels_only() -> None:
     mask = np.zeros((2, 4, 4), bool)
     mask[0, 1, 1] = mask[1, 2, 2] = True
     found = measure_mask(mask, Scan(np.zeros((2, 4, 4, 1), np.uint8), "here"))

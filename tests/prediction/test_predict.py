@@ -72,7 +72,7 @@ def test_the_mask_is_where_the_probability_exceeds_the_threshold(patient, predic
     assert np.array_equal(predictor.mask(scan), predictor.probability(scan) > 0.5)
 
 
-def test_a_damaged_picture_is_a_row_with_its_reason_and_leaves_nothing(predictor, tmp_path):
+def test_a_damaged_image_gives_a_row_with_its_reason_and_no_files(predictor, tmp_path):
     (tmp_path / "bad.tif").write_bytes(b"no picture at all")
     (entry,) = list_inputs([tmp_path / "bad.tif"])
     row = predict(entry, tmp_path / "out", predictor)
@@ -91,7 +91,7 @@ def test_slices_of_two_sizes_in_one_patient_are_refused(predictor, tmp_path):
     assert not (tmp_path / "out" / folder.name).exists()
 
 
-def test_nothing_is_overwritten_unless_asked(predictor, tmp_path):
+def test_existing_results_are_kept_without_overwrite(predictor, tmp_path):
     write_picture(tmp_path / "s.png", np.zeros((16, 16), np.uint8))
     (entry,) = list_inputs([tmp_path / "s.png"])
     out = tmp_path / "out"
@@ -125,7 +125,7 @@ def test_two_inputs_of_one_name_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("make", [False, True])
-def test_nothing_to_predict_is_refused(make, tmp_path):
+def test_a_folder_without_inputs_is_refused(make, tmp_path):
     place = tmp_path / "place"
     if make:
         place.mkdir()
@@ -133,7 +133,7 @@ def test_nothing_to_predict_is_refused(make, tmp_path):
         list_inputs([place])
 
 
-def test_a_row_says_how_far_to_trust_it(predictor, tmp_path):
+def test_a_row_has_warnings_and_predicted_dice(predictor, tmp_path):
     write_picture(tmp_path / "black.png", np.zeros((64, 64), np.uint8))
     row = predict(list_inputs([tmp_path / "black.png"])[0], tmp_path / "out", predictor)
     assert row.error is None

@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from gliomaseg import overlays
 from gliomaseg.errors import DataError, FormatError, ResourceError, UsageError
-from gliomaseg.formats import write_picture
+from gliomaseg.formats import FileKind, Grid, suffixes, write_picture, write_volume
 from gliomaseg.metrics import overlap
 from gliomaseg.phantoms import write_phantoms
 from gliomaseg.prediction import PredictOptions, Predictor, PredictRow, list_inputs, open_predictor
@@ -66,7 +66,7 @@ def mask_of(out: Path, name: str = "scan") -> NDArray[np.bool_]:
 # --- geometry
 
 
-def test_however_the_scan_lies_the_mask_is_the_same(predictor: Predictor, tmp_path: Path) -> None:
+def test_the_mask_is_the_same_in_all_48_orientations(predictor: Predictor, tmp_path: Path) -> None:
     volume, tumour = head()
     masks = []
     for number, orientation in enumerate(ALL_48):
@@ -91,7 +91,7 @@ def test_however_the_scan_lies_the_mask_is_the_same(predictor: Predictor, tmp_pa
         ((14, 300, 270), np.diag([-0.6, -0.6, 10, 1])),  # fine pixels, thick slices
     ],
 )
-def test_acquisitions_of_every_kind_give_the_tumours_volume(
+def test_acquisitions_of_every_geometry_give_the_tumours_volume(
     shape: tuple[int, int, int], affine: NDArray[Any], predictor: Predictor, tmp_path: Path
 ) -> None:
     affine = affine.copy()
@@ -171,7 +171,20 @@ def test_the_mask_has_the_inputs_grid_and_no_names(predictor: Predictor, tmp_pat
     assert "MUSTER" not in json.dumps(row.document())
 
 
-def test_the_row_says_how_much_and_where(predictor: Predictor, tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", sorted(suffixes(FileKind.VOLUME)))
+def test_every_volume_format_gives_the_same_mask_on_its_grid(suffix: str, predictor: Predictor, tmp_path: Path) -> None:
+    volume, _ = head()
+    predicted(save(tmp_path / "nifti" / "scan.nii", volume), tmp_path / "expected", predictor)
+    write_volume(tmp_path / f"scan{suffix}", volume, Grid(SHAPE, LPS), description="image")
+    row = predicted(tmp_path / f"scan{suffix}", tmp_path / "out", predictor)
+    assert row.error is None
+    assert [Path(output).name for output in row.outputs] == ["scan_mask.nii.gz", "scan_overlay.png"]
+    assert row.orientation == "LPS"
+    assert np.array_equal(mask_of(tmp_path / "out"), mask_of(tmp_path / "expected"))
+    assert np.allclose(nibabel.load(tmp_path / "out" / "scan_mask.nii.gz").affine, LPS)
+
+
+def test_the_row_has_volume_and_position(predictor: Predictor, tmp_path: Path) -> None:
     row = predicted(save(tmp_path / "scan.nii", head()[0]), tmp_path / "out", predictor)
     mask = mask_of(tmp_path / "out")
     assert row.tumour_voxels == mask.sum()
@@ -219,7 +232,7 @@ class BlindEngine:
         return np.zeros((len(batch), *batch.shape[2:]), np.float32)
 
 
-def test_where_nothing_is_found_the_overlay_says_so(
+def test_the_overlay_of_an_empty_mask_is_titled_nothing_found(
     predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: dict[str, Any] = {}
@@ -236,7 +249,7 @@ def test_where_nothing_is_found_the_overlay_says_so(
     assert (row.bounding_box, row.extent_mm, row.error) == (None, None, None)
 
 
-def test_nothing_is_overwritten_unless_asked(predictor: Predictor, tmp_path: Path) -> None:
+def test_existing_results_are_kept_without_overwrite(predictor: Predictor, tmp_path: Path) -> None:
     path = save(tmp_path / "scan.nii", head()[0])
     out = tmp_path / "out"
     assert predicted(path, out, predictor).error is None
@@ -254,7 +267,7 @@ def test_probabilities_of_pictures_are_pictures(predictor: Predictor, tmp_path: 
 # --- what fails
 
 
-def test_a_bad_volume_is_a_row_with_its_reason_and_leaves_nothing(predictor: Predictor, tmp_path: Path) -> None:
+def test_a_bad_volume_gives_a_row_with_its_reason_and_no_files(predictor: Predictor, tmp_path: Path) -> None:
     (tmp_path / "scan.nii.gz").write_bytes(b"\x1f\x8b")
     row = predicted(tmp_path / "scan.nii.gz", tmp_path / "out", predictor)
     assert isinstance(row.fault, FormatError)
@@ -293,13 +306,13 @@ def test_of_a_cases_sequences_only_flair_is_taken(tmp_path: Path) -> None:
     assert names(touch(tmp_path, "other-t1c.nii.gz")) == ["case-000-t2f", "other-t1c"]
 
 
-def test_cases_that_call_their_file_alike_are_told_apart(tmp_path: Path) -> None:
+def test_cases_with_the_same_file_names_get_their_folders_names(tmp_path: Path) -> None:
     touch(tmp_path, "anna/flair.nii.gz", "berta/flair.nii.gz", "berta/t1.nii.gz", "carla/carla_flair.nii")
     assert names(tmp_path) == ["anna_flair", "berta_flair", "carla_flair"]
     with pytest.raises(UsageError, match="same name"):
         names(tmp_path / "anna", tmp_path / "berta")
 
 
-def test_a_folder_without_anything_names_what_could_be_given(tmp_path: Path) -> None:
+def test_an_empty_folder_names_the_known_formats(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"\.nii\.gz"):
         list_inputs([touch(tmp_path, "a.txt")])

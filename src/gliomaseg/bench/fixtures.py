@@ -14,8 +14,7 @@ from gliomaseg.bench.sizes import Sizes
 from gliomaseg.config import Preprocessing, Recipe
 from gliomaseg.data.index import DataIndex, read_index
 from gliomaseg.errors import import_extra
-from gliomaseg.formats import nifti
-from gliomaseg.formats.nifti_header import new_header
+from gliomaseg.formats import Grid, write_volume
 from gliomaseg.model import CONFIG, METRICS, load_model
 from gliomaseg.phantoms import phantom_patient, write_phantoms
 from gliomaseg.preprocessing import prepare
@@ -53,9 +52,9 @@ class Fixtures:
         patient = phantom_patient(1, side_px=self.plan.side_px, slices=self.plan.volume_slices)
         z_mm, y_mm, x_mm = patient.spacing_mm
         z, y, x = patient.mask.shape
-        header = new_header((z, y, x), np.diag([-x_mm, -y_mm, z_mm, 1.0]))
+        grid = Grid((z, y, x), np.diag([-x_mm, -y_mm, z_mm, 1.0]))
         path = self.folder / "volume_flair.nii.gz"
-        nifti.write(path, patient.image[..., 1].astype(np.int16), header, description="image")
+        write_volume(path, patient.image[..., 1].astype(np.int16), grid, description="image")
         return path
 
     @cached_property

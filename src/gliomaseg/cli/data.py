@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from gliomaseg.cli.options import Data, Grouping, Json, Overwrite, PhantomFormat, Seed
+from gliomaseg.choices import PhantomFormat
+from gliomaseg.cli.options import Data, Grouping, Json, Overwrite, Seed
 from gliomaseg.cli.output import say, show
 from gliomaseg.errors import DataError, UsageError
 
@@ -39,7 +40,7 @@ def phantom(
     from gliomaseg.phantoms import write_phantoms
 
     root = write_phantoms(
-        folder, patients=patients, seed=seed, side_px=size, overwrite=overwrite, progress=say, kind=kind.value
+        folder, patients=patients, seed=seed, side_px=size, overwrite=overwrite, progress=say, kind=kind
     )
     show(None, str(root), as_json=False)
 

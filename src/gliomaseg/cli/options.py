@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from gliomaseg.choices import MaskFormat
+
 Data = Annotated[
     Path, typer.Argument(metavar="DATA", help="A folder in the Kaggle layout: the archive's root or its kaggle_3m.")
 ]
@@ -33,23 +35,6 @@ class Grouping(StrEnum):
     patient = "patient"
     site = "site"
     slice = "slice"
-
-
-class PhantomFormat(StrEnum):
-    """What phantoms are written as."""
-
-    tiff = "tiff"
-    nifti = "nifti"
-    dicom = "dicom"
-
-
-class MaskFormat(StrEnum):
-    """What masks are written as."""
-
-    nifti = "nifti"
-    dicom_seg = "dicom-seg"
-    tiff = "tiff"
-    png = "png"
 
 
 class PatientGrouping(StrEnum):

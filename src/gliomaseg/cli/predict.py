@@ -114,11 +114,11 @@ def predict(
 ) -> None:
     """Write a mask and an overlay for each scan, on its own grid."""
     from gliomaseg import prediction
-    from gliomaseg.formats import VOLUMES, suffix_of
+    from gliomaseg.prediction.inputs import Kind
     from gliomaseg.report.terminal import rows_text
 
     wish = prediction.PredictOptions(
-        to=tuple(form.value for form in to or ()),
+        to=tuple(to or ()),
         probabilities=probabilities,
         overwrite=overwrite,
         max_bytes=bytes_of(max_memory, where="--max-memory"),
@@ -127,7 +127,7 @@ def predict(
     )
     entries = _entries(inputs or [], flair=flair, t1=t1, t1ce=t1ce)
     prediction.require_options(entries, wish)
-    if any(suffix_of(entry.path) in VOLUMES for entry in entries):
+    if any(entry.kind is Kind.VOLUME for entry in entries):
         import_nibabel()
     predictor = opened(model, engine=engine)
     rows, stop = _rows(entries, out, predictor, wish)

@@ -1,4 +1,4 @@
-"""What a NIfTI header says of the grid: the fields that are kept, checked and written again."""
+"""The fields of a NIfTI header that place the voxels: checked, kept, and written again."""
 
 from __future__ import annotations
 
@@ -7,47 +7,50 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nibabel.nifti1 import Nifti1Header
-from nibabel.nifti2 import Nifti2Header
 
 from gliomaseg.errors import FormatError, GeometryError
+from gliomaseg.formats.voxels import COPY_AGAIN
 from gliomaseg.geometry import Affine, spacing_of
 
-AGAIN = "copy or export it again"
-_UNIT_MM = {1: 1000.0, 3: 0.001}  # metres and micrometres; 2 is millimetres, and 0 (not said) is taken for them
+_UNIT_MM = {1: 1000.0, 3: 0.001}  # metres and micrometres; 2 is millimetres, and 0 (not given) is taken for them
 _GRID_FIELDS = (
     "dim", "pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d",
     "qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units",
 )  # fmt: skip
 MAX_OFFSET = 64 * 2**20
+_CORRECT = "correct the header"
 Header = Any
 """A `Nifti1Header` or a `Nifti2Header`: nibabel is typed in part only."""
 
 
 def parse_header(first: bytes, path: Path) -> Header:
-    """Return the header in a file's first bytes, and refuse what is none.
+    """Return the header in a file's first bytes.
 
     Args:
-        first: 540 bytes, or what there is.
-        path: of the file.
+        first: 540 bytes, or fewer if the file is shorter.
+        path: the file.
 
     Raises:
-        FormatError: it is no header of a single NIfTI file, or puts the voxels into it or far away.
+        FormatError: this is not the header of a single NIfTI file, or its voxel offset is invalid.
     """
+    from nibabel.nifti1 import Nifti1Header
+    from nibabel.nifti2 import Nifti2Header
+
     order = "<" if first[:1] > b"\0" else ">"  # the first field is the header's length: 348 or 540
     length = int.from_bytes(first[:4], "little" if order == "<" else "big")
     kinds = {348: Nifti1Header, 540: Nifti2Header}
     if length not in kinds or len(first) < length:
-        raise FormatError("is not a readable NIfTI (it has no header)", where=path)
+        raise FormatError("is not a readable NIfTI (its first bytes are not a header)", where=path)
     header: Header = kinds[length](first[:length], endianness=order, check=False)
     magic = bytes(header["magic"])[:3]
     if magic in (b"ni1", b"ni2"):
-        raise FormatError("is half of a pair of files", where=path, cure="convert the pair to one .nii file")
+        raise FormatError("is one half of a header and image pair", where=path, cure="convert the pair to one .nii")
     if magic not in (b"n+1", b"n+2"):
-        raise FormatError("is not a readable NIfTI (its header bears no mark)", where=path)
+        raise FormatError("is not a readable NIfTI (its magic is not n+1 or n+2)", where=path)
     offset = float(header["vox_offset"])
     if not (length + 4 <= offset <= MAX_OFFSET and offset.is_integer()):
-        raise FormatError(f"says that its voxels begin at byte {offset:g}", where=path, cure=AGAIN)
+        what = f"vox_offset is {offset:g}, expected a whole number from {length + 4} to {MAX_OFFSET:,}"
+        raise FormatError(what, where=path, cure=COPY_AGAIN)
     return header
 
 
@@ -55,20 +58,21 @@ def shape_of(header: Header, path: Path) -> tuple[int, int, int]:
     """Return (z, y, x).
 
     Raises:
-        FormatError: it holds several volumes, or an axis of no length.
+        FormatError: the file has several volumes, or an axis of length 0.
     """
     count, *sizes = (int(size) for size in header["dim"])
     if not 2 <= count <= 7 or min(sizes[:count]) < 1:
-        raise FormatError(f"declares a volume of {sizes[: max(0, min(count, 7))]}", where=path, cure=AGAIN)
+        what = f"dim is {[count, *sizes[: max(0, min(count, 7))]]}, expected 2 to 7 axes of at least one voxel"
+        raise FormatError(what, where=path, cure=COPY_AGAIN)
     if any(size != 1 for size in sizes[3:count]):
         many = math.prod(sizes[3:count])
-        raise FormatError(f"holds {many} volumes", where=path, cure="give one volume a file")
+        raise FormatError(f"has {many} volumes, expected 1", where=path, cure="save each volume as its own file")
     x, y, z = sizes[0], sizes[1], sizes[2] if count > 2 else 1
     return z, y, x
 
 
 def scaling_of(header: Header, path: Path) -> tuple[float, float] | None:
-    """Return slope and intercept; None where the header gives none (a slope of 0 or NaN) or changes nothing.
+    """Return slope and intercept; None if the header gives none (a slope of 0 or NaN), or 1 and 0.
 
     Raises:
         FormatError: one of them is infinite.
@@ -77,20 +81,22 @@ def scaling_of(header: Header, path: Path) -> tuple[float, float] | None:
     if math.isnan(slope) or slope == 0 or (slope, intercept) == (1, 0):
         return None
     if not (math.isfinite(slope) and math.isfinite(intercept)):
-        raise FormatError(f"scales its voxels by {slope:g} and {intercept:g}", where=path, cure="correct its header")
+        what = f"scl_slope and scl_inter are {slope:g} and {intercept:g}, expected finite numbers"
+        raise FormatError(what, where=path, cure=_CORRECT)
     return slope, intercept
 
 
 def affine_of(header: Header, path: Path) -> tuple[Affine, bool]:
-    """Return voxel places to millimetres, and whether the directions are assumed: the sform, else the qform.
+    """Return the affine, and whether its directions are assumed: the sform is used, else the qform.
 
     Raises:
-        GeometryError: a spacing is not positive, or the qform is no rotation.
+        GeometryError: a spacing is not positive, or the qform is not a rotation.
     """
     pixdim = [float(size) for size in header["pixdim"]]
     if not all(math.isfinite(size) and size > 0 for size in pixdim[1:4]):
         shown = " x ".join(f"{size:g}" for size in pixdim[1:4])
-        raise GeometryError(f"its voxels are {shown} (x, y, z)", where=path, cure="correct its header")
+        what = f"voxel size (pixdim x, y, z) is {shown}, expected positive numbers"
+        raise GeometryError(what, where=path, cure=_CORRECT)
     assumed = False
     if int(header["sform_code"]) > 0:
         affine = np.vstack([header["srow_x"], header["srow_y"], header["srow_z"], [0, 0, 0, 1]]).astype(np.float64)
@@ -104,16 +110,16 @@ def affine_of(header: Header, path: Path) -> tuple[Affine, bool]:
 
 def _qform(header: Header, path: Path) -> Affine:
     signed = header.copy()
-    if float(signed["pixdim"][0]) not in (-1, 1):  # the standard: anything else counts as 1
+    if float(signed["pixdim"][0]) not in (-1, 1):  # the standard: any other value counts as 1
         signed["pixdim"][0] = 1
     try:
         return np.array(signed.get_qform(coded=False), np.float64)
-    except Exception as fault:  # nibabel raises ValueError and its own for quaternions that are none
-        raise GeometryError("its qform is no rotation", where=path, cure="correct its header") from fault
+    except Exception as fault:  # nibabel raises ValueError and its own exceptions for invalid quaternions
+        raise GeometryError("qform is not a rotation", where=path, cure=_CORRECT) from fault
 
 
 def grid_only(header: Header) -> Header:
-    """Return a header with the fields of the grid, bit for bit, and no names or descriptions."""
+    """Return a header with the fields of the grid, bit for bit, without names and descriptions."""
     kept = type(header)()
     for name in _GRID_FIELDS:
         kept[name] = header[name]
@@ -121,12 +127,14 @@ def grid_only(header: Header) -> Header:
 
 
 def new_header(shape: tuple[int, int, int], affine: Affine) -> Header:
-    """Return the header of a grid that came from elsewhere, in scanner coordinates.
+    """Return the header of a grid that was not read from a NIfTI file, in scanner coordinates.
 
     Args:
         shape: (z, y, x).
-        affine: voxel places (x, y, z) to millimetres, RAS+.
+        affine: voxel indices (x, y, z) to millimetres, RAS+.
     """
+    from nibabel.nifti1 import Nifti1Header
+
     header = Nifti1Header()
     header.set_data_shape(shape[::-1])
     header["pixdim"][1:4] = spacing_of(affine)[::-1]

@@ -20,7 +20,7 @@ MAX_PIXELS = 64_000_000
 _PLAIN = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
 _DEFLATE = (tifffile.COMPRESSION.ADOBE_DEFLATE, tifffile.COMPRESSION.DEFLATE)
 _COMPRESSIONS = (tifffile.COMPRESSION.NONE, *_DEFLATE, tifffile.COMPRESSION.PACKBITS, tifffile.COMPRESSION.LZW)
-# tifffile logs what it also raises; a fault is one line of ours, not two.
+# tifffile logs its exceptions too; an error must be one line.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
@@ -33,12 +33,12 @@ def read(path: Path) -> NDArray[Any]:
     """
     with _opened(path) as file:
         if len(file.pages) != 1:
-            raise FormatError(f"holds {len(file.pages)} pages", where=path, cure="give one picture a file")
+            raise FormatError(f"has {len(file.pages)} pages, expected 1", where=path, cure="save one image a file")
         return _read_page(file.pages[0], path)
 
 
 def count_pages(path: Path) -> int:
-    """Return how many pages a file has; 1 of what cannot be read, which is told when it is."""
+    """Return the number of pages; 1 for an unreadable file, which is reported when it is read."""
     try:
         with _opened(path) as file:
             return len(file.pages)
@@ -50,37 +50,38 @@ def read_pages(path: Path, *, most_values: int) -> NDArray[Any]:
     """Return the pages of a TIFF as slices: shape (z, y, x) or (z, y, x, samples).
 
     Args:
-        path: of the file.
-        most_values: files that declare more are refused, before anything is allocated.
+        path: the file.
+        most_values: limit of the declared number of values, checked before memory is allocated.
 
     Raises:
-        FormatError: as for `read`, or the pages differ in size or kind.
+        FormatError: as for `read`, or the pages differ in size or data type.
         ResourceError: the pages declare more than `most_values`.
     """
     with _opened(path) as file:
         first = file.pages[0]
         _check_pages(file, path)
         if first.size * len(file.pages) > most_values:
-            what = f"declares {len(file.pages)} pages of {first.size:,} values"
+            what = f"declares {len(file.pages)} pages of {first.size:,} values, over the limit of {most_values:,}"
             raise ResourceError(what, where=path, cure="crop it, or raise --max-memory")
         stack = np.empty((len(file.pages), *first.shape), first.dtype)
         for number, (page, target) in enumerate(zip(file.pages, stack, strict=True), start=1):
             if page.shape != first.shape or page.dtype != first.dtype:
-                what = f"its page {number} is {page.shape} {page.dtype}, its first {first.shape} {first.dtype}"
-                raise FormatError(what, where=path, cure="give pages of one size and kind")
+                what = f"page {number} is {page.shape} {page.dtype}, expected {first.shape} {first.dtype} as in page 1"
+                raise FormatError(what, where=path, cure="save pages of one size and data type")
             target[:] = _read_page(page, path)
         return stack
 
 
 def _check_pages(file: tifffile.TiffFile, path: Path) -> None:
-    """Refuse pages that are too large, or by the file's own word no slices: channels, or times."""
+    """Refuse pages that are too large, or that the file declares as channels or times."""
     if file.pages[0].size > MAX_PIXELS:
-        raise FormatError(f"declares {file.pages[0].size:,} values a page, over {MAX_PIXELS:,}", where=path)
+        what = f"declares {file.pages[0].size:,} values a page, over {MAX_PIXELS:,}"
+        raise FormatError(what, where=path, cure="crop it")
     series = file.series[0]
     for axis, name in (("C", "channels"), ("T", "times")):
         count = dict(zip(series.axes, series.shape, strict=False)).get(axis, 1)
         if count > 1:
-            raise FormatError(f"holds {count} {name} of a stack", where=path, cure="give a file for each")
+            raise FormatError(f"has a stack of {count} {name}, expected 1", where=path, cure="save a file for each")
 
 
 @contextmanager
@@ -91,8 +92,8 @@ def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
     except GliomasegError:
         raise
     except FileNotFoundError as fault:
-        raise FormatError("there is no such file", where=path) from fault
-    # tifffile raises whatever its decoders do (struct.error, ValueError, KeyError, zlib.error, ...).
+        raise FormatError("there is no such file", where=path, cure="check the path") from fault
+    # tifffile raises the exceptions of its decoders (struct.error, ValueError, KeyError, zlib.error, ...).
     except Exception as fault:
         raise FormatError(f"is not a readable TIFF ({type(fault).__name__}: {fault})", where=path) from fault
 
@@ -102,33 +103,36 @@ def _read_page(page: Any, path: Path) -> NDArray[Any]:
     # A few kilobytes can declare gigabytes: tifffile has no limit of its own.
     declared = max(page.size, math.prod(page.chunks))
     if declared > MAX_PIXELS:
-        raise FormatError(f"declares {declared:,} values, over {MAX_PIXELS:,}", where=path)
-    # One page may be the first of a stack that only its description tells of.
+        raise FormatError(f"declares {declared:,} values, over {MAX_PIXELS:,}", where=path, cure="crop it")
+    # One page may be the first of a stack that only its description declares.
     if page.index == 0 and len(page.parent.pages) == 1 and page.parent.series[0].size != page.size:
         shape = page.parent.series[0].shape
-        raise FormatError(f"holds a stack {shape}", where=path, cure="give one picture a file")
+        what = f"has a stack of shape {shape}, expected one image"
+        raise FormatError(what, where=path, cure="save one image a file")
     if page.compression in _DEFLATE:
         _check_deflate(page, path)
     return np.asarray(page.asarray())
 
 
 def _check_kind(page: Any, path: Path) -> None:
-    """Refuse what tifffile hands out as it is stored: palette indices, inverted grey, planes one by one."""
+    """Refuse layouts that tifffile does not convert: palette indices, inverted grey, separate colour planes."""
     if page.photometric not in _PLAIN or page.axes not in ("YX", "YXS"):
         kind = getattr(page.photometric, "name", page.photometric)
-        raise FormatError(f"is stored as {kind} {page.axes}", where=path, cure="save it as plain grey or RGB")
+        what = f"pixel layout is {kind} {page.axes}, expected MINISBLACK or RGB"
+        raise FormatError(what, where=path, cure="save it as plain grey or RGB")
     if page.compression not in _COMPRESSIONS:
         kind = getattr(page.compression, "name", page.compression)
-        raise FormatError(f"is compressed with {kind}", where=path, cure="save it uncompressed or with deflate")
+        what = f"compression is {kind}, expected none, deflate, LZW or PackBits"
+        raise FormatError(what, where=path, cure="save it uncompressed or with deflate")
 
 
 def _check_deflate(page: Any, path: Path) -> None:
-    """Refuse a strip that unpacks to more than it declares: half a megabyte can give 500, and zlib has no limit."""
+    """Refuse a strip that decompresses to more bytes than declared: 0.5 MB can give 500, and zlib sets no limit."""
     limit = math.prod(page.chunks) * page.dtype.itemsize
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         page.parent.filehandle.seek(offset)
         if len(zlib.decompressobj().decompress(page.parent.filehandle.read(count), limit + 1)) > limit:
-            raise FormatError("unpacks to more than it declares", where=path)
+            raise FormatError("decompresses to more bytes than it declares", where=path, cure="save it again")
 
 
 def write(path: Path, pixels: NDArray[np.uint8]) -> None:

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.atomic import is_disk_full
+from gliomaseg.choices import PhantomFormat
 from gliomaseg.errors import ConfigError, GliomasegError, OutputExistsError, ResourceError
 from gliomaseg.phantoms.acquisition import draw_acquisition
 from gliomaseg.phantoms.anatomy import Head, Image, cavity, draw_outside
 from gliomaseg.phantoms.brain import paint_fluid, paint_rims, paint_tissue, shape_brain
 from gliomaseg.phantoms.shapes import SliceGrid, Texture, inside
 from gliomaseg.phantoms.tumour import Tumour, draw_tumour
-from gliomaseg.phantoms.writers import WRITERS, PhantomFormat, PhantomPatient
+from gliomaseg.phantoms.writers import WRITERS, PhantomPatient
 
 PREFIX = "PHANTOM_"
 SITES = ("AA", "BB", "CC")
@@ -138,7 +139,7 @@ def write_phantoms(  # noqa: PLR0913 - each says one thing, by name
     side_px: int = 256,
     overwrite: bool = False,
     progress: Callable[[str], None] | None = None,
-    kind: PhantomFormat = "tiff",
+    kind: PhantomFormat = PhantomFormat.tiff,
 ) -> Path:
     """Write synthetic patients as Kaggle's archive holds real ones, or as volumes, and return their folder.
 

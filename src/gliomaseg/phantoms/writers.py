@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from gliomaseg.choices import PhantomFormat
 from gliomaseg.geometry import Affine
 
-PhantomFormat = Literal["tiff", "nifti", "dicom"]
 _SEQUENCES = ("t1", "flair", "t1ce")  # of the channels
 
 
@@ -43,17 +42,16 @@ def _write_slices(folder: Path, patient: PhantomPatient) -> None:
 
 
 def _write_volumes(folder: Path, patient: PhantomPatient) -> None:
-    from gliomaseg.formats import nifti
-    from gliomaseg.formats.nifti_header import new_header
+    from gliomaseg.formats import Grid, write_volume
 
     shape = patient.mask.shape
-    header = new_header((shape[0], shape[1], shape[2]), _lps(patient))
+    grid = Grid((shape[0], shape[1], shape[2]), _lps(patient))
     for channel, sequence in enumerate(_SEQUENCES):
         if sequence not in patient.missing:
             voxels = patient.image[..., channel].astype(np.int16)
-            nifti.write(folder / f"{patient.name}_{sequence}.nii.gz", voxels, header, description="image")
+            write_volume(folder / f"{patient.name}_{sequence}.nii.gz", voxels, grid, description="image")
     mask = patient.mask.view(np.uint8)
-    nifti.write(folder / f"{patient.name}_seg.nii.gz", mask, header, description="mask")
+    write_volume(folder / f"{patient.name}_seg.nii.gz", mask, grid, description="mask")
 
 
 def _lps(patient: PhantomPatient) -> Affine:
@@ -87,7 +85,7 @@ def _write_series(folder: Path, patient: PhantomPatient) -> None:
 
 
 WRITERS: dict[PhantomFormat, Callable[[Path, PhantomPatient], None]] = {
-    "tiff": _write_slices,
-    "nifti": _write_volumes,
-    "dicom": _write_series,
+    PhantomFormat.tiff: _write_slices,
+    PhantomFormat.nifti: _write_volumes,
+    PhantomFormat.dicom: _write_series,
 }

@@ -1,4 +1,4 @@
-"""A picture of a volume's mask: the axial slices that matter, outlined."""
+"""The contact sheet of a mask: axial slices with the tumour's outline."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ BRIGHT_LEVEL = 220
 
 
 def draw_contact_sheet(scan: Scan, mask: Mask, *, volume_ml: float | None) -> Image.Image:
-    """Return a sheet of up to 12 axial slices with the mask's outline; "nothing found" of an empty mask.
+    """Return a sheet of up to 12 axial slices with the mask's outline; the title of an empty mask is "nothing found".
 
-    Slices are numbered from below, as radiologists see them: the patient's right is on the left.
+    Slices are numbered from below and shown in the radiological view: the patient's right is on the left.
 
     Args:
-        scan: a volume, or slices whose place is unknown.
+        scan: a volume, or slices without an affine.
         mask: bool, shape (z, y, x), on its grid.
-        volume_ml: of the mask, for the title; None where it is unknown.
+        volume_ml: volume of the mask, for the title; None if it is unknown.
     """
     orientation = scan.axial
     spacing_mm = orientation.turn_spacing(scan.spacing_mm or (1.0, 1.0, 1.0))
@@ -50,11 +50,11 @@ def draw_contact_sheet(scan: Scan, mask: Mask, *, volume_ml: float | None) -> Im
 
 
 def choose_slices(areas: NDArray[np.int64]) -> list[int]:
-    """Return up to 12 slices, ascending, of the tumour's areas in each.
+    """Return the indices of up to 12 slices, ascending, for the tumour area of each slice.
 
-    All slices with tumour and one more on either side. Where that is too many, those with at least a tenth of
-    the largest area and one more on either side, spread evenly, the largest among them. Without tumour, slices
-    spread over the middle half.
+    All slices with tumour and one more on either side are chosen. If these are too many, slices are spread evenly
+    over those with at least a tenth of the largest area and one more on either side, with the largest among them.
+    Without tumour, slices are spread over the middle half.
 
     >>> choose_slices(np.array([0, 0, 5, 9, 0, 0]))
     [1, 2, 3, 4]

@@ -1,4 +1,4 @@
-"""What viewers read to show a mask with a name and a colour."""
+"""Label files for viewers: the name and the colour of the mask."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ NAME = "glioma"
 
 
 def write_labels(folder: Path, *, overwrite: bool = False) -> None:
-    """Write label descriptions for ITK-SNAP and 3D Slicer beside the masks: one of each for a whole folder.
+    """Write label files for ITK-SNAP and 3D Slicer beside the masks: one of each for a whole folder.
 
-    What is there already is left as it is, unless `overwrite` is set.
+    An existing file is kept, unless `overwrite` is set.
 
     Raises:
         ResourceError: the disk is full.

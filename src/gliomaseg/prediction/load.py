@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from gliomaseg.data.case import stack_slices
 from gliomaseg.errors import FormatError, GeometryError
-from gliomaseg.formats import read_pages, read_picture, read_volume
+from gliomaseg.formats import Grid, read_pages, read_picture, read_volume
+from gliomaseg.formats.dicom import DicomVolume
 from gliomaseg.prediction.inputs import Input, Kind
 from gliomaseg.scan import Scan
 from gliomaseg.types import Sequence
@@ -28,14 +29,14 @@ class LoadedScan:
     Attributes:
         scan: voxels and affine.
         images: the image files as they were read, (y, x, c) each; empty for volumes and series.
-        header: of the NIfTI files to write; None for images.
+        grid: of the volumes to write; None if the input has no affine.
         series: the DICOM volume with its headers; None for other formats.
     """
 
     scan: Scan
     images: tuple[NDArray[Any], ...] = ()
-    header: Any = None
-    series: Any = field(default=None, repr=False)
+    grid: Grid | None = None
+    series: DicomVolume | None = field(default=None, repr=False)
 
 
 def load_input(entry: Input, *, series: str | None = None, max_bytes: int) -> LoadedScan:
@@ -66,8 +67,8 @@ def load_input(entry: Input, *, series: str | None = None, max_bytes: int) -> Lo
 
 def _load(entry: Input, *, series: str | None, max_bytes: int) -> LoadedScan:
     if entry.kind is Kind.VOLUME:
-        volume: Any = read_volume(entry.path, max_bytes=max_bytes)
-        return LoadedScan(volume.scan, header=volume.header)
+        volume = read_volume(entry.path, max_bytes=max_bytes)
+        return LoadedScan(volume.scan, grid=volume.grid)
     if entry.kind is Kind.SERIES:
         return _load_series(entry, series=series, max_bytes=max_bytes)
     if entry.kind is Kind.PAGES:
@@ -79,7 +80,6 @@ def _load(entry: Input, *, series: str | None, max_bytes: int) -> LoadedScan:
 
 def _load_series(entry: Input, *, series: str | None, max_bytes: int) -> LoadedScan:
     from gliomaseg.formats.dicom import read_dicom
-    from gliomaseg.formats.nifti_header import new_header
 
     volume = read_dicom(entry.path, series=series, max_bytes=max_bytes * _VOXEL_BYTES // _ALL_BYTES)
     voxels = volume.voxels
@@ -92,7 +92,7 @@ def _load_series(entry: Input, *, series: str | None, max_bytes: int) -> LoadedS
         raise FormatError("all voxels have the same value", where=entry.path, cure="give a series with an image in it")
     z, y, x = voxels.shape
     scan = Scan(voxels[..., None], str(entry.path), volume.affine)
-    return LoadedScan(scan, header=new_header((z, y, x), volume.affine), series=volume)
+    return LoadedScan(scan, grid=Grid((z, y, x), volume.affine), series=volume)
 
 
 def join_scans(flair: Scan, others: Mapping[Sequence, Scan]) -> Scan:

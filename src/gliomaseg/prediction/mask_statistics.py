@@ -1,4 +1,4 @@
-"""What a mask says in numbers: how much tumour there is, and where."""
+"""Statistics of a mask: volume, area, position and components of the tumour."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from gliomaseg.types import Mask
 
 @dataclass(frozen=True)
 class MaskStatistics:
-    """The numbers of one mask; those in millimetres are None where the spacing is unknown.
+    """The statistics of one mask. If the spacing is unknown, those in ml, mm and mm2 are None.
 
     Attributes:
-        tumour_voxels: how many.
-        tumour_volume_ml: of all of them.
-        largest_area_mm2: of the axial slice with the most.
-        tumour_slices: axial slices with any.
-        bounding_box: first and last voxel along the file's x, y and z, from 0; None of an empty mask.
-        components: connected parts; voxels that touch by a corner belong together.
-        extent_mm: lengths of the bounding box along the same axes; None of an empty mask.
+        tumour_voxels: number of tumour voxels.
+        tumour_volume_ml: their volume.
+        largest_area_mm2: tumour area of the axial slice with the largest area.
+        tumour_slices: number of axial slices with tumour.
+        bounding_box: first and last voxel along the file's x, y and z, from 0; None for an empty mask.
+        components: number of connected components (26-connectivity).
+        extent_mm: lengths of the bounding box along the same axes; None for an empty mask.
     """
 
     tumour_voxels: int
@@ -36,7 +36,7 @@ class MaskStatistics:
 
 
 def measure_mask(mask: Mask, scan: Scan) -> MaskStatistics:
-    """Return the numbers of a mask, bool, shape (z, y, x), on the grid of its scan."""
+    """Return the statistics of a mask, bool, shape (z, y, x), on the grid of its scan."""
     spacing_mm = scan.spacing_mm
     orientation = scan.axial
     areas = np.array([np.count_nonzero(plane) for plane in orientation.turn(mask)])
@@ -59,7 +59,7 @@ def measure_mask(mask: Mask, scan: Scan) -> MaskStatistics:
 
 
 def bounding_box(mask: Mask) -> tuple[slice, slice, slice] | None:
-    """Return the smallest box that holds a mask (z, y, x); None of an empty one."""
+    """Return the smallest box around a mask (z, y, x); None for an empty mask."""
     spans = []
     for axis in range(3):
         places = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))

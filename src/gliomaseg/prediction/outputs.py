@@ -1,192 +1,271 @@
-"""What `predict` writes: masks and overlays, all of an input's or none."""
+"""The files that `predict` writes for one input: masks, overlays and probabilities, all of them or none."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from gliomaseg import overlays
-from gliomaseg.atomic import new_file, new_folder
-from gliomaseg.errors import OutputExistsError, UsageError
-from gliomaseg.formats import write_pages, write_picture
+from gliomaseg.atomic import new_file, new_folder, require_free
+from gliomaseg.choices import MaskFormat
+from gliomaseg.errors import OutputExistsError
+from gliomaseg.formats import write_pages, write_picture, write_volume
+from gliomaseg.formats.dicom import write_segmentation
 from gliomaseg.geometry import Orientation, orientation_to
+from gliomaseg.prediction.contact_sheet import draw_contact_sheet
 from gliomaseg.prediction.inputs import OWN, Input, Kind
+from gliomaseg.prediction.label_files import write_labels
 from gliomaseg.prediction.load import LoadedScan
 from gliomaseg.prediction.predictor import Prediction
 from gliomaseg.types import Mask, Pixels
 
-MaskFormat = Literal["nifti", "dicom-seg", "tiff", "png"]
-_DEFAULTS: dict[Kind, tuple[MaskFormat, ...]] = {
-    Kind.VOLUME: ("nifti",),
-    Kind.SERIES: ("nifti", "dicom-seg"),
-    Kind.PAGES: ("tiff",),
-}
-_SUFFIXES: dict[MaskFormat, str] = {"nifti": ".nii.gz", "dicom-seg": ".dcm", "tiff": ".tif"}
-
 
 @dataclass(frozen=True)
 class Result:
-    """What was found in an input, and what its files say besides.
+    """The prediction for one input, and the options of its files.
 
     Attributes:
         loaded: the input.
-        prediction: what was found, and by which models.
-        preview: of all but pictures, the overlay.
-        deidentify: whether a DICOM segmentation leaves the patient out.
+        prediction: mask, probability, and the models that made them.
+        name: of the input, as in the names of its files.
+        volume_ml: of the mask; None if the spacing is unknown.
+        deidentify: whether a DICOM segmentation omits the patient's data.
     """
 
     loaded: LoadedScan
     prediction: Prediction
-    preview: Image.Image | None = None
+    name: str
+    volume_ml: float | None = None
     deidentify: bool = False
 
 
-def mask_formats(entry: Input, wanted: Sequence[MaskFormat]) -> tuple[MaskFormat, ...]:
-    """Return what an input's masks are written as: what is wanted, or what its kind suggests.
-
-    Raises:
-        UsageError: such an input cannot be written so.
-    """
-    if not wanted:
-        own: MaskFormat = "png" if entry.pictures[0].suffix.lower() == ".png" else "tiff"
-        return _DEFAULTS.get(entry.kind, (own,))
-    for form in wanted:
-        if form == "dicom-seg" and entry.kind is not Kind.SERIES:
-            raise UsageError(
-                "is no DICOM series to which a segmentation could refer", where=entry.path, cure="--to nifti"
-            )
-        if form == "nifti" and not entry.has_place:
-            what = "does not say where its pixels lie, which a NIfTI file must"
-            raise UsageError(what, where=entry.path, cure="--to tiff or png")
-    return tuple(dict.fromkeys(wanted))
-
-
-def require_masks_only(folder: Path) -> None:
-    """Refuse to replace a folder that holds more than a prediction: it may be the patient's own slices."""
+def _require_masks_only(folder: Path) -> None:
+    """Refuse to replace a folder that has other files than a prediction: they may be the patient's own slices."""
     for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
         if not entry.is_file() or not entry.stem.endswith(OWN):
-            raise OutputExistsError("is no prediction and is not removed", where=entry, cure="name another --out")
+            what = "is not a predicted file and is not removed"
+            raise OutputExistsError(what, where=entry, cure="pass another --out")
 
 
-def picture_targets(
-    entry: Input, out: Path, file: Path, *, formats: Sequence[MaskFormat], probabilities: bool
-) -> tuple[Path, ...]:
-    """Return where the masks, the overlay and the probability of one of an input's pictures go."""
-    folder = out / entry.name if entry.kind is Kind.STACK else out
-    suffix = file.suffix.lower()
-    suffixes = {"png": ".png", "tiff": suffix if suffix in (".tif", ".tiff") else ".tif"}
-    names = [f"{file.stem}_mask{suffixes[form]}" for form in formats]
-    names += [f"{file.stem}_overlay.png", f"{file.stem}_probability.png"][: 2 if probabilities else 1]
-    return tuple(folder / name for name in names)
+@dataclass(frozen=True)
+class ImageFiles:
+    """The files of one image.
 
-
-def volume_targets(entry: Input, out: Path, *, formats: Sequence[MaskFormat], probabilities: bool) -> dict[str, Path]:
-    """Return where the masks, the overlay and the probability of a volume or of pages go, each by what it is.
-
-    Masks as PNG are a folder of slices.
+    Attributes:
+        masks: one for each mask format, 0 and 255.
+        overlay: the image with the mask's outline.
+        probability: 0 to 255; None if it is not wanted.
     """
-    found: dict[str, Path] = {form: out / f"{entry.name}_mask{_SUFFIXES.get(form, '')}" for form in formats}
-    found["overlay"] = out / f"{entry.name}_overlay.png"
-    if probabilities:
-        found["probability"] = out / f"{entry.name}_probability{'.nii.gz' if entry.has_place else '.tif'}"
-    return found
+
+    masks: tuple[Path, ...]
+    overlay: Path
+    probability: Path | None
+
+    @property
+    def files(self) -> list[Path]:
+        """All files."""
+        return [*self.masks, self.overlay, *([self.probability] if self.probability else [])]
 
 
-def write_pictures(
-    targets: Sequence[tuple[Path, ...]], result: Result, *, folder: Path | None, overwrite: bool
-) -> None:
-    """Write the masks, 0 and 255, overlays and probabilities, 0 to 255, of pictures.
+@dataclass(frozen=True)
+class ImageTargets:
+    """The output files of one image or of a stack of numbered images.
 
-    Args:
-        targets: for each picture, in the order of `picture_targets`.
-        result: of its images.
-        folder: of a stack, which appears whole or not at all; None for a single picture.
-        overwrite: whether a folder that is there is replaced.
-
-    Raises:
-        ResourceError: the disk is full.
-        OutputExistsError: the stack's folder is there, and `overwrite` is not set.
+    Attributes:
+        images: the files of each image.
+        folder: of a stack's files; None for a single image.
     """
-    with ExitStack() as stack:
-        inside = stack.enter_context(new_folder(folder, overwrite=overwrite)) if folder else None
-        slices = zip(targets, result.loaded.images, result.prediction.mask, result.prediction.probability, strict=True)
-        for files, image, mask, likely in slices:
-            for file in files:
-                pixels = _drawn(file, image, mask, likely)
+
+    images: tuple[ImageFiles, ...]
+    folder: Path | None
+
+    @property
+    def files(self) -> list[Path]:
+        """All files, image by image."""
+        return [file for image in self.images for file in image.files]
+
+    def require_free(self, *, overwrite: bool) -> None:
+        """Refuse to write over existing files, unless `overwrite` is set.
+
+        Raises:
+            OutputExistsError: an output exists, or a stack's folder has other files than a prediction.
+        """
+        for target in [self.folder] if self.folder else self.images[0].files:
+            require_free(target, overwrite=overwrite)
+        if self.folder:
+            _require_masks_only(self.folder)
+
+    def write(self, result: Result, *, overwrite: bool) -> None:
+        """Write all files.
+
+        Args:
+            result: of the images.
+            overwrite: whether an existing folder of a stack is replaced.
+
+        Raises:
+            ResourceError: the disk is full.
+            OutputExistsError: the stack's folder exists, and `overwrite` is not set.
+        """
+        loaded, prediction = result.loaded, result.prediction
+        with ExitStack() as stack:
+            inside = stack.enter_context(new_folder(self.folder, overwrite=overwrite)) if self.folder else None
+
+            def write(file: Path, pixels: Pixels) -> None:
                 write_picture(inside / file.name if inside else stack.enter_context(new_file(file)), pixels)
 
+            slices = zip(self.images, loaded.images, prediction.mask, prediction.probability, strict=True)
+            for target, image, mask, probability in slices:
+                for file in target.masks:
+                    write(file, _mask_levels(mask))
+                write(target.overlay, overlays.overlay(image, predicted=mask))
+                if target.probability:
+                    write(target.probability, _probability_levels(probability))
 
-def _drawn(file: Path, image: Any, mask: Any, likely: Any) -> Pixels:
-    if file.stem.endswith("_overlay"):
-        return overlays.overlay(image, predicted=mask)
-    return np.rint(likely * 255).astype(np.uint8) if file.stem.endswith("_probability") else _levels(mask)
+
+@dataclass(frozen=True)
+class VolumeTargets:
+    """The output files of a volume, a DICOM series, or a TIFF with several pages.
+
+    Attributes:
+        masks: one for each mask format. NIfTI masks are 0 and 1, TIFF and PNG masks 0 and 255. A TIFF's pages are
+            those of the input; for a volume they are its axial slices from below, with the patient's right on the
+            left. A PNG mask is a folder of the same slices.
+        overlay: a contact sheet of up to 12 axial slices.
+        probability: NIfTI, 0.0 to 1.0, or TIFF, 0 to 255; None if it is not wanted.
+    """
+
+    masks: dict[MaskFormat, Path]
+    overlay: Path
+    probability: Path | None
+
+    @property
+    def files(self) -> list[Path]:
+        """All files and folders."""
+        return [*self.masks.values(), self.overlay, *([self.probability] if self.probability else [])]
+
+    def require_free(self, *, overwrite: bool) -> None:
+        """Refuse to write over existing files, unless `overwrite` is set.
+
+        Raises:
+            OutputExistsError: an output exists, or the folder of slices has other files than a prediction.
+        """
+        for target in self.files:
+            require_free(target, overwrite=overwrite)
+        if MaskFormat.png in self.masks:
+            _require_masks_only(self.masks[MaskFormat.png])
+
+    def write(self, result: Result, *, overwrite: bool) -> None:
+        """Write all files; the first mask gets its name last.
+
+        Args:
+            result: of the volume.
+            overwrite: whether an existing folder of slices is replaced.
+
+        Raises:
+            ResourceError: the disk is full.
+            FormatError: the DICOM series lacks a value that a segmentation must refer to.
+        """
+        prediction = result.prediction
+        sheet = draw_contact_sheet(result.loaded.scan, prediction.mask, volume_ml=result.volume_ml)
+        if MaskFormat.nifti in self.masks:  # first: if the disk is full, there is then no mask without a row
+            write_labels(self.masks[MaskFormat.nifti].parent, overwrite=overwrite)
+        with ExitStack() as stack:
+            for form, target in self.masks.items():
+                is_folder = form == MaskFormat.png
+                opened = new_folder(target, overwrite=overwrite) if is_folder else new_file(target)
+                WRITERS[form](stack.enter_context(opened), result)
+            write_picture(stack.enter_context(new_file(self.overlay)), np.asarray(sheet))
+            if self.probability:
+                _write_probability(stack.enter_context(new_file(self.probability)), result)
 
 
-def write_volume(targets: Mapping[str, Path], result: Result, *, overwrite: bool) -> None:
-    """Write the masks, overlay and probability of a volume or of pages; the first mask gets its name last.
+Targets = ImageTargets | VolumeTargets
 
-    NIfTI masks are 0 and 1, TIFF and PNG 0 and 255. A TIFF's pages are those of the input; of a volume they are
-    its axial slices from below, as a PNG's are, with the patient's right on the left.
+
+def targets_of(entry: Input, out: Path, *, formats: Sequence[MaskFormat], probabilities: bool) -> Targets:
+    """Return the output files of an input.
 
     Args:
-        targets: of `volume_targets`.
-        result: with its preview.
-        overwrite: whether a folder of slices that is there is replaced.
-
-    Raises:
-        ResourceError: the disk is full.
-        FormatError: the DICOM series lacks what a segmentation must refer to.
+        entry: the input.
+        out: the folder of the output.
+        formats: of the masks, from `mask_formats`.
+        probabilities: whether probabilities are written too.
     """
-    with ExitStack() as stack:
-        for role, target in targets.items():
-            if role == "png":
-                folder = stack.enter_context(new_folder(target, overwrite=overwrite))
-                _write_slices(folder, target.name.removesuffix("_mask"), result)
-            else:
-                _write(role, stack.enter_context(new_file(target)), result)
+    if entry.kind in (Kind.PICTURE, Kind.STACK):
+        folder = out / entry.name if entry.kind is Kind.STACK else None
+        images = [_image_files(file, folder or out, formats, probabilities=probabilities) for file in entry.pictures]
+        return ImageTargets(tuple(images), folder)
+    suffixes = {MaskFormat.nifti: ".nii.gz", MaskFormat.dicom_seg: ".dcm", MaskFormat.tiff: ".tif", MaskFormat.png: ""}
+    probability = out / f"{entry.name}_probability{'.nii.gz' if entry.has_affine else '.tif'}"
+    return VolumeTargets(
+        {form: out / f"{entry.name}_mask{suffixes[form]}" for form in formats},
+        overlay=out / f"{entry.name}_overlay.png",
+        probability=probability if probabilities else None,
+    )
 
 
-def _write(role: str, file: Path, result: Result) -> None:
-    from gliomaseg.formats import nifti
+def _image_files(file: Path, folder: Path, formats: Sequence[MaskFormat], *, probabilities: bool) -> ImageFiles:
+    suffix = file.suffix.lower()
+    suffixes = {MaskFormat.png: ".png", MaskFormat.tiff: suffix if suffix in (".tif", ".tiff") else ".tif"}
+    return ImageFiles(
+        tuple(folder / f"{file.stem}_mask{suffixes[form]}" for form in formats),
+        overlay=folder / f"{file.stem}_overlay.png",
+        probability=folder / f"{file.stem}_probability.png" if probabilities else None,
+    )
 
-    loaded = result.loaded
-    if role == "overlay" and result.preview is not None:
-        write_picture(file, np.asarray(result.preview))
-    elif role == "dicom-seg":
-        _write_segmentation(file, result)
-    elif role == "nifti":
-        nifti.write(file, result.prediction.mask.view(np.uint8), loaded.header, description="mask")
-    elif role == "tiff":
-        write_pages(file, _levels(_axial(result.prediction.mask, loaded)))
-    elif loaded.header is not None:
-        nifti.write(file, result.prediction.probability, loaded.header, description="probability")
-    else:
-        write_pages(file, np.rint(result.prediction.probability * 255).astype(np.uint8))
+
+def _write_nifti(file: Path, result: Result) -> None:
+    _write_on_grid(file, result.prediction.mask.view(np.uint8), result.loaded, description="mask")
+
+
+def _write_on_grid(file: Path, array: Any, loaded: LoadedScan, *, description: str) -> None:
+    if loaded.grid is None:
+        raise TypeError("a scan without a grid cannot be written as a volume")
+    write_volume(file, array, loaded.grid, description=description)
 
 
 def _write_segmentation(file: Path, result: Result) -> None:
-    from gliomaseg.formats.dicom import write_segmentation
-
-    prediction = result.prediction
+    prediction, series = result.prediction, result.loaded.series
+    if series is None:
+        raise TypeError("a DICOM segmentation needs a DICOM series")
     write_segmentation(
         file,
         mask=prediction.mask,
-        volume=result.loaded.series,
+        volume=series,
         model_name=f"gliomaseg {prediction.model_name}",
         model_version=prediction.models[0].config.versions.get("gliomaseg", "unknown"),
         deidentify=result.deidentify,
     )
 
 
-def _write_slices(folder: Path, name: str, result: Result) -> None:
+def _write_tiff(file: Path, result: Result) -> None:
+    write_pages(file, _mask_levels(_axial(result.prediction.mask, result.loaded)))
+
+
+def _write_slices(folder: Path, result: Result) -> None:
     for number, plane in enumerate(_axial(result.prediction.mask, result.loaded), start=1):
-        write_picture(folder / f"{name}_{number}_mask.png", _levels(plane))
+        write_picture(folder / f"{result.name}_{number}_mask.png", _mask_levels(plane))
+
+
+WRITERS: dict[MaskFormat, Callable[[Path, Result], None]] = {
+    MaskFormat.nifti: _write_nifti,
+    MaskFormat.dicom_seg: _write_segmentation,
+    MaskFormat.tiff: _write_tiff,
+    MaskFormat.png: _write_slices,
+}
+"""For each format, the function that writes a volume's mask to a file or folder."""
+
+
+def _write_probability(file: Path, result: Result) -> None:
+    if result.loaded.grid is None:
+        write_pages(file, _probability_levels(result.prediction.probability))
+    else:
+        _write_on_grid(file, result.prediction.probability, result.loaded, description="probability")
 
 
 def _axial(mask: Mask, loaded: LoadedScan) -> Mask:
@@ -195,6 +274,13 @@ def _axial(mask: Mask, loaded: LoadedScan) -> Mask:
     return turned
 
 
-def _levels(mask: Any) -> Pixels:
+def _mask_levels(mask: Any) -> Pixels:
+    """Return a mask as 0 and 255."""
     levels: Pixels = mask.astype(np.uint8) * np.uint8(255)
+    return levels
+
+
+def _probability_levels(probability: Any) -> Pixels:
+    """Return a probability as 0 to 255."""
+    levels: Pixels = np.rint(probability * 255).astype(np.uint8)
     return levels

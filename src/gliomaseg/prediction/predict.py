@@ -1,4 +1,4 @@
-"""The verb: one input in, its files and its row out."""
+"""Predict one input: read it, find the tumour, write its files, and return its row."""
 
 from __future__ import annotations
 
@@ -8,23 +8,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from gliomaseg.atomic import require_free
+from gliomaseg.choices import MaskFormat
 from gliomaseg.errors import GliomasegError, ResourceError, UsageError
-from gliomaseg.prediction.contact_sheet import draw_contact_sheet
-from gliomaseg.prediction.inputs import Input, Kind
-from gliomaseg.prediction.label_files import write_labels
+from gliomaseg.prediction.inputs import Input, Kind, mask_formats
 from gliomaseg.prediction.load import LoadedScan, load_input
 from gliomaseg.prediction.mask_statistics import MaskStatistics, measure_mask
-from gliomaseg.prediction.outputs import (
-    MaskFormat,
-    Result,
-    mask_formats,
-    picture_targets,
-    require_masks_only,
-    volume_targets,
-    write_pictures,
-    write_volume,
-)
+from gliomaseg.prediction.outputs import Result, Targets, targets_of
 from gliomaseg.prediction.predictor import ScanPredictor
 
 MAX_BYTES = 4 * 2**30
@@ -33,15 +22,15 @@ NOT_FLAIR = "is not FLAIR by its DICOM header"
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What is asked of a prediction besides its input.
+    """The options of a prediction.
 
     Attributes:
-        to: what masks are written as; empty takes what the input suggests.
+        to: formats of the masks; empty takes the defaults of the input's format.
         probabilities: whether probabilities are written too.
-        overwrite: whether results that are there are replaced.
-        max_bytes: inputs that need more memory are refused.
-        series: UID or number of the DICOM series; None chooses.
-        deidentify: whether DICOM segmentations leave the patient's name, id and dates out.
+        overwrite: whether existing results are replaced.
+        max_bytes: limit of the memory for an input; a larger input is refused.
+        series: UID or number of the DICOM series; None chooses the FLAIR series.
+        deidentify: whether DICOM segmentations omit the patient's name, id and dates.
     """
 
     to: tuple[MaskFormat, ...] = ()
@@ -54,9 +43,9 @@ class PredictOptions:
 
 @dataclass(frozen=True)
 class PredictRow:
-    """What became of one input; `error` is None where it went well. See `MaskStatistics` and `Prediction` for the rest.
+    """The result of one input; `error` is None if it succeeded. `MaskStatistics` and `Prediction` describe the rest.
 
-    `series` is the UID of the DICOM series that was taken, `model` the names of the models.
+    `series` is the UID of the chosen DICOM series, `model` the names of the models.
     """
 
     input: str
@@ -78,60 +67,59 @@ class PredictRow:
     fault: GliomasegError | None = field(default=None, repr=False, compare=False)
 
     def document(self) -> dict[str, Any]:
-        """Return the row as JSON has it: all but the fault itself."""
+        """Return the row for JSON: all fields but the exception."""
         return {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "fault"}
 
 
-def require_options(entries: Sequence[Input], wish: PredictOptions) -> None:
-    """Refuse wishes that no input could fulfil, before any work is done.
+def require_options(entries: Sequence[Input], options: PredictOptions) -> None:
+    """Refuse options that cannot apply to the inputs, before any work is done.
 
     Raises:
-        UsageError: an input cannot be written as is wished, or a series is named and none is DICOM.
+        UsageError: a mask format does not suit an input, or a series is given and no input is DICOM.
     """
     for entry in entries:
-        mask_formats(entry, wish.to)
-    if wish.series is not None and not wish.series.strip():
+        mask_formats(entry, options.to)
+    if options.series is not None and not options.series.strip():
         raise UsageError("is empty", where="--series", cure="give the number or the UID of a series")
-    if wish.series is not None and not any(entry.kind is Kind.SERIES for entry in entries):
-        raise UsageError("no input is DICOM", where="--series", cure="leave it out")
+    if options.series is not None and not any(entry.kind is Kind.SERIES for entry in entries):
+        raise UsageError("no input is a DICOM series", where="--series", cure="omit the option")
 
 
-def predict(entry: Input, out: Path, predictor: ScanPredictor, wish: PredictOptions | None = None) -> PredictRow:
+def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictOptions | None = None) -> PredictRow:
     """Write the mask and an overlay of one input, and return its row.
 
-    Masks of pictures are 0 and 255 in the input's format and size; overlays are PNG with the mask's outline.
-    Those of a picture go into `out`, those of a stack into `out/<name>`, all of them or none. The mask of
-    a volume is NIfTI, 0 and 1 on exactly the input's grid; its overlay is one sheet of the slices that matter.
-    A DICOM series gets a DICOM segmentation too. What the user can cause does not raise: it is in the row's `error`.
+    Masks of images are 0 and 255 in the input's format and size; overlays are PNG with the mask's outline. The files
+    of an image are written to `out`, those of a stack to `out/<name>`, all of them or none. The mask of a volume is
+    NIfTI, 0 and 1 on exactly the input's grid; its overlay is one contact sheet of the slices with tumour. A DICOM
+    series gets a DICOM segmentation too. An error that the user can cause is not raised: the row has it in `error`.
 
     Args:
-        entry: of `list_inputs`.
+        entry: from `list_inputs`.
         out: a folder; made if missing.
-        predictor: the model, or several that are asked together.
-        wish: what else is asked for.
+        predictor: the model, or an ensemble.
+        options: default options if None.
 
     Raises:
-        ResourceError: the disk is full: there is no use in going on.
+        ResourceError: the disk is full, so further inputs would fail too.
     """
     start = time.perf_counter()
-    wish = wish or PredictOptions()
+    options = options or PredictOptions()
     try:
-        targets = _free_targets(entry, out, wish)
-        loaded = load_input(entry, series=wish.series, max_bytes=wish.max_bytes)
+        targets = _free_targets(entry, out, options)
+        loaded = load_input(entry, series=options.series, max_bytes=options.max_bytes)
     except GliomasegError as fault:
         return _failed(entry, fault, start)
     try:
-        found, trust = _find(entry, loaded, predictor, targets, wish)
+        found, trust = _find(entry, loaded, predictor, targets, options)
     except ResourceError:
         raise
     except GliomasegError as fault:
         return _failed(entry, fault, start)
     except MemoryError:
-        too_large = ResourceError("there is not enough memory for it", where=entry.path, cure="crop or downsample it")
-        return _failed(entry, too_large, start)
+        return _failed(entry, ResourceError("memory is exhausted", where=entry.path, cure="crop it"), start)
     return PredictRow(
         str(entry.path),
-        [str(target) for target in _flat(targets)],
+        [str(file) for file in targets.files],
         **asdict(found),
         **trust,
         orientation=loaded.scan.orientation,
@@ -140,60 +128,30 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, wish: PredictOpti
     )
 
 
+def _free_targets(entry: Input, out: Path, options: PredictOptions) -> Targets:
+    formats = mask_formats(entry, options.to)
+    targets = targets_of(entry, out, formats=formats, probabilities=options.probabilities)
+    targets.require_free(overwrite=options.overwrite)
+    return targets
+
+
 def _failed(entry: Input, fault: GliomasegError, start: float) -> PredictRow:
     return replace(failed_row(entry, fault), seconds=round(time.perf_counter() - start, 3))
 
 
 def failed_row(entry: Input, fault: GliomasegError) -> PredictRow:
-    """Return the row of an input of which nothing became."""
+    """Return the row of an input that failed."""
     return PredictRow(str(entry.path), error=fault.line(), fault=fault)
 
 
-_Targets = dict[str, Path] | list[tuple[Path, ...]]
-
-
-def _flat(targets: _Targets) -> list[Path]:
-    return [*targets.values()] if isinstance(targets, dict) else [file for files in targets for file in files]
-
-
-def _free_targets(entry: Input, out: Path, wish: PredictOptions) -> _Targets:
-    """Return where results go: the files of each picture, or those of the volume."""
-    formats = mask_formats(entry, wish.to)
-    if entry.kind not in (Kind.PICTURE, Kind.STACK):
-        files = volume_targets(entry, out, formats=formats, probabilities=wish.probabilities)
-        for target in files.values():
-            require_free(target, overwrite=wish.overwrite)
-        if "png" in files:
-            require_masks_only(files["png"])
-        return files
-    targets = [
-        picture_targets(entry, out, file, formats=formats, probabilities=wish.probabilities) for file in entry.pictures
-    ]
-    if entry.kind is Kind.STACK:
-        require_free(out / entry.name, overwrite=wish.overwrite)
-        require_masks_only(out / entry.name)
-    else:
-        for target in targets[0]:
-            require_free(target, overwrite=wish.overwrite)
-    return targets
-
-
 def _find(
-    entry: Input, loaded: LoadedScan, predictor: ScanPredictor, targets: _Targets, wish: PredictOptions
+    entry: Input, loaded: LoadedScan, predictor: ScanPredictor, targets: Targets, options: PredictOptions
 ) -> tuple[MaskStatistics, dict[str, Any]]:
-    """Predict, write and measure; the dict is what the row says of the model and how far to trust it."""
+    """Predict, measure and write; return the mask's numbers, and the row's fields on the model and its confidence."""
     prediction = predictor.predict(loaded.scan)
-    mask = prediction.mask
-    found = measure_mask(mask, loaded.scan)
-    result = Result(loaded, prediction, deidentify=wish.deidentify)
-    if isinstance(targets, dict):
-        preview = draw_contact_sheet(loaded.scan, mask, volume_ml=found.tumour_volume_ml)
-        if "nifti" in targets:  # first: a disk that is full then has no mask without a row
-            write_labels(targets["nifti"].parent, overwrite=wish.overwrite)
-        write_volume(targets, replace(result, preview=preview), overwrite=wish.overwrite)
-    else:
-        folder = targets[0][0].parent if entry.kind is Kind.STACK else None
-        write_pictures(targets, result, folder=folder, overwrite=wish.overwrite)
+    found = measure_mask(prediction.mask, loaded.scan)
+    result = Result(loaded, prediction, entry.name, found.tumour_volume_ml, options.deidentify)
+    targets.write(result, overwrite=options.overwrite)
     trust = {"model": prediction.model_name, **prediction.quality_report()}
     if entry.gaps:
         before, after = entry.gaps[0]

@@ -55,7 +55,7 @@ def test_rle_that_does_not_fit_is_refused(frame: bytes) -> None:
         decode_rle(frame, 1, 2, 16, name="x")
 
 
-def test_rle_gives_no_more_than_the_header_declares() -> None:
+def test_rle_output_is_limited_to_the_declared_size() -> None:
     packed = b"\x81\xff" * 1_000_000  # 127 million bytes, were they all unpacked
     raw, _ = decode_rle(rle(packed), 2, 3, 8, name="x")
     assert raw.tolist() == [[255] * 3] * 2
@@ -76,7 +76,7 @@ def test_frame_of_another_size_is_refused(make: Any, folder: Path, syntax: Any, 
 def test_jpeg_2000_frame_of_gigabytes_is_refused_unread(make: Any, folder: Path) -> None:
     frame = bytearray(frame_of(make.encode(folder, JPEG2000Lossless) / "0001.dcm"))
     frame[8:16] = struct.pack(">LL", 60_000, 60_000)
-    with pytest.raises(FormatError, match="its frame 60000 x 60000"):
+    with pytest.raises(FormatError, match="frame is 60000 x 60000"):
         decode_jpeg_2000(bytes(frame), ROWS, COLUMNS, 16, name="x")
 
 
@@ -92,7 +92,7 @@ def test_jpeg_ls_frame_of_gigabytes_is_refused_unread(make: Any, folder: Path) -
     frame = bytearray(frame_of(make.encode(folder, JPEGLSLossless) / "0001.dcm"))
     at = frame.index(b"\xff\xf7")
     frame[at + 5 : at + 9] = struct.pack(">HH", 65_535, 65_535)
-    with pytest.raises(FormatError, match="its frame 65535 x 65535"):
+    with pytest.raises(FormatError, match="frame is 65535 x 65535"):
         decode_jpeg_ls(bytes(frame), ROWS, COLUMNS, 16, name="x")
 
 
@@ -106,7 +106,7 @@ def test_jpeg_ls_with_a_marker_among_its_data_is_refused(make: Any, folder: Path
 
 @pytest.mark.parametrize("decode", [decode_jpeg_2000, decode_jpeg_ls])
 @pytest.mark.parametrize("frame", [b"", b"\xff\xd8", b"\xff\x4f\xff\x51", b"\xff\xd8\xff\xf7\x00", bytes(100)])
-def test_frame_that_is_no_codestream_is_refused(decode: Any, frame: bytes) -> None:
+def test_frame_without_a_codestream_is_refused(decode: Any, frame: bytes) -> None:
     with pytest.raises(FormatError):
         decode(frame, ROWS, COLUMNS, 16, name="x")
 

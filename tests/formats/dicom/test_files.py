@@ -30,7 +30,7 @@ def test_link_that_leads_to_itself_is_refused(make: Any, tmp_path: Path) -> None
     make.refusal(tmp_path / "self", FormatError)
 
 
-def test_pipe_is_not_waited_for(make: Any, folder: Path) -> None:
+def test_pipe_is_refused_at_once(make: Any, folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     assert make.read(folder).voxels.shape[0] == 5
     assert "neither a file nor a folder" in make.refusal(folder / "pipe", FormatError)
@@ -52,9 +52,9 @@ def test_more_files_than_the_limit_are_refused(make: Any, folder: Path, monkeypa
 
 @pytest.mark.parametrize("content", [b"", b"short", b"x" * 4000])
 @pytest.mark.parametrize("name", ["6.dcm", "6.IMA"])
-def test_file_that_only_bears_the_name_is_refused(make: Any, folder: Path, name: str, content: bytes) -> None:
+def test_file_with_the_suffix_only_is_refused(make: Any, folder: Path, name: str, content: bytes) -> None:
     (folder / name).write_bytes(content)
-    assert "bears the name of a DICOM file and is none" in make.refusal(folder, FormatError)
+    assert "has the suffix of a DICOM file" in make.refusal(folder, FormatError)
 
 
 def test_file_that_may_not_be_opened_is_refused(make: Any, folder: Path) -> None:
@@ -95,10 +95,10 @@ def test_damaged_member_of_a_zip_is_refused(make: Any, folder: Path, tmp_path: P
     assert "0001.dcm" in make.refusal(file, FormatError)
 
 
-def test_zip_without_dicom_says_so(make: Any, tmp_path: Path) -> None:
+def test_zip_without_dicom_is_refused(make: Any, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as box:
         box.writestr("a.txt", b"hello")
-    assert "holds no DICOM file" in make.refusal(tmp_path / "a.zip", FormatError)
+    assert "has 0 DICOM files" in make.refusal(tmp_path / "a.zip", FormatError)
 
 
 def test_names_that_do_not_print_are_replaced(make: Any, folder: Path) -> None:

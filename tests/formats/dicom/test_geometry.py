@@ -47,7 +47,7 @@ def test_one_slice_takes_its_thickness_from_the_header() -> None:
 
 @pytest.mark.parametrize("gap_mm", [None, 0.0, -1.0, 1e9])
 def test_one_slice_without_a_thickness_is_refused(gap_mm: float | None) -> None:
-    assert "how thick" in refusal([plane(1, gap_mm=gap_mm)])
+    assert "SliceThickness" in refusal([plane(1, gap_mm=gap_mm)])
 
 
 def test_rounded_positions_are_one_spacing() -> None:
@@ -57,7 +57,7 @@ def test_rounded_positions_are_one_spacing() -> None:
 
 def test_missing_slices_are_counted() -> None:
     line = refusal([plane(z) for z in (0, 5, 10, 25, 30, 40)])
-    assert "misses 3 slices, the first between slice at 10 and slice at 25" in line
+    assert "is missing 3 slices, the first between slice at 10 and slice at 25" in line
 
 
 @pytest.mark.parametrize("places", [(0, 5, 5, 10), (0, 5, 5.001, 10), (0, 0)])
@@ -66,17 +66,17 @@ def test_two_slices_at_one_place_are_refused(places: tuple[float, ...]) -> None:
 
 
 def test_uneven_slices_are_refused() -> None:
-    assert "4.00 to 5.50 mm apart" in refusal([plane(z) for z in (0, 5, 10, 15.5, 19.5)])
+    assert "slice spacing is 4.00 to 5.50 mm" in refusal([plane(z) for z in (0, 5, 10, 15.5, 19.5)])
 
 
 def test_leaning_slices_are_refused() -> None:
     planes = [plane(0, position_mm=(k, 0, 5 * k)) for k in range(4)]
-    assert "each lies 1.00 mm aside" in refusal(planes)
+    assert "each slice is shifted by 1.00 mm" in refusal(planes)
 
 
 def test_slice_out_of_line_is_refused() -> None:
     planes = [plane(0, position_mm=(2 if k == 2 else 0, 0, 5 * k), name=f"slice {k}") for k in range(5)]
-    assert "2.00 mm out of line (slice 2)" in refusal(planes)
+    assert "2.00 mm away from its expected position (slice 2)" in refusal(planes)
 
 
 @pytest.mark.parametrize(

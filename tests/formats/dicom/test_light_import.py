@@ -54,6 +54,7 @@ except MissingExtraError as fault:
 
 def test_public_names_are_these() -> None:
     assert dicom.__all__ == [
+        "SUFFIXES",
         "Acquisition",
         "DicomVolume",
         "Series",

@@ -80,7 +80,7 @@ def test_names_are_planted(planted: Path) -> None:
     assert all(name in text for name in NAMES)
 
 
-def test_nothing_that_may_be_logged_bears_a_name(
+def test_logged_values_do_not_contain_a_name(
     make: Any, planted: Path, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -91,7 +91,7 @@ def test_nothing_that_may_be_logged_bears_a_name(
     assert not recwarn.list
 
 
-def test_description_is_in_the_list_and_in_no_repr(make: Any, folder: Path) -> None:
+def test_description_is_in_the_list_and_not_in_a_repr(make: Any, folder: Path) -> None:
     for file in folder.iterdir():
         make.change(file, SeriesDescription="FLAIR of Underhay")
     assert "Underhay" in list_series(folder)[0].line()
@@ -146,7 +146,7 @@ def replace(file: Path, values: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_no_error_bears_a_name(
+def test_error_messages_do_not_contain_a_name(
     make: Any, planted: Path, fault: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     replace(planted / "0002.dcm", FAULTS[fault])
@@ -159,7 +159,7 @@ def test_no_error_bears_a_name(
 
 
 @pytest.mark.parametrize("length", range(200, 20_000, 1_777))
-def test_no_error_of_a_truncated_file_bears_a_name(make: Any, planted: Path, length: int) -> None:
+def test_error_messages_of_a_truncated_file_do_not_contain_a_name(make: Any, planted: Path, length: int) -> None:
     content = (planted / "0002.dcm").read_bytes()
     (planted / "0002.dcm").write_bytes(content[:length])
     try:
@@ -176,7 +176,7 @@ def written(make: Any, planted: Path, file: Path, *, deidentify: bool) -> bytes:
     return file.read_bytes()
 
 
-def test_segmentation_bears_the_patient_unless_asked(
+def test_segmentation_has_the_patient_unless_deidentified(
     make: Any, planted: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -189,7 +189,7 @@ def test_segmentation_bears_the_patient_unless_asked(
 
 
 @pytest.mark.parametrize("form", ["single", "enhanced", "compressed"])
-def test_segmentation_without_the_patient_bears_no_name(make: Any, planted: Path, tmp_path: Path, form: str) -> None:
+def test_deidentified_segmentation_does_not_contain_a_name(make: Any, planted: Path, tmp_path: Path, form: str) -> None:
     path = planted
     if form == "enhanced":
         path = make.enhanced(planted, tmp_path / "enhanced.dcm")

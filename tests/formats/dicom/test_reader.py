@@ -37,7 +37,7 @@ def test_series_comes_back_from_every_transfer_syntax(make: Any, folder: Path, s
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, *COMPRESSED], ids=lambda uid: uid.keyword)
 @pytest.mark.parametrize("order", [[0, 1, 2, 3, 4], [3, 0, 4, 1, 2]])
-def test_enhanced_series_comes_back(make: Any, folder: Path, syntax: Any, order: list[int]) -> None:
+def test_enhanced_series_is_read(make: Any, folder: Path, syntax: Any, order: list[int]) -> None:
     file = make.enhanced(folder, folder.parent / "enhanced.dcm", order)
     make.store(pydicom.dcmread(file), file, syntax)
     volume = make.read(file)
@@ -66,7 +66,7 @@ def test_signed_values_of_12_bits_keep_their_sign(make: Any, tmp_path: Path, syn
     assert np.array_equal(volume.voxels, voxels)
 
 
-def test_bits_above_the_stored_ones_are_no_part_of_a_value(make: Any, tmp_path: Path) -> None:
+def test_bits_above_the_stored_bits_are_ignored(make: Any, tmp_path: Path) -> None:
     voxels = np.full((2, 2, 2), 0xF123, np.uint16)  # an overlay in the upper four bits
     write_series(tmp_path / "a", voxels, make.affine)
     volume = make.read(make.encode(tmp_path / "a", ExplicitVRLittleEndian, BitsStored=12, HighBit=11))
@@ -91,7 +91,7 @@ def test_rescaled_values_are_float32(make: Any, folder: Path) -> None:
     assert np.array_equal(volume.voxels, expected)
 
 
-def test_slope_of_one_changes_nothing(make: Any, folder: Path) -> None:
+def test_slope_of_one_keeps_the_stored_type(make: Any, folder: Path) -> None:
     for file in folder.iterdir():
         make.change(file, RescaleSlope=1, RescaleIntercept=0)
     assert make.read(folder).voxels.dtype == np.uint16
@@ -118,7 +118,7 @@ def test_slices_are_sorted_by_their_place_and_not_by_their_names(make: Any, fold
     assert [float(header.ImagePositionPatient[2]) for header in volume.headers] == [-7, -2, 3, 8, 13]
 
 
-def test_headers_bear_no_pixels_and_nothing_private(make: Any, folder: Path) -> None:
+def test_headers_are_without_pixels_and_private_elements(make: Any, folder: Path) -> None:
     for file in folder.iterdir():
         data = pydicom.dcmread(file)
         data.private_block(0x29, "SOMEONE", create=True).add_new(1, "LO", "secret")
@@ -128,7 +128,7 @@ def test_headers_bear_no_pixels_and_nothing_private(make: Any, folder: Path) -> 
     assert not any("PixelData" in header or any(element.tag.is_private for element in header) for header in headers)
 
 
-def test_zip_gives_what_its_folder_gives(make: Any, folder: Path, tmp_path: Path) -> None:
+def test_zip_and_its_folder_give_the_same_volume(make: Any, folder: Path, tmp_path: Path) -> None:
     volume = make.read(make.zip(folder, tmp_path / "a.zip"))
     assert np.array_equal(volume.voxels, make.voxels())
 

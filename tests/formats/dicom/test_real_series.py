@@ -31,7 +31,7 @@ def test_series_is_read_from_its_zip(make: Any, real_series: Path) -> None:
     assert not volume.series.is_flair
 
 
-def test_pixels_are_what_pydicom_reads(make: Any, real_series: Path, tmp_path: Path) -> None:
+def test_pixels_equal_those_of_pydicom(make: Any, real_series: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(real_series) as box:
         box.extractall(tmp_path)
     volume = make.read(tmp_path)
@@ -51,7 +51,7 @@ def test_series_without_one_slice_is_refused(make: Any, real_series: Path, tmp_p
     with zipfile.ZipFile(real_series) as box:
         box.extractall(tmp_path)
     (tmp_path / number).unlink()
-    assert "misses 1 slices" in make.refusal(tmp_path, GeometryError)
+    assert "is missing 1 slice" in make.refusal(tmp_path, GeometryError)
 
 
 @pytest.mark.parametrize("deidentify", [False, True])

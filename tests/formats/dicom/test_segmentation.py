@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gliomaseg.errors import FormatError, GeometryError, GliomasegError
 from gliomaseg.formats.dicom import DicomVolume, write_segmentation, write_series
-from gliomaseg.formats.dicom.geometry import LPS_TO_RAS
+from gliomaseg.geometry import from_lps
 
 
 def mask_of(volume: DicomVolume) -> NDArray[np.bool_]:
@@ -39,7 +39,7 @@ def as_stored(file: Path, volume: DicomVolume) -> NDArray[np.bool_]:
     places = np.array(
         [group.PlanePositionSequence[0].ImagePositionPatient for group in data.PerFrameFunctionalGroupsSequence], float
     )
-    lps = LPS_TO_RAS @ volume.affine
+    lps = from_lps(volume.affine)
     slices = [(lps @ [0, 0, z, 1])[:3] for z in range(len(volume.voxels))]
     nearest = [int(np.argmin(np.linalg.norm(places - place, axis=1))) for place in slices]
     assert sorted(nearest) == list(range(len(places)))
@@ -122,7 +122,7 @@ def test_it_refers_to_every_slice_of_its_series(plain: DicomVolume, tmp_path: Pa
     assert data.NumberOfFrames == 5
 
 
-def test_it_says_what_was_found_by_what_and_for_what(plain: DicomVolume, tmp_path: Path) -> None:
+def test_segmentation_names_finding_algorithm_and_purpose(plain: DicomVolume, tmp_path: Path) -> None:
     data = pydicom.dcmread(write(tmp_path / "seg.dcm", plain))
     (segment,) = data.SegmentSequence
 
@@ -169,7 +169,7 @@ def test_only_uids_and_times_differ_between_two_calls(plain: DicomVolume, tmp_pa
     assert first.SOPInstanceUID != second.SOPInstanceUID
 
 
-def test_existing_file_is_replaced_and_nothing_else_is_left(plain: DicomVolume, tmp_path: Path) -> None:
+def test_existing_file_is_replaced_without_leftovers(plain: DicomVolume, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "seg.dcm").write_text("old")
     write(tmp_path / "out" / "seg.dcm", plain)
@@ -206,7 +206,7 @@ def test_series_that_cannot_be_referred_to_is_refused(make: Any, folder: Path, t
         {"LossyImageCompression": "01"},
     ],
 )
-def test_poor_values_of_the_source_do_no_harm(make: Any, folder: Path, tmp_path: Path, values: dict[str, Any]) -> None:
+def test_invalid_source_values_are_tolerated(make: Any, folder: Path, tmp_path: Path, values: dict[str, Any]) -> None:
     for file in folder.iterdir():
         make.change(file, **values)
     volume = make.read(folder)

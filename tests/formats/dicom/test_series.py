@@ -34,7 +34,7 @@ def header(**values: Any) -> Dataset:
         {"SeriesDescription": "FLAIR", "ImageType": ["DERIVED", "SECONDARY", "MPR"]},
     ],
 )
-def test_flair_is_known_by_name_or_by_parameters(values: dict[str, Any]) -> None:
+def test_flair_is_detected_by_name_or_by_parameters(values: dict[str, Any]) -> None:
     assert looks_like_flair(header(**values))
 
 
@@ -68,7 +68,7 @@ def series(uid: str, *, number: int | None = 1, is_flair: bool = False) -> Serie
     return Series(uid, number, "MR", 20, 256, 192, is_flair, description=f"series {uid}")
 
 
-def test_only_series_is_taken_whatever_it_is() -> None:
+def test_the_only_series_is_chosen() -> None:
     assert choose_series([series("1.2")], wanted=None, where="x").uid == "1.2"
 
 
@@ -76,17 +76,19 @@ def test_only_flair_is_taken() -> None:
     assert choose_series([series("1"), series("2", is_flair=True)], wanted=None, where="x").uid == "2"
 
 
-@pytest.mark.parametrize(("flair", "words"), [(False, "none look like FLAIR"), (True, "2 look like FLAIR")])
-def test_none_or_two_are_listed(flair: bool, words: str) -> None:
+@pytest.mark.parametrize(
+    ("flair", "words"), [(False, "0 of them look like FLAIR"), (True, "2 of them look like FLAIR")]
+)
+def test_series_are_listed_unless_exactly_one_is_flair(flair: bool, words: str) -> None:
     with pytest.raises(DataError) as caught:
         choose_series([series("1.2", is_flair=flair), series("1.3", is_flair=flair)], wanted=None, where="scans")
     line = caught.value.line()
-    assert line.startswith(f"scans: holds 2 series, of which {words}: [1.2] number 1, 'series 1.2', ")
+    assert line.startswith(f"scans: has 2 series, and {words}: [1.2] number 1, 'series 1.2', ")
     assert "20 slices of 192 x 256" in line
-    assert line.endswith("name one with --series")
+    assert line.endswith("choose one with --series")
 
 
-def test_number_that_two_series_bear_is_no_name() -> None:
+def test_number_of_two_series_is_ambiguous() -> None:
     found = [series("1.2"), series("1.3")]
     with pytest.raises(DataError, match="has 2 series 1"):
         choose_series(found, wanted="1", where="x")
@@ -94,7 +96,7 @@ def test_number_that_two_series_bear_is_no_name() -> None:
 
 
 def test_long_list_is_cut() -> None:
-    with pytest.raises(DataError, match="and 10 more; name one"):
+    with pytest.raises(DataError, match="and 10 more; choose one"):
         choose_series([series(f"1.{k}") for k in range(30)], wanted=None, where="x")
 
 

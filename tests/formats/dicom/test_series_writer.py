@@ -94,7 +94,7 @@ def test_same_volume_is_the_same_files(make: Any, tmp_path: Path) -> None:
     assert all(file.read_bytes() == (tmp_path / "b" / file.name).read_bytes() for file in files)
 
 
-def test_acquisition_is_what_the_header_says(make: Any, tmp_path: Path) -> None:
+def test_acquisition_is_written_to_the_header(make: Any, tmp_path: Path) -> None:
     t1 = Acquisition("T1", patient="P7", number=4, repetition_ms=500, echo_ms=9, inversion_ms=None)
     write_series(tmp_path / "a", VOXELS, affine_of(np.eye(3)), acquisition=t1)
     volume = make.read(tmp_path / "a")

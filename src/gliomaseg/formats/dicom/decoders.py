@@ -1,8 +1,8 @@
-"""Compressed frames: RLE, JPEG 2000 and JPEG-LS.
+"""Decoders of compressed frames: RLE, JPEG 2000 and JPEG-LS.
 
-Each decoder takes a frame's bytes and the size that the DICOM header declares, and gives raw unsigned values,
-shape (rows, columns), with the number of bits that count. What a codestream declares by itself is read first:
-it must be the header's size, for a few bytes may ask for gigabytes.
+A decoder takes a frame's bytes and the size in the DICOM header, and returns raw unsigned values, shape (rows,
+columns), with the number of valid bits. It first compares the size in the compressed frame with the header: a few
+bytes may declare gigabytes.
 """
 
 from __future__ import annotations
@@ -23,34 +23,35 @@ _SIZ = struct.Struct(">4sHHLLLLLLLLH")  # markers, length, capabilities, sizes a
 _START_OF_IMAGE = b"\xff\xd8"
 _START_OF_FRAME, _START_OF_SCAN = 0xF7, 0xDA
 _END_OF_IMAGE = b"\xff\xd9"
-_MARKER = re.compile(rb"\xff[\x80-\xff]")  # within data, a bit of 0 follows eight of 1
+_MARKER = re.compile(rb"\xff[\x80-\xff]")  # within data, a 0 bit follows every byte of ones
 _JPEG_LS_FRAME = struct.Struct(">BHHB")  # bits, rows, columns, components
-_MOST_TILES = 4_096
+_MAX_TILES = 4_096
 _CURE = "copy or export it again"
 
 
 def decode_rle(frame: bytes, rows: int, columns: int, bits_allocated: int, *, name: str) -> Decoded:
-    """Decode RLE: one segment a byte of a value, the high byte first (PS3.5 annex G).
+    """Decode RLE: one segment for each byte of a value, the high byte first (PS3.5 annex G).
 
     Raises:
-        FormatError: the segments are not as many as declared, or end too early.
+        FormatError: the number of segments is wrong, or one ends too early.
     """
     count = bits_allocated // 8
     if len(frame) < _RLE_HEADER.size or (header := _RLE_HEADER.unpack_from(frame))[0] != count:
-        raise FormatError("has RLE segments that do not fit its header", where=name, cure=_CURE)
+        what = f"number of RLE segments differs from the {count} bytes of a value"
+        raise FormatError(what, where=name, cure=_CURE)
     bounds = (*header[1 : count + 1], len(frame))
     raw = np.zeros(rows * columns, f"u{count}")
     for k in range(count):
         segment = frame[bounds[k] : bounds[k + 1]]
         plane = _unpack_bits(segment, rows * columns)
         if plane is None:
-            raise FormatError("has RLE data that end too early", where=name, cure=_CURE)
+            raise FormatError("RLE data end too early", where=name, cure=_CURE)
         raw |= np.frombuffer(plane, np.uint8, count=rows * columns).astype(raw.dtype) << (8 * (count - 1 - k))
     return raw.reshape(rows, columns), bits_allocated
 
 
 def _unpack_bits(packed: bytes, size: int) -> bytes | None:
-    """Return at least `size` bytes, at most a run more, or None where the packed ones give fewer."""
+    """Return at least `size` bytes, at most one run more; None if the packed bytes give fewer."""
     plain = bytearray()
     at = 0
     while len(plain) < size:
@@ -63,7 +64,7 @@ def _unpack_bits(packed: bytes, size: int) -> bytes | None:
         elif head > 128:
             plain += packed[at + 1 : at + 2] * (257 - head)
             at += 2
-        else:  # by the standard it says nothing
+        else:  # 128: no operation, by the standard
             at += 1
     return bytes(plain)
 
@@ -72,24 +73,24 @@ def decode_jpeg_2000(frame: bytes, rows: int, columns: int, bits_allocated: int,
     """Decode JPEG 2000 through OpenJPEG.
 
     Raises:
-        FormatError: it is no bare codestream of one component of the declared size, or is damaged.
-        ResourceError: it is cut into thousands of tiles.
+        FormatError: it is not a bare codestream of one component of the declared size, or is damaged.
+        ResourceError: it has thousands of tiles.
     """
     if not frame.startswith(b"\xff\x4f\xff\x51") or len(frame) < _SIZ.size + 3:
-        raise FormatError("has a frame that is no JPEG 2000 codestream", where=name, cure=_CURE)
+        raise FormatError("a frame is not a JPEG 2000 codestream", where=name, cure=_CURE)
     _, _, _, right, bottom, left, top, tile_x, tile_y, _, _, components = _SIZ.unpack_from(frame)
     precision, step_x, step_y = frame[_SIZ.size : _SIZ.size + 3]
     bits = (precision & 0x7F) + 1
     _require_size(name, (bottom - top, right - left, components), (rows, columns, 1), bits, bits_allocated)
     if (step_x, step_y) != (1, 1):
-        raise FormatError("has a subsampled JPEG 2000 frame", where=name, cure=_CURE)
-    if not tile_x or not tile_y or -(-columns // tile_x) * -(-rows // tile_y) > _MOST_TILES:
-        raise ResourceError(f"cuts a frame into over {_MOST_TILES:,} tiles", where=name, cure=_CURE)
+        raise FormatError("a JPEG 2000 frame is subsampled", where=name, cure=_CURE)
+    if not tile_x or not tile_y or -(-columns // tile_x) * -(-rows // tile_y) > _MAX_TILES:
+        raise ResourceError(f"a JPEG 2000 frame has over {_MAX_TILES:,} tiles", where=name, cure=_CURE)
     from openjpeg.utils import decode
 
     decoded = decode(frame)
     raw = np.ascontiguousarray(decoded).view(f"u{decoded.dtype.itemsize}")
-    # Negative values of a signed codestream come extended to the whole container.
+    # Negative values of a signed codestream are sign-extended to the whole data type.
     return raw.reshape(rows, columns), 8 * raw.dtype.itemsize if precision & 0x80 else bits
 
 
@@ -97,7 +98,7 @@ def decode_jpeg_ls(frame: bytes, rows: int, columns: int, bits_allocated: int, *
     """Decode JPEG-LS through CharLS.
 
     Raises:
-        FormatError: it is no codestream of one component of the declared size, or is damaged.
+        FormatError: it is not a codestream of one component of the declared size, or is damaged.
     """
     bits, own_rows, own_columns, components = _jpeg_ls_frame(frame, name=name)
     _require_size(name, (own_rows, own_columns, components), (rows, columns, 1), bits, bits_allocated)
@@ -109,9 +110,9 @@ def decode_jpeg_ls(frame: bytes, rows: int, columns: int, bits_allocated: int, *
 
 
 def _jpeg_ls_frame(frame: bytes, *, name: str) -> tuple[int, int, int, int]:
-    """Return bits, rows, columns and components, once the markers stand where they should.
+    """Return bits, rows, columns and components, after a check of the markers.
 
-    CharLS never returns from data in which a marker stands before the end.
+    CharLS loops for ever if a marker occurs before the end of the data.
     """
     at, found = len(_START_OF_IMAGE), None
     if frame.startswith(_START_OF_IMAGE):
@@ -124,7 +125,7 @@ def _jpeg_ls_frame(frame: bytes, *, name: str) -> tuple[int, int, int, int]:
                 break
     end = _MARKER.search(frame, at)
     if found is None or end is None or end[0] != _END_OF_IMAGE:
-        raise FormatError("has a frame that is no JPEG-LS codestream, or is damaged", where=name, cure=_CURE)
+        raise FormatError("a frame is not a JPEG-LS codestream, or is damaged", where=name, cure=_CURE)
     bits, rows, columns, components = found
     return bits, rows, columns, components
 
@@ -134,7 +135,8 @@ def _require_size(
 ) -> None:
     if own != declared:
         header, frame = (f"{columns} x {rows} x {components}" for rows, columns, components in (declared, own))
-        what = f"declares {header} values, and its frame {frame}"
+        what = f"size of a compressed frame is {frame}, expected {header} as in the header"
         raise FormatError(what, where=name, cure=_CURE)
     if bits > bits_allocated:
-        raise FormatError(f"declares {bits_allocated} bits, and its frame {bits}", where=name, cure=_CURE)
+        what = f"bits of a compressed frame are {bits}, expected at most {bits_allocated} (BitsAllocated)"
+        raise FormatError(what, where=name, cure=_CURE)

@@ -1,6 +1,6 @@
-"""The border between pydicom, highdicom and this package: what they raise, warn of and log stays behind it.
+"""Translation of the exceptions, warnings and logs of pydicom and highdicom.
 
-Their texts quote the values of a header, and so the patient's name: none of them is repeated.
+Their texts quote values of a header, which may be the patient's name, so no error message here repeats them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _CURE = "copy or export it again"
 
 @contextmanager
 def translated_errors(where: str | PathLike[str]) -> Iterator[None]:
-    """Turn whatever is raised into one typed line about `where`, and keep warnings and logs silent.
+    """Translate every exception into one line about `where`, and silence warnings and logs.
 
     Raises:
-        FormatError: the file cannot be opened, is damaged, or nests its sequences too deeply.
+        FormatError: the file cannot be open_source_files, is damaged, or nests its sequences too deeply.
         MissingExtraError: a library of the extra `dicom` is not installed.
-        ResourceError: the memory does not suffice.
+        ResourceError: the memory is exhausted.
     """
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -37,20 +37,20 @@ def translated_errors(where: str | PathLike[str]) -> Iterator[None]:
     except ImportError as fault:
         raise missing_extra(fault) from fault
     except MemoryError as fault:
-        raise ResourceError("does not fit into memory", where=where) from fault
+        raise ResourceError("does not fit into memory", where=where, cure="free memory, or crop it") from fault
     except RecursionError as fault:
         raise FormatError("nests its sequences too deeply", where=where, cure=_CURE) from fault
     except OSError as fault:
-        if isinstance(fault.__context__, GliomasegError):  # pydicom turns ours into its own within sequences
+        if isinstance(fault.__context__, GliomasegError):  # within sequences, pydicom wraps exceptions
             raise fault.__context__ from None
-        # pydicom raises OSError for damage too, without a number.
-        what = f"cannot be read ({fault.strerror})" if fault.errno else "is damaged (a sequence has no end)"
-        raise FormatError(what, where=where, cure="" if fault.errno else _CURE) from fault
+        # pydicom raises OSError for damaged files too, without an error number.
+        what = f"cannot be read ({fault.strerror})" if fault.errno else "is damaged (the end of a sequence is missing)"
+        raise FormatError(what, where=where, cure="check its permissions" if fault.errno else _CURE) from fault
     except Exception as fault:
-        what = f"is damaged, or no DICOM that can be read ({type(fault).__name__})"
+        what = f"is damaged, or not readable as DICOM ({type(fault).__name__})"
         raise FormatError(what, where=where, cure=_CURE) from fault
 
 
 def missing_extra(fault: ImportError) -> MissingExtraError:
-    """Return the fault that names the extra to install."""
+    """Return the error that names the extra to install."""
     return MissingExtraError(f"DICOM needs {fault.name or 'more libraries'}", cure='pip install "gliomaseg[dicom]"')

@@ -1,4 +1,4 @@
-"""Where DICOM files lie: a file, a folder, or a zip, which is read in place and never unpacked."""
+"""DICOM files in a folder or a zip, which is read in place and never extracted."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from gliomaseg.errors import FormatError, ResourceError
 from gliomaseg.formats.dicom.errors import translated_errors
 
 MAX_FILES = 100_000
-# Elements of a header are read one by one: a file of nothing but tiny ones would take minutes.
+# Elements of a header are read one by one: a file of millions of tiny elements would take minutes.
 MAX_READS = 1_000_000
 HEAD_BYTES = 132
 MAGIC = b"DICM"
-SUFFIXES = (".dcm", ".dicom", ".ima")
+FILE_SUFFIXES = (".dcm", ".dicom", ".ima")
+SUFFIXES = (*FILE_SUFFIXES, ".zip")
 _SMALL_BYTES = 4_096
+_CHECK = "check the source of the file"
+_MAX_MEMBERS = 1_000
+_INDEX = "DICOMDIR"  # an index of other files, without an image
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,9 @@ class Source:
     """One DICOM file.
 
     Attributes:
-        name: what errors call it: its path, or the archive's path and the member's name.
-        size_bytes: its length, unpacked.
-        open: opens it; a member of a zip is inflated as it is read.
+        name: for error messages: its path, or the archive's path and the member's name.
+        size_bytes: its length, decompressed.
+        open: opens it; a member of a zip is decompressed as it is read.
     """
 
     name: str
@@ -40,104 +44,143 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Found:
-    """The DICOM files of a place, in the order of their names, and how many other files lie there."""
+class SourceFiles:
+    """The DICOM files of a folder or zip, in the order of their names, and the number of other files."""
 
     sources: tuple[Source, ...]
     others: int
 
 
-class Guarded:
-    """A file that never sets memory aside for more than it holds, nor gives more than a limit, nor is read for ever."""
+class LimitedFile:
+    """A file with limits: on the bytes of one read (its own length), on the sum of all, and on the number of reads."""
 
-    def __init__(self, file: BinaryIO, source: Source, *, most_bytes: int) -> None:
+    def __init__(self, file: BinaryIO, source: Source, *, max_bytes: int) -> None:
         self._file = file
         self._source = source
-        self._left_bytes = most_bytes
+        self._left_bytes = max_bytes
         self._reads = 0
 
     def read(self, size: int = -1) -> bytes:
-        """Return up to `size` bytes, or all that is left."""
+        """Return up to `size` bytes, or all remaining bytes."""
         self._reads += 1
         if self._reads > MAX_READS:
-            raise ResourceError(f"has a header of more than {MAX_READS:,} elements", where=self._source.name)
+            raise ResourceError(
+                f"has a header of more than {MAX_READS:,} elements", where=self._source.name, cure=_CHECK
+            )
         if 0 <= size <= _SMALL_BYTES:
             return self._file.read(size)
-        held = max(self._source.size_bytes - self._file.tell(), 0)
-        size = held if size < 0 else min(size, held)
+        remaining = max(self._source.size_bytes - self._file.tell(), 0)
+        size = remaining if size < 0 else min(size, remaining)
         self._left_bytes -= size
         if self._left_bytes < 0:
             raise too_large(self._source.name)
         return self._file.read(size)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a place, as files do."""
+        """Set the position, as for files."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Return the place, in bytes from the start."""
+        """Return the position, in bytes from the start."""
         return self._file.tell()
 
 
 def too_large(name: str) -> ResourceError:
-    """Return the fault of a file that asks for more memory than it may."""
-    what = "would take more memory than it may"
-    return ResourceError(what, where=name, cure="raise --max-memory, or check where it comes from")
+    """Return the error of a file that needs more memory than the limit."""
+    what = "needs more memory than the limit"
+    return ResourceError(what, where=name, cure="raise --max-memory, or check the source of the file")
+
+
+def is_dicom(path: Path) -> bool:
+    """Return whether a file is DICOM, by its suffix or its first bytes, or a zip of DICOM files.
+
+    An unreadable zip counts as one: the error is then reported when it is read, and no patient is omitted silently.
+    """
+    try:
+        if not path.is_file() or path.name == _INDEX:
+            return False
+        if path.suffix.lower() in FILE_SUFFIXES:
+            return True
+        if path.suffix.lower() == ".zip":
+            return _is_zip_of_dicom(path)
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+        return head.endswith(MAGIC) and len(head) == HEAD_BYTES
+    except OSError:
+        return False
+
+
+def _is_zip_of_dicom(path: Path) -> bool:
+    """Return whether one of the members of a zip is DICOM, by suffix or first bytes, or is unreadable."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            if any(member.filename.lower().endswith(FILE_SUFFIXES) for member in members):
+                return True
+            for member in members[:_MAX_MEMBERS]:
+                with archive.open(member) as file:
+                    if file.read(HEAD_BYTES)[HEAD_BYTES - len(MAGIC) :] == MAGIC:
+                        return True
+    except Exception:  # BadZipFile, RuntimeError, NotImplementedError, ValueError, zlib.error, EOFError
+        return True
+    return False
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Found]:
-    """Give the DICOM files below a path; those of a zip can be opened inside the block only.
+def open_source_files(path: Path) -> Iterator[SourceFiles]:
+    """Return the DICOM files of a file, folder or zip; those of a zip can be open_source_files inside the block only.
 
-    A file is DICOM if `DICM` stands at byte 128; a name such as `1.dcm` promises that. Links to folders are not
-    followed: they may lead in circles.
+    A file is DICOM if bytes 128 to 131 are `DICM`; a file with a suffix such as `.dcm` must have them. A folder is
+    searched with its subfolders. Links to folders are not followed: they may be circular.
 
     Raises:
-        FormatError: nothing is there, it cannot be opened, it is one file of another kind, an unsafe zip, or a file
-            bears the name of a DICOM file and is none.
-        ResourceError: more than 100,000 files, or a zip that asks for too much.
+        FormatError: the path is missing, unreadable, a file of another format or an unsafe zip, or a file with the
+            suffix of DICOM does not begin as DICOM.
+        ResourceError: there are more than 100,000 files, or a zip exceeds the limits.
     """
     with translated_errors(path):
-        kind = _kind(path)
+        kind = _path_kind(path)
     if kind == "zip":
         with translated_errors(path):
             declared_bytes(path)
-            box = zipfile.ZipFile(path)
-        with box:
-            yield _found(_members(box, path), path)
+            archive = zipfile.ZipFile(path)
+        with archive:
+            yield _dicom_sources(_members(archive, path), path)
     else:
-        yield _found(_files(path) if kind == "folder" else [_on_disk(path)], path)
+        yield _dicom_sources(_files(path) if kind == "folder" else [_on_disk(path)], path)
 
 
-def _kind(path: Path) -> str:
+def _path_kind(path: Path) -> str:
     if path.is_dir():
         return "folder"
     if not path.exists():
-        raise FormatError("there is no such file or folder", where=path)
-    if not path.is_file():  # to open a pipe would wait for ever
-        raise FormatError("is neither a file nor a folder", where=path)
+        raise FormatError("there is no such file or folder", where=path, cure="check the path")
+    if not path.is_file():  # opening a pipe would wait for ever
+        raise FormatError("is neither a file nor a folder", where=path, cure="pass a file or folder")
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if head.startswith(b"PK"):
         return "zip"
     if not head.endswith(MAGIC) or len(head) < HEAD_BYTES:
-        raise FormatError("is no DICOM file", where=path, cure="give a DICOM file, or a folder or zip of them")
+        raise FormatError(
+            "is not a DICOM file: bytes 128 to 131 are not DICM", where=path, cure="pass DICOM files, or a zip of them"
+        )
     return "file"
 
 
-def _found(sources: list[Source], path: Path) -> Found:
+def _dicom_sources(sources: list[Source], path: Path) -> SourceFiles:
     dicom: list[Source] = []
     for source in sources:
         if _is_dicom(source):
             dicom.append(source)
-        elif source.name.lower().endswith(SUFFIXES):
-            # To leave it out could cost the last slice of a series, which nothing else would tell of.
-            what = "bears the name of a DICOM file and is none: it is empty, cut short or damaged"
+        elif source.name.lower().endswith(FILE_SUFFIXES):
+            # If it were ignored, the last slice of a series could be missing without a message.
+            what = "has the suffix of a DICOM file, and is empty, truncated or damaged"
             raise FormatError(what, where=source.name, cure="copy it again, or remove it")
     others = len(sources) - len(dicom)
     if not dicom:
-        raise FormatError(f"holds no DICOM file ({others:,} other files)", where=path)
-    return Found(tuple(dicom), others)
+        raise FormatError(f"has 0 DICOM files and {others:,} other files", where=path, cure="pass DICOM files")
+    return SourceFiles(tuple(dicom), others)
 
 
 def _is_dicom(source: Source) -> bool:
@@ -152,8 +195,8 @@ def _files(folder: Path) -> list[Source]:
             folders.sort()
             paths += [Path(root, name) for name in sorted(names)]
             if len(paths) > MAX_FILES:
-                raise ResourceError(f"holds over {MAX_FILES:,} files", where=folder, cure="pass the series' own folder")
-        # Pipes, devices and links that lead nowhere are no files.
+                raise ResourceError(f"has over {MAX_FILES:,} files", where=folder, cure="pass the folder of one series")
+        # Pipes, devices and broken links are skipped.
         return [_on_disk(path) for path in paths if path.is_file()]
 
 
@@ -166,16 +209,19 @@ def _on_disk(path: Path) -> Source:
         return Source(_printable(str(path)), path.stat().st_size, lambda: path.open("rb"))
 
 
-def _members(box: zipfile.ZipFile, path: Path) -> list[Source]:
-    members = sorted((member for member in box.infolist() if not member.is_dir()), key=lambda member: member.filename)
+def _members(archive: zipfile.ZipFile, path: Path) -> list[Source]:
+    members = sorted(
+        (member for member in archive.infolist() if not member.is_dir()), key=lambda member: member.filename
+    )
     return [
-        Source(_printable(str(path / member.filename)), member.file_size, _opener(box, member)) for member in members
+        Source(_printable(str(path / member.filename)), member.file_size, _opener(archive, member))
+        for member in members
     ]
 
 
-def _opener(box: zipfile.ZipFile, member: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
-    # A member inflates again from its start for every step back: the buffer spares most of them.
-    return lambda: io.BufferedReader(cast("io.RawIOBase", box.open(member)), 1 << 16)
+def _opener(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
+    # Every seek backwards decompresses a member again from its start: the buffer avoids most of them.
+    return lambda: io.BufferedReader(cast("io.RawIOBase", archive.open(member)), 1 << 16)
 
 
 def _printable(text: str) -> str:

@@ -1,38 +1,39 @@
-"""Headers of files: read with bounds on what they may take, the pixel data only where it is asked for."""
+"""Headers of DICOM files, read within limits, and typed access to their values."""
 
 from __future__ import annotations
 
 import io
+import math
+import re
 import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from pydicom import Dataset
-from pydicom.filereader import read_dataset
-from pydicom.tag import BaseTag, Tag
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    EnhancedMRImageStorage,
-    ExplicitVRBigEndian,
-    ImplicitVRLittleEndian,
-    LegacyConvertedEnhancedMRImageStorage,
-    MRImageStorage,
-)
+import numpy as np
+from numpy.typing import NDArray
 
 from gliomaseg.errors import FormatError
-from gliomaseg.formats.dicom.elements import is_uid, uid
 from gliomaseg.formats.dicom.errors import translated_errors
-from gliomaseg.formats.dicom.files import HEAD_BYTES, Found, Guarded, Source, too_large
+from gliomaseg.formats.dicom.files import HEAD_BYTES, LimitedFile, Source, SourceFiles, too_large
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+    from pydicom.tag import BaseTag
 
 HEADER_BYTES = 64 << 20
-MULTI_FRAME = (EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
-MR = (MRImageStorage, *MULTI_FRAME)
+# SOP classes: enhanced MR image, legacy converted enhanced MR image, and (single-frame) MR image storage.
+MULTI_FRAME = ("1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
+MR = ("1.2.840.10008.5.1.4.1.1.4", *MULTI_FRAME)
+_IMPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"  # transfer syntaxes
+_DEFLATED = "1.2.840.10008.1.2.1.99"
 _META_GROUP = 2
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_UID_LENGTH = 64
+_TEXT_LENGTH = 64
 _PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
-# What finding, choosing and placing a series takes: the rest of a header can be a hundred times larger.
+# The elements for listing, choosing and placing a series: a whole header can be a hundred times larger.
 _KEYWORDS = """
     SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID Modality SeriesNumber
     SeriesDescription ProtocolName ImageType ScanningSequence SequenceVariant InversionTime EchoTime
@@ -40,12 +41,11 @@ _KEYWORDS = """
     SamplesPerPixel PhotometricInterpretation Rows Columns BitsAllocated BitsStored HighBit PixelRepresentation
     RescaleSlope RescaleIntercept ModalityLUTSequence SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
 """.split()  # noqa: SIM905
-_LIGHT: list[BaseTag | int] = [Tag(keyword) for keyword in _KEYWORDS]
 
 
 @dataclass(frozen=True)
 class Instance:
-    """One MR file of a series: where it is, how its pixels are stored, and the part of its header that is used."""
+    """One MR file of a series: its source, its transfer syntax, and the used part of its header."""
 
     source: Source
     syntax: str
@@ -53,93 +53,107 @@ class Instance:
 
     @property
     def name(self) -> str:
-        """What errors call it."""
+        """The name in error messages."""
         return self.source.name
 
     @property
     def is_multi_frame(self) -> bool:
-        """Whether it is an enhanced MR object, which holds a whole stack."""
+        """Whether it is an enhanced MR object, which has many slices in one file."""
         return self.header.SOPClassUID in MULTI_FRAME
 
 
-def mr_instances(found: Found, *, where: str) -> list[Instance]:
+def mr_instances(found: SourceFiles, *, where: str) -> list[Instance]:
     """Return the MR files among the found ones, in the order of their names.
 
     Raises:
-        FormatError: a file is damaged, or none holds an MR image: then it says what was found instead.
+        FormatError: a file is damaged, or there are only other objects, which the message lists.
     """
     instances: list[Instance] = []
     other: Counter[str] = Counter()
     for source in found.sources:
-        syntax, header = read(source, pixels=False, most_bytes=HEADER_BYTES)
+        syntax, header = read(source, pixels=False, max_bytes=HEADER_BYTES)
         kind = uid(header, "SOPClassUID")
         if not kind:
-            raise FormatError("does not say what it holds", where=source.name, cure="export it again, or remove it")
+            raise FormatError("SOPClassUID is missing or invalid", where=source.name, cure="export or remove it")
         if kind in MR:
             instances.append(Instance(source, syntax, header))
         else:
             other[uid_name(kind)] += 1
     if not instances:
         kinds = ", ".join(f"{count} x {kind}" for kind, count in other.most_common(3))
-        raise FormatError(f"holds no MR image, but {kinds}", where=where)
+        raise FormatError(f"has 0 MR images, but {kinds}", where=where, cure="pass an MR series")
     return instances
 
 
-def read(source: Source, *, pixels: bool, most_bytes: int) -> tuple[str, Dataset]:
+def read(source: Source, *, pixels: bool, max_bytes: int) -> tuple[str, Dataset]:
     """Return a file's transfer syntax and its data set.
 
     Args:
         source: the file.
-        pixels: whether everything is read; otherwise only what finding a series takes, without pixel data.
-        most_bytes: what the data set may take in memory, at most; the rest of a deflated one is not looked at
-            unless `pixels` is asked for.
+        pixels: whether everything is read; otherwise only the elements for listing a series, without pixel data.
+        max_bytes: limit of the data set in memory. The rest of a deflated data set is read with `pixels` only.
 
     Raises:
-        FormatError: the file is damaged or names no transfer syntax.
-        ResourceError: it would take more than `most_bytes`.
+        FormatError: the file is damaged or lacks a transfer syntax.
+        ResourceError: it needs more than `max_bytes`.
     """
-    if pixels and source.size_bytes > most_bytes:
+    from pydicom import Dataset
+    from pydicom.filereader import read_dataset
+    from pydicom.tag import Tag
+
+    if pixels and source.size_bytes > max_bytes:
         raise too_large(source.name)
     with translated_errors(source.name), source.open() as file:
-        guarded = cast("BinaryIO", Guarded(file, source, most_bytes=most_bytes))
-        syntax, kind = _announced(guarded, name=source.name)
-        if kind and kind not in MR and not pixels:  # what is not used may be as damaged as it likes
+        limited = cast("BinaryIO", LimitedFile(file, source, max_bytes=max_bytes))
+        syntax, kind = _file_meta(limited, name=source.name)
+        if kind and kind not in MR and not pixels:  # damage in an unused object is ignored
             header = Dataset()
             header.SOPClassUID = kind
             return syntax, header
-        if syntax == DeflatedExplicitVRLittleEndian:
-            guarded = _inflated(guarded, source, pixels=pixels, most_bytes=most_bytes)
+        if syntax == _DEFLATED:
+            limited = _inflated(limited, source, pixels=pixels, max_bytes=max_bytes)
         header = read_dataset(
-            guarded,
-            is_implicit_VR=syntax == ImplicitVRLittleEndian,
-            is_little_endian=syntax != ExplicitVRBigEndian,
+            limited,
+            is_implicit_VR=syntax == _IMPLICIT,
+            is_little_endian=syntax != _BIG_ENDIAN,
             stop_when=None if pixels else _at_pixels,
-            specific_tags=None if pixels else _LIGHT,
+            specific_tags=None if pixels else [Tag(keyword) for keyword in _KEYWORDS],
         )
-        if kind and kind != uid(header, "SOPClassUID"):
-            raise FormatError("says two things of what it holds", where=source.name, cure="copy or export it again")
-        if not pixels and not guarded.read(1):  # what stopped the reading must still be there
-            raise FormatError("ends before its pixel data, or has none", where=source.name, cure="copy it again")
+        _require_sop_class(kind, header, name=source.name)
+        if not pixels and not limited.read(1):  # the pixel data must follow
+            raise FormatError("is cut short, or its pixel data are missing", where=source.name, cure="copy it again")
     return syntax, header
 
 
-def _announced(file: BinaryIO, *, name: str) -> tuple[str, str]:
-    """Return the transfer syntax and the SOP class that a file announces, and stop where its data set begins."""
+def _require_sop_class(kind: str, header: Dataset, *, name: str) -> None:
+    """Refuse a data set of another SOP class than its file header, if that has one."""
+    if kind and kind != uid(header, "SOPClassUID"):
+        found = uid_name(uid(header, "SOPClassUID")) or "missing"
+        what = f"SOP class in the file header ({uid_name(kind)}) and in the data set ({found}) disagree"
+        raise FormatError(what, where=name, cure="export the file again")
+
+
+def _file_meta(file: BinaryIO, *, name: str) -> tuple[str, str]:
+    """Return the transfer syntax and the SOP class in the file header; the file is then at its data set."""
+    from pydicom.filereader import read_dataset
+
     file.seek(HEAD_BYTES)
     meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_past_meta)
     syntax = uid(meta, "TransferSyntaxUID")
     if not syntax:
-        raise FormatError("names no transfer syntax", where=name, cure="export it again as a DICOM file")
+        raise FormatError("TransferSyntaxUID is missing or invalid", where=name, cure="export it again as a DICOM file")
     return syntax, uid(meta, "MediaStorageSOPClassUID")
 
 
 def uid_name(value: str) -> str:
-    """Return a UID's name in the standard, or the UID itself; the empty text for what is no UID."""
+    """Return a UID's name in the standard, or the UID itself; an empty string if the value is invalid."""
+    from pydicom.uid import UID
+
     return UID(value).name if value and is_uid(value) else ""
 
 
 def texts_of(names: Sequence[str], *, most: int = 3) -> str:
-    """Return a few names and how many more there are."""
+    """Return a few names and the number of the others."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
@@ -154,14 +168,102 @@ def _at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
     return tag in _PIXELS
 
 
-def _inflated(file: BinaryIO, source: Source, *, pixels: bool, most_bytes: int) -> BinaryIO:
-    """Inflate a deflated data set up to a limit: half a megabyte can hold gigabytes, and pydicom has none."""
-    packed = file.read(most_bytes)
+def _inflated(file: BinaryIO, source: Source, *, pixels: bool, max_bytes: int) -> BinaryIO:
+    """Decompress a deflated data set up to a limit: 0.5 MB can decompress to gigabytes, and pydicom sets no limit."""
+    packed = file.read(max_bytes)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    plain = inflater.decompress(packed, most_bytes)
+    plain = inflater.decompress(packed, max_bytes)
     if pixels and not inflater.eof:
         if inflater.unconsumed_tail or inflater.decompress(b"", 1):
             raise too_large(source.name)
-        raise FormatError("ends before its deflated data does", where=source.name, cure="copy it again")
+        raise FormatError("is cut short: its deflated data are incomplete", where=source.name, cure="copy it again")
     unpacked = Source(source.name, len(plain), source.open)
-    return cast("BinaryIO", Guarded(io.BytesIO(plain), unpacked, most_bytes=most_bytes))
+    return cast("BinaryIO", LimitedFile(io.BytesIO(plain), unpacked, max_bytes=max_bytes))
+
+
+def value_of(data: Dataset, keyword: str) -> Any:
+    """Return a value as pydicom converts it; None if it is missing, empty or invalid."""
+    try:
+        value = data.get(keyword)
+    except MemoryError:
+        raise
+    except Exception:  # pydicom converts values on access
+        return None
+    return None if value is None or value == "" else value
+
+
+def text(data: Dataset, keyword: str) -> str:
+    """Return a text of at most 64 printable letters; an empty string if it is missing."""
+    value = value_of(data, keyword)
+    if value is None or isinstance(value, bytes):
+        return ""
+    try:
+        letters = str(value)
+    except Exception:
+        return ""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in letters).split())[:_TEXT_LENGTH]
+
+
+def uid(data: Dataset, keyword: str) -> str:
+    """Return a UID; an empty string if it is missing or invalid."""
+    value = value_of(data, keyword)
+    return value if isinstance(value, str) and is_uid(value) else ""
+
+
+def is_uid(value: str) -> bool:
+    """Return whether a text is a valid UID: digits and dots cannot be a name, so messages may show it."""
+    return len(value) <= _UID_LENGTH and _UID.fullmatch(value) is not None
+
+
+def words(data: Dataset, keyword: str) -> tuple[str, ...]:
+    """Return the values of an element with several texts, in capitals."""
+    value = value_of(data, keyword)
+    parts = [value] if isinstance(value, str) else value if isinstance(value, Sequence) else []
+    return tuple(str(part).upper() for part in parts)
+
+
+def number(data: Dataset, keyword: str) -> float | None:
+    """Return one finite number; None if it is missing or invalid."""
+    found = numbers(data, keyword, 1)
+    return None if found is None else float(found[0])
+
+
+def numbers(data: Dataset, keyword: str, count: int) -> NDArray[np.float64] | None:
+    """Return exactly `count` finite numbers as float64; None if they are missing or invalid."""
+    value = value_of(data, keyword)
+    if value is None or isinstance(value, bytes):
+        return None
+    parts = [value] if isinstance(value, int | float | str) else value
+    try:
+        found = [float(part) for part in parts]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if len(found) != count or not all(math.isfinite(part) for part in found):
+        return None
+    return np.array(found)
+
+
+def whole(data: Dataset, keyword: str) -> int | None:
+    """Return one whole number; None if it is missing or invalid."""
+    found = number(data, keyword)
+    return int(found) if found is not None and found == int(found) else None
+
+
+def items(data: Dataset, keyword: str) -> list[Dataset]:
+    """Return the items of a sequence; an empty list if it is missing."""
+    from pydicom import Dataset
+    from pydicom import Sequence as Items
+
+    value = value_of(data, keyword)
+    return [item for item in value if isinstance(item, Dataset)] if isinstance(value, Items) else []
+
+
+def item(data: Dataset | None, keyword: str) -> Dataset | None:
+    """Return a sequence's first item; None if it is missing."""
+    found = items(data, keyword) if data is not None else []
+    return found[0] if found else None
+
+
+def shown(value: float | None) -> str:
+    """Return a number for an error message, or "missing"."""
+    return "missing" if value is None else f"{value:g}"

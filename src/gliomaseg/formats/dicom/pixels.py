@@ -1,4 +1,4 @@
-"""Stored values of a file's frames, whatever their transfer syntax: checked first, decoded then."""
+"""Stored values of a file's frames: the declared layout is checked first, then frames are decoded."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ from pydicom.uid import (
 
 from gliomaseg.errors import FormatError
 from gliomaseg.formats.dicom import decoders
-from gliomaseg.formats.dicom.elements import text, value_of, whole
-from gliomaseg.formats.dicom.headers import Instance, uid_name
+from gliomaseg.formats.dicom.headers import Instance, shown, text, uid_name, value_of, whole
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -39,13 +38,13 @@ _DECODERS: dict[str, Callable[..., decoders.Decoded]] = {
     JPEGLSNearLossless: decoders.decode_jpeg_ls,
 }
 _PIXEL_DATA = 0x7FE00010
-_MAY_FOLLOW = {0, 0xFFFAFFFA, 0xFFFCFFFC}  # zeros that fill a block, a signature, padding
-_MOST_FRAMES = 65_535
+_TRAILING_TAGS = {0, 0xFFFAFFFA, 0xFFFCFFFC}  # zeros that fill a block, a signature, padding
+_MAX_COUNT = 65_535
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a file declares its pixels."""
+    """The pixel layout that a file declares."""
 
     frames: int
     rows: int
@@ -56,43 +55,63 @@ class Layout:
 
     @property
     def bytes(self) -> int:
-        """The bytes of all frames as they are stored uncompressed."""
+        """The size of all frames without compression."""
         return self.frames * self.rows * self.columns * self.bits_allocated // 8
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type that holds every stored value."""
+        """The data type of the stored values."""
         return np.dtype(f"{'i' if self.is_signed else 'u'}{self.bits_allocated // 8}")
 
 
 def layout_of(instance: Instance) -> Layout:
-    """Return how a file declares its pixels.
+    """Return the pixel layout that a file declares.
 
     Raises:
-        FormatError: the transfer syntax is not supported, or the pixels are not plain grey values of 8 to 16 bits.
+        FormatError: the transfer syntax is not supported, or the pixels are not grey values of 8 to 16 bits.
     """
     header, name = instance.header, instance.name
     if instance.syntax not in _PLAIN and instance.syntax not in _DECODERS:
-        what = f"has the unsupported transfer syntax {uid_name(instance.syntax)}"
+        what = f"transfer syntax is {uid_name(instance.syntax)}, expected uncompressed, RLE, JPEG 2000 or JPEG-LS"
         raise FormatError(what, where=name, cure="convert it, for example with dcmdjpeg or gdcmconv --raw")
-    if whole(header, "SamplesPerPixel") != 1 or text(header, "PhotometricInterpretation") != "MONOCHROME2":
-        kind = {"MONOCHROME1": "inverted grey values (MONOCHROME1)"}.get(
-            text(header, "PhotometricInterpretation"), "colours, or does not say what its pixels are"
-        )
-        raise FormatError(f"has {kind}", where=name, cure="convert it to MONOCHROME2")
-    frames = 1 if value_of(header, "NumberOfFrames") is None else whole(header, "NumberOfFrames")
-    rows, columns = whole(header, "Rows"), whole(header, "Columns")
-    allocated, stored = whole(header, "BitsAllocated"), whole(header, "BitsStored")
-    signed, high = whole(header, "PixelRepresentation"), whole(header, "HighBit")
-    if not frames or not rows or not columns or min(frames, rows, columns) < 1 or frames > _MOST_FRAMES:
-        raise FormatError("does not say how many rows, columns and frames it has", where=name)
+    _require_grey(header, name=name)
+    frames = 1 if value_of(header, "NumberOfFrames") is None else _count(header, "NumberOfFrames", name=name)
     if frames > 1 and not instance.is_multi_frame:
-        raise FormatError(f"is a single-frame object of {frames} frames", where=name, cure="export it again")
+        what = f"NumberOfFrames is {frames}, expected 1 in a single-frame object"
+        raise FormatError(what, where=name, cure="export it again")
+    rows, columns = _count(header, "Rows", name=name), _count(header, "Columns", name=name)
+    allocated, stored, signed = (
+        whole(header, keyword) for keyword in ("BitsAllocated", "BitsStored", "PixelRepresentation")
+    )
     if allocated not in (8, 16) or stored is None or not 1 <= stored <= allocated or signed not in (0, 1):
-        raise FormatError("does not hold whole numbers of 8 to 16 bits", where=name, cure="convert it to 16 bits")
+        bits = f"BitsAllocated is {shown(allocated)}, BitsStored is {shown(stored)}"
+        what = f"{bits}, PixelRepresentation is {shown(signed)}, expected integers of 8 or 16 bits"
+        raise FormatError(what, where=name, cure="convert it to 16 bits")
+    high = whole(header, "HighBit")
     if high is not None and high != stored - 1:
-        raise FormatError(f"keeps {stored} bits below bit {high}", where=name, cure="convert it to the lowest bits")
+        raise FormatError(f"HighBit is {high}, expected {stored - 1}", where=name, cure="convert it to the lowest bits")
     return Layout(frames, rows, columns, allocated, stored, signed == 1)
+
+
+def _count(header: Dataset, keyword: str, *, name: str) -> int:
+    count = whole(header, keyword)
+    if count is None or not 1 <= count <= _MAX_COUNT:
+        what = f"{keyword} is {shown(count)}, expected 1 to {_MAX_COUNT:,}"
+        raise FormatError(what, where=name, cure="export it again")
+    return count
+
+
+def _require_grey(header: Dataset, *, name: str) -> None:
+    samples, kind = whole(header, "SamplesPerPixel"), text(header, "PhotometricInterpretation")
+    if samples != 1:
+        raise FormatError(
+            f"SamplesPerPixel is {shown(samples)}, expected 1", where=name, cure="convert it to MONOCHROME2"
+        )
+    if kind != "MONOCHROME2":
+        # Other texts are not repeated: they may be anything, a name too.
+        known = kind if kind in ("MONOCHROME1", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422") else "invalid"
+        what = f"PhotometricInterpretation is {known}, expected MONOCHROME2"
+        raise FormatError(what, where=name, cure="convert it to MONOCHROME2")
 
 
 def stored_frames(data: Dataset, syntax: str, layout: Layout, *, name: str) -> Iterator[NDArray[Any]]:
@@ -100,23 +119,23 @@ def stored_frames(data: Dataset, syntax: str, layout: Layout, *, name: str) -> I
 
     Args:
         data: the whole data set.
-        syntax: its transfer syntax, one that `layout_of` accepts.
-        layout: what `layout_of` returned for the same file.
-        name: what errors call the file.
+        syntax: its transfer syntax, accepted by `layout_of`.
+        layout: its layout, from `layout_of`.
+        name: of the file in error messages.
 
     Raises:
-        FormatError: the pixel data are missing, too short, damaged or not what the header declares.
+        FormatError: the pixel data are missing, too short, damaged or differ from the header.
     """
     pixels = value_of(data, "PixelData")
     if not isinstance(pixels, bytes):
-        raise FormatError("ends before its pixel data, or has none", where=name, cure="copy it again")
+        raise FormatError("pixel data are missing", where=name, cure="copy it again")
     _require_end(data, name=name)
     if syntax in _PLAIN:
         yield from _plain_frames(pixels, syntax, layout, name=name)
         return
     offsets = (value_of(data, "ExtendedOffsetTable"), value_of(data, "ExtendedOffsetTableLengths"))
     given = offsets if all(isinstance(part, bytes) for part in offsets) else None
-    # One more than declared: an excess of frames is a fault too.
+    # One frame more than declared is read: surplus frames are an error too.
     frames = generate_frames(pixels, number_of_frames=layout.frames, extended_offsets=given)
     count = 0
     for frame in islice(frames, layout.frames):
@@ -124,18 +143,19 @@ def stored_frames(data: Dataset, syntax: str, layout: Layout, *, name: str) -> I
         raw, bits = _DECODERS[syntax](frame, layout.rows, layout.columns, layout.bits_allocated, name=name)
         yield _values(raw, layout, bits)
     if count != layout.frames or next(frames, None) is not None:
-        raise FormatError(f"does not hold the {layout.frames} frames it declares", where=name, cure="copy it again")
+        what = f"number of compressed frames differs from NumberOfFrames ({layout.frames})"
+        raise FormatError(what, where=name, cure="copy it again")
 
 
 def _require_end(data: Dataset, *, name: str) -> None:
-    """Refuse what follows the pixels: too many bytes among them push the last ones out."""
-    places = {int(tag): _place(data, int(tag)) for tag in data.keys()}  # noqa: SIM118
-    if {tag for tag, place in places.items() if place > places[_PIXEL_DATA]} - _MAY_FOLLOW:
-        raise FormatError("holds something after its pixel data", where=name, cure="copy or export it again")
+    """Refuse elements after the pixels: surplus bytes within the pixels would push the last ones out."""
+    places = {int(tag): _value_position(data, int(tag)) for tag in data.keys()}  # noqa: SIM118
+    if {tag for tag, place in places.items() if place > places[_PIXEL_DATA]} - _TRAILING_TAGS:
+        raise FormatError("has an element after PixelData", where=name, cure="copy or export it again")
 
 
-def _place(data: Dataset, tag: int) -> int:
-    """Return where in the file an element's value begins: one that was looked at keeps it under another name."""
+def _value_position(data: Dataset, tag: int) -> int:
+    """Return the position of an element's value in the file; pydicom renames the attribute once it has converted it."""
     element: Any = data.get_item(tag)
     place: int = element.value_tell if hasattr(element, "value_tell") else element.file_tell or 0
     return place
@@ -143,15 +163,16 @@ def _place(data: Dataset, tag: int) -> int:
 
 def _plain_frames(pixels: bytes, syntax: str, layout: Layout, *, name: str) -> Iterator[NDArray[Any]]:
     if len(pixels) < layout.bytes:
-        what = f"ends after {len(pixels):,} of {layout.bytes:,} bytes of pixels"
+        what = f"pixel data are {len(pixels):,} bytes, expected {layout.bytes:,}"
         raise FormatError(what, where=name, cure="copy it again")
-    # Some writers pad to a block; more than a row would be pixels that nobody declared.
+    # Some writers pad to a block; more than a row would be undeclared pixels.
     if len(pixels) > layout.bytes + layout.columns * layout.bits_allocated // 8:
-        what = f"holds {len(pixels):,} bytes of pixels and declares {layout.bytes:,}"
+        what = f"pixel data are {len(pixels):,} bytes, expected {layout.bytes:,}"
         raise FormatError(what, where=name, cure="export it again")
     swapped = syntax == ExplicitVRBigEndian
     if swapped and layout.bits_allocated == 8:
-        raise FormatError("has 8-bit pixels in big-endian order", where=name, cure="convert it to little-endian")
+        what = "8-bit pixels are in big-endian order, expected little-endian"
+        raise FormatError(what, where=name, cure="convert it to little-endian")
     dtype = np.dtype(f"{'>' if swapped else '<'}u{layout.bits_allocated // 8}")
     shape = (layout.frames, layout.rows, layout.columns)
     for raw in np.frombuffer(pixels, dtype, count=layout.bytes // dtype.itemsize).reshape(shape):
@@ -159,7 +180,7 @@ def _plain_frames(pixels: bytes, syntax: str, layout: Layout, *, name: str) -> I
 
 
 def _values(raw: NDArray[Any], layout: Layout, bits: int) -> NDArray[Any]:
-    """Cut raw values to the bits that count: overlays may lie above them; the highest one bears the sign."""
+    """Keep the valid bits of raw values: overlays may use the bits above. The highest valid bit is the sign."""
     bits = min(bits, layout.bits_stored)
     spare = 8 * raw.dtype.itemsize - bits
     if layout.is_signed:

@@ -1,36 +1,48 @@
-"""The road from a path to a volume: find, choose, check, then decode."""
+"""Read a series: find its files, choose it, check its geometry, then decode its pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.errors import GeometryError, ResourceError
+from gliomaseg.errors import GeometryError, GliomasegError, ResourceError
 from gliomaseg.formats.dicom import headers
-from gliomaseg.formats.dicom.elements import uid, words
 from gliomaseg.formats.dicom.errors import translated_errors
-from gliomaseg.formats.dicom.files import opened
-from gliomaseg.formats.dicom.frames import Frame, frames_of
-from gliomaseg.formats.dicom.geometry import Stack, stack
-from gliomaseg.formats.dicom.headers import HEADER_BYTES, Instance, mr_instances, texts_of
+from gliomaseg.formats.dicom.files import Source, is_dicom, open_source_files
+from gliomaseg.formats.dicom.geometry import Frame, Stack, frames_of, stack
+from gliomaseg.formats.dicom.headers import HEADER_BYTES, Instance, mr_instances, texts_of, uid, words
 from gliomaseg.formats.dicom.pixels import Layout, layout_of, stored_frames
-from gliomaseg.formats.dicom.series import Series, choose_series, grouped, series_of
-from gliomaseg.formats.dicom.volume import DicomVolume
+from gliomaseg.formats.dicom.series import DicomVolume, Series, choose_series, grouped, series_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 _FLOAT_BYTES = 4
+_MAX_TRIED = 5
 _PIXEL_KEYWORDS = ("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 
 
+def study_of(folder: Path) -> str:
+    """Implement `gliomaseg.formats.dicom.study_of`; the first five DICOM files are tried."""
+    for file in islice((entry for entry in sorted(folder.iterdir()) if is_dicom(entry)), _MAX_TRIED):
+        source = Source(str(file), file.stat().st_size, lambda file=file: file.open("rb"))  # type: ignore[misc]
+        try:
+            _, header = headers.read(source, pixels=False, max_bytes=HEADER_BYTES)
+        except GliomasegError:  # reported when the series is read
+            continue
+        if study := uid(header, "StudyInstanceUID"):
+            return study
+    return ""
+
+
 def list_series(path: Path) -> list[Series]:
-    """See `gliomaseg.formats.dicom.list_series`."""
-    with opened(path) as found:
+    """Implement `gliomaseg.formats.dicom.list_series`."""
+    with open_source_files(path) as found:
         groups = grouped(mr_instances(found, where=str(path)))
         return _listed(groups)
 
@@ -41,8 +53,8 @@ def _listed(groups: dict[str, list[Instance]]) -> list[Series]:
 
 
 def read_dicom(path: Path, *, series: str | None, max_bytes: int) -> DicomVolume:
-    """See `gliomaseg.formats.dicom.read_dicom`."""
-    with opened(path) as found:
+    """Implement `gliomaseg.formats.dicom.read_dicom`."""
+    with open_source_files(path) as found:
         groups = grouped(mr_instances(found, where=str(path)))
         chosen = choose_series(_listed(groups), wanted=series, where=path)
         return _read(groups[chosen.uid], chosen, where=str(path), max_bytes=max_bytes)
@@ -54,47 +66,52 @@ def _read(instances: list[Instance], series: Series, *, where: str, max_bytes: i
     voxels = sum(layout.frames for layout in layouts) * layouts[0].rows * layouts[0].columns
     if voxels * _FLOAT_BYTES > max_bytes:
         what = f"declares {voxels * _FLOAT_BYTES / 1e6:,.0f} MB of voxels, over the limit of {max_bytes / 1e6:,.0f} MB"
-        raise ResourceError(what, where=where, cure="raise --max-memory, or check where it comes from")
+        raise ResourceError(what, where=where, cure="raise --max-memory, or check the source of the files")
     frames = [frames_of(instance, layout.frames) for instance, layout in zip(instances, layouts, strict=True)]
-    pile = stack([frame.plane for own in frames for frame in own], where=where)
-    filled, kept = _filled(instances, layouts, frames, pile, max_bytes=max_bytes)
+    slices = stack([frame.plane for own in frames for frame in own], where=where)
+    filled, kept = _decode(instances, layouts, frames, slices, max_bytes=max_bytes)
     return DicomVolume(
         filled,
-        pile.affine,
+        slices.affine,
         series,
-        headers=tuple(kept) if instances[0].is_multi_frame else tuple(kept[index] for index in pile.order),
-        frames=pile.order if instances[0].is_multi_frame else (),
+        headers=tuple(kept) if instances[0].is_multi_frame else tuple(kept[index] for index in slices.order),
+        frames=slices.order if instances[0].is_multi_frame else (),
     )
 
 
 def _check_one_grid(instances: Sequence[Instance], layouts: Sequence[Layout], *, where: str) -> None:
-    """Refuse a series whose files cannot be one grid, before anything is decoded."""
+    """Refuse a series whose files cannot be one grid, before pixels are decoded."""
     if len(instances) > 1 and any(instance.is_multi_frame for instance in instances):
-        raise GeometryError(
-            f"holds {len(instances)} files of which some are multi-frame", where=where, cure="give one of them"
-        )
+        what = f"has {len(instances)} files, some of them multi-frame, expected one multi-frame file"
+        raise GeometryError(what, where=where, cure="pass one of them")
     sizes = {(layout.columns, layout.rows) for layout in layouts}
     if len(sizes) > 1:
         shown = ", ".join(f"{columns} x {rows}" for columns, rows in sorted(sizes)[:3])
-        raise GeometryError(f"holds slices of {len(sizes)} sizes ({shown})", where=where, cure="remove the odd ones")
+        raise GeometryError(
+            f"has slices of {len(sizes)} sizes ({shown})", where=where, cure="remove the files of other sizes"
+        )
     mosaics = [instance.name for instance in instances if "MOSAIC" in words(instance.header, "ImageType")]
     if mosaics:
-        raise GeometryError(f"holds mosaics of slices ({texts_of(mosaics)})", where=where, cure="split them first")
+        raise GeometryError(
+            f"has mosaics of slices ({texts_of(mosaics)})", where=where, cure="split the mosaics into slices"
+        )
     places = {uid(instance.header, "FrameOfReferenceUID") for instance in instances}
     if len(places) > 1:
-        raise GeometryError(f"holds slices of {len(places)} frames of reference", where=where, cure="split them first")
+        raise GeometryError(
+            f"has slices of {len(places)} frames of reference", where=where, cure="split it into series"
+        )
 
 
-def _filled(
+def _decode(
     instances: Sequence[Instance],
     layouts: Sequence[Layout],
     frames: Sequence[Sequence[Frame]],
-    pile: Stack,
+    slices: Stack,
     *,
     max_bytes: int,
 ) -> tuple[NDArray[Any], list[Dataset]]:
-    """Decode file by file into one array; return it and the headers in the files' order."""
-    place = {index: z for z, index in enumerate(pile.order)}
+    """Decode file by file into one array; return it and the headers in the order of the files."""
+    place = {index: z for z, index in enumerate(slices.order)}
     plain = all(frame.slope == 1 and frame.intercept == 0 for own in frames for frame in own)
     dtypes = {layout.dtype for layout in layouts}
     dtype = dtypes.pop() if plain and len(dtypes) == 1 else np.dtype(np.float32)
@@ -102,8 +119,8 @@ def _filled(
     kept: list[Dataset] = []
     at = 0
     for instance, layout, own in zip(instances, layouts, frames, strict=True):
-        most_bytes = max_bytes + HEADER_BYTES
-        syntax, data = headers.read(instance.source, pixels=True, most_bytes=most_bytes)
+        limit_bytes = max_bytes + HEADER_BYTES
+        syntax, data = headers.read(instance.source, pixels=True, max_bytes=limit_bytes)
         with translated_errors(instance.name):
             stored = stored_frames(data, syntax, layout, name=instance.name)
             for frame, values in zip(own, stored, strict=True):
@@ -111,13 +128,13 @@ def _filled(
                 voxels[z] = values
                 if dtype == np.float32:
                     voxels[z] = voxels[z] * np.float32(frame.slope) + np.float32(frame.intercept)
-            kept.append(_bare(data))
+            kept.append(_without_pixels(data))
         at += len(own)
     return voxels, kept
 
 
-def _bare(data: Dataset) -> Dataset:
-    """Drop pixels and private elements: they are large, and nobody knows what names the latter hold."""
+def _without_pixels(data: Dataset) -> Dataset:
+    """Remove pixels, which are large, and private elements, which may contain the patient's name."""
     for tag in [tag for tag in data.keys() if tag.is_private]:  # noqa: SIM118 - a data set iterates over elements
         del data[tag]
     for keyword in _PIXEL_KEYWORDS:

@@ -1,4 +1,4 @@
-"""A tumour mask as a DICOM segmentation of the series it was found in, through highdicom."""
+"""Write a tumour mask as a DICOM segmentation of its series, through highdicom."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from pydicom.valuerep import DA, TM
 from gliomaseg import __version__
 from gliomaseg.atomic import new_file
 from gliomaseg.errors import FormatError, GeometryError
-from gliomaseg.formats.dicom.elements import uid, value_of, whole
 from gliomaseg.formats.dicom.errors import translated_errors
+from gliomaseg.formats.dicom.headers import uid, value_of, whole
 from gliomaseg.types import Mask
 
 if TYPE_CHECKING:
-    from gliomaseg.formats.dicom.volume import DicomVolume
+    from gliomaseg.formats.dicom.series import DicomVolume
 
 RESEARCH_ONLY = "Research only, not for diagnosis"
 _RED = (230, 60, 50)
 _SERIES_NUMBERS_FROM = 9_000
-_HIGHEST_SERIES_NUMBER = 1_000_000
-_LONGEST_TEXT = 64
-# Of the patient and the study, the standard wants these said, be it by an empty value.
-_SAID = (
+_MAX_SERIES_NUMBER = 1_000_000
+_MAX_TEXT_LENGTH = 64
+# The standard requires these elements of patient and study; they may be empty.
+_PATIENT_AND_STUDY = (
     "PatientName",
     "PatientID",
     "PatientBirthDate",
@@ -42,8 +42,8 @@ _SAID = (
     "ReferringPhysicianName",
 )
 _REQUIRED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
-# What a segmentation says of its source's grid; it stays where everything else goes.
-_OF_THE_GRID = (
+# The elements about the source's grid: they are kept when the others are removed.
+_GRID = (
     *_REQUIRED,
     "Modality",
     "Rows",
@@ -65,14 +65,14 @@ _OF_THE_GRID = (
 def write_segmentation(
     path: Path, *, mask: Mask, volume: DicomVolume, model_name: str, model_version: str, deidentify: bool
 ) -> None:
-    """See `gliomaseg.formats.dicom.write_segmentation`."""
+    """Implement `gliomaseg.formats.dicom.write_segmentation`."""
     if mask.dtype != np.bool_:
         raise TypeError(f"expected a mask of bool, found {mask.dtype}")
     if mask.shape != volume.voxels.shape:
-        what = f"the mask has the shape {mask.shape}, its series {volume.voxels.shape}"
-        raise GeometryError(what, where=path)
+        what = f"shape of the mask is {mask.shape}, expected {volume.voxels.shape} as in its series"
+        raise GeometryError(what, where=path, cure="write the mask on the series' grid")
     sources = [_source(header, path=path, deidentify=deidentify) for header in volume.headers]
-    if volume.frames:  # a multi-frame file keeps its frames in an order of its own
+    if volume.frames:  # the frames of a multi-frame file may have another order than the slices
         in_file = np.zeros_like(mask)
         in_file[list(volume.frames)] = mask
         mask = in_file
@@ -88,24 +88,24 @@ def write_segmentation(
 
 
 def _source(header: Dataset, *, path: Path, deidentify: bool) -> Dataset:
-    """Return a source's header with all that the standard wants said, and nothing of a patient if so asked."""
+    """Return a source's header with all required elements, and without the patient's data if `deidentify` is set."""
     for keyword in _REQUIRED:
         if not uid(header, keyword):
-            what = f"the series has no {keyword}, which a DICOM segmentation needs"
-            raise FormatError(what, where=path, cure="export the series again, or write another format")
+            what = f"{keyword} of the series is missing or invalid, and a DICOM segmentation needs it"
+            raise FormatError(what, where=path, cure="export the series again, or pass --to nifti")
     source = Dataset()
     with translated_errors(path):
         for element in header:
-            if not deidentify or element.keyword in _OF_THE_GRID:
+            if not deidentify or element.keyword in _GRID:
                 source.add(element)
-        for keyword in _SAID:
+        for keyword in _PATIENT_AND_STUDY:
             if not _is_sound(source, keyword):
                 setattr(source, keyword, "")
     return source
 
 
 def _is_sound(source: Dataset, keyword: str) -> bool:
-    """Return whether a value may be copied: highdicom refuses a whole series for a date that is none."""
+    """Return whether a value may be copied: highdicom refuses a whole series for one invalid date."""
     value = value_of(source, keyword)
     if value is None:
         return False
@@ -120,7 +120,7 @@ def _is_sound(source: Dataset, keyword: str) -> bool:
 
 
 def _segment(model_name: str, model_version: str) -> SegmentDescription:
-    name, version = (text.strip()[:_LONGEST_TEXT] for text in (model_name, model_version))
+    name, version = (text.strip()[:_MAX_TEXT_LENGTH] for text in (model_name, model_version))
     return SegmentDescription(
         segment_number=1,
         segment_label="Tumour",
@@ -143,14 +143,14 @@ def _segmentation(mask: Mask, sources: list[Dataset], segment: SegmentDescriptio
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[segment],
         series_instance_uid=generate_uid(prefix=None),
-        series_number=_SERIES_NUMBERS_FROM + max(0, min(number, _HIGHEST_SERIES_NUMBER)),
+        series_number=_SERIES_NUMBERS_FROM + max(0, min(number, _MAX_SERIES_NUMBER)),
         sop_instance_uid=generate_uid(prefix=None),
         instance_number=1,
         manufacturer="gliomaseg",
         manufacturer_model_name="gliomaseg",
         software_versions=__version__,
         device_serial_number="none",
-        # Every slice is written, the empty ones too: they were looked at, and an empty mask is an answer.
+        # Every slice is written: an empty frame means that the model found no tumour in the slice.
         omit_empty_frames=False,
         content_label="TUMOUR",
         content_description=RESEARCH_ONLY,

@@ -1,46 +1,48 @@
-"""The series of a place: listed, and the FLAIR one chosen."""
+"""The series in a folder: listed, chosen, and in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gliomaseg.errors import DataError, FormatError
-from gliomaseg.formats.dicom.elements import item, number, numbers, text, uid, value_of, whole, words
+from gliomaseg.formats.dicom.headers import Instance, item, number, numbers, text, uid, value_of, whole, words
+from gliomaseg.formats.scan_file import Grid
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-    from gliomaseg.formats.dicom.headers import Instance
-
-# "Dark fluid" is Siemens' name for FLAIR. Cut to letters, as scanners write spaces, hyphens and underscores.
+# "Dark fluid" is Siemens' name for FLAIR. Only letters are compared: scanners write spaces, hyphens and underscores.
 _NAMES = ("flair", "darkfluid")
-_NO_SCANS = {"LOCALIZER", "PROJECTION IMAGE", "MIP"}
-# Fluid is dark where it is inverted for about 2 s, and lesions are bright at a long echo.
+_DERIVED_IMAGE_TYPES = {"LOCALIZER", "PROJECTION IMAGE", "MIP"}
+# FLAIR has an inversion time of about 2 s, which darkens fluid, and a long echo time, which brightens lesions.
 _INVERSION_MS = (1_800.0, 2_900.0)
 _ECHO_MS = 70.0
-# Beyond these a series is something else whatever its name says: T1 FLAIR inverts for less than a second.
+# Outside these limits a series is not FLAIR, in spite of its name: T1 FLAIR inverts for less than a second.
 _NO_INVERSION_MS = (1_400.0, 3_500.0)
 _NO_ECHO_MS = 50.0
-_MOST_LISTED = 20
+_MAX_LISTED = 20
 
 
 @dataclass(frozen=True)
 class Series:
-    """One MR series, as a list for people shows it.
+    """One MR series, as it is listed for the user.
 
     Attributes:
-        uid: its SeriesInstanceUID: what `--series` takes.
-        number: its SeriesNumber, None where there is none; `--series` takes it too.
-        modality: `MR`, or what the files say.
-        slices: how many.
-        rows: of a slice, as the first file declares.
-        columns: of a slice, as the first file declares.
+        uid: its SeriesInstanceUID, for `--series`.
+        number: its SeriesNumber, for `--series` too; None if it is missing.
+        modality: `MR`, or the value in the files.
+        slices: number of slices.
+        rows: rows of a slice in the first file.
+        columns: columns of a slice in the first file.
         is_flair: whether name and parameters look like FLAIR.
-        description: SeriesDescription, else ProtocolName: free text, in which someone may have put a name. It is
-            for the list from which the user chooses, and for nothing else: not for logs, results or file names.
+        description: SeriesDescription, else ProtocolName: free text, which may contain a name. It is shown only in
+            the list from which the user chooses, and never in logs, results or file names.
     """
 
     uid: str
@@ -53,30 +55,73 @@ class Series:
     description: str = field(repr=False)
 
     def line(self) -> str:
-        """Return the series as a list shows it, with its description."""
+        """Return the series as one entry of a list, with its description."""
         number = "without number" if self.number is None else f"number {self.number}"
         flair = ", like FLAIR" if self.is_flair else ""
         size = f"{self.slices} slices of {self.columns} x {self.rows}"
         return f"[{self.uid}] {number}, {self.description!r}, {size}{flair}"
 
 
+@dataclass(frozen=True)
+class DicomVolume:
+    """One MR series on its own grid.
+
+    Attributes:
+        voxels: shape (z, y, x) = (slice, row, column), slices along their normal. The stored type (uint8, int8,
+            uint16 or int16), or float32 with rescaling: slope x stored + intercept.
+        affine: float64, shape (4, 4): takes voxel indices (x, y, z) = (column, row, slice) to millimetres RAS+.
+        series: its UID, number and description.
+        headers: the headers of its files, without pixels and private elements: one a slice in the order of z, or one
+            for a multi-frame file. They contain the patient's name and are never shown.
+        frames: for each z, the frame (from 0) in a multi-frame file; empty for single-frame files.
+    """
+
+    voxels: NDArray[Any] = field(repr=False)
+    affine: NDArray[np.float64]
+    series: Series
+    headers: tuple[Dataset, ...] = field(repr=False)
+    frames: tuple[int, ...] = field(repr=False)
+
+    @property
+    def series_uid(self) -> str:
+        """The SeriesInstanceUID."""
+        return self.series.uid
+
+    @property
+    def description(self) -> str:
+        """The series' description: free text, not for logs."""
+        return self.series.description
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the voxels."""
+        z, y, x = self.voxels.shape
+        return Grid((z, y, x), self.affine)
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """The size of a voxel along (z, y, x) in millimetres."""
+        x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(z), float(y), float(x)
+
+
 def grouped(instances: Sequence[Instance]) -> dict[str, list[Instance]]:
     """Return the files of each series by its UID.
 
     Raises:
-        FormatError: a file names no series or bears no UID of its own.
+        FormatError: a file lacks SeriesInstanceUID or SOPInstanceUID.
     """
     groups: dict[str, list[Instance]] = {}
     for instance in instances:
         for keyword in ("SeriesInstanceUID", "SOPInstanceUID"):
             if not uid(instance.header, keyword):
-                raise FormatError(f"has no usable {keyword}", where=instance.name, cure="export it again")
+                raise FormatError(f"{keyword} is missing or invalid", where=instance.name, cure="export it again")
         groups.setdefault(uid(instance.header, "SeriesInstanceUID"), []).append(instance)
     return groups
 
 
 def series_of(instances: Sequence[Instance]) -> Series:
-    """Return what a list shows of one series' files."""
+    """Return the list entry of one series, from its files."""
     first = instances[0].header
     modality = text(first, "Modality")
     return Series(
@@ -99,33 +144,33 @@ def choose_series(found: Sequence[Series], *, wanted: str | None, where: str | P
     """Return the series to read.
 
     Args:
-        found: what `list_series` returned.
-        wanted: a series' UID or number; None takes the only one, else the only one that looks like FLAIR.
-        where: what the error names.
+        found: from `list_series`.
+        wanted: a series' UID or number. None chooses the only series, or the only one that looks like FLAIR.
+        where: the path for the error message.
 
     Raises:
-        DataError: there is no such series, or none or several look like FLAIR; the error lists them all.
+        DataError: the series is missing, or not exactly one looks like FLAIR; the message lists all series.
     """
     if wanted is not None:
         fitting = [series for series in found if wanted in (series.uid, str(series.number))]
-        what = f"has no series {wanted}" if not fitting else f"has {len(fitting)} series {wanted}"
+        what = f"has {len(fitting)} series {wanted}, expected 1"
     else:
         fitting = list(found) if len(found) == 1 else [series for series in found if series.is_flair]
-        what = f"holds {len(found)} series, of which {len(fitting) or 'none'} look like FLAIR"
+        what = f"has {len(found)} series, and {len(fitting)} of them look like FLAIR"
     if len(fitting) == 1:
         return fitting[0]
-    listed = "; ".join(series.line() for series in found[:_MOST_LISTED])
-    more = f"; and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
-    raise DataError(f"{what}: {listed}{more}", where=where, cure="name one with --series")
+    listed = "; ".join(series.line() for series in found[:_MAX_LISTED])
+    more = f"; and {len(found) - _MAX_LISTED} more" if len(found) > _MAX_LISTED else ""
+    raise DataError(f"{what}: {listed}{more}", where=where, cure="choose one with --series")
 
 
 def looks_like_flair(header: Dataset) -> bool:
     """Return whether name and parameters look like FLAIR.
 
-    The name counts unless the parameters contradict it (T1 FLAIR is no FLAIR here). Parameters alone count where
-    the inversion time is 1,800 to 2,900 ms and the echo time above 70 ms.
+    The name is decisive unless the parameters contradict it (T1 FLAIR is not FLAIR here). Without such a name, the
+    inversion time must be 1,800 to 2,900 ms and the echo time above 70 ms.
     """
-    if _NO_SCANS & set(words(header, "ImageType")):
+    if _DERIVED_IMAGE_TYPES & set(words(header, "ImageType")):
         return False
     inversion_ms, echo_ms = _timing(header)
     short_echo = echo_ms is not None and echo_ms < _NO_ECHO_MS
@@ -145,7 +190,7 @@ def _letters(header: Dataset) -> str:
 
 
 def _timing(header: Dataset) -> tuple[float | None, float | None]:
-    """Return inversion and echo time in ms; scanners write 0 where there is none."""
+    """Return inversion and echo time in ms; None for a missing value, for which scanners may write 0."""
     inversion, echo = number(header, "InversionTime"), number(header, "EchoTime")
     shared = item(header, "SharedFunctionalGroupsSequence")
     modifier, timing = item(shared, "MRModifierSequence"), item(shared, "MREchoSequence")

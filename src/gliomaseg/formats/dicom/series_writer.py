@@ -1,41 +1,64 @@
-"""A volume of our own, such as a phantom, written as a scanner writes a series: one MR file a slice."""
+"""Write a volume, such as a phantom, as a scanner writes a series: one MR file a slice."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset, FileDataset
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
-from pydicom.valuerep import DSfloat
 
 from gliomaseg.atomic import new_folder
 from gliomaseg.errors import GeometryError
-from gliomaseg.formats.dicom.acquisition import Acquisition
 from gliomaseg.formats.dicom.errors import translated_errors
-from gliomaseg.formats.dicom.geometry import LPS_TO_RAS
+from gliomaseg.geometry import from_lps
+
+if TYPE_CHECKING:
+    from pydicom import Dataset, FileDataset
+    from pydicom.valuerep import DSfloat
 
 _RIGHT_ANGLE = 1e-4
-_DATE, _TIME = "20000101", "120000"  # the same phantom is the same files
+_DATE, _TIME = "20000101", "120000"  # constant, so that the same phantom gives the same files
 _DTYPES = ("uint8", "uint16", "int16")
 
 
+@dataclass(frozen=True)
+class Acquisition:
+    """The values of a series' header other than its geometry; the default is a FLAIR of a phantom.
+
+    Attributes:
+        description: SeriesDescription and ProtocolName.
+        patient: PatientName and PatientID; the UIDs are derived from it, the number and the description.
+        number: SeriesNumber.
+        repetition_ms: RepetitionTime.
+        echo_ms: EchoTime.
+        inversion_ms: InversionTime; None for a sequence without an inversion.
+    """
+
+    description: str = "FLAIR phantom"
+    patient: str = "PHANTOM"
+    number: int = 1
+    repetition_ms: float = 9_000.0
+    echo_ms: float = 120.0
+    inversion_ms: float | None = 2_500.0
+
+
 def write_series(folder: Path, voxels: NDArray[Any], affine: NDArray[np.float64], acquisition: Acquisition) -> None:
-    """See `gliomaseg.formats.dicom.write_series`."""
+    """Implement `gliomaseg.formats.dicom.write_series`."""
     if voxels.ndim != 3 or 0 in voxels.shape or voxels.dtype.name not in _DTYPES:
         raise ValueError(f"expected (z, y, x) of {' or '.join(_DTYPES)}, found {voxels.shape} of {voxels.dtype}")
     if not np.isfinite(affine).all():
-        raise GeometryError("the affine holds values that are no numbers", where=folder)
-    lps = LPS_TO_RAS @ np.asarray(affine, np.float64)
+        raise GeometryError("the affine has NaN or infinite values", where=folder, cure="correct the affine")
+    lps = from_lps(np.asarray(affine, np.float64))
     sizes_mm = np.linalg.norm(lps[:3, :3], axis=0)
     if (sizes_mm <= 0).any():
-        raise GeometryError("the affine does not give a voxel a size", where=folder)
+        raise GeometryError("the affine has an axis of length 0", where=folder, cure="correct the affine")
     directions = lps[:3, :3] / sizes_mm
     if not np.allclose(directions.T @ directions, np.eye(3), atol=_RIGHT_ANGLE):
-        raise GeometryError("DICOM slices need a grid of right angles", where=folder, cure="resample it first")
+        raise GeometryError(
+            "the affine does not have right angles, which DICOM needs", where=folder, cure="resample it first"
+        )
     shared = _shared(voxels, acquisition)
     shared.ImageOrientationPatient = _decimals(directions.T[:2].ravel())
     shared.PixelSpacing = _decimals(sizes_mm[[1, 0]])
@@ -47,17 +70,24 @@ def write_series(folder: Path, voxels: NDArray[Any], affine: NDArray[np.float64]
 
 
 def _decimals(values: NDArray[np.float64]) -> list[DSfloat]:
-    """Return numbers as DICOM writes them: as many digits as 16 letters hold, twelve or more."""
+    """Return decimal strings of at most 16 letters: 12 digits or more."""
+    from pydicom.valuerep import DSfloat
+
     return [DSfloat(float(value) + 0.0, auto_format=True) for value in values]
 
 
 def _uid(acquisition: Acquisition, *parts: object) -> str:
+    from pydicom.uid import generate_uid
+
     sources = [acquisition.patient, *(str(part) for part in parts)]
     return str(generate_uid(entropy_srcs=sources))
 
 
 def _shared(voxels: NDArray[Any], acquisition: Acquisition) -> Dataset:
-    """Return what all slices say alike."""
+    """Return the elements that all slices share."""
+    from pydicom import Dataset
+    from pydicom.uid import MRImageStorage
+
     head = Dataset()
     head.SpecificCharacterSet = "ISO_IR 192"
     head.SOPClassUID = MRImageStorage
@@ -101,10 +131,14 @@ def _add_sequence(head: Dataset, acquisition: Acquisition) -> None:
 
 
 def _slice(shared: Dataset, values: NDArray[Any], position: NDArray[np.float64], z: int) -> FileDataset:
+    from pydicom import FileDataset
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     header = FileDataset("", dict(shared), file_meta=meta, preamble=b"\0" * 128)
-    # The series' UID stands for patient, number and description.
+    # The series' UID is derived from patient, number and description.
     header.SOPInstanceUID = str(generate_uid(entropy_srcs=[str(shared.SeriesInstanceUID), "slice", str(z)]))
     header.InstanceNumber = z + 1
     header.ImagePositionPatient = _decimals(position)
