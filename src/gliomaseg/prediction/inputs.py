@@ -42,7 +42,7 @@ class Input:
     Attributes:
         path: the file or folder.
         kind: how it is read.
-        pictures: of a stack, its files in order; of every other kind, the path alone.
+        pictures: the files of a stack in order; for every other kind, the path alone.
         case: the folder's name if inputs have the same file name; else empty.
         t1: the same examination's T1 before contrast; None without.
         t1ce: its T1 after contrast; None without.
@@ -150,7 +150,7 @@ def _only(path: Path) -> Input:
 
 def _list_path(path: Path) -> list[Input]:
     if not path.exists():
-        raise DataError("the path does not exist", where=path, cure="check the path")
+        raise DataError("there is no such file or folder", where=path, cure="check the path")
     if not path.is_dir():
         return [_file(path)]
     found = [*_images_and_volumes(path, frozenset()), *_studies(path)]

@@ -32,8 +32,8 @@ class Result:
     Attributes:
         loaded: the input.
         prediction: mask, probability, and the models that made them.
-        name: of the input, as in the names of its files.
-        volume_ml: of the mask; None if the spacing is unknown.
+        name: the input's name, as in the names of its files.
+        volume_ml: the volume of the mask; None if the spacing is unknown.
         deidentify: whether a DICOM segmentation omits the patient's data.
     """
 
@@ -78,7 +78,7 @@ class ImageTargets:
 
     Attributes:
         images: the files of each image.
-        folder: of a stack's files; None for a single image.
+        folder: the folder of a stack's files; None for a single image.
     """
 
     images: tuple[ImageFiles, ...]
@@ -104,7 +104,7 @@ class ImageTargets:
         """Write all files.
 
         Args:
-            result: of the images.
+            result: the prediction for the images.
             overwrite: whether an existing folder of a stack is replaced.
 
         Raises:
@@ -163,7 +163,7 @@ class VolumeTargets:
         """Write all files; the first mask gets its name last.
 
         Args:
-            result: of the volume.
+            result: the prediction for the volume.
             overwrite: whether an existing folder of slices is replaced.
 
         Raises:
@@ -193,7 +193,7 @@ def targets_of(entry: Input, out: Path, *, formats: Sequence[MaskFormat], probab
     Args:
         entry: the input.
         out: the folder of the output.
-        formats: of the masks, from `mask_formats`.
+        formats: the mask formats, from `mask_formats`.
         probabilities: whether probabilities are written too.
     """
     if entry.kind in (Kind.PICTURE, Kind.STACK):

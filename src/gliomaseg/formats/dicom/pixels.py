@@ -121,7 +121,7 @@ def stored_frames(data: Dataset, syntax: str, layout: Layout, *, name: str) -> I
         data: the whole data set.
         syntax: its transfer syntax, accepted by `layout_of`.
         layout: its layout, from `layout_of`.
-        name: of the file in error messages.
+        name: the file's name in error messages.
 
     Raises:
         FormatError: the pixel data are missing, too short, damaged or differ from the header.
