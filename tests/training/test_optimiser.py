@@ -50,7 +50,7 @@ def test_an_average_goes_its_share_of_the_way_statistics_included():
         network.weight.fill_(3.0)
         network.running_mean.fill_(4.0)
         network.num_batches_tracked.fill_(7)
-    update_ema(average, network, 0.25)
+    update_ema(average, network, 0.75)
     assert average.weight.item() == 1.5
     assert average.running_mean.item() == 1.0
     assert average.num_batches_tracked.item() == 7
@@ -68,20 +68,20 @@ def test_an_average_moves_all_tensors_as_each_by_itself_to_the_bit():
         for tensor in network.state_dict().values():
             tensor.add_(torch.randn(tensor.shape).to(tensor.dtype))
     expected = {
-        name: torch.lerp(mean, network.state_dict()[name], 0.005)
+        name: torch.lerp(mean, network.state_dict()[name], 1 - 0.995)
         for name, mean in average.state_dict().items()
         if mean.is_floating_point()
     }
-    update_ema(average, network, 0.005)
+    update_ema(average, network, 0.995)
     assert len(expected) == 8
     for name, tensor in expected.items():
         assert torch.equal(average.state_dict()[name], tensor), name
 
 
 def test_an_average_of_no_weights_is_none():
-    update_ema(nn.Identity(), nn.Identity(), 0.25)
+    update_ema(nn.Identity(), nn.Identity(), 0.75)
 
 
 def test_an_average_soon_forgets_the_first_weights():
-    assert [ema_decay(0.995, step) for step in (0, 8)] == [0.9, 0.5]
-    assert ema_decay(0.995, 10**5) == pytest.approx(0.005)
+    assert [ema_decay(0.995, step) for step in (0, 8)] == [0.1, 0.5]
+    assert ema_decay(0.995, 10**5) == pytest.approx(0.995)

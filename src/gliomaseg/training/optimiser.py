@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from gliomaseg.config import Training
 
@@ -53,26 +54,29 @@ def learning_rate(training: Training, done: float) -> float:
 
 
 def ema_decay(ema: float, step: int) -> float:
-    """Return how much of the average a step's weights become: 1 - ema, and more in a run's first steps.
+    """Return the decay of the moving average at a step, in [0, ema]: smaller in the first steps of a run.
 
-    Else the first weights, which know nothing, would stay in the average for long.
+    Otherwise the random weights of the start would stay in the average for long.
 
     >>> [round(ema_decay(0.99, step), 3) for step in (0, 10, 10**6)]
-    [0.9, 0.45, 0.01]
+    [0.1, 0.55, 0.99]
     """
-    return 1 - min(ema, (1 + step) / (10 + step))
+    return min(ema, (1 + step) / (10 + step))
 
 
 @torch.no_grad()
-def update_ema(average: nn.Module, network: nn.Module, share: float) -> None:
-    """Move the average of the weights towards a network's, running statistics included."""
+def update_ema(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Update the moving average of the weights and of the running statistics: decay * mean + (1 - decay) * value.
+
+    torch's AveragedModel is not used: it would prefix the names in checkpoints and count its own steps.
+    """
     means: list[Tensor] = []
     values: list[Tensor] = []
     for mean, value in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
         if mean.is_floating_point():
             means.append(mean)
             values.append(value)
-        else:  # how many batches a layer has seen
+        else:  # the batch counter of a normalisation layer
             mean.copy_(value)
-    if means:  # all at once: to tell a GPU of each takes longer than to move it
-        torch._foreach_lerp_(means, values, share)
+    if means:  # one call for all tensors: on a GPU a launch takes longer than an update
+        get_ema_multi_avg_fn(decay)(means, values, 0)

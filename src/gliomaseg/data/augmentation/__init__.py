@@ -35,8 +35,10 @@ def light(images: Tensor, masks: Tensor, draws: Draws, recipe: Recipe) -> tuple[
         images: normalised, float, shape (n, c, y, x).
         masks: bool, shape (n, y, x).
         draws: uniform in [0, 1), shape (n, DRAWS).
-        recipe: not looked at.
+        recipe: not used.
     """
+    # Not a preset of the pipeline of `strong`: that scales about a slice's black level and interpolates, so runs with
+    # "light" would end with other weights, the demo's among them.
     del recipe
     numbers = torch.from_numpy(draws).to(images.device, images.dtype, non_blocking=True)
     mirrored = numbers[:, 0] < 0.5
