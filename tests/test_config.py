@@ -10,9 +10,11 @@ from pydantic import ValidationError
 from gliomaseg.config import (
     Augmentation,
     FcnResnet50,
+    Network,
     Preprocessing,
     Recipe,
     ResidualUnet,
+    Smp,
     Unet,
     parse_settings,
     read_recipe,
@@ -345,3 +347,33 @@ def test_settings_that_do_not_go_together_are_refused(reference: Recipe, setting
 def test_widths_are_set_as_a_list(reference: Recipe) -> None:
     changed = reference.with_settings(["network.name=residual_unet", "network.features=[8, 16, 32]"])
     assert changed.network == ResidualUnet(features=(8, 16, 32))
+
+
+# --- networks
+
+
+@pytest.mark.parametrize("network", [FcnResnet50(weights="coco", head="linear"), Smp(weights="imagenet", encoder="x")])
+def test_a_pretrained_network_is_also_built_without_its_weights(network: FcnResnet50 | Smp) -> None:
+    changed = network.without_pretrained_weights()
+    assert (network.pretrained_weights, changed.pretrained_weights) == (network.weights, "none")
+    assert changed == network.model_copy(update={"weights": "none"})
+
+
+@pytest.mark.parametrize("network", [Unet(), ResidualUnet()])
+def test_a_network_without_pretrained_weights_stays_as_it_is(network: Unet | ResidualUnet) -> None:
+    assert network.without_pretrained_weights() == network
+    assert network.pretrained_weights == "none"
+
+
+@pytest.mark.parametrize(
+    ("network", "steps"),
+    [
+        (FcnResnet50(), 0),
+        (Unet(levels=3), 3),
+        (ResidualUnet(features=(8, 8, 8)), 2),
+        (ResidualUnet(features=(8, 8, 8), pixel_unshuffle=4), 4),  # two levels, and 4 = 2 ** 2
+        (Smp(), 5),
+    ],
+)
+def test_each_network_gives_how_often_it_halves_a_slice(network: Network, steps: int) -> None:
+    assert network.downsampling_steps == steps

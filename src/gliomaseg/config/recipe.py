@@ -11,7 +11,7 @@ from pydantic import model_validator
 
 from gliomaseg.config.base import Settings, parse_settings
 from gliomaseg.config.migration import to_format_2
-from gliomaseg.config.network import FcnResnet50, Network, ResidualUnet, downsampling_steps
+from gliomaseg.config.network import FcnResnet50, Network, ResidualUnet
 from gliomaseg.config.preprocessing import Postprocessing, Preprocessing
 from gliomaseg.config.training import Augmentation, Split, Training
 from gliomaseg.errors import ConfigError
@@ -35,7 +35,7 @@ class Recipe(Settings):
     def _fits(self) -> Self:
         """Refuse settings of two sections that do not go together."""
         network, preprocessing = self.network, self.preprocessing
-        levels = downsampling_steps(network)
+        levels = network.downsampling_steps
         if preprocessing.size_px % 2**levels:
             patched = isinstance(network, ResidualUnet) and network.pixel_unshuffle > 1
             patches = ", those of network.pixel_unshuffle among them" if patched else ""
@@ -51,7 +51,7 @@ class Recipe(Settings):
         return self
 
     def _fits_residual_unet(self, network: ResidualUnet) -> None:
-        features, coarsest = len(network.features), self.preprocessing.size_px >> downsampling_steps(network)
+        features, coarsest = len(network.features), self.preprocessing.size_px >> network.downsampling_steps
         if network.pixel_unshuffle > 1 and coarsest < 2:  # a single slice would have no variance to learn by
             raise ValueError(
                 f"network.features has {features} levels, expected fewer: with network.pixel_unshuffle = "

@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from gliomaseg.config import FcnResnet50, Network, Smp
+from gliomaseg.config import Network
 from gliomaseg.errors import ModelError
 from gliomaseg.networks import TumourProbability, build_network
 from gliomaseg.types import Batch, Probability
@@ -39,9 +39,7 @@ def load(onnx: Path, weights: Path, network: Network, inputs: int) -> TorchEngin
         raise ModelError(
             f"holds no {weights.name}, which the engine torch runs", where=weights.parent, cure="use another --engine"
         )
-    if isinstance(network, FcnResnet50 | Smp):
-        network = network.model_copy(update={"weights": "none"})  # ours replace them at once
-    module = build_network(network, inputs)
+    module = build_network(network.without_pretrained_weights(), inputs)
     try:
         module.load_state_dict(load_file(weights))
     except (OSError, RuntimeError, SafetensorError) as fault:

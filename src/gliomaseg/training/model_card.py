@@ -57,7 +57,7 @@ def _settings(recipe: Recipe) -> list[str]:
         f"- network: {recipe.network.model_dump()}",
         f"- training: {recipe.training.model_dump()}",
         *([f"- augmentation: {recipe.augmentation.model_dump()}"] if recipe.augmentation.preset == "strong" else []),
-        f"- initial weights: {getattr(recipe.network, 'weights', 'none')}",
+        f"- initial weights: {recipe.network.pretrained_weights}",
         f"- tumour where the probability exceeds {recipe.postprocessing.threshold}",
     ]
 
