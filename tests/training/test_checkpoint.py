@@ -71,7 +71,7 @@ def test_an_average_comes_back_and_is_what_is_exported(tmp_path):
 def test_a_checkpoint_without_the_average_that_is_asked_for_is_refused(tmp_path):
     network, optimiser = trained_pair()
     save_checkpoint(tmp_path / "last.safetensors", network, optimiser, Progress())
-    with pytest.raises(DataError, match="no checkpoint of this run"):
+    with pytest.raises(DataError, match="not a checkpoint of this run"):
         load_checkpoint(tmp_path / "last.safetensors", network, optimiser, average=network)
 
 
@@ -79,7 +79,7 @@ def test_a_checkpoint_without_the_average_that_is_asked_for_is_refused(tmp_path)
 def test_a_damaged_checkpoint_is_refused_in_one_line(content, tmp_path):
     path = tmp_path / "last.safetensors"
     path.write_bytes(content)
-    with pytest.raises(DataError, match="no checkpoint of this run"):
+    with pytest.raises(DataError, match="not a checkpoint of this run"):
         load_checkpoint(path, *trained_pair())
 
 
@@ -87,7 +87,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     network, optimiser = trained_pair()
     save_checkpoint(tmp_path / "last.safetensors", network, optimiser, Progress())
     other = nn.Linear(2, 2)
-    with pytest.raises(DataError, match="no checkpoint of this run"):
+    with pytest.raises(DataError, match="not a checkpoint of this run"):
         load_checkpoint(tmp_path / "last.safetensors", other, torch.optim.Adam(other.parameters()))
 
 

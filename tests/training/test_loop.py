@@ -14,8 +14,8 @@ from gliomaseg import losses
 from gliomaseg.config import read_recipe
 from gliomaseg.errors import Interrupted, TrainingError
 from gliomaseg.training import loop
-from gliomaseg.training.loop import Run
 from gliomaseg.training.progress import ProgressDisplay
+from gliomaseg.training.run import Run
 from gliomaseg.training.run_folder import TrainOptions
 from gliomaseg.training.train import train
 
@@ -54,7 +54,7 @@ def test_averaged_augmented_run_with_neighbours_that_was_stopped_ends_with_the_s
         TrainOptions(recipe, phantoms, tmp_path / name, cache=tmp_path / "cache") for name in ("whole", "broken")
     )
     train(whole, say=quiet)
-    monkeypatch.setattr(loop, "runs_ahead", lambda _accelerator: ahead)
+    monkeypatch.setattr(loop, "defers_loss", lambda _accelerator: ahead)
     batches: list[None] = []
     show = ProgressDisplay.step
 
@@ -90,7 +90,7 @@ def test_the_average_is_what_is_exported_and_scored(phantoms, tmp_path):
 
 @pytest.mark.parametrize("ahead", [False, True])
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(ahead, phantoms, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "runs_ahead", lambda _accelerator: ahead)
+    monkeypatch.setattr(loop, "defers_loss", lambda _accelerator: ahead)
     order = TrainOptions(
         read_recipe("unet_small").with_settings(SMALL), phantoms, tmp_path / "run", cache=tmp_path / "cache"
     )
@@ -103,7 +103,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(ahead, phant
         return loss * float("nan") if len(calls) == 9 else loss  # 4 training and 1 validation batch an epoch
 
     monkeypatch.setitem(losses.LOSSES, "cross_entropy", spoiled)
-    with pytest.raises(TrainingError, match=r"became nan in batch \d of epoch 2 \(PHANTOM_.*last good weights"):
+    with pytest.raises(TrainingError, match=r"loss is nan in batch \d of epoch 2 \(PHANTOM_.*last good weights"):
         train(order, say=quiet)
     assert not (tmp_path / "run" / "model").exists()
     monkeypatch.setitem(losses.LOSSES, "cross_entropy", real)
@@ -112,7 +112,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(ahead, phant
 
 
 def test_a_checkpoint_holds_no_step_that_is_not_counted(phantoms, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "runs_ahead", lambda _accelerator: True)
+    monkeypatch.setattr(loop, "defers_loss", lambda _accelerator: True)
     recipe = read_recipe("unet_small").with_settings([*SMALL, "training.batch=8", "training.checkpoint_minutes=0"])
     whole, killed = (
         TrainOptions(recipe, phantoms, tmp_path / name, cache=tmp_path / "cache") for name in ("whole", "killed")

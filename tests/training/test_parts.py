@@ -11,10 +11,9 @@ from PIL import Image
 from gliomaseg.config import read_recipe
 from gliomaseg.errors import UsageError
 from gliomaseg.training.accelerator import deterministic, handle_signals, open_accelerator
-from gliomaseg.training.curves import draw_curves
+from gliomaseg.training.artifacts import draw_curves
 from gliomaseg.training.model_card import model_card
-from gliomaseg.training.progress import ProgressDisplay
-from gliomaseg.training.tensorboard import TensorBoard
+from gliomaseg.training.progress import ProgressDisplay, TensorBoard
 
 LINE = {
     "epoch": 1, "train_loss": 0.4, "validation_loss": 0.5, "dice_volume": None, "dice_tumour_slices": 0.1,
@@ -55,9 +54,9 @@ def test_a_card_has_scores_definitions_and_the_limit_of_use():
 
 def test_the_first_interrupt_is_a_request_and_the_second_is_at_once():
     with handle_signals() as stop:
-        assert not stop.asked
+        assert not stop.requested
         os.kill(os.getpid(), signal.SIGINT)
-        assert stop.asked
+        assert stop.requested
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -71,7 +70,7 @@ def test_repeatable_arithmetic_ends_with_its_block():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there_is_refused():
-    with pytest.raises(UsageError, match="no GPU"):
+    with pytest.raises(UsageError, match="finds no GPU"):
         open_accelerator("cuda", "auto")
 
 
@@ -92,7 +91,7 @@ def test_tensorboard_gets_the_numbers_of_an_epoch(tmp_path):
 
 
 def test_without_tensorboard_a_run_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("gliomaseg.training.tensorboard.find_spec", lambda _name: None)
+    monkeypatch.setattr("gliomaseg.training.progress.find_spec", lambda _name: None)
     board = TensorBoard(tmp_path)
     board.write(LINE)
     board.close()

@@ -79,7 +79,7 @@ def test_fewer_slices_than_processes_are_refused(phantoms, tmp_path, environment
     order = torchrun(phantoms, tmp_path / "run", "--set", "training.batch=1")
     done = subprocess.run(order, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS)
     assert done.returncode
-    assert "a batch of 1 is too small for 2 processes" in done.stderr
+    assert "batch is 1, expected at least 2 for 2 processes" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -103,7 +103,7 @@ def test_one_process_that_is_asked_to_stop_stops_all_and_saves(phantoms, tmp_pat
         env=environment, capture_output=True, text=True, check=False, timeout=SECONDS,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "picking up at batch" in done.stderr
+    assert "resuming at batch" in done.stderr
     assert len((out / "log.jsonl").read_text().splitlines()) == 30
 
 

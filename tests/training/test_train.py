@@ -123,7 +123,7 @@ def test_a_reference_run_that_was_stopped_ends_with_the_same_bits(stop, phantoms
         command(phantoms, out, "--resume"), capture_output=True, text=True, env=environment, check=False, timeout=120
     )
     assert again.returncode == 0, again.stderr
-    assert "picking up at batch" in again.stderr
+    assert "resuming at batch" in again.stderr
     for name in ("model/model.safetensors", "splits.json"):
         assert file_digest(out / name) == file_digest(unbroken / name)
     assert logged_losses(out) == logged_losses(unbroken)
@@ -154,7 +154,7 @@ def test_neighbours_are_refused_where_a_splits_file_parts_slices(phantoms, tmp_p
     by_slice = read_recipe("unet_small").split.model_copy(update={"by": "slice"})
     write_splits(split_data(read_index(phantoms), by_slice), tmp_path / "splits.json")
     order = order_for(phantoms, tmp_path / "run", "preprocessing.context_slices=1", splits=tmp_path / "splits.json")
-    with pytest.raises(ConfigError, match="parts neighbours"):
+    with pytest.raises(ConfigError, match="context_slices is 1, expected 0 with a split by slice"):
         train(order, say=quiet)
     assert not (tmp_path / "run").exists()
 
@@ -192,7 +192,7 @@ def test_resuming_on_other_data_is_refused(phantoms, tmp_path, kaggle_tree):
     train(order_for(phantoms, tmp_path / "run"), say=quiet)
     names = {entry.name: 8 for entry in phantoms.iterdir()}
     other = kaggle_tree(tmp_path / "other", names, side=64)
-    with pytest.raises(DataError, match="not the data set"):
+    with pytest.raises(DataError, match="data set differs"):
         train(order_for(other, tmp_path / "run", resume=True), say=quiet)
 
 

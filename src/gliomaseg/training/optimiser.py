@@ -1,4 +1,4 @@
-"""How weights change: the optimiser, its rate, and the average of the weights. No state but the checkpoint's."""
+"""Optimiser, learning rate, and moving average of the weights. Their only state is that of a checkpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WARMUP_START = 1 / 25
 
 
 def build_optimiser(network: nn.Module, training: Training) -> torch.optim.Optimizer:
-    """Return the optimiser that the settings name, over all weights.
+    """Return the optimiser of the settings for all weights of a network.
 
     Source: D. P. Kingma and J. Ba, ICLR 2015, arXiv:1412.6980; AdamW: I. Loshchilov and F. Hutter, ICLR 2019,
     arXiv:1711.05101.
@@ -27,16 +27,16 @@ def build_optimiser(network: nn.Module, training: Training) -> torch.optim.Optim
 
 
 def learning_rate(training: Training, done: float) -> float:
-    """Return the rate at a place in the run, from nothing but that place.
+    """Return the learning rate after a share of the run's steps.
 
-    It rises from a 25th of its highest value, along a line, or half a cosine for "one_cycle". Then it stays, or
-    falls to 0 along half a cosine.
+    During warm-up it rises from 1/25 of its maximum, linearly, or along half a cosine for "one_cycle". Then it is
+    constant, or falls to 0 along half a cosine.
 
     Args:
         training: the settings.
-        done: the share of the run's steps that are done, in [0, 1).
+        done: share of the run's steps that are done, in [0, 1).
 
-    Source: L. N. Smith, arXiv:1803.09820 (its momentum stays as it is here).
+    Source: L. N. Smith, arXiv:1803.09820 (without its cycle of the momentum).
 
     >>> settings = Training(learning_rate=1.0, schedule="cosine", warmup=0.2)
     >>> [round(learning_rate(settings, done), 2) for done in (0, 0.1, 0.2, 0.6)]
@@ -79,4 +79,4 @@ def update_ema(average: nn.Module, network: nn.Module, decay: float) -> None:
         else:  # the batch counter of a normalisation layer
             mean.copy_(value)
     if means:  # one call for all tensors: on a GPU a launch takes longer than an update
-        get_ema_multi_avg_fn(decay)(means, values, 0)
+        get_ema_multi_avg_fn(decay)(means, values, 0)  # type: ignore[no-untyped-call]
