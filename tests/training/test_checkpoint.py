@@ -1,4 +1,3 @@
-import signal
 import subprocess
 import sys
 
@@ -10,17 +9,25 @@ from torch import nn
 from gliomaseg.errors import DataError, ResourceError
 from gliomaseg.training.checkpoint import Progress, load_checkpoint, load_network, save_checkpoint
 
-SAVE_FOREVER = """
-import sys, torch
+# One process imports torch; a fork of it saves until it is killed, once for each pause.
+SAVE_UNTIL_KILLED = """
+import os, signal, sys, time, torch
 from pathlib import Path
 from torch import nn
 from gliomaseg.training.checkpoint import Progress, save_checkpoint
-network = nn.Linear(700, 700)
-optimiser = torch.optim.Adam(network.parameters())
-for epoch in range(10**6):
-    save_checkpoint(Path(sys.argv[1]), network, optimiser, Progress(epoch=epoch))
-    if epoch == 0:
-        print("saved", flush=True)
+for pause in (0.05, 0.11, 0.17):
+    path = Path(sys.argv[1], f"{pause}.safetensors")
+    child = os.fork()
+    if child == 0:
+        network = nn.Linear(700, 700)
+        optimiser = torch.optim.Adam(network.parameters())
+        for epoch in range(10**6):
+            save_checkpoint(path, network, optimiser, Progress(epoch=epoch))
+    while not path.exists():
+        time.sleep(0.001)
+    time.sleep(pause)
+    os.kill(child, signal.SIGKILL)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
 """
 
 
@@ -92,16 +99,10 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
 
 
 def test_a_process_killed_while_saving_leaves_a_whole_checkpoint(tmp_path):
-    path = tmp_path / "last.safetensors"
-    for pause in (0.05, 0.11, 0.17):
-        process = subprocess.Popen([sys.executable, "-c", SAVE_FOREVER, str(path)], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        process.stdout.readline()
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(pause)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
+    subprocess.run([sys.executable, "-c", SAVE_UNTIL_KILLED, str(tmp_path)], check=True, timeout=100)
+    paths = sorted(tmp_path.glob("[!.]*.safetensors"))  # a dot begins the name of an unfinished file
+    assert len(paths) == 3
+    for path in paths:
         network = nn.Linear(700, 700)
         load_checkpoint(path, network, torch.optim.Adam(network.parameters()))
 

@@ -9,17 +9,21 @@ from pathlib import Path
 
 import psutil
 import pytest
+from accelerate import Accelerator
 from safetensors.torch import load_file
 
+from gliomaseg.config import read_recipe
+from gliomaseg.errors import ConfigError
 from gliomaseg.model import load_model
+from gliomaseg.training.run_folder import TrainOptions
+from gliomaseg.training.train import train
 
 # 5 slices a batch: of 2 processes one has 3 and the other 2. All heads learn, an average follows.
 SMALL = (
     "preprocessing.size_px=64", "network.features=[8,8,8]", "network.pixel_unshuffle=2",
     "training.batch=5", "training.epochs=2",
 )  # fmt: skip
-
-
+RECIPE = read_recipe("residual_unet").with_settings(list(SMALL))
 SECONDS = 300
 
 
@@ -59,8 +63,10 @@ def test_two_processes_leave_one_run_and_speak_once(together):
 def test_a_finished_run_of_two_processes_goes_on_alone_and_changes_nothing(together, phantoms, environment):
     out, _ = together
     before = load_file(out / "model" / "model.safetensors")
-    alone = [sys.executable, *torchrun(phantoms, out, "--resume")[6:]]
-    subprocess.run(alone, env=environment, capture_output=True, text=True, check=True, timeout=SECONDS)
+    train(
+        TrainOptions(RECIPE, phantoms, out, device="cpu", resume=True, cache=Path(environment["GLIOMASEG_CACHE"])),
+        say=lambda _line: None,
+    )
     after = load_file(out / "model" / "model.safetensors")
     assert all(bool((after[name] == value).all()) for name, value in before.items())
 
@@ -75,23 +81,23 @@ def test_a_folder_in_use_stops_all_processes(together, phantoms, environment):
     assert "another --out" in done.stderr or "already" in done.stderr
 
 
-def test_fewer_slices_than_processes_are_refused(phantoms, tmp_path, environment):
-    order = torchrun(phantoms, tmp_path / "run", "--set", "training.batch=1")
-    done = subprocess.run(order, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS)
-    assert done.returncode
-    assert "batch is 1, expected at least 2 for 2 processes" in done.stderr
+def test_fewer_slices_than_processes_are_refused(phantoms, tmp_path, monkeypatch):
+    monkeypatch.setattr(Accelerator, "num_processes", 2)
+    options = TrainOptions(RECIPE.with_settings(["training.batch=1"]), phantoms, tmp_path / "run", device="cpu")
+    with pytest.raises(ConfigError, match="batch is 1, expected at least 2 for 2 processes"):
+        train(options, say=lambda _line: None)
     assert not (tmp_path / "run").exists()
 
 
 def test_one_process_that_is_asked_to_stop_stops_all_and_saves(phantoms, tmp_path, environment):
     """The signal comes within an epoch and to the second process alone: both leave after the same batch."""
     out = tmp_path / "stopped"
-    order = torchrun(phantoms, out, "--set", "training.epochs=30")
+    order = torchrun(phantoms, out, "--set", "training.epochs=6")
     told = []
     with subprocess.Popen(order, env=environment, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             told.append(line)
-            if "epoch 1 of 30" in line:
+            if "epoch 1 of 6" in line:
                 os.kill(second_of(process.pid), signal.SIGTERM)
         assert process.wait(timeout=SECONDS)
     text = "".join(told)
@@ -99,12 +105,12 @@ def test_one_process_that_is_asked_to_stop_stops_all_and_saves(phantoms, tmp_pat
     assert "closed by peer" not in text
     assert not (out / "model").exists()
     done = subprocess.run(
-        torchrun(phantoms, out, "--set", "training.epochs=30", "--resume"),
+        torchrun(phantoms, out, "--set", "training.epochs=6", "--resume"),
         env=environment, capture_output=True, text=True, check=False, timeout=SECONDS,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "resuming at batch" in done.stderr
-    assert len((out / "log.jsonl").read_text().splitlines()) == 30
+    assert len((out / "log.jsonl").read_text().splitlines()) == 6
 
 
 def second_of(launcher: int) -> int:
