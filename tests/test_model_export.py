@@ -56,7 +56,7 @@ def test_an_export_without_weights_for_torch_runs_on_onnx_runtime_only(trained, 
     out = export_model(ExportOptions(trained, tmp_path / "out"), say=hush)
     scan = read_case(read_index(phantoms).cases[0]).scan
     assert np.array_equal(open_predictor(out).probability(scan), open_predictor(trained).probability(scan))
-    with pytest.raises(ModelError, match=r"holds no model\.safetensors, which the engine torch runs"):
+    with pytest.raises(ModelError, match=r"model\.safetensors is missing, which the engine torch needs"):
         open_predictor(out, engine="torch")
 
 
@@ -66,7 +66,7 @@ def test_an_export_to_safetensors_runs_on_torch_only(trained, phantoms, tmp_path
     scan = read_case(read_index(phantoms).cases[0]).scan
     expected = open_predictor(trained).probability(scan)
     np.testing.assert_allclose(open_predictor(out, engine="torch").probability(scan), expected, atol=1e-4)
-    with pytest.raises(ModelError, match=r"holds no model\.onnx, which ONNX Runtime runs"):
+    with pytest.raises(ModelError, match=r"model\.onnx is missing, which ONNX Runtime needs"):
         open_predictor(out)
     with pytest.raises(ModelError, match=r"holds no model\.onnx"):
         export_model(ExportOptions(out, tmp_path / "back"), say=hush)

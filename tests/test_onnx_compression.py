@@ -51,5 +51,5 @@ def test_a_run_may_export_integers_and_scores_them(run):
 
 
 def test_without_examples_there_are_no_ranges(tmp_path):
-    with pytest.raises(ValueError, match="examples"):
+    with pytest.raises(ValueError, match="batches is empty"):
         quantize_int8(tmp_path / "a.onnx", tmp_path / "b.onnx", [])

@@ -17,7 +17,7 @@ from gliomaseg.data.augmentation import (
     random_fields,
     spatial,
 )
-from gliomaseg.data.augmentation.pipeline import change
+from gliomaseg.data.augmentation.pipeline import augment
 
 SIDE = 32
 NOTHING = dict.fromkeys(Augmentation.model_fields, 0) | {"mirror": False, "strength": 1, "preset": "strong"}
@@ -40,7 +40,7 @@ def pictures(count=4, channels=1):
 def changed(draws, *, images=None, masks=None, sequences=1, **limits):
     given = pictures(len(draws))
     images, masks = (given[0] if images is None else images), (given[1] if masks is None else masks)
-    return change(images, masks, draws, limits=Augmentation(**{**NOTHING, **limits}), sequences=sequences)
+    return augment(images, masks, draws, limits=Augmentation(**{**NOTHING, **limits}), sequences=sequences)
 
 
 def draws_of(count=4, **columns):
@@ -207,7 +207,7 @@ def test_elastic_bends_picture_and_mask_alike():
 def test_blur_keeps_the_sum_and_has_the_width_it_says():
     point = torch.zeros(3, 1, 31, 31)
     point[:, :, 15, 15] = 1
-    spread = intensity.blurred(point, np.array([0.0, 0.8, 1.2]))
+    spread = intensity.blur(point, np.array([0.0, 0.8, 1.2]))
     assert spread.sum((1, 2, 3)).tolist() == pytest.approx([1, 1, 1])
     assert torch.equal(spread[0], point[0])
     steps = torch.arange(31.0) - 15
@@ -217,7 +217,7 @@ def test_blur_keeps_the_sum_and_has_the_width_it_says():
 
 def test_half_resolution_is_for_the_chosen():
     images = torch.rand(2, 1, 8, 8)
-    after = intensity.coarser(images, np.array([True, False]))
+    after = intensity.halve_resolution(images, np.array([True, False]))
     assert torch.equal(after[1], images[1])
     assert after[0].std() < images[0].std()
     assert after[0].mean().item() == pytest.approx(images[0].mean().item(), abs=0.05)
@@ -226,7 +226,7 @@ def test_half_resolution_is_for_the_chosen():
 def test_a_lost_sequence_is_filled_with_flair_and_lost_neighbours_with_the_slice():
     images = torch.arange(9.0).view(1, 9, 1, 1).expand(4, 9, 1, 1)  # three slices of pre, FLAIR, post
     lost = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 1], [1, 1, 1]], bool)
-    after = intensity.without_channels(images, sequences=3, lost=lost)[..., 0, 0]
+    after = intensity.drop_channels(images, sequences=3, dropped=lost)[..., 0, 0]
     assert after.tolist() == [
         [0, 1, 2, 3, 4, 5, 6, 7, 8],
         [1, 1, 2, 4, 4, 5, 7, 7, 8],
@@ -238,7 +238,7 @@ def test_a_lost_sequence_is_filled_with_flair_and_lost_neighbours_with_the_slice
 def test_of_two_sequences_t1_may_be_lost_and_flair_never_is():
     images = torch.arange(6.0).view(1, 6, 1, 1).expand(3, 6, 1, 1)  # three slices of pre and FLAIR
     lost = np.array([[0, 1, 0], [1, 0, 0], [1, 0, 1]], bool)
-    after = intensity.without_channels(images, sequences=2, lost=lost)[..., 0, 0]
+    after = intensity.drop_channels(images, sequences=2, dropped=lost)[..., 0, 0]
     assert after.tolist() == [[0, 1, 2, 3, 4, 5], [1, 1, 3, 3, 5, 5], [3, 3, 3, 3, 3, 3]]
 
 
@@ -253,28 +253,32 @@ def test_t1_and_neighbours_are_lost_each_by_their_own_share():
 
 def test_a_single_channel_has_none_to_lose():
     images = torch.rand(2, 1, 4, 4)
-    assert torch.equal(intensity.without_channels(images, sequences=1, lost=np.ones((2, 3), bool)), images)
+    assert torch.equal(intensity.drop_channels(images, sequences=1, dropped=np.ones((2, 3), bool)), images)
 
 
 def test_matrices_leave_all_in_place_where_nothing_is_drawn():
-    rows = spatial.matrices(mirrored=np.array([False]), radians=np.zeros(1), zoom=np.ones(1), shift=np.zeros((1, 2)))
+    rows = spatial.sampling_matrices(
+        mirrored=np.array([False]), radians=np.zeros(1), zoom=np.ones(1), shift=np.zeros((1, 2))
+    )
     assert rows.tolist() == [[[1, 0, 0], [0, 1, 0]]]
 
 
 def test_hashed_numbers_are_normal_and_unlike_their_neighbours():
     keys = torch.tensor([0, 1, 2**32 - 1])
-    numbers = random_fields.normal(keys, stream=0, shape=(1, 200, 200)).flatten(1)
+    numbers = random_fields.normal_noise(keys, stream=0, shape=(1, 200, 200)).flatten(1)
     assert numbers.mean(dim=1).tolist() == pytest.approx([0, 0, 0], abs=0.02)
     assert numbers.std(dim=1).tolist() == pytest.approx([1, 1, 1], abs=0.02)
     assert (numbers.abs() > 1.96).float().mean().item() == pytest.approx(0.05, abs=0.005)
     for step in (1, 2, 200):
         assert abs((numbers[:, step:] * numbers[:, :-step]).mean().item()) < 0.02
     assert abs((numbers[0] * numbers[1]).mean().item()) < 0.02
-    assert abs((numbers * random_fields.normal(keys, stream=1, shape=(1, 200, 200)).flatten(1)).mean().item()) < 0.02
+    assert (
+        abs((numbers * random_fields.normal_noise(keys, stream=1, shape=(1, 200, 200)).flatten(1)).mean().item()) < 0.02
+    )
 
 
 def test_waves_are_smooth_and_of_the_shape_asked_for():
-    field = random_fields.waves(torch.tensor([7, 8]), stream=0, count=2, side=64)
+    field = random_fields.smooth_fields(torch.tensor([7, 8]), stream=0, count=2, side=64)
     assert field.shape == (2, 2, 64, 64)
     assert field.diff(dim=-1).abs().max() < 0.5
     assert 0.3 < field.std() < 1.5

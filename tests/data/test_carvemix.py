@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gliomaseg.data.augmentation.carvemix import Slices
-from gliomaseg.data.augmentation.carvemix import grafted as graft
+from gliomaseg.data.augmentation.carvemix import Slices, graft_tumours
 
 SIDE = 40
 NEAREST = 0.0  # the draw for one pixel around
@@ -33,7 +32,7 @@ LEVEL = 0.5  # between black and the hosts' heads
 
 def grafted(images, masks, donors, donor_masks, how, *, sequences):
     levels = torch.full((len(images),), LEVEL)
-    return graft(Slices(images, masks), Slices(donors, donor_masks), levels, how, sequences=sequences)
+    return graft_tumours(Slices(images, masks), Slices(donors, donor_masks), levels, how, sequences=sequences)
 
 
 NONE = torch.zeros(1, SIDE, SIDE, dtype=torch.bool)

@@ -95,5 +95,5 @@ def test_an_engine_that_is_not_installed_names_the_extra(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
 def test_a_network_that_does_not_fit_its_batch_is_a_model_fault(name, trained):
     engine = open_predictor(trained, engine=name)._engine
-    with pytest.raises(ModelError, match="does not take a batch"):
+    with pytest.raises(ModelError, match="does not accept a batch"):
         engine.probabilities(np.zeros((1, 3, 32, 32), np.float32))

@@ -44,7 +44,7 @@ def test_without_a_name_it_is_the_first(shipped):
 
 def test_without_a_name_and_without_shipped_models_the_user_is_told(monkeypatch):
     monkeypatch.setattr(pretrained, "MODELS", ())
-    with pytest.raises(UsageError, match="no model ships"):
+    with pytest.raises(UsageError, match="no bundled model"):
         find_model(None)
 
 
@@ -63,7 +63,7 @@ def test_without_a_name_all_are_there_to_choose_from(shipped):
 
 
 def test_what_is_neither_is_refused_with_the_names_at_hand(shipped):
-    with pytest.raises(ModelError, match=r"no such path.*shipped models are first, second"):
+    with pytest.raises(ModelError, match=r"neither a path.*bundled models are first, second"):
         find_model(Path("third"))
 
 

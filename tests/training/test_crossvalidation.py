@@ -182,7 +182,7 @@ def test_folds_that_do_not_fit_together_are_refused(crossed, tmp_path):
     config = load_model(folder).config
     write_config(folder, config.model_copy(update={"postprocessing": Postprocessing(threshold=0.4)}))
     write_digests(folder)
-    with pytest.raises(ModelError, match="otherwise than fold-0"):
+    with pytest.raises(ModelError, match="differ from fold-0"):
         open_predictor(tmp_path / "out")
 
 

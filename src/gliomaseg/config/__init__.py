@@ -1,4 +1,4 @@
-"""Every setting of a run; a recipe is a TOML file of them. A file a section, and one for the whole."""
+"""All settings of a run. A recipe is a TOML file of settings; each of its sections is a class here."""
 
 from gliomaseg.config.base import Settings, parse_settings
 from gliomaseg.config.migration import metrics_to_format_2, model_config_to_format_2

@@ -23,10 +23,10 @@ class Preprocessing(Settings):
 
     Attributes:
         size_px: side of the network's square input, in pixels.
-        input: sequences of each slice, in this order; "grey" mixes an RGB image to one channel.
+        input: sequences of each slice, in this order; "grey" converts an RGB image to one channel.
         mean: subtracted from levels in [0, 1] if `normalisation` is "fixed".
         std: divides them if `normalisation` is "fixed".
-        context_slices: slices on each side that become extra channels.
+        context_slices: neighbouring slices on each side that are extra channels.
         normalisation: "fixed" uses `mean` and `std`; "zscore" gives the head of the whole stack mean 0 and standard
             deviation 1.
         fov_mm: side of the square that the network gets, in mm. Only for volumes with an affine.
