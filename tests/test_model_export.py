@@ -68,7 +68,7 @@ def test_an_export_to_safetensors_runs_on_torch_only(trained, phantoms, tmp_path
     np.testing.assert_allclose(open_predictor(out, engine="torch").probability(scan), expected, atol=1e-4)
     with pytest.raises(ModelError, match=r"model\.onnx is missing, which ONNX Runtime needs"):
         open_predictor(out)
-    with pytest.raises(ModelError, match=r"holds no model\.onnx"):
+    with pytest.raises(ModelError, match=r"model\.onnx is missing"):
         export_model(ExportOptions(out, tmp_path / "back"), say=hush)
 
 
@@ -99,7 +99,7 @@ def test_a_cross_validation_gives_its_scores_and_teaches_what_dice_to_expect(tra
     dice_estimator = load_model(out).config.dice_estimator
     assert dice_estimator.predicted_dice({"soft_dice": 0.9}) > dice_estimator.predicted_dice({"soft_dice": 0.5})
     assert "| `dice_volume` | 0.783 | 0.650 to 0.900 |" in (out / "README.md").read_text()
-    assert "itself has none" in said[0]
+    assert "no scores of its own" in said[0]
     assert "fitted on 10 patients" in said[1]
 
 
@@ -108,7 +108,7 @@ def test_an_evaluation_that_is_no_cross_validation_teaches_nothing(trained, tmp_
     said = []
     out = export_model(ExportOptions(trained, tmp_path / "out", evaluation=place), say=said.append)
     assert load_model(out).config.dice_estimator is None
-    assert "no cross-validation" in said[0]
+    assert "not a cross-validation" in said[0]
 
 
 def test_a_card_of_ones_own_takes_the_place_of_the_models(trained, tmp_path):

@@ -88,7 +88,7 @@ def test_a_cross_validation_that_was_stopped_goes_on_at_its_fold(crossed, phanto
         crossvalidate(order(phantoms, out), say=hush)
     assert not (out / "metrics.json").exists()
     crossvalidate(order(phantoms, out, resume=True), say=said.append)
-    assert "fold 1 of 2 is trained already" in said
+    assert "fold 1 of 2 is already trained" in said
     for fold in (0, 1):
         weights = f"fold-{fold}/model/model.safetensors"
         assert file_digest(out / weights) == file_digest(crossed / weights)
@@ -187,7 +187,7 @@ def test_folds_that_do_not_fit_together_are_refused(crossed, tmp_path):
 
 
 def test_an_ensemble_is_not_given_away_as_one_network(crossed, tmp_path):
-    with pytest.raises(ModelError, match="several networks"):
+    with pytest.raises(ModelError, match="has 2 networks"):
         export_model(model_export.ExportOptions(crossed, tmp_path / "out"), say=hush)
 
 
