@@ -40,7 +40,7 @@ def trained_pair():
     return network, optimiser
 
 
-def test_a_state_comes_back_as_it_was(tmp_path):
+def test_a_checkpoint_round_trip_restores_network_optimiser_and_progress(tmp_path):
     network, optimiser = trained_pair()
     progress = Progress(epoch=1, step=7, loss_sum=0.1 + 0.2, images=28, best=0.5, history=[{"epoch": 1}], digest="d")
     save_checkpoint(tmp_path / "last.safetensors", network, optimiser, progress)
@@ -53,7 +53,7 @@ def test_a_state_comes_back_as_it_was(tmp_path):
     assert all(torch.equal(before[k][key], after[k][key]) for k in before for key in before[k])
 
 
-def test_weights_alone_come_back(tmp_path):
+def test_load_network_restores_the_weights_only(tmp_path):
     network, optimiser = trained_pair()
     save_checkpoint(tmp_path / "best.safetensors", network, optimiser, Progress())
     other = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
@@ -61,7 +61,7 @@ def test_weights_alone_come_back(tmp_path):
     assert torch.equal(other[0].weight, network[0].weight)
 
 
-def test_an_average_comes_back_and_is_what_is_exported(tmp_path):
+def test_a_checkpoint_round_trip_restores_the_average_which_is_exported(tmp_path):
     network, optimiser = trained_pair()
     average, _ = trained_pair()
     with torch.no_grad():
@@ -75,7 +75,7 @@ def test_an_average_comes_back_and_is_what_is_exported(tmp_path):
     assert torch.equal(other[0].weight, average[0].weight)
 
 
-def test_a_checkpoint_without_the_average_that_is_asked_for_is_refused(tmp_path):
+def test_a_checkpoint_without_the_requested_average_raises(tmp_path):
     network, optimiser = trained_pair()
     save_checkpoint(tmp_path / "last.safetensors", network, optimiser, Progress())
     with pytest.raises(DataError, match="not a checkpoint of this run"):
@@ -83,14 +83,14 @@ def test_a_checkpoint_without_the_average_that_is_asked_for_is_refused(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])
-def test_a_damaged_checkpoint_is_refused_in_one_line(content, tmp_path):
+def test_a_damaged_checkpoint_raises_data_error(content, tmp_path):
     path = tmp_path / "last.safetensors"
     path.write_bytes(content)
     with pytest.raises(DataError, match="not a checkpoint of this run"):
         load_checkpoint(path, *trained_pair())
 
 
-def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+def test_a_checkpoint_of_another_network_raises(tmp_path):
     network, optimiser = trained_pair()
     save_checkpoint(tmp_path / "last.safetensors", network, optimiser, Progress())
     other = nn.Linear(2, 2)
@@ -98,7 +98,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
         load_checkpoint(tmp_path / "last.safetensors", other, torch.optim.Adam(other.parameters()))
 
 
-def test_a_process_killed_while_saving_leaves_a_whole_checkpoint(tmp_path):
+def test_a_process_killed_while_saving_leaves_a_complete_checkpoint(tmp_path):
     subprocess.run([sys.executable, "-c", SAVE_UNTIL_KILLED, str(tmp_path)], check=True, timeout=100)
     paths = sorted(tmp_path.glob("[!.]*.safetensors"))  # a dot begins the name of an unfinished file
     assert len(paths) == 3
@@ -107,7 +107,7 @@ def test_a_process_killed_while_saving_leaves_a_whole_checkpoint(tmp_path):
         load_checkpoint(path, network, torch.optim.Adam(network.parameters()))
 
 
-def test_a_full_disk_under_safetensors_is_a_resource_error(tmp_path, monkeypatch):
+def test_a_full_disk_in_safetensors_raises_resource_error(tmp_path, monkeypatch):
     def full(*_arguments, **_keywords):
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
