@@ -75,8 +75,7 @@ def export_model(options: ExportOptions, *, say: Callable[[str], None]) -> Path:
         The model folder.
 
     Raises:
-        ModelError: the model is incomplete, does not contain the requested weights, or has the scores of another
-            network.
+        ModelError: the model is incomplete, lacks the requested weights, or has the scores of another network.
         OutputExistsError: `out` exists, or with `overwrite`, it is not a model folder.
         UsageError: `to` is not a kind, the name is not valid, or `out` contains the model.
         MissingExtraError: OpenVINO is not installed.

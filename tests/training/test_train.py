@@ -75,7 +75,7 @@ def test_the_log_has_a_line_for_each_epoch(trained):
 
 
 def test_the_scores_of_the_best_epoch_are_those_of_the_model(trained):
-    """The log uses torch on the prepared grid, the model ONNX Runtime on the original one; here both grids are equal."""
+    """The log uses torch on the prepared grid, the model ONNX Runtime on the original one: equal here."""
     lines = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
     best = max(lines, key=lambda line: line["dice_volume"])
     summary = json.loads((trained / "model" / "metrics.json").read_text())["summary"]

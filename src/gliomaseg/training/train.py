@@ -153,14 +153,7 @@ def build_run(
         _require_same_split(options, progress, loaded)
         progress = loaded
     prepared: tuple[nn.Module, torch.optim.Optimizer] = accelerator.prepare(network, optimiser)
-    processes = f", {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
-    say(
-        f"training {recipe.network.name} on {_count_slices(cases.train)} slices, "
-        f"validating on {_count_slices(cases.validation)}, "
-        f"{accelerator.device.type}, {'bf16' if accelerator.mixed_precision == 'bf16' else 'fp32'}{processes}"
-    )
-    if progress.epoch or progress.step:
-        say(f"resuming at batch {progress.step + 1} of epoch {progress.epoch + 1}")
+    _log_start(options, accelerator, cases, progress, say)
     return Run(
         folder=options.out,
         recipe=recipe,
@@ -177,6 +170,19 @@ def build_run(
         tensorboard=_open_tensorboard(options, accelerator, stack, first_epoch=progress.epoch),
         stop=stack.enter_context(handle_signals()),
     )
+
+
+def _log_start(
+    options: TrainOptions, accelerator: Accelerator, cases: CaseSplit, progress: Progress, say: Callable[[str], None]
+) -> None:
+    processes = f", {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
+    say(
+        f"training {options.recipe.network.name} on {_count_slices(cases.train)} slices, "
+        f"validating on {_count_slices(cases.validation)}, "
+        f"{accelerator.device.type}, {'bf16' if accelerator.mixed_precision == 'bf16' else 'fp32'}{processes}"
+    )
+    if progress.epoch or progress.step:
+        say(f"resuming at batch {progress.step + 1} of epoch {progress.epoch + 1}")
 
 
 def _open_tensorboard(
