@@ -1,4 +1,4 @@
-"""Settings: the packaged recipes, `--set`, and that a wrong value is one line and never a default."""
+"""Settings: packaged recipes, `--set`, and one-line errors for wrong values."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pydantic import ValidationError
 from gliomaseg.config import (
     Augmentation,
     FcnResnet50,
+    Network,
     Preprocessing,
     Recipe,
     ResidualUnet,
+    Smp,
     Unet,
     parse_settings,
     read_recipe,
@@ -36,7 +38,7 @@ def refusal(recipe: Recipe, *settings: str) -> str:
 # --- recipes
 
 
-def test_packaged_recipes_are_named() -> None:
+def test_packaged_recipes_have_names() -> None:
     assert {"fcn_resnet50", "unet_small"} <= set(recipe_names())
 
 
@@ -95,24 +97,24 @@ def test_recipe_is_read_from_a_file(tmp_path: Path) -> None:
     assert (recipe.title, recipe.training.epochs, recipe.training.batch) == ("mine", 7, 4)
 
 
-def test_unknown_recipe_names_those_at_hand() -> None:
-    with pytest.raises(ConfigError, match=r"no such recipe; packaged recipes are fcn_resnet50, .*unet_small"):
+def test_unknown_recipe_error_lists_the_packaged_ones() -> None:
+    with pytest.raises(ConfigError, match=r"recipe does not exist; .*packaged recipe: fcn_resnet50, .*unet_small"):
         read_recipe("resnet")
 
 
-def test_folder_called_toml_is_no_recipe(tmp_path: Path) -> None:
+def test_folder_called_toml_is_not_a_recipe(tmp_path: Path) -> None:
     (tmp_path / "x.toml").mkdir()
-    with pytest.raises(ConfigError, match="no such recipe"):
+    with pytest.raises(ConfigError, match="recipe does not exist"):
         read_recipe(str(tmp_path / "x.toml"))
 
 
-def test_name_too_long_for_the_disk_is_refused() -> None:
+def test_name_too_long_for_the_disk_raises() -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         read_recipe("a" * 5000 + ".toml")
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"title = ", "is not TOML"),
         (b"\xff\xfe", "cannot be read"),
@@ -125,21 +127,21 @@ def test_name_too_long_for_the_disk_is_refused() -> None:
         (b"[preprocessing]\nmean = nan", "preprocessing.mean: Input should be a finite number"),
     ],
 )
-def test_broken_recipe_file_is_one_line_that_names_the_place(tmp_path: Path, content: bytes, said: str) -> None:
+def test_broken_recipe_file_error_is_one_line_with_the_setting(tmp_path: Path, content: bytes, message: str) -> None:
     file = tmp_path / "broken.toml"
     file.write_bytes(content)
     with pytest.raises(ConfigError) as caught:
         read_recipe(str(file))
-    assert caught.value.line().startswith(f"{file}: {said}")
+    assert caught.value.line().startswith(f"{file}: {message}")
     assert "\n" not in caught.value.line()
 
 
-def test_settings_never_change(reference: Recipe) -> None:
+def test_settings_are_immutable(reference: Recipe) -> None:
     with pytest.raises(ValidationError, match="frozen"):
         reference.training.epochs = 5  # type: ignore[misc]
 
 
-def test_parsed_names_the_first_wrong_setting() -> None:
+def test_parse_settings_error_names_the_first_wrong_setting() -> None:
     with pytest.raises(ConfigError, match=r"^here: split\.holdout: .*\(got 1\.5\)$"):
         parse_settings(Recipe, {"split": {"holdout": 1.5}}, where="here")
 
@@ -168,8 +170,8 @@ def test_loss_may_be_a_weighted_sum(reference: Recipe, text: str) -> None:
     assert reference.with_settings([f"training.loss={text}"]).training.loss == text
 
 
-def test_loss_that_is_none_names_those_there_are(reference: Recipe) -> None:
-    assert "a loss is one of cross_entropy, bce, dice, or a sum of them" in refusal(reference, "training.loss=hinge")
+def test_unknown_loss_error_lists_the_losses(reference: Recipe) -> None:
+    assert "expected one of cross_entropy, bce, dice, or a sum of them" in refusal(reference, "training.loss=hinge")
 
 
 def test_spaces_around_the_equals_sign_do_not_matter(reference: Recipe) -> None:
@@ -186,18 +188,18 @@ def test_other_settings_stay(reference: Recipe) -> None:
     assert changed.model_dump(exclude=but) == reference.model_dump(exclude=but)
 
 
-def test_title_says_once_that_settings_were_changed(reference: Recipe) -> None:
+def test_title_notes_changed_settings_once(reference: Recipe) -> None:
     changed = reference.with_settings(["training.epochs=5"])
     assert changed.title == f"{reference.title}, with changed settings"
     assert changed.with_settings(["training.batch=8"]).title == changed.title
 
 
 @pytest.mark.parametrize("setting", ["training.batch=4", "split.seed=3"])
-def test_title_stays_where_nothing_it_names_is_changed(reference: Recipe, setting: str) -> None:
+def test_title_stays_if_only_the_split_changes(reference: Recipe, setting: str) -> None:
     assert reference.with_settings([setting]).title == reference.title
 
 
-def test_recipe_without_a_title_gets_none(reference: Recipe) -> None:
+def test_recipe_without_a_title_stays_without(reference: Recipe) -> None:
     assert reference.model_copy(update={"title": ""}).with_settings(["training.epochs=5"]).title == ""
 
 
@@ -206,15 +208,15 @@ def test_no_setting_gives_the_recipe_itself(reference: Recipe) -> None:
 
 
 @pytest.mark.parametrize("setting", ["epochs=5", "training.epochs", "training.=5", "=5", "", "title=x"])
-def test_setting_of_another_form_is_refused(reference: Recipe, setting: str) -> None:
-    assert "a setting is written section.key=value" in refusal(reference, setting)
+def test_setting_of_another_form_raises(reference: Recipe, setting: str) -> None:
+    assert "expected section.key=value" in refusal(reference, setting)
 
 
-def test_unknown_section_names_those_there_are(reference: Recipe) -> None:
-    said = refusal(reference, "trainig.epochs=5")
+def test_unknown_section_error_lists_the_sections(reference: Recipe) -> None:
+    message = refusal(reference, "trainig.epochs=5")
     assert (
-        "no section 'trainig'; sections are preprocessing, network, split, training, augmentation, postprocessing"
-        in said
+        "section is 'trainig', which does not exist; "
+        "sections are preprocessing, network, split, training, augmentation, postprocessing" in message
     )
 
 
@@ -270,7 +272,7 @@ def test_unknown_section_names_those_there_are(reference: Recipe) -> None:
         "network.name=alexnet",
     ],
 )
-def test_wrong_name_or_value_is_refused_and_named(reference: Recipe, setting: str) -> None:
+def test_wrong_name_or_value_raises_with_its_name(reference: Recipe, setting: str) -> None:
     assert refusal(reference, setting).startswith(f"--set {' '.join(setting.split())}: {setting.partition('.')[0]}")
 
 
@@ -294,7 +296,7 @@ def test_naming_the_network_that_is_there_keeps_its_settings() -> None:
     assert small.with_settings(["network.name=unet"]).network == small.network
 
 
-def test_a_side_that_a_unet_cannot_halve_is_refused():
+def test_a_size_that_a_unet_cannot_halve_raises():
     with pytest.raises(ConfigError, match="multiple of 32 for 5 levels") as caught:
         read_recipe("unet_small").with_settings(["network.levels=5", "preprocessing.size_px=48"])
     assert len(caught.value.line()) < 150
@@ -312,22 +314,24 @@ def test_a_side_that_a_unet_cannot_halve_is_refused():
         ("t1_flair_t1ce", 2, 15),
     ],
 )
-def test_neighbours_and_sequences_are_the_networks_channels(channels: str, context_slices: int, inputs: int) -> None:
+def test_context_slices_and_sequences_give_the_network_channels(
+    channels: str, context_slices: int, inputs: int
+) -> None:
     assert Preprocessing(input=channels, context_slices=context_slices).inputs == inputs  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
-        (["preprocessing.context_slices=1"], "a split by slice parts neighbours"),
+        (["preprocessing.context_slices=1"], "context_slices is 1, expected 0 with a split by slice"),
         (
             ["split.by=patient", "preprocessing.context_slices=2", "network.weights=coco"],
-            "network.weights are of 3 channels",
+            "network.weights is 'coco', expected 'none' with 5 channels",
         ),
         (["network.name=residual_unet", "preprocessing.size_px=48"], "multiple of 32 for 5 levels"),
         (
             ["network.name=residual_unet", "network.pixel_unshuffle=2", "preprocessing.size_px=96"],
-            "multiple of 64 for 6 levels, those of network.pixel_unshuffle among them",
+            "multiple of 64 for 6 levels, including network.pixel_unshuffle",
         ),
         (["network.name=residual_unet", "network.pixel_unshuffle=3"], "network.residual_unet.pixel_unshuffle"),
         (
@@ -338,10 +342,40 @@ def test_neighbours_and_sequences_are_the_networks_channels(channels: str, conte
         (["network.name=residual_unet", "network.features=[16]"], "network.residual_unet.features"),
     ],
 )
-def test_settings_that_do_not_go_together_are_refused(reference: Recipe, settings: list[str], said: str) -> None:
-    assert said in refusal(reference, *settings)
+def test_contradicting_settings_raise(reference: Recipe, settings: list[str], message: str) -> None:
+    assert message in refusal(reference, *settings)
 
 
-def test_widths_are_set_as_a_list(reference: Recipe) -> None:
+def test_features_are_set_as_a_list(reference: Recipe) -> None:
     changed = reference.with_settings(["network.name=residual_unet", "network.features=[8, 16, 32]"])
     assert changed.network == ResidualUnet(features=(8, 16, 32))
+
+
+# --- networks
+
+
+@pytest.mark.parametrize("network", [FcnResnet50(weights="coco", head="linear"), Smp(weights="imagenet", encoder="x")])
+def test_a_pretrained_network_is_also_built_without_its_weights(network: FcnResnet50 | Smp) -> None:
+    changed = network.without_pretrained_weights()
+    assert (network.pretrained_weights, changed.pretrained_weights) == (network.weights, "none")
+    assert changed == network.model_copy(update={"weights": "none"})
+
+
+@pytest.mark.parametrize("network", [Unet(), ResidualUnet()])
+def test_a_network_without_pretrained_weights_stays_as_it_is(network: Unet | ResidualUnet) -> None:
+    assert network.without_pretrained_weights() == network
+    assert network.pretrained_weights == "none"
+
+
+@pytest.mark.parametrize(
+    ("network", "steps"),
+    [
+        (FcnResnet50(), 0),
+        (Unet(levels=3), 3),
+        (ResidualUnet(features=(8, 8, 8)), 2),
+        (ResidualUnet(features=(8, 8, 8), pixel_unshuffle=4), 4),  # two levels, and 4 = 2 ** 2
+        (Smp(), 5),
+    ],
+)
+def test_each_network_gives_how_often_it_halves_a_slice(network: Network, steps: int) -> None:
+    assert network.downsampling_steps == steps

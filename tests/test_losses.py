@@ -13,7 +13,7 @@ def noise():
     return torch.randn(3, 2, 8, 8), torch.rand(3, 8, 8) > 0.7
 
 
-def test_the_losses_are_those_that_a_recipe_may_name():
+def test_recipes_can_name_every_loss():
     assert tuple(LOSSES) == LOSS_NAMES
 
 
@@ -54,7 +54,7 @@ def test_a_single_name_is_the_member_itself():
 
 
 @pytest.mark.parametrize("name", [*LOSSES, "0.5 bce + dice"])
-def test_a_right_answer_costs_less_than_a_wrong_one(name):
+def test_a_correct_prediction_has_a_lower_loss(name):
     masks = torch.tensor([[[True, False]]])
     right = torch.tensor([[[[-4.0, 4.0]], [[4.0, -4.0]]]])
     assert build_loss(name)(right, masks) < build_loss(name)(-right, masks)
@@ -63,7 +63,7 @@ def test_a_right_answer_costs_less_than_a_wrong_one(name):
 @pytest.mark.parametrize("size", [1.0, 1e4])
 @pytest.mark.parametrize("tumour", [False, True])
 @pytest.mark.parametrize("name", LOSSES)
-def test_a_loss_and_its_slope_are_finite_where_all_is_one_class(name, tumour, size):
+def test_a_loss_and_its_gradient_are_finite_for_one_class(name, tumour, size):
     logits = (torch.randn(2, 2, 4, 4) * size).requires_grad_()
     loss = LOSSES[name](logits, torch.full((2, 4, 4), tumour))
     loss.backward()

@@ -15,7 +15,7 @@ OLD = Path(__file__).parent / "format_1"
 
 
 @pytest.mark.parametrize("name", ["glioma-flair", "glioma-t1-flair"])
-def test_the_bundled_models_of_version_0_1_0_are_read_as_todays(name, tmp_path):
+def test_bundled_models_of_version_0_1_0_equal_the_current_ones(name, tmp_path):
     folder = tmp_path / name
     shutil.copytree(HOME / name, folder)
     shutil.copy(OLD / f"{name}.config.json", folder / "config.json")  # as released with 0.1.0
@@ -26,7 +26,7 @@ def test_the_bundled_models_of_version_0_1_0_are_read_as_todays(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["residual_unet_t1", "residual_unet_quick", "unet", "unet_small", "fcn_resnet50"])
-def test_the_recipes_of_version_0_1_0_are_read_as_todays(name):
+def test_recipes_of_version_0_1_0_equal_the_current_ones(name):
     old = read_recipe(str(OLD / f"{name}.toml"))
     assert old.model_dump(exclude={"title"}) == read_recipe(name).model_dump(exclude={"title"})
 
@@ -35,14 +35,14 @@ def test_the_recipes_of_version_0_1_0_are_read_as_todays(name):
     ("section", "setting"),
     [("network", 'name = "residual_unet"\nmembers = 2'), ("augmentation", "tumour_contrast = 0.3")],
 )
-def test_a_removed_setting_that_was_in_use_is_refused(section, setting, tmp_path):
+def test_a_removed_setting_that_was_in_use_raises(section, setting, tmp_path):
     recipe = tmp_path / "old.toml"
     recipe.write_text(f"[{section}]\n{setting}\n")
     with pytest.raises(ConfigError, match=setting.rpartition("\n")[2].split(" ")[0]):
         read_recipe(str(recipe))
 
 
-def test_a_removed_setting_that_was_not_in_use_is_left_out(tmp_path):
+def test_a_removed_setting_that_was_not_in_use_is_dropped(tmp_path):
     recipe = tmp_path / "old.toml"
     recipe.write_text('[network]\nname = "residual_unet"\nmembers = 1\npresence = false\n')
     assert read_recipe(str(recipe)).network == read_recipe("residual_unet").network
@@ -54,7 +54,7 @@ def test_a_key_of_format_2_wins_over_its_old_name(tmp_path):
     assert read_recipe(str(recipe)).preprocessing.context_slices == 2
 
 
-def test_the_choice_of_each_fold_is_found_under_its_new_name():
+def test_the_postprocessing_of_each_fold_gets_its_new_name():
     old = {"decision": {"flips": True}, "decisions_by_fold": [{"smallest_voxels": 20}], "patients": []}
     assert metrics_to_format_2(old) == {
         "postprocessing": {"tta_flip": True},

@@ -1,4 +1,4 @@
-"""A run becomes a folder to give away: the same network, one kind of weights, fresh digests."""
+"""Export of a model folder: the same network, one kind of weights, new checksums."""
 
 import json
 import shutil
@@ -37,14 +37,14 @@ def evaluation(tmp_path):
     return place
 
 
-def test_an_export_to_onnx_leaves_the_other_weights_out_and_is_whole(trained, tmp_path):
+def test_an_onnx_export_omits_the_torch_weights_and_is_complete(trained, tmp_path):
     out = export_model(ExportOptions(trained, tmp_path / "out", name="mine"), say=hush)
     assert names_in(out) == ["README.md", "SHA256SUMS", "config.json", "metrics.json", "model.onnx"]
     assert load_model(out).config.name == "mine"
     assert "safetensors" not in (out / "SHA256SUMS").read_text()
 
 
-def test_the_network_the_scores_and_the_card_are_those_of_the_run(trained, tmp_path):
+def test_an_export_has_the_network_scores_and_card_of_the_run(trained, tmp_path):
     out = export_model(ExportOptions(trained, tmp_path / "out"), say=hush)
     assert file_digest(out / "model.onnx") == file_digest(trained / "model" / "model.onnx")
     metrics = json.loads((out / "metrics.json").read_text())
@@ -56,7 +56,7 @@ def test_an_export_without_weights_for_torch_runs_on_onnx_runtime_only(trained, 
     out = export_model(ExportOptions(trained, tmp_path / "out"), say=hush)
     scan = read_case(read_index(phantoms).cases[0]).scan
     assert np.array_equal(open_predictor(out).probability(scan), open_predictor(trained).probability(scan))
-    with pytest.raises(ModelError, match=r"holds no model\.safetensors, which the engine torch runs"):
+    with pytest.raises(ModelError, match=r"model\.safetensors is missing, which the engine torch needs"):
         open_predictor(out, engine="torch")
 
 
@@ -66,20 +66,20 @@ def test_an_export_to_safetensors_runs_on_torch_only(trained, phantoms, tmp_path
     scan = read_case(read_index(phantoms).cases[0]).scan
     expected = open_predictor(trained).probability(scan)
     np.testing.assert_allclose(open_predictor(out, engine="torch").probability(scan), expected, atol=1e-4)
-    with pytest.raises(ModelError, match=r"holds no model\.onnx, which ONNX Runtime runs"):
+    with pytest.raises(ModelError, match=r"model\.onnx is missing, which ONNX Runtime needs"):
         open_predictor(out)
-    with pytest.raises(ModelError, match=r"holds no model\.onnx"):
+    with pytest.raises(ModelError, match=r"model\.onnx is missing"):
         export_model(ExportOptions(out, tmp_path / "back"), say=hush)
 
 
-def test_openvino_that_is_not_installed_is_a_missing_extra_and_leaves_nothing(trained, tmp_path, monkeypatch):
+def test_missing_openvino_raises_missing_extra_and_writes_nothing(trained, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(MissingExtraError, match="openvino"):
         export_model(ExportOptions(trained, tmp_path / "out", "openvino"), say=hush)
     assert names_in(tmp_path) == []
 
 
-def test_scores_of_another_network_are_refused(trained, tmp_path):
+def test_scores_of_another_network_raise(trained, tmp_path):
     folder = shutil.copytree(trained / "model", tmp_path / "model")
     metrics = json.loads((folder / "metrics.json").read_text())
     metrics["setting"]["model_digest"] = "0" * 64
@@ -89,9 +89,9 @@ def test_scores_of_another_network_are_refused(trained, tmp_path):
         export_model(ExportOptions(folder, tmp_path / "out"), say=hush)
 
 
-def test_a_cross_validation_gives_its_scores_and_teaches_what_dice_to_expect(trained, evaluation, tmp_path):
-    said = []
-    out = export_model(ExportOptions(trained, tmp_path / "out", evaluation=evaluation), say=said.append)
+def test_a_cross_validation_gives_its_scores_and_fits_the_dice_estimator(trained, evaluation, tmp_path):
+    lines = []
+    out = export_model(ExportOptions(trained, tmp_path / "out", evaluation=evaluation), say=lines.append)
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["summary"]["dice_volume"]["mean"] == 0.783
     assert metrics["dice_estimator"]["failures"] == 3
@@ -99,19 +99,19 @@ def test_a_cross_validation_gives_its_scores_and_teaches_what_dice_to_expect(tra
     dice_estimator = load_model(out).config.dice_estimator
     assert dice_estimator.predicted_dice({"soft_dice": 0.9}) > dice_estimator.predicted_dice({"soft_dice": 0.5})
     assert "| `dice_volume` | 0.783 | 0.650 to 0.900 |" in (out / "README.md").read_text()
-    assert "itself has none" in said[0]
-    assert "fitted on 10 patients" in said[1]
+    assert "no scores of its own" in lines[0]
+    assert "fitted on 10 patients" in lines[1]
 
 
-def test_an_evaluation_that_is_no_cross_validation_teaches_nothing(trained, tmp_path, write_metrics):
+def test_without_cross_validation_no_dice_estimator_is_fitted(trained, tmp_path, write_metrics):
     place = write_metrics({"patients": [], "summary": {}, "setting": {}})
-    said = []
-    out = export_model(ExportOptions(trained, tmp_path / "out", evaluation=place), say=said.append)
+    lines = []
+    out = export_model(ExportOptions(trained, tmp_path / "out", evaluation=place), say=lines.append)
     assert load_model(out).config.dice_estimator is None
-    assert "no cross-validation" in said[0]
+    assert "not a cross-validation" in lines[0]
 
 
-def test_a_card_of_ones_own_takes_the_place_of_the_models(trained, tmp_path):
+def test_a_given_card_replaces_the_model_card(trained, tmp_path):
     (tmp_path / "card.md").write_text("# My card\n")
     out = export_model(ExportOptions(trained, tmp_path / "out", card=tmp_path / "card.md"), say=hush)
     assert (out / "README.md").read_text() == "# My card\n"
@@ -119,7 +119,7 @@ def test_a_card_of_ones_own_takes_the_place_of_the_models(trained, tmp_path):
         export_model(ExportOptions(trained, tmp_path / "other", card=tmp_path / "absent.md"), say=hush)
 
 
-def test_nothing_is_replaced_unless_asked_and_never_what_is_no_model(trained, tmp_path):
+def test_only_a_model_folder_is_replaced_and_only_with_overwrite(trained, tmp_path):
     out = export_model(ExportOptions(trained, tmp_path / "out"), say=hush)
     with pytest.raises(OutputExistsError):
         export_model(ExportOptions(trained, out), say=hush)
@@ -131,12 +131,12 @@ def test_nothing_is_replaced_unless_asked_and_never_what_is_no_model(trained, tm
 
 
 @pytest.mark.parametrize("change", [{"name": "../up"}, {"name": ""}, {"to": "tflite"}])
-def test_a_name_or_kind_that_cannot_be_is_refused(change, trained, tmp_path):
+def test_an_invalid_name_or_kind_raises(change, trained, tmp_path):
     with pytest.raises(UsageError):
         export_model(ExportOptions(trained, tmp_path / "out", **change), say=hush)
 
 
-def test_a_model_is_never_exported_onto_itself(trained, tmp_path):
+def test_exporting_a_model_into_itself_raises(trained, tmp_path):
     own = shutil.copytree(load_model(trained).folder, tmp_path / "run" / "model")
     for out in (own, own.parent):
         with pytest.raises((UsageError, OutputExistsError)):

@@ -1,4 +1,4 @@
-"""Integers in place of floats: nearly the same probabilities, from a smaller file that says nothing of the machine."""
+"""Int8 quantisation: nearly the same probabilities from a smaller file without metadata of the machine."""
 
 import json
 
@@ -23,14 +23,14 @@ SMALL = [
 
 @pytest.fixture(scope="module")
 def run(phantoms, tmp_path_factory):
-    """Return a run and its phantoms, the network in fp32."""
+    """Return a run with an fp32 network, and its phantoms."""
     folder = tmp_path_factory.mktemp("quantise")
     recipe = read_recipe("unet_small").with_settings(SMALL)
     train(TrainOptions(recipe, phantoms, folder / "run", cache=folder / "cache"), say=lambda _text: None)
     return folder / "run", phantoms, folder / "cache"
 
 
-def test_a_run_may_export_integers_and_scores_them(run):
+def test_a_run_may_export_int8_and_evaluates_it(run):
     folder, phantoms, cache = run
     whole = load_model(folder)
     scan = read_case(read_index(phantoms).cases[0]).scan
@@ -39,7 +39,7 @@ def test_a_run_may_export_integers_and_scores_them(run):
     train(TrainOptions(recipe, phantoms, folder, cache=cache, resume=True, overwrite=False), say=lambda _text: None)
     model = load_model(folder)
     assert (whole.config.onnx_precision, model.config.onnx_precision) == ("fp32", "int8")
-    assert model.onnx.stat().st_size < size  # a small network: its graph weighs more than its weights
+    assert model.onnx.stat().st_size < size  # in a small network, the graph is larger than the weights
     graph = onnx.load(model.onnx).graph
     assert {"QuantizeLinear", "DequantizeLinear"} <= {node.op_type for node in graph.node}
     assert not any(part.metadata_props or part.doc_string for part in (graph, *graph.node))
@@ -47,9 +47,9 @@ def test_a_run_may_export_integers_and_scores_them(run):
     after = open_predictor(folder).probability(scan)
     assert np.abs(after - before).mean() < 0.02
     assert np.corrcoef(after.ravel(), before.ravel())[0, 1] > 0.9
-    assert len(np.unique(after)) > 256  # of 8 bits, the probabilities have not come in as many steps
+    assert len(np.unique(after)) > 256  # probabilities are not quantised to 8 bits
 
 
-def test_without_examples_there_are_no_ranges(tmp_path):
-    with pytest.raises(ValueError, match="examples"):
+def test_an_empty_list_of_batches_raises(tmp_path):
+    with pytest.raises(ValueError, match="batches is empty"):
         quantize_int8(tmp_path / "a.onnx", tmp_path / "b.onnx", [])

@@ -1,4 +1,4 @@
-"""A model on disk: weights, how to prepare a scan for them, what they scored, and digests of it all."""
+"""Model folders: weights, settings, scores, model card, and their SHA-256 checksums."""
 
 from __future__ import annotations
 
@@ -27,11 +27,25 @@ CONFIG = "config.json"
 METRICS = "metrics.json"
 CARD = "README.md"
 DIGESTS = "SHA256SUMS"
-SPLITS = "splits.json"  # of a cross-validation
+SPLITS = "splits.json"  # in the folder of a cross-validation
 
 
 class ModelConfig(Settings):
-    """What `config.json` holds: all that is needed to use the weights."""
+    """The content of `config.json`: everything that prediction needs besides the weights.
+
+    Attributes:
+        format: version of this file.
+        name: of the model.
+        preprocessing: scan to network input.
+        network: settings that build the network.
+        postprocessing: probabilities to mask.
+        sequences: input sequences.
+        versions: versions of Python and of the libraries that wrote the model.
+        title: one line.
+        onnx_precision: of the ONNX file; the weights for torch are always fp32.
+        dice_estimator: computes the predicted Dice; None if it was not fitted.
+        trained_on: hashed ids of the training patients, from `hashed_patient_id`; empty if unknown.
+    """
 
     format: int = FORMAT
     name: str
@@ -41,50 +55,48 @@ class ModelConfig(Settings):
     sequences: tuple[str, ...]
     versions: dict[str, str]
     title: str = ""
-    onnx_precision: Literal["fp32", "int8"] = "fp32"  # of the ONNX file; weights for torch are always fp32
-    dice_estimator: DiceEstimator | None = (
-        None  # from the signs of a prediction to the Dice to expect; not fitted: None
-    )
-    trained_on: tuple[str, ...] = ()  # marks of the patients, as `hashed_patient_id` gives them; not known: empty
+    onnx_precision: Literal["fp32", "int8"] = "fp32"
+    dice_estimator: DiceEstimator | None = None
+    trained_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model folder that was checked: its files are what its digests say."""
+    """A model folder whose files agree with its checksums."""
 
     folder: Path
     config: ModelConfig
 
     @property
     def onnx(self) -> Path:
-        """The network for engines without torch: (n, c, y, x) float32 to probabilities (n, y, x)."""
+        """The ONNX file: input (n, c, y, x) float32, output probabilities (n, y, x)."""
         return self.folder / ONNX
 
     @property
     def weights(self) -> Path:
-        """The network's weights for torch."""
+        """The weights for torch."""
         return self.folder / WEIGHTS
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of the network: of the ONNX file, or of the weights where there is none."""
+        """The SHA-256 of the ONNX file; of the weights if there is no ONNX file."""
         return file_digest(self.onnx if self.onnx.is_file() else self.weights)
 
     @property
     def members(self) -> tuple[Model, ...]:
-        """The networks whose probabilities are averaged: itself alone."""
+        """The networks whose probabilities are averaged: only this model."""
         return (self,)
 
 
 @dataclass(frozen=True)
 class Ensemble(Model):
-    """The models of a cross-validation as one; `config` is what they share, and `folder` is that of them all."""
+    """The models of a cross-validation as one model. `folder` is the cross-validation's folder, `config` is shared."""
 
     folds: tuple[Model, ...] = ()
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of the members' digests, in their order."""
+        """The SHA-256 of the members' checksums, in their order."""
         return joint_digest(member.digest for member in self.folds)
 
     @property
@@ -94,24 +106,24 @@ class Ensemble(Model):
 
 
 def hashed_patient_id(patient: str) -> str:
-    """Return a mark of a patient's identifier that does not tell it: 16 hexadecimal digits.
+    """Return a hash of a patient's identifier: 16 hexadecimal digits.
 
-    Whoever holds the identifier can find the mark again; whoever guesses identifiers can too.
+    The hash does not contain the identifier, but it can be recomputed from the identifier, or from a correct guess.
     """
     return hashlib.sha256(f"gliomaseg patient {patient}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def hashed_patient_ids(patients: Iterable[str]) -> tuple[str, ...]:
-    """Return the marks of patients, each once, sorted: their order tells nothing."""
+    """Return the hashed ids of patients without duplicates, sorted, so that their order has no meaning."""
     return tuple(sorted({hashed_patient_id(patient) for patient in patients}))
 
 
 def load_model(path: Path) -> Model:
-    """Return a model from its folder, from the folder of the run that trained it, or a cross-validation's as one.
+    """Return the model of a model folder, of a run's folder, or of a cross-validation's folder as an ensemble.
 
     Raises:
-        ModelError: there is none, a file of it is missing, cannot be read, or differs from its digest, or the folds of
-            a cross-validation do not fit together.
+        ModelError: the folder has no model, a file is missing, cannot be read or differs from its checksum, or the
+            folds of a cross-validation have different settings.
     """
     try:
         runs = _fold_runs(path)
@@ -121,17 +133,19 @@ def load_model(path: Path) -> Model:
 
 
 def _fold_runs(path: Path) -> list[Path]:
-    """Return the runs of a cross-validation's folder in the order of its folds; none of any other folder."""
+    """Return the folders of a cross-validation's runs in the order of its folds; empty for any other folder."""
     if (path / CONFIG).is_file() or (path / "model").is_dir() or not (path / "fold-0").is_dir():
         return []
     try:
         folds = len(json.loads((path / SPLITS).read_text("utf-8"))["folds"])
     except (OSError, ValueError, KeyError, TypeError) as fault:
-        raise ModelError("holds folds and no readable " + SPLITS, where=path, cure="name one of its folds") from fault
+        raise ModelError(f"has folds but no readable {SPLITS}", where=path, cure="name one of its folds") from fault
     runs = [path / f"fold-{number}" for number in range(folds)]
     if missing := [run.name for run in runs if not (run / "model" / CONFIG).is_file()]:
         raise ModelError(
-            f"lacks the model of {', '.join(missing)}", where=path, cure="finish the cross-validation with --resume"
+            f"the model of {', '.join(missing)} is missing",
+            where=path,
+            cure="finish the cross-validation with --resume",
         )
     return runs
 
@@ -140,42 +154,44 @@ def _ensemble(path: Path, models: list[Model]) -> Ensemble:
     first = models[0].config
     for model in models:
         config = model.config
-        ways = [(one.preprocessing, one.postprocessing, one.onnx_precision) for one in (config, first)]
-        if ways[0] != ways[1]:
+        settings = [(one.preprocessing, one.postprocessing, one.onnx_precision) for one in (config, first)]
+        if settings[0] != settings[1]:
             raise ModelError(
-                f"prepares, computes or decides otherwise than {models[0].folder.parent.name}",
+                f"preprocessing, postprocessing or ONNX precision differ from {models[0].folder.parent.name}",
                 where=model.folder.parent,
                 cure="train the folds with one recipe",
             )
-    marks = [set(model.config.trained_on) for model in models]
+    trained_on = [set(model.config.trained_on) for model in models]
     config = first.model_copy(
         update={
             "name": path.resolve().name,
-            "title": f"{first.title or first.network.name}, the mean of {len(models)} folds",
-            "dice_estimator": None,  # a fit of single folds says nothing of their mean
+            "title": f"{first.title or first.network.name}, mean of {len(models)} folds",
+            "dice_estimator": None,  # the fit of single folds does not apply to their mean
             "postprocessing": _chosen_postprocessing(path) or first.postprocessing,
-            # One member that does not say whom it has seen, and the rest tells too little.
-            "trained_on": tuple(sorted(set.union(*marks))) if all(marks) else (),
+            # If the training patients of one member are unknown, the union is incomplete.
+            "trained_on": tuple(sorted(set.union(*trained_on))) if all(trained_on) else (),
         }
     )
     return Ensemble(path, config, tuple(models))
 
 
 def _chosen_postprocessing(path: Path) -> Postprocessing | None:
-    """Return what `crossvalidate --tune` chose on all folds; None where it chose nothing."""
+    """Return the postprocessing that `crossvalidate --tune` chose on all folds; None without `--tune`."""
     try:
         chosen = metrics_to_format_2(json.loads((path / METRICS).read_text("utf-8"))).get("postprocessing")
         return chosen and Postprocessing.model_validate(chosen)
     except FileNotFoundError:
         return None
     except (ValueError, AttributeError) as fault:
-        raise ModelError("holds no readable decision", where=path / METRICS, cure="tune it again") from fault
+        raise ModelError(
+            "postprocessing cannot be read", where=path / METRICS, cure="run crossvalidate --tune again"
+        ) from fault
 
 
 def _load(path: Path) -> Model:
     folder = path / "model" if (path / "model" / CONFIG).is_file() else path
     if not (folder / CONFIG).is_file():
-        raise ModelError("is no model", where=path, cure="name a run, or a folder with config.json and model.onnx")
+        raise ModelError("is not a model", where=path, cure="name a run, or a folder with config.json and model.onnx")
     _verify(folder)
     try:
         tree = json.loads((folder / CONFIG).read_bytes())
@@ -185,29 +201,29 @@ def _load(path: Path) -> Model:
             "cannot be read by this version", where=folder / CONFIG, cure="train or export the model again"
         ) from fault
     if config.format != FORMAT:
-        raise ModelError(f"is of format {config.format}, not {FORMAT}", where=folder / CONFIG)
+        raise ModelError(f"format is {config.format}, expected {FORMAT}", where=folder / CONFIG)
     return Model(folder, config)
 
 
 def write_config(folder: Path, config: ModelConfig) -> None:
-    """Write `config.json` into a model folder that is being made."""
+    """Write `config.json` into a new model folder."""
     (folder / CONFIG).write_text(json.dumps(config.model_dump(), indent=1) + "\n", "utf-8")
 
 
 def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
-    """Write `metrics.json` into a model folder that is being made."""
+    """Write `metrics.json` into a new model folder."""
     (folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", "utf-8")
 
 
 def write_digests(folder: Path) -> None:
-    """Write `SHA256SUMS` over all other files of a model folder: the last step of making one."""
+    """Write `SHA256SUMS` with the checksums of all other files; the last step of writing a model folder."""
     names = sorted(entry.name for entry in folder.iterdir() if entry.name != DIGESTS)
     lines = [f"{file_digest(folder / name)}  {name}\n" for name in names]
     (folder / DIGESTS).write_text("".join(lines), "utf-8")
 
 
 def joint_digest(digests: Iterable[str]) -> str:
-    """Return the SHA-256 of several digests, in their order, hexadecimal."""
+    """Return the SHA-256 of several checksums, in their order, hexadecimal."""
     return hashlib.sha256(" ".join(digests).encode("ascii")).hexdigest()
 
 
@@ -222,10 +238,10 @@ def _verify(folder: Path) -> None:
         lines = (folder / DIGESTS).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as fault:
         raise ModelError(
-            f"has no readable {DIGESTS}", where=folder, cure="copy the whole model folder again"
+            f"{DIGESTS} is missing or cannot be read", where=folder, cure="copy the whole model folder again"
         ) from fault
     listed = {name: digest for digest, gap, name in (line.partition("  ") for line in lines) if gap}
-    # A model for torch alone has no ONNX file; one that is there is never left unchecked.
+    # A model for torch only has no ONNX file. An ONNX file that exists must be listed.
     torch_only = WEIGHTS in listed and not (folder / ONNX).exists() and ONNX not in listed
     for name in (CONFIG,) if torch_only else (ONNX, CONFIG):
         if name not in listed:
@@ -233,10 +249,10 @@ def _verify(folder: Path) -> None:
     for name, digest in listed.items():
         file = folder / name
         if Path(name).name != name:
-            raise ModelError(f"{DIGESTS} names a file elsewhere ({name})", where=folder)
+            raise ModelError(f"{DIGESTS} lists {name}, expected names of files in this folder", where=folder)
         if not file.is_file():
-            if name == WEIGHTS:  # may be left out of a shipped model: only torch needs it
+            if name == WEIGHTS:  # a bundled model may omit it: only torch needs it
                 continue
             raise ModelError("is missing", where=file, cure="copy the whole model folder again")
         if file_digest(file) != digest:
-            raise ModelError("differs from its digest", where=file, cure="copy the whole model folder again")
+            raise ModelError("checksum differs from SHA256SUMS", where=file, cure="copy the whole model folder again")

@@ -1,4 +1,4 @@
-"""From a run to a model folder to give away: one kind of weights, its scores and card, fresh digests."""
+"""Export of a model folder to share: one kind of weights, scores, model card and checksums."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ SHOWN = (
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What the user asks for.
+    """The options of `gliomaseg export`.
 
     Attributes:
         model: a run or a model folder.
-        out: the folder to make.
-        to: the weights in it; "openvino" adds its two files to the ONNX.
-        name: of the new model; the old one's if None.
-        evaluation: a folder that `crossvalidate` or `evaluate` wrote: its scores take the place of the model's.
-        card: a Markdown file that takes the place of the model's card.
-        overwrite: whether a model folder that is there is replaced.
+        out: the new model folder.
+        to: a key of `KINDS`, the kind of weights; "openvino" adds its two files to the ONNX file.
+        name: name of the new model; None keeps the name.
+        evaluation: a folder that `crossvalidate` or `evaluate` wrote; its scores replace those of the model.
+        card: a Markdown file that replaces the model card.
+        overwrite: replace an existing model folder.
     """
 
     model: Path
@@ -61,124 +61,134 @@ class ExportOptions:
     overwrite: bool = False
 
 
-def export_model(order: ExportOptions, *, say: Callable[[str], None]) -> Path:
-    """Write a model folder; the network in it is the one that was scored, byte for byte.
+def export_model(options: ExportOptions, *, say: Callable[[str], None]) -> Path:
+    """Write a model folder with exactly the network file that was evaluated.
 
-    Where the evaluation is a cross-validation that kept the signs of its predictions, the model learns from it what
-    Dice to expect; where it was tuned, the model decides as was chosen on all its folds.
+    If the evaluation is a cross-validation with confidence features, the Dice estimator is fitted to it. If the
+    cross-validation was tuned, the model gets the postprocessing chosen on all folds.
 
     Args:
-        order: what to export.
-        say: told what the fit is worth, or why there is none.
+        options: model, evaluation and folders.
+        say: called with a line about the fit of the Dice estimator.
 
     Returns:
         The model folder.
 
     Raises:
-        ModelError: there is no whole model, it lacks what is asked for, or its scores are of another network.
-        OutputExistsError: something is there already, or with `overwrite` something that is no model folder.
-        UsageError: there is no such kind, the name cannot be a folder's, or `out` is the model itself.
+        ModelError: the model is incomplete, lacks the requested weights, or has the scores of another network.
+        OutputExistsError: `out` exists, or with `overwrite`, it is not a model folder.
+        UsageError: `to` is not a kind, the name is not valid, or `out` contains the model.
         MissingExtraError: OpenVINO is not installed.
         DataError: the evaluation or the card cannot be read.
     """
-    _require_sense(order)
-    require_free(order.out, overwrite=order.overwrite)
-    require_own(order.out, OURS)
-    model = load_model(order.model)
-    _require_apart(order, model)
+    _require_valid_options(options)
+    require_free(options.out, overwrite=options.overwrite)
+    require_own(options.out, OURS)
+    model = load_model(options.model)
+    _require_separate_folder(options, model)
     _require_scored(model)
-    metrics, fit = _scores(order, model, say)
-    card = _read(order.card) if order.card else _own_card(model, metrics, fit, scored_anew=order.evaluation is not None)
-    with new_folder(order.out, overwrite=order.overwrite) as folder:
-        _copy_network(model, order, folder)
-        write_config(folder, model.config.model_copy(update=_changes(order, model, metrics, fit)))
+    metrics, fit = _scores(options, model, say)
+    card = (
+        _read(options.card)
+        if options.card
+        else _own_card(model, metrics, fit, scored_anew=options.evaluation is not None)
+    )
+    with new_folder(options.out, overwrite=options.overwrite) as folder:
+        _copy_network(model, options, folder)
+        write_config(folder, model.config.model_copy(update=_changes(options, model, metrics, fit)))
         if metrics is not None:
             write_metrics(folder, metrics)
         (folder / CARD).write_text(card, "utf-8")
         write_digests(folder)
-    return order.out
+    return options.out
 
 
-def _require_sense(order: ExportOptions) -> None:
-    """Refuse what no model could fulfil."""
-    if order.to not in KINDS:
-        raise UsageError(f"there is no kind {order.to!r}", where="--to", cure=f"kinds are {', '.join(KINDS)}")
-    if order.name is not None and not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,63}", order.name, re.ASCII):
+def _require_valid_options(options: ExportOptions) -> None:
+    """Raise if the kind or the name is not valid."""
+    if options.to not in KINDS:
+        raise UsageError(f"kind is {options.to!r}, expected one of {', '.join(KINDS)}", where="--to")
+    if options.name is not None and not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,63}", options.name, re.ASCII):
         raise UsageError(
-            f"{order.name!r} cannot be a model's name", where="--name", cure="use letters, digits and . _ -"
+            f"name is {options.name!r}, expected letters, digits and . _ -", where="--name", cure="use another name"
         )
 
 
-def _require_apart(order: ExportOptions, model: Model) -> None:
-    """Refuse several networks, and a place in the model."""
+def _require_separate_folder(options: ExportOptions, model: Model) -> None:
+    """Raise if the model is an ensemble, or if `out` contains the model."""
     if len(model.members) > 1:
-        raise ModelError("is several networks, not one", where=order.model, cure="export one of its folds, as fold-0")
-    if order.out.resolve() == model.folder.resolve() or order.out.resolve() in model.folder.resolve().parents:
-        raise UsageError("is the model itself, or holds it", where=order.out, cure="name another --out")
+        raise ModelError(
+            f"has {len(model.members)} networks, expected 1",
+            where=options.model,
+            cure="export one of its folds, for example fold-0",
+        )
+    if options.out.resolve() == model.folder.resolve() or options.out.resolve() in model.folder.resolve().parents:
+        raise UsageError("is the model's folder or contains it", where=options.out, cure="use another --out")
 
 
 def _changes(
-    order: ExportOptions, model: Model, metrics: Mapping[str, Any] | None, fit: DiceEstimatorFit | None
+    options: ExportOptions, model: Model, metrics: Mapping[str, Any] | None, fit: DiceEstimatorFit | None
 ) -> dict[str, Any]:
-    """Return what the new model's settings say otherwise than the old one's."""
-    changed: dict[str, Any] = {"name": order.name or model.config.name}
+    """Return the settings of the new model that differ from those of the old one."""
+    changed: dict[str, Any] = {"name": options.name or model.config.name}
     if fit is not None:
         changed["dice_estimator"] = fit.dice_estimator
-    if metrics is not None and order.evaluation is not None and (postprocessing := metrics.get("postprocessing")):
+    if metrics is not None and options.evaluation is not None and (postprocessing := metrics.get("postprocessing")):
         changed["postprocessing"] = Postprocessing.model_validate(postprocessing)
-    if order.to == "safetensors":
+    if options.to == "safetensors":
         changed["onnx_precision"] = "fp32"
     return changed
 
 
-def _copy_network(model: Model, order: ExportOptions, folder: Path) -> None:
-    """Copy the weights of a kind, and convert them where that is asked for."""
-    source = model.weights if order.to == "safetensors" else model.onnx
+def _copy_network(model: Model, options: ExportOptions, folder: Path) -> None:
+    """Copy the weights of the requested kind; for OpenVINO, convert them."""
+    source = model.weights if options.to == "safetensors" else model.onnx
     if not source.is_file():
-        raise ModelError(f"holds no {source.name}", where=model.folder, cure="export the run that trained it")
+        raise ModelError(f"{source.name} is missing", where=model.folder, cure="export the run that trained the model")
     shutil.copyfile(source, folder / source.name)
-    if order.to == "openvino":
+    if options.to == "openvino":
         openvino = import_extra("openvino", "openvino", purpose="--to openvino")
-        # Half precision is its default: probabilities would no longer be those that were scored.
+        # By default, OpenVINO stores half precision: the probabilities would differ from the evaluated ones.
         openvino.save_model(openvino.convert_model(source), folder / OPENVINO[0], compress_to_fp16=False)
 
 
 def _require_scored(model: Model) -> None:
-    """Refuse scores that say that they are of another network."""
+    """Raise if the model's scores belong to another network."""
     setting = (_read_json(model.folder / METRICS) or {}).get("setting")
     digest = setting.get("model_digest") if isinstance(setting, dict) else None
-    # Scores are of the ONNX file: of weights for torch alone, they cannot be told apart.
+    # Scores have the checksum of the ONNX file: without this file, the comparison is impossible.
     if digest is not None and model.onnx.is_file() and digest != model.digest:
-        raise ModelError(f"{METRICS} is of another network", where=model.folder, cure="evaluate or train it again")
+        raise ModelError(
+            f"{METRICS} has the scores of another network", where=model.folder, cure="evaluate or train the model again"
+        )
 
 
 def _scores(
-    order: ExportOptions, model: Model, say: Callable[[str], None]
+    options: ExportOptions, model: Model, say: Callable[[str], None]
 ) -> tuple[dict[str, Any] | None, DiceEstimatorFit | None]:
-    """Return the scores to give away, with the measures of the fit in them, and the fit; neither of another network."""
-    if order.to == "safetensors" and model.config.onnx_precision != "fp32":
-        say("its scores are left out: they are of the network of integers; evaluate this one")
+    """Return the scores of the new model, including the measures of the fit, and the fit of the Dice estimator."""
+    if options.to == "safetensors" and model.config.onnx_precision != "fp32":
+        say("scores are left out: they belong to the int8 network; evaluate the exported model")
         return None, None
-    if order.evaluation is None:
+    if options.evaluation is None:
         return _read_json(model.folder / METRICS), None
-    known = read_evaluation(order.evaluation)
-    metrics = _read_json(order.evaluation / FILE) or {}
+    known = read_evaluation(options.evaluation)
+    metrics = _read_json(options.evaluation / FILE) or {}
     scored = known["setting"].get("model_digest")
     same = {model.digest}
-    if model.config.onnx_precision == "fp32" and model.weights.is_file():  # the torch engine differs by rounding
+    if model.config.onnx_precision == "fp32" and model.weights.is_file():  # the torch engine differs by rounding only
         same.add(file_digest(model.weights))
     if scored is not None and scored not in same:
-        raise ModelError("is not the network of this evaluation", where=order.model, cure="evaluate it")
+        raise ModelError("is not the network of this evaluation", where=options.model, cure="evaluate this model")
     if (folds := known["setting"]["model_digests"]) and model.digest not in folds:
-        say("the scores are of the cross-validation's networks, trained like this one: this one itself has none")
-    # Only in a cross-validation was every patient scored by a model that had not seen them.
+        say("the scores belong to the networks of the cross-validation; this network has no scores of its own")
+    # Only in a cross-validation was every patient evaluated by a model that was not trained on this patient.
     if not known["setting"]["model_digests"]:
-        say("no expected Dice is fitted: the evaluation is no cross-validation")
+        say("the Dice estimator is not fitted: the evaluation is not a cross-validation")
         return metrics, None
     try:
         fit = fit_dice_estimator(known["patients"])
     except DataError as fault:
-        say(f"no expected Dice is fitted: {fault.what}")
+        say(f"the Dice estimator is not fitted: {fault.what}")
         return metrics, None
     measures = {name: value for name, value in asdict(fit).items() if name != "dice_estimator"}
     metrics["dice_estimator"] = {**measures, **fit.dice_estimator.model_dump()}
@@ -189,7 +199,7 @@ def _scores(
 def _own_card(
     model: Model, metrics: Mapping[str, Any] | None, fit: DiceEstimatorFit | None, *, scored_anew: bool
 ) -> str:
-    """Return the model's card, and below it the scores that came later."""
+    """Return the model card, with the scores of a later evaluation at its end."""
     card = model.folder / CARD
     text = _read(card) if card.is_file() else f"# {model.config.name}\n"
     if not scored_anew or metrics is None:
@@ -197,11 +207,11 @@ def _own_card(
     setting, summary = metrics.get("setting") or {}, metrics["summary"]
     lines = [
         "",
-        "## Scores of the evaluation that comes with it",
+        "## Scores of the later evaluation",
         "",
         f"{summary.get('patients')} patients of {setting.get('data')}, {setting.get('subset') or 'all'}.",
         "",
-        "| measure | mean | 95 % interval of the mean |",
+        "| measure | mean | 95 % CI |",
         "|---|---|---|",
     ]
     for name in SHOWN:
@@ -212,12 +222,15 @@ def _own_card(
             lines.append(f"| `{name}` | {entry['mean']:.3f} | {interval} |")
     if postprocessing := metrics.get("postprocessing"):
         chosen = ", ".join(f"{name} {value:g}" for name, value in postprocessing.items() if not isinstance(value, bool))
-        lines += ["", f"It decides by what all folds chose ({chosen}), whatever is said of a threshold above."]
-    return text.rstrip("\n") + "\n" + "\n".join([*lines, *(_quality_lines(fit) if fit else []), ""])
+        lines += ["", f"The postprocessing was chosen on all folds ({chosen}). It replaces the threshold above."]
+    return text.rstrip("\n") + "\n" + "\n".join([*lines, *(_dice_estimator_lines(fit) if fit else []), ""])
 
 
-def _quality_lines(fit: DiceEstimatorFit) -> list[str]:
-    return ["", f"Each prediction comes with the Dice to expect, from its own signs: {dice_estimator_text(fit)}."]
+def _dice_estimator_lines(fit: DiceEstimatorFit) -> list[str]:
+    return [
+        "",
+        f"Each prediction has a predicted Dice, computed from its confidence features: {dice_estimator_text(fit)}.",
+    ]
 
 
 def _read(path: Path) -> str:
@@ -228,10 +241,10 @@ def _read(path: Path) -> str:
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
-    """Return a JSON object; None where there is no such file.
+    """Return a JSON object; None if the file does not exist.
 
     Raises:
-        DataError: it is something else.
+        DataError: the file is not a JSON object.
     """
     if not path.is_file():
         return None
@@ -240,5 +253,5 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     except (ValueError, RecursionError) as fault:
         raise DataError("is not readable JSON", where=path) from fault
     if not isinstance(tree, dict):
-        raise DataError("is no JSON object", where=path)
+        raise DataError("is not a JSON object", where=path)
     return tree

@@ -1,4 +1,4 @@
-"""Augmentation: stateless by (seed, epoch, index), picture and mask together, nothing where nothing is asked for."""
+"""Augmentation: depends on (seed, epoch, slice) only, and changes image and mask together."""
 
 import math
 
@@ -17,7 +17,7 @@ from gliomaseg.data.augmentation import (
     random_fields,
     spatial,
 )
-from gliomaseg.data.augmentation.pipeline import change
+from gliomaseg.data.augmentation.pipeline import augment
 
 SIDE = 32
 NOTHING = dict.fromkeys(Augmentation.model_fields, 0) | {"mirror": False, "strength": 1, "preset": "strong"}
@@ -29,7 +29,7 @@ def picks(*positions):
 
 
 def pictures(count=4, channels=1):
-    """Give smooth pictures of a bright disc on black, and the disc as mask."""
+    """Return smooth images of a bright disc on black, and the disc as mask."""
     steps = (torch.arange(SIDE) - SIDE / 2 + 0.5) / SIDE
     radius = (steps[:, None] ** 2 + (steps[None] - 0.1) ** 2).sqrt()
     bright = (0.3 - radius).clamp(0) / 0.3
@@ -40,11 +40,11 @@ def pictures(count=4, channels=1):
 def changed(draws, *, images=None, masks=None, sequences=1, **limits):
     given = pictures(len(draws))
     images, masks = (given[0] if images is None else images), (given[1] if masks is None else masks)
-    return change(images, masks, draws, limits=Augmentation(**{**NOTHING, **limits}), sequences=sequences)
+    return augment(images, masks, draws, limits=Augmentation(**{**NOTHING, **limits}), sequences=sequences)
 
 
 def draws_of(count=4, **columns):
-    """Return draws in the middle of their range, where nothing changes, but for the named columns."""
+    """Return draws that change nothing, except in the named columns."""
     draws = np.full((count, DRAWS), 0.5)
     for name, value in columns.items():
         draws[:, getattr(pipeline, name.upper())] = value
@@ -63,17 +63,17 @@ def test_the_draws_of_a_slice_do_not_depend_on_its_batch():
     assert not np.array_equal(alone, augmentation_draws(1, 1, picks(2)))
 
 
-def test_a_slice_that_comes_twice_is_drawn_for_twice():
+def test_a_repeated_slice_gets_new_draws():
     first, second = augmentation_draws(0, 1, np.array([[2, 0], [2, 1]]))
     assert np.array_equal(first, np.random.default_rng([0, 1, 2, 1]).random(DRAWS))
     assert not np.array_equal(first, second)
 
 
-# --- every policy
+# --- every preset
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_every_policy_keeps_shapes_and_gives_finite_numbers(name):
+def test_every_preset_keeps_shapes_and_gives_finite_numbers(name):
     images, masks = pictures(6, channels=3)
     images[2] = -1  # black
     after, mask = AUGMENTATIONS[name](images, masks, augmentation_draws(0, 0, picks(*range(6))), PLAIN)
@@ -84,7 +84,7 @@ def test_every_policy_keeps_shapes_and_gives_finite_numbers(name):
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_a_slice_is_changed_alike_in_any_company(name):
+def test_a_slice_gets_the_same_change_in_any_batch(name):
     images, masks = pictures(6, channels=3)
     draws = augmentation_draws(5, 1, picks(*range(6)))
     together, masks_together = AUGMENTATIONS[name](images, masks, draws, PLAIN)
@@ -106,7 +106,7 @@ def test_equal_draws_give_equal_bits(name):
 # --- light
 
 
-def test_light_mirrors_picture_and_mask_together():
+def test_light_mirrors_image_and_mask():
     images = torch.arange(4.0).reshape(1, 1, 1, 4)
     masks = torch.tensor([[[True, False, False, False]]])
     draws = np.array([[0.1, 0.5, 0.5, 0.0]])  # mirrored; gain 1, offset 0
@@ -115,7 +115,7 @@ def test_light_mirrors_picture_and_mask_together():
     assert mask.flatten().tolist() == [False, False, False, True]
 
 
-def test_light_leaves_the_other_half_unmirrored():
+def test_light_does_not_mirror_the_other_half():
     masks = torch.tensor([[[True, False]]])
     _, mask = light(torch.zeros(1, 1, 1, 2), masks, np.array([[0.9, 0.5, 0.5, 0.0]]), PLAIN)
     assert mask.flatten().tolist() == [True, False]
@@ -128,7 +128,7 @@ def test_light_leaves_the_other_half_unmirrored():
 def test_no_strength_changes_nothing(limits):
     images, masks = pictures()
     draws = augmentation_draws(0, 0, picks(*range(4)))
-    draws[:, [pipeline.COARSE, pipeline.DROP_CONTEXT]] = 0.999  # these two know no strength
+    draws[:, [pipeline.COARSE, pipeline.DROP_CONTEXT]] = 0.999  # probabilities, not multiplied by strength
     after, mask = changed(draws, **limits)
     torch.testing.assert_close(after, images, atol=1e-4, rtol=0)
     assert torch.equal(mask, masks)
@@ -141,7 +141,7 @@ def test_the_strength_multiplies_the_limits():
     torch.testing.assert_close(weak[0], full[0])
 
 
-def test_one_in_two_is_mirrored():
+def test_half_of_the_slices_are_mirrored():
     images, masks = pictures()
     after, mask = changed(draws_of(mirror=[0.1, 0.49, 0.5, 0.9]), mirror=True)
     torch.testing.assert_close(after[:2], images[:2].flip(-1), atol=1e-4, rtol=0)
@@ -149,14 +149,14 @@ def test_one_in_two_is_mirrored():
     assert torch.equal(mask[:2], masks[:2].flip(-1))
 
 
-def test_a_quarter_turn_turns_picture_and_mask():
+def test_a_rotation_by_90_degrees_turns_image_and_mask():
     images, masks = pictures()
     after, mask = changed(draws_of(rotation=1.0), rotation_deg=90)
     torch.testing.assert_close(after, images.rot90(1, (2, 3)), atol=1e-3, rtol=0)
     assert torch.equal(mask, masks.rot90(1, (1, 2)))
 
 
-def test_a_shift_is_a_share_of_the_side_and_brings_in_black():
+def test_a_shift_is_a_fraction_of_the_side_and_fills_with_black():
     images, masks = pictures()
     after, mask = changed(draws_of(shift_x=1.0), shift=0.25)
     torch.testing.assert_close(after[..., :24], images[..., 8:], atol=1e-3, rtol=0)
@@ -171,7 +171,7 @@ def test_scale_magnifies_by_e_to_its_power():
     assert mask.sum().item() == pytest.approx(masks.sum().item() * math.exp(0.5), rel=0.1)
 
 
-def test_gain_gamma_and_offset_change_the_light_and_not_the_place():
+def test_brightness_gamma_and_offset_change_intensities_only():
     images, masks = pictures()
     light_before = (images + 1) / 2  # of the brightest, 1
     top = light_before.amax((1, 2, 3), keepdim=True)
@@ -185,14 +185,14 @@ def test_gain_gamma_and_offset_change_the_light_and_not_the_place():
         assert torch.equal(mask, masks)
 
 
-def test_noise_leaves_half_of_the_slices():
+def test_noise_changes_half_of_the_slices():
     images, _ = pictures()
     after, _ = changed(draws_of(noise=[0.2, 0.5, 0.75, 1.0]), noise=0.1)
     spread = (after - images).flatten(1).std(dim=1) / (images + 1).amax((1, 2, 3))
     assert spread.tolist() == pytest.approx([0, 0, 0.05, 0.1], abs=0.005)
 
 
-def test_elastic_bends_picture_and_mask_alike():
+def test_elastic_deforms_image_and_mask_alike():
     _, masks = pictures()
     draws = draws_of(elastic=1.0, key=[0.1, 0.3, 0.6, 0.9])
     after, mask = changed(draws, elastic=0.03, images=torch.where(masks[:, None], 1.0, -1.0))
@@ -201,13 +201,13 @@ def test_elastic_bends_picture_and_mask_alike():
     assert not torch.equal(mask[0], mask[1])
 
 
-# --- its parts
+# --- the changes of the pipeline
 
 
-def test_blur_keeps_the_sum_and_has_the_width_it_says():
+def test_blur_keeps_the_sum_and_has_the_given_sigma():
     point = torch.zeros(3, 1, 31, 31)
     point[:, :, 15, 15] = 1
-    spread = intensity.blurred(point, np.array([0.0, 0.8, 1.2]))
+    spread = intensity.blur(point, np.array([0.0, 0.8, 1.2]))
     assert spread.sum((1, 2, 3)).tolist() == pytest.approx([1, 1, 1])
     assert torch.equal(spread[0], point[0])
     steps = torch.arange(31.0) - 15
@@ -215,18 +215,18 @@ def test_blur_keeps_the_sum_and_has_the_width_it_says():
     assert widths == pytest.approx([0, 0.8, 1.2], abs=0.02)
 
 
-def test_half_resolution_is_for_the_chosen():
+def test_only_chosen_slices_get_half_the_resolution():
     images = torch.rand(2, 1, 8, 8)
-    after = intensity.coarser(images, np.array([True, False]))
+    after = intensity.halve_resolution(images, np.array([True, False]))
     assert torch.equal(after[1], images[1])
     assert after[0].std() < images[0].std()
     assert after[0].mean().item() == pytest.approx(images[0].mean().item(), abs=0.05)
 
 
-def test_a_lost_sequence_is_filled_with_flair_and_lost_neighbours_with_the_slice():
-    images = torch.arange(9.0).view(1, 9, 1, 1).expand(4, 9, 1, 1)  # three slices of pre, FLAIR, post
+def test_a_dropped_sequence_becomes_flair_and_dropped_context_the_slice():
+    images = torch.arange(9.0).view(1, 9, 1, 1).expand(4, 9, 1, 1)  # three slices of T1, FLAIR, T1ce
     lost = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 1], [1, 1, 1]], bool)
-    after = intensity.without_channels(images, sequences=3, lost=lost)[..., 0, 0]
+    after = intensity.drop_channels(images, sequences=3, dropped=lost)[..., 0, 0]
     assert after.tolist() == [
         [0, 1, 2, 3, 4, 5, 6, 7, 8],
         [1, 1, 2, 4, 4, 5, 7, 7, 8],
@@ -235,14 +235,14 @@ def test_a_lost_sequence_is_filled_with_flair_and_lost_neighbours_with_the_slice
     ]
 
 
-def test_of_two_sequences_t1_may_be_lost_and_flair_never_is():
-    images = torch.arange(6.0).view(1, 6, 1, 1).expand(3, 6, 1, 1)  # three slices of pre and FLAIR
+def test_with_two_sequences_t1_can_be_dropped_and_flair_cannot():
+    images = torch.arange(6.0).view(1, 6, 1, 1).expand(3, 6, 1, 1)  # three slices of T1 and FLAIR
     lost = np.array([[0, 1, 0], [1, 0, 0], [1, 0, 1]], bool)
-    after = intensity.without_channels(images, sequences=2, lost=lost)[..., 0, 0]
+    after = intensity.drop_channels(images, sequences=2, dropped=lost)[..., 0, 0]
     assert after.tolist() == [[0, 1, 2, 3, 4, 5], [1, 1, 3, 3, 5, 5], [3, 3, 3, 3, 3, 3]]
 
 
-def test_t1_and_neighbours_are_lost_each_by_their_own_share():
+def test_t1_and_context_are_dropped_by_their_own_shares():
     images, masks = pictures(1, channels=6)
     draws = draws_of(1, drop_t1=0.3, drop_context=0.3)
     for shares, gone in (({"t1_dropout": 0.4}, [0, 2, 4]), ({"channel_dropout": 0.4, "t1_dropout": 0}, [0, 1, 4, 5])):
@@ -251,30 +251,34 @@ def test_t1_and_neighbours_are_lost_each_by_their_own_share():
         assert torch.nonzero(other).flatten().tolist() == gone
 
 
-def test_a_single_channel_has_none_to_lose():
+def test_a_single_channel_is_never_dropped():
     images = torch.rand(2, 1, 4, 4)
-    assert torch.equal(intensity.without_channels(images, sequences=1, lost=np.ones((2, 3), bool)), images)
+    assert torch.equal(intensity.drop_channels(images, sequences=1, dropped=np.ones((2, 3), bool)), images)
 
 
-def test_matrices_leave_all_in_place_where_nothing_is_drawn():
-    rows = spatial.matrices(mirrored=np.array([False]), radians=np.zeros(1), zoom=np.ones(1), shift=np.zeros((1, 2)))
+def test_sampling_matrices_without_changes_are_the_identity():
+    rows = spatial.sampling_matrices(
+        mirrored=np.array([False]), radians=np.zeros(1), zoom=np.ones(1), shift=np.zeros((1, 2))
+    )
     assert rows.tolist() == [[[1, 0, 0], [0, 1, 0]]]
 
 
-def test_hashed_numbers_are_normal_and_unlike_their_neighbours():
+def test_hashed_noise_is_normal_and_uncorrelated():
     keys = torch.tensor([0, 1, 2**32 - 1])
-    numbers = random_fields.normal(keys, stream=0, shape=(1, 200, 200)).flatten(1)
+    numbers = random_fields.normal_noise(keys, stream=0, shape=(1, 200, 200)).flatten(1)
     assert numbers.mean(dim=1).tolist() == pytest.approx([0, 0, 0], abs=0.02)
     assert numbers.std(dim=1).tolist() == pytest.approx([1, 1, 1], abs=0.02)
     assert (numbers.abs() > 1.96).float().mean().item() == pytest.approx(0.05, abs=0.005)
     for step in (1, 2, 200):
         assert abs((numbers[:, step:] * numbers[:, :-step]).mean().item()) < 0.02
     assert abs((numbers[0] * numbers[1]).mean().item()) < 0.02
-    assert abs((numbers * random_fields.normal(keys, stream=1, shape=(1, 200, 200)).flatten(1)).mean().item()) < 0.02
+    assert (
+        abs((numbers * random_fields.normal_noise(keys, stream=1, shape=(1, 200, 200)).flatten(1)).mean().item()) < 0.02
+    )
 
 
-def test_waves_are_smooth_and_of_the_shape_asked_for():
-    field = random_fields.waves(torch.tensor([7, 8]), stream=0, count=2, side=64)
+def test_smooth_fields_are_smooth_and_have_the_given_shape():
+    field = random_fields.smooth_fields(torch.tensor([7, 8]), stream=0, count=2, side=64)
     assert field.shape == (2, 2, 64, 64)
     assert field.diff(dim=-1).abs().max() < 0.5
     assert 0.3 < field.std() < 1.5

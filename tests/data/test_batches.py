@@ -219,7 +219,7 @@ def test_share_reach_and_mirror_are_drawn_each_by_itself(monkeypatch):
     seen = []
     monkeypatch.setattr(
         batches_module,
-        "grafted",
+        "graft_tumours",
         lambda hosts, _donors, _levels, how, *, sequences: seen.append((how.tolist(), sequences)) or hosts,
     )
     for share in (0.3, 0.28):

@@ -1,18 +1,17 @@
-"""A donor's tumour comes with what is around it, and only where it could be."""
+"""CarveMix copies a donor's tumour with a margin, and only into the head."""
 
 import numpy as np
 import pytest
 import torch
 
-from gliomaseg.data.augmentation.carvemix import Slices
-from gliomaseg.data.augmentation.carvemix import grafted as graft
+from gliomaseg.data.augmentation.carvemix import Slices, graft_tumours
 
 SIDE = 40
-NEAREST = 0.0  # the draw for one pixel around
+NEAREST = 0.0  # the draw for a margin of one pixel
 
 
 def head(level: float, count: int = 1, channels: int = 1) -> torch.Tensor:
-    """Return even discs of 15 pixels' radius on black (0)."""
+    """Return uniform discs with a radius of 15 pixels on black (0)."""
     y, x = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
     disc = ((y - 20) ** 2 + (x - 20) ** 2 < 15**2).float() * level
     return disc.expand(count, channels, SIDE, SIDE).clone()
@@ -28,47 +27,47 @@ def draws(reach: float = NEAREST, *, mirrored: bool = False) -> np.ndarray:
     return np.array([[reach, 0.0 if mirrored else 0.9]])
 
 
-LEVEL = 0.5  # between black and the hosts' heads
+LEVEL = 0.5  # between black and the level of the hosts' heads
 
 
 def grafted(images, masks, donors, donor_masks, how, *, sequences):
     levels = torch.full((len(images),), LEVEL)
-    return graft(Slices(images, masks), Slices(donors, donor_masks), levels, how, sequences=sequences)
+    return graft_tumours(Slices(images, masks), Slices(donors, donor_masks), levels, how, sequences=sequences)
 
 
 NONE = torch.zeros(1, SIDE, SIDE, dtype=torch.bool)
 
 
-def test_the_tumour_and_what_is_around_it_come_and_the_rest_stays():
+def test_the_tumour_and_its_margin_are_copied_and_the_rest_stays():
     images, masks = grafted(head(1), NONE, head(3), square(18, 12), draws(), sequences=1)
     assert torch.equal(masks, square(18, 12))
     assert (images[0, 0, 18:22, 12:16] == 3).all()
-    # One pixel around it, and half of one at the border: what is two pixels away stays.
+    # The margin is one pixel, with a soft border of half a pixel: pixels two away stay.
     assert 1 < images[0, 0, 17, 12] < 3
     assert torch.equal(images[0, 0, :, 18:], head(1)[0, 0, :, 18:])
 
 
-def test_a_mirrored_donor_gives_on_the_other_side():
+def test_a_mirrored_donor_changes_the_other_side():
     _, masks = grafted(head(1), NONE, head(3), square(18, 12), draws(mirrored=True), sequences=1)
     assert torch.equal(masks, square(18, 12).flip(-1))
 
 
-def test_the_reach_grows_with_the_draw():
+def test_the_margin_grows_with_the_draw():
     widths = [
         int((grafted(head(1), NONE, head(3), square(18, 18), draws(reach), sequences=1)[0][0, 0, 20] == 3).sum())
         for reach in (0.0, 0.5, 0.99)
     ]
-    assert widths == [4, 10, 14]  # 4 + 2 reach, less a soft pixel on each side: reach 1, 4, 6
+    assert widths == [4, 10, 14]  # 4 + 2 * margin, minus a soft pixel on each side: margins 1, 4, 6
 
 
-def test_where_it_would_lie_outside_the_head_the_slice_stays():
+def test_a_tumour_outside_the_head_is_not_copied():
     host, donor = head(1), torch.ones(1, 1, SIDE, SIDE)
     images, masks = grafted(host, square(20, 20), donor, square(0, 0), draws(), sequences=1)
     assert torch.equal(images, host)
     assert torch.equal(masks, square(20, 20))
 
 
-def test_noise_around_the_head_is_no_head():
+def test_noise_around_the_head_is_not_head():
     noise = torch.rand(1, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * LEVEL * 0.9
     host, donor = head(1) + noise, torch.ones(1, 1, SIDE, SIDE)
     assert not grafted(host, NONE, donor, square(0, 0), draws(), sequences=1).masks.any()
@@ -81,14 +80,14 @@ def test_a_dark_part_of_the_head_is_head():
     assert grafted(host, NONE, head(3), square(18, 18), draws(), sequences=1).masks.any()
 
 
-def test_a_donor_without_tumour_gives_nothing():
+def test_a_donor_without_tumour_changes_nothing():
     host = head(1)
     images, masks = grafted(host, square(20, 20), head(3), NONE, draws(), sequences=1)
     assert torch.equal(images, host)
     assert torch.equal(masks, square(20, 20))
 
 
-def test_a_tumour_that_is_there_stays_but_for_what_is_covered():
+def test_the_hosts_tumour_stays_except_under_the_copied_region():
     _, masks = grafted(head(1), square(18, 12, 6), head(3), square(18, 16), draws(), sequences=1)
     expected = square(18, 12, 6)
     expected[:, 17:23, 15:21] = False
@@ -96,7 +95,7 @@ def test_a_tumour_that_is_there_stays_but_for_what_is_covered():
 
 
 @pytest.mark.parametrize(("lacking", "given"), [("both", True), ("neither", True), ("host", False), ("donor", False)])
-def test_sequences_are_not_mixed(lacking, given):
+def test_hosts_and_donors_with_different_sequences_are_not_mixed(lacking, given):
     t1_flair = [torch.cat([head(level + 1), head(level)], dim=1) for level in (1, 3)]
     for k, who in enumerate(("host", "donor")):
         if lacking in (who, "both"):
@@ -105,7 +104,7 @@ def test_sequences_are_not_mixed(lacking, given):
     assert bool(masks.any()) is given
 
 
-def test_neighbours_come_too():
+def test_context_slices_are_copied_too():
     host, donor = head(1, channels=3), head(3, channels=3) * torch.tensor([1.0, 2.0, 3.0])[None, :, None, None]
     images, _ = grafted(host, NONE, donor, square(18, 18), draws(), sequences=1)
     assert images[0, :, 20, 20].tolist() == [3, 6, 9]

@@ -1,4 +1,4 @@
-"""Every engine keeps every promise of the family."""
+"""The contract of all engines."""
 
 import numpy as np
 import pytest
@@ -69,7 +69,7 @@ def test_all_engines_agree(settings, context_slices, tmp_path):
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_a_damaged_network_is_refused_in_one_line(name, tmp_path):
+def test_a_damaged_network_raises_in_one_line(name, tmp_path):
     onnx, weights = tmp_path / "model.onnx", tmp_path / "model.safetensors"
     onnx.write_bytes(b"not a network")
     weights.write_bytes(b"not weights")
@@ -78,7 +78,7 @@ def test_a_damaged_network_is_refused_in_one_line(name, tmp_path):
     assert "\n" not in caught.value.line()
 
 
-def test_an_engine_that_does_not_exist_is_refused(tmp_path):
+def test_an_unknown_engine_raises(tmp_path):
     with pytest.raises(UsageError, match="onnxruntime, torch"):
         open_engine("abacus", onnx=tmp_path, weights=tmp_path, network=Unet())
 
@@ -93,7 +93,7 @@ def test_an_engine_that_is_not_installed_names_the_extra(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
-def test_a_network_that_does_not_fit_its_batch_is_a_model_fault(name, trained):
+def test_a_batch_that_does_not_fit_raises_model_error(name, trained):
     engine = open_predictor(trained, engine=name)._engine
-    with pytest.raises(ModelError, match="does not take a batch"):
+    with pytest.raises(ModelError, match="does not accept a batch"):
         engine.probabilities(np.zeros((1, 3, 32, 32), np.float32))

@@ -1,4 +1,4 @@
-"""What OpenVINO does beside predicting; that it predicts as the others do is in test_engines."""
+"""OpenVINO: signals and ownership of results. Its predictions are tested in test_engines."""
 
 import subprocess
 import sys
@@ -20,14 +20,14 @@ except KeyboardInterrupt:
 """
 
 
-def test_ctrl_c_is_felt_after_compiling_for_bf16(trained):
+def test_ctrl_c_interrupts_after_compiling_for_bf16(trained):
     command = [sys.executable, "-c", CODE, str(trained / "model" / "model.onnx")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
 
 
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
-def test_results_outlive_the_next_call(precision, bright):
+def test_results_stay_valid_after_the_next_call(precision, bright):
     engine = compiled(bright / "model.onnx", precision=precision)
     batch = np.random.default_rng(0).standard_normal((2, 3, 128, 128), np.float32)
     first = engine.probabilities(batch)

@@ -1,4 +1,4 @@
-"""Every network keeps every promise of the family."""
+"""The contract of all networks."""
 
 import pathlib
 
@@ -15,10 +15,10 @@ SMALLEST: dict[str, BaseModel] = {
     "fcn_resnet50": FcnResnet50(),
     "unet": Unet(base_features=4, levels=2),
     "residual_unet": ResidualUnet(features=(4, 8, 8)),
-}  # smp, which is optional, has a file of its own
+}  # smp is optional and has its own file
 
 
-def test_every_member_is_tested_here():
+def test_every_network_is_tested_here():
     assert {*SMALLEST, "smp"} == NETWORKS.keys()
 
 
@@ -42,7 +42,7 @@ def test_equal_seeds_give_equal_weights(name):
 
 
 @pytest.mark.parametrize("name", SMALLEST)
-def test_every_weight_learns(name):
+def test_every_weight_gets_a_gradient(name):
     network = build_network(SMALLEST[name]).train()
     network(torch.randn(2, 3, 64, 64)).square().mean().backward()
     assert [key for key, weight in network.named_parameters() if weight.grad is None] == []
@@ -93,7 +93,7 @@ def test_weights_that_cannot_be_downloaded_name_the_cache_folder(weights, tmp_pa
     ("weights", "file"), [("coco", "fcn_resnet50_coco-1167a1af.pth"), ("imagenet", "resnet50-0676ba61.pth")]
 )
 def test_weights_in_torchs_cache_are_used_without_a_network(weights, file, tmp_path, monkeypatch, capsys):
-    """A file of the form that torchvision's server holds, where its download would have put it."""
+    """A file in torch's cache with the content of torchvision's file."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("torch.hub.urlopen", lambda *_a, **_k: pytest.fail("asked the network"))
     torch.manual_seed(1)
@@ -115,7 +115,7 @@ def test_weights_in_torchs_cache_are_used_without_a_network(weights, file, tmp_p
     assert capsys.readouterr().out == ""
 
 
-def test_a_cached_file_that_would_run_code_is_refused(tmp_path, monkeypatch):
+def test_a_cached_file_with_pickled_code_raises(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
@@ -126,7 +126,7 @@ def test_a_cached_file_that_would_run_code_is_refused(tmp_path, monkeypatch):
 
 
 class Trap:
-    """Unpickling it writes a file."""
+    """An object that writes a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path

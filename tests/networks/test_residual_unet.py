@@ -11,7 +11,7 @@ def network(**settings):
     return build_network(ResidualUnet(features=(4, 6, 8, 10), **settings), 3)
 
 
-def test_a_level_adds_what_came_in():
+def test_a_level_adds_its_input():
     level = ResidualLevel(2, 2)
     torch.nn.init.zeros_(level.second_norm.weight)
     features = torch.rand(1, 2, 4, 4)
@@ -23,21 +23,21 @@ def test_the_default_has_four_million_weights():
     assert 3.8e6 < count < 4.2e6
 
 
-def test_every_weight_learns():
+def test_every_weight_gets_a_gradient():
     built = network().train()
     built(torch.randn(2, 3, 16, 16)).sum().backward()
     assert [key for key, weight in built.named_parameters() if weight.grad is None] == []
 
 
 @pytest.mark.parametrize("pixel_unshuffle", [2, 4])
-def test_patches_go_in_as_channels_and_come_out_as_pixels(pixel_unshuffle):
+def test_pixel_unshuffle_and_shuffle_keep_the_size(pixel_unshuffle):
     built = network(pixel_unshuffle=pixel_unshuffle)
     output = built.train()(torch.zeros(2, 3, 32, 64))
     assert built.down[0].first.in_channels == 3 * pixel_unshuffle**2
     assert output.shape == (2, 2, 32, 64)
 
 
-def test_pixels_of_a_patch_keep_their_places():
+def test_pixels_keep_their_positions():
     """A head that copies its input returns the pixels in place."""
     built = network(pixel_unshuffle=2).eval()
     picture = torch.rand(1, 3, 16, 16)

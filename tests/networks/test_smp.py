@@ -1,4 +1,4 @@
-"""The optional member: what it asks of its library, and, where that is installed, the family's promises."""
+"""The optional network smp: its calls of the library, and the contract if the library is installed."""
 
 import sys
 from types import SimpleNamespace
@@ -16,13 +16,13 @@ def pretend(monkeypatch, create_model):
     monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", SimpleNamespace(create_model=create_model))
 
 
-def test_without_its_library_it_names_the_extra(monkeypatch):
+def test_without_its_library_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
     with pytest.raises(MissingExtraError, match=r"gliomaseg\[smp\]"):
         build_network(Smp())
 
 
-def test_it_asks_for_two_classes_and_the_preparations_channels(monkeypatch):
+def test_the_library_gets_two_classes_and_the_number_of_channels(monkeypatch):
     asked = {}
 
     def create_model(architecture, **settings):
@@ -44,7 +44,7 @@ def test_it_asks_for_two_classes_and_the_preparations_channels(monkeypatch):
         (OSError("offline"), DownloadError),
     ],
 )
-def test_what_its_library_refuses_is_one_line(raised, expected, monkeypatch):
+def test_errors_of_the_library_are_one_line(raised, expected, monkeypatch):
     def create_model(_architecture, **_settings):
         raise raised
 
@@ -54,7 +54,7 @@ def test_what_its_library_refuses_is_one_line(raised, expected, monkeypatch):
     assert "\n" not in caught.value.line()
 
 
-def test_the_library_itself_gives_two_logits_a_pixel():
+def test_the_library_returns_two_logits_a_pixel():
     pytest.importorskip("gliomaseg.networks.torchvision_compat").segmentation()
     pytest.importorskip("segmentation_models_pytorch")
     network = build_network(Smp(architecture="Unet", encoder="resnet18"), 5).eval()

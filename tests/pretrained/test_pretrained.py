@@ -1,4 +1,4 @@
-"""Models that ship are found by their names; what lies on the disk comes first."""
+"""Bundled models are found by their names; an existing path takes precedence."""
 
 import json
 import re
@@ -16,8 +16,8 @@ LARGEST_BYTES = 12 * 2**20
 
 
 @pytest.fixture
-def shipped(bright, tmp_path, monkeypatch):
-    """Ship two models, of which one is scored."""
+def bundled(bright, tmp_path, monkeypatch):
+    """Write two bundled models; only the first has scores."""
     for name in ("first", "second"):
         shutil.copytree(bright, tmp_path / "home" / name)
     first = tmp_path / "home" / "first"
@@ -29,7 +29,7 @@ def shipped(bright, tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
-def test_every_folder_beside_the_list_is_in_it_and_whole():
+def test_every_bundled_folder_is_listed_and_complete():
     folders = {entry.name for entry in pretrained.HOME.iterdir() if entry.is_dir() and entry.name != "__pycache__"}
     assert folders == set(pretrained.MODELS)
     for name in pretrained.MODELS:
@@ -38,49 +38,49 @@ def test_every_folder_beside_the_list_is_in_it_and_whole():
     assert sum(file.stat().st_size for file in pretrained.HOME.rglob("*")) <= LARGEST_BYTES
 
 
-def test_without_a_name_it_is_the_first(shipped):
-    assert find_model(None) == shipped / "first"
+def test_without_a_name_the_model_is_the_first(bundled):
+    assert find_model(None) == bundled / "first"
 
 
-def test_without_a_name_and_without_shipped_models_the_user_is_told(monkeypatch):
+def test_without_a_name_and_without_bundled_models_an_error_is_raised(monkeypatch):
     monkeypatch.setattr(pretrained, "MODELS", ())
-    with pytest.raises(UsageError, match="no model ships"):
+    with pytest.raises(UsageError, match="no bundled model"):
         find_model(None)
 
 
-def test_a_shipped_model_is_found_by_its_name(shipped):
-    assert find_model(Path("second")) == shipped / "second"
+def test_a_bundled_model_is_found_by_its_name(bundled):
+    assert find_model(Path("second")) == bundled / "second"
 
 
-def test_what_lies_on_the_disk_comes_before_a_name(shipped, tmp_path):
+def test_a_path_takes_precedence_over_a_name(bundled, tmp_path):
     (tmp_path / "second").mkdir()
     assert find_model(Path("second")) == Path("second")
 
 
-def test_without_a_name_all_are_there_to_choose_from(shipped):
-    assert find_models(None) == [shipped / "first", shipped / "second"]
-    assert find_models(Path("second")) == [shipped / "second"]
+def test_without_a_name_all_bundled_models_are_found(bundled):
+    assert find_models(None) == [bundled / "first", bundled / "second"]
+    assert find_models(Path("second")) == [bundled / "second"]
 
 
-def test_what_is_neither_is_refused_with_the_names_at_hand(shipped):
-    with pytest.raises(ModelError, match=r"no such path.*shipped models are first, second"):
+def test_neither_path_nor_name_raises_with_the_known_names(bundled):
+    with pytest.raises(ModelError, match=r"neither a path.*bundled models are first, second"):
         find_model(Path("third"))
 
 
-def test_the_list_has_size_and_headline_the_default_first(shipped):
+def test_the_list_has_size_and_dice_with_the_default_first(bundled):
     first, second = list_models()
     assert (first.model, first.default, second.default) == ("first", True, False)
     assert first.dice_volume == {"mean": 0.9, "median": 0.92, "ci95": [0.88, 0.92]}
-    assert first.size_bytes == sum(file.stat().st_size for file in (shipped / "first").iterdir())
+    assert first.size_bytes == sum(file.stat().st_size for file in (bundled / "first").iterdir())
     assert second.dice_volume is None
 
 
-def test_a_headline_that_is_null_is_none(shipped):
-    (shipped / "second" / "metrics.json").write_text(json.dumps({"summary": {"dice_volume": {"mean": None}}}))
+def test_a_null_dice_is_none(bundled):
+    (bundled / "second" / "metrics.json").write_text(json.dumps({"summary": {"dice_volume": {"mean": None}}}))
     assert list_models()[1].dice_volume is None
 
 
-def test_what_ships_says_nothing_of_the_machine_that_made_it():
+def test_bundled_models_have_no_paths_of_the_machine():
     for file in (file for name in pretrained.MODELS for file in (pretrained.HOME / name).iterdir()):
         # Words of a path, not a few bytes that weights may have by chance.
         assert not re.search(rb"/\w+\.py\b|site-packages|/(?:home|root|tmp)/", file.read_bytes()), file

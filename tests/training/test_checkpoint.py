@@ -1,4 +1,3 @@
-import signal
 import subprocess
 import sys
 
@@ -10,17 +9,25 @@ from torch import nn
 from gliomaseg.errors import DataError, ResourceError
 from gliomaseg.training.checkpoint import Progress, load_checkpoint, load_network, save_checkpoint
 
-SAVE_FOREVER = """
-import sys, torch
+# One process imports torch; a fork of it saves until it is killed, once for each pause.
+SAVE_UNTIL_KILLED = """
+import os, signal, sys, time, torch
 from pathlib import Path
 from torch import nn
 from gliomaseg.training.checkpoint import Progress, save_checkpoint
-network = nn.Linear(700, 700)
-optimiser = torch.optim.Adam(network.parameters())
-for epoch in range(10**6):
-    save_checkpoint(Path(sys.argv[1]), network, optimiser, Progress(epoch=epoch))
-    if epoch == 0:
-        print("saved", flush=True)
+for pause in (0.05, 0.11, 0.17):
+    path = Path(sys.argv[1], f"{pause}.safetensors")
+    child = os.fork()
+    if child == 0:
+        network = nn.Linear(700, 700)
+        optimiser = torch.optim.Adam(network.parameters())
+        for epoch in range(10**6):
+            save_checkpoint(path, network, optimiser, Progress(epoch=epoch))
+    while not path.exists():
+        time.sleep(0.001)
+    time.sleep(pause)
+    os.kill(child, signal.SIGKILL)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
 """
 
 
@@ -33,7 +40,7 @@ def trained_pair():
     return network, optimiser
 
 
-def test_a_state_comes_back_as_it_was(tmp_path):
+def test_a_checkpoint_round_trip_restores_network_optimiser_and_progress(tmp_path):
     network, optimiser = trained_pair()
     progress = Progress(epoch=1, step=7, loss_sum=0.1 + 0.2, images=28, best=0.5, history=[{"epoch": 1}], digest="d")
     save_checkpoint(tmp_path / "last.safetensors", network, optimiser, progress)
@@ -46,7 +53,7 @@ def test_a_state_comes_back_as_it_was(tmp_path):
     assert all(torch.equal(before[k][key], after[k][key]) for k in before for key in before[k])
 
 
-def test_weights_alone_come_back(tmp_path):
+def test_load_network_restores_the_weights_only(tmp_path):
     network, optimiser = trained_pair()
     save_checkpoint(tmp_path / "best.safetensors", network, optimiser, Progress())
     other = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
@@ -54,7 +61,7 @@ def test_weights_alone_come_back(tmp_path):
     assert torch.equal(other[0].weight, network[0].weight)
 
 
-def test_an_average_comes_back_and_is_what_is_exported(tmp_path):
+def test_a_checkpoint_round_trip_restores_the_average_which_is_exported(tmp_path):
     network, optimiser = trained_pair()
     average, _ = trained_pair()
     with torch.no_grad():
@@ -68,45 +75,39 @@ def test_an_average_comes_back_and_is_what_is_exported(tmp_path):
     assert torch.equal(other[0].weight, average[0].weight)
 
 
-def test_a_checkpoint_without_the_average_that_is_asked_for_is_refused(tmp_path):
+def test_a_checkpoint_without_the_requested_average_raises(tmp_path):
     network, optimiser = trained_pair()
     save_checkpoint(tmp_path / "last.safetensors", network, optimiser, Progress())
-    with pytest.raises(DataError, match="no checkpoint of this run"):
+    with pytest.raises(DataError, match="not a checkpoint of this run"):
         load_checkpoint(tmp_path / "last.safetensors", network, optimiser, average=network)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])
-def test_a_damaged_checkpoint_is_refused_in_one_line(content, tmp_path):
+def test_a_damaged_checkpoint_raises_data_error(content, tmp_path):
     path = tmp_path / "last.safetensors"
     path.write_bytes(content)
-    with pytest.raises(DataError, match="no checkpoint of this run"):
+    with pytest.raises(DataError, match="not a checkpoint of this run"):
         load_checkpoint(path, *trained_pair())
 
 
-def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+def test_a_checkpoint_of_another_network_raises(tmp_path):
     network, optimiser = trained_pair()
     save_checkpoint(tmp_path / "last.safetensors", network, optimiser, Progress())
     other = nn.Linear(2, 2)
-    with pytest.raises(DataError, match="no checkpoint of this run"):
+    with pytest.raises(DataError, match="not a checkpoint of this run"):
         load_checkpoint(tmp_path / "last.safetensors", other, torch.optim.Adam(other.parameters()))
 
 
-def test_a_process_killed_while_saving_leaves_a_whole_checkpoint(tmp_path):
-    path = tmp_path / "last.safetensors"
-    for pause in (0.05, 0.11, 0.17):
-        process = subprocess.Popen([sys.executable, "-c", SAVE_FOREVER, str(path)], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        process.stdout.readline()
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(pause)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
+def test_a_process_killed_while_saving_leaves_a_complete_checkpoint(tmp_path):
+    subprocess.run([sys.executable, "-c", SAVE_UNTIL_KILLED, str(tmp_path)], check=True, timeout=100)
+    paths = sorted(tmp_path.glob("[!.]*.safetensors"))  # a dot begins the name of an unfinished file
+    assert len(paths) == 3
+    for path in paths:
         network = nn.Linear(700, 700)
         load_checkpoint(path, network, torch.optim.Adam(network.parameters()))
 
 
-def test_a_full_disk_under_safetensors_is_a_resource_error(tmp_path, monkeypatch):
+def test_a_full_disk_in_safetensors_raises_resource_error(tmp_path, monkeypatch):
     def full(*_arguments, **_keywords):
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 

@@ -1,4 +1,4 @@
-"""K folds, pooled: every patient once, by a model that has not seen them; stopped and resumed."""
+"""Cross-validation: every patient is evaluated once, runs can be resumed, wrong options raise."""
 
 import json
 import shutil
@@ -33,11 +33,11 @@ SMALL = [
 ]
 
 
-def hush(_text: str) -> None:
+def quiet(_text: str) -> None:
     pass
 
 
-def order(data: Path, out: Path, **changes) -> CrossValidateOptions:
+def options(data: Path, out: Path, **changes) -> CrossValidateOptions:
     recipe = read_recipe("unet_small").with_settings(SMALL)
     return replace(CrossValidateOptions(recipe, data, out, cache=out.parent / "cache"), **changes)
 
@@ -45,11 +45,11 @@ def order(data: Path, out: Path, **changes) -> CrossValidateOptions:
 @pytest.fixture(scope="module")
 def crossed(phantoms, tmp_path_factory):
     out = tmp_path_factory.mktemp("crossed") / "out"
-    crossvalidate(order(phantoms, out), say=hush)
+    crossvalidate(options(phantoms, out), say=quiet)
     return out
 
 
-def test_every_patient_is_measured_once_by_a_model_that_has_not_seen_them(crossed):
+def test_every_patient_is_evaluated_once_by_a_model_not_trained_on_it(crossed):
     evaluation = json.loads((crossed / "metrics.json").read_text())
     assert [len(curve["lines"]) for curve in evaluation["learning"]] == [1, 1]
     assert len({row["patient"] for row in evaluation["patients"]}) == len(evaluation["patients"]) == 5
@@ -63,7 +63,7 @@ def test_every_patient_is_measured_once_by_a_model_that_has_not_seen_them(crosse
     assert len(list((crossed / "pictures").iterdir())) == 5
 
 
-def test_the_pooled_rows_are_those_of_each_folds_own_model(crossed):
+def test_pooled_rows_equal_the_rows_of_each_folds_model(crossed):
     pooled = {
         row["patient"]: row["dice_volume"] for row in json.loads((crossed / "metrics.json").read_text())["patients"]
     }
@@ -73,90 +73,90 @@ def test_the_pooled_rows_are_those_of_each_folds_own_model(crossed):
             assert pooled[row["patient"]] == row["dice_volume"]
 
 
-def test_a_cross_validation_that_was_stopped_goes_on_at_its_fold(crossed, phantoms, tmp_path, monkeypatch):
+def test_a_stopped_cross_validation_resumes_at_its_fold(crossed, phantoms, tmp_path, monkeypatch):
     train, started = crossvalidation.train, []
 
-    def second_dies(fold_order, *, say):
-        if fold_order.fold == 1 and not started:
+    def second_dies(fold_options, *, say):
+        if fold_options.fold == 1 and not started:
             started.append(1)
             raise KeyboardInterrupt
-        return train(fold_order, say=say)
+        return train(fold_options, say=say)
 
     monkeypatch.setattr(crossvalidation, "train", second_dies)
-    out, said = tmp_path / "out", []
+    out, lines = tmp_path / "out", []
     with pytest.raises(KeyboardInterrupt):
-        crossvalidate(order(phantoms, out), say=hush)
+        crossvalidate(options(phantoms, out), say=quiet)
     assert not (out / "metrics.json").exists()
-    crossvalidate(order(phantoms, out, resume=True), say=said.append)
-    assert "fold 1 of 2 is trained already" in said
+    crossvalidate(options(phantoms, out, resume=True), say=lines.append)
+    assert "fold 1 of 2 is already trained" in lines
     for fold in (0, 1):
         weights = f"fold-{fold}/model/model.safetensors"
         assert file_digest(out / weights) == file_digest(crossed / weights)
 
 
-def test_a_finished_one_is_not_touched(crossed, phantoms):
+def test_a_finished_cross_validation_is_not_overwritten(crossed, phantoms):
     with pytest.raises(OutputExistsError):
-        crossvalidate(order(phantoms, crossed), say=hush)
+        crossvalidate(options(phantoms, crossed), say=quiet)
 
 
-def test_other_folds_or_settings_are_not_resumed(crossed, phantoms):
+def test_resuming_with_other_folds_or_settings_raises(crossed, phantoms):
     recipe = read_recipe("unet_small").with_settings([*SMALL, "split.seed=1"])
     with pytest.raises(ConfigError, match="another --folds, --by or seed"):
-        crossvalidate(order(phantoms, crossed, recipe=recipe, resume=True), say=hush)
+        crossvalidate(options(phantoms, crossed, recipe=recipe, resume=True), say=quiet)
     recipe = read_recipe("unet_small").with_settings([*SMALL, "training.batch=2"])
     with pytest.raises(ConfigError, match=r"another training\.batch"):
-        crossvalidate(order(phantoms, crossed, recipe=recipe, resume=True), say=hush)
+        crossvalidate(options(phantoms, crossed, recipe=recipe, resume=True), say=quiet)
 
 
-def test_another_length_is_not_resumed_and_not_pooled(crossed, phantoms):
+def test_resuming_with_another_number_of_epochs_raises(crossed, phantoms):
     # A single run may be made longer; folds of different lengths must not be averaged.
     recipe = read_recipe("unet_small").with_settings([*SMALL, "training.epochs=2"])
     with pytest.raises(ConfigError, match=r"another training\.epochs"):
-        crossvalidate(order(phantoms, crossed, recipe=recipe, resume=True), say=hush)
+        crossvalidate(options(phantoms, crossed, recipe=recipe, resume=True), say=quiet)
 
 
-def test_a_number_of_folds_makes_no_sense_by_site(phantoms, tmp_path):
+def test_a_number_of_folds_with_a_split_by_site_raises(phantoms, tmp_path):
     recipe = read_recipe("unet_small").with_settings([*SMALL, "split.by=site"])
     with pytest.raises(ConfigError, match="one fold a site"):
-        crossvalidate(order(phantoms, tmp_path / "out", recipe=recipe), say=hush)
+        crossvalidate(options(phantoms, tmp_path / "out", recipe=recipe), say=quiet)
 
 
-def test_only_one_at_a_time_works_in_a_folder(crossed, phantoms):
+def test_a_second_process_in_the_folder_raises(crossed, phantoms):
     with locked(crossed), pytest.raises(UsageError, match="another run is at work here"):
-        crossvalidate(order(phantoms, crossed, resume=True), say=hush)
+        crossvalidate(options(phantoms, crossed, resume=True), say=quiet)
 
 
-def test_nothing_is_written_among_the_data(phantoms):
+def test_an_out_folder_inside_the_data_raises(phantoms):
     with pytest.raises(UsageError, match="lies inside the data set"):
-        crossvalidate(order(phantoms, phantoms / "crossed"), say=hush)
+        crossvalidate(options(phantoms, phantoms / "crossed"), say=quiet)
 
 
 @pytest.mark.parametrize("name", ["pictures/holiday.png", "fold-2024-notes/diary.txt", "fold-0/diary.txt"])
-def test_overwrite_removes_nothing_precious(name, phantoms, tmp_path):
+def test_overwrite_keeps_foreign_files_in_subfolders(name, phantoms, tmp_path):
     out = tmp_path / "out"
     (out / name).parent.mkdir(parents=True)
     (out / "splits.json").write_text("{}")
     (out / name).write_text("precious")
     with pytest.raises(OutputExistsError):
-        crossvalidate(order(phantoms, out, overwrite=True), say=hush)
+        crossvalidate(options(phantoms, out, overwrite=True), say=quiet)
     assert (out / name).read_text() == "precious"
 
 
-def test_by_slice_is_refused(phantoms, tmp_path):
+def test_a_split_by_slice_raises(phantoms, tmp_path):
     recipe = read_recipe("fcn_resnet50")
     with pytest.raises(ConfigError, match="leaks"):
-        crossvalidate(order(phantoms, tmp_path / "out", recipe=recipe), say=hush)
+        crossvalidate(options(phantoms, tmp_path / "out", recipe=recipe), say=quiet)
     assert not (tmp_path / "out").exists()
 
 
-def test_overwrite_removes_nothing_but_folds(phantoms, tmp_path):
+def test_overwrite_keeps_foreign_files(phantoms, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("precious")
     with pytest.raises(OutputExistsError, match=r"thesis\.txt"):
-        crossvalidate(order(phantoms, tmp_path / "out", overwrite=True), say=hush)
+        crossvalidate(options(phantoms, tmp_path / "out", overwrite=True), say=quiet)
 
 
-def test_the_folds_predict_together_as_the_mean_of_each(crossed, phantoms):
+def test_the_ensemble_predicts_the_mean_of_its_folds(crossed, phantoms):
     scan = read_case(read_index(phantoms).cases[0]).scan
     each = [open_predictor(crossed / f"fold-{fold}").probability(scan) for fold in (0, 1)]
     assert np.abs(each[0] - each[1]).max() > 0.001
@@ -166,7 +166,7 @@ def test_the_folds_predict_together_as_the_mean_of_each(crossed, phantoms):
     assert together.model.digest not in {load_model(crossed / f"fold-{fold}").digest for fold in (0, 1)}
 
 
-def test_what_the_folds_have_seen_is_told(crossed, phantoms):
+def test_an_evaluation_counts_the_training_patients_of_the_folds(crossed, phantoms):
     cases = read_index(phantoms).cases
     assert evaluate(cases, open_predictor(crossed))["setting"]["patients_seen"] == len(cases)
     fold = open_predictor(crossed / "fold-0")
@@ -176,25 +176,25 @@ def test_what_the_folds_have_seen_is_told(crossed, phantoms):
     assert evaluate(select(read_index(phantoms), unseen), fold)["setting"]["patients_seen"] == 0
 
 
-def test_folds_that_do_not_fit_together_are_refused(crossed, tmp_path):
+def test_folds_with_different_settings_raise(crossed, tmp_path):
     shutil.copytree(crossed, tmp_path / "out")
     folder = tmp_path / "out" / "fold-1" / "model"
     config = load_model(folder).config
     write_config(folder, config.model_copy(update={"postprocessing": Postprocessing(threshold=0.4)}))
     write_digests(folder)
-    with pytest.raises(ModelError, match="otherwise than fold-0"):
+    with pytest.raises(ModelError, match="differ from fold-0"):
         open_predictor(tmp_path / "out")
 
 
-def test_an_ensemble_is_not_given_away_as_one_network(crossed, tmp_path):
-    with pytest.raises(ModelError, match="several networks"):
-        export_model(model_export.ExportOptions(crossed, tmp_path / "out"), say=hush)
+def test_exporting_an_ensemble_raises(crossed, tmp_path):
+    with pytest.raises(ModelError, match="has 2 networks"):
+        export_model(model_export.ExportOptions(crossed, tmp_path / "out"), say=quiet)
 
 
-def test_each_fold_is_scored_by_what_the_other_folds_chose(crossed, phantoms, tmp_path):
+def test_each_fold_is_evaluated_with_the_choice_of_the_other_folds(crossed, phantoms, tmp_path):
     shutil.copytree(crossed, tmp_path / "out")
     lines = []
-    tuned = order(phantoms, tmp_path / "out", resume=True, tune=True, cache=crossed.parent / "cache")
+    tuned = options(phantoms, tmp_path / "out", resume=True, tune=True, cache=crossed.parent / "cache")
     evaluation = json.loads(crossvalidate(tuned, say=lines.append).read_text())
     assert any("chosen on all folds" in line for line in lines)
     assert len(evaluation["postprocessing_by_fold"]) == 2
@@ -211,21 +211,21 @@ def test_each_fold_is_scored_by_what_the_other_folds_chose(crossed, phantoms, tm
         for row in evaluate(select(read_index(phantoms), names), predictor)["patients"]:
             assert row["dice_volume"] == rows[row["patient"]]
     given = export_model(
-        model_export.ExportOptions(crossed / "fold-0", tmp_path / "given", evaluation=tmp_path / "out"), say=hush
+        model_export.ExportOptions(crossed / "fold-0", tmp_path / "given", evaluation=tmp_path / "out"), say=quiet
     )
     assert load_model(given).config.postprocessing == Postprocessing.model_validate(evaluation["postprocessing"])
 
 
-def test_a_run_may_be_exported_again_to_decide_otherwise(crossed, phantoms, tmp_path):
+def test_a_finished_run_may_change_its_postprocessing_and_precision(crossed, phantoms, tmp_path):
     shutil.copytree(crossed / "fold-0", tmp_path / "run")
-    before = order(phantoms, tmp_path).recipe
+    before = options(phantoms, tmp_path).recipe
     recipe = before.with_settings(["postprocessing.threshold=0.4", "training.onnx_precision=int8"])
     again = TrainOptions(
         recipe, phantoms, tmp_path / "run", crossed / "splits.json", resume=True, cache=crossed.parent / "cache"
     )
     with pytest.raises(ConfigError, match="onnx_precision"):
         is_finished(again)
-    train(again, say=hush)
+    train(again, say=quiet)
     assert load_model(tmp_path / "run").config.postprocessing.threshold == 0.4
     assert read_recipe(str(tmp_path / "run" / "config.toml")).training.onnx_precision == "int8"
     assert is_finished(again)

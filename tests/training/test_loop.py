@@ -1,4 +1,4 @@
-"""The loop: what is stopped goes on with the same bits, whether or not a step waits for the loss of the one before."""
+"""The training loop: a resumed run has the same bits, whether or not the loss is read one step late."""
 
 import json
 import os
@@ -14,8 +14,8 @@ from gliomaseg import losses
 from gliomaseg.config import read_recipe
 from gliomaseg.errors import Interrupted, TrainingError
 from gliomaseg.training import loop
-from gliomaseg.training.loop import Run
 from gliomaseg.training.progress import ProgressDisplay
+from gliomaseg.training.run import Run
 from gliomaseg.training.run_folder import TrainOptions
 from gliomaseg.training.train import train
 
@@ -31,7 +31,7 @@ def logged_losses(run: Path) -> list[tuple[float, float]]:
     return [(line["train_loss"], line["validation_loss"]) for line in lines]
 
 
-# Everything that has a state or draws: averaged weights, drawn changes, repeated slices, neighbours, extra heads.
+# Everything with a state or random numbers: EMA, augmentation, oversampling, context slices.
 LEARNING = [
     "preprocessing.size_px=32", "network.features=[4, 8, 8]",
     "training.epochs=2", "training.batch=8", "training.clip_norm=1", "training.tumour_oversampling=1.5",
@@ -41,7 +41,7 @@ LEARNING = [
 
 
 @pytest.mark.parametrize("ahead", [False, True])
-def test_averaged_augmented_run_with_neighbours_that_was_stopped_ends_with_the_same_bits(
+def test_a_resumed_run_with_ema_augmentation_and_context_slices_ends_with_the_same_bits(
     ahead, phantoms, tmp_path, monkeypatch
 ):
     recipe = read_recipe("residual_unet").with_settings(LEARNING)
@@ -54,7 +54,7 @@ def test_averaged_augmented_run_with_neighbours_that_was_stopped_ends_with_the_s
         TrainOptions(recipe, phantoms, tmp_path / name, cache=tmp_path / "cache") for name in ("whole", "broken")
     )
     train(whole, say=quiet)
-    monkeypatch.setattr(loop, "runs_ahead", lambda _accelerator: ahead)
+    monkeypatch.setattr(loop, "defers_loss", lambda _accelerator: ahead)
     batches: list[None] = []
     show = ProgressDisplay.step
 
@@ -70,12 +70,12 @@ def test_averaged_augmented_run_with_neighbours_that_was_stopped_ends_with_the_s
     train(replace(broken, resume=True), say=quiet)
     assert logged_losses(broken.out) == logged_losses(whole.out)
     for name in ("model/model.safetensors", "checkpoint/last.safetensors"):
-        first, second = (load_file(order.out / name) for order in (whole, broken))
+        first, second = (load_file(options.out / name) for options in (whole, broken))
         assert first.keys() == second.keys()
         assert all(torch.equal(first[key], second[key]) for key in first), name
 
 
-def test_the_average_is_what_is_exported_and_scored(phantoms, tmp_path):
+def test_the_average_is_exported_and_evaluated(phantoms, tmp_path):
     recipe = read_recipe("residual_unet").with_settings([*LEARNING, "training.epochs=1"])
     train(TrainOptions(recipe, phantoms, tmp_path / "run", cache=tmp_path / "cache"), say=quiet)
     state = load_file(tmp_path / "run" / "checkpoint" / "last.safetensors")
@@ -89,9 +89,9 @@ def test_the_average_is_what_is_exported_and_scored(phantoms, tmp_path):
 
 
 @pytest.mark.parametrize("ahead", [False, True])
-def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(ahead, phantoms, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "runs_ahead", lambda _accelerator: ahead)
-    order = TrainOptions(
+def test_a_loss_that_is_nan_stops_the_run_and_names_the_batch(ahead, phantoms, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "defers_loss", lambda _accelerator: ahead)
+    options = TrainOptions(
         read_recipe("unet_small").with_settings(SMALL), phantoms, tmp_path / "run", cache=tmp_path / "cache"
     )
     real = losses.LOSSES["cross_entropy"]
@@ -103,16 +103,17 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(ahead, phant
         return loss * float("nan") if len(calls) == 9 else loss  # 4 training and 1 validation batch an epoch
 
     monkeypatch.setitem(losses.LOSSES, "cross_entropy", spoiled)
-    with pytest.raises(TrainingError, match=r"became nan in batch \d of epoch 2 \(PHANTOM_.*last good weights"):
-        train(order, say=quiet)
+    with pytest.raises(TrainingError, match=r"loss is nan in batch \d of epoch 2 \(PHANTOM_.*last good weights"):
+        train(options, say=quiet)
     assert not (tmp_path / "run" / "model").exists()
     monkeypatch.setitem(losses.LOSSES, "cross_entropy", real)
-    train(replace(order, resume=True), say=quiet)
+    train(replace(options, resume=True), say=quiet)
     assert (tmp_path / "run" / "model" / "model.onnx").is_file()
 
 
-def test_a_checkpoint_holds_no_step_that_is_not_counted(phantoms, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "runs_ahead", lambda _accelerator: True)
+def test_a_checkpoint_has_only_counted_steps(phantoms, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "defers_loss", lambda _accelerator: True)
+    monkeypatch.setattr("gliomaseg.training.train.write_artifacts", lambda *_arguments: None)
     recipe = read_recipe("unet_small").with_settings([*SMALL, "training.batch=8", "training.checkpoint_minutes=0"])
     whole, killed = (
         TrainOptions(recipe, phantoms, tmp_path / name, cache=tmp_path / "cache") for name in ("whole", "killed")

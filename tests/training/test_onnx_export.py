@@ -1,4 +1,4 @@
-"""What leaves a run is what was validated: the average of the weights, where there is one."""
+"""A run exports the network that was validated: the average of the weights, if there is one."""
 
 import json
 
@@ -22,7 +22,7 @@ SMALL = [
 ]  # fmt: skip
 
 
-def test_the_exported_network_is_the_average_and_is_what_was_scored(phantoms, tmp_path):
+def test_the_exported_network_is_the_average_and_was_evaluated(phantoms, tmp_path):
     recipe = read_recipe("unet_small").with_settings(SMALL)
     folder = train(TrainOptions(recipe, phantoms, tmp_path / "run", cache=tmp_path / "cache"), say=lambda _text: None)
     average = build_network(recipe.network, recipe.preprocessing.inputs)

@@ -1,4 +1,4 @@
-"""The small parts around the loop."""
+"""Curves, model card, signals, determinism, precision, TensorBoard and progress lines."""
 
 import os
 import signal
@@ -11,10 +11,9 @@ from PIL import Image
 from gliomaseg.config import read_recipe
 from gliomaseg.errors import UsageError
 from gliomaseg.training.accelerator import deterministic, handle_signals, open_accelerator
-from gliomaseg.training.curves import draw_curves
+from gliomaseg.training.artifacts import draw_curves
 from gliomaseg.training.model_card import model_card
-from gliomaseg.training.progress import ProgressDisplay
-from gliomaseg.training.tensorboard import TensorBoard
+from gliomaseg.training.progress import ProgressDisplay, TensorBoard
 
 LINE = {
     "epoch": 1, "train_loss": 0.4, "validation_loss": 0.5, "dice_volume": None, "dice_tumour_slices": 0.1,
@@ -31,21 +30,21 @@ def metrics(*, warning=None):
     }
 
 
-def test_curves_are_a_picture_even_where_a_score_is_undefined(tmp_path):
+def test_curves_are_drawn_if_a_score_is_undefined(tmp_path):
     draw_curves([LINE, {**LINE, "epoch": 2, "dice_volume": 0.3}], tmp_path / "curves.png", title="a run")
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.size == (1100, 440)
         assert np.asarray(picture.convert("L")).std() > 5
 
 
-def test_a_card_says_what_the_weights_may_be_used_for():
+def test_a_card_has_the_licence_of_the_training_data():
     recipe = read_recipe("fcn_resnet50")
     assert "CC BY-NC-SA 4.0" in model_card(recipe, metrics(), patients=["TCGA_CS_4941_19960909"])
     assert "phantoms" in model_card(recipe, metrics(), patients=["PHANTOM_AA_1000_20000101"])
     assert "user's own" in model_card(recipe, metrics(), patients=["anna"])
 
 
-def test_a_card_has_scores_definitions_and_the_limit_of_use():
+def test_a_card_has_scores_definitions_and_the_disclaimer():
     card = model_card(read_recipe("fcn_resnet50"), metrics(warning="slices leak"), patients=["x"])
     assert "| `dice_volume` | 0.750 | 0.800 | 0.700 to 0.810 |" in card
     assert "over the whole stack" in card
@@ -53,30 +52,30 @@ def test_a_card_has_scores_definitions_and_the_limit_of_use():
     assert "**Warning**: slices leak." in card
 
 
-def test_the_first_interrupt_is_a_request_and_the_second_is_at_once():
+def test_the_first_interrupt_sets_the_flag_and_the_second_interrupts():
     with handle_signals() as stop:
-        assert not stop.asked
+        assert not stop.requested
         os.kill(os.getpid(), signal.SIGINT)
-        assert stop.asked
+        assert stop.requested
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_repeatable_arithmetic_ends_with_its_block():
+def test_deterministic_algorithms_end_with_the_block():
     with deterministic():
         assert torch.are_deterministic_algorithms_enabled()
     assert not torch.are_deterministic_algorithms_enabled()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_a_gpu_that_is_not_there_is_refused():
-    with pytest.raises(UsageError, match="no GPU"):
+def test_a_missing_gpu_raises():
+    with pytest.raises(UsageError, match="finds no GPU"):
         open_accelerator("cuda", "auto")
 
 
 @pytest.mark.parametrize(("precision", "mixed"), [("fp32", "no"), ("bf16", "bf16")])
-def test_precision_is_as_asked_run_after_run(precision, mixed):
+def test_each_run_gets_its_own_precision(precision, mixed):
     assert open_accelerator("cpu", precision).mixed_precision == mixed
 
 
@@ -91,20 +90,20 @@ def test_tensorboard_gets_the_numbers_of_an_epoch(tmp_path):
     assert "dice_volume" not in events.Tags()["scalars"]
 
 
-def test_without_tensorboard_a_run_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("gliomaseg.training.tensorboard.find_spec", lambda _name: None)
+def test_without_tensorboard_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("gliomaseg.training.progress.find_spec", lambda _name: None)
     board = TensorBoard(tmp_path)
     board.write(LINE)
     board.close()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_terminal_a_line_is_said_now_and_then(monkeypatch):
-    said: list[str] = []
+def test_without_a_terminal_a_line_is_printed_every_minute(monkeypatch):
+    lines: list[str] = []
     times = iter([0.0, 10.0, 61.0, 61.0, 62.0])
     monkeypatch.setattr("gliomaseg.training.progress.time.monotonic", lambda: next(times))
-    display = ProgressDisplay(said.append, None)
+    display = ProgressDisplay(lines.append, None)
     display.step("epoch 1/3", 1, 9, loss=0.5, images_per_s=2.0)
     display.step("epoch 1/3", 2, 9, loss=0.4, images_per_s=2.0)
     display.step("epoch 1/3", 3, 9, loss=0.3, images_per_s=2.0)
-    assert said == ["epoch 1/3: batch 2 of 9, loss 0.4000, 2.0 images/s"]
+    assert lines == ["epoch 1/3: batch 2 of 9, loss 0.4000, 2.0 images/s"]

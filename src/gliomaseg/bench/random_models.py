@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gliomaseg.config import FcnResnet50, Recipe, Smp
+from gliomaseg.config import Recipe
 from gliomaseg.model import write_digests
 from gliomaseg.networks import build_network
 from gliomaseg.phantoms import phantom_patient
@@ -26,9 +26,7 @@ def export_untrained(recipe: Recipe, folder: Path) -> Path:
     Its running statistics are those of a phantom, and its last bias is such that a hundredth of that phantom's pixels
     are tumour: so there are borders, and rounding can be seen to move them.
     """
-    settings = recipe.network
-    if isinstance(settings, FcnResnet50 | Smp):
-        settings = settings.model_copy(update={"weights": "none"})  # offline
+    settings = recipe.network.without_pretrained_weights()  # offline
     torch.manual_seed(0)
     network = build_network(settings, recipe.preprocessing.inputs)
     batch = torch.from_numpy(_phantom(recipe))

@@ -1,10 +1,9 @@
-"""Every setting of a run; a recipe is a TOML file of them. A file a section, and one for the whole."""
+"""All settings of a run. A recipe is a TOML file of settings; each of its sections is a class here."""
 
 from gliomaseg.config.base import Settings, parse_settings
-from gliomaseg.config.dice_estimator import DiceEstimator
 from gliomaseg.config.migration import metrics_to_format_2, model_config_to_format_2
 from gliomaseg.config.network import FcnResnet50, Network, ResidualUnet, Smp, Unet
-from gliomaseg.config.preprocessing import Postprocessing, Preprocessing
+from gliomaseg.config.preprocessing import DiceEstimator, Postprocessing, Preprocessing
 from gliomaseg.config.recipe import Recipe, read_recipe, recipe_names
 from gliomaseg.config.training import LOSS_NAMES, Augmentation, Split, Training, loss_terms
 

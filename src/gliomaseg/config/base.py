@@ -1,4 +1,4 @@
-"""What every section of settings is, and how a tree of values becomes one."""
+"""The base class of all settings, and their validation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gliomaseg.errors import ConfigError
 
 
 class Settings(BaseModel):
-    """A section of settings: unknown names are refused, values never change."""
+    """A section of settings: immutable, and without unknown names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -19,17 +19,17 @@ S = TypeVar("S", bound=Settings)
 
 
 def parse_settings(kind: type[S], tree: dict[str, Any], *, where: str) -> S:
-    """Return settings of a kind, checked and complete.
+    """Return validated settings; missing values get their defaults.
 
     Raises:
-        ConfigError: an unknown name or a value out of range; names the first one.
+        ConfigError: a name is unknown or a value is out of range; the message names the first one.
     """
     try:
         return kind.model_validate(tree)
     except ValidationError as fault:
         first = fault.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        name = ".".join(str(part) for part in first["loc"])
         what = first["msg"].removeprefix("Value error, ")
-        # A whole section says nothing that the message does not.
+        # The value of a whole section would only make the message long.
         got = "" if isinstance(first["input"], dict) else f" (got {first['input']!r})"
-        raise ConfigError(f"{place}: {what}{got}" if place else what, where=where) from fault
+        raise ConfigError(f"{name}: {what}{got}" if name else what, where=where) from fault

@@ -1,6 +1,6 @@
-"""Reads settings of format 1: recipes, `config.json` and `metrics.json` of version 0.1.0.
+"""Migration of format 1 to format 2: recipes, `config.json` and `metrics.json` of version 0.1.0.
 
-Format 2 renamed the keys after the field's terms (decision 15) and removed four settings that no packaged recipe used.
+Format 2 gave the keys the field's terms (decision 15) and removed four settings that no packaged recipe used.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _REMOVED = {"network": {"deep_supervision": 0, "presence": False, "members": 1},
 
 
 def to_format_2(tree: dict[str, Any]) -> dict[str, Any]:
-    """Return settings of format 1 or 2 with the names of format 2; the argument is left as it is.
+    """Return settings of format 1 or 2 with the names of format 2, without a change of the argument.
 
-    A key of format 2 wins over its old name. A removed setting that was in use stays, so that validation refuses it.
+    A key of format 2 wins over its old name. A removed setting that was in use stays, so that validation fails.
     """
     migrated: dict[str, Any] = {}
     for name, section in tree.items():

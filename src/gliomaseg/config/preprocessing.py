@@ -1,13 +1,16 @@
-"""Scan to network input, and probabilities to mask: the settings that travel with a model."""
+"""The settings that travel with a model: scan to network input, probabilities to mask, and predicted Dice."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
 
 from gliomaseg.config.base import Settings
 
+ConfidenceFeature = Literal["soft_dice", "uncertainty", "flip_dice"]
 InputSequences = Literal["grey", "flair", "t1_flair", "t1_flair_t1ce"]
 
 
@@ -20,10 +23,10 @@ class Preprocessing(Settings):
 
     Attributes:
         size_px: side of the network's square input, in pixels.
-        input: sequences of each slice, in this order; "grey" mixes an RGB image to one channel.
+        input: sequences of each slice, in this order; "grey" converts an RGB image to one channel.
         mean: subtracted from levels in [0, 1] if `normalisation` is "fixed".
         std: divides them if `normalisation` is "fixed".
-        context_slices: slices on each side that become extra channels.
+        context_slices: neighbouring slices on each side that are extra channels.
         normalisation: "fixed" uses `mean` and `std`; "zscore" gives the head of the whole stack mean 0 and standard
             deviation 1.
         fov_mm: side of the square that the network gets, in mm. Only for volumes with an affine.
@@ -66,3 +69,27 @@ class Postprocessing(Settings):
     temperature: float = Field(default=1, ge=0.1, le=10)
     tta_flip: bool = False
     min_component_voxels: int = Field(default=0, ge=0)
+
+
+class DiceEstimator(Settings):
+    """A logistic regression, fitted on patients that the model was not trained on.
+
+    predicted Dice = 1 / (1 + exp(-(bias + sum of weight x feature)))
+    """
+
+    bias: float
+    weights: dict[ConfidenceFeature, float]
+
+    def predicted_dice(self, features: Mapping[str, float | None]) -> float | None:
+        """Return the predicted Dice in [0, 1]; None if a feature is missing.
+
+        >>> DiceEstimator(bias=-1, weights={"soft_dice": 2}).predicted_dice({"soft_dice": 0.5})
+        0.5
+        """
+        total = self.bias
+        for name, weight in self.weights.items():
+            value = features.get(name)
+            if value is None:
+                return None
+            total += weight * value
+        return 1 / (1 + math.exp(-min(max(total, -500.0), 500.0)))

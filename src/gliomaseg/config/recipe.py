@@ -1,4 +1,4 @@
-"""A whole run, read from TOML and changed by `section.key=value`."""
+"""Recipes: all settings of a run, from a TOML file and from `section.key=value`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import model_validator
 
 from gliomaseg.config.base import Settings, parse_settings
 from gliomaseg.config.migration import to_format_2
-from gliomaseg.config.network import FcnResnet50, Network, ResidualUnet, downsampling_steps
+from gliomaseg.config.network import FcnResnet50, Network, ResidualUnet
 from gliomaseg.config.preprocessing import Postprocessing, Preprocessing
 from gliomaseg.config.training import Augmentation, Split, Training
 from gliomaseg.errors import ConfigError
@@ -20,7 +20,7 @@ CHANGED = ", with changed settings"
 
 
 class Recipe(Settings):
-    """A whole run, from pixels to mask."""
+    """All settings of a run, from pixels to mask."""
 
     format: Literal[2] = 2
     title: str = ""
@@ -33,26 +33,32 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        """Refuse settings of two sections that do not go together."""
+        """Raise ValueError if settings of two sections contradict each other."""
         network, preprocessing = self.network, self.preprocessing
-        levels = downsampling_steps(network)
+        levels = network.downsampling_steps
         if preprocessing.size_px % 2**levels:
-            patched = isinstance(network, ResidualUnet) and network.pixel_unshuffle > 1
-            patches = ", those of network.pixel_unshuffle among them" if patched else ""
-            raise ValueError(f"preprocessing.size_px must be a multiple of {2**levels} for {levels} levels{patches}")
+            unshuffled = isinstance(network, ResidualUnet) and network.pixel_unshuffle > 1
+            included = ", including network.pixel_unshuffle" if unshuffled else ""
+            raise ValueError(
+                f"preprocessing.size_px is {preprocessing.size_px}, expected a multiple of {2**levels} for {levels} "
+                f"levels{included}"
+            )
         if isinstance(network, ResidualUnet):
             self._fits_residual_unet(network)
         if isinstance(network, FcnResnet50) and network.weights != "none" and preprocessing.inputs != 3:
-            raise ValueError(f"network.weights are of 3 channels, and the preparation gives {preprocessing.inputs}")
+            raise ValueError(
+                f"network.weights is {network.weights!r}, expected 'none' with {preprocessing.inputs} channels of input"
+            )
         if preprocessing.context_slices and self.split.by == "slice":
             raise ValueError(
-                "a split by slice parts neighbours: preprocessing.context_slices needs a split by patient or site"
+                f"preprocessing.context_slices is {preprocessing.context_slices}, expected 0 with a split by slice, "
+                "which separates neighbours"
             )
         return self
 
     def _fits_residual_unet(self, network: ResidualUnet) -> None:
-        features, coarsest = len(network.features), self.preprocessing.size_px >> downsampling_steps(network)
-        if network.pixel_unshuffle > 1 and coarsest < 2:  # a single slice would have no variance to learn by
+        features, coarsest = len(network.features), self.preprocessing.size_px >> network.downsampling_steps
+        if network.pixel_unshuffle > 1 and coarsest < 2:  # batch normalisation has no variance for one value
             raise ValueError(
                 f"network.features has {features} levels, expected fewer: with network.pixel_unshuffle = "
                 f"{network.pixel_unshuffle} the coarsest level has one pixel"
@@ -61,19 +67,19 @@ class Recipe(Settings):
     def with_settings(self, settings: list[str]) -> Self:
         """Return the recipe with `section.key=value` settings applied, values written as in TOML.
 
-        Another `network.name` brings that network's defaults; its own settings may stand before or after. A title then
-        says that something was changed.
+        A new `network.name` sets all defaults of that network; settings of the network may precede or follow it. If a
+        setting changes, the title gets the note "with changed settings".
 
         Raises:
-            ConfigError: a setting has no such form, name or value.
+            ConfigError: the form, the name or the value of a setting is wrong.
         """
         tree = self.model_dump()
-        forms = [(setting, *_parse(setting)) for setting in settings]
-        # A network's name first: it empties the section.
-        for setting, section, key, value in sorted(forms, key=lambda form: form[1:3] != ("network", "name")):
+        parsed = [(setting, *_parse(setting)) for setting in settings]
+        # The network's name comes first, because it clears the section.
+        for setting, section, key, value in sorted(parsed, key=lambda entry: entry[1:3] != ("network", "name")):
             if section not in tree or not isinstance(tree[section], dict):
                 raise ConfigError(
-                    f"there is no section {section!r}",
+                    f"section is {section!r}, which does not exist",
                     where=f"--set {setting}",
                     cure=f"sections are {', '.join(k for k, v in tree.items() if isinstance(v, dict))}",
                 )
@@ -85,9 +91,9 @@ class Recipe(Settings):
 
 
 def _title(old: Recipe, new: Recipe) -> str:
-    """Return the old recipe's title, and that settings were changed; who trains is no part of what it names."""
-    apart = {"title", "split"}
-    same = old.model_dump(exclude=apart) == new.model_dump(exclude=apart)
+    """Return the old title, with a note if settings other than the split changed."""
+    ignored = {"title", "split"}
+    same = old.model_dump(exclude=ignored) == new.model_dump(exclude=ignored)
     return old.title if same or not old.title or old.title.endswith(CHANGED) else old.title + CHANGED
 
 
@@ -96,9 +102,9 @@ def _parse(setting: str) -> tuple[str, str, Any]:
     section, dot, key = name.strip().partition(".")
     if not (equals and dot and key):
         raise ConfigError(
-            "a setting is written section.key=value",
+            "setting has another form, expected section.key=value",
             where=f"--set {setting}",
-            cure="for example --set training.epochs=5",
+            cure="write for example --set training.epochs=5",
         )
     try:
         value = tomllib.loads(f"value = {text}")["value"]
@@ -114,10 +120,10 @@ def recipe_names() -> list[str]:
 
 
 def read_recipe(name_or_file: str) -> Recipe:
-    """Return a packaged recipe by its name, or one from a TOML file.
+    """Return a packaged recipe by its name, or the recipe of a TOML file.
 
     Raises:
-        ConfigError: there is no such recipe, or the file is not a recipe.
+        ConfigError: neither a packaged recipe nor a file has this name, or the file is not a recipe.
     """
     if name_or_file in recipe_names():
         text = resources.files("gliomaseg").joinpath("recipes", f"{name_or_file}.toml").read_text("utf-8")
@@ -126,9 +132,9 @@ def read_recipe(name_or_file: str) -> Recipe:
         try:
             if path.suffix != ".toml" or not path.is_file():
                 raise ConfigError(
-                    "there is no such recipe",
+                    "recipe does not exist",
                     where=name_or_file,
-                    cure=f"packaged recipes are {', '.join(recipe_names())}; or name a .toml file",
+                    cure=f"name a .toml file or a packaged recipe: {', '.join(recipe_names())}",
                 )
             text = path.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as fault:

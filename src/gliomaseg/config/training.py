@@ -1,4 +1,4 @@
-"""The loop: who trains, and how."""
+"""Settings of the split, the augmentation and the training loop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from gliomaseg.config.base import Settings
 
 
 class Split(Settings):
-    """Who trains and who validates."""
+    """How cases are split into training and validation.
+
+    Attributes:
+        by: the unit that stays on one side. "slice" leaks: slices of one patient train and validate.
+        folds: number of folds; None for a single split by `holdout`, or for one fold a site.
+        holdout: share of the cases that validate in a single split.
+        seed: of the random numbers.
+    """
 
     by: Literal["patient", "site", "slice"] = "patient"
     folds: int | None = Field(default=None, ge=2)
@@ -27,7 +34,7 @@ def loss_terms(text: str) -> tuple[tuple[float, str], ...]:
     """Return the weight and the name of each term of a loss.
 
     Raises:
-        ValueError: it is no sum of losses, or a weight is 0.
+        ValueError: the text is not a sum of losses, or a weight is 0.
 
     >>> loss_terms("0.5 bce + dice")
     ((0.5, 'bce'), (1.0, 'dice'))
@@ -35,7 +42,7 @@ def loss_terms(text: str) -> tuple[tuple[float, str], ...]:
     found = [_TERM.fullmatch(term.strip()) for term in text.split("+")]
     terms = tuple((float(match[1] or 1), match[2]) for match in found if match)
     if len(terms) < len(found) or not all(weight > 0 and name in LOSS_NAMES for weight, name in terms):
-        raise ValueError(f"a loss is one of {', '.join(LOSS_NAMES)}, or a sum of them such as '0.5 bce + dice'")
+        raise ValueError(f"expected one of {', '.join(LOSS_NAMES)}, or a sum of them such as '0.5 bce + dice'")
     return terms
 
 
@@ -45,58 +52,95 @@ def _checked_loss(text: str) -> str:
 
 
 class Augmentation(Settings):
-    """How far "strong" goes: each is the largest change, and 0 leaves it out.
+    """The limits of the preset "strong". 0 turns a change off; "none" and "light" use no other field.
 
-    Mirroring, rotation, scale, shift, gain, gamma and offset are drawn evenly for every slice. Elastic, bias, blur and
-    noise leave half of the slices as they are. The last four are shares of slices.
+    Mirroring, rotation, scale, shift, brightness, gamma and offset are drawn uniformly for every slice. Elastic
+    deformation, bias field, blur and noise change half of the slices.
+
+    Attributes:
+        preset: "none", "light" (mirroring, brightness and contrast) or "strong".
+        strength: factor for all limits except `mirror` and the probabilities.
+        mirror: mirror half of the slices left to right.
+        rotation_deg: largest angle in degrees.
+        scale: the zoom is e to the power of -scale to +scale.
+        shift: largest shift, as a fraction of the side.
+        elastic: standard deviation of the displacement, as a fraction of the side.
+        brightness: the factor is e to the power of -brightness to +brightness.
+        gamma: the exponent is e to the power of -gamma to +gamma.
+        offset: largest offset, as a fraction of the brightest pixel.
+        bias_field: standard deviation of the logarithm of a smooth field.
+        blur_px: largest sigma in pixels.
+        noise: largest standard deviation, as a fraction of the brightest pixel.
+        downsample_prob: share of slices that get half the resolution.
+        channel_dropout: share of slices whose context slices become the slice itself, and share whose T1 or T1ce
+            becomes FLAIR.
+        t1_dropout: the share for T1 and T1ce; None for `channel_dropout`.
+        graft: share of slices that get another patient's tumour (CarveMix).
     """
 
     preset: Literal["none", "light", "strong"] = "none"
-    strength: float = Field(default=1, ge=0, le=4)  # all but mirroring and the last five are multiplied by it
-    mirror: bool = True  # left to right, one slice in two
+    strength: float = Field(default=1, ge=0, le=4)
+    mirror: bool = True
     rotation_deg: float = Field(default=20, ge=0, le=180)
-    scale: float = Field(default=0.25, ge=0, le=1)  # by e to the power of plus or minus this
-    shift: float = Field(default=0.1, ge=0, le=0.5)  # as a share of the side
-    elastic: float = Field(default=0.015, ge=0, le=0.1)  # the deviation's standard deviation, as a share of the side
-    brightness: float = Field(default=0.2, ge=0, le=2)  # by e to the power of plus or minus this
-    gamma: float = Field(default=0.3, ge=0, le=2)  # the exponent is e to the power of plus or minus this
-    offset: float = Field(default=0.05, ge=0, le=1)  # as a share of the brightest pixel, as is noise
-    bias_field: float = Field(default=0.2, ge=0, le=2)  # the standard deviation of a smooth field's logarithm
+    scale: float = Field(default=0.25, ge=0, le=1)
+    shift: float = Field(default=0.1, ge=0, le=0.5)
+    elastic: float = Field(default=0.015, ge=0, le=0.1)
+    brightness: float = Field(default=0.2, ge=0, le=2)
+    gamma: float = Field(default=0.3, ge=0, le=2)
+    offset: float = Field(default=0.05, ge=0, le=1)
+    bias_field: float = Field(default=0.2, ge=0, le=2)
     blur_px: float = Field(default=1, ge=0, le=2)
     noise: float = Field(default=0.05, ge=0, le=1)
     downsample_prob: float = Field(default=0.1, ge=0, le=1)
-    channel_dropout: float = Field(default=0.1, ge=0, le=1)  # neighbours become the slice itself, T1 FLAIR
-    t1_dropout: float | None = Field(default=None, ge=0, le=1)  # of T1, where it is another share
-    graft: float = Field(default=0, ge=0, le=1)  # another patient's tumour is put in
+    channel_dropout: float = Field(default=0.1, ge=0, le=1)
+    t1_dropout: float | None = Field(default=None, ge=0, le=1)
+    graft: float = Field(default=0, ge=0, le=1)
 
 
 class Training(Settings):
-    """The loop: loss, optimiser, length, precision."""
+    """The training loop: loss, optimiser, length, precision, export.
+
+    Attributes:
+        loss: a name of `LOSS_NAMES`, or a sum such as "0.5 bce + dice".
+        optimiser: "adam" or "adamw".
+        weight_decay: of "adamw".
+        learning_rate: the maximum of the run.
+        schedule: "constant", "cosine" (falls to 0), or "one_cycle" (rises and falls along half cosines).
+        warmup: share of the run in which the learning rate rises.
+        clip_norm: largest norm of the gradient; 0 does not clip.
+        ema: decay of the moving average of the weights at each step; 0 keeps no average.
+        batch: slices in a batch.
+        epochs: number of epochs.
+        tumour_oversampling: how often an epoch draws each slice with tumour; other slices are drawn once.
+        seed: of all random numbers.
+        precision: "auto" uses bf16 if the hardware supports it, otherwise fp32.
+        exported_checkpoint: "last" epoch, or "best" on the validation cases.
+        onnx_precision: of the ONNX file; "int8" takes the ranges of the features from training slices.
+        checkpoint_minutes: time between checkpoints within an epoch, in minutes.
+    """
 
     loss: Annotated[str, AfterValidator(_checked_loss)] = "cross_entropy"
     optimiser: Literal["adam", "adamw"] = "adam"
     weight_decay: float = Field(default=0, ge=0)
-    learning_rate: float = Field(default=1e-4, gt=0)  # the highest of the run
+    learning_rate: float = Field(default=1e-4, gt=0)
     schedule: Literal["constant", "cosine", "one_cycle"] = "constant"
-    warmup: float = Field(default=0, ge=0, lt=1)  # the share of the run in which the rate rises
-    clip_norm: float = Field(default=0, ge=0)  # longer gradients are shortened to this; 0: none is
-    ema: float = Field(default=0, ge=0, lt=1)  # the average of the weights keeps this much of itself a step; 0: none
+    warmup: float = Field(default=0, ge=0, lt=1)
+    clip_norm: float = Field(default=0, ge=0)
+    ema: float = Field(default=0, ge=0, lt=1)
     batch: int = Field(default=4, ge=1)
     epochs: int = Field(default=3, ge=1)
-    tumour_oversampling: float = Field(
-        default=1, ge=1, le=10
-    )  # how often an epoch draws slices with tumour, others once
-    seed: int = Field(default=0, ge=0, le=2**63 - 1)  # torch takes no larger one
+    tumour_oversampling: float = Field(default=1, ge=1, le=10)
+    seed: int = Field(default=0, ge=0, le=2**63 - 1)  # torch accepts no larger seed
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     exported_checkpoint: Literal["last", "best"] = "last"
-    onnx_precision: Literal["fp32", "int8"] = "fp32"  # of the ONNX file; for int8, ranges come from training slices
+    onnx_precision: Literal["fp32", "int8"] = "fp32"
     checkpoint_minutes: float = Field(default=10, ge=0)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        """Refuse what would do nothing, or not what its name says."""
+        """Raise ValueError for a setting that would have no effect."""
         if self.weight_decay and self.optimiser != "adamw":
-            raise ValueError("weight_decay needs optimiser 'adamw'")
+            raise ValueError(f"weight_decay is {self.weight_decay:g}, expected 0 unless optimiser is 'adamw'")
         if self.schedule == "one_cycle" and not self.warmup:
-            raise ValueError("schedule 'one_cycle' needs warmup, the share of the run in which the rate rises")
+            raise ValueError("warmup is 0, expected a share of the run above 0 with schedule 'one_cycle'")
         return self

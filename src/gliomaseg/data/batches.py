@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gliomaseg.config import Preprocessing, Recipe, Training
 from gliomaseg.data.augmentation import AUGMENTATIONS, Draws, augmentation_draws, pipeline
-from gliomaseg.data.augmentation.carvemix import Slices, grafted
+from gliomaseg.data.augmentation.carvemix import Slices, graft_tumours
 from gliomaseg.data.cache import Cache
 from gliomaseg.preprocessing import context_indices, head_levels, level_scales, with_context
 from gliomaseg.scan import flair_channel
@@ -155,7 +155,7 @@ def _grafted(
         device, non_blocking=True
     )
     how = draws[chosen][:, [pipeline.GRAFT_REACH, pipeline.GRAFT_MIRROR]]
-    some = grafted(Slices(images[places], masks[places]), given, levels, how, sequences=preprocessing.sequences)
+    some = graft_tumours(Slices(images[places], masks[places]), given, levels, how, sequences=preprocessing.sequences)
     return images.index_copy(0, places, some.images), masks.index_copy(0, places, some.masks)
 
 

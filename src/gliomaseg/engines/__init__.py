@@ -1,6 +1,6 @@
-"""Engines: what runs a network. Each takes a normalised batch and returns probabilities.
+"""Engines: each runs a network on a normalised batch and returns probabilities.
 
-A member is imported when it is asked for: ONNX Runtime and torch are both slow to load.
+An engine's module is imported when it is opened, because ONNX Runtime and torch are slow to import.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ ENGINES = {
     "torch": "gliomaseg.engines.torch",
     "openvino": "gliomaseg.engines.openvino",
 }
-EXTRAS = {"torch": "train", "openvino": "openvino"}  # what brings a member that is not always there
+EXTRAS = {"torch": "train", "openvino": "openvino"}  # the extra that installs an optional engine
 DEFAULT = "onnxruntime"
 
 
 class Engine(Protocol):
-    """What every engine does."""
+    """The interface of every engine."""
 
     def probabilities(self, batch: Batch) -> Probability:
         """Return the tumour's probability: float32 in [0, 1], shape (n, y, x), for a batch (n, c, y, x)."""
 
 
 def open_engine(name: str, *, onnx: Path, weights: Path, network: Network, inputs: int = 3) -> Engine:
-    """Return an engine with a model's network in it.
+    """Return an engine that has loaded a network.
 
     Args:
-        name: of the engine.
-        onnx: the network for engines without torch, the last softmax in it.
+        name: name of the engine.
+        onnx: the network as an ONNX file, including the last softmax; for engines other than torch.
         weights: the network's weights as safetensors, for torch.
-        network: what the weights belong to.
-        inputs: how many channels it takes.
+        network: settings of the network, for torch.
+        inputs: number of input channels, for torch.
 
     Raises:
-        UsageError: there is no engine of that name.
-        MissingExtraError: what the engine runs on is not installed.
+        UsageError: no engine has this name.
+        MissingExtraError: the library of the engine is not installed.
         ModelError: the network cannot be loaded.
     """
     if name not in ENGINES:
-        raise UsageError(f"there is no engine {name!r}", where="--engine", cure=f"engines are {', '.join(ENGINES)}")
+        raise UsageError(f"engine is {name!r}, expected one of {', '.join(ENGINES)}", where="--engine")
     member = import_extra(ENGINES[name], EXTRAS.get(name, "train"), purpose=f"the engine {name}")
     load: Callable[[Path, Path, Network, int], Engine] = member.load
     return load(onnx, weights, network, inputs)

@@ -14,7 +14,7 @@ from gliomaseg.types import Batch, Probability
 
 
 class OnnxRuntimeEngine:
-    """One session; safe to call from several threads."""
+    """One session; several threads may call it at once."""
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
@@ -24,37 +24,39 @@ class OnnxRuntimeEngine:
         """Return the tumour's probability: float32 in [0, 1], shape (n, y, x).
 
         Raises:
-            ModelError: the network does not take such a batch, or gives something else.
+            ModelError: the network does not accept the batch, or returns another shape.
         """
         try:
             (probability,) = self._session.run(None, {self._input: batch})
-        # ONNX Runtime's exceptions share no ancestor but Exception; ValueError: it gives several things.
+        # ONNX Runtime's exceptions have only Exception in common. ValueError: it returns several arrays.
         except Exception as fault:
-            raise ModelError(f"the network does not take a batch of shape {batch.shape} ({fault})") from fault
+            raise ModelError(f"the network does not accept a batch of shape {batch.shape} ({fault})") from fault
         if np.shape(probability) != (len(batch), *batch.shape[2:]):
             raise ModelError(
-                f"the network gives an array of shape {np.shape(probability)}, not probabilities (n, y, x)"
+                f"the network returns an array of shape {np.shape(probability)}, expected probabilities (n, y, x)"
             )
         return np.asarray(probability, np.float32)
 
 
 def load(onnx: Path, weights: Path, network: Network, inputs: int) -> OnnxRuntimeEngine:
-    """Return an engine for an ONNX file; the others are torch's.
+    """Return an engine for an ONNX file; the other arguments are for torch.
 
     Raises:
         ModelError: ONNX Runtime cannot load the network.
     """
-    del weights, network, inputs  # all is in the ONNX file
+    del weights, network, inputs  # the ONNX file contains everything
     if not onnx.is_file():
-        raise ModelError(f"holds no {onnx.name}, which ONNX Runtime runs", where=onnx.parent, cure="use --engine torch")
+        raise ModelError(
+            f"{onnx.name} is missing, which ONNX Runtime needs", where=onnx.parent, cure="use --engine torch"
+        )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    # ONNX Runtime would count the machine's cores: containers are given fewer.
+    # By default, ONNX Runtime uses all cores of the machine, even if a container has fewer.
     options.intra_op_num_threads = thread_count()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     try:
         session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
-    # ONNX Runtime's exceptions share no ancestor but Exception.
+    # ONNX Runtime's exceptions have only Exception in common.
     except Exception as fault:
-        raise ModelError(f"ONNX Runtime cannot load it ({fault})", where=onnx) from fault
+        raise ModelError(f"ONNX Runtime cannot load the network ({fault})", where=onnx) from fault
     return OnnxRuntimeEngine(session)

@@ -1,4 +1,4 @@
-"""OpenVINO on the processor, from the same ONNX file: faster than ONNX Runtime on some machines, measure on yours."""
+"""OpenVINO on the CPU, from the same ONNX file. It is faster than ONNX Runtime on some machines; measure on yours."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Precision = Literal["f32", "bf16"]
 
 
 class OpenvinoEngine:
-    """One compiled network; safe to call from several threads."""
+    """One compiled network; several threads may call it at once."""
 
     def __init__(self, compiled: Any) -> None:
         self._compiled = compiled
@@ -27,37 +27,37 @@ class OpenvinoEngine:
         """Return the tumour's probability: float32 in [0, 1], shape (n, y, x).
 
         Raises:
-            ModelError: the network does not take such a batch, or gives something else.
+            ModelError: the network does not accept the batch, or returns another shape.
         """
-        wanted = self._compiled.input(0).partial_shape
-        # OpenVINO itself takes what does not fit, and gives something of another shape.
-        if not wanted.compatible(openvino.PartialShape(list(batch.shape))):
-            raise ModelError(f"the network does not take a batch of shape {batch.shape} (it takes {wanted})")
+        expected = self._compiled.input(0).partial_shape
+        # OpenVINO itself accepts a batch that does not fit, and returns an array of another shape.
+        if not expected.compatible(openvino.PartialShape(list(batch.shape))):
+            raise ModelError(f"the network does not accept a batch of shape {batch.shape} (it accepts {expected})")
         try:
-            # A request of its own for each call: one that is shared would serve one thread at a time.
+            # A new request for each call: a shared one serves one thread at a time.
             results = self._compiled.create_infer_request().infer([batch])
         except RuntimeError as fault:
             raise ModelError(f"the network does not run on a batch of shape {batch.shape} ({fault})") from fault
         if len(results) != 1 or np.shape(results[0]) != (len(batch), *batch.shape[2:]):
-            raise ModelError(f"the network gives {len(results)} arrays, not one of probabilities (n, y, x)")
-        return np.array(results[0], np.float32)  # a copy: OpenVINO's own ends with the request
+            raise ModelError(f"the network returns {len(results)} arrays, expected one of probabilities (n, y, x)")
+        return np.array(results[0], np.float32)  # a copy: OpenVINO frees its array with the request
 
 
 def load(onnx: Path, weights: Path, network: Network, inputs: int) -> OpenvinoEngine:
-    """Return an engine for an ONNX file; the others are torch's.
+    """Return an engine for an ONNX file; the other arguments are for torch.
 
     Raises:
         ModelError: OpenVINO cannot load the network.
     """
-    del weights, network, inputs  # all is in the ONNX file
+    del weights, network, inputs  # the ONNX file contains everything
     return compiled(onnx)
 
 
 def compiled(onnx: Path, *, precision: Precision = "f32") -> OpenvinoEngine:
-    """Return an engine of a precision.
+    """Return an engine that computes in a precision.
 
-    OpenVINO's own default is bf16 where the processor has it. It is twice as fast and moves a probability by about
-    .002, where engines must agree within .0001: so it is not ours.
+    OpenVINO's default is bf16 if the processor supports it. bf16 is twice as fast, but it changes probabilities by
+    about 0.002, and engines must agree within 0.0001. The default here is therefore "f32".
 
     Raises:
         ModelError: OpenVINO cannot load the network.
@@ -68,9 +68,9 @@ def compiled(onnx: Path, *, precision: Precision = "f32") -> OpenvinoEngine:
         "PERFORMANCE_HINT": "LATENCY",  # all threads work on one batch
     }
     try:
-        # In a thread of its own: in bf16 OpenVINO gives the calling thread another stack for signals, and frees it
-        # (2026.4). In the main thread the next Ctrl-C would be a segmentation fault.
+        # In its own thread: in bf16, OpenVINO 2026.4 gives the calling thread another signal stack and frees it. In
+        # the main thread, the next Ctrl-C would cause a segmentation fault.
         with ThreadPoolExecutor(max_workers=1) as thread:
             return OpenvinoEngine(thread.submit(openvino.Core().compile_model, str(onnx), "CPU", settings).result())
     except RuntimeError as fault:
-        raise ModelError(f"OpenVINO cannot load it ({fault})", where=onnx) from fault
+        raise ModelError(f"OpenVINO cannot load the network ({fault})", where=onnx) from fault

@@ -1,4 +1,4 @@
-"""How many threads an engine should take."""
+"""The number of threads for an engine."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def thread_count() -> int:
-    """Return how many threads this process should compute with, at least 1.
+    """Return the number of threads for computations in this process, at least 1.
 
-    As many as there are cores among the processors that it may use: a container or `taskset` gives fewer than the
-    machine has, and two threads of one core share its arithmetic. Never more than `OMP_NUM_THREADS` says, as for
-    torch, nor than a container's quota of time.
+    It is the number of physical cores that the process may use, because two threads of one core share its arithmetic
+    units. A container or `taskset` may allow fewer cores than the machine has. `OMP_NUM_THREADS`, as for torch, and
+    the CPU quota of a container are upper limits.
     """
-    limits = [_cores(), _asked(), _quota()]
+    limits = [_cores(), _omp_num_threads(), _quota()]
     return max(1, min(limit for limit in limits if limit is not None))
 
 
@@ -32,13 +32,13 @@ def _cores() -> int:
     return len(cores)
 
 
-def _asked() -> int | None:
+def _omp_num_threads() -> int | None:
     text = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(text) if text.isdecimal() and int(text) > 0 else None
 
 
 def _quota() -> int | None:
-    """Return the quota of the container in whole processors; None where there is none."""
+    """Return the CPU quota of the container in whole processors; None if there is none."""
     try:
         quota, period = QUOTA.read_text("ascii").split()
         return max(1, round(int(quota) / int(period)))

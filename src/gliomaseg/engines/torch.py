@@ -1,4 +1,4 @@
-"""torch, from the weights themselves: slower to start, the measure for every other engine."""
+"""torch, from the safetensors weights: slow to start, and the reference for the other engines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from gliomaseg.config import FcnResnet50, Network, Smp
+from gliomaseg.config import Network
 from gliomaseg.errors import ModelError
 from gliomaseg.networks import TumourProbability, build_network
 from gliomaseg.types import Batch, Probability
@@ -29,22 +29,22 @@ class TorchEngine:
 
 
 def load(onnx: Path, weights: Path, network: Network, inputs: int) -> TorchEngine:
-    """Return an engine for weights and the network they belong to, on a GPU where torch sees one.
+    """Return an engine for weights and the settings of their network, on a GPU if torch finds one.
 
     Raises:
-        ModelError: the weights are missing, or do not fit the network.
+        ModelError: the weights are missing or do not fit the network.
     """
     del onnx
     if not weights.is_file():
         raise ModelError(
-            f"holds no {weights.name}, which the engine torch runs", where=weights.parent, cure="use another --engine"
+            f"{weights.name} is missing, which the engine torch needs",
+            where=weights.parent,
+            cure="use another --engine",
         )
-    if isinstance(network, FcnResnet50 | Smp):
-        network = network.model_copy(update={"weights": "none"})  # ours replace them at once
-    module = build_network(network, inputs)
+    module = build_network(network.without_pretrained_weights(), inputs)
     try:
         module.load_state_dict(load_file(weights))
     except (OSError, RuntimeError, SafetensorError) as fault:
-        raise ModelError(f"the weights do not load ({fault})", where=weights) from fault
+        raise ModelError(f"the weights cannot be loaded ({fault})", where=weights) from fault
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return TorchEngine(TumourProbability(module).to(device).eval(), device)

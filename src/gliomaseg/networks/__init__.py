@@ -1,4 +1,4 @@
-"""Networks: one file each. A network takes (n, inputs, y, x) and returns logits (n, 2, y, x).
+"""Networks: one file each. Input has shape (n, inputs, y, x); output is logits of shape (n, 2, y, x).
 
 Class 0 is background, class 1 is tumour.
 """
@@ -22,22 +22,22 @@ NETWORKS: dict[str, Callable[[Any, int], nn.Module]] = {
 
 
 def build_network(settings: Network, inputs: int = 3) -> nn.Module:
-    """Return a network as its settings describe it, initialised from torch's current random state.
+    """Return a network with random weights from torch's current random state, or with pretrained weights.
 
     Args:
-        settings: of the network.
-        inputs: how many channels it takes.
+        settings: settings of the network.
+        inputs: number of input channels.
 
     Raises:
-        DownloadError: pretrained weights are asked for and cannot be had.
-        MissingExtraError: what the network is built of is not installed.
-        ConfigError: its library has no such network.
+        DownloadError: the pretrained weights cannot be downloaded.
+        MissingExtraError: the library of the network is not installed.
+        ConfigError: the library has no such network.
     """
     return NETWORKS[settings.name](settings, inputs)
 
 
 class TumourProbability(nn.Module):
-    """A network with its last step: logits (n, 2, y, x) to the tumour's probability (n, y, x)."""
+    """A network followed by softmax: it returns the tumour's probability (n, y, x) instead of logits."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -25,25 +25,25 @@ CLASSES = 2
 
 
 class FcnNetwork(nn.Module):
-    """torchvision's model, its dictionary of outputs reduced to the one that is used."""
+    """torchvision's model, with its logits as the only output."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, batch: Tensor) -> Tensor:
-        """Return logits (n, 2, y, x) for pictures (n, inputs, y, x)."""
+        """Return logits (n, 2, y, x) of slices (n, inputs, y, x)."""
         logits: Tensor = self.model(batch)["out"]
         return logits
 
 
 def build(settings: FcnResnet50, inputs: int) -> nn.Module:
-    """Return the network: backbone and head as the settings say, no auxiliary classifier.
+    """Return the network with the head of the settings and without the auxiliary classifier.
 
-    With other than three input channels the first layer is a new one.
+    If `inputs` is not 3, the first layer gets random weights.
 
     Raises:
-        DownloadError: torchvision's weights are neither cached nor to be downloaded.
+        DownloadError: torchvision's weights are not cached and cannot be downloaded.
     """
     model: Any = _with_weights(settings.weights)
     segmentation = torchvision_compat.segmentation()
@@ -73,15 +73,15 @@ def _with_weights(weights: str) -> nn.Module:
 
 
 def _download(url: str) -> dict[str, Tensor]:
-    """Return the tensors of a file of torchvision's, from torch's cache or the network; nothing is unpickled."""
+    """Return the tensors of a torchvision file from torch's cache or a download. Nothing is unpickled."""
     try:
-        with redirect_stdout(sys.stderr):  # torch.hub speaks on stdout, where results belong
+        with redirect_stdout(sys.stderr):  # torch.hub prints on stdout, where results belong
             state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
                 url, map_location="cpu", progress=sys.stderr.isatty(), check_hash=True, weights_only=True
             )
     except (URLError, OSError, RuntimeError, UnpicklingError) as fault:
         raise DownloadError(
-            f"torchvision's weights {url.rsplit('/', 1)[1]} cannot be had ({fault})",
+            f"torchvision's weights {url.rsplit('/', 1)[1]} cannot be downloaded ({fault})",
             where=f"{torch.hub.get_dir()}/checkpoints",
             cure="connect to the network once, copy the file there by hand, or use --set network.weights=none",
         ) from fault

@@ -1,4 +1,4 @@
-"""A U-Net with two convolutions and a residual skip at each level, and any number of features.
+"""A U-Net with two convolutions and a residual skip at each level.
 
 Source: O. Ronneberger et al., MICCAI 2015, doi:10.1007/978-3-319-24574-4_28; residual skips: K. He et al., CVPR 2016,
 doi:10.1109/CVPR.2016.90; pixel unshuffle: W. Shi et al., CVPR 2016, arXiv:1609.05158.
@@ -18,7 +18,7 @@ CLASSES = 2
 
 
 class ResidualUnetNetwork(nn.Module):
-    """Max pooling on the way down, transposed convolutions on the way up, features concatenated between them."""
+    """Encoder with max pooling, decoder with transposed convolutions; skip connections concatenate features."""
 
     def __init__(self, settings: ResidualUnet, inputs: int) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class ResidualUnetNetwork(nn.Module):
         return logits
 
     def _features(self, batch: Tensor) -> Tensor:
-        """Return the features of the finest level, on the way up."""
+        """Return the features of the finest decoder level."""
         skips: list[Tensor] = []
         features = batch
         for number, level in enumerate(self.down):
@@ -74,5 +74,5 @@ class ResidualLevel(nn.Module):
 
 
 def build(settings: ResidualUnet, inputs: int) -> nn.Module:
-    """Return the network that the settings describe, for `inputs` channels."""
+    """Return the network of the settings for `inputs` channels."""
     return ResidualUnetNetwork(settings, inputs)

@@ -1,4 +1,4 @@
-"""Any network of segmentation_models.pytorch, through the extra `smp`."""
+"""Networks of segmentation_models.pytorch, with the extra `smp`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ CLASSES = 2
 
 
 def build(settings: Smp, inputs: int) -> nn.Module:
-    """Return an architecture on an encoder, by their names there.
+    """Return the network with the architecture and the encoder of the settings.
 
     Raises:
         MissingExtraError: segmentation_models.pytorch is not installed.
-        ConfigError: it has no such architecture or encoder, or they do not go together.
-        DownloadError: pretrained weights cannot be had.
+        ConfigError: the library has no such architecture or encoder, or does not combine them.
+        DownloadError: the pretrained weights cannot be downloaded.
     """
     models = _library()
     weights = None if settings.weights == "none" else settings.weights
@@ -32,22 +32,22 @@ def build(settings: Smp, inputs: int) -> nn.Module:
             in_channels=inputs,
             classes=CLASSES,
         )
-    except OSError as fault:  # what cannot be fetched, whoever fetches it
+    except OSError as fault:  # all download errors of its libraries
         raise DownloadError(
-            f"weights of the encoder {settings.encoder} cannot be had ({fault})",
+            f"weights of the encoder {settings.encoder} cannot be downloaded ({fault})",
             cure="connect to the network once, or use --set network.weights=none",
         ) from fault
     except (KeyError, ValueError, RuntimeError, TypeError, NotImplementedError) as fault:
         raise ConfigError(
-            f"segmentation_models.pytorch refuses {settings.architecture} on {settings.encoder} ({fault})",
+            f"segmentation_models.pytorch cannot build {settings.architecture} on {settings.encoder} ({fault})",
             where="network",
-            cure="see its documentation for the names",
+            cure="use names from its documentation",
         ) from fault
     return network
 
 
 def _library() -> Any:
-    torchvision_compat.segmentation()  # it imports torchvision, which fails beside a CPU-only torch unless opened so
+    torchvision_compat.segmentation()  # the library imports torchvision, which fails with a CPU-only torch otherwise
     try:
         return importlib.import_module("segmentation_models_pytorch")
     except ModuleNotFoundError as fault:

@@ -1,8 +1,8 @@
-"""The one place that imports torchvision.
+"""The only module that imports torchvision.
 
-torchvision's wheel carries compiled operators built for CUDA. Beside a CPU-only torch they cannot be
-loaded, and `import torchvision` fails because it registers a fake kernel for `torchvision::nms`, an
-operator nobody declared. Declaring the two schemas first lets the pure-Python models through.
+torchvision's wheel contains compiled operators for CUDA, which a CPU-only torch cannot load. `import torchvision` then
+fails, because it registers a fake kernel for the undeclared operator `torchvision::nms`. This module declares the two
+operators first, so that the pure-Python models can be imported.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import torch
 
 from gliomaseg.errors import MissingExtraError
 
-# The declarations last as long as this object: it must not be collected.
+# Keeps the declarations alive: they end with the library object.
 _declared: list[Any] = []
 
 
 def segmentation() -> Any:
-    """Return `torchvision.models.segmentation`; after it, packages that import torchvision can.
+    """Return `torchvision.models.segmentation`. After this call, other packages can import torchvision too.
 
     Raises:
         MissingExtraError: torchvision is not installed.

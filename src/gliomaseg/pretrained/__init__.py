@@ -1,4 +1,4 @@
-"""The models that ship: a folder and a line each. `gliomaseg export` makes such a folder out of a run."""
+"""The bundled models: one folder and one entry of `MODELS` each. `gliomaseg export` writes such a folder."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from gliomaseg.errors import ModelError, UsageError
 from gliomaseg.model import METRICS, load_model
 
 HOME = Path(__file__).parent
-# Names of folders beside this file; the first is enough for any scan, the others look at more sequences.
+# Folder names. The first model is the default and runs on every scan; the others need more sequences.
 MODELS: tuple[str, ...] = ("glioma-flair", "glioma-t1-flair")
 
 
 @dataclass(frozen=True)
 class BundledModel:
-    """A shipped model.
+    """The description of a bundled model.
 
     Attributes:
         model: its name.
-        title: a line about it.
-        size_bytes: of its folder.
-        dice_volume: mean, median and ci95 of its headline; None where it was not measured.
-        default: whether it is asked for every scan where none is named; the others only if the scan holds enough.
-        sequences: what it looks at.
+        title: one line.
+        size_bytes: size of its folder.
+        dice_volume: mean, median and ci95 of `dice_volume`; None if it was not measured.
+        default: whether the model runs on every scan if the user names no model. Other models run only if the scan
+            has all their sequences.
+        sequences: its input sequences.
     """
 
     model: str
@@ -37,24 +38,24 @@ class BundledModel:
 
 
 def find_model(model: Path | None) -> Path:
-    """Return the folder of a model: what exists on disk, else a shipped one by its name, else the default.
+    """Return the folder of a model: an existing path, a bundled model's name, or None for the default model.
 
     Raises:
-        UsageError: none is named, and none ships.
-        ModelError: there is neither such a path nor such a name.
+        UsageError: `model` is None, and this version has no bundled model.
+        ModelError: neither a path nor a bundled model has this name.
     """
     if model is None:
         if not MODELS:
-            raise UsageError("no model ships with this version", where="--model", cure="name a run or a model folder")
+            raise UsageError("this version has no bundled model", where="--model", cure="name a run or a model folder")
         return HOME / MODELS[0]
     if str(model) in MODELS and not model.exists():
         return HOME / str(model)
     try:
         model.stat()
     except FileNotFoundError as fault:
-        at_hand = f"shipped models are {', '.join(MODELS)}" if MODELS else "no model ships with this version"
+        names = f"bundled models are {', '.join(MODELS)}" if MODELS else "this version has no bundled model"
         raise ModelError(
-            f"is no model: there is no such path and no shipped model of that name ({at_hand})",
+            f"is not a model: neither a path nor a bundled model has this name ({names})",
             where=model,
             cure="name a run or a model folder",
         ) from fault
@@ -64,33 +65,33 @@ def find_model(model: Path | None) -> Path:
 
 
 def find_models(model: Path | None) -> list[Path]:
-    """Return the folder of a model as `find_model` does; where none is named, those of all that ship.
+    """Return the folder of a model as `find_model` does; for None, the folders of all bundled models.
 
     Raises:
-        UsageError: none is named, and none ships.
-        ModelError: there is neither such a path nor such a name.
+        UsageError: `model` is None, and this version has no bundled model.
+        ModelError: neither a path nor a bundled model has this name.
     """
     return [find_model(model), *([HOME / name for name in MODELS[1:]] if model is None else [])]
 
 
 def list_models() -> list[BundledModel]:
-    """Return the shipped models, the default first.
+    """Return the bundled models, the default model first.
 
     Raises:
-        ModelError: one of them is damaged.
+        ModelError: a bundled model is damaged.
     """
-    return [_describe(name, default=place == 0) for place, name in enumerate(MODELS)]
+    return [_describe(name, default=index == 0) for index, name in enumerate(MODELS)]
 
 
 def _describe(name: str, *, default: bool) -> BundledModel:
     model = load_model(HOME / name)
     size_bytes = sum(file.stat().st_size for file in model.folder.iterdir())
-    score = _headline(model.folder / METRICS)
-    return BundledModel(name, model.config.title, size_bytes, score, default, model.config.sequences)
+    dice_volume = _dice_volume(model.folder / METRICS)
+    return BundledModel(name, model.config.title, size_bytes, dice_volume, default, model.config.sequences)
 
 
-def _headline(metrics: Path) -> dict[str, Any] | None:
-    """Return mean, median and interval of `dice_volume`; None where there is no such number."""
+def _dice_volume(metrics: Path) -> dict[str, Any] | None:
+    """Return mean, median and 95 % CI of `dice_volume`; None if the file or the number is missing."""
     try:
         entry = json.loads(metrics.read_text("utf-8"))["summary"]["dice_volume"]
         return {"mean": float(entry["mean"]), "median": entry.get("median"), "ci95": entry.get("ci95")}

@@ -1,13 +1,16 @@
-"""What a run leaves behind: the model folder, its scores through ONNX Runtime, curves and samples."""
+"""The files that a finished run writes: model folder with scores, `curves.png` and `samples.png`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from gliomaseg import overlays
 from gliomaseg.atomic import new_file, new_folder
@@ -21,25 +24,26 @@ from gliomaseg.onnx_compression import quantize_int8
 from gliomaseg.prediction import Predictor, open_predictor
 from gliomaseg.preprocessing import prepare
 from gliomaseg.training.checkpoint import load_network
-from gliomaseg.training.curves import draw_curves
-from gliomaseg.training.loop import Run
 from gliomaseg.training.model_card import model_card
 from gliomaseg.training.onnx_export import export_network
+from gliomaseg.training.run import Run
 from gliomaseg.types import Batch, Pixels
 
 SAMPLES = 4
-EXAMPLES, EXAMPLES_AT_ONCE = 240, 16
+CALIBRATION_SLICES, CALIBRATION_BATCH = 240, 16
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+DICE = {"dice_volume": BLUE, "dice_tumour_slices": ORANGE, "dice_batch": GREEN, "dice_slices_empty_one": PURPLE}
 
 
 def write_artifacts(run: Run, setting: Mapping[str, Any]) -> None:
-    """Export the model, score it as its users will run it, and draw the pictures.
+    """Export the model, evaluate it with ONNX Runtime as its users will run it, and draw the images.
 
     Raises:
-        ResourceError: the disk is full; the checkpoint is whole, resume to finish.
-        Interrupted: the user asked to stop; the same holds.
+        ResourceError: the disk is full. The checkpoint is complete: resume to finish.
+        Interrupted: the user has interrupted the run. Resume to finish.
     """
-    run.display.say("exporting the model and scoring it through ONNX Runtime")
-    # Without accelerate's autocast wrapper: what is exported computes in float32.
+    run.display.log("exporting the model and evaluating it with ONNX Runtime")
+    # Without accelerate's autocast wrapper, so that the exported network computes in float32.
     network = run.accelerator.unwrap_model(run.eval_network, keep_fp32_wrapper=False)
     if run.recipe.training.exported_checkpoint == "best":
         network = build_network(run.recipe.network, run.recipe.preprocessing.inputs)
@@ -52,7 +56,7 @@ def write_artifacts(run: Run, setting: Mapping[str, Any]) -> None:
         write_digests(folder)
         predictor = open_predictor(folder)
         metrics = evaluate(
-            run.validation, predictor, setting=setting, progress=lambda _line: run.raise_if_stopped("scoring")
+            run.validation, predictor, setting=setting, progress=lambda _line: run.raise_if_stopped("in the evaluation")
         )
         write_metrics(folder, metrics)
         card = model_card(run.recipe, metrics, patients=[case.name for case in run.train])
@@ -64,49 +68,71 @@ def write_artifacts(run: Run, setting: Mapping[str, Any]) -> None:
 
 
 def _quantise(run: Run, folder: Path) -> None:
-    """Put a network of integers in the place of the model's."""
-    quantize_int8(folder / ONNX, folder / ONNX, _examples(run))
+    """Replace the ONNX file of the model by its int8 quantisation."""
+    quantize_int8(folder / ONNX, folder / ONNX, _calibration_batches(run))
     config = ModelConfig.model_validate_json((folder / CONFIG).read_bytes())
     write_config(folder, config.model_copy(update={"onnx_precision": "int8"}))
 
 
-def _examples(run: Run) -> list[Batch]:
-    """Return slices of the training side, drawn evenly, as the network takes them."""
+def _calibration_batches(run: Run) -> list[Batch]:
+    """Return random training slices, drawn uniformly, as network input."""
     positions = run.cache.positions(run.train)
     generator = np.random.default_rng(run.recipe.training.seed)
-    chosen = generator.permutation(positions)[:EXAMPLES]
-    processor = torch.device("cpu")
+    chosen = generator.permutation(positions)[:CALIBRATION_SLICES]
+    cpu = torch.device("cpu")
     loaded = (
-        load_batch(run.cache, some, run.recipe.preprocessing, processor)[0]
-        for some in batches(chosen, EXAMPLES_AT_ONCE)
+        load_batch(run.cache, batch, run.recipe.preprocessing, cpu)[0] for batch in batches(chosen, CALIBRATION_BATCH)
     )
     return [np.ascontiguousarray(images.numpy()) for images in loaded]
 
 
 def _draw_samples(run: Run, predictor: Predictor) -> None:
-    """Draw input, ground truth and prediction: the largest tumour of a few patients, and a slice without any."""
+    """Draw input, reference and prediction: the largest tumour of a few cases, and one slice without tumour."""
     chosen = run.validation[:: max(1, len(run.validation) // SAMPLES)][:SAMPLES]
     rows, notes = [], []
     for number, case in enumerate(chosen):
-        examination = read_case(case)
-        sizes = examination.reference.sum(axis=(1, 2))
-        empty = np.flatnonzero(sizes == 0)
-        plain = number == len(chosen) - 1 and len(empty) > 0
-        k = int(empty[len(empty) // 2]) if plain else int(sizes.argmax())
-        row, value = _sample(examination, k, predictor)
+        loaded = read_case(case)
+        sizes = loaded.reference.sum(axis=(1, 2))
+        tumour_free = np.flatnonzero(sizes == 0)
+        shows_no_tumour = number == len(chosen) - 1 and len(tumour_free) > 0
+        k = int(tumour_free[len(tumour_free) // 2]) if shows_no_tumour else int(sizes.argmax())
+        row, value = _sample(loaded, k, predictor)
         rows.append(row)
         score = "both masks empty" if np.isnan(value) else f"Dice of this slice {value:.3f}"
         notes.append(f"{case.name}, slice {case.slices[k].number}: {score}")
     headings = ("input MRI", "ground truth", "prediction")
-    sheet = overlays.panel(rows, columns=headings, notes=notes, title="Tumour segmentation, validation side")
+    sheet = overlays.panel(rows, columns=headings, notes=notes, title="Tumour segmentation, validation cases")
     with new_file(run.folder / "samples.png") as temporary:
         sheet.save(temporary, format="PNG")
 
 
-def _sample(examination: LoadedCase, k: int, predictor: Predictor) -> tuple[list[Pixels], float]:
-    mask = predictor.mask(examination.scan)[k]
-    seen = prepare(examination.scan, predictor.model.config.preprocessing).slices[k]
-    image = np.repeat(seen, 3, axis=0) if len(seen) == 1 else seen
-    reference = examination.reference[k]
+def _sample(case: LoadedCase, k: int, predictor: Predictor) -> tuple[list[Pixels], float]:
+    """Return input, reference and prediction of slice k as images, and its Dice."""
+    mask = predictor.mask(case.scan)[k]
+    prepared = prepare(case.scan, predictor.model.config.preprocessing).slices[k]
+    image = np.repeat(prepared, 3, axis=0) if len(prepared) == 1 else prepared
+    reference = case.reference[k]
     row = [np.moveaxis(image, 0, -1), overlays.white(reference), overlays.white(mask)]
     return row, overlap.dice(reference=reference, predicted=mask)
+
+
+def draw_curves(history: Sequence[Mapping[str, object]], path: Path, *, title: str) -> None:
+    """Draw the losses and Dice values of each epoch into a PNG of 1100 x 440 pixels."""
+    figure = Figure(figsize=(11, 4.4), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    losses, dice = figure.subplots(1, 2)
+    epochs = [line["epoch"] for line in history]
+    for name, colour in (("train_loss", BLUE), ("validation_loss", ORANGE)):
+        losses.plot(epochs, [line[name] for line in history], color=colour, marker="o", label=name.replace("_", " "))
+    for name, colour in DICE.items():
+        values = [float("nan") if line[name] is None else line[name] for line in history]
+        dice.plot(epochs, values, color=colour, marker="o", label=name)
+    losses.set(title="Loss", xlabel="epoch", ylabel="loss", ylim=(0, None))
+    dice.set(title="Dice on the validation cases", xlabel="epoch", ylabel="Dice", ylim=(0, 1.02))
+    for axes in (losses, dice):
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(frameon=False)
+    figure.suptitle(title)
+    figure.savefig(path, format="png")

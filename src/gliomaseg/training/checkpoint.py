@@ -1,7 +1,6 @@
-"""The whole state of a run in one file: weights, optimiser, place in the run, log so far.
+"""Checkpoints: the complete state of a run (weights, optimiser, progress, log) in one safetensors file.
 
-One safetensors file, replaced in one step: a killed run finds the last whole state, never half of one,
-and nothing is unpickled.
+The file is replaced atomically, so a killed run leaves the last complete state. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import os
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,19 +21,36 @@ from gliomaseg.atomic import new_file
 from gliomaseg.errors import DataError
 
 
+class EpochRecord(TypedDict):
+    """A finished epoch: one line of `log.jsonl`. Dice values are means on the validation cases; None if undefined."""
+
+    epoch: int
+    train_loss: float
+    validation_loss: float
+    dice_volume: float | None
+    dice_tumour_slices: float | None
+    dice_slices_empty_one: float | None
+    dice_batch: float | None
+    empty_slice_false_positive_rate: float | None
+    images: int
+    train_seconds: float
+    validation_seconds: float
+    images_per_s: float
+
+
 @dataclass
 class Progress:
-    """Where a run stands: `step` batches of `epoch` are done; both count from 0.
+    """The position in a run: `step` batches of `epoch` are done; both count from 0.
 
     Attributes:
-        loss_sum: of the epoch's images so far, each counted once; where several processes share a
-            batch, by the first one's share.
-        images: how many images the epoch has seen.
-        seconds: how long the epoch has trained, without validation.
-        best: the best `dice_volume` on the validation side so far; None before the first.
-        history: a line for each finished epoch, as in `log.jsonl`.
-        digest: of the data and preparation that the run was started with.
-        sides: digest of who trains and who validates; "" in checkpoints of before it was kept.
+        loss_sum: sum of the losses of the epoch's images so far. If several processes share a batch, the sum uses the
+            loss of the main process for all images of the batch.
+        images: images of the epoch so far.
+        seconds: training time of the epoch so far in s, without validation.
+        best: highest validation `dice_volume` so far; None before the first epoch ends.
+        history: a record for each finished epoch.
+        digest: checksum of the data set and its preprocessing.
+        sides: checksum of the split into training and validation cases; "" in checkpoints of older versions.
     """
 
     epoch: int = 0
@@ -43,7 +59,7 @@ class Progress:
     images: int = 0
     seconds: float = 0.0
     best: float | None = None
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[EpochRecord] = field(default_factory=list)
     digest: str = ""
     sides: str = ""
 
@@ -56,10 +72,10 @@ def save_checkpoint(
     *,
     average: nn.Module | None = None,
 ) -> None:
-    """Write the state of a run, whole or not at all; `average` is that of the weights, where there is one.
+    """Write the state of a run atomically; `average` is the moving average of the weights, if there is one.
 
     Raises:
-        ResourceError: the disk is full; the previous state is still there.
+        ResourceError: the disk is full; the previous file stays.
     """
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     if average is not None:
@@ -67,9 +83,9 @@ def save_checkpoint(
     state = optimiser.state_dict()["state"]
     for number, entries in state.items():
         tensors |= {f"optimiser.{number}.{name}": tensor for name, tensor in entries.items()}
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with new_file(path) as temporary:
-        write_tensors(whole, temporary, metadata={"progress": json.dumps(asdict(progress))})
+        write_tensors(on_cpu, temporary, metadata={"progress": json.dumps(asdict(progress))})
 
 
 def write_tensors(tensors: dict[str, Tensor], path: Path, *, metadata: dict[str, str] | None = None) -> None:
@@ -81,7 +97,7 @@ def write_tensors(tensors: dict[str, Tensor], path: Path, *, metadata: dict[str,
     try:
         save_file(tensors, path, metadata=metadata)
     except SafetensorError as fault:
-        number = re.search(r"os error (\d+)", str(fault))  # safetensors has no errno but in its text
+        number = re.search(r"os error (\d+)", str(fault))  # safetensors gives errno in its text only
         if not number:
             raise
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from fault
@@ -90,10 +106,10 @@ def write_tensors(tensors: dict[str, Tensor], path: Path, *, metadata: dict[str,
 def load_checkpoint(
     path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, *, average: nn.Module | None = None
 ) -> Progress:
-    """Put a saved state into a network, its optimiser and its average, and return where the run stood.
+    """Load a saved state into a network, its optimiser and its average, and return the progress of the run.
 
     Raises:
-        DataError: the file is no checkpoint of this network.
+        DataError: the file is not a checkpoint of this network.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -104,20 +120,20 @@ def load_checkpoint(
             average.load_state_dict(_part(tensors, "average."))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as fault:
         raise DataError(
-            f"is no checkpoint of this run ({fault})", where=path, cure="start again with --overwrite"
+            f"is not a checkpoint of this run ({fault})", where=path, cure="start again with --overwrite"
         ) from fault
     weights = [weight for group in optimiser.param_groups for weight in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in _part(tensors, "optimiser.").items():
         number, _, key = name.partition(".")
-        state.setdefault(int(number), {})[key] = _laid_out_like(weights[int(number)], tensor)
+        state.setdefault(int(number), {})[key] = _in_memory_order_of(weights[int(number)], tensor)
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})
     return progress
 
 
 def load_network(path: Path, network: nn.Module) -> None:
-    """Put the weights of a checkpoint into a network and nothing else: their average, where it has one."""
+    """Load only the weights of a checkpoint into a network; their average, if the checkpoint has one."""
     with safe_open(path, framework="pt") as file:
         names = list(file.keys())
         prefix = "average." if any(name.startswith("average.") for name in names) else "network."
@@ -125,8 +141,8 @@ def load_network(path: Path, network: nn.Module) -> None:
     network.load_state_dict(_part(tensors, prefix))
 
 
-def _laid_out_like(weight: Tensor, tensor: Tensor) -> Tensor:
-    """Give a saved moment its weight's order in memory: the fused step walks through both side by side."""
+def _in_memory_order_of(weight: Tensor, tensor: Tensor) -> Tensor:
+    """Return a saved moment in the memory order of its weight, as the fused optimiser step requires."""
     if tensor.shape != weight.shape:  # the step count
         return tensor
     return torch.empty_like(weight, device="cpu", dtype=tensor.dtype).copy_(tensor)

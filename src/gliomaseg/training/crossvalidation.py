@@ -1,4 +1,4 @@
-"""K runs, each validating on patients that the others train on, and one evaluation over all patients."""
+"""Cross-validation: one run for each fold, and one evaluation of all patients."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class CrossValidateOptions:
-    """What the user asks for.
+    """The options of `gliomaseg crossvalidate`.
 
     Attributes:
-        recipe: all settings; its section `split` says how folds are drawn.
+        recipe: all settings; its section `split` determines the folds.
         data: a folder in the Kaggle layout.
-        out: where the folds' runs, their splits and the evaluation go.
-        device: auto, cpu or cuda.
-        resume: whether to go on with what is there.
-        overwrite: whether to remove what is there.
-        cache: where prepared slices are kept; the user's cache folder if None.
-        grid: how lengths are measured.
-        tune: whether threshold, temperature and smallest component are chosen, those of each fold on the others.
+        out: folder of the runs, the splits and the evaluation.
+        device: "auto", "cpu" or "cuda".
+        resume: continue the cross-validation in `out`.
+        overwrite: remove an earlier cross-validation from `out`.
+        cache: folder of the prepared slices; None for the user's cache folder.
+        grid: voxel spacing of distances and volumes.
+        tune: choose threshold, temperature and minimum component size of each fold on the other folds.
     """
 
     recipe: Recipe
@@ -57,81 +57,84 @@ class CrossValidateOptions:
     tune: bool = False
 
 
-def crossvalidate(order: CrossValidateOptions, *, say: Callable[[str], None]) -> Path:
-    """Train every fold, then measure each patient by the model that has not seen them.
+def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) -> Path:
+    """Train every fold, then evaluate each patient with the model that was not trained on this patient.
 
     Returns:
-        The evaluation, `metrics.json`, of all patients.
+        The path of `metrics.json`, the evaluation of all patients.
 
     Raises:
-        UsageError: something is there and neither resume nor overwrite is set, another process is at work there,
-            it lies inside the data, or torchrun has started several.
-        ConfigError: what is there was started with another split, recipe or setting.
+        UsageError: the folder is not empty and neither resume nor overwrite is set, another process works in it, it
+            lies inside the data set, or torchrun has started several processes.
+        ConfigError: the cross-validation in the folder has another split, recipe or setting.
         DataError: the data set has problems, or too few patients for the folds.
-        Interrupted: the user asked to stop; pass resume to go on at the fold and epoch.
+        Interrupted: the user has interrupted the run; resume to continue at the same fold and epoch.
     """
     start = time.perf_counter()
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun's word for how many there are
-        raise UsageError("a cross-validation takes one process", cure="train each fold with `train --splits --fold`")
-    index = read_index(order.data)
+    if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:  # torchrun sets it
+        raise UsageError(
+            f"number of processes is {processes}, expected 1 for a cross-validation",
+            cure="train each fold with `train --splits --fold`",
+        )
+    index = read_index(options.data)
     require_sound(index)
-    require_outside(index, order.out)
-    splits = _draw(order, index)
-    resuming = order.resume and (order.out / SPLITS).is_file()
+    require_outside(index, options.out)
+    splits = _draw_folds(options, index)
+    resuming = options.resume and (options.out / SPLITS).is_file()
     if not resuming:
-        _require_free(order)
-    with locked(order.out):
+        _require_free(options)
+    with locked(options.out):
         if not resuming:
-            _start_folder(order, splits)
-        runs = [_fold_order(order, number) for number in range(len(splits.folds))]
-        done = [is_finished(run) for run in runs]  # refuses other settings before any fold trains
+            _start_folder(options, splits)
+        runs = [_fold_options(options, number) for number in range(len(splits.folds))]
+        done = [is_finished(run) for run in runs]  # raises for other settings before any fold trains
         for number, run in enumerate(runs):
-            say(f"fold {number + 1} of {len(runs)}" + (" is trained already" if done[number] else ""))
+            say(f"fold {number + 1} of {len(runs)}" + (" is already trained" if done[number] else ""))
             if not done[number]:
                 train(run, say=say)
-        with new_folder(order.out / PICTURES, overwrite=True) as folder:
-            evaluation = _evaluate(order, index, splits, folder, start, say)
-            write_text(order.out / METRICS, dumps(evaluation))
-    return order.out / METRICS
+        with new_folder(options.out / PICTURES, overwrite=True) as folder:
+            evaluation = _evaluate(options, index, splits, folder, start, say)
+            write_text(options.out / METRICS, dumps(evaluation))
+    return options.out / METRICS
 
 
 def _evaluate(
-    order: CrossValidateOptions,
+    options: CrossValidateOptions,
     index: DataIndex,
     splits: Splits,
     folder: Path,
     start: float,
     say: Callable[[str], None],
 ) -> Evaluation:
-    """Return the pooled evaluation; pictures of its patients go into `folder`."""
+    """Return the evaluation of all patients; it writes their images into `folder`."""
     measured: list[CaseScores] = []
-    chosen = _tune(order, index, splits, say) if order.tune else None
+    chosen = _tune(options, index, splits, say) if options.tune else None
     learning: list[dict[str, Any]] = []
     digests = []
     for number, fold in enumerate(splits.folds):
-        run = _fold_order(order, number).out
+        run = _fold_options(options, number).out
         predictor = open_predictor(run)
         if chosen:
             predictor = predictor.with_postprocessing(chosen.each[number])
         cases = select(index, fold.validation)
-        measured += measure_cases(cases, predictor, grid=order.grid, fold=number, folder=folder, progress=say)
+        measured += measure_cases(cases, predictor, grid=options.grid, fold=number, folder=folder, progress=say)
         learning.append({"fold": number, "lines": learning_curve(run)})
         digests.append(file_digest(predictor.model.onnx))
     setting = {
-        "data": order.data.resolve().name,
+        "data": options.data.resolve().name,
         "split": splits.by,
         "seed": splits.seed,
         "folds": len(splits.folds),
         "subset": "validation of every fold",
-        "splits_digest": file_digest(order.out / SPLITS),
+        "splits_digest": file_digest(options.out / SPLITS),
         "warning": None,
-        "model": order.recipe.title or order.recipe.network.name,
+        "model": options.recipe.title or options.recipe.network.name,
         "model_digests": digests,
-        "threshold": None if chosen else order.recipe.postprocessing.threshold,
+        "threshold": None if chosen else options.recipe.postprocessing.threshold,
         "tuned": chosen is not None,
     }
     seconds = time.perf_counter() - start
-    evaluation = assemble(measured, setting=setting, grid=order.grid, seconds=seconds, learning=learning)
+    evaluation = assemble(measured, setting=setting, grid=options.grid, seconds=seconds, learning=learning)
     if chosen:
         evaluation["postprocessing"] = chosen.whole.model_dump()
         evaluation["postprocessing_by_fold"] = [postprocessing.model_dump() for postprocessing in chosen.each]
@@ -140,28 +143,28 @@ def _evaluate(
 
 @dataclass(frozen=True)
 class _Chosen:
-    """The decision of all patients, and that of each fold, chosen on the patients of the other folds."""
+    """Chosen postprocessing: for the ensemble, on all patients; for each fold, on the patients of the other folds."""
 
     whole: Postprocessing
     each: tuple[Postprocessing, ...]
 
 
-def _tune(order: CrossValidateOptions, index: DataIndex, splits: Splits, say: Callable[[str], None]) -> _Chosen:
-    """Predict every patient by the model that has not seen them, and choose."""
-    tta_flip = order.recipe.postprocessing.tta_flip
+def _tune(options: CrossValidateOptions, index: DataIndex, splits: Splits, say: Callable[[str], None]) -> _Chosen:
+    """Choose the postprocessing from predictions of every patient by the model that was not trained on this patient."""
+    tta_flip = options.recipe.postprocessing.tta_flip
     trials: list[list[Trial]] = []
     for number, fold in enumerate(splits.folds):
-        predictor = open_predictor(_fold_order(order, number).out).with_postprocessing(
+        predictor = open_predictor(_fold_options(options, number).out).with_postprocessing(
             Postprocessing(tta_flip=tta_flip)
         )
-        say(f"trying decisions on the patients of fold {number + 1} of {len(splits.folds)}")
+        say(f"trying postprocessing settings on the patients of fold {number + 1} of {len(splits.folds)}")
         trials.append([])
         for case in select(index, fold.validation):
             try:
                 examination = read_case(case)
                 trials[-1].append(try_postprocessing(predictor.probability(examination.scan), examination.reference))
-            except InputError as fault:  # its row will say so
-                say(f"nothing is chosen by {case.name}: {fault.line()}")
+            except InputError as fault:  # the case's row of the evaluation has the reason
+                say(f"{case.name} is not used for the choice: {fault.line()}")
     others = [
         [trial for k, some in enumerate(trials) if k != number for trial in some] for number in range(len(trials))
     ]
@@ -169,51 +172,57 @@ def _tune(order: CrossValidateOptions, index: DataIndex, splits: Splits, say: Ca
     whole = choose_postprocessing([trial for some in trials for trial in some], tta_flip=tta_flip)
     say(
         f"chosen on all folds: threshold {whole.threshold:g}, temperature {whole.temperature:g}, "
-        f"smallest component {whole.min_component_voxels} voxels; each fold is scored by what the others chose"
+        f"minimum component size {whole.min_component_voxels} voxels; each fold gets the choice of the others"
     )
     return _Chosen(whole, each)
 
 
-def _draw(order: CrossValidateOptions, index: DataIndex) -> Splits:
-    """Return the folds that the order asks for; those that are there where a cross-validation goes on."""
-    split = order.recipe.split
+def _draw_folds(options: CrossValidateOptions, index: DataIndex) -> Splits:
+    """Return the folds of the options.
+
+    Raises:
+        ConfigError: the cross-validation to resume has other folds.
+    """
+    split = options.recipe.split
     if split.by == "slice":
-        raise ConfigError("a cross-validation by slice leaks", where="--by", cure="use patient or site")
+        raise ConfigError("split is by slice, which leaks", where="--by", cure="use patient or site")
     folds = split.folds or (None if split.by == "site" else FOLDS)
     drawn = split_data(index, Split(by=split.by, seed=split.seed, folds=folds))
-    file = order.out / SPLITS
-    if order.resume and file.is_file() and read_splits(file) != drawn:
+    file = options.out / SPLITS
+    if options.resume and file.is_file() and read_splits(file) != drawn:
         raise ConfigError(
-            "was drawn from other data, or with another --folds, --by or seed", where=file, cure="resume with the same"
+            "folds were drawn from other data, or with another --folds, --by or seed",
+            where=file,
+            cure="resume with the same data and options",
         )
     return drawn
 
 
-def _require_free(order: CrossValidateOptions) -> None:
-    """Refuse to clear what no cross-validation wrote."""
-    require_free(order.out, overwrite=order.overwrite)
-    folds = [entry for entry in order.out.glob("fold-*") if re.fullmatch(r"fold-\d+", entry.name)]
-    require_own(order.out, {LOCK, SPLITS, METRICS, PICTURES, *(entry.name for entry in folds)})
-    require_own_pictures(order.out)
+def _require_free(options: CrossValidateOptions) -> None:
+    """Raise if the folder has files that no cross-validation wrote."""
+    require_free(options.out, overwrite=options.overwrite)
+    folds = [entry for entry in options.out.glob("fold-*") if re.fullmatch(r"fold-\d+", entry.name)]
+    require_own(options.out, {LOCK, SPLITS, METRICS, PICTURES, *(entry.name for entry in folds)})
+    require_own_pictures(options.out)
     for entry in folds:
         require_own(entry, OURS)
 
 
-def _start_folder(order: CrossValidateOptions, splits: Splits) -> None:
-    for entry in order.out.iterdir():
+def _start_folder(options: CrossValidateOptions, splits: Splits) -> None:
+    for entry in options.out.iterdir():
         if entry.name != LOCK:
             remove(entry)
-    write_splits(splits, order.out / SPLITS)
+    write_splits(splits, options.out / SPLITS)
 
 
-def _fold_order(order: CrossValidateOptions, number: int) -> TrainOptions:
+def _fold_options(options: CrossValidateOptions, number: int) -> TrainOptions:
     return TrainOptions(
-        recipe=order.recipe,
-        data=order.data,
-        out=order.out / f"fold-{number}",
-        splits=order.out / SPLITS,
+        recipe=options.recipe,
+        data=options.data,
+        out=options.out / f"fold-{number}",
+        splits=options.out / SPLITS,
         fold=number,
-        device=order.device,
+        device=options.device,
         resume=True,
-        cache=order.cache,
+        cache=options.cache,
     )

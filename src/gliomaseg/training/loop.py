@@ -1,8 +1,8 @@
-"""The loop, top to bottom.
+"""The training loop.
 
-Nothing in it depends on what happened before but the state that a checkpoint holds: the order comes
-from (seed, epoch), augmentation from (seed, epoch, slice), dropout from (seed, epoch, step), and the rate
-from the place in the run. A run that is stopped anywhere and resumed ends with the same bits as one that was not.
+The loop has no state except that of a checkpoint. The order of slices depends on (seed, epoch), augmentation on
+(seed, epoch, slice), dropout on (seed, epoch, step), and the learning rate on the progress of the run. A run that was
+interrupted and resumed therefore ends with the same bits as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -10,106 +10,35 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NoReturn
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 
 from gliomaseg.atomic import write_text
-from gliomaseg.config import Recipe
 from gliomaseg.data.batches import SLICE, batches, epoch_picks, load_batch, training_batch
-from gliomaseg.data.cache import Cache
-from gliomaseg.data.index import Case
-from gliomaseg.errors import Interrupted, TrainingError
-from gliomaseg.evaluation import summarise
-from gliomaseg.losses import build_loss
+from gliomaseg.errors import TrainingError
+from gliomaseg.metrics import overlap
 from gliomaseg.metrics.overlap import Counts
-from gliomaseg.training.accelerator import StopFlag
-from gliomaseg.training.checkpoint import Progress, save_checkpoint
+from gliomaseg.training.checkpoint import EpochRecord
 from gliomaseg.training.optimiser import ema_decay, learning_rate, update_ema
-from gliomaseg.training.progress import ProgressDisplay
-from gliomaseg.training.tensorboard import TensorBoard
+from gliomaseg.training.run import Run
 from gliomaseg.types import SliceIndices
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a run is made of; only the network, its average, the optimiser and `progress` change.
-
-    `average` is that of the weights, step after step; None where the settings ask for none.
-    """
-
-    folder: Path
-    recipe: Recipe
-    cache: Cache
-    train: tuple[Case, ...]
-    validation: tuple[Case, ...]
-    accelerator: Accelerator
-    network: nn.Module
-    optimiser: torch.optim.Optimizer
-    progress: Progress
-    display: ProgressDisplay
-    board: TensorBoard | None  # in the one process that writes
-    stop: StopFlag
-    average: nn.Module | None = None
-
-    @property
-    def eval_network(self) -> nn.Module:
-        """What is validated and exported: the average of the weights, where there is one."""
-        return self.network if self.average is None else self.average
-
-    @property
-    def last(self) -> Path:
-        """The checkpoint that the run resumes from."""
-        return self.folder / "checkpoint" / "last.safetensors"
-
-    @property
-    def best(self) -> Path:
-        """The checkpoint of the epoch that scored best on the validation side."""
-        return self.folder / "checkpoint" / "best.safetensors"
-
-    def save(self, path: Path) -> None:
-        """Write the state of the run, from one process only."""
-        if self.accelerator.is_main_process:
-            average = self.average and self.accelerator.unwrap_model(self.average)
-            network = self.accelerator.unwrap_model(self.network)
-            save_checkpoint(path, network, self.optimiser, self.progress, average=average)
-
-    def raise_if_stopped(self, place: str) -> None:
-        """Leave if the user has asked to; what is to be resumed is saved already.
-
-        Raises:
-            Interrupted: the user has asked.
-        """
-        if self.stop.asked:
-            raise Interrupted(f"stopped {place}")
-
-    def is_stop_requested(self) -> bool:
-        """Return whether any process was asked to stop: the same answer in all of them, at the same place."""
-        if self.accelerator.num_processes == 1:
-            return self.stop.asked
-        # A signal reaches each process at its own time.
-        flag = torch.tensor(float(self.stop.asked), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(flag, reduction="sum") > 0)
-
-    def leave(self, place: str) -> NoReturn:
-        """Save and leave, all processes together.
-
-        Raises:
-            Interrupted: always.
-        """
-        self.save(self.last)
-        self.accelerator.wait_for_everyone()  # torchrun ends all when one has left
-        raise Interrupted(f"stopped {place}")
-
-
-@dataclass(frozen=True)
 class Step:
-    """A batch that was learned from; a GPU may still be working on its loss."""
+    """A training step; its loss may still be in computation on a GPU.
+
+    Attributes:
+        number: of the batch in its epoch, from 0.
+        picks: the rows of `epoch_picks` that this process trained on.
+        images: slices of the batch, over all processes.
+        loss: a scalar on the run's device.
+    """
 
     number: int
     picks: SliceIndices
@@ -118,65 +47,65 @@ class Step:
 
 
 def train_epochs(run: Run) -> None:
-    """Train from where the run stands to its last epoch.
+    """Train from the current position of the run to the end of its last epoch.
 
     Raises:
-        TrainingError: a loss is not a number; the last checkpoint keeps the last good weights.
-        Interrupted: the user asked to stop; the state is saved.
-        ResourceError: the disk is full; the last checkpoint is whole.
+        TrainingError: a loss is not finite; the last checkpoint has the last good weights.
+        Interrupted: the user has interrupted the run; its state is saved.
+        ResourceError: the disk is full; the last checkpoint is complete.
     """
     progress = run.progress
     while progress.epoch < run.recipe.training.epochs:
         train_one_epoch(run)
-        line = finish_epoch(run)
-        if progress.best is None or (line["dice_volume"] or 0.0) > progress.best:
-            progress.best = line["dice_volume"] or 0.0
+        record = finish_epoch(run)
+        if progress.best is None or (record["dice_volume"] or 0.0) > progress.best:
+            progress.best = record["dice_volume"] or 0.0
             run.save(run.best)
         run.save(run.last)
-        if run.board is not None:
+        if run.tensorboard is not None:
             write_text(run.folder / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in progress.history))
-            run.board.write(line)
+            run.tensorboard.write(record)
         if run.is_stop_requested():
-            run.leave(f"after epoch {progress.epoch}")
+            run.save_and_stop(f"after epoch {progress.epoch}")
         run.accelerator.wait_for_everyone()
 
 
 def train_one_epoch(run: Run) -> None:
-    """Go through the training slices once, from the batch where the run stands."""
+    """Train on the rest of the current epoch's batches."""
     training, progress, accelerator = run.recipe.training, run.progress, run.accelerator
     picks = epoch_picks(run.cache, run.cache.positions(run.train), training, progress.epoch)
-    # A rest that is too small for all processes is left out: one without a slice would keep the others waiting.
-    steps = [some for some in batches(picks, training.batch) if len(some) >= accelerator.num_processes]
+    # A last batch with fewer slices than processes is dropped: a process without a slice would block the others.
+    steps = [batch for batch in batches(picks, training.batch) if len(batch) >= accelerator.num_processes]
     run.network.train()
     saved, tick = time.monotonic(), time.monotonic()
-    before: Step | None = None  # not counted yet while this one is worked on; before anything is saved, there is none
+    pending: Step | None = None  # the step before, not counted yet; None whenever a checkpoint is written
     for step in range(progress.step, len(steps)):
-        mine = steps[step][accelerator.process_index :: accelerator.num_processes]
-        latest = Step(step, mine, len(steps[step]), _learn(run, mine, step=step, steps=len(steps)))
-        if before is not None:
-            tick = _count(run, before, steps=len(steps), tick=tick)
+        own = steps[step][accelerator.process_index :: accelerator.num_processes]
+        latest = Step(step, own, len(steps[step]), _train_step(run, own, step=step, steps=len(steps)))
+        if pending is not None:
+            tick = _count(run, pending, steps=len(steps), tick=tick)
         stop, due = run.is_stop_requested(), time.monotonic() - saved > 60 * training.checkpoint_minutes
-        if stop or due or step + 1 == len(steps) or not runs_ahead(accelerator):
-            tick, before = _count(run, latest, steps=len(steps), tick=tick), None
+        if stop or due or step + 1 == len(steps) or not defers_loss(accelerator):
+            tick, pending = _count(run, latest, steps=len(steps), tick=tick), None
         else:
-            before = latest
+            pending = latest
         if stop:
-            run.leave(f"after batch {step + 1} of epoch {progress.epoch + 1}")
+            run.save_and_stop(f"after batch {step + 1} of epoch {progress.epoch + 1}")
         if due:
             run.save(run.last)
             saved = time.monotonic()
 
 
-def runs_ahead(accelerator: Accelerator) -> bool:
-    """Return whether a step's loss is asked for after the next one has begun: a GPU would have to be waited for."""
+def defers_loss(accelerator: Accelerator) -> bool:
+    """Return whether a step's loss is read only after the next step has started, so that a GPU never waits."""
     return bool(accelerator.device.type == "cuda")
 
 
 def _count(run: Run, step: Step, *, steps: int, tick: float) -> float:
-    """Add a step to the run's progress, and return the time.
+    """Add a step to the run's progress, and return the current time in s.
 
     Raises:
-        TrainingError: its loss is not a number; weights that learned from it are saved nowhere.
+        TrainingError: its loss is not finite; no checkpoint has the weights after it.
     """
     progress, value = run.progress, float(step.loss)
     if not math.isfinite(value):
@@ -196,74 +125,72 @@ def _count(run: Run, step: Step, *, steps: int, tick: float) -> float:
     return now
 
 
-def _learn(run: Run, picks: SliceIndices, *, step: int, steps: int) -> Tensor:
-    """Learn from one batch and return its loss, a scalar on the run's device; that it is a number is seen later."""
+def _train_step(run: Run, picks: SliceIndices, *, step: int, steps: int) -> Tensor:
+    """Train on one batch and return its loss, a scalar on the run's device; `_count` checks that it is finite."""
     training, progress, accelerator = run.recipe.training, run.progress, run.accelerator
-    before = progress.epoch * steps + step
-    # Else all processes would drop the same features out.
-    own = (accelerator.process_index,) if accelerator.process_index else ()
-    torch.manual_seed(_seed(training.seed, progress.epoch, step, *own))
+    done = progress.epoch * steps + step
+    # Without the process number, dropout would be the same in all processes.
+    process = (accelerator.process_index,) if accelerator.process_index else ()
+    torch.manual_seed(_seed(training.seed, progress.epoch, step, *process))
     images, masks = training_batch(run.cache, picks, run.recipe, epoch=progress.epoch, device=accelerator.device)
-    loss = build_loss(training.loss)(run.network(images), masks)
-    # From the place in the run alone, so that there is no state to resume.
+    loss: Tensor = run.loss(run.network(images), masks)
+    # The rate depends on the progress only: a scheduler's state would have to be saved.
     for group in run.optimiser.param_groups:
-        group["lr"] = learning_rate(training, before / (training.epochs * steps))
+        group["lr"] = learning_rate(training, done / (training.epochs * steps))
     run.optimiser.zero_grad(set_to_none=True)
     accelerator.backward(loss)
     if training.clip_norm:
         accelerator.clip_grad_norm_(run.network.parameters(), training.clip_norm)
     run.optimiser.step()
     if run.average is not None:
-        update_ema(run.average, run.network, ema_decay(training.ema, before))
+        update_ema(run.average, run.network, ema_decay(training.ema, done))
     return loss.detach()
 
 
-def finish_epoch(run: Run) -> dict[str, Any]:
-    """Measure the validation side, append the epoch's line to the history, and step to the next epoch."""
+def finish_epoch(run: Run) -> EpochRecord:
+    """Validate, append the epoch's record to the history, and advance to the next epoch."""
     progress = run.progress
     start = time.monotonic()
     loss, counts = validate(run)
-    summary = summarise(counts)
-    line = {
+    scores = _mean_scores(counts)
+    record: EpochRecord = {
         "epoch": progress.epoch + 1,
         "train_loss": progress.loss_sum / max(1, progress.images),
         "validation_loss": loss,
-        "dice_volume": summary["dice_volume"]["mean"],
-        "dice_tumour_slices": summary["dice_tumour_slices"]["mean"],
-        "dice_slices_empty_one": summary["dice_slices_empty_one"]["mean"],
-        "dice_batch": summary["dice_batch"]["mean"],
-        "empty_slice_false_positive_rate": summary["empty_slice_false_positive_rate"]["mean"],
+        "dice_volume": scores["dice_volume"],
+        "dice_tumour_slices": scores["dice_tumour_slices"],
+        "dice_slices_empty_one": scores["dice_slices_empty_one"],
+        "dice_batch": scores["dice_batch"],
+        "empty_slice_false_positive_rate": scores["empty_slice_false_positive_rate"],
         "images": progress.images,
         "train_seconds": round(progress.seconds, 3),
         "validation_seconds": round(time.monotonic() - start, 3),
         "images_per_s": round(progress.images / max(progress.seconds, 1e-9), 3),
     }
-    progress.history.append(line)
+    progress.history.append(record)
     progress.epoch, progress.step = progress.epoch + 1, 0
     progress.loss_sum, progress.images, progress.seconds = 0.0, 0, 0.0
-    run.display.say(
-        f"epoch {line['epoch']} of {run.recipe.training.epochs}: loss {line['train_loss']:.4f}, "
-        f"validation loss {loss:.4f}, dice_volume {_three(line['dice_volume'])}, "
-        f"dice_tumour_slices {_three(line['dice_tumour_slices'])}, {line['images_per_s']:.1f} images/s"
+    run.display.log(
+        f"epoch {record['epoch']} of {run.recipe.training.epochs}: loss {record['train_loss']:.4f}, "
+        f"validation loss {loss:.4f}, dice_volume {_three(record['dice_volume'])}, "
+        f"dice_tumour_slices {_three(record['dice_tumour_slices'])}, {record['images_per_s']:.1f} images/s"
     )
-    return line
+    return record
 
 
 def validate(run: Run) -> tuple[float, dict[str, Counts]]:
-    """Return the mean loss of the validation slices and their counts by case, on the prepared grid."""
-    preprocessing, training = run.recipe.preprocessing, run.recipe.training
-    loss_function = build_loss(training.loss)
-    network = run.eval_network
+    """Return the mean loss of the validation slices, and the pixel counts of each case on the prepared grid."""
+    preprocessing, network = run.recipe.preprocessing, run.eval_network
     network.eval()
     total = images_seen = 0.0
     counts: dict[str, Counts] = {}
     with torch.no_grad():
         for case in run.validation:
             parts = []
-            for positions in batches(run.cache.positions((case,)), training.batch):
+            for positions in batches(run.cache.positions((case,)), run.recipe.training.batch):
                 images, masks = load_batch(run.cache, positions, preprocessing, run.accelerator.device)
                 logits = network(images).float()
-                total += float(loss_function(logits, masks)) * len(positions)
+                total += float(run.loss(logits, masks)) * len(positions)
                 images_seen += len(positions)
                 predicted = logits.softmax(dim=1)[:, 1] > run.recipe.postprocessing.threshold
                 planes = torch.stack([predicted & masks, masks, predicted])
@@ -272,18 +199,33 @@ def validate(run: Run) -> tuple[float, dict[str, Counts]]:
     return total / max(1, images_seen), counts
 
 
+def _mean_scores(counts: Mapping[str, Counts]) -> dict[str, float | None]:
+    """Return the mean of each measure; None if it has no value. An epoch needs no confidence intervals."""
+    cases = list(counts.values())
+    volumes = np.array([overlap.dice_volume(case) for case in cases])
+    values = {
+        "dice_volume": volumes[~np.isnan(volumes)],
+        "dice_tumour_slices": np.concatenate([overlap.dice_tumour_slices(case) for case in cases]),
+        "dice_slices_empty_one": np.concatenate([overlap.dice_slices_empty_one(case) for case in cases]),
+        "dice_batch": overlap.dice_batch(np.concatenate(cases)),
+        "empty_slice_false_positive_rate": np.concatenate([overlap.empty_slice_false_positives(c) for c in cases]),
+    }
+    return {name: float(some.mean()) if len(some) else None for name, some in values.items()}
+
+
 def _seed(*numbers: int) -> int:
-    """Mix numbers into one 64-bit seed."""
+    """Return one 64-bit seed of several numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
 def _not_finite(run: Run, step: int, positions: SliceIndices, value: float) -> TrainingError:
     names = ", ".join(run.cache.names[int(k)] for k in positions)
-    kept = f"the last good weights are in {run.last}" if run.last.is_file() else "no epoch had finished"
+    weights = f"the last good weights are in {run.last}" if run.last.is_file() else "no epoch was finished"
     return TrainingError(
-        f"the loss became {value} in batch {step + 1} of epoch {run.progress.epoch + 1} ({names}); {kept}",
+        f"loss is {value} in batch {step + 1} of epoch {run.progress.epoch + 1} ({names}), expected a finite number; "
+        f"{weights}",
         where=run.folder,
-        cure="look at these slices, or lower training.learning_rate, or use --set training.precision=fp32",
+        cure="check these slices, lower training.learning_rate, or use --set training.precision=fp32",
     )
 
 

@@ -1,4 +1,4 @@
-"""The model card: what a stranger must know before using the weights."""
+"""The model card: data, licence, scores and settings of a trained model."""
 
 from __future__ import annotations
 
@@ -9,56 +9,57 @@ from gliomaseg.config import Recipe
 from gliomaseg.data.index import identify
 
 LGG = (
-    "The training images are of the LGG MRI segmentation data set (Kaggle `mateuszbuda/lgg-mri-segmentation`, from "
-    "TCIA's TCGA-LGG), licensed CC BY-NC-SA 4.0: use the weights for non-commercial purposes and share them alike."
+    "The training images come from the LGG MRI segmentation data set (Kaggle `mateuszbuda/lgg-mri-segmentation`, from "
+    "TCIA's TCGA-LGG). Its licence is CC BY-NC-SA 4.0: use the weights for non-commercial purposes and share them "
+    "alike."
 )
-OWN = "The training images are the user's own; their terms hold for the weights too."
-PHANTOM = "The training images are phantoms made by gliomaseg: the weights know no real brain."
+OWN = "The training images are the user's own. Their terms apply to the weights too."
+PHANTOM = "The training images are phantoms drawn by gliomaseg. The weights were not trained on real brains."
 
 
 def model_card(recipe: Recipe, metrics: Mapping[str, Any], *, patients: list[str]) -> str:
-    """Return the card as Markdown.
+    """Return the model card as Markdown.
 
     Args:
-        recipe: what the model was trained by.
-        metrics: as in `metrics.json`.
-        patients: names of the cases it was trained on.
+        recipe: settings of the training.
+        metrics: the content of `metrics.json`.
+        patients: names of the training cases.
     """
     setting, summary = metrics["setting"], metrics["summary"]
     lines = [
         f"# {metrics['setting']['model']}",
         "",
-        f"{recipe.title or recipe.network.name}. Outlines glioma on axial brain MRI slices.",
+        f"{recipe.title or recipe.network.name}. This model outlines glioma on axial brain MRI.",
         "",
         "**Research software, not a medical device.** Not for diagnosis or treatment.",
         "",
-        "## Data",
+        "## Data and licence",
         "",
         _origin(patients),
         "",
         (
-            f"Trained on {len(set(patients))} patients; scored on the validation side of a split by {setting['split']} "
-            f"(seed {setting['seed']}): {summary['patients']} patients, {summary['slices']} slices."
+            f"Trained on {len(set(patients))} patients. Evaluated on the validation cases of a split by "
+            f"{setting['split']} (seed {setting['seed']}): {summary['patients']} patients, {summary['slices']} slices."
         ),
     ]
     if setting["warning"]:
         lines += ["", f"**Warning**: {setting['warning']}."]
-    lines += ["", "## Scores", "", *_table(summary), "", "What each number counts:", ""]
+    lines += ["", "## Scores", "", *_table(summary), "", "Definitions:", ""]
     lines += [f"- `{name}`: {text}" for name, text in metrics["definitions"].items()]
-    return "\n".join([*lines, "", "## Settings", "", *_settings(recipe), ""])
+    return "\n".join([*lines, "", "## Training", "", *_settings(recipe), ""])
 
 
 def _settings(recipe: Recipe) -> list[str]:
     return [
         (
-            f"- preparation: {recipe.preprocessing.size_px} x {recipe.preprocessing.size_px} pixels, channels "
-            f"`{recipe.preprocessing.input}`, {recipe.preprocessing.context_slices} neighbours on each side"
+            f"- preprocessing: {recipe.preprocessing.size_px} x {recipe.preprocessing.size_px} pixels, input "
+            f"`{recipe.preprocessing.input}`, {recipe.preprocessing.context_slices} context slices on each side"
         ),
         f"- network: {recipe.network.model_dump()}",
         f"- training: {recipe.training.model_dump()}",
         *([f"- augmentation: {recipe.augmentation.model_dump()}"] if recipe.augmentation.preset == "strong" else []),
-        f"- initial weights: {getattr(recipe.network, 'weights', 'none')}",
-        f"- tumour where the probability exceeds {recipe.postprocessing.threshold}",
+        f"- initial weights: {recipe.network.pretrained_weights}",
+        f"- postprocessing: tumour if the probability exceeds {recipe.postprocessing.threshold}",
     ]
 
 
@@ -69,7 +70,7 @@ def _origin(patients: list[str]) -> str:
 
 
 def _table(summary: Mapping[str, Any]) -> list[str]:
-    rows = ["| measure | mean | median | 95 % interval of the mean |", "|---|---|---|---|"]
+    rows = ["| measure | mean | median | 95 % CI |", "|---|---|---|---|"]
     for name, entry in summary.items():
         if isinstance(entry, Mapping):
             low, high = entry.get("ci95", (None, None))

@@ -1,4 +1,4 @@
-"""From a trained network to a model folder that needs no torch."""
+"""Export of a trained network to a model folder, for prediction without torch."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ SEQUENCES = {
 def export_network(
     network: nn.Module, recipe: Recipe, folder: Path, *, name: str, patients: Iterable[str] = ()
 ) -> None:
-    """Write weights, ONNX and settings into a model folder that is being made.
+    """Write weights, ONNX file and settings into a new model folder.
 
     Args:
-        network: trained, on any device; it is left in evaluation mode on the processor.
-        recipe: what it was trained by.
-        folder: exists.
+        network: a trained network on any device; afterwards it is on the CPU, in evaluation mode.
+        recipe: settings of the training.
+        folder: an existing folder.
         name: of the model.
-        patients: whom it was trained on; the model keeps a mark of each, so that an evaluation can tell.
+        patients: identifiers of the training patients; the model stores a hash of each, so that an evaluation can
+            count training patients.
     """
     network = network.cpu().eval()
     write_tensors({key: tensor.contiguous() for key, tensor in network.state_dict().items()}, folder / WEIGHTS)
@@ -65,7 +66,7 @@ def export_network(
 
 def _export_onnx(network: nn.Module, path: Path, preprocessing: Preprocessing) -> None:
     example = torch.zeros(2, preprocessing.inputs, preprocessing.size_px, preprocessing.size_px)
-    # The exporter reports its own progress and deprecations of its inner parts; neither is the user's.
+    # The exporter logs its progress and its own deprecations, which do not concern the user.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of a run: a bar on a terminal, log lines elsewhere, and curves for TensorBoard."""
 
 from __future__ import annotations
 
@@ -6,28 +6,33 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gliomaseg.training.checkpoint import EpochRecord
 
 LINE_EVERY_S = 60.0
 
 
 class ProgressDisplay:
-    """Told of every step; decides what is worth showing."""
+    """Shows the progress of a run: every step on a bar, or a line a minute without one."""
 
     def __init__(self, say: Callable[[str], None], bar: Progress | None) -> None:
         self._say = say
         self._bar = bar
         self._task = bar.add_task("", total=None, loss="", rate="") if bar else None
-        self._said = time.monotonic()
+        self._last_line_s = time.monotonic()
 
-    def say(self, text: str) -> None:
-        """Show a line."""
+    def log(self, text: str) -> None:
+        """Print a line."""
         self._say(text)
 
     def step(self, name: str, done: int, total: int, *, loss: float, images_per_s: float) -> None:
-        """Show that `done` of `total` batches are done; loss is the epoch's mean so far."""
+        """Show that `done` of `total` batches are done; `loss` is the mean of the epoch so far."""
         if self._bar is not None and self._task is not None:
             self._bar.update(
                 self._task,
@@ -37,14 +42,14 @@ class ProgressDisplay:
                 loss=f"loss {loss:.4f}",
                 rate=f"{images_per_s:.1f} images/s",
             )
-        elif time.monotonic() - self._said > LINE_EVERY_S:
-            self._said = time.monotonic()
+        elif time.monotonic() - self._last_line_s > LINE_EVERY_S:
+            self._last_line_s = time.monotonic()
             self._say(f"{name}: batch {done} of {total}, loss {loss:.4f}, {images_per_s:.1f} images/s")
 
 
 @contextmanager
 def open_display(say: Callable[[str], None]) -> Iterator[ProgressDisplay]:
-    """Give a display for the length of a run: with a bar where stderr is a terminal."""
+    """Yield a display; it has a bar if stderr is a terminal."""
     if not sys.stderr.isatty():
         yield ProgressDisplay(say, None)
         return
@@ -59,3 +64,29 @@ def open_display(say: Callable[[str], None]) -> Iterator[ProgressDisplay]:
     console = Console(stderr=True)
     with Progress(*columns, console=console) as bar:
         yield ProgressDisplay(lambda text: console.print(text, highlight=False), bar)
+
+
+class TensorBoard:
+    """Curves of a run for `tensorboard --logdir`. It writes nothing if tensorboard is not installed."""
+
+    def __init__(self, folder: Path, *, first_epoch: int = 0) -> None:
+        self._writer: Any = None
+        if find_spec("tensorboard"):
+            # Optional, and slow to import.
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(folder), purge_step=first_epoch + 1)
+
+    def write(self, record: EpochRecord) -> None:
+        """Write the numbers of an epoch."""
+        if self._writer is None:
+            return
+        for name, value in record.items():
+            if name != "epoch" and isinstance(value, int | float):
+                self._writer.add_scalar(name, value, record["epoch"])
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Write buffered numbers and close the log."""
+        if self._writer is not None:
+            self._writer.close()

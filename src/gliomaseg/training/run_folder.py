@@ -1,4 +1,4 @@
-"""What is asked of a run, and the folder it is in: whether it may start there, go on there, or is done."""
+"""The options of a run, and the checks of its folder: new, to be resumed, or finished."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from gliomaseg.config import Recipe, read_recipe
 from gliomaseg.data.split import Splits, write_splits
 from gliomaseg.errors import ConfigError
 
-# What may differ when a run is picked up again: none of it changes the arithmetic of an epoch.
-_FREE = ("epochs", "checkpoint_minutes", "exported_checkpoint", "onnx_precision")
+# Training settings that may change when a run is resumed: none of them changes the computations of an epoch.
+_CHANGEABLE = ("epochs", "checkpoint_minutes", "exported_checkpoint", "onnx_precision")
 CONFIG, CURVES = "config.toml", "curves.png"
-# What a run writes into its folder: --overwrite removes nothing else.
+# Files and folders of a run: --overwrite removes nothing else.
 OURS = (
     LOCK, "checkpoint", CONFIG, CURVES, "log.jsonl", "model", "samples.png", "splits.json", "tensorboard",
 )  # fmt: skip
@@ -24,18 +24,18 @@ OURS = (
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What the user asks for.
+    """The options of `gliomaseg train`.
 
     Attributes:
         recipe: all settings.
         data: a folder in the Kaggle layout.
         out: the run's folder.
-        splits: a splits file; drawn as the recipe says if None.
-        fold: which of its folds.
-        device: auto, cpu or cuda.
-        resume: whether to pick up a run that is there.
-        overwrite: whether to remove what is there.
-        cache: where prepared slices are kept; the user's cache folder if None.
+        splits: a splits file; None draws the split from the recipe's section `split`.
+        fold: index of the fold in the split.
+        device: "auto", "cpu" or "cuda".
+        resume: continue the run in `out` if there is one.
+        overwrite: remove an earlier run from `out`.
+        cache: folder of the prepared slices; None for the user's cache folder.
     """
 
     recipe: Recipe
@@ -49,45 +49,45 @@ class TrainOptions:
     cache: Path | None = None
 
 
-def is_finished(order: TrainOptions) -> bool:
-    """Return whether a run of exactly this order is there and done: curves are what it draws last.
+def is_finished(options: TrainOptions) -> bool:
+    """Return whether the folder has a finished run with exactly these options.
 
     Raises:
-        ConfigError: a run is there that was started with other settings, be it a number of epochs.
+        ConfigError: the run in the folder has other settings; another number of epochs counts too.
     """
-    if not (order.out / CONFIG).is_file():
+    if not (options.out / CONFIG).is_file():
         return False
-    _require_same_recipe(order, free=("checkpoint_minutes",))
-    return (order.out / CURVES).is_file()
+    _require_same_recipe(options, changeable=("checkpoint_minutes",))
+    return (options.out / CURVES).is_file()  # a run writes the curves last
 
 
-def require_out_folder(order: TrainOptions, *, resuming: bool) -> None:
-    """Refuse a folder that holds another run, or what no run wrote."""
+def require_out_folder(options: TrainOptions, *, resuming: bool) -> None:
+    """Raise if the folder has another run, or files that no run wrote."""
     if resuming:
-        _require_same_recipe(order)
+        _require_same_recipe(options)
     else:
-        require_free(order.out, overwrite=order.overwrite)
-        require_own(order.out, OURS)
+        require_free(options.out, overwrite=options.overwrite)
+        require_own(options.out, OURS)
 
 
-def start_folder(order: TrainOptions, splits: Splits) -> None:
-    """Empty the run's folder and write what it was started with; `config.toml` last, as the mark of a run."""
-    # The entries and not the folder: it may be the current one, or a volume's.
-    for entry in order.out.iterdir():
+def start_folder(options: TrainOptions, splits: Splits) -> None:
+    """Empty the run's folder and write its splits and settings; `config.toml` comes last and marks a run."""
+    # Remove the entries, not the folder: it may be the working directory or a mount point.
+    for entry in options.out.iterdir():
         if entry.name != LOCK:
             remove(entry)
-    write_splits(splits, order.out / "splits.json")
-    write_settings(order)
+    write_splits(splits, options.out / "splits.json")
+    write_settings(options)
 
 
-def write_settings(order: TrainOptions) -> None:
-    """Write the recipe; what was exported by another one is no longer the end of this run."""
-    (order.out / CURVES).unlink(missing_ok=True)
-    write_text(order.out / CONFIG, tomli_w.dumps(_without_none(order.recipe.model_dump())))
+def write_settings(options: TrainOptions) -> None:
+    """Write the recipe. Remove the curves: artifacts of the previous settings do not finish this run."""
+    (options.out / CURVES).unlink(missing_ok=True)
+    write_text(options.out / CONFIG, tomli_w.dumps(_without_none(options.recipe.model_dump())))
 
 
 def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
-    """TOML has no null: a setting that is None is left out, and comes back as its default."""
+    """Return a tree without its None values: TOML has no null, and a missing setting gets its default."""
     return {
         key: _without_none(value) if isinstance(value, dict) else value
         for key, value in tree.items()
@@ -95,30 +95,31 @@ def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _require_same_recipe(order: TrainOptions, *, free: tuple[str, ...] = _FREE) -> None:
-    config = order.out / CONFIG
-    before, now = read_recipe(str(config)).model_dump(), order.recipe.model_dump()
-    training = order.recipe.training
-    scheduled = (
-        training.schedule != "constant" or training.warmup > 0
-    )  # the rate of each step then depends on the length
+def _require_same_recipe(options: TrainOptions, *, changeable: tuple[str, ...] = _CHANGEABLE) -> None:
+    config = options.out / CONFIG
+    before, now = read_recipe(str(config)).model_dump(), options.recipe.model_dump()
+    training = options.recipe.training
+    # With a schedule, the learning rate of each step depends on the number of epochs.
+    scheduled = training.schedule != "constant" or training.warmup > 0
     last = before["training"]["exported_checkpoint"] == now["training"]["exported_checkpoint"] == "last"
     for tree in (before, now):
-        tree.pop("title")  # it says whether anything was changed, settings that may differ among them
-        for key in free:
+        tree.pop("title")  # it depends on changed settings, the changeable ones included
+        for key in changeable:
             if key != "epochs" or not scheduled:
                 tree["training"].pop(key)
-        if order.splits:  # the file decides, not the recipe's section
+        if options.splits:  # the recipe's section is not used
             tree.pop("split")
-        # How masks are made of probabilities changes no weight, but may change which epoch was best.
-        if "exported_checkpoint" in free and last:
+        # Postprocessing does not change weights, but it may change which epoch is best.
+        if "exported_checkpoint" in changeable and last:
             tree.pop("postprocessing")
     if before != now:
-        changed = next(f"{s}.{k}" for s in now if isinstance(now[s], dict) for k in _keys(now[s], before[s]))
+        section, key = next((s, k) for s in now if isinstance(now[s], dict) for k in _changed_keys(now[s], before[s]))
         raise ConfigError(
-            f"the run was started with another {changed}", where=config, cure="resume with the same recipe and settings"
+            f"the run was started with another {section}.{key}",
+            where=config,
+            cure="resume with the same recipe and settings",
         )
 
 
-def _keys(now: dict[str, Any], before: dict[str, Any]) -> list[str]:
+def _changed_keys(now: dict[str, Any], before: dict[str, Any]) -> list[str]:
     return [key for key in {**now, **before} if now.get(key) != before.get(key)]

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from gliomaseg.config import FcnResnet50, Network, Smp
+from gliomaseg.config import Network
 from gliomaseg.networks import build_network
 from gliomaseg.types import Batch, Probability
 
@@ -20,9 +20,7 @@ class Eager:
     """A network in memory."""
 
     def __init__(self, weights: Path, settings: Network, inputs: int) -> None:
-        if isinstance(settings, FcnResnet50 | Smp):
-            settings = settings.model_copy(update={"weights": "none"})
-        self._network = build_network(settings, inputs)
+        self._network = build_network(settings.without_pretrained_weights(), inputs)
         self._network.load_state_dict(load_file(weights))
         self._network.eval()
 

@@ -19,7 +19,6 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from gliomaseg.config import FcnResnet50, Smp
 from gliomaseg.model import ModelConfig
 from gliomaseg.networks import build_network
 
@@ -33,10 +32,7 @@ def main() -> None:
         parser.add_argument(name, type=Path, required=True)
     arguments = parser.parse_args()
     config = ModelConfig.model_validate_json((arguments.model / "config.json").read_bytes())
-    settings: Any = config.network
-    if isinstance(settings, FcnResnet50 | Smp):
-        settings = settings.model_copy(update={"weights": "none"})
-    network = build_network(settings, config.preprocessing.inputs)
+    network = build_network(config.network.without_pretrained_weights(), config.preprocessing.inputs)
     network.load_state_dict(load_file(arguments.model / "model.safetensors"))
     network.eval()
     opened: Any = nibabel.load(arguments.volume)

@@ -1,7 +1,6 @@
-"""Random changes to training slices, drawn from (seed, epoch, index) and nothing else.
+"""Augmentation of training slices. The random numbers depend on (seed, epoch, slice) only.
 
-The same slice in the same epoch is changed in the same way, whatever came before it: a run that was
-interrupted goes on as if it had not been.
+The same slice in the same epoch always gets the same change, so a resumed run equals an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ DRAWS = 24
 
 
 def none(images: Tensor, masks: Tensor, draws: Draws, recipe: Recipe) -> tuple[Tensor, Tensor]:
-    """Return the slices as they are."""
+    """Return the slices unchanged."""
     del draws, recipe
     return images, masks
 
@@ -35,8 +34,10 @@ def light(images: Tensor, masks: Tensor, draws: Draws, recipe: Recipe) -> tuple[
         images: normalised, float, shape (n, c, y, x).
         masks: bool, shape (n, y, x).
         draws: uniform in [0, 1), shape (n, DRAWS).
-        recipe: not looked at.
+        recipe: not used.
     """
+    # Not a preset of the pipeline of `strong`: that scales about a slice's black level and interpolates, so runs with
+    # "light" would end with other weights, the demo's among them.
     del recipe
     numbers = torch.from_numpy(draws).to(images.device, images.dtype, non_blocking=True)
     mirrored = numbers[:, 0] < 0.5
@@ -48,15 +49,15 @@ def light(images: Tensor, masks: Tensor, draws: Draws, recipe: Recipe) -> tuple[
 
 
 def strong(images: Tensor, masks: Tensor, draws: Draws, recipe: Recipe) -> tuple[Tensor, Tensor]:
-    """Return slices moved, bent, and made darker, brighter, noisier and coarser, as `recipe.augmentation` limits it.
+    """Return slices with spatial and intensity changes within the limits of `recipe.augmentation`.
 
     Args:
-        images: normalised, float32, shape (n, k c, y, x): k neighbours of c sequences.
+        images: normalised, float32, shape (n, k c, y, x): k slices of c sequences.
         masks: bool, shape (n, y, x).
         draws: uniform in [0, 1), shape (n, DRAWS).
-        recipe: says how far to go, and what the channels are.
+        recipe: its sections `augmentation` and `preprocessing` are used.
     """
-    return pipeline.change(images, masks, draws, limits=recipe.augmentation, sequences=recipe.preprocessing.sequences)
+    return pipeline.augment(images, masks, draws, limits=recipe.augmentation, sequences=recipe.preprocessing.sequences)
 
 
 AUGMENTATIONS: dict[str, Augmenter] = {"none": none, "light": light, "strong": strong}
@@ -68,8 +69,8 @@ def augmentation_draws(seed: int, epoch: int, picks: SliceIndices) -> Draws:
     Args:
         seed: of the run.
         epoch: from 0.
-        picks: which slice, and how often the epoch has drawn it before: shape (n, 2).
+        picks: index of the slice, and how often the epoch has drawn it before: shape (n, 2).
     """
-    # A slice that comes twice is changed twice; the first time has the numbers it has where none comes twice.
+    # A repeated slice gets new numbers. The first visit has the same numbers with and without oversampling.
     entropies = ([seed, epoch, int(k), 1, *([int(visit)] if visit else [])] for k, visit in picks)
     return np.stack([np.random.default_rng(entropy).random(DRAWS) for entropy in entropies])

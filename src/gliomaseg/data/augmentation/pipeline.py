@@ -1,4 +1,4 @@
-"""The strong policy: what is drawn for each slice, and in which order it is done."""
+"""The pipeline of `strong`: the random numbers of each change, and the order of the changes."""
 
 from __future__ import annotations
 
@@ -12,77 +12,78 @@ from torch import Tensor
 from gliomaseg.config import Augmentation
 from gliomaseg.data.augmentation import intensity, random_fields, spatial
 
-# One random number for each change. The two unused ones keep their places: runs of earlier versions stay repeatable.
+# The column of each change in the draws. The unused columns stay, so that runs of earlier versions stay repeatable.
 (
     MIRROR, ROTATION, SCALE, SHIFT_Y, SHIFT_X, ELASTIC, BRIGHTNESS, GAMMA, OFFSET, BIAS_FIELD, BLUR, COARSE, NOISE,
     DROP_T1, DROP_T1CE, DROP_CONTEXT, KEY, UNUSED_1, UNUSED_2, GRAFT, GRAFT_REACH, GRAFT_MIRROR,
 ) = range(22)  # fmt: skip
 
 
-def change(
+def augment(
     images: Tensor, masks: Tensor, draws: NDArray[np.float64], *, limits: Augmentation, sequences: int
 ) -> tuple[Tensor, Tensor]:
     """Return changed slices (n, k c, y, x) and masks (n, y, x).
 
-    What a slice becomes depends on its draws only, to rounding: not on the slices it shares a batch with.
+    Apart from rounding, the result of a slice depends on its own draws only, not on other slices of the batch.
 
     Args:
-        images: normalised, float32; anything that is darkest counts as black.
+        images: k slices of c sequences, normalised, float32; the darkest level of a channel counts as black.
         masks: bool.
-        draws: uniform in [0, 1).
+        draws: uniform in [0, 1), shape (n, DRAWS).
         limits: the largest changes.
-        sequences: c, how many channels of `images` are of one slice.
+        sequences: c.
     """
     keys = torch.from_numpy((draws[:, KEY] * 2**32).astype(np.int64)).to(images.device, non_blocking=True)
-    even = partial(_even, draws, strength=limits.strength)
-    without_t1 = limits.channel_dropout if limits.t1_dropout is None else limits.t1_dropout
-    lost = draws[:, [DROP_T1, DROP_T1CE, DROP_CONTEXT]] < [without_t1, without_t1, limits.channel_dropout]
-    images = intensity.without_channels(images, sequences=sequences, lost=lost)
-    matrices = spatial.matrices(
+    symmetric = partial(_symmetric, draws, strength=limits.strength)
+    t1_dropout = limits.channel_dropout if limits.t1_dropout is None else limits.t1_dropout
+    dropped = draws[:, [DROP_T1, DROP_T1CE, DROP_CONTEXT]] < [t1_dropout, t1_dropout, limits.channel_dropout]
+    images = intensity.drop_channels(images, sequences=sequences, dropped=dropped)
+    matrices = spatial.sampling_matrices(
         mirrored=(draws[:, MIRROR] < 0.5) & limits.mirror,
-        radians=np.radians(even(ROTATION, limits.rotation_deg)),
-        zoom=np.exp(even(SCALE, limits.scale)),
-        shift=np.stack([even(SHIFT_X, limits.shift), even(SHIFT_Y, limits.shift)], axis=1),
+        radians=np.radians(symmetric(ROTATION, limits.rotation_deg)),
+        zoom=np.exp(symmetric(SCALE, limits.scale)),
+        shift=np.stack([symmetric(SHIFT_X, limits.shift), symmetric(SHIFT_Y, limits.shift)], axis=1),
     )
-    bend = None
+    displacement = None
     if limits.elastic:
-        field = random_fields.waves(keys, stream=0, count=2, side=images.shape[-1])
-        bend = field * random_fields.each(np.maximum(0, even(ELASTIC, limits.elastic)), keys)
-    images, masks = spatial.moved(images, masks, matrices, bend)
-    return _relit(images, draws, keys, limits), masks
+        field = random_fields.smooth_fields(keys, stream=0, count=2, side=images.shape[-1])
+        displacement = field * random_fields.per_slice(np.maximum(0, symmetric(ELASTIC, limits.elastic)), keys)
+    images, masks = spatial.resample(images, masks, matrices, displacement)
+    return _change_intensities(images, draws, keys, limits), masks
 
 
-def _even(draws: NDArray[np.float64], column: int, limit: float, *, strength: float) -> NDArray[np.float64]:
-    """Return numbers between plus and minus a limit, shape (n,)."""
+def _symmetric(draws: NDArray[np.float64], column: int, limit: float, *, strength: float) -> NDArray[np.float64]:
+    """Return numbers between -limit * strength and limit * strength, shape (n,)."""
     return (2 * draws[:, column] - 1) * limit * strength
 
 
-def _relit(images: Tensor, draws: NDArray[np.float64], keys: Tensor, limits: Augmentation) -> Tensor:
+def _change_intensities(images: Tensor, draws: NDArray[np.float64], keys: Tensor, limits: Augmentation) -> Tensor:
     """Return slices with other brightness, contrast, sharpness and noise."""
-    even = partial(_even, draws, strength=limits.strength)
+    symmetric = partial(_symmetric, draws, strength=limits.strength)
 
-    def half(column: int, limit: float) -> NDArray[np.float64]:
-        return np.maximum(0, even(column, limit))
+    def half_zero(column: int, limit: float) -> NDArray[np.float64]:
+        """Return numbers from 0 to the limit; half of them are 0."""
+        return np.maximum(0, symmetric(column, limit))
 
     black = images.amin(dim=(2, 3), keepdim=True)
     top = (images - black).amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-6)
-    light = (images - black) / top * random_fields.each(np.exp(even(BRIGHTNESS, limits.brightness)), keys)
+    light = (images - black) / top * random_fields.per_slice(np.exp(symmetric(BRIGHTNESS, limits.brightness)), keys)
     if limits.bias_field:
-        field = random_fields.waves(keys, stream=1, count=1, side=images.shape[-1])
-        light = light * (field * random_fields.each(half(BIAS_FIELD, limits.bias_field), keys)).exp()
-    light = light ** random_fields.each(np.exp(even(GAMMA, limits.gamma)), keys)
-    light = intensity.blurred(light, half(BLUR, limits.blur_px))
-    light = intensity.coarser(light, draws[:, COARSE] < limits.downsample_prob)
-    light = _noisy(light, keys, half(NOISE, limits.noise))
-    light = light + random_fields.each(even(OFFSET, limits.offset), keys)
+        field = random_fields.smooth_fields(keys, stream=1, count=1, side=images.shape[-1])
+        light = light * (field * random_fields.per_slice(half_zero(BIAS_FIELD, limits.bias_field), keys)).exp()
+    light = light ** random_fields.per_slice(np.exp(symmetric(GAMMA, limits.gamma)), keys)
+    light = intensity.blur(light, half_zero(BLUR, limits.blur_px))
+    light = intensity.halve_resolution(light, draws[:, COARSE] < limits.downsample_prob)
+    light = _add_noise(light, keys, half_zero(NOISE, limits.noise))
+    light = light + random_fields.per_slice(symmetric(OFFSET, limits.offset), keys)
     return light * top + black
 
 
-def _noisy(light: Tensor, keys: Tensor, deviation: NDArray[np.float64]) -> Tensor:
-    """Return slices with noise of each one's own standard deviation, shape (n,); 0 leaves it be."""
+def _add_noise(light: Tensor, keys: Tensor, deviation: NDArray[np.float64]) -> Tensor:
+    """Return slices plus noise with the standard deviation of each slice, shape (n,); 0 adds none."""
     chosen = np.flatnonzero(deviation > 0)
-    places = torch.from_numpy(chosen).to(light.device, non_blocking=True)
-    noise = random_fields.normal(keys[places], stream=2, shape=light.shape[1:]) * random_fields.each(
+    indices = torch.from_numpy(chosen).to(light.device, non_blocking=True)
+    noise = random_fields.normal_noise(keys[indices], stream=2, shape=light.shape[1:]) * random_fields.per_slice(
         deviation[chosen], keys
     )
-    return light.index_add(0, places, noise)
+    return light.index_add(0, indices, noise)
