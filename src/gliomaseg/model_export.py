@@ -14,7 +14,8 @@ from gliomaseg.atomic import new_folder, require_free, require_own
 from gliomaseg.config import Postprocessing
 from gliomaseg.errors import DataError, ModelError, UsageError, import_extra
 from gliomaseg.evaluation.dice_estimation import DiceEstimatorFit, dice_estimator_text, fit_dice_estimator
-from gliomaseg.evaluation.results import FILE, read_evaluation
+from gliomaseg.evaluation.measures import conventions
+from gliomaseg.evaluation.results import read_evaluation
 from gliomaseg.model import (
     CARD,
     CONFIG,
@@ -33,9 +34,6 @@ from gliomaseg.model import (
 OPENVINO = ("model.xml", "model.bin")
 KINDS: dict[str, tuple[str, ...]] = {"onnx": (ONNX,), "openvino": (ONNX, *OPENVINO), "safetensors": (WEIGHTS,)}
 OURS = (CARD, CONFIG, DIGESTS, METRICS, ONNX, WEIGHTS, *OPENVINO)
-SHOWN = (
-    "dice_volume", "dice_tumour_slices", "dice_slices_empty_one", "dice_batch", "empty_slice_false_positive_rate",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -162,21 +160,21 @@ def _scores(
     if order.evaluation is None:
         return _read_json(model.folder / METRICS), None
     known = read_evaluation(order.evaluation)
-    metrics = _read_json(order.evaluation / FILE) or {}
-    scored = known["setting"].get("model_digest")
+    metrics = _read_json(order.evaluation / METRICS) or {}
+    scored = known.setting.model_digest
     same = {model.digest}
     if model.config.onnx_precision == "fp32" and model.weights.is_file():  # the torch engine differs by rounding
         same.add(file_digest(model.weights))
     if scored is not None and scored not in same:
         raise ModelError("is not the network of this evaluation", where=order.model, cure="evaluate it")
-    if (folds := known["setting"]["model_digests"]) and model.digest not in folds:
+    if (folds := known.setting.model_digests) and model.digest not in folds:
         say("the scores are of the cross-validation's networks, trained like this one: this one itself has none")
     # Only in a cross-validation was every patient scored by a model that had not seen them.
-    if not known["setting"]["model_digests"]:
+    if not known.setting.model_digests:
         say("no expected Dice is fitted: the evaluation is no cross-validation")
         return metrics, None
     try:
-        fit = fit_dice_estimator(known["patients"])
+        fit = fit_dice_estimator(known.patients)
     except DataError as fault:
         say(f"no expected Dice is fitted: {fault.what}")
         return metrics, None
@@ -204,7 +202,7 @@ def _own_card(
         "| measure | mean | 95 % interval of the mean |",
         "|---|---|---|",
     ]
-    for name in SHOWN:
+    for name in conventions():
         entry = summary.get(name) or {}
         low, high = entry.get("ci95") or (None, None)
         interval = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"

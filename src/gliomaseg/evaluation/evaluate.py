@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from PIL import Image
+from pydantic import ValidationError
 
 from gliomaseg import overlays
 from gliomaseg.atomic import new_folder, require_free, require_own, write_text
@@ -17,8 +18,9 @@ from gliomaseg.data.case import LoadedCase, read_case
 from gliomaseg.data.index import Case, DataIndex, read_index, require_outside, require_sound
 from gliomaseg.data.split import choose_fold, read_splits, select
 from gliomaseg.errors import DataError, GliomasegError, OutputExistsError, ResourceError
-from gliomaseg.evaluation.assemble import METRICS, PICTURES, Evaluation, assemble, dumps
-from gliomaseg.evaluation.case_scores import CaseScores, ScoreGrid, failed_case, score_case
+from gliomaseg.evaluation.case_scores import ScoredCase, ScoreGrid, failed_case, score_case
+from gliomaseg.evaluation.results import METRICS, PICTURES, Evaluation, Learning, Line, dumps
+from gliomaseg.evaluation.summary import assemble
 from gliomaseg.model import file_digest, hashed_patient_id
 from gliomaseg.prediction import PredictsScans
 from gliomaseg.prediction.predictor import AND
@@ -177,7 +179,7 @@ def evaluate(
     about = {**(setting or {}), **predictor_setting(predictor), "patients_seen": _seen(cases, measured)}
     networks = [member for model in predictor.models for member in model.members]
     lines = learning_curve(predictor.models[0].folder.parent) if len(networks) == 1 else []
-    learning = [{"fold": about.get("fold") or 0, "lines": lines}] if lines else []
+    learning = [Learning(fold=about.get("fold") or 0, lines=lines)] if lines else []
     return assemble(measured, setting=about, grid=grid, seconds=time.perf_counter() - start, learning=learning)
 
 
@@ -189,7 +191,7 @@ def measure_cases(
     fold: int | None = None,
     folder: Path | None = None,
     progress: Callable[[str], None] | None = None,
-) -> list[CaseScores]:
+) -> list[ScoredCase]:
     """Predict and measure cases one after the other; arguments as for `evaluate`, `fold` of a cross-validation."""
     measured = []
     for number, case in enumerate(cases, start=1):
@@ -201,8 +203,8 @@ def measure_cases(
             found = failed_case(case, fault.line(), fold=fold)
         measured.append(found)
         if progress:
-            value = found.row.get("dice_volume")
-            text = found.row["error"] or f"dice_volume {'undefined' if value is None else f'{value:.3f}'}"
+            value = found.scores.dice_volume
+            text = found.scores.error or f"dice_volume {'undefined' if value is None else f'{value:.3f}'}"
             progress(f"{number} of {len(cases)} {case.name}: {text}")
     return measured
 
@@ -219,41 +221,43 @@ def predictor_setting(predictor: PredictsScans) -> dict[str, Any]:
     }
 
 
-def _seen(cases: Sequence[Case], measured: Sequence[CaseScores]) -> int | None:
+def _seen(cases: Sequence[Case], measured: Sequence[ScoredCase]) -> int | None:
     """Return how many patients trained a model that they got; None where no such model says who trained it."""
     seen = sum(hashed_patient_id(case.patient) in found.trained_on for case, found in zip(cases, measured, strict=True))
     return seen if any(found.trained_on for found in measured) else None
 
 
-def learning_curve(run: Path) -> list[dict[str, Any]]:
+def learning_curve(run: Path) -> list[Line]:
     """Return the lines of a run's `log.jsonl`; none where the folder is no run."""
     try:
         text = (run / "log.jsonl").read_text("utf-8")
         lines = [json.loads(line, parse_constant=lambda _nan: None) for line in text.splitlines()]
     except (OSError, ValueError, RecursionError):
         return []
-    return [line for line in lines if isinstance(line, dict)]
+    try:
+        return [Line.model_validate(line) for line in lines if isinstance(line, dict)]
+    except ValidationError:
+        return []
 
 
 def _measure_one(
     case: Case, predictor: PredictsScans, grid: ScoreGrid, fold: int | None, folder: Path | None
-) -> CaseScores:
+) -> ScoredCase:
     examination = read_case(case)
     prediction = predictor.predict(examination.scan)
     probability, predicted = prediction.probability, prediction.mask
     found = score_case(
         case, reference=examination.reference, probability=probability, predicted=predicted, grid=grid, fold=fold
     )
-    found.row.update(prediction.signs, predicted_dice=prediction.predicted_dice)
+    changes: dict[str, Any] = {**prediction.signs, "predicted_dice": prediction.predicted_dice}
     if len(predictor.models) > 1:
-        found.row["model"] = prediction.model_name
-    marks = frozenset(mark for model in prediction.models for mark in model.config.trained_on)
-    found = replace(found, trained_on=marks)
-    if folder is None:
-        return found
-    k = int((found.counts[:, 1] if found.counts[:, 1].any() else found.counts[:, 2]).argmax())
-    _draw(examination, k, predicted[k], folder)
-    return replace(found, row=found.row | {"picture_slice": case.slices[k].number})
+        changes["model"] = prediction.model_name
+    if folder is not None:
+        k = int((found.counts[:, 1] if found.counts[:, 1].any() else found.counts[:, 2]).argmax())
+        _draw(examination, k, predicted[k], folder)
+        changes["picture_slice"] = case.slices[k].number
+    trained_on = frozenset(mark for model in prediction.models for mark in model.config.trained_on)
+    return replace(found, scores=found.scores.model_copy(update=changes), trained_on=trained_on)
 
 
 def _draw(examination: LoadedCase, k: int, predicted: Any, folder: Path) -> None:

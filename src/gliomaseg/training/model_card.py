@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from gliomaseg.config import Recipe
 from gliomaseg.data.index import identify
+from gliomaseg.evaluation.results import Evaluation, Summary
 
 LGG = (
     "The training images are of the LGG MRI segmentation data set (Kaggle `mateuszbuda/lgg-mri-segmentation`, from "
@@ -16,17 +14,17 @@ OWN = "The training images are the user's own; their terms hold for the weights 
 PHANTOM = "The training images are phantoms made by gliomaseg: the weights know no real brain."
 
 
-def model_card(recipe: Recipe, metrics: Mapping[str, Any], *, patients: list[str]) -> str:
+def model_card(recipe: Recipe, metrics: Evaluation, *, patients: list[str]) -> str:
     """Return the card as Markdown.
 
     Args:
         recipe: what the model was trained by.
-        metrics: as in `metrics.json`.
+        metrics: the evaluation of the validation side.
         patients: names of the cases it was trained on.
     """
-    setting, summary = metrics["setting"], metrics["summary"]
+    setting, summary = metrics.setting, metrics.summary
     lines = [
-        f"# {metrics['setting']['model']}",
+        f"# {metrics.setting.model}",
         "",
         f"{recipe.title or recipe.network.name}. Outlines glioma on axial brain MRI slices.",
         "",
@@ -37,14 +35,14 @@ def model_card(recipe: Recipe, metrics: Mapping[str, Any], *, patients: list[str
         _origin(patients),
         "",
         (
-            f"Trained on {len(set(patients))} patients; scored on the validation side of a split by {setting['split']} "
-            f"(seed {setting['seed']}): {summary['patients']} patients, {summary['slices']} slices."
+            f"Trained on {len(set(patients))} patients; scored on the validation side of a split by {setting.split} "
+            f"(seed {setting.seed}): {summary.patients} patients, {summary.slices} slices."
         ),
     ]
-    if setting["warning"]:
-        lines += ["", f"**Warning**: {setting['warning']}."]
+    if setting.warning:
+        lines += ["", f"**Warning**: {setting.warning}."]
     lines += ["", "## Scores", "", *_table(summary), "", "What each number counts:", ""]
-    lines += [f"- `{name}`: {text}" for name, text in metrics["definitions"].items()]
+    lines += [f"- `{name}`: {text}" for name, text in metrics.definitions.items()]
     return "\n".join([*lines, "", "## Settings", "", *_settings(recipe), ""])
 
 
@@ -68,13 +66,10 @@ def _origin(patients: list[str]) -> str:
     return " ".join(sentences + ([OWN] if sources - {"TCGA", "PHANTOM"} else []))
 
 
-def _table(summary: Mapping[str, Any]) -> list[str]:
+def _table(summary: Summary) -> list[str]:
     rows = ["| measure | mean | median | 95 % interval of the mean |", "|---|---|---|---|"]
-    for name, entry in summary.items():
-        if isinstance(entry, Mapping):
-            low, high = entry.get("ci95", (None, None))
-            interval = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
-            rows.append(f"| `{name}` | {_three(entry['mean'])} | {_three(entry.get('median'))} | {interval} |")
+    for name, entry in summary.measures.items():
+        rows.append(f"| `{name}` | {_three(entry.mean)} | {_three(entry.median)} | {entry.interval_text()} |")
     return rows
 
 
