@@ -9,9 +9,10 @@ import pytest
 from gliomaseg.data.index import Case, Slice
 from gliomaseg.errors import FormatError
 from gliomaseg.evaluation import ScoreGrid, assemble, dumps, measures
+from gliomaseg.evaluation.case_masks import CaseMasks
 from gliomaseg.evaluation.case_scores import score_case
 from gliomaseg.evaluation.comparison import compare_evaluations
-from gliomaseg.evaluation.measures import MEASURES, CaseMasks, Measure
+from gliomaseg.evaluation.measures import MEASURES, Measure
 from gliomaseg.evaluation.results import read_evaluation
 from gliomaseg.report.html import write_report
 from gliomaseg.report.terminal import comparison_text, summary_text

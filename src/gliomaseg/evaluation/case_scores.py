@@ -9,7 +9,8 @@ import numpy as np
 
 from gliomaseg.data.index import Case
 from gliomaseg.errors import ConfigError
-from gliomaseg.evaluation.measures import CaseMasks, compute_measures
+from gliomaseg.evaluation.case_masks import CaseMasks
+from gliomaseg.evaluation.measures import compute_measures
 from gliomaseg.evaluation.results import CaseScores
 from gliomaseg.metrics import calibration
 from gliomaseg.metrics.calibration import CalibrationTable

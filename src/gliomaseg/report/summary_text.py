@@ -6,14 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import gliomaseg
+from gliomaseg.data.split import LEAK
 from gliomaseg.evaluation.results import CaseScores, Evaluation, MeasureSummary
 
 FEW = 20
 SIDES = {"train": "training side", "validation": "validation side"}
-LEAK = (
-    "slices of one patient are on both sides: the scores say how well the network remembers these patients, "
-    "not how well it does on new ones"
-)
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def as_svg(figure: Figure, *, name: str, title: str, tips: dict[str, Sequence[st
     Args:
         figure: what was drawn.
         name: goes before each id: ids are unique in a page.
-        title: what a screen reader says of it.
+        title: the accessible name for screen readers.
         tips: for the dots drawn under a gid, the title of each.
     """
     file = io.StringIO()
@@ -167,7 +167,7 @@ def as_svg(figure: Figure, *, name: str, title: str, tips: dict[str, Sequence[st
 
 
 def _strip(root: ET.Element) -> None:
-    """Take out metadata, fonts, namespaces and digits that nobody sees."""
+    """Take out metadata, fonts, namespaces and unneeded digits."""
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag.endswith(("metadata", "}style")):

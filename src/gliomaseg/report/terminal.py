@@ -40,7 +40,7 @@ def audit_text(findings: Audit) -> str:
     lines += [f"  {problem['where']}: {problem['what']}" for problem in findings.problems[:SHOWN]]
     if len(findings.problems) > SHOWN:
         lines.append(f"  ... and {len(findings.problems) - SHOWN} more (--json lists all)")
-    verdict = "safe to train on" if findings.safe else "NOT safe to train on: mend or move these files"
+    verdict = "safe to train on" if findings.safe else "NOT safe to train on: repair or move these files"
     return "\n".join([*lines, verdict])
 
 
@@ -96,7 +96,7 @@ def _work(row: PredictRow) -> str:
 
 
 def models_text(models: Sequence[BundledModel]) -> list[str]:
-    """Return a line for each shipped model: name, title, size, headline with its interval."""
+    """Return a line for each bundled model: name, title, size, headline with its interval."""
     lines = []
     for model in models:
         score = model.dice_volume
@@ -104,7 +104,7 @@ def models_text(models: Sequence[BundledModel]) -> list[str]:
         interval = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
         headline = f"dice_volume {score['mean']:.3f}{interval}" if score else "not scored"
         needed = " and ".join(SEQUENCE_LABELS.get(name, name) for name in model.sequences)
-        when = "the default" if model.default else f"asked, too, where a scan holds {needed}"
+        when = "the default" if model.default else f"also run if a scan has {needed}"
         words = [model.title, f"{model.size_bytes / 2**20:.1f} MiB", headline, when]
         lines.append(f"{model.model:<20} {', '.join(word for word in words if word)}")
     return lines
@@ -113,7 +113,7 @@ def models_text(models: Sequence[BundledModel]) -> list[str]:
 def _amount(row: PredictRow) -> str:
     voxels = f"{row.tumour_voxels} tumour voxels"
     amount = voxels if row.tumour_volume_ml is None else f"{row.tumour_volume_ml:.2f} ml tumour ({voxels})"
-    return amount if row.predicted_dice is None else f"{amount}, expected Dice {row.predicted_dice:.2f}"
+    return amount if row.predicted_dice is None else f"{amount}, predicted Dice {row.predicted_dice:.2f}"
 
 
 def _pairs(numbers: Mapping[str, int]) -> str:
