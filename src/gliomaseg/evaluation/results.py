@@ -310,7 +310,7 @@ def read_evaluation(folder: Path) -> Evaluation:
             raise FormatError(f"is larger than {LARGEST_BYTES >> 20} MiB", where=path, cure=CURE)
         tree = json.loads(path.read_text("utf-8"), parse_constant=lambda _word: None)
         if not isinstance(tree, dict) or "patients" not in tree:
-            raise FormatError("is no evaluation: it names no `patients`", where=path, cure=CURE)
+            raise FormatError("evaluation lacks the key `patients`", where=path, cure=CURE)
         return Evaluation.model_validate(metrics_to_format_2(tree))
     except ValidationError as fault:
         first = fault.errors()[0]
