@@ -226,16 +226,16 @@ for file in sorted(model.iterdir()):
 
 # %%
 from gliomaseg.evaluation import CaseSelection, evaluate_data
-from gliomaseg.metrics.overlap import DEFINITIONS
+from gliomaseg.evaluation.measures import conventions
 from gliomaseg.prediction import open_predictor
 from gliomaseg.report.terminal import summary_text
 
 predictor = open_predictor(model)
 metrics = evaluate_data(root, predictor, CaseSelection(Path("by-patient.json")))
-print(summary_text(metrics["summary"]))
+print(summary_text(metrics.summary))
 print()
-for name, definition in DEFINITIONS.items():
-    print(f"{name}: {definition}\n")
+for name in conventions():
+    print(f"{name}: {metrics.definitions[name]}\n")
 
 # %% [markdown]
 # `dice_volume` is the headline: one number per patient, and the mean over patients. `dice_slices_empty_one` is
@@ -245,20 +245,20 @@ for name, definition in DEFINITIONS.items():
 from gliomaseg.evaluation import summarise
 
 nothing = {
-    row["patient"]: np.array([[0, 1, 0]] * row["tumour_slices"] + [[0, 0, 0]] * (row["slices"] - row["tumour_slices"]))
-    for row in metrics["patients"]
+    row.patient: np.array([[0, 1, 0]] * row["tumour_slices"] + [[0, 0, 0]] * (row["slices"] - row["tumour_slices"]))
+    for row in metrics.patients
 }
-for name, entry in summarise(nothing).items():
+for name, entry in summarise(nothing).measures.items():
     if name in ("dice_volume", "dice_tumour_slices", "dice_slices_empty_one"):
-        print(f"{name:<24} {entry['mean']:.3f}")
+        print(f"{name:<24} {entry.mean:.3f}")
 
 # %% [markdown]
 # The confidence interval beside a mean gives its uncertainty due to the choice of patients. With so few patients, it
 # is wide. These are the single values:
 
 # %%
-for row in metrics["patients"]:
-    print(f"{row['patient']}  dice_volume {row['dice_volume']:.3f}  {row['tumour_slices']} tumour slices")
+for row in metrics.patients:
+    print(f"{row.patient}  dice_volume {row['dice_volume']:.3f}  {row['tumour_slices']} tumour slices")
 
 # %% [markdown]
 # ## Input, reference, prediction
@@ -301,8 +301,8 @@ leaking = json.loads((leaking_model / "metrics.json").read_text("utf-8"))
 
 # %%
 print(f"{'mean':<34}{'by patient':>11}{'by slice':>11}")
-for name in DEFINITIONS:
-    print(f"{name:<34}{metrics['summary'][name]['mean']:>11.3f}{leaking['summary'][name]['mean']:>11.3f}")
+for name in conventions():
+    print(f"{name:<34}{metrics.summary[name].mean:>11.3f}{leaking['summary'][name]['mean']:>11.3f}")
 
 # %% [markdown]
 # In this run, the split by slice gives the lower `dice_volume`, and the better number by every other convention. It

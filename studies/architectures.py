@@ -85,7 +85,7 @@ def measured(name: str, data: Path, out: Path) -> dict[str, Any] | None:
         run = out / name / f"fold-{number}"
         predictor = open_predictor(run).with_postprocessing(Postprocessing())
         found += measure_cases(select(index, splits.folds[number].validation), predictor, grid=ScoreGrid(), fold=number)
-        logs.append(learning_curve(run))
+        logs.append([line.model_dump() for line in learning_curve(run)])
     setting = {
         "data": data.resolve().name,
         "split": splits.by,
@@ -103,7 +103,7 @@ def measured(name: str, data: Path, out: Path) -> dict[str, Any] | None:
         "parameters": weights_of(name),
         "images": round(float(np.mean([sum(line["images"] for line in log) for log in logs]))),
         "minutes": round(float(np.mean([quiet_seconds(log) for log in logs])) / 60, 1),
-        **{measure: evaluation["summary"][measure] for measure in MEASURES},
+        **{measure: evaluation.summary[measure].model_dump(exclude_unset=True) for measure in MEASURES},
     }
 
 

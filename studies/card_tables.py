@@ -9,35 +9,32 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from gliomaseg.evaluation.results import read_evaluation
+from gliomaseg.evaluation.results import CaseScores, Summary, read_evaluation
 from gliomaseg.metrics.bootstrap import bootstrap_interval
 
 MEASURES = (
     "dice_volume", "dice_tumour_slices", "dice_slices_empty_one", "dice_batch", "empty_slice_false_positive_rate",
 )  # fmt: skip
 WORST = 10
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[CaseScores]
 
 
-def measures(summary: Mapping[str, Any]) -> Iterator[str]:
+def measures(summary: Summary) -> Iterator[str]:
     """Give the table of the five conventions."""
     yield "| measure | mean | 95 % CI | median |"
     yield "|---|---|---|---|"
     for name in MEASURES:
-        if (entry := summary.get(name)) is None:
+        if (entry := summary.measures.get(name)) is None:
             continue
-        low, high = entry.get("ci95") or (None, None)
-        interval = "" if low is None else f"{_short(low)} to {_short(high)}"
-        yield f"| `{name}` | {_short(entry['mean'])} | {interval} | {_short(entry.get('median'))} |"
+        yield f"| `{name}` | {_short(entry.mean)} | {entry.interval_text()} | {_short(entry.median)} |"
 
 
-def groups(rows: Rows, heading: str, group_of: Callable[[Mapping[str, Any]], str]) -> Iterator[str]:
+def groups(rows: Rows, heading: str, group_of: Callable[[CaseScores], str]) -> Iterator[str]:
     """Give `dice_volume` and false alarms of each group of patients, with intervals where there are five or more."""
     yield f"| {heading} | patients | `dice_volume` (95 % CI) | median | lowest | mean false positive rate |"
     yield "|---|---|---|---|---|---|"
@@ -55,12 +52,12 @@ def groups(rows: Rows, heading: str, group_of: Callable[[Mapping[str, Any]], str
         )
 
 
-def by_size(rows: Rows) -> Callable[[Mapping[str, Any]], str]:
+def by_size(rows: Rows) -> Callable[[CaseScores], str]:
     """Return what tells small, middle and large tumours apart: a third of the patients each."""
     sizes = sorted(row["reference_voxels"] for row in rows if row["reference_voxels"])
     first, second = (sizes[len(sizes) * k // 3] for k in (1, 2))
 
-    def group_of(row: Mapping[str, Any]) -> str:
+    def group_of(row: CaseScores) -> str:
         size = row["reference_voxels"]
         if size < first:
             return f"1. under {first:,} pixels"
@@ -69,7 +66,7 @@ def by_size(rows: Rows) -> Callable[[Mapping[str, Any]], str]:
     return group_of
 
 
-def by_missing(data: Path) -> Callable[[Mapping[str, Any]], str]:
+def by_missing(data: Path) -> Callable[[CaseScores], str]:
     """Return what tells patients by the sequence that is a copy of FLAIR."""
     from gliomaseg.data.case import read_case
     from gliomaseg.data.index import read_index
@@ -79,7 +76,7 @@ def by_missing(data: Path) -> Callable[[Mapping[str, Any]], str]:
         voxels = read_case(case).scan.voxels
         copies = [name for name, k in (("T1", 0), ("T1ce", 2)) if (voxels[..., k] == voxels[..., 1]).all()]
         missing[case.name] = " and ".join(copies) or "none"
-    return lambda row: missing.get(str(row["patient"]), "unknown")
+    return lambda row: missing.get(row.patient, "unknown")
 
 
 def worst(rows: Rows) -> Iterator[str]:
@@ -89,7 +86,7 @@ def worst(rows: Rows) -> Iterator[str]:
     scored = sorted((row for row in rows if row["dice_volume"] is not None), key=lambda row: row["dice_volume"])
     for row in scored[:WORST]:
         sizes = " | ".join(f"{row[name]:,}" for name in ("reference_voxels", "predicted_voxels"))
-        yield f"| {row['patient']} | {_short(row['dice_volume'])} | {sizes} | {row['overlap_voxels']:,} |"
+        yield f"| {row.patient} | {_short(row['dice_volume'])} | {sizes} | {row['overlap_voxels']:,} |"
 
 
 def _short(value: float | None) -> str:
@@ -103,10 +100,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="the data set; adds the table of missing sequences")
     arguments = parser.parse_args()
     evaluation = read_evaluation(arguments.evaluation)
-    rows = evaluation["patients"]
+    rows = evaluation.patients
     parts = [
-        measures(evaluation["summary"]),
-        groups(rows, "site", lambda row: str(row["site"])),
+        measures(evaluation.summary),
+        groups(rows, "site", lambda row: str(row.site)),
         groups(rows, "tumour", by_size(rows)),
         *([groups(rows, "missing sequences", by_missing(arguments.data))] if arguments.data else []),
         worst(rows),

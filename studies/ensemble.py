@@ -16,22 +16,21 @@ import json
 import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gliomaseg.atomic import write_text
-from gliomaseg.config import Postprocessing
 from gliomaseg.data.case import LoadedCase, read_case
 from gliomaseg.data.index import Case, read_index
 from gliomaseg.data.split import read_splits, select
 from gliomaseg.errors import GliomasegError, UsageError
 from gliomaseg.evaluation import ScoreGrid, assemble, dumps, measure_cases
-from gliomaseg.evaluation.case_scores import CaseScores
-from gliomaseg.evaluation.dice_estimation import fit_dice_estimator, measure_confidence
-from gliomaseg.evaluation.results import FILE, read_evaluation
+from gliomaseg.evaluation.case_scores import ScoredCase
+from gliomaseg.evaluation.dice_estimation import fit_dice_estimator, rank_quality
+from gliomaseg.evaluation.results import METRICS, CaseScores, Evaluation, read_evaluation
 from gliomaseg.model import SPLITS, Model, load_model
 from gliomaseg.prediction import WeightedEnsemble
 from gliomaseg.prediction.predictor import AND
@@ -49,7 +48,7 @@ class Crossed:
     """A tuned cross-validation: its folder, and what it measured."""
 
     folder: Path
-    document: Row
+    document: Evaluation
 
     def model(self, fold: int) -> Model:
         """Return a fold's model as if it shipped: it decides and expects by what the other folds taught.
@@ -58,10 +57,10 @@ class Crossed:
             ModelError: it is missing or damaged.
         """
         model = load_model(self.folder / f"fold-{fold}")
-        others = [row for row in self.document["patients"] if row["fold"] != fold]
+        others = [row for row in self.document.patients if row.fold != fold]
         learned = {
             "name": self.folder.resolve().name,
-            "postprocessing": Postprocessing.model_validate(self.document["postprocessing_by_fold"][fold]),
+            "postprocessing": self.document.postprocessing_by_fold[fold],
             "dice_estimator": fit_dice_estimator(others).dice_estimator,
         }
         return replace(model, config=model.config.model_copy(update=learned))
@@ -76,8 +75,8 @@ def read_tuned(folder: Path) -> Crossed:
         UsageError: it is not of a tuned cross-validation.
     """
     document = read_evaluation(folder)
-    folds = range(len(document["postprocessing_by_fold"]))
-    if not folds or not all(row["fold"] in folds for row in document["patients"]):
+    folds = range(len(document.postprocessing_by_fold))
+    if not folds or not all(row.fold in folds for row in document.patients):
         raise UsageError("is not of `gliomaseg crossvalidate --tune`", where=folder)
     return Crossed(folder, document)
 
@@ -93,7 +92,7 @@ def fold_ensembles(crossed: Sequence[Crossed], data: Path) -> Iterator[tuple[int
         GliomasegError: a fold, or something of the data, is missing or damaged, or the folds differ.
     """
     index, splits = read_index(data), read_splits(crossed[0].folder / SPLITS)
-    many = {len(one.document["postprocessing_by_fold"]) for one in crossed} != {len(splits.folds)}
+    many = {len(one.document.postprocessing_by_fold) for one in crossed} != {len(splits.folds)}
     if many or any(read_splits(one.folder / SPLITS) != splits for one in crossed):
         raise UsageError("have other folds", where=" and ".join(str(one.folder) for one in crossed))
     for number, fold in enumerate(splits.folds):
@@ -122,26 +121,26 @@ def patients_with_tumour(
                 yield examination, ensemble
 
 
-def trust_of(rows: Sequence[Row]) -> dict[str, Any]:
+def trust_of(rows: Sequence[CaseScores]) -> dict[str, Any]:
     """Return how well the Dice to expect tells the Dice; where nothing was found, 0 is expected."""
-    scored = [row for row in rows if row.get("dice_volume") is not None]
-    dice = np.array([row["dice_volume"] for row in scored])
-    guess = np.array([row["predicted_dice"] or 0.0 for row in scored])
-    return measure_confidence(guess, dice) | {"bias": float((guess - dice).mean())}
+    scored = [row for row in rows if row.dice_volume is not None]
+    dice = np.array([row.dice_volume for row in scored])
+    guess = np.array([row.predicted_dice or 0.0 for row in scored])
+    return asdict(rank_quality(guess, dice)) | {"bias": float((guess - dice).mean())}
 
 
-def measure_together(crossed: Sequence[Crossed], data: Path) -> Row:
+def measure_together(crossed: Sequence[Crossed], data: Path) -> Evaluation:
     """Return the evaluation of all patients, each predicted by both networks that have not seen it.
 
     Raises:
         GliomasegError: as of `fold_ensembles`.
     """
     start = time.perf_counter()
-    measured: list[CaseScores] = []
+    measured: list[ScoredCase] = []
     for number, cases, ensemble in fold_ensembles(crossed, data):
         measured += measure_cases(cases, ensemble, grid=ScoreGrid(), fold=number, progress=say)
     names = AND.join(one.folder.resolve().name for one in crossed)
-    setting = {**crossed[0].document["setting"], "model": names}
+    setting = {**crossed[0].document.setting.model_dump(), "model": names}
     setting |= {"model_digests": None, "threshold": None}
     return assemble(measured, setting=setting, grid=ScoreGrid(), seconds=time.perf_counter() - start)
 
@@ -160,13 +159,13 @@ def main() -> None:
         crossed = [read_tuned(folder) for folder in (arguments.first, arguments.second)]
         both = measure_together(crossed, arguments.data)
         arguments.out.mkdir(parents=True)
-        write_text(arguments.out / FILE, dumps(both))
+        write_text(arguments.out / METRICS, dumps(both))
     except GliomasegError as fault:
         parser.exit(fault.exit_code, f"{fault.line()}\n")
     report = {
-        "first": crossed[0].document["summary"]["dice_volume"],
-        "second": crossed[1].document["summary"]["dice_volume"],
-        "both": both["summary"]["dice_volume"],
+        "first": crossed[0].document.summary["dice_volume"].model_dump(),
+        "second": crossed[1].document.summary["dice_volume"].model_dump(),
+        "both": both.summary["dice_volume"].model_dump(),
         "predicted Dice": trust_of(both["patients"]),
     }
     sys.stdout.write(json.dumps(report, indent=1) + "\n")

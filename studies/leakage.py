@@ -83,14 +83,14 @@ def pooled(results: list[dict[str, Any]]) -> dict[str, Any]:
         values: dict[str, dict[str, list[float]]] = {arm: {} for arm in ARMS}
         for result in results:
             for arm in ARMS:
-                for row in result[arm]["patients"]:
+                for row in result[arm].patients:
                     value = row[name]
-                    values[arm].setdefault(row["patient"], []).append(np.nan if value is None else value)
+                    values[arm].setdefault(row.patient, []).append(np.nan if value is None else value)
         patients = sorted(values[ARMS[0]])
         means = {arm: np.array([np.mean(values[arm][patient]) for patient in patients]) for arm in ARMS}
         paired = compare(baseline=means["by-patient"], candidate=means["by-slice"])
         summary[name] = {
-            "by_seed": {arm: [result[arm]["summary"][name]["mean"] for result in results] for arm in ARMS},
+            "by_seed": {arm: [result[arm].summary[name].mean for result in results] for arm in ARMS},
             "mean": {arm: float(np.nanmean(means[arm])) for arm in ARMS},
             "difference": paired.mean_difference,
             "ci95": [paired.low, paired.high],

@@ -240,8 +240,7 @@ def evaluate(
     from gliomaseg.evaluation import CaseSelection, ScoreGrid, evaluate_data
 
     selection = None if splits is None else CaseSelection(Path(splits), subset, fold)
-    found = evaluate_data(Path(data), _loaded(model), selection, grid=ScoreGrid(spacing_mm), progress=progress)
-    return Evaluation.model_validate(found)
+    return evaluate_data(Path(data), _loaded(model), selection, grid=ScoreGrid(spacing_mm), progress=progress)
 
 
 def train(

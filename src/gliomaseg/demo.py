@@ -87,7 +87,7 @@ def _use(model: Path, index: DataIndex, out: Path, *, overwrite: bool, say: Call
     side = evaluation.CaseSelection(out / "splits.json")
     scoring = evaluation.EvaluateOptions(index.root, out / "evaluation", side, overwrite=overwrite)
     metrics = evaluation.evaluate_into(scoring, predictor, progress=say)
-    say(summary_text(metrics["summary"]))
+    say(summary_text(metrics.summary))
     say("[6/6] predicting one of them")
     case = select(index, read_splits(side.splits).folds[0].validation)[0]
     found = predict(

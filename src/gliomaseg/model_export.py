@@ -14,7 +14,8 @@ from gliomaseg.atomic import new_folder, require_free, require_own
 from gliomaseg.config import Postprocessing
 from gliomaseg.errors import DataError, ModelError, UsageError, import_extra
 from gliomaseg.evaluation.dice_estimation import DiceEstimatorFit, dice_estimator_text, fit_dice_estimator
-from gliomaseg.evaluation.results import FILE, read_evaluation
+from gliomaseg.evaluation.measures import conventions
+from gliomaseg.evaluation.results import read_evaluation
 from gliomaseg.model import (
     CARD,
     CONFIG,
@@ -33,9 +34,6 @@ from gliomaseg.model import (
 OPENVINO = ("model.xml", "model.bin")
 KINDS: dict[str, tuple[str, ...]] = {"onnx": (ONNX,), "openvino": (ONNX, *OPENVINO), "safetensors": (WEIGHTS,)}
 OURS = (CARD, CONFIG, DIGESTS, METRICS, ONNX, WEIGHTS, *OPENVINO)
-SHOWN = (
-    "dice_volume", "dice_tumour_slices", "dice_slices_empty_one", "dice_batch", "empty_slice_false_positive_rate",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -172,21 +170,21 @@ def _scores(
     if options.evaluation is None:
         return _read_json(model.folder / METRICS), None
     known = read_evaluation(options.evaluation)
-    metrics = _read_json(options.evaluation / FILE) or {}
-    scored = known["setting"].get("model_digest")
+    metrics = _read_json(options.evaluation / METRICS) or {}
+    scored = known.setting.model_digest
     same = {model.digest}
     if model.config.onnx_precision == "fp32" and model.weights.is_file():  # the torch engine differs by rounding only
         same.add(file_digest(model.weights))
     if scored is not None and scored not in same:
         raise ModelError("is not the network of this evaluation", where=options.model, cure="evaluate this model")
-    if (folds := known["setting"]["model_digests"]) and model.digest not in folds:
+    if (folds := known.setting.model_digests) and model.digest not in folds:
         say("the scores belong to the networks of the cross-validation; this network has no scores of its own")
     # Only in a cross-validation was every patient evaluated by a model that was not trained on this patient.
-    if not known["setting"]["model_digests"]:
+    if not known.setting.model_digests:
         say("the Dice estimator is not fitted: the evaluation is not a cross-validation")
         return metrics, None
     try:
-        fit = fit_dice_estimator(known["patients"])
+        fit = fit_dice_estimator(known.patients)
     except DataError as fault:
         say(f"the Dice estimator is not fitted: {fault.what}")
         return metrics, None
@@ -214,7 +212,7 @@ def _own_card(
         "| measure | mean | 95 % CI |",
         "|---|---|---|",
     ]
-    for name in SHOWN:
+    for name in conventions():
         entry = summary.get(name) or {}
         low, high = entry.get("ci95") or (None, None)
         interval = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"

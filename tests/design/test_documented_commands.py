@@ -254,7 +254,7 @@ def test_the_worked_example_of_the_guide_is_right() -> None:
     summary = summarise({name: np.array(rows, np.int64) for name, rows in counts.items()})
     text = (ROOT / "docs" / "guide" / "evaluate.md").read_text("utf-8")
     shown = dict(re.findall(r"^\| `(\w+)` \| .+ \| (\d\.\d{3}) \|$", text, re.MULTILINE))
-    assert shown == {name: f"{entry['mean']:.3f}" for name, entry in summary.items() if isinstance(entry, dict)}
+    assert shown == {name: f"{entry.mean:.3f}" for name, entry in summary.measures.items()}
 
 
 def test_no_file_names_a_folder_of_some_machine() -> None:

@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -24,38 +25,38 @@ def test_the_difference_is_b_minus_a_on_the_same_patients(tmp_path):
     a = write(tmp_path / "a", [row("P1", 0.5), row("P2", 0.6), row("P3", 0.7)])
     b = write(tmp_path / "b", [row("P3", 0.7), row("P2", 0.8), row("P1", 0.6)])
     comparison = compare_evaluations(a, b)
-    found = comparison["measures"]["dice_volume"]
-    assert found["mean_difference"] == pytest.approx(0.1)
-    assert (found["wins"], found["losses"], found["ties"]) == (2, 0, 1)
-    assert found["low"] <= found["mean_difference"] <= found["high"]
-    assert [entry["difference"] for entry in comparison["patients"]] == pytest.approx([0.1, 0.2, 0.0])
-    assert (comparison["a"]["model"], comparison["b"]["model"]) == ("a", "b")
+    found = comparison.measures["dice_volume"]
+    assert found.mean_difference == pytest.approx(0.1)
+    assert (found.wins, found.losses, found.ties) == (2, 0, 1)
+    assert found.low <= found.mean_difference <= found.high
+    assert [entry.difference for entry in comparison.patients] == pytest.approx([0.1, 0.2, 0.0])
+    assert (comparison.a.model, comparison.b.model) == ("a", "b")
 
 
 def test_less_is_better_for_distances(tmp_path):
     a = write(tmp_path / "a", [row("P1", 0.5, hausdorff_95_px=9.0), row("P2", 0.5, hausdorff_95_px=4.0)])
     b = write(tmp_path / "b", [row("P1", 0.5, hausdorff_95_px=3.0), row("P2", 0.5, hausdorff_95_px=5.0)])
-    found = compare_evaluations(a, b)["measures"]["hausdorff_95_px"]
-    assert (found["mean_difference"], found["wins"], found["losses"]) == (-2.5, 1, 1)
+    found = compare_evaluations(a, b).measures["hausdorff_95_px"]
+    assert (found.mean_difference, found.wins, found.losses) == (-2.5, 1, 1)
 
 
 def test_signed_errors_are_compared_by_size(tmp_path):
     a = write(tmp_path / "a", [row("P1", 0.5, volume_error=-0.5)])
     b = write(tmp_path / "b", [row("P1", 0.5, volume_error=0.25)])
-    found = compare_evaluations(a, b)["measures"]["volume_error"]
-    assert (found["mean_difference"], found["wins"]) == (-0.25, 1)
+    found = compare_evaluations(a, b).measures["volume_error"]
+    assert (found.mean_difference, found.wins) == (-0.25, 1)
 
 
 def test_a_patient_without_a_value_is_counted_apart(tmp_path):
     a = write(tmp_path / "a", [row("P1", None), row("P2", 0.5)])
     b = write(tmp_path / "b", [row("P1", 0.5), row("P2", 0.5)])
-    found = compare_evaluations(a, b)["measures"]["dice_volume"]
-    assert (found["patients"], found["undefined"], found["low"]) == (1, 1, None)
+    found = compare_evaluations(a, b).measures["dice_volume"]
+    assert (found.patients, found.undefined, math.isnan(found.low)) == (1, 1, True)
 
 
 def test_no_value_is_written_as_nan(tmp_path):
     a, b = (write(tmp_path / name, [row("P1", None)]) for name in "ab")
-    json.dumps(compare_evaluations(a, b), allow_nan=False)
+    json.dumps(compare_evaluations(a, b).document(), allow_nan=False)
 
 
 def test_other_patients_are_refused(tmp_path):
@@ -79,14 +80,14 @@ def test_what_the_two_define_differently_is_left_out_and_named(tmp_path):
         document["definitions"] |= {"surface_dice": f"within {tolerance} px", "patient": "a name, no measure"}
         (folder / "metrics.json").write_text(json.dumps(document))
     comparison = compare_evaluations(a, b)
-    assert comparison["left_out"] == ["surface_dice"]
-    assert comparison["measures"].keys() == {"dice_volume", "hausdorff_95_px", "volume_error"}
-    assert "not compared, as the two define them differently: surface_dice" in comparison_text(comparison)
+    assert comparison.left_out == ("surface_dice",)
+    assert comparison.measures.keys() == {"dice_volume", "hausdorff_95_px", "volume_error"}
+    assert "not compared, because the definitions differ: surface_dice" in comparison_text(comparison)
 
 
 def test_nobody_cannot_be_compared(tmp_path):
     a = write(tmp_path / "a", [])
-    with pytest.raises(DataError, match="names no patient"):
+    with pytest.raises(DataError, match="has 0 patients"):
         compare_evaluations(a, a)
 
 

@@ -7,11 +7,12 @@ import pytest
 
 from gliomaseg.errors import DataError
 from gliomaseg.evaluation.dice_estimation import auroc, dice_estimator_text, fit_dice_estimator, fit_shares, spearman
+from gliomaseg.evaluation.results import CaseScores
 
 
 def rows(dice, signs, **more):
     return [
-        {"patient": f"P{k}", "dice_volume": d, "soft_dice": s, **more}
+        CaseScores(patient=f"P{k}", measures={"dice_volume": d}, soft_dice=s, **more)
         for k, (d, s) in enumerate(zip(dice, signs, strict=True))
     ]
 

@@ -73,19 +73,19 @@ def cases(tmp_path):
 
 
 def test_each_convention_is_as_worked_by_hand(cases):
-    summary = evaluate(cases, Oracle())["summary"]
+    summary = evaluate(cases, Oracle()).summary
     # A: 2*2/(4+3) over the volume; B: 2*4/(8+4).
-    assert summary["dice_volume"]["mean"] == pytest.approx((4 / 7 + 8 / 12) / 2)
-    assert summary["dice_tumour_slices"]["mean"] == pytest.approx((4 / 6 + 1 + 0) / 3)
-    assert summary["dice_slices_empty_one"]["mean"] == pytest.approx((4 / 6 + 1 + 0 + 1 + 0) / 5)
-    assert summary["empty_slice_false_positive_rate"]["mean"] == pytest.approx(1 / 2)
+    assert summary["dice_volume"].mean == pytest.approx((4 / 7 + 8 / 12) / 2)
+    assert summary["dice_tumour_slices"].mean == pytest.approx((4 / 6 + 1 + 0) / 3)
+    assert summary["dice_slices_empty_one"].mean == pytest.approx((4 / 6 + 1 + 0 + 1 + 0) / 5)
+    assert summary["empty_slice_false_positive_rate"].mean == pytest.approx(1 / 2)
     # The first batch is A's three slices and B's first: 2*6/(8+7); the second B's last alone.
-    assert summary["dice_batch"]["mean"] == pytest.approx((12 / 15 + 0) / 2, abs=1e-5)
+    assert summary["dice_batch"].mean == pytest.approx((12 / 15 + 0) / 2, abs=1e-5)
 
 
 def test_every_patient_is_a_row_with_its_own_numbers(cases):
-    rows = evaluate(cases, Oracle())["patients"]
-    assert [row["patient"] for row in rows] == ["A_XX_1_20000101", "B_XX_2_20000101"]
+    rows = evaluate(cases, Oracle()).patients
+    assert [row.patient for row in rows] == ["A_XX_1_20000101", "B_XX_2_20000101"]
     assert (rows[0]["reference_voxels"], rows[0]["predicted_voxels"], rows[0]["overlap_voxels"]) == (4, 3, 2)
     assert rows[1]["dice_volume"] == pytest.approx(8 / 12)
 
@@ -93,8 +93,8 @@ def test_every_patient_is_a_row_with_its_own_numbers(cases):
 def test_a_patient_without_any_tumour_is_counted_apart(tmp_path):
     cases = [write_case(tmp_path, "A_XX_1_20000101", [(0, 0)]), write_case(tmp_path, "B_XX_2_20000101", [(4, 4)])]
     evaluation = evaluate(cases, Oracle())
-    assert evaluation["patients"][0]["dice_volume"] is None
-    assert evaluation["summary"]["dice_volume"] == {
+    assert evaluation.patients[0]["dice_volume"] is None
+    assert evaluation.summary["dice_volume"].model_dump() == {
         "mean": 1.0, "median": 1.0, "ci95": [None, None], "n": 1, "undefined": 1,
     }  # fmt: skip
 
@@ -107,8 +107,8 @@ def test_an_evaluation_is_json_without_nan(cases):
 
 def test_nobody_gives_no_numbers():
     summary = summarise({})
-    assert summary["dice_volume"]["mean"] is None
-    assert summary["slices"] == 0
+    assert summary["dice_volume"].mean is None
+    assert summary.slices == 0
 
 
 def test_a_side_of_a_split_is_measured_alone(cases, tmp_path):
@@ -116,8 +116,8 @@ def test_a_side_of_a_split_is_measured_alone(cases, tmp_path):
     fold = {"train": ["A_XX_1_20000101"], "validation": ["B_XX_2_20000101"]}
     splits.write_text(json.dumps({"by": "patient", "seed": 0, "folds": [fold]}))
     evaluation = evaluate_data(tmp_path / "data", Oracle(), CaseSelection(splits))
-    assert [row["patient"] for row in evaluation["patients"]] == ["B_XX_2_20000101"]
-    assert evaluation["setting"]["subset"] == "validation"
+    assert [row.patient for row in evaluation.patients] == ["B_XX_2_20000101"]
+    assert evaluation.setting.subset == "validation"
 
 
 def test_a_data_set_with_problems_is_refused(cases, tmp_path):
@@ -129,48 +129,47 @@ def test_a_data_set_with_problems_is_refused(cases, tmp_path):
 def test_a_patient_that_cannot_be_read_is_a_row_with_its_reason(cases):
     cases[0].slices[1].image.write_bytes(b"damaged")
     evaluation = evaluate(cases, Oracle())
-    bad, good = evaluation["patients"]
-    assert "is not a readable TIFF" in bad["error"]
-    assert "dice_volume" not in bad
-    assert good["error"] is None
-    summary = evaluation["summary"]
-    assert (summary["patients"], summary["failed"], summary["dice_volume"]["n"]) == (2, 1, 1)
+    bad, good = evaluation.patients
+    assert "is not a readable TIFF" in bad.error
+    assert "dice_volume" not in bad.measures
+    assert good.error is None
+    summary = evaluation.summary
+    assert (summary.patients, summary.failed, summary["dice_volume"].n) == (2, 1, 1)
 
 
 def test_nobody_that_could_be_read_gives_no_numbers(cases):
     for case in cases:
         case.slices[0].image.write_bytes(b"")
-    summary = evaluate(cases, Oracle())["summary"]
-    assert (summary["failed"], summary["dice_volume"]["mean"], summary["brier_score"]["n"]) == (2, None, 0)
+    summary = evaluate(cases, Oracle()).summary
+    assert (summary.failed, summary["dice_volume"].mean, summary["brier_score"].n) == (2, None, 0)
 
 
 def test_every_measure_of_the_summary_is_defined(cases):
     evaluation = evaluate(cases, Oracle())
-    named = {name for name, entry in evaluation["summary"].items() if isinstance(entry, dict)}
-    assert named == evaluation["definitions"].keys()
+    assert evaluation.summary.measures.keys() == evaluation.definitions.keys()
 
 
 def test_the_calibration_adds_up_over_patients(cases):
-    curve = evaluate(cases, Oracle())["calibration"]
-    assert sum(curve["pixels"]) == 5 * 16
+    curve = evaluate(cases, Oracle()).calibration
+    assert sum(curve.pixels) == 5 * 16
     # 7 pixels of brightness 200: probability .784, of which 2 + 4 are tumour.
     place = int(200 / 255 * 15)
-    assert curve["pixels"][place] == 7
-    assert curve["tumour_share"][place] == pytest.approx(6 / 7)
-    assert curve["mean_probability"][place] == pytest.approx(200 / 255)
-    assert curve["tumour_share"][5] is None
+    assert curve.pixels[place] == 7
+    assert curve.tumour_share[place] == pytest.approx(6 / 7)
+    assert curve.mean_probability[place] == pytest.approx(200 / 255)
+    assert curve.tumour_share[5] is None
 
 
 def test_an_evaluation_writes_numbers_and_a_picture_of_each_patient(cases, tmp_path):
     order = EvaluateOptions(tmp_path / "data", tmp_path / "out")
     evaluation = evaluate_into(order, Oracle())
-    assert json.loads(order.metrics.read_text()) == evaluation
+    assert json.loads(order.metrics.read_text()) == evaluation.document()
     names = sorted(entry.name for entry in (tmp_path / "out" / "pictures").iterdir())
     assert names == ["A_XX_1_20000101.png", "B_XX_2_20000101.png"]
     # The slice with the most tumour: B has two of 4 pixels, A's first one.
-    assert [row["picture_slice"] for row in evaluation["patients"]] == [1, 1]
-    worst = evaluation["examples"][-1]
-    assert (worst["kind"], worst["patient"], worst["file"]) == (
+    assert [row.picture_slice for row in evaluation.patients] == [1, 1]
+    worst = evaluation.examples[-1]
+    assert (worst.kind, worst.patient, worst.file) == (
         "worst", "A_XX_1_20000101", "pictures/A_XX_1_20000101.png",
     )  # fmt: skip
 
@@ -230,7 +229,7 @@ def test_a_file_in_the_place_of_the_folder_is_kept(cases, tmp_path):
 
 @pytest.mark.parametrize("spacing", [(0, 1, 1), (-1, 1, 1), (float("nan"), 1, 1), (1, 1, float("inf")), (2000, 1, 1)])
 def test_a_spacing_that_is_none_is_refused_at_once(spacing):
-    with pytest.raises(ConfigError, match="--spacing-mm: must be three lengths"):
+    with pytest.raises(ConfigError, match=r"--spacing-mm: spacing is .*, expected three lengths"):
         ScoreGrid(spacing)
 
 
@@ -242,7 +241,9 @@ def test_a_tolerance_that_is_none_is_refused_at_once(tolerance):
 
 def test_a_log_with_nan_is_no_reason_to_lose_an_evaluation(tmp_path):
     (tmp_path / "log.jsonl").write_text('{"epoch": 1, "validation_loss": NaN}\n')
-    assert learning_curve(tmp_path) == [{"epoch": 1, "validation_loss": None}]
+    assert [line.model_dump(exclude_unset=True) for line in learning_curve(tmp_path)] == [
+        {"epoch": 1, "validation_loss": None}
+    ]
     (tmp_path / "log.jsonl").write_text("[" * 100_000)
     assert learning_curve(tmp_path) == []
 
@@ -251,30 +252,30 @@ def test_a_slice_numbered_0_has_its_picture(tmp_path):
     case = write_case(tmp_path / "data", "A_XX_1_20000101", [(4, 4), (0, 0)])
     first = replace(case.slices[0], number=0)
     evaluation = evaluate([replace(case, slices=(first,))], Oracle(), folder=tmp_path)
-    assert [example["slice"] for example in evaluation["examples"]] == [0, 0, 0]
+    assert [example.slice for example in evaluation.examples] == [0, 0, 0]
 
 
 def test_known_spacing_gives_millimetres_and_millilitres(cases):
     evaluation = evaluate(cases, Oracle(), grid=ScoreGrid((5.0, 2.0, 2.0), tolerance=1.0))
-    row = evaluation["patients"][0]
+    row = evaluation.patients[0]
     assert row["reference_ml"] == pytest.approx(4 * 0.02)
     assert row["hausdorff_95_mm"] > 0
-    assert "hausdorff_95_px" not in row
-    assert "within 1 mm" in evaluation["definitions"]["surface_dice"]
-    assert evaluation["setting"]["spacing_mm"] == [5.0, 2.0, 2.0]
+    assert "hausdorff_95_px" not in row.measures
+    assert "within 1 mm" in evaluation.definitions["surface_dice"]
+    assert evaluation.setting.spacing_mm == [5.0, 2.0, 2.0]
 
 
 def test_slices_with_gaps_have_no_surface(cases):
     """A split by slice leaves some out: planes that are neighbours in the stack are none in the head."""
     gaps = replace(cases[0], slices=cases[0].slices[::2])
-    row = evaluate([gaps], Oracle())["patients"][0]
+    row = evaluate([gaps], Oracle()).patients[0]
     assert row["dice_volume"] is not None
-    assert "hausdorff_95_px" not in row
+    assert "hausdorff_95_px" not in row.measures
 
 
 def test_a_row_keeps_the_signs_that_the_expected_dice_is_fitted_to(cases):
-    row = evaluate(cases, Oracle())["patients"][0]
+    row = evaluate(cases, Oracle()).patients[0]
     # n bright pixels of 200 / 255 each, all in the mask: 2 n p / (n p + n).
-    assert row["soft_dice"] == pytest.approx(2 * (200 / 255) / (200 / 255 + 1))
-    assert 0 < row["uncertainty"] < 1
-    assert row["flip_dice"] is None
+    assert row.soft_dice == pytest.approx(2 * (200 / 255) / (200 / 255 + 1))
+    assert 0 < row.uncertainty < 1
+    assert row.flip_dice is None

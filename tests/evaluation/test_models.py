@@ -65,18 +65,18 @@ def cases(tmp_path):
 
 
 def setting(cases, *models):
-    return evaluate(cases, ByPatient(*models))["setting"]
+    return evaluate(cases, ByPatient(*models)).setting
 
 
 def test_each_row_names_its_model(cases):
     evaluation = evaluate(cases, ByPatient(Model("one"), Model("two")))
-    assert [row["model"] for row in evaluation["patients"]] == ["one", "two"]
-    assert evaluation["setting"]["model"] == "one + two"
+    assert [row.model for row in evaluation.patients] == ["one", "two"]
+    assert evaluation.setting.model == "one + two"
 
 
 def test_a_threshold_is_told_where_they_share_it(cases):
-    assert setting(cases, Model("one"), Model("two"))["threshold"] == 0.5
-    assert setting(cases, Model("one"), Model("two", threshold=0.4))["threshold"] is None
+    assert setting(cases, Model("one"), Model("two")).threshold == 0.5
+    assert setting(cases, Model("one"), Model("two", threshold=0.4)).threshold is None
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_threshold_is_told_where_they_share_it(cases):
     ],
 )
 def test_whom_a_model_was_trained_on_is_asked_of_the_model_that_each_got(first, second, seen, cases):
-    assert setting(cases, Model("one", first), Model("two", second))["patients_seen"] == seen
+    assert setting(cases, Model("one", first), Model("two", second)).patients_seen == seen
 
 
 def test_who_gets_both_has_trained_neither_or_some(cases):
@@ -100,10 +100,10 @@ def test_who_gets_both_has_trained_neither_or_some(cases):
             return replace(super().predict(scan), models=self.models)
 
     evaluation = evaluate(cases, Both(Model("same", ["A_XX_1_20000101"]), Model("same")))
-    assert [row["model"] for row in evaluation["patients"]] == ["same + same"] * 2
-    assert evaluation["setting"]["patients_seen"] == 1
+    assert [row.model for row in evaluation.patients] == ["same + same"] * 2
+    assert evaluation.setting.patients_seen == 1
 
 
 def test_a_name_with_a_plus_is_one_name(cases):
     evaluation = evaluate(cases, Fixed(Model("one + two", ["A_XX_1_20000101"])))
-    assert evaluation["setting"]["patients_seen"] == 1
+    assert evaluation.setting.patients_seen == 1

@@ -8,7 +8,7 @@ from gliomaseg.data.index import Case, Slice
 from gliomaseg.errors import DataError, FormatError
 from gliomaseg.evaluation import ScoreGrid
 from gliomaseg.evaluation.case_scores import score_case
-from gliomaseg.evaluation.results import Evaluation, read_evaluation
+from gliomaseg.evaluation.results import Evaluation, Summary, read_evaluation
 
 
 def test_a_folder_without_metrics_is_named(tmp_path):
@@ -77,40 +77,37 @@ def test_keys_that_are_missing_or_null_are_there_and_empty(write_metrics):
     nothing = dict.fromkeys(Evaluation.model_fields) | {"patients": [{"patient": "A", "dice_volume": None}]}
     read = read_evaluation(write_metrics(nothing))
     assert read == read_evaluation(write_metrics({"patients": [{"patient": "A"}]}))
-    assert read["patients"][0]["dice_volume"] is None
-    assert (read["summary"], read["learning"], read["calibration"]) == ({}, [], None)
-    assert read["setting"]["split"] is None
+    assert read.patients[0].dice_volume is None
+    assert (read.summary, read.learning, read.calibration) == (Summary(), [], None)
+    assert read.setting.split is None
 
 
 def test_unknown_keys_are_passed_over(write_metrics):
-    assert (
-        read_evaluation(write_metrics({"patients": [], "later": [1], "setting": {"colour": "blue"}}))["patients"] == []
-    )
+    assert read_evaluation(write_metrics({"patients": [], "later": [1], "setting": {"colour": "blue"}})).patients == []
 
 
 def test_nan_is_a_number_that_does_not_exist(write_metrics):
     assert (
-        read_evaluation(write_metrics('{"patients": [{"patient": "A", "dice_volume": NaN}]}'))["patients"][0][
-            "dice_volume"
-        ]
+        read_evaluation(write_metrics('{"patients": [{"patient": "A", "dice_volume": NaN}]}')).patients[0].dice_volume
         is None
     )
 
 
 def test_names_lose_control_characters_and_halves_of_characters(write_metrics):
     read = read_evaluation(write_metrics('{"patients": [{"patient": "A\\u0000\\n\\u202eB\\ud800"}]}'))
-    assert read["patients"][0]["patient"] == "A B"
-    read["patients"][0]["patient"].encode("utf-8")
+    assert read.patients[0].patient == "A B"
+    read.patients[0].patient.encode("utf-8")
 
 
 def test_an_evaluation_of_today_can_be_read(write_metrics):
     """As the first version of `gliomaseg evaluate` writes it."""
     from gliomaseg.evaluation import summarise
-    from gliomaseg.metrics.overlap import DEFINITIONS
+    from gliomaseg.evaluation.measures import definitions
 
-    read = read_evaluation(write_metrics({"patients": [], "summary": summarise({}), "definitions": DEFINITIONS}))
-    assert read["summary"]["dice_volume"]["mean"] is None
-    assert read["summary"]["slices"] == 0
+    tree = {"summary": summarise({}).model_dump(exclude_unset=True), "definitions": definitions(unit="px", tolerance=2)}
+    read = read_evaluation(write_metrics({"patients": [], **tree}))
+    assert read.summary["dice_volume"].mean is None
+    assert read.summary.slices == 0
 
 
 def test_what_evaluate_writes_is_read_whole(write_metrics):
@@ -121,5 +118,8 @@ def test_what_evaluate_writes_is_read_whole(write_metrics):
     probability = mask.astype(np.float32)
     for grid in (ScoreGrid(), ScoreGrid((5.0, 1.0, 1.0))):
         found = score_case(case, reference=mask, probability=probability, predicted=mask, grid=grid, fold=0)
-        (row,) = read_evaluation(write_metrics({"patients": [found.row]}))["patients"]
-        assert found.row.items() <= row.items()
+        written = found.scores.model_dump(exclude_unset=True)
+        (row,) = read_evaluation(write_metrics({"patients": [written]})).patients
+        read = row.model_dump()
+        assert written.keys() >= {"dice_volume", "lesions", "brier_score", "reference_voxels"}
+        assert all(read.get(name) == value for name, value in written.items())

@@ -42,9 +42,9 @@ def components(mask: Bools) -> list[set[tuple[int, ...]]]:
     return lesions
 
 
-def by_hand(reference: Bools, predicted: Bools, min_component_voxels: int = 1) -> Lesions:
-    true = [lesion for lesion in components(reference) if len(lesion) >= min_component_voxels]
-    drawn = [lesion for lesion in components(predicted) if len(lesion) >= min_component_voxels]
+def by_hand(reference: Bools, predicted: Bools) -> Lesions:
+    true = components(reference)
+    drawn = components(predicted)
     found = [len(lesion) for lesion in true if any(lesion & other for other in drawn)]
     hits = [lesion for lesion in drawn if any(lesion & other for other in true)]
     return Lesions(len(true), len(found), len(drawn), len(hits), min(found, default=None))
@@ -83,31 +83,9 @@ def test_touching_without_overlap_finds_nothing() -> None:
     assert (lesions.sensitivity, lesions.precision, lesions.f1) == (0, 0, 0)
 
 
-# --- small ones
-
-
-def test_small_lesions_are_taken_out_of_both_masks() -> None:
+def test_small_lesions_count_like_large_ones() -> None:
     reference, predicted = line("#..###...."), line("#...##..#.")
     assert count_lesions(reference=reference, predicted=predicted) == Lesions(2, 2, 3, 2, 1)
-    assert count_lesions(reference=reference, predicted=predicted, min_component_voxels=2) == Lesions(1, 1, 1, 1, 3)
-
-
-def test_lesion_of_just_the_smallest_size_counts() -> None:
-    mask = line("##..###")
-    assert count_lesions(reference=mask, predicted=mask, min_component_voxels=2).reference == 2
-    assert count_lesions(reference=mask, predicted=mask, min_component_voxels=3).reference == 1
-    assert count_lesions(reference=mask, predicted=mask, min_component_voxels=4) == Lesions(0, 0, 0, 0, None)
-
-
-def test_what_meets_only_an_ignored_lesion_is_no_hit() -> None:
-    lesions = count_lesions(reference=line("#......"), predicted=line("###...."), min_component_voxels=2)
-    assert lesions == Lesions(reference=0, found=0, predicted=1, hits=0, smallest_found_voxels=None)
-
-
-@pytest.mark.parametrize("smallest", [0, -1])
-def test_smallest_size_below_one_is_refused(smallest: int) -> None:
-    with pytest.raises(ValueError, match="min_component_voxels is"):
-        count_lesions(reference=line("#"), predicted=line("#"), min_component_voxels=smallest)
 
 
 # --- empty masks
@@ -148,10 +126,10 @@ def test_masks_of_two_shapes_are_refused() -> None:
 
 
 @quick
-@given(two_masks, st.integers(1, 4))
-def test_counts_are_the_definition(masks: Pair, smallest: int) -> None:
-    lesions = count_lesions(reference=masks[0], predicted=masks[1], min_component_voxels=smallest)
-    assert lesions == by_hand(*masks, smallest)
+@given(two_masks)
+def test_counts_are_the_definition(masks: Pair) -> None:
+    lesions = count_lesions(reference=masks[0], predicted=masks[1])
+    assert lesions == by_hand(*masks)
 
 
 @quick

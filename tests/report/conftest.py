@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gliomaseg.evaluation.measures import conventions, definitions
 from gliomaseg.metrics.bootstrap import bootstrap_interval
-from gliomaseg.metrics.overlap import DEFINITIONS
 from gliomaseg.overlays import overlay
 from gliomaseg.phantoms import phantom_patient
 
@@ -159,10 +159,11 @@ def evaluation() -> dict[str, Any]:
         name: f"What {name.replace('_', ' ')} means, in a sentence of some length that fits no line."
         for name in MEASURED
     }
+    dice = {name: text for name, text in definitions(unit="px", tolerance=2).items() if name in conventions()}
     return {
         "patients": rows,
         "summary": summary(rows),
-        "definitions": words | DEFINITIONS,
+        "definitions": words | dice,
         "interval": "95 %, percentile bootstrap over patients, 10000 draws, seed 0",
         "setting": {
             "data": "kaggle_3m", "split": "patient", "seed": 0, "subset": "validation", "fold": "0 to 4",

@@ -74,7 +74,7 @@ def test_the_headline_is_the_mean_with_its_interval_and_number(page, evaluation)
     low, high = entry["ci95"]
     assert f"{entry['mean']:.3f}mean Dice of the whole stack" in page.text
     assert "dice_volume, mean over 86 of 88 patients." in page.words()
-    assert f"between {low:.3f} and {high:.3f} (95 % interval)" in page.words()
+    assert f"The 95 % confidence interval of the mean is {low:.3f} to {high:.3f}." in page.words()
     assert "Research software, not a medical device." in page.text
 
 
@@ -103,8 +103,8 @@ def test_what_does_not_exist_is_a_dash_with_a_reason_and_is_counted(page, evalua
     missing = sum(
         v is None for row in evaluation["patients"] if row["error"] is None for k, v in row.items() if k != "error"
     )
-    assert f"{missing} values do not exist" in page.words()
-    assert table.count('<span class="none" title="does not exist for this patient">\u2013</span>') == missing
+    assert f"{missing} values are undefined" in page.words()
+    assert table.count('<span class="none" title="undefined for this patient">\u2013</span>') == missing
     assert "nan" not in page.words().split()
     assert "None" not in page.words()
 
@@ -192,14 +192,14 @@ def test_names_are_escaped_wherever_they_stand(report, evaluation):
 
 def test_a_picture_that_is_not_there_is_a_sentence(report):
     page = report({"patients": [], "examples": [{"kind": "worst", "file": "no.png"}]})
-    assert "The picture is not in the evaluation any more." in page.text
+    assert "The image is no longer in the evaluation." in page.text
     assert "img" not in [tag for tag, _ in page.elements]
 
 
 def test_nobody_gives_a_page_that_says_so(report):
     page = report({"patients": []})
-    assert "No patient has a Dice: nothing can be said" in page.words()
-    assert "The evaluation holds no patient." in page.text
+    assert "No patient has a Dice, so the model has no score." in page.words()
+    assert "The evaluation has no patient." in page.text
     assert "chart" not in [attributes.get("class") for _, attributes in page.elements]
 
 
@@ -209,7 +209,7 @@ def test_one_patient_gives_a_warning_and_no_interval(report):
         {"patients": [row], "summary": {"dice_volume": {"mean": 0.7, "median": 0.7, "ci95": [None, None], "n": 1}}}
     )
     assert "A single patient has a Dice." in page.text
-    assert "There is no interval." in page.words()
+    assert "The mean has no confidence interval." in page.words()
 
 
 def test_if_all_fail_the_page_says_so_first(report):
@@ -225,7 +225,7 @@ def test_a_split_by_slice_is_called_a_leak(report):
 
 def test_the_training_side_is_called_by_its_name(report):
     page = report({"patients": [], "setting": {"split": "patient", "subset": "train"}})
-    assert "The model has seen these patients." in page.text
+    assert "The model was trained on these patients." in page.text
 
 
 def test_patients_that_the_model_was_trained_on_are_told(report):

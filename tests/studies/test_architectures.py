@@ -37,7 +37,7 @@ def test_a_network_is_trained_measured_and_timed(script, phantoms, tmp_path, mon
     assert row["folds"] == [0, 1]
     assert 0 < row["parameters"] < 5000
     scored = read_evaluation(tmp_path / "out" / "tiny")  # what `compare` and `report` read
-    assert {patient["fold"] for patient in scored["patients"]} == {0, 1}
+    assert {patient.fold for patient in scored.patients} == {0, 1}
     speed = script.speeds([row], tmp_path / "out")["tiny"]
     assert speed > 0
     text = script.table([{**row, "slices_per_s": speed}])

@@ -168,12 +168,12 @@ def test_the_ensemble_predicts_the_mean_of_its_folds(crossed, phantoms):
 
 def test_an_evaluation_counts_the_training_patients_of_the_folds(crossed, phantoms):
     cases = read_index(phantoms).cases
-    assert evaluate(cases, open_predictor(crossed))["setting"]["patients_seen"] == len(cases)
+    assert evaluate(cases, open_predictor(crossed)).setting.patients_seen == len(cases)
     fold = open_predictor(crossed / "fold-0")
     unseen = read_splits(crossed / "splits.json").folds[0].validation
-    assert evaluate(cases, fold)["setting"]["patients_seen"] == len(cases) - len(unseen)
+    assert evaluate(cases, fold).setting.patients_seen == len(cases) - len(unseen)
     assert not any(case.patient in json.dumps(fold.model.config.model_dump()) for case in cases)
-    assert evaluate(select(read_index(phantoms), unseen), fold)["setting"]["patients_seen"] == 0
+    assert evaluate(select(read_index(phantoms), unseen), fold).setting.patients_seen == 0
 
 
 def test_folds_with_different_settings_raise(crossed, tmp_path):
@@ -208,8 +208,8 @@ def test_each_fold_is_evaluated_with_the_choice_of_the_other_folds(crossed, phan
             Postprocessing.model_validate(postprocessing)
         )
         rows = {row["patient"]: row["dice_volume"] for row in evaluation["patients"]}
-        for row in evaluate(select(read_index(phantoms), names), predictor)["patients"]:
-            assert row["dice_volume"] == rows[row["patient"]]
+        for row in evaluate(select(read_index(phantoms), names), predictor).patients:
+            assert row.dice_volume == rows[row.patient]
     given = export_model(
         model_export.ExportOptions(crossed / "fold-0", tmp_path / "given", evaluation=tmp_path / "out"), say=quiet
     )

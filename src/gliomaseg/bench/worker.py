@@ -63,8 +63,8 @@ def _evaluating(order: dict[str, Any], predictor: Predictor, _folder: Path) -> C
             )
             for k, case in enumerate(islice(cycle(cases), count))
         ]
-        rows = evaluate(chosen, predictor)["patients"]
-        if failed := [row["error"] for row in rows if row["error"]]:
+        rows = evaluate(chosen, predictor).patients
+        if failed := [row.error for row in rows if row.error]:
             raise GliomasegError(failed[0])
         return len(rows)
 

@@ -64,10 +64,10 @@ def evaluate(
     )
     order.require_free()
     metrics = evaluation.evaluate_into(order, opened(model, engine=engine), progress=say)
-    if seen := metrics["setting"]["patients_seen"]:
-        say(f"warning: the model was trained on {seen} of these {metrics['summary']['patients']} patients")
-    show(metrics, f"{summary_text(metrics['summary'])}\n{order.metrics}", as_json=as_json)
-    tell_failures([row["error"] for row in metrics["patients"]], "patients")
+    if seen := metrics.setting.patients_seen:
+        say(f"warning: the model was trained on {seen} of these {metrics.summary.patients} patients")
+    show(metrics.document(), f"{summary_text(metrics.summary)}\n{order.metrics}", as_json=as_json)
+    tell_failures([row.error for row in metrics.patients], "patients")
 
 
 def compare(
@@ -80,7 +80,7 @@ def compare(
     from gliomaseg.report.terminal import comparison_text
 
     comparison = compare_evaluations(a, b)
-    show(comparison, comparison_text(comparison), as_json=as_json)
+    show(comparison.document(), comparison_text(comparison), as_json=as_json)
 
 
 def report(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -53,6 +52,7 @@ def train(
 ) -> None:
     """Train a network; RUN/model is then a model that needs no torch."""
     from gliomaseg.config import read_recipe
+    from gliomaseg.evaluation.results import read_evaluation
     from gliomaseg.report.terminal import summary_text
 
     chosen = read_recipe(recipe).with_settings(settings or [])
@@ -69,8 +69,7 @@ def train(
         cache=cache,
     )
     model = run.train(order, say=say)
-    metrics = json.loads((model / "metrics.json").read_text("utf-8"))
-    show(None, f"{summary_text(metrics['summary'])}\n{model}", as_json=False)
+    show(None, f"{summary_text(read_evaluation(model).summary)}\n{model}", as_json=False)
 
 
 def crossvalidate(
@@ -91,6 +90,7 @@ def crossvalidate(
     """Train K folds and measure each patient by the model that has not seen them: one evaluation over all."""
     from gliomaseg.config import read_recipe
     from gliomaseg.evaluation.case_scores import ScoreGrid
+    from gliomaseg.evaluation.results import read_evaluation
     from gliomaseg.report.terminal import summary_text
 
     asked = [f"split.by={by.value}"] if by else []
@@ -108,6 +108,6 @@ def crossvalidate(
         tune=tune,
     )
     metrics = module.crossvalidate(order, say=say)
-    evaluation = json.loads(metrics.read_text("utf-8"))
-    show(None, f"{summary_text(evaluation['summary'])}\n{metrics}", as_json=False)
-    tell_failures([row["error"] for row in evaluation["patients"]], "patients")
+    evaluation = read_evaluation(metrics.parent)
+    show(None, f"{summary_text(evaluation.summary)}\n{metrics}", as_json=False)
+    tell_failures([row.error for row in evaluation.patients], "patients")

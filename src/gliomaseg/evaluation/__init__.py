@@ -1,6 +1,5 @@
-"""How good a model is on patients with a reference mask: every measure under its name, with its interval."""
+"""Measure a model against reference masks: every measure of each case, with means and confidence intervals."""
 
-from gliomaseg.evaluation.assemble import Evaluation, assemble, dumps
 from gliomaseg.evaluation.case_scores import ScoreGrid
 from gliomaseg.evaluation.evaluate import (
     CaseSelection,
@@ -10,18 +9,23 @@ from gliomaseg.evaluation.evaluate import (
     learning_curve,
     measure_cases,
 )
-from gliomaseg.evaluation.summary import summarise
+from gliomaseg.evaluation.results import CaseScores, Evaluation, MeasureSummary, Summary, dumps, read_evaluation
+from gliomaseg.evaluation.summary import assemble, summarise
 
 __all__ = [
+    "CaseScores",
     "CaseSelection",
     "EvaluateOptions",
     "Evaluation",
+    "MeasureSummary",
     "ScoreGrid",
+    "Summary",
     "assemble",
     "dumps",
     "evaluate_data",
     "evaluate_into",
     "learning_curve",
     "measure_cases",
+    "read_evaluation",
     "summarise",
 ]

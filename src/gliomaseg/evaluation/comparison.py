@@ -1,9 +1,10 @@
-"""Two evaluations of the same patients, one against the other, patient by patient."""
+"""Compare two evaluations of the same patients, patient by patient."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,54 +12,90 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.errors import DataError
-from gliomaseg.evaluation.measures import LOWER_IS_BETTER, SIGNED, definitions
-from gliomaseg.evaluation.results import read_evaluation
-from gliomaseg.metrics.paired_tests import compare
+from gliomaseg.evaluation import measures
+from gliomaseg.evaluation.measures import Measure
+from gliomaseg.evaluation.results import CaseScores, Setting, read_evaluation
+from gliomaseg.metrics.paired_tests import PairedComparison, compare
 
-# Every patient has these in both evaluations, and equal: else the reference masks are others.
+# If these differ between the evaluations, the reference masks differ too.
 _SAME = ("slices", "tumour_slices", "reference_voxels")
 
 
-def compare_evaluations(a: Path, b: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class CaseDifference:
+    """`dice_volume` of one patient in both evaluations, and B - A; None if undefined."""
+
+    patient: str
+    a: float | None
+    b: float | None
+    difference: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How evaluation B differs from A.
+
+    Attributes:
+        a: the setting of the baseline.
+        b: the setting of the candidate.
+        left_out: measures that only one evaluation has, or that the two define differently.
+        definitions: of each compared measure.
+        measures: the paired comparison of each measure. Signed errors are compared by absolute value.
+        patients: `dice_volume` of each patient.
+    """
+
+    a: Setting
+    b: Setting
+    left_out: tuple[str, ...]
+    definitions: Mapping[str, str | None]
+    measures: Mapping[str, PairedComparison]
+    patients: tuple[CaseDifference, ...]
+
+    def document(self) -> dict[str, Any]:
+        """Return the JSON document of `compare --json`: None instead of NaN."""
+        return {
+            "a": self.a.model_dump(),
+            "b": self.b.model_dump(),
+            "left_out": list(self.left_out),
+            "definitions": dict(self.definitions),
+            "measures": {name: _without_nan(asdict(found)) for name, found in self.measures.items()},
+            "patients": [asdict(entry) for entry in self.patients],
+        }
+
+
+def compare_evaluations(a: Path, b: Path) -> Comparison:
     """Return how evaluation B differs from A: for each measure that both have, and for each patient.
 
     Args:
         a: the baseline's folder, with `metrics.json`.
         b: the candidate's; differences are B - A.
 
-    Returns:
-        `measures`: name to the fields of `PairedComparison` (None for NaN); of signed errors the sizes are
-        compared. `left_out`: measures that the two define differently (another tolerance, another unit) or that
-        one lacks. `patients`: `dice_volume` of both and their difference. `a` and `b`: their settings.
-
     Raises:
-        DataError: one is no evaluation's folder or names nobody, or they are of different patients, slices or
-            reference masks.
+        DataError: a folder has no evaluation or no patient, or patients, slices or reference masks differ.
         FormatError: a `metrics.json` is damaged.
     """
     first, second = read_evaluation(a), read_evaluation(b)
-    rows = {row["patient"]: row for row in first["patients"]}
-    others = {row["patient"]: row for row in second["patients"]}
+    rows = {row.patient: row for row in first.patients}
+    others = {row.patient: row for row in second.patients}
     _require_same_patients(rows, others, a, b)
-    known = {*definitions(unit="px", tolerance=0), *definitions(unit="mm", tolerance=0)} - {"dice_batch"}
-    either = [name for name in {**first["definitions"], **second["definitions"]} if name in known]
-    names = [name for name in either if first["definitions"].get(name) == second["definitions"].get(name)]
+    table = {measure.name: measure for measure in measures.MEASURES if measure.definition and measure.compute}
+    either = [name for name in {**first.definitions, **second.definitions} if name in table]
+    names = [name for name in either if first.definitions.get(name) == second.definitions.get(name)]
     order = sorted(rows)
-    return {
-        "a": first["setting"],
-        "b": second["setting"],
-        "left_out": [name for name in either if name not in names],
-        "definitions": {name: first["definitions"][name] for name in names},
-        "measures": {name: _paired(name, [rows[k] for k in order], [others[k] for k in order]) for name in names},
-        "patients": [_difference(rows[name], others[name]) for name in order],
-    }
+    pairs = [(rows[name], others[name]) for name in order]
+    return Comparison(
+        a=first.setting,
+        b=second.setting,
+        left_out=tuple(name for name in either if name not in names),
+        definitions={name: first.definitions[name] for name in names},
+        measures={name: _paired(table[name], pairs) for name in names},
+        patients=tuple(_difference(*pair) for pair in pairs),
+    )
 
 
-def _require_same_patients(
-    rows: dict[str, dict[str, Any]], others: dict[str, dict[str, Any]], a: Path, b: Path
-) -> None:
+def _require_same_patients(rows: Mapping[str, CaseScores], others: Mapping[str, CaseScores], a: Path, b: Path) -> None:
     if not rows:
-        raise DataError("names no patient", where=a, cure="evaluate again")
+        raise DataError("evaluation has 0 patients, expected at least 1", where=a, cure="evaluate again")
     if alone := sorted(rows.keys() ^ others.keys()):
         raise DataError(
             f"{alone[0]} ({len(alone)} in all) is in one evaluation only",
@@ -67,28 +104,30 @@ def _require_same_patients(
         )
     for name, row in rows.items():
         for key in _SAME:
-            mine, other = row.get(key), others[name].get(key)
-            if None not in (mine, other) and mine != other:
+            first, second = row.measures.get(key), others[name].measures.get(key)
+            if first is not None and second is not None and first != second:
                 raise DataError(
-                    f"{key} of {name} is {mine} in one and {other} in the other",
+                    f"{key} of {name} is {first} in one and {second} in the other",
                     where=f"{a}, {b}",
                     cure="evaluate both models on the same slices and reference masks",
                 )
 
 
-def _paired(name: str, rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> dict[str, Any]:
-    better_low = name.startswith(LOWER_IS_BETTER) or name in SIGNED
-    result = compare(baseline=_values(name, rows), candidate=_values(name, others), higher_is_better=not better_low)
-    return {
-        key: None if isinstance(value, float) and math.isnan(value) else value for key, value in asdict(result).items()
-    }
+def _paired(measure: Measure, pairs: Sequence[tuple[CaseScores, CaseScores]]) -> PairedComparison:
+    first, second = (_values(measure, [pair[side] for pair in pairs]) for side in (0, 1))
+    return compare(baseline=first, candidate=second, higher_is_better=not measure.lower_is_better)
 
 
-def _values(name: str, rows: list[dict[str, Any]]) -> NDArray[np.float64]:
-    values = np.array([math.nan if row.get(name) is None else float(row[name]) for row in rows], np.float64)
-    return np.abs(values) if name in SIGNED else values
+def _values(measure: Measure, rows: Sequence[CaseScores]) -> NDArray[np.float64]:
+    found = (row.measures.get(measure.name) for row in rows)
+    values = np.array([math.nan if value is None else float(value) for value in found], np.float64)
+    return np.abs(values) if measure.signed else values
 
 
-def _difference(row: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    a, b = row.get("dice_volume"), other.get("dice_volume")
-    return {"patient": row["patient"], "a": a, "b": b, "difference": None if a is None or b is None else b - a}
+def _difference(row: CaseScores, other: CaseScores) -> CaseDifference:
+    a, b = row.dice_volume, other.dice_volume
+    return CaseDifference(row.patient, a, b, None if a is None or b is None else b - a)
+
+
+def _without_nan(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in fields.items()}

@@ -1,40 +1,56 @@
-"""Fit what Dice to expect of a prediction from its own signs, and say how well that ranks the failures."""
+"""Fit the Dice estimator to an evaluation, and measure how well it ranks failures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.config import DiceEstimator
 from gliomaseg.errors import DataError
+from gliomaseg.evaluation.results import CaseScores
 
 CONFIDENCE_FEATURES = ("soft_dice", "uncertainty", "flip_dice")
 FAILED_BELOW = 0.7
 FEWEST = 10
 PARTS = 5
 RIDGE = 1.0
-STEPS = 50
+BIAS_SCALE = 1e3  # a penalty of 1 on this column is one of 1e-6 on the bias
 
 Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class DiceEstimatorFit:
-    """A fit, and how good it is on patients that it was not made of.
+class RankQuality:
+    """How well predicted Dice ranks the patients.
 
     Attributes:
-        dice_estimator: what goes into a model's settings, of all patients.
+        failures: how many patients have a Dice below 0.7.
+        auroc: of predicted Dice for failures: 0.5 (chance) to 1; None if all or none failed.
+        spearman: rank correlation of predicted and true Dice, -1 to 1; None if one of them is constant.
+        mean_error: mean absolute difference of predicted and true Dice, 0 to 1.
+    """
+
+    failures: int
+    auroc: float | None
+    spearman: float | None
+    mean_error: float
+
+
+@dataclass(frozen=True)
+class DiceEstimatorFit:
+    """A fit, and its quality on patients that it was not fitted on.
+
+    Attributes:
+        dice_estimator: fitted on all patients, for a model's `config.json`.
         patients: how many it was fitted on.
-        left_out: how many have no Dice or no sign, such as those of whom nothing was found.
-        failures: how many have a Dice below .7.
-        auroc: how likely a failure has the lower predicted Dice of a failure and another: .5 (chance) to 1; None where
-            all or none failed.
-        spearman: rank correlation of predicted and true Dice, -1 to 1; None where one of them is the same for all.
-        mean_error: the mean distance of predicted and true Dice, 0 to 1.
+        left_out: how many lack a Dice or a confidence feature, for example because their predicted mask is empty.
+        failures: as of `RankQuality`, cross-fitted, like the next three.
+        auroc: the same.
+        spearman: the same.
+        mean_error: the same.
     """
 
     dice_estimator: DiceEstimator
@@ -46,115 +62,117 @@ class DiceEstimatorFit:
     mean_error: float
 
 
-def fit_dice_estimator(rows: Sequence[Mapping[str, Any]]) -> DiceEstimatorFit:
-    """Fit a predicted Dice to the rows of an evaluation, patients whom the model had not seen.
+def fit_dice_estimator(rows: Sequence[CaseScores]) -> DiceEstimatorFit:
+    """Fit predicted Dice to the rows of an evaluation on patients outside the training set.
 
-    The measures of the fit are by cross-fitting: what is predicted of a patient comes from the patients of the other
-    folds of the rows, or, where all are of one fold, from four fifths of the others.
+    The quality of the fit is cross-fitted: the Dice of a patient is predicted by a fit to the other folds. If all rows
+    have the same fold, they are divided into five parts.
 
     Args:
-        rows: of `metrics.json`, with `dice_volume` and signs.
+        rows: of `metrics.json`, with `dice_volume` and confidence features.
 
     Raises:
-        DataError: fewer than ten rows have a Dice and signs.
+        DataError: fewer than ten rows have a Dice and confidence features.
 
     Source: L. E. Papke, J. M. Wooldridge, J. Appl. Econometrics 11 (1996) 619 (logistic regression of shares).
     """
-    names, whole = _whole_rows(rows)
-    signs = np.array([[row[name] for name in names] for row in whole], np.float64)
-    dice = np.array([row["dice_volume"] for row in whole], np.float64)
-    predicted = _cross_fitted(signs, dice, np.array([row.get("fold") or 0 for row in whole]))
-    bias, weights = fit_shares(signs, dice)
+    names, complete = _complete_rows(rows)
+    features = np.array([[getattr(row, name) for name in names] for row in complete], np.float64)
+    dice = np.array([row.dice_volume for row in complete], np.float64)
+    predicted = _cross_fitted(features, dice, np.array([row.fold or 0 for row in complete]))
+    bias, weights = fit_shares(features, dice)
     rounded = {name: round(float(weight), 6) for name, weight in zip(names, weights, strict=True)}
     return DiceEstimatorFit(
         dice_estimator=DiceEstimator.model_validate({"bias": round(bias, 6), "weights": rounded}),
-        patients=len(whole),
-        left_out=len(rows) - len(whole),
-        **measure_confidence(predicted, dice),
+        patients=len(complete),
+        left_out=len(rows) - len(complete),
+        **asdict(rank_quality(predicted, dice)),
     )
 
 
-def measure_confidence(predicted: Numbers, dice: Numbers) -> dict[str, Any]:
-    """Return what `DiceEstimatorFit` has of how well expected Dice, shape (n,), tell the true ones, shape (n,)."""
+def rank_quality(predicted: Numbers, dice: Numbers) -> RankQuality:
+    """Return how well predicted Dice, shape (n,), ranks true Dice, shape (n,)."""
     failed = dice < FAILED_BELOW
-    return {
-        "failures": int(failed.sum()),
-        "auroc": auroc(-predicted, failed),
-        "spearman": spearman(predicted, dice),
-        "mean_error": float(np.abs(predicted - dice).mean()),
-    }
+    return RankQuality(
+        failures=int(failed.sum()),
+        auroc=auroc(-predicted, failed),
+        spearman=spearman(predicted, dice),
+        mean_error=float(np.abs(predicted - dice).mean()),
+    )
 
 
-def _cross_fitted(signs: Numbers, dice: Numbers, folds: NDArray[np.int64]) -> Numbers:
-    """Return the Dice to expect of each row, by a fit to the rows of other folds: shape (n,)."""
+def _cross_fitted(features: Numbers, dice: Numbers, folds: NDArray[np.int64]) -> Numbers:
+    """Return the predicted Dice of each row, by a fit to the rows of other folds: shape (n,)."""
     parts = folds if len(set(folds.tolist())) > 1 else np.arange(len(folds)) % PARTS
     predicted = np.empty(len(dice))
     for part in np.unique(parts):
-        bias, weights = fit_shares(signs[parts != part], dice[parts != part])
-        predicted[parts == part] = 1 / (1 + np.exp(-(bias + signs[parts == part] @ weights)))
+        bias, weights = fit_shares(features[parts != part], dice[parts != part])
+        predicted[parts == part] = 1 / (1 + np.exp(-(bias + features[parts == part] @ weights)))
     return predicted
 
 
-def _whole_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[Mapping[str, Any]]]:
-    """Return the signs that there are, and the rows that have them and a Dice."""
-    names = [name for name in CONFIDENCE_FEATURES if any(row.get(name) is not None for row in rows)]
-    whole = [row for row in rows if names and all(row.get(name) is not None for name in ("dice_volume", *names))]
-    if len(whole) < FEWEST:
+def _complete_rows(rows: Sequence[CaseScores]) -> tuple[list[str], list[CaseScores]]:
+    """Return the available features, and the rows that have all of them and a Dice."""
+    names = [name for name in CONFIDENCE_FEATURES if any(getattr(row, name) is not None for row in rows)]
+    complete = [
+        row for row in rows if names and all(getattr(row, name) is not None for name in ("dice_volume", *names))
+    ]
+    if len(complete) < FEWEST:
         raise DataError(
-            f"{len(whole)} patients have a Dice and its signs, {FEWEST} are needed to fit a predicted Dice",
+            f"{len(complete)} patients have a Dice and confidence features, {FEWEST} are needed to fit predicted Dice",
             cure="run `gliomaseg crossvalidate` again, on more patients",
         )
-    return names, whole
+    return names, complete
 
 
 def dice_estimator_text(fit: DiceEstimatorFit) -> str:
-    """Return what a fit is worth, in a line."""
+    """Return the quality of a fit in a line."""
     correlation = "undefined" if fit.spearman is None else f"{fit.spearman:.2f}"
     ranked = "undefined" if fit.auroc is None else f"{fit.auroc:.2f}"
     return (
-        f"expected Dice fitted on {fit.patients} patients ({fit.left_out} left out); cross-fitted, it is off by "
-        f"{fit.mean_error:.3f} on average, its rank correlation is {correlation}, and its AUROC for a Dice below "
+        f"predicted Dice fitted on {fit.patients} patients ({fit.left_out} left out); cross-fitted, its mean absolute "
+        f"error is {fit.mean_error:.3f}, its rank correlation is {correlation}, and its AUROC for a Dice below "
         f"{FAILED_BELOW:g} ({fit.failures} patients) is {ranked}"
     )
 
 
-def fit_shares(signs: Numbers, shares: Numbers) -> tuple[float, Numbers]:
-    """Return bias and weights (k,) of a logistic curve through shares (n,) of 0 to 1, for signs (n, k).
+def fit_shares(features: Numbers, shares: Numbers) -> tuple[float, Numbers]:
+    """Return bias and weights (k,) of a logistic regression of shares (n,) from 0 to 1 on features (n, k).
 
-    Newton's method; the weights of standardised signs are held back by a ridge of 1.
+    Each row counts as a positive with weight p and as a negative with weight 1 - p, where p is its share. The weights
+    of standardised features have a ridge penalty of 1; the bias has nearly none.
     """
-    centre, spread = signs.mean(axis=0), np.maximum(signs.std(axis=0), 1e-9)
-    design = np.column_stack([np.ones(len(signs)), (signs - centre) / spread])
-    ridge = np.diag([0.0] + [RIDGE] * signs.shape[1])
-    ridge[0, 0] = 1e-6  # shares that are all 1 would send the bias to infinity
-    weights = np.zeros(design.shape[1])
-    for _ in range(STEPS):
-        curve = 1 / (1 + np.exp(-design @ weights))
-        slope = design.T @ (shares - curve) - ridge @ weights
-        bend = (design * (curve * (1 - curve))[:, None]).T @ design + ridge
-        step = np.linalg.solve(bend, slope)
-        weights += np.clip(step, -2, 2)
-    plain = weights[1:] / spread
-    return float(weights[0] - plain @ centre), plain
+    from sklearn.linear_model import LogisticRegression  # slow to import
+
+    centre, spread = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-9)
+    standardised = (features - centre) / spread
+    # The column of a large constant is the bias: its penalty is finite, as shares that are all 1 need.
+    design = np.column_stack([np.full(len(features), BIAS_SCALE), standardised])
+    rows = np.concatenate([design, design])
+    labels = np.repeat([1, 0], len(shares))
+    model = LogisticRegression(C=1 / RIDGE, fit_intercept=False, solver="newton-cholesky", tol=1e-10, max_iter=200)
+    model.fit(rows, labels, sample_weight=np.concatenate([shares, 1 - shares]))
+    bias, weights = BIAS_SCALE * model.coef_[0, 0], model.coef_[0, 1:] / spread
+    return float(bias - weights @ centre), weights
 
 
 def auroc(scores: Numbers, failed: NDArray[np.bool_]) -> float | None:
-    """Return how likely a failure scores higher than another, ties half: 0 to 1; None where all or none failed.
+    """Return the area under the ROC curve of scores for failures, 0 to 1; None if all or none failed.
 
     Source: D. Bamber, J. Math. Psychology 12 (1975) 387, doi:10.1016/0022-2496(75)90001-2.
 
     >>> auroc(np.array([3.0, 1.0, 2.0]), np.array([True, False, False]))
     1.0
     """
-    bad, good = scores[failed], scores[~failed]
-    if not bad.size or not good.size:
+    if failed.all() or not failed.any() or not np.isfinite(scores).all():
         return None
-    higher = (bad[:, None] > good).sum() + 0.5 * (bad[:, None] == good).sum()
-    return float(higher / (bad.size * good.size))
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(failed, scores))
 
 
 def spearman(first: Numbers, second: Numbers) -> float | None:
-    """Return the correlation of two lists' ranks, -1 to 1; None where one holds the same number only.
+    """Return the rank correlation of two arrays, -1 to 1; None if one of them is constant.
 
     >>> round(spearman(np.array([1.0, 2.0, 9.0]), np.array([0.1, 0.2, 0.3])), 6)
     1.0
@@ -163,4 +181,4 @@ def spearman(first: Numbers, second: Numbers) -> float | None:
         return None
     from scipy import stats
 
-    return float(np.corrcoef(stats.rankdata(first), stats.rankdata(second))[0, 1])
+    return float(stats.spearmanr(first, second).statistic)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from PIL import Image
+from pydantic import ValidationError
 
 from gliomaseg import overlays
 from gliomaseg.atomic import new_folder, require_free, require_own, write_text
@@ -17,8 +18,9 @@ from gliomaseg.data.case import LoadedCase, read_case
 from gliomaseg.data.index import Case, DataIndex, read_index, require_outside, require_sound
 from gliomaseg.data.split import choose_fold, read_splits, select
 from gliomaseg.errors import DataError, GliomasegError, OutputExistsError, ResourceError
-from gliomaseg.evaluation.assemble import METRICS, PICTURES, Evaluation, assemble, dumps
-from gliomaseg.evaluation.case_scores import CaseScores, ScoreGrid, failed_case, score_case
+from gliomaseg.evaluation.case_scores import ScoredCase, ScoreGrid, failed_case, score_case
+from gliomaseg.evaluation.results import METRICS, PICTURES, Evaluation, Learning, Line, dumps
+from gliomaseg.evaluation.summary import assemble
 from gliomaseg.model import file_digest, hashed_patient_id
 from gliomaseg.prediction import ScanPredictor
 from gliomaseg.prediction.predictor import AND
@@ -35,14 +37,14 @@ class CaseSelection:
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What the user asks for.
+    """Options of an evaluation.
 
     Attributes:
         data: a folder in the Kaggle layout.
         out: where `metrics.json` and a picture of each patient go.
         side: of a split; all patients if None.
         grid: how lengths are measured.
-        overwrite: whether an evaluation that is there is replaced.
+        overwrite: whether an existing evaluation is replaced.
     """
 
     data: Path
@@ -57,11 +59,11 @@ class EvaluateOptions:
         return self.out / METRICS
 
     def require_free(self) -> None:
-        """Refuse to write where something already is.
+        """Check that the output folder is free.
 
         Raises:
-            OutputExistsError: an evaluation is there and may not be replaced, or the pictures' folder holds
-                something that it did not draw.
+            OutputExistsError: an evaluation exists and `overwrite` is not set, or the folder of images contains
+                other files.
         """
         if self.out.exists() and not self.out.is_dir():
             raise OutputExistsError("is a file", where=self.out, cure="name another place")
@@ -75,9 +77,9 @@ def evaluate_into(
     """Measure a model and write the evaluation into its folder, `metrics.json` last.
 
     Raises:
-        OutputExistsError: something is there already.
+        OutputExistsError: an evaluation exists already.
         UsageError: the folder lies inside the data.
-        DataError: the data set has problems, or the splits name nobody, or what is not in it.
+        DataError: the data set has problems, or the splits are empty or do not fit it.
         ResourceError: the disk is full.
     """
     order.require_free()
@@ -86,15 +88,15 @@ def evaluate_into(
     cases, setting = _choose(index, order.data, order.side)  # before anything is written
     with new_folder(order.out / PICTURES, overwrite=True) as folder:
         evaluation = evaluate(cases, predictor, setting=setting, grid=order.grid, folder=folder, progress=progress)
-        write_text(order.metrics, dumps(evaluation))  # here: a fault leaves the old numbers with the old pictures
+        write_text(order.metrics, dumps(evaluation))  # inside: an error keeps the old numbers and images
     return evaluation
 
 
 def require_own_pictures(folder: Path) -> None:
-    """Refuse to replace pictures that the evaluation in a folder did not draw.
+    """Check that the images in a folder belong to its evaluation.
 
     Raises:
-        OutputExistsError: one is there.
+        OutputExistsError: there is another file.
     """
     try:
         drawn = {f"{row['patient']}.png" for row in json.loads((folder / METRICS).read_text("utf-8"))["patients"]}
@@ -115,7 +117,7 @@ def evaluate_data(
     """Measure a model on a data set, or on one side of a split of it.
 
     Raises:
-        DataError: the data set has problems, or the splits name nobody, or what is not in it.
+        DataError: the data set has problems, or the splits are empty or do not fit it.
         ConfigError: there is no such fold.
         ResourceError: the disk is full.
     """
@@ -124,7 +126,7 @@ def evaluate_data(
 
 
 def _choose(index: DataIndex, data: Path, side: CaseSelection | None) -> tuple[Sequence[Case], dict[str, Any]]:
-    """Return whom to measure, and what the evaluation says of that."""
+    """Return the cases to measure, and the fields of `Setting` that describe them."""
     require_sound(index)
     setting: dict[str, Any] = {"data": data.resolve().name, "split": None, "subset": None, "warning": None}
     cases = index.cases
@@ -157,16 +159,16 @@ def evaluate(
     """Predict every case on its own grid and measure it against its reference mask.
 
     Args:
-        cases: whom to measure; where a split is by slice, cases with their chosen slices only.
-        predictor: the model, or several that are asked together.
-        setting: what to keep beside the numbers (data, split, subset, fold, warning).
+        cases: the cases to measure; after a split by slice, with the chosen slices only.
+        predictor: one model, or an ensemble.
+        setting: fields of `Setting` (data, split, subset, fold, warning).
         grid: how lengths are measured; in pixels if None.
-        folder: where a picture of each patient goes, `<case>.png`; none is drawn if None.
-        progress: told of each case.
+        folder: for an image of each patient, `<case>.png`; images are not written if None.
+        progress: called with a line for each case.
 
     Returns:
-        What `metrics.json` holds: patients, summary, definitions, setting and more; numbers that do not
-        exist are None. A case that cannot be read or predicted is a row with its reason in `error`.
+        The evaluation. Undefined values are None. If a case cannot be read or predicted, its row has the reason
+        in `error`.
 
     Raises:
         ResourceError: the disk is full.
@@ -177,7 +179,7 @@ def evaluate(
     about = {**(setting or {}), **predictor_setting(predictor), "patients_seen": _seen(cases, measured)}
     networks = [member for model in predictor.models for member in model.members]
     lines = learning_curve(predictor.models[0].folder.parent) if len(networks) == 1 else []
-    learning = [{"fold": about.get("fold") or 0, "lines": lines}] if lines else []
+    learning = [Learning(fold=about.get("fold") or 0, lines=lines)] if lines else []
     return assemble(measured, setting=about, grid=grid, seconds=time.perf_counter() - start, learning=learning)
 
 
@@ -189,7 +191,7 @@ def measure_cases(
     fold: int | None = None,
     folder: Path | None = None,
     progress: Callable[[str], None] | None = None,
-) -> list[CaseScores]:
+) -> list[ScoredCase]:
     """Predict and measure cases one after the other; arguments as for `evaluate`, `fold` of a cross-validation."""
     measured = []
     for number, case in enumerate(cases, start=1):
@@ -201,14 +203,14 @@ def measure_cases(
             found = failed_case(case, fault.line(), fold=fold)
         measured.append(found)
         if progress:
-            value = found.row.get("dice_volume")
-            text = found.row["error"] or f"dice_volume {'undefined' if value is None else f'{value:.3f}'}"
+            value = found.scores.dice_volume
+            text = found.scores.error or f"dice_volume {'undefined' if value is None else f'{value:.3f}'}"
             progress(f"{number} of {len(cases)} {case.name}: {text}")
     return measured
 
 
 def predictor_setting(predictor: ScanPredictor) -> dict[str, Any]:
-    """Return what an evaluation says of its model; of several, a threshold only where they share one."""
+    """Return the fields of `Setting` that describe the model; the threshold only if all models share it."""
     configs = [model.config for model in predictor.models]
     thresholds = {config.postprocessing.threshold for config in configs}
     return {
@@ -219,45 +221,47 @@ def predictor_setting(predictor: ScanPredictor) -> dict[str, Any]:
     }
 
 
-def _seen(cases: Sequence[Case], measured: Sequence[CaseScores]) -> int | None:
-    """Return how many patients trained a model that they got; None where no such model says who trained it."""
+def _seen(cases: Sequence[Case], measured: Sequence[ScoredCase]) -> int | None:
+    """Return how many patients are in the training set of their model; None if the models do not name theirs."""
     seen = sum(hashed_patient_id(case.patient) in found.trained_on for case, found in zip(cases, measured, strict=True))
     return seen if any(found.trained_on for found in measured) else None
 
 
-def learning_curve(run: Path) -> list[dict[str, Any]]:
-    """Return the lines of a run's `log.jsonl`; none where the folder is no run."""
+def learning_curve(run: Path) -> list[Line]:
+    """Return the lines of a run's `log.jsonl`; empty if the folder is not a run."""
     try:
         text = (run / "log.jsonl").read_text("utf-8")
         lines = [json.loads(line, parse_constant=lambda _nan: None) for line in text.splitlines()]
     except (OSError, ValueError, RecursionError):
         return []
-    return [line for line in lines if isinstance(line, dict)]
+    try:
+        return [Line.model_validate(line) for line in lines if isinstance(line, dict)]
+    except ValidationError:
+        return []
 
 
 def _measure_one(
     case: Case, predictor: ScanPredictor, grid: ScoreGrid, fold: int | None, folder: Path | None
-) -> CaseScores:
+) -> ScoredCase:
     examination = read_case(case)
     prediction = predictor.predict(examination.scan)
     probability, predicted = prediction.probability, prediction.mask
     found = score_case(
         case, reference=examination.reference, probability=probability, predicted=predicted, grid=grid, fold=fold
     )
-    found.row.update(prediction.confidence, predicted_dice=prediction.predicted_dice)
+    changes: dict[str, Any] = {**prediction.confidence, "predicted_dice": prediction.predicted_dice}
     if len(predictor.models) > 1:
-        found.row["model"] = prediction.model_name
-    marks = frozenset(mark for model in prediction.models for mark in model.config.trained_on)
-    found = replace(found, trained_on=marks)
-    if folder is None:
-        return found
-    k = int((found.counts[:, 1] if found.counts[:, 1].any() else found.counts[:, 2]).argmax())
-    _draw(examination, k, predicted[k], folder)
-    return replace(found, row=found.row | {"picture_slice": case.slices[k].number})
+        changes["model"] = prediction.model_name
+    if folder is not None:
+        k = int((found.counts[:, 1] if found.counts[:, 1].any() else found.counts[:, 2]).argmax())
+        _draw(examination, k, predicted[k], folder)
+        changes["picture_slice"] = case.slices[k].number
+    trained_on = frozenset(mark for model in prediction.models for mark in model.config.trained_on)
+    return replace(found, scores=found.scores.model_copy(update=changes), trained_on=trained_on)
 
 
 def _draw(examination: LoadedCase, k: int, predicted: Any, folder: Path) -> None:
-    """Write the slice with the most tumour, both outlines on it, twice the size: one pixel lines must be seen."""
+    """Write the slice with the most tumour with both outlines, enlarged twice so that thin lines are visible."""
     image = examination.scan.voxels[k]
     drawn = overlays.overlay(image, reference=examination.reference[k], predicted=predicted, scale=2)
     Image.fromarray(drawn).save(folder / f"{examination.case.name}.png")

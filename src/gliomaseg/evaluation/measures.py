@@ -1,54 +1,353 @@
-"""What each number of an evaluation counts, in a sentence that is printed with it."""
+"""The table of measures: each measure's name, label, definition, range and function.
+
+Everything else about measures follows from `MEASURES`: the values of a case, the summary, `metrics.json`, the
+comparison and the report. To add a measure, write a function in `gliomaseg.metrics` and add one entry here.
+"""
 
 from __future__ import annotations
 
-from gliomaseg.metrics import overlap
-from gliomaseg.metrics.calibration import BINS, CANDIDATE
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
-# Measures of a patient that a summary has, beside the conventions of `overlap.DEFINITIONS`.
-_PATIENT = {
-    "iou": "Intersection over union of a patient's whole stack. Undefined where both masks are empty.",
-    "precision": "Share of the predicted voxels that are tumour. Undefined where nothing is predicted.",
-    "sensitivity": "Share of the tumour's voxels that are predicted. Undefined where there is no tumour.",
-    "specificity": "Share of the voxels without tumour that are left alone; near 1 for nearly every model.",
-    "hausdorff_95_{unit}": "95th percentile of the distances between the two surfaces, of the direction where it is "
-    "larger, in {length}. Undefined where both masks are empty; the grid's diagonal where one is.",
-    "average_surface_distance_{unit}": "Mean of the distances between the two surfaces, both directions together, in "
-    "{length}. Empty masks as for hausdorff_95_{unit}.",
-    "surface_dice": "Share of both surfaces' voxels within {tolerance:g} {unit} of the other surface. Undefined where "
-    "both masks are empty, 0 where one is.",
-    "volume_error": "(predicted - reference) / reference volume, signed. Undefined where there is no tumour.",
-    "lesion_sensitivity": "Share of the lesions (components, 26 neighbours) that the prediction touches. Undefined "
-    "where there is none.",
-    "lesion_precision": "Share of the predicted lesions that touch tumour. Undefined where none is predicted.",
-    "lesion_f1": "Harmonic mean of lesion sensitivity and precision. Undefined where both masks are empty.",
-    "expected_calibration_error": f"Mean distance between probability and share of tumour, {BINS} equal bins, all "
-    "pixels; most are plain background.",
-    "candidate_calibration_error": f"The same over pixels with a probability of at least {CANDIDATE:g}, or tumour.",
-    "brier_score": "Mean squared difference of probability and reference (0 or 1), all pixels.",
-}
-LENGTH = {
+import numpy as np
+from numpy.typing import NDArray
+
+from gliomaseg.evaluation.case_masks import CaseMasks
+from gliomaseg.metrics import calibration, overlap, surface
+from gliomaseg.metrics.calibration import BINS, CANDIDATE
+from gliomaseg.metrics.overlap import BATCH, SMOOTH, Counts
+from gliomaseg.metrics.volume import volume_error, volume_ml
+
+COUNTS, DICE, EXTENT = "Counts", "Dice, by convention", "Voxels"
+BOUNDARY, LESIONS, CALIBRATION = "Boundary and volume", "Lesions", "Calibration"
+HEADLINE = "dice_volume"
+ANY_LENGTH = (0.0, math.inf)
+# `compare` leaves a measure out if its definitions differ: a changed text separates old evaluations from new ones.
+LENGTHS = {
     "px": "pixels (the step from slice to slice counts as one pixel: the spacing is not known)",
     "mm": "millimetres",
 }
-LOWER_IS_BETTER = (
-    "hausdorff_95",
-    "average_surface_distance",
-    "expected_calibration_error",
-    "candidate_calibration_error",
-    "brier_score",
-    "empty_slice_false_positive_rate",
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure: a key of a case's row and, if it has a definition, of the summary.
+
+    Attributes:
+        name: its key in `metrics.json`.
+        label: its name in words.
+        short: the heading of its column in the report.
+        group: its heading in the summary of the report.
+        compute: its value for one case; None if only a data set has it. NaN and None mean undefined.
+        definition: a sentence that is printed with it. Measures without one are not in the summary.
+        unit: "px", "mm", "ml", "voxels", "slices", or empty; "mm" and "ml" need the spacing, "px" its absence.
+        range: lowest and highest value.
+        higher_is_better: None for counts, and for signed errors, where a size near 0 is better.
+        signed: whether comparisons use the absolute value.
+        whole: whether it is a count.
+        core: whether the printed table of patients shows it.
+        needs_consecutive_slices: whether it is undefined where slices are missing.
+        pool: its values over all slices or batches of a data set, from the counts; None if each case has one value.
+    """
+
+    name: str
+    label: str
+    short: str
+    group: str
+    compute: Callable[[CaseMasks], float | int | None] | None
+    definition: str = ""
+    unit: str = ""
+    range: tuple[float, float] = (0.0, 1.0)
+    higher_is_better: bool | None = True
+    signed: bool = False
+    whole: bool = False
+    core: bool = False
+    needs_consecutive_slices: bool = False
+    pool: Callable[[Counts], NDArray[np.float64]] | None = None
+
+    @property
+    def is_share(self) -> bool:
+        """Whether its values lie between 0 and 1."""
+        return self.range == (0.0, 1.0) and not self.whole
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether a lower value, or a lower absolute value, is better."""
+        return self.higher_is_better is False or self.signed
+
+    def applies(self, unit: str) -> bool:
+        """Return whether a case whose lengths are in `unit` (mm or px) has it."""
+        return {"px": "px", "mm": "mm", "ml": "mm"}.get(self.unit, unit) == unit
+
+
+def _count(
+    name: str, label: str, short: str, unit: str, compute: Callable[[CaseMasks], float], *, core: bool = True
+) -> Measure:
+    whole = unit != "ml"
+    return Measure(
+        name, label, short, COUNTS, compute, unit=unit, range=ANY_LENGTH, higher_is_better=None, whole=whole, core=core
+    )
+
+
+def _lesion_count(name: str, label: str, short: str, compute: Callable[[CaseMasks], int | None]) -> Measure:
+    return Measure(
+        name, label, short, LESIONS, compute, range=ANY_LENGTH, higher_is_better=None, whole=True,
+        needs_consecutive_slices=True,
+    )  # fmt: skip
+
+
+def _length(
+    names: tuple[str, str, str], unit: str, compute: Callable[[CaseMasks], float], definition: str, *, core: bool
+) -> Measure:
+    name, label, short = names
+    return Measure(
+        f"{name}_{unit}", f"{label}, {unit}", f"{short}, {unit}", BOUNDARY, compute, definition, unit=unit,
+        range=ANY_LENGTH, higher_is_better=False, core=core, needs_consecutive_slices=True,
+    )  # fmt: skip
+
+
+def _ml(case: CaseMasks, index: int) -> float:
+    return math.nan if case.spacing_mm is None else volume_ml(case.voxels[index], spacing_mm=case.spacing_mm)
+
+
+def mean(values: NDArray[np.float64]) -> float | None:
+    """Return the mean of values, shape (n,); None if there are none."""
+    return float(values.mean()) if len(values) else None
+
+
+MEASURES: tuple[Measure, ...] = (
+    _count("slices", "Slices", "slices", "slices", lambda case: len(case.counts)),
+    _count(
+        "tumour_slices", "Slices with tumour", "with tumour", "slices", lambda case: int((case.counts[:, 1] > 0).sum())
+    ),
+    _count("reference_voxels", "Reference tumour, voxels", "reference", "voxels", lambda case: case.voxels[1]),
+    _count("predicted_voxels", "Predicted tumour, voxels", "predicted", "voxels", lambda case: case.voxels[2]),
+    _count("overlap_voxels", "In both masks, voxels", "both", "voxels", lambda case: case.voxels[0], core=False),
+    _count("reference_ml", "Reference tumour, ml", "reference, ml", "ml", lambda case: _ml(case, 1), core=False),
+    _count("predicted_ml", "Predicted tumour, ml", "predicted, ml", "ml", lambda case: _ml(case, 2), core=False),
+    Measure(
+        "dice_volume",
+        "Dice of the whole stack",
+        "Dice, stack",
+        DICE,
+        lambda case: overlap.dice_volume(case.counts),
+        "Dice of a patient's whole stack of slices; the mean is over patients. A patient with neither "
+        "reference nor predicted tumour has none (null) and is counted in `undefined`.",
+        core=True,
+    ),
+    Measure(
+        "dice_tumour_slices",
+        "Dice of slices with tumour",
+        "Dice, tumour slices",
+        DICE,
+        lambda case: mean(overlap.dice_tumour_slices(case.counts)),
+        "Dice of each slice whose reference is not empty; the mean is over those slices.",
+        core=True,
+        pool=overlap.dice_tumour_slices,
+    ),
+    Measure(
+        "dice_slices_empty_one",
+        "Dice of all slices, both empty is 1",
+        "Dice, all slices",
+        DICE,
+        lambda case: mean(overlap.dice_slices_empty_one(case.counts)),
+        "Dice of every slice, 1 where both masks are empty, 0 where one is; the mean is over slices.",
+        pool=overlap.dice_slices_empty_one,
+    ),
+    Measure(
+        "dice_batch",
+        "Dice of batches of slices",
+        "Dice, batches",
+        DICE,
+        None,
+        f"Dice of {BATCH} slices in order with their pixels pooled, smoothed by {SMOOTH:g}; the mean is over "
+        "batches: the reference notebook's kind of number.",
+        pool=overlap.dice_batch,
+    ),
+    Measure(
+        "empty_slice_false_positive_rate",
+        "False positive rate on tumour-free slices",
+        "false positive rate",
+        DICE,
+        lambda case: mean(overlap.empty_slice_false_positives(case.counts)),
+        "Share of slices with an empty reference in which any pixel is predicted.",
+        higher_is_better=False,
+        core=True,
+        pool=overlap.empty_slice_false_positives,
+    ),
+    Measure(
+        "iou",
+        "Intersection over union",
+        "IoU",
+        EXTENT,
+        lambda case: overlap.iou(case.counts),
+        "Intersection over union of a patient's whole stack. Undefined where both masks are empty.",
+    ),
+    Measure(
+        "precision",
+        "Precision",
+        "precision",
+        EXTENT,
+        lambda case: overlap.precision(case.counts),
+        "Share of the predicted voxels that are tumour. Undefined where nothing is predicted.",
+        core=True,
+    ),
+    Measure(
+        "sensitivity",
+        "Sensitivity",
+        "sensitivity",
+        EXTENT,
+        lambda case: overlap.sensitivity(case.counts),
+        "Share of the tumour's voxels that are predicted. Undefined where there is no tumour.",
+        core=True,
+    ),
+    Measure(
+        "specificity",
+        "Specificity",
+        "specificity",
+        EXTENT,
+        lambda case: overlap.specificity(case.counts, voxels=case.reference.size),
+        "Share of the voxels without tumour that are left alone; near 1 for nearly every model.",
+    ),
+    *(
+        _length(
+            ("hausdorff_95", "Hausdorff distance, 95th percentile", "HD95"),
+            unit,
+            lambda case: surface.hausdorff_95(case.distances),
+            "95th percentile of the distances between the two surfaces, of the direction where it is "
+            f"larger, in {length}. Undefined where both masks are empty; the grid's diagonal where one is.",
+            core=True,
+        )
+        for unit, length in LENGTHS.items()
+    ),
+    *(
+        _length(
+            ("average_surface_distance", "Average surface distance", "surface distance"),
+            unit,
+            lambda case: surface.average_symmetric_surface_distance(case.distances),
+            "Mean of the distances between the two surfaces, both directions together, in "
+            f"{length}. Empty masks as for hausdorff_95_{unit}.",
+            core=False,
+        )
+        for unit, length in LENGTHS.items()
+    ),
+    Measure(
+        "surface_dice",
+        "Surface Dice",
+        "surface Dice",
+        BOUNDARY,
+        lambda case: surface.normalised_surface_dice(case.distances, tolerance=case.tolerance),
+        "Share of both surfaces' voxels within {tolerance:g} {unit} of the other surface. Undefined where "
+        "both masks are empty, 0 where one is.",
+        needs_consecutive_slices=True,
+    ),
+    Measure(
+        "volume_error",
+        "Volume error",
+        "volume error",
+        BOUNDARY,
+        lambda case: volume_error(reference=float(case.voxels[1]), predicted=float(case.voxels[2])),
+        "(predicted - reference) / reference volume, signed. Undefined where there is no tumour.",
+        range=(-1.0, math.inf),
+        higher_is_better=None,
+        signed=True,
+    ),
+    Measure(
+        "lesion_sensitivity",
+        "Sensitivity by lesion",
+        "lesion sensitivity",
+        LESIONS,
+        lambda case: case.lesions.sensitivity,
+        "Share of the lesions (components, 26 neighbours) that the prediction touches. Undefined where there is none.",
+        needs_consecutive_slices=True,
+    ),
+    Measure(
+        "lesion_precision",
+        "Precision by lesion",
+        "lesion precision",
+        LESIONS,
+        lambda case: case.lesions.precision,
+        "Share of the predicted lesions that touch tumour. Undefined where none is predicted.",
+        needs_consecutive_slices=True,
+    ),
+    Measure(
+        "lesion_f1",
+        "F1 by lesion",
+        "lesion F1",
+        LESIONS,
+        lambda case: case.lesions.f1,
+        "Harmonic mean of lesion sensitivity and precision. Undefined where both masks are empty.",
+        needs_consecutive_slices=True,
+    ),
+    _lesion_count("lesions", "Lesions in the reference", "lesions", lambda case: case.lesions.reference),
+    _lesion_count("lesions_found", "Lesions found", "found", lambda case: case.lesions.found),
+    _lesion_count("lesions_predicted", "Lesions predicted", "predicted lesions", lambda case: case.lesions.predicted),
+    _lesion_count(
+        "smallest_lesion_found_voxels",
+        "Smallest lesion found, voxels",
+        "smallest found",
+        lambda case: case.lesions.smallest_found_voxels,
+    ),
+    Measure(
+        "expected_calibration_error",
+        "Expected calibration error",
+        "ECE",
+        CALIBRATION,
+        lambda case: calibration.expected_calibration_error(case.calibration),
+        f"Mean distance between probability and share of tumour, {BINS} equal bins, all "
+        "pixels; most are plain background.",
+        higher_is_better=False,
+    ),
+    Measure(
+        "candidate_calibration_error",
+        "Expected calibration error of candidate pixels",
+        "ECE, candidates",
+        CALIBRATION,
+        lambda case: calibration.expected_calibration_error(case.candidates),
+        f"The same over pixels with a probability of at least {CANDIDATE:g}, or tumour.",
+        higher_is_better=False,
+    ),
+    Measure(
+        "brier_score",
+        "Brier score",
+        "Brier",
+        CALIBRATION,
+        lambda case: calibration.brier_score(case.calibration),
+        "Mean squared difference of probability and reference (0 or 1), all pixels.",
+        higher_is_better=False,
+    ),
 )
-SIGNED = ("volume_error",)
-"""Measures that are neither better higher nor lower: a comparison takes their size."""
 
 
-def patient_definitions(*, unit: str, tolerance: float) -> dict[str, str]:
-    """Return the measures of one patient and what each counts; `unit` is px or mm, of lengths."""
-    words = {"unit": unit, "length": LENGTH[unit], "tolerance": tolerance}
-    return {name.format(**words): sentence.format(**words) for name, sentence in _PATIENT.items()}
+def measure_named(name: str) -> Measure | None:
+    """Return a measure of the table; None if it has no such name."""
+    return next((measure for measure in MEASURES if measure.name == name), None)
+
+
+def conventions() -> tuple[str, ...]:
+    """Return the names of the Dice conventions, which every table of scores shows first."""
+    return tuple(measure.name for measure in MEASURES if measure.group == DICE)
+
+
+def compute_measures(case: CaseMasks) -> dict[str, float | int | None]:
+    """Return the value of each measure that applies to a case; None if it is undefined."""
+    return {
+        measure.name: number(measure.compute(case))
+        for measure in MEASURES
+        if measure.compute and measure.applies(case.unit) and (case.consecutive or not measure.needs_consecutive_slices)
+    }
 
 
 def definitions(*, unit: str, tolerance: float) -> dict[str, str]:
-    """Return all measures of a summary and what each counts, the headline first."""
-    return overlap.DEFINITIONS | patient_definitions(unit=unit, tolerance=tolerance)
+    """Return the definition of each measure of a summary, the headline first; `unit` of lengths is px or mm."""
+    return {
+        measure.name: measure.definition.replace("{tolerance:g}", f"{tolerance:g}").replace("{unit}", unit)
+        for measure in MEASURES
+        if measure.definition and measure.applies(unit)
+    }
+
+
+def number(value: float | int | None) -> float | int | None:
+    """Return a value for JSON: None instead of NaN."""
+    return None if value is None or math.isnan(value) else value

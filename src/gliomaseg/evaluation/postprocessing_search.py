@@ -1,4 +1,4 @@
-"""Choose temperature, threshold and smallest component on patients that the model had not seen, and score on others."""
+"""Choose temperature, threshold and smallest component on patients outside the training set."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from gliomaseg.types import Mask, Probability
 THRESHOLDS = tuple(round(0.1 + 0.05 * step, 2) for step in range(15))  # .1 to .8
 SIZES = (0, 10, 30, 100, 300)
 TEMPERATURES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
-# Of a voxel that is as good as certain, the entropy is counted as of this probability.
+# Probabilities nearer to 0 or 1 are clipped to this distance.
 CERTAIN = 1e-6
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What each choice would have made of one patient.
+    """The result of each choice for one patient.
 
     Attributes:
-        dice: of the whole stack, shape (thresholds, sizes); NaN where the patient has no tumour.
+        dice: of the whole stack, shape (thresholds, sizes); NaN if the reference is empty.
         entropy: the cross-entropy of all voxels at each temperature, summed, shape (temperatures,).
     """
 
@@ -35,7 +35,7 @@ class Trial:
 
 
 def try_postprocessing(probability: Probability, reference: Mask) -> Trial:
-    """Return what each threshold, smallest component and temperature makes of one patient.
+    """Return the result of each threshold, smallest component and temperature for one patient.
 
     Args:
         probability: of tumour at temperature 1, float32, shape (z, y, x).
@@ -43,7 +43,7 @@ def try_postprocessing(probability: Probability, reference: Mask) -> Trial:
     """
     if reference.any():
         dice = np.stack([_dice_by_size(probability > threshold, reference) for threshold in THRESHOLDS])
-    else:  # where nothing is found there is no Dice, and where something is it is 0: no mean could weigh them
+    else:  # Dice is undefined or 0 whatever the choice
         dice = np.full((len(THRESHOLDS), len(SIZES)), np.nan)
     return Trial(dice, _entropies(probability, reference))
 
@@ -51,21 +51,21 @@ def try_postprocessing(probability: Probability, reference: Mask) -> Trial:
 def choose_postprocessing(trials: Sequence[Trial], *, tta_flip: bool) -> Postprocessing:
     """Return the temperature of the lowest cross-entropy, and threshold and size of the highest mean Dice.
 
-    Of choices within .001 of the best, the threshold nearest to .5 is taken, and of its sizes the largest: it leaves
-    out the most false alarms. The threshold is one of the probabilities at the temperature chosen.
+    Of choices within .001 of the best, the threshold nearest to .5 is taken, and of its sizes the largest: it removes
+    the most false positives. The threshold is one of the probabilities at the temperature chosen.
 
     Args:
         trials: of patients.
-        tta_flip: whether the probabilities were means with mirror images.
+        tta_flip: whether the probabilities are means with flip TTA.
 
     Raises:
-        DataError: no patient has tumour of which anything was found.
+        DataError: every prediction of a patient with tumour is empty.
     """
     known = [trial.dice for trial in trials if not np.isnan(trial.dice).any()]
     means = np.mean(known, axis=0) if known else np.zeros(1)
     if not means.max() > 0:
         raise DataError(
-            "a threshold cannot be chosen: of no patient anything was found", cure="leave --tune out, or train longer"
+            "highest mean Dice of all thresholds is 0, expected above 0", cure="leave --tune out, or train longer"
         )
     temperature = TEMPERATURES[int(np.sum([trial.entropy for trial in trials], axis=0).argmin())]
     good = np.argwhere(means >= means.max() - 0.001)

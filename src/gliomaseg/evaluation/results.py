@@ -1,7 +1,7 @@
-"""What an evaluation's folder holds, checked before anything is made of it.
+"""The document `metrics.json` as typed objects, and how it is read and written.
 
-The file may come from anybody: a key may be missing or null, and names may be anything. A number where a
-word belongs, or the reverse, is a damaged file and is refused with its place.
+A file may come from anybody: keys may be missing or null, and names may be any text. A value of the wrong type
+raises an error that names its place.
 """
 
 from __future__ import annotations
@@ -12,12 +12,26 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    field_serializer,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from gliomaseg.config import Postprocessing, metrics_to_format_2
 from gliomaseg.errors import DataError, FormatError
+from gliomaseg.evaluation.measures import HEADLINE, measure_named
 
-FILE = "metrics.json"
+METRICS = "metrics.json"
+PICTURES = "pictures"
 LARGEST_BYTES = 64 * 2**20
 LONGEST_TEXT = 2000
 CURE = "run `gliomaseg evaluate` again"
@@ -36,64 +50,95 @@ Count = Annotated[int, Field(ge=0, le=10**15)]
 Index = Annotated[int, Field(ge=0, le=10**9)]
 
 
+_SHARE: TypeAdapter[float | None] = TypeAdapter(Share | None, config=ConfigDict(strict=True))
+_COUNT: TypeAdapter[int | None] = TypeAdapter(Count | None, config=ConfigDict(strict=True))
+_NUMBER: TypeAdapter[float | None] = TypeAdapter(Number | None, config=ConfigDict(strict=True))
+
+
 class _Part(BaseModel):
-    """Unknown keys are passed over, and null means that the key is not there."""
+    """Unknown keys are ignored. Null counts as missing where the default is not null."""
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, given: Any) -> Any:
-        return {k: v for k, v in given.items() if v is not None} if isinstance(given, dict) else given
+        if not isinstance(given, dict):
+            return given
+        optional = {name for name, field in cls.model_fields.items() if field.default is None}
+        return {k: v for k, v in given.items() if v is not None or k in optional}
 
 
-class Patient(_Part):
-    """A row: one patient, with its numbers or the reason why there are none."""
+class CaseScores(_Part):
+    """One case: its measures, or the reason why it has none.
+
+    In JSON the measures stand beside the other keys. Keys that are neither a field nor a measure are ignored,
+    unless they hold a number: a measure of a later version is kept.
+    """
 
     patient: Text
     site: Text | None = None
     fold: Index | None = None
+    measures: dict[Text, float | int | None] = {}
     error: Text | None = None
-    model: Text | None = None  # where each patient got one of several
-    picture_slice: Index | None = None
-    slices: Count | None = None
-    tumour_slices: Count | None = None
-    reference_voxels: Count | None = None
-    predicted_voxels: Count | None = None
-    overlap_voxels: Count | None = None
-    reference_ml: Number | None = None
-    predicted_ml: Number | None = None
-    dice_volume: Share | None = None
-    dice_tumour_slices: Share | None = None
-    dice_slices_empty_one: Share | None = None
-    empty_slice_false_positive_rate: Share | None = None
-    iou: Share | None = None
-    precision: Share | None = None
-    sensitivity: Share | None = None
-    specificity: Share | None = None
-    surface_dice: Share | None = None
-    hausdorff_95_px: Number | None = None
-    hausdorff_95_mm: Number | None = None
-    average_surface_distance_px: Number | None = None
-    average_surface_distance_mm: Number | None = None
-    volume_error: Number | None = None
-    lesion_precision: Share | None = None
-    lesion_sensitivity: Share | None = None
-    lesion_f1: Share | None = None
-    lesions: Count | None = None
-    lesions_found: Count | None = None
-    lesions_predicted: Count | None = None
-    smallest_lesion_found_voxels: Number | None = None
-    expected_calibration_error: Share | None = None
-    candidate_calibration_error: Share | None = None
-    brier_score: Share | None = None
     soft_dice: Share | None = None
     uncertainty: Share | None = None
     flip_dice: Share | None = None
     predicted_dice: Share | None = None
+    model: Text | None = None  # if an evaluation used several
+    picture_slice: Index | None = None
+
+    def __getitem__(self, name: str) -> float | None:
+        """Return a measure; None if it is undefined or missing."""
+        return self.measures.get(name)
+
+    @property
+    def dice_volume(self) -> float | None:
+        """The headline measure; None if it is undefined."""
+        return self.measures.get(HEADLINE)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_measures(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or isinstance(given.get("measures"), dict):
+            return given
+        fields = {key: value for key, value in given.items() if key in cls.model_fields}
+        rest = {key: value for key, value in given.items() if key not in fields and value is not None}
+        values = {key: value for key, value in rest.items() if measure_named(key) or _plain(value)}
+        for name, value in values.items():  # before the types are checked, so that the error names the measure
+            _check_measure(name, value)
+        return fields | {"measures": values}
+
+    @model_validator(mode="after")
+    def _check_measures(self) -> CaseScores:
+        for name, value in self.measures.items():
+            _check_measure(name, value)
+        return self
+
+    @model_serializer(mode="wrap")
+    def _flatten(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = handler(self)
+        head = {key: fields.pop(key) for key in ("patient", "site", "fold") if key in fields}
+        return {**head, **fields.pop("measures", {}), **fields}
 
 
-class Entry(_Part):
+def _plain(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e15
+
+
+def _check_measure(name: str, value: float | int | None) -> None:
+    measure = measure_named(name)
+    kind: TypeAdapter[Any] = _NUMBER
+    if measure is not None:
+        kind = _COUNT if measure.whole else _SHARE if measure.is_share else _NUMBER
+    try:
+        kind.validate_python(value)
+    except ValidationError as fault:
+        context = {"name": name, "reason": fault.errors()[0]["msg"]}
+        raise PydanticCustomError("measure", "{reason}", context) from fault
+
+
+class MeasureSummary(_Part):
     """One measure over all patients."""
 
     mean: Number | None = None
@@ -102,9 +147,47 @@ class Entry(_Part):
     n: Count | None = None
     undefined: Count | None = None
 
+    def interval_text(self, digits: int = 3) -> str:
+        """Return the 95 % confidence interval as "0.807 to 0.854"; empty if there is none."""
+        low, high = self.ci95
+        return "" if low is None or high is None else f"{low:.{digits}f} to {high:.{digits}f}"
+
+
+class Summary(_Part):
+    """The measures over all patients, and how much was measured. In JSON the measures stand beside the counts."""
+
+    measures: dict[Text, MeasureSummary] = {}
+    patients: Count | None = None
+    slices: Count | None = None
+    tumour_slices: Count | None = None
+    failed: Count | None = None
+
+    def __getitem__(self, name: str) -> MeasureSummary:
+        """Return the entry of a measure.
+
+        Raises:
+            KeyError: the summary has no such measure.
+        """
+        return self.measures[name]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_measures(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "measures" in given:
+            return given
+        entries = {key: value for key, value in given.items() if isinstance(value, dict | MeasureSummary)}
+        return {"measures": entries} | {key: value for key, value in given.items() if key not in entries}
+
+    @model_serializer(mode="wrap")
+    def _flatten(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = handler(self)
+        return {**fields.pop("measures", {}), **fields}
+
 
 class Setting(_Part):
-    """What was measured, and how."""
+    """What was measured, and how. Other keys are kept."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
     data: Text | None = None
     split: Text | None = None
@@ -145,7 +228,9 @@ class Calibration(_Part):
 
 
 class Line(_Part):
-    """One epoch of training."""
+    """One epoch of training. Other keys of the log are kept."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
     epoch: Number
     train_loss: Number | None = None
@@ -173,50 +258,65 @@ class Example(_Part):
 
 
 class Evaluation(_Part):
-    """All of `metrics.json` that a report shows."""
+    """The document `metrics.json`."""
 
-    patients: list[Patient] = []
-    summary: dict[Text, Entry | Number | None] = {}
+    patients: list[CaseScores] = []
+    summary: Summary = Summary()
     definitions: dict[Text, Text | None] = {}
     interval: Text | None = None
+    calibration: Calibration | None = None
+    examples: list[Example] = []
+    learning: list[Learning] = []
     setting: Setting = Setting()
-    postprocessing: Postprocessing | None = None  # what `crossvalidate --tune` chose
-    postprocessing_by_fold: list[Postprocessing] = []  # each on the other folds
     versions: dict[Text, Text | None] = {}
     seconds: Number | None = None
     command: Text | None = None
-    calibration: Calibration | None = None
-    learning: list[Learning] = []
-    examples: list[Example] = []
+    postprocessing: Postprocessing | None = None  # what `crossvalidate --tune` chose
+    postprocessing_by_fold: list[Postprocessing] = []  # each on the other folds
 
     @model_validator(mode="after")
-    def _names_each_once(self) -> Evaluation:
+    def _names_are_unique(self) -> Evaluation:
         names = Counter(row.patient for row in self.patients)
         if names and (most := names.most_common(1)[0])[1] > 1:
             raise ValueError(f"{most[0]} is there {most[1]} times")
         return self
 
+    @field_serializer("postprocessing", "postprocessing_by_fold")
+    def _whole(self, value: Postprocessing | list[Postprocessing] | None) -> Any:
+        return [entry.model_dump() for entry in value] if isinstance(value, list) else value and value.model_dump()
 
-def read_evaluation(folder: Path) -> dict[str, Any]:
-    """Return a folder's evaluation, each known key present: null or empty where the file says nothing.
+    def document(self) -> dict[str, Any]:
+        """Return the keys and values of `metrics.json`."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+def dumps(evaluation: Evaluation) -> str:
+    """Return an evaluation as the text of `metrics.json`."""
+    return json.dumps(evaluation.document(), indent=1, allow_nan=False) + "\n"
+
+
+def read_evaluation(folder: Path) -> Evaluation:
+    """Return the evaluation in a folder; fields that the file lacks are None or empty.
 
     Raises:
         DataError: there is no `metrics.json` in the folder.
         FormatError: it cannot be read as one, or is larger than 64 MiB.
     """
-    path = folder / FILE
+    path = folder / METRICS
     if not path.is_file():
-        raise DataError(f"there is no {FILE}", where=folder, cure="name a folder that `gliomaseg evaluate` wrote")
+        raise DataError(f"there is no {METRICS}", where=folder, cure="name a folder that `gliomaseg evaluate` wrote")
     try:
         if path.stat().st_size > LARGEST_BYTES:
             raise FormatError(f"is larger than {LARGEST_BYTES >> 20} MiB", where=path, cure=CURE)
         tree = json.loads(path.read_text("utf-8"), parse_constant=lambda _word: None)
         if not isinstance(tree, dict) or "patients" not in tree:
-            raise FormatError("is no evaluation: it names no `patients`", where=path, cure=CURE)
-        return Evaluation.model_validate(metrics_to_format_2(tree)).model_dump()
+            raise FormatError("evaluation lacks the key `patients`", where=path, cure=CURE)
+        return Evaluation.model_validate(metrics_to_format_2(tree))
     except ValidationError as fault:
         first = fault.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "measure":
+            place = f"{place}.{first['ctx']['name']}"
         what = first["msg"].removeprefix("Value error, ")
         raise FormatError(_printable(f"{place}: {what}"), where=path, cure=CURE) from fault
     except (ValueError, RecursionError) as fault:  # JSON and UTF-8 are both told of as ValueError

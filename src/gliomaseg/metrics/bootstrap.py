@@ -1,4 +1,4 @@
-"""How sure a mean is, by drawing patients again."""
+"""Confidence intervals of means, by bootstrap over patients."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def bootstrap_interval(
     Args:
         groups: the values of each patient, shape (any,), maybe empty.
         draws: how many times all patients are drawn.
-        seed: of the draws.
+        seed: for the random draws.
 
     Returns:
-        Low and high, in the values' unit; (NaN, NaN) where fewer than two patients have a value.
+        Low and high, in the values' unit; (NaN, NaN) if fewer than two patients have a value.
 
     Source: B. Efron, Annals of Statistics 7 (1979) 1, doi:10.1214/aos/1176344552.
 

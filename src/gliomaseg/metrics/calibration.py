@@ -1,7 +1,7 @@
-"""Whether a probability means what it says: of all pixels called 30 %, about 30 % should be tumour.
+"""Calibration of probabilities: of the pixels predicted with 30 %, about 30 % should be tumour.
 
 Everything works from a table of counts per bin of probability. Tables of patients add up, so a data set
-is measured as a stream, and every pixel weighs the same, whichever patient it belongs to.
+is measured as a stream, and every pixel has the same weight.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def empty_table(*, bins: int = BINS) -> CalibrationTable:
     """Return the table of no pixels, to which others are added.
 
     Raises:
-        ValueError: there is no bin.
+        ValueError: the number of bins is 0.
 
     >>> int(empty_table().pixels.sum())
     0
@@ -73,12 +73,12 @@ def calibration_table(*, reference: Mask, predicted: Probability, bins: int = BI
         bins: of equal width, 1 or more.
 
     Returns:
-        The table; all 0 where there are no pixels.
+        The table; all 0 if the masks have 0 voxels.
 
     Raises:
         GeometryError: the shapes differ.
         TypeError: the reference is not bool.
-        ValueError: a probability is outside [0, 1] or NaN, or there is no bin.
+        ValueError: a probability is outside [0, 1] or NaN, or the number of bins is 0.
 
     Source: C. Guo et al., ICML 2017, doi:10.48550/arXiv.1706.04599.
 
@@ -97,8 +97,8 @@ def calibration_table(*, reference: Mask, predicted: Probability, bins: int = BI
 def candidate_calibration_table(*, reference: Mask, predicted: Probability, bins: int = BINS) -> CalibrationTable:
     """Count only candidates: pixels with a probability of .01 or more, and those that are tumour in the reference.
 
-    Plain background, about 99 % of a head, is left out. Tumour is counted whatever its probability, so
-    that a missed one weighs. Name the choice beside the number: it is another one than over all pixels.
+    Plain background, about 99 % of a head, is left out. Reference tumour always counts, so
+    that missed tumour matters. Name the choice beside the number: it is another one than over all pixels.
 
     Arguments, result and faults are those of `calibration_table`.
 
@@ -116,7 +116,7 @@ def candidate_calibration_table(*, reference: Mask, predicted: Probability, bins
 def expected_calibration_error(table: CalibrationTable) -> float:
     """Return the mean distance of probability and tumour share, bins weighted by pixels: no unit, 0 (calibrated) to 1.
 
-    NaN where the table has no pixels.
+    NaN if the table is empty.
 
     Source: M. P. Naeini et al., AAAI 29 (2015), doi:10.1609/aaai.v29i1.9602.
 
@@ -132,7 +132,7 @@ def expected_calibration_error(table: CalibrationTable) -> float:
 def brier_score(table: CalibrationTable) -> float:
     """Return the mean of (probability - reference)^2: no unit, 0 (sure and right) to 1 (sure and wrong).
 
-    NaN where the table has no pixels. The bins play no part.
+    NaN if the table is empty. The bins play no part.
 
     Source: G. W. Brier, Monthly Weather Review 78 (1950) 1,
     doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2 (half of his sum over both outcomes).

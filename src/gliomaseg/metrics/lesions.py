@@ -1,4 +1,4 @@
-"""Whether each lesion is found, however large it is.
+"""Detection of lesions, each of which counts once whatever its size.
 
 A lesion is a connected component of a mask: voxels that touch by a face, an edge or a corner belong
 together (26 neighbours).
@@ -27,7 +27,7 @@ class Lesions:
         found: those of them that the prediction touches with any voxel.
         predicted: lesions in the prediction.
         hits: those of them that touch the reference with any voxel.
-        smallest_found_voxels: size of the smallest lesion of the reference that is found; None if none is.
+        smallest_found_voxels: size of the smallest lesion of the reference that is found; None if all are missed.
     """
 
     reference: int
@@ -38,17 +38,17 @@ class Lesions:
 
     @property
     def sensitivity(self) -> float:
-        """The share of the reference's lesions that are found, 0 to 1; NaN where it has none."""
+        """The share of the reference's lesions that are found, 0 to 1; NaN if the reference is empty."""
         return self.found / self.reference if self.reference else float("nan")
 
     @property
     def precision(self) -> float:
-        """The share of predicted lesions that are hits, 0 to 1; NaN where none is predicted."""
+        """The share of predicted lesions that are hits, 0 to 1; NaN if the prediction is empty."""
         return self.hits / self.predicted if self.predicted else float("nan")
 
     @property
     def f1(self) -> float:
-        """The harmonic mean of sensitivity and precision, 0 to 1; NaN where both masks are empty, 0 where one is."""
+        """The harmonic mean of sensitivity and precision, 0 to 1; NaN if both masks are empty, 0 if one is."""
         if not self.reference and not self.predicted:
             return float("nan")
         if not self.found:  # then nothing is hit either
@@ -56,24 +56,21 @@ class Lesions:
         return 2 * self.sensitivity * self.precision / (self.sensitivity + self.precision)
 
 
-def count_lesions(*, reference: Mask, predicted: Mask, min_component_voxels: int = 1) -> Lesions:
-    """Count the lesions of two masks, and those that meet.
+def count_lesions(*, reference: Mask, predicted: Mask) -> Lesions:
+    """Count the lesions of two masks, and the lesions that overlap.
 
     One predicted lesion may find several of the reference's, and several may find one.
 
     Args:
         reference: the expert's mask, bool, shape (z, y, x).
         predicted: the model's mask, bool, same shape.
-        min_component_voxels: smaller lesions are taken out of both masks first, 1 or more. What meets only
-            such a lesion of the reference is then no hit.
 
     Returns:
-        The counts; all 0 where both masks are empty.
+        The counts; all 0 if both masks are empty.
 
     Raises:
         GeometryError: a mask is not 3D, or the shapes differ.
         TypeError: a mask is not bool.
-        ValueError: `min_component_voxels` is less than 1.
 
     Source: L. Maier-Hein et al., Nature Methods 21 (2024) 195, doi:10.1038/s41592-023-02151-z.
 
@@ -86,11 +83,9 @@ def count_lesions(*, reference: Mask, predicted: Mask, min_component_voxels: int
     (0.5, 0.333, 0.4)
     """
     require_pair(reference=reference, predicted=predicted)
-    if min_component_voxels < 1:
-        raise ValueError(f"min_component_voxels is {min_component_voxels}, not 1 or more")
     box = joint_box(reference=reference, predicted=predicted)
-    true_labels, true_sizes = _components(reference[box], min_component_voxels)
-    predicted_labels, predicted_sizes = _components(predicted[box], min_component_voxels)
+    true_labels, true_sizes = _components(reference[box])
+    predicted_labels, predicted_sizes = _components(predicted[box])
     both = (true_labels > 0) & (predicted_labels > 0)
     found, hits = np.unique(true_labels[both]), np.unique(predicted_labels[both])
     return Lesions(
@@ -102,11 +97,9 @@ def count_lesions(*, reference: Mask, predicted: Mask, min_component_voxels: int
     )
 
 
-def _components(mask: Mask, min_component_voxels: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Return each voxel's label (0: none) and each label's size, 0 for those that are too small and taken out."""
+def _components(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return each voxel's label (0: background) and each label's size."""
     labels, _ = ndimage.label(mask, structure=NEIGHBOURS)
     sizes = np.bincount(labels.ravel())
-    sizes[:1] = 0  # label 0 is not a lesion but all that is outside
-    sizes[sizes < min_component_voxels] = 0
-    kept = np.where(sizes[labels] > 0, labels, 0) if min_component_voxels > 1 else labels
-    return kept, sizes
+    sizes[:1] = 0  # label 0 is the background
+    return labels, sizes

@@ -1,4 +1,4 @@
-"""The grid that two masks share: what every measure of a pair asks of it."""
+"""The grid that two masks share: the common checks of a pair of masks."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def diagonal(shape: tuple[int, ...], spacing: Spacing) -> float:
 
 
 def joint_box(*, reference: Mask, predicted: Mask) -> tuple[slice, slice, slice]:
-    """Return the smallest box of the grid that holds both masks; the whole grid where both are empty.
+    """Return the smallest box of the grid that contains both masks; the whole grid where both are empty.
 
     >>> masks = np.zeros((2, 3, 9, 9), bool)
     >>> masks[0, 1, 2, 3] = masks[1, 1, 4, 5] = True

@@ -17,17 +17,6 @@ Counts = NDArray[np.int64]
 BATCH = 4
 SMOOTH = 1e-6
 
-DEFINITIONS = {
-    "dice_volume": "Dice of a patient's whole stack of slices; the mean is over patients. A patient with neither "
-    "reference nor predicted tumour has none (null) and is counted in `undefined`.",
-    "dice_tumour_slices": "Dice of each slice whose reference is not empty; the mean is over those slices.",
-    "dice_slices_empty_one": "Dice of every slice, 1 where both masks are empty, 0 where one is; "
-    "the mean is over slices.",
-    "dice_batch": f"Dice of {BATCH} slices in order with their pixels pooled, smoothed by {SMOOTH:g}; the mean is over "
-    "batches: the reference notebook's kind of number.",
-    "empty_slice_false_positive_rate": "Share of slices with an empty reference in which any pixel is predicted.",
-}
-
 
 def dice(*, reference: Mask, predicted: Mask) -> float:
     """Return 2 |A and B| / (|A| + |B|): no unit, 0 (apart) to 1 (equal).

@@ -51,7 +51,7 @@ def compare(
     Args:
         baseline: a value for each patient, float64, shape (patients,); NaN where undefined.
         candidate: the other system's, same patients in the same order.
-        higher_is_better: false for distances and errors; it only tells wins from losses.
+        higher_is_better: false for distances and errors; it only separates wins from losses.
         draws: how many times all patients are drawn for the interval.
         seed: of the draws.
 

@@ -34,7 +34,7 @@ def volume_ml(voxels: int, *, spacing_mm: Spacing) -> float:
 def volume_error(*, reference: float, predicted: float) -> float:
     """Return (predicted - reference) / reference: no unit, -1 (nothing predicted) upwards, 0 for the same volume.
 
-    Positive where too much is predicted. Equal volumes may lie in different places: this is no overlap.
+    Positive if too much is predicted. It does not measure overlap: equal volumes may lie in different places.
 
     Args:
         reference: the expert's volume, 0 or more, in voxels, mm3 or ml.

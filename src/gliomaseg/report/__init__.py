@@ -1,1 +1,1 @@
-"""What people read: no logic here, only words and tables."""
+"""Reports for people: HTML pages, charts and terminal tables."""

@@ -1,32 +1,29 @@
-"""The charts of calibration and of training."""
+"""Charts of calibration and training."""
 
 from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any
 
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from gliomaseg.report.axes import share_axis
-from gliomaseg.report.svg import BLUE, HEIGHT, ORANGE, QUIET, THOUSANDS, Chart, as_svg, new_figure
-
-Evaluation = dict[str, Any]
+from gliomaseg.evaluation.results import Evaluation, Line
+from gliomaseg.report.svg import BLUE, HEIGHT, ORANGE, QUIET, THOUSANDS, Chart, as_svg, new_figure, share_axis
 
 
 def calibration(evaluation: Evaluation) -> Chart | None:
     """Draw the share of tumour over the predicted probability, and how many pixels each bin holds."""
-    table = evaluation["calibration"]
-    if table is None or not any(table["pixels"]):
+    table = evaluation.calibration
+    if table is None or not any(table.pixels):
         return None
     figure, (upper, lower) = new_figure(HEIGHT + 80, nrows=2, sharex=True, height_ratios=(3, 1))
     upper.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-    pairs = zip(table["mean_probability"], table["tumour_share"], strict=True)
+    pairs = zip(table.mean_probability, table.tumour_share, strict=True)
     points = [(x, y) for x, y in pairs if x is not None and y is not None]
     x, y = [p for p, _ in points], [share for _, share in points]
     upper.plot(x, y, color=BLUE, marker="o", markersize=5.5, clip_on=False, zorder=3)
-    share_axis(upper, "share that is tumour")
-    edges, pixels = table["edges"], table["pixels"]
+    share_axis(upper, "observed frequency of tumour")
+    edges, pixels = table.edges, table.pixels
     widths = [high - low for low, high in pairwise(edges)]
     lower.bar(edges[:-1], pixels, [0.86 * width for width in widths], align="edge", color=BLUE, alpha=0.72, log=True)
     lower.set(xlabel="predicted probability", ylabel="pixels", xlim=(0, 1))
@@ -36,13 +33,13 @@ def calibration(evaluation: Evaluation) -> Chart | None:
     lower.yaxis.set_major_formatter(THOUSANDS)
     lower.yaxis.set_minor_locator(NullLocator())
     lower.xaxis.grid(visible=False)
-    title = "Does the model know how sure it may be?"
+    title = "Calibration: predicted probability against observed frequency"
     return Chart(
         "calibration",
         title,
-        "Pixels are grouped by the probability that the model gave them. On the dashed line, of the pixels that it "
-        "called tumour with 70 %, 70 % are. Below the line it is too sure, above it not sure enough. The bars count "
-        "the pixels of each group on a logarithmic scale; over a short bar the curve is little more than chance.",
+        "Pixels are grouped by predicted probability. On the dashed line the two agree: of the pixels predicted with "
+        "70 %, 70 % are tumour. Below the line the model is overconfident, above it underconfident. The bars show the "
+        "number of pixels in each group on a logarithmic scale; points over a short bar are unreliable.",
         as_svg(figure, name="calibration", title=title),
     )
 
@@ -50,22 +47,22 @@ def calibration(evaluation: Evaluation) -> Chart | None:
 def losses(evaluation: Evaluation) -> Chart | None:
     """Draw the losses of training and validation, epoch by epoch."""
     names = {"train_loss": ("training side", QUIET), "validation_loss": ("validation side", BLUE)}
-    text = "Lower is better. Where the validation side rises while the training side still falls, the model begins to "
-    return _curves(evaluation, names, ("losses", "Loss while training", text + "learn its patients by heart."))
+    text = "Lower is better. A rising validation loss with a falling training loss is a sign of overfitting."
+    return _curves(evaluation, names, ("losses", "Loss during training", text))
 
 
 def scores(evaluation: Evaluation) -> Chart | None:
     """Draw the Dice of the validation side, epoch by epoch."""
     names = {"dice_volume": ("whole stack", BLUE), "dice_tumour_slices": ("tumour slices", ORANGE)}
-    text = "Two conventions on the validation side; higher is better. A flat end says that longer training would bring "
-    return _curves(evaluation, names, ("scores", "Dice while training", text + "little."))
+    text = "Two Dice conventions on the validation side; higher is better. At a flat end, training has converged."
+    return _curves(evaluation, names, ("scores", "Dice during training", text))
 
 
 def _curves(evaluation: Evaluation, names: dict[str, tuple[str, str]], words: tuple[str, str, str]) -> Chart | None:
-    """Draw some columns of the training logs, one line a fold."""
+    """Draw some columns of the training logs, one line per fold."""
     name, title, caption = words
-    folds = [fold["lines"] for fold in evaluation["learning"] if fold["lines"]]
-    drawn = {key for key in names for lines in folds for line in lines if line[key] is not None}
+    folds = [fold.lines for fold in evaluation.learning if fold.lines]
+    drawn = {key for key in names for lines in folds for line in lines if _value(line, key) is not None}
     if not drawn:
         return None
     figure, axes = new_figure()
@@ -73,9 +70,9 @@ def _curves(evaluation: Evaluation, names: dict[str, tuple[str, str]], words: tu
     look = {"linewidth": 1.8 if len(folds) == 1 else 1.1, "marker": "o" if single else "", "markersize": 5}
     for key, (label, colour) in names.items():
         for k, lines in enumerate(folds if key in drawn else []):
-            values = [math.nan if line[key] is None else line[key] for line in lines]
-            axes.plot([line["epoch"] for line in lines], values, color=colour, label="" if k else label, **look)
-    last = max(line["epoch"] for lines in folds for line in lines)
+            values = [math.nan if (value := _value(line, key)) is None else value for line in lines]
+            axes.plot([line.epoch for line in lines], values, color=colour, label="" if k else label, **look)
+    last = max(line.epoch for lines in folds for line in lines)
     axes.set(xlabel="epoch", xlim=(0, max(1, last) * 1.02))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     if name == "scores":
@@ -83,5 +80,10 @@ def _curves(evaluation: Evaluation, names: dict[str, tuple[str, str]], words: tu
     else:
         axes.set(ylabel="loss", ylim=(min(0, axes.get_ylim()[0]), None))
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
-    more = f" One line a fold, {len(folds)} folds." if len(folds) > 1 else ""
+    more = f" One line per fold, {len(folds)} folds." if len(folds) > 1 else ""
     return Chart(name, title, caption + more, as_svg(figure, name=name, title=title))
+
+
+def _value(line: Line, key: str) -> float | None:
+    value: float | None = getattr(line, key)
+    return value

@@ -1,4 +1,4 @@
-"""The charts of a report; each needs an evaluation as `read_evaluation` returns it, and may come out empty."""
+"""Charts of the cases of an evaluation. A chart is None if the evaluation lacks its data."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import math
 from collections import defaultdict
 from collections.abc import Callable
 from statistics import fmean, median, stdev
-from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
-from gliomaseg.report.axes import about_zero, floored, log_axis, share_axis
+from gliomaseg.evaluation.results import CaseScores, Evaluation
 from gliomaseg.report.curves import calibration, losses, scores
 from gliomaseg.report.svg import (
     BAND,
@@ -20,16 +19,18 @@ from gliomaseg.report.svg import (
     QUIET,
     THOUSANDS,
     Chart,
+    about_zero,
     as_svg,
+    chart_style,
     dots,
-    house_style,
+    floored,
+    log_axis,
     new_figure,
+    share_axis,
 )
 
 MOST_SITES = 12
 LONGEST_SITE = 10
-Row = dict[str, Any]
-Evaluation = dict[str, Any]
 
 
 def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
@@ -40,7 +41,7 @@ def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
         "calibration": (calibration,),
         "learning": (losses, scores),
     }
-    with house_style():
+    with chart_style():
         return {
             section: [chart for draw in members if (chart := draw(evaluation)) is not None]
             for section, members in sections.items()
@@ -49,14 +50,14 @@ def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
 
 def dice_by_patient(evaluation: Evaluation) -> Chart | None:
     """Draw each patient's Dice from the lowest to the highest, with the mean and its interval."""
-    rows = sorted(_having(evaluation, "dice_volume"), key=lambda row: float(row["dice_volume"]))
+    rows = sorted(_having(evaluation, "dice_volume"), key=_dice)
     if not rows:
         return None
     figure, axes = new_figure()
-    values = [row["dice_volume"] for row in rows]
+    values = [_dice(row) for row in rows]
     dots(axes, range(1, len(rows) + 1), values, gid="dots")
-    entry = evaluation["summary"].get("dice_volume")
-    low, high = entry["ci95"] if isinstance(entry, dict) else (None, None)
+    entry = evaluation.summary.measures.get("dice_volume")
+    low, high = entry.ci95 if entry else (None, None)
     mean = fmean(values)
     if low is not None and high is not None:
         axes.axhspan(low, high, color=BAND, linewidth=0, zorder=0)
@@ -65,32 +66,33 @@ def dice_by_patient(evaluation: Evaluation) -> Chart | None:
     share_axis(axes, "Dice of the whole stack")
     axes.set(xlabel="patients, lowest Dice first", xlim=(0, len(rows) + 1))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    title = "Dice, patient by patient"
+    title = "Dice of each patient"
     return Chart(
         "patients",
         title,
         f"Each dot is a patient, {len(rows)} in all, sorted. The line is the mean, the band its 95 % interval. "
-        "A long tail on the left is a few patients on whom the model fails.",
+        "A long tail on the left means that the model fails on a few patients.",
         as_svg(figure, name="patients", title=title, tips={"dots": [_tip(row) for row in rows]}),
     )
 
 
 def dice_by_site(evaluation: Evaluation) -> Chart | None:
     """Draw each patient's Dice over the site that it comes from, with the medians."""
-    sites: dict[str, list[Row]] = defaultdict(list)
-    for row in _having(evaluation, "dice_volume", "site"):
-        sites[row["site"]].append(row)
+    sites: dict[str, list[CaseScores]] = defaultdict(list)
+    for row in _having(evaluation, "dice_volume"):
+        if row.site is not None:
+            sites[row.site].append(row)
     shown = sorted(sites.items(), key=lambda item: (-len(item[1]), item[0]))[:MOST_SITES]
     if not shown:
         return None
     figure, axes = new_figure()
     x, y, tips = [], [], []
     for place, (_, rows) in enumerate(shown):
-        for k, row in enumerate(sorted(rows, key=lambda row: str(row["patient"]))):
+        for k, row in enumerate(sorted(rows, key=lambda row: row.patient)):
             x.append(place + 0.5 * ((k * 0.618) % 1 - 0.5) * (len(rows) > 1))  # spread evenly, the same each time
-            y.append(row["dice_volume"])
+            y.append(_dice(row))
             tips.append(_tip(row))
-        middle = median(row["dice_volume"] for row in rows)
+        middle = median(_dice(row) for row in rows)
         axes.plot([place - 0.36, place + 0.36], [middle, middle], color=INK, linewidth=1.6, zorder=4)
     dots(axes, x, y, gid="dots")
     share_axis(axes, "Dice of the whole stack")
@@ -102,8 +104,8 @@ def dice_by_site(evaluation: Evaluation) -> Chart | None:
     return Chart(
         "sites",
         title,
-        "Each dot is a patient, each bar the median of a site. Sites far apart say that the model depends on the "
-        f"scanner; of a site with few patients little can be said.{more}",
+        "Each dot is a patient, each bar the median of a site. Large differences between sites suggest that the model "
+        f"depends on the scanner. The median of a site with few patients is unreliable.{more}",
         as_svg(figure, name="sites", title=title, tips={"dots": tips}),
     )
 
@@ -115,8 +117,10 @@ def dice_by_size(evaluation: Evaluation) -> Chart | None:
         return None
     factor, unit = _volume(evaluation)
     figure, axes = new_figure()
-    log_axis(axes.set_xscale, axes.set_xlim, axes.xaxis, sizes := [row["reference_voxels"] * factor for row in rows])
-    dots(axes, floored(sizes), [row["dice_volume"] for row in rows], gid="dots")
+    log_axis(
+        axes.set_xscale, axes.set_xlim, axes.xaxis, sizes := [_value(row, "reference_voxels") * factor for row in rows]
+    )
+    dots(axes, floored(sizes), [_dice(row) for row in rows], gid="dots")
     share_axis(axes, "Dice of the whole stack")
     axes.set_xlabel(f"tumour in the reference, {unit}")
     title = "Dice by tumour size"
@@ -124,7 +128,7 @@ def dice_by_size(evaluation: Evaluation) -> Chart | None:
         "sizes",
         title,
         "Each dot is a patient, on a logarithmic scale of size. Small tumours tend to score lower "
-        f"with any model: there, a few pixels are a large share.{about_zero(sizes)}",
+        f"with any model, because a few pixels are a large share of them.{about_zero(sizes)}",
         as_svg(figure, name="sizes", title=title, tips={"dots": [_tip(row) for row in rows]}),
     )
 
@@ -135,15 +139,15 @@ def precision_and_sensitivity(evaluation: Evaluation) -> Chart | None:
     if not rows:
         return None
     figure, axes = new_figure()
-    dots(axes, [row["precision"] for row in rows], [row["sensitivity"] for row in rows], gid="dots")
+    dots(axes, [_value(row, "precision") for row in rows], [_value(row, "sensitivity") for row in rows], gid="dots")
     share_axis(axes, "sensitivity")
     axes.set(xlabel="precision", xlim=(0, 1))
-    title = "Too much, or too little?"
+    title = "Precision and sensitivity"
     return Chart(
         "balance",
         title,
         "Each dot is a patient. Sensitivity is the share of the tumour that was found; precision is the share of what "
-        "was found that is tumour. Low dots miss tumour, dots on the left see tumour where there is none.",
+        "was found that is tumour. Low dots have missed tumour; dots on the left have false positives.",
         as_svg(figure, name="balance", title=title, tips={"dots": [_tip(row) for row in rows]}),
     )
 
@@ -154,7 +158,7 @@ def volumes(evaluation: Evaluation) -> Chart | None:
     if not rows:
         return None
     factor, unit = _volume(evaluation)
-    x, y = ([row[key] * factor for row in rows] for key in ("reference_voxels", "predicted_voxels"))
+    x, y = ([_value(row, key) * factor for row in rows] for key in ("reference_voxels", "predicted_voxels"))
     figure, axes = new_figure(HEIGHT + 40)
     for scale, limit, axis in (
         (axes.set_xscale, axes.set_xlim, axes.xaxis),
@@ -169,8 +173,8 @@ def volumes(evaluation: Evaluation) -> Chart | None:
     return Chart(
         "volumes",
         title,
-        "Each dot is a patient. On the dashed line both volumes are equal; below it the model sees too little, above "
-        f"it too much. The volumes may agree where the places do not.{about_zero(x + y)}",
+        "Each dot is a patient. On the dashed line both volumes are equal; below it the prediction is too small, "
+        f"above it too large. Equal volumes do not mean equal masks.{about_zero(x + y)}",
         as_svg(figure, name="volumes", title=title, tips={"dots": [_tip(row) for row in rows]}),
     )
 
@@ -181,7 +185,7 @@ def volume_differences(evaluation: Evaluation) -> Chart | None:
     if len(rows) < 2:
         return None
     factor, unit = _volume(evaluation)
-    pairs = [(row["reference_voxels"] * factor, row["predicted_voxels"] * factor) for row in rows]
+    pairs = [(_value(row, "reference_voxels") * factor, _value(row, "predicted_voxels") * factor) for row in rows]
     differences = [predicted - reference for reference, predicted in pairs]
     bias, spread = fmean(differences), 1.96 * stdev(differences)
     figure, axes = new_figure(HEIGHT + 40)
@@ -204,19 +208,29 @@ def volume_differences(evaluation: Evaluation) -> Chart | None:
     return Chart(
         "differences",
         title,
-        "Each dot is a patient. Below zero the model sees too little. The solid line is the mean difference; were the "
-        "differences normal, 95 % of them would lie between the dashed lines.",
+        "Each dot is a patient. Below zero the prediction is too small. The solid line is the mean difference. "
+        "If the differences are normally distributed, 95 % of them lie between the dashed lines.",
         as_svg(figure, name="differences", title=title, tips={"dots": [_tip(row) for row in rows]}),
     )
 
 
-def _having(evaluation: Evaluation, *keys: str) -> list[Row]:
-    return [row for row in evaluation["patients"] if all(row[key] is not None for key in keys)]
+def _having(evaluation: Evaluation, *keys: str) -> list[CaseScores]:
+    return [row for row in evaluation.patients if all(row.measures.get(key) is not None for key in keys)]
 
 
-def _tip(row: Row) -> str:
-    score = "no Dice" if row["dice_volume"] is None else f"Dice {row['dice_volume']:.3f}"
-    return f"{row['patient']}: {score}"
+def _tip(row: CaseScores) -> str:
+    score = "no Dice" if row.dice_volume is None else f"Dice {row.dice_volume:.3f}"
+    return f"{row.patient}: {score}"
+
+
+def _value(row: CaseScores, name: str) -> float:
+    """Return a measure of a case that has it."""
+    value = row.measures[name]
+    return math.nan if value is None else value
+
+
+def _dice(row: CaseScores) -> float:
+    return _value(row, "dice_volume")
 
 
 def _cut(text: str) -> str:
@@ -225,5 +239,5 @@ def _cut(text: str) -> str:
 
 def _volume(evaluation: Evaluation) -> tuple[float, str]:
     """Return what a voxel counts, and the unit: millilitres only where the spacing is known."""
-    spacing_mm = evaluation["setting"]["spacing_mm"]
+    spacing_mm = evaluation.setting.spacing_mm
     return (math.prod(spacing_mm) / 1000, "ml") if spacing_mm else (1, "pixels")

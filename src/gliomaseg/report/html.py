@@ -1,25 +1,29 @@
-"""An evaluation as one HTML file that asks nobody for anything: to read, to print, to send.
+"""Write an evaluation as one self-contained HTML file, to read, print and send.
 
-Everything that the evaluation says is escaped, and the page's own policy forbids it to load or send.
+All text from the evaluation is escaped. The page's content security policy forbids loading and sending.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
+from collections.abc import Sequence
 from importlib import resources
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from gliomaseg.atomic import require_free, write_text
 from gliomaseg.errors import OutputExistsError, import_extra
-from gliomaseg.evaluation.assemble import PICTURES
-from gliomaseg.evaluation.results import FILE, read_evaluation
+from gliomaseg.evaluation import measures
+from gliomaseg.evaluation.measures import COUNTS, Measure
+from gliomaseg.evaluation.results import METRICS, PICTURES, CaseScores, Evaluation, MeasureSummary, read_evaluation
 from gliomaseg.report import summary_text
-from gliomaseg.report.images import collect_pictures
-from gliomaseg.report.measures import columns, grouped
+from gliomaseg.report.images import embed_images
 
+OTHERS = "Other measures"
 MINUS, DASH = "\u2212", "\u2013"
 
 
@@ -38,14 +42,14 @@ def write_report(evaluation: Path, out: Path, *, overwrite: bool = False) -> Pat
         FormatError: the evaluation is damaged.
         ResourceError: the disk is full.
     """
-    if out.resolve() == (evaluation / FILE).resolve() or (evaluation / PICTURES).resolve() in out.resolve().parents:
+    if out.resolve() == (evaluation / METRICS).resolve() or (evaluation / PICTURES).resolve() in out.resolve().parents:
         raise OutputExistsError("is part of the evaluation itself", where=out, cure="name another --out")
     require_free(out, overwrite=overwrite)
     write_text(out, render(read_evaluation(evaluation), evaluation))
     return out
 
 
-def render(evaluation: dict[str, Any], folder: Path) -> str:
+def render(evaluation: Evaluation, folder: Path) -> str:
     """Return the page.
 
     Args:
@@ -65,21 +69,41 @@ def render(evaluation: dict[str, Any], folder: Path) -> str:
         three=three, whole=whole, sentence=summary_text.sentence, marked=marked, breakable=breakable
     )
     template = environment.from_string(page.joinpath("template.html").read_text("utf-8"))
-    patients = evaluation["patients"]
+    patients = evaluation.patients
     page_text: str = template.render(
         evaluation=evaluation,
-        story=summary_text,
+        texts=summary_text,
         main=summary_text.headline(evaluation),
         charts=figures.draw_charts(evaluation),
-        pictures=collect_pictures(evaluation, folder),
+        pictures=embed_images(evaluation, folder),
         columns=columns(patients),
-        groups=grouped(evaluation["summary"]),
+        groups=grouped(evaluation),
         rows=sorted(patients, key=_worst_first),
         style=style,
         script=script,
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     )
     return page_text
+
+
+def columns(patients: Sequence[CaseScores]) -> list[Measure]:
+    """Return the measures that at least one patient has, in the order of the table."""
+    return [m for m in measures.MEASURES if any(row.measures.get(m.name) is not None for row in patients)]
+
+
+def grouped(evaluation: Evaluation) -> list[tuple[str, list[tuple[Measure, MeasureSummary]]]]:
+    """Return the summary's entries under their headings; measures that are not in the table come last."""
+    entries = evaluation.summary.measures
+    known = [m for m in measures.MEASURES if m.name in entries and m.group != COUNTS]
+    names = {m.name for m in known}
+    known += [
+        Measure(name, name, name, OTHERS, None, range=(-math.inf, math.inf), higher_is_better=None)
+        for name in entries
+        if name not in names
+    ]
+    heads = list(dict.fromkeys(m.group for m in known))
+    known.sort(key=lambda m: heads.index(m.group))
+    return [(head, [(m, entries[m.name]) for m in group]) for head, group in groupby(known, lambda m: m.group)]
 
 
 def three(value: float | None) -> str:
@@ -112,10 +136,10 @@ def breakable(text: str) -> Any:
     return markup.Markup(str(markup.escape(text)).replace("_", "_<wbr>"))
 
 
-def _worst_first(row: dict[str, Any]) -> tuple[bool, bool, float, str]:
+def _worst_first(row: CaseScores) -> tuple[bool, bool, float, str]:
     """Order failed patients first, then those without a Dice, then from the lowest Dice up."""
-    score = row["dice_volume"]
-    return row["error"] is None, score is not None, score or 0.0, row["patient"]
+    score = row.dice_volume
+    return row.error is None, score is not None, score or 0.0, row.patient
 
 
 def _with_extra(module: str) -> Any:

@@ -1,14 +1,16 @@
-"""The pictures of an evaluation, carried inside the page."""
+"""The example images of an evaluation, embedded in the page."""
 
 from __future__ import annotations
 
 import base64
 import io
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
+
+from gliomaseg.evaluation.results import Evaluation, Example
 
 MOST = 12
 LARGEST_BYTES = 4 * 2**20
@@ -16,40 +18,52 @@ LARGEST_PX = 4096
 ORDER = {"best": 0, "median": 1, "worst": 2}
 
 
-def collect_pictures(evaluation: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
-    """Return the examples, best first: each with `src`, a data address, or with `missing`, a reason in words."""
-    examples = sorted(evaluation["examples"], key=lambda example: ORDER[example["kind"]])[:MOST]
-    return [example | _carried(folder, example["file"]) for example in examples]
+@dataclass(frozen=True)
+class EmbeddedImage:
+    """An example with its image as a data URL, or with the reason why there is none."""
+
+    example: Example
+    src: str | None = None
+    width: int | None = None
+    height: int | None = None
+    missing: str | None = None
 
 
-def _carried(folder: Path, name: str | None) -> dict[str, Any]:
-    """Return a picture's address and sides, or why there is none; nothing outside the folder is ever opened."""
-    nothing = {"src": None, "width": None, "height": None}
-    if not name:
-        return nothing | {"missing": "The evaluation names no file for this picture."}
+def embed_images(evaluation: Evaluation, folder: Path) -> list[EmbeddedImage]:
+    """Return the examples, best first."""
+    examples = sorted(evaluation.examples, key=lambda example: ORDER[example.kind])[:MOST]
+    return [_embed(folder, example) for example in examples]
+
+
+def _embed(folder: Path, example: Example) -> EmbeddedImage:
+    """Return an example with its image or a reason; no file outside the folder is opened."""
+    if not example.file:
+        return EmbeddedImage(example, missing="The evaluation does not name a file for this image.")
     try:
-        path = (folder / name).resolve()
+        path = (folder / example.file).resolve()
         if not path.is_relative_to(folder.resolve()):
-            return nothing | {"missing": "The picture lies outside the evaluation and is not shown."}
+            return EmbeddedImage(example, missing="The image lies outside the evaluation and is not shown.")
         if not path.is_file():
-            return nothing | {"missing": "The picture is not in the evaluation any more."}
+            return EmbeddedImage(example, missing="The image is no longer in the evaluation.")
         if path.stat().st_size > LARGEST_BYTES:
-            return nothing | {"missing": f"The picture is larger than {LARGEST_BYTES >> 20} MiB and is not shown."}
-        return _opened(path.read_bytes()) or nothing | {"missing": "The file is no sound PNG and is not shown."}
-    except (OSError, ValueError):  # a name may be no name for a file at all
-        return nothing | {"missing": "The picture cannot be read."}
+            reason = f"The image is larger than {LARGEST_BYTES >> 20} MiB and is not shown."
+            return EmbeddedImage(example, missing=reason)
+        return _decode(example, path.read_bytes())
+    except (OSError, ValueError):  # a name may not be a valid file name
+        return EmbeddedImage(example, missing="The image cannot be read.")
 
 
-def _opened(content: bytes) -> dict[str, Any] | None:
+def _decode(example: Example, content: bytes) -> EmbeddedImage:
+    invalid = EmbeddedImage(example, missing="The file is not a valid PNG and is not shown.")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Pillow warns of a picture that grows too large
-            with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
-                if max(picture.size) > LARGEST_PX:
-                    return None
-                picture.load()
-                width, height = picture.size
+            warnings.simplefilter("error")  # Pillow warns of images that grow too large
+            with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+                if max(image.size) > LARGEST_PX:
+                    return invalid
+                image.load()
+                width, height = image.size
     except Exception:
-        return None
+        return invalid
     source = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
-    return {"src": source, "width": width, "height": height, "missing": None}
+    return EmbeddedImage(example, src=source, width=width, height=height)

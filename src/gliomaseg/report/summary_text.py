@@ -1,103 +1,108 @@
-"""The sentences of a report: what came out, what to beware of, and what was measured."""
+"""The sentences of a report: the headline, the warnings, and the facts about the evaluation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
 
 import gliomaseg
+from gliomaseg.data.split import LEAK
+from gliomaseg.evaluation.results import CaseScores, Evaluation, MeasureSummary
 
 FEW = 20
-Evaluation = dict[str, Any]
 SIDES = {"train": "training side", "validation": "validation side"}
-LEAK = (
-    "slices of one patient are on both sides: the scores say how well the network remembers these patients, "
-    "not how well it does on new ones"
-)
 
 
-def failures(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Return the rows of the patients for whom there is no prediction."""
-    return [row for row in evaluation["patients"] if row["error"] is not None]
+@dataclass(frozen=True)
+class Headline:
+    """The summary of `dice_volume`, and the numbers of patients behind it."""
+
+    entry: MeasureSummary
+    with_dice: int
+    patients: int
 
 
-def headline(evaluation: Evaluation) -> dict[str, Any]:
-    """Return the entry of `dice_volume`, and how many patients it is about."""
-    entry = evaluation["summary"].get("dice_volume")
-    entry = entry if isinstance(entry, dict) else {"mean": None, "median": None, "ci95": [None, None], "n": None}
-    defined = sum(row["dice_volume"] is not None for row in evaluation["patients"])
-    n = defined if entry["n"] is None else entry["n"]
-    return entry | {"n": n, "of": len(evaluation["patients"])}
+def failures(evaluation: Evaluation) -> list[CaseScores]:
+    """Return the rows of the patients without a prediction."""
+    return [row for row in evaluation.patients if row.error is not None]
+
+
+def headline(evaluation: Evaluation) -> Headline:
+    """Return the entry of `dice_volume`, with the number of patients."""
+    entry = evaluation.summary.measures.get("dice_volume") or MeasureSummary()
+    defined = sum(row.dice_volume is not None for row in evaluation.patients)
+    return Headline(entry, defined if entry.n is None else entry.n, len(evaluation.patients))
 
 
 def title(evaluation: Evaluation) -> str:
     """Return what the page is called."""
-    setting = evaluation["setting"]
-    return f"{setting['model'] or 'A model'} on {setting['data'] or 'a data set'}"
+    setting = evaluation.setting
+    return f"{setting.model or 'A model'} on {setting.data or 'a data set'}"
 
 
 def subtitle(evaluation: Evaluation) -> str:
     """Return the side, the fold and the kind of split in a line."""
-    setting = evaluation["setting"]
-    parts = [f"split by {setting['split']}" if setting["split"] else "no split named"]
-    if setting["subset"]:
-        parts.append(SIDES.get(setting["subset"], f"side: {setting['subset']}"))
-    if setting["fold"] is not None:
-        parts.append(f"fold {setting['fold']}")
+    setting = evaluation.setting
+    parts = [f"split by {setting.split}" if setting.split else "no split named"]
+    if setting.subset:
+        parts.append(SIDES.get(setting.subset, f"side: {setting.subset}"))
+    if setting.fold is not None:
+        parts.append(f"fold {setting.fold}")
     return ", ".join(parts)
 
 
 def warnings(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
-    """Give what a reader must know before a number: a heading and a sentence each."""
-    setting, main = evaluation["setting"], headline(evaluation)
-    if setting["warning"] or setting["split"] == "slice":
-        yield "The split leaks", sentence(setting["warning"] or LEAK)
-    if setting["subset"] == "train":
-        yield "Training side", "The model has seen these patients. The scores say nothing about new ones."
-    elif seen := setting["patients_seen"]:
+    """Yield the warnings about the numbers: a heading and a sentence each."""
+    setting, main = evaluation.setting, headline(evaluation)
+    if setting.warning or setting.split == "slice":
+        yield "The split leaks", sentence(setting.warning or LEAK)
+    if setting.subset == "train":
+        yield "Training side", "The model was trained on these patients. The scores do not apply to new patients."
+    elif seen := setting.patients_seen:
         whom = "one of these patients" if seen == 1 else f"{seen} of these patients"
-        yield "Seen in training", f"The model was trained on {whom}. The scores say nothing about new ones."
-    elif not setting["split"] and seen == 0:
+        yield "Seen in training", f"The model was trained on {whom}. The scores do not apply to new patients."
+    elif not setting.split and seen == 0:
         yield "No split named", "By their identifiers, none of these patients trained the model."
-    elif not setting["split"]:
+    elif not setting.split:
         yield "No split named", "If any of these patients trained the model, the scores are too good."
     if failed := failures(evaluation):
-        who = f"All {main['of']} patients" if len(failed) == main["of"] else f"{len(failed)} of {main['of']} patients"
-        yield "Failed patients", f"{who} failed. They are in no mean, and the first rows of the table give the reasons."
-    if without := main["of"] - len(failed) - sum(row["dice_volume"] is not None for row in evaluation["patients"]):
+        count = f"All {main.patients}" if len(failed) == main.patients else f"{len(failed)} of {main.patients}"
+        text = "failed. No mean includes them; the first rows of the table give the reasons."
+        yield "Failed patients", f"{count} patients {text}"
+    if without := main.patients - len(failed) - sum(row.dice_volume is not None for row in evaluation.patients):
         one = "1 patient has" if without == 1 else f"{without} patients have"
         yield (
             "Without a Dice",
-            f"{one} tumour neither in the reference nor in the prediction: there, Dice does not exist.",
+            f"{one} tumour neither in the reference nor in the prediction. Dice is then undefined.",
         )
-    if 0 < main["n"] < FEW:
-        few = "A single patient has" if main["n"] == 1 else f"Only {main['n']} patients have"
-        yield "Few patients", f"{few} a Dice. An interval over so few is wide, and still too narrow: look at each one."
+    if 0 < main.with_dice < FEW:
+        few = "A single patient has" if main.with_dice == 1 else f"Only {main.with_dice} patients have"
+        yield "Few patients", f"{few} a Dice. The interval is unreliable: check each patient in the table."
 
 
 def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """Return what was measured and how, as pairs; what the file does not say is left out."""
-    setting, summary = evaluation["setting"], evaluation["summary"]
-    split = subtitle(evaluation) + (f", seed {setting['seed']}" if setting["seed"] is not None else "")
-    counts = (("slices", summary.get("slices")), ("with tumour", summary.get("tumour_slices")))
-    sizes = [f"{n:,.0f} {word}" for word, n in counts if isinstance(n, int | float)]
-    spacing = setting["spacing_mm"]
-    made = [f"{name} {version}" for name, version in evaluation["versions"].items() if version]
+    """Return what was measured and how, as pairs; missing values are left out."""
+    setting, summary = evaluation.setting, evaluation.summary
+    split = subtitle(evaluation) + (f", seed {setting.seed}" if setting.seed is not None else "")
+    counts = (("slices", summary.slices), ("with tumour", summary.tumour_slices))
+    sizes = [f"{n:,.0f} {word}" for word, n in counts if n is not None]
+    spacing = setting.spacing_mm
+    made = [f"{name} {version}" for name, version in evaluation.versions.items() if version]
     pairs = [
-        ("Data", setting["data"]),
-        ("Patients", ", ".join([f"{len(evaluation['patients']):,}", *sizes])),
+        ("Data", setting.data),
+        ("Patients", ", ".join([f"{len(evaluation.patients):,}", *sizes])),
         ("Split", split[:1].upper() + split[1:]),
-        ("Model", setting["model"]),
-        ("Threshold", None if setting["threshold"] is None else f"{setting['threshold']:g}"),
-        ("Voxel", _sides(spacing) if spacing else "spacing unknown: sizes are in pixels"),
-        ("Orientation", setting["orientation"] or "unknown"),
-        ("Interval", evaluation["interval"]),
+        ("Model", setting.model),
+        ("Threshold", None if setting.threshold is None else f"{setting.threshold:g}"),
+        ("Voxel", _sides(spacing) if spacing else "spacing unknown: lengths are in pixels"),
+        ("Orientation", setting.orientation or "unknown"),
+        ("Interval", evaluation.interval),
         ("Measured with", ", ".join(made)),
-        ("Measuring took", None if evaluation["seconds"] is None else _duration(evaluation["seconds"])),
+        ("Measuring took", None if evaluation.seconds is None else _duration(evaluation.seconds)),
         ("Report by", f"gliomaseg {gliomaseg.__version__}"),
-        ("Model digest", setting["model_digest"]),
-        ("Splits digest", setting["splits_digest"]),
-        ("Command", evaluation["command"]),
+        ("Model checksum", setting.model_digest),
+        ("Splits checksum", setting.splits_digest),
+        ("Command", evaluation.command),
     ]  # fmt: skip
     return [(name, value) for name, value in pairs if value]
 

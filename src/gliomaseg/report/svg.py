@@ -1,13 +1,13 @@
-"""From a matplotlib figure to SVG that lives in the page: its text is text, its colours are the page's.
+"""Convert a matplotlib figure to inline SVG: text stays text, and colours become CSS variables of the page.
 
-Colours are drawn as stand-ins that nobody would choose and become CSS variables, so that one drawing serves
-light, dark and paper. Nothing from the evaluation is drawn but the names of sites; names of patients become
-titles of their dots.
+Charts are drawn with placeholder colours, which are then replaced, so that one drawing serves light mode, dark
+mode and paper. The only texts of an evaluation in a chart are site names, and patient names as titles of dots.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 import xml.etree.ElementTree as ET
@@ -19,9 +19,10 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 WIDTH, HEIGHT = 440, 300
+ZERO_STEP = 2.2  # 0 is drawn this factor below the smallest volume above 0
 INK, QUIET, RULE, BLUE, ORANGE, BAND = "#010a01", "#010a02", "#010a03", "#010a04", "#010a05", "#010a06"
 _VARIABLES = {INK: "ink", QUIET: "quiet", RULE: "rule", BLUE: "blue", ORANGE: "orange", BAND: "band"}
 _STYLE: dict[Any, Any] = {
@@ -73,8 +74,8 @@ class Chart:
 
 
 @contextmanager
-def house_style() -> Iterator[None]:
-    """Draw in the page's style, and without a word about letters that a font lacks: the browser has its own."""
+def chart_style() -> Iterator[None]:
+    """Draw in the page's style, without warnings about missing glyphs: the browser supplies the font."""
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
         yield
@@ -93,13 +94,60 @@ def dots(axes: Any, x: Sequence[float], y: Sequence[float], **kind: Any) -> None
     axes.plot(x, y, clip_on=False, zorder=3, **(look | kind))
 
 
+def share_axis(axes: Any, label: str) -> None:
+    """Set an axis to 0 to 1, whatever the data: a shorter scale exaggerates small differences."""
+    axes.set(ylabel=label, ylim=(0, 1))
+    axes.yaxis.set_major_locator(FixedLocator([0, 0.2, 0.4, 0.6, 0.8, 1]))
+
+
+def about_zero(values: Sequence[float]) -> str:
+    """Return a sentence for the caption if 0 occurs."""
+    return " A logarithmic scale has no 0; 0 is drawn at its lower end." if min(values) <= 0 else ""
+
+
+def floored(values: Sequence[float], among: Sequence[float] = ()) -> list[float]:
+    """Return values for a logarithmic axis, on which 0 is drawn at the lower end."""
+    low = _round_range(among or values)[0]
+    return [value if value > 0 else low / ZERO_STEP for value in values]
+
+
+def log_axis(scale: Any, limit: Any, axis: Any, values: Sequence[float]) -> None:
+    """Make an axis logarithmic between round numbers, with a place for 0 if it occurs."""
+    low, high = _round_range(values)
+    empty = any(value <= 0 for value in values)
+    start = low / ZERO_STEP if empty else low
+    scale("log")
+    limit(start, high)
+    powers = [step for step in _steps(low, high) if math.isclose(math.log10(step) % 1, 0, abs_tol=1e-9)]
+    ticks = powers if len(powers) > 1 else _steps(low, high)
+    axis.set_major_locator(FixedLocator([start, *ticks] if empty else ticks))
+    axis.set_major_formatter(lambda value, _place: "0" if empty and value < low * 0.9 else f"{value:,.10g}")
+    axis.set_minor_locator(NullLocator())
+
+
+def _round_range(values: Sequence[float]) -> tuple[float, float]:
+    """Return the round numbers around all values that are above 0, apart from each other."""
+    positive = [value for value in values if value > 0] or [1.0]
+    steps = _steps(min(positive) / 10, max(positive) * 10)
+    low = max(step for step in steps if step <= min(positive))
+    high = min(step for step in steps if step >= max(positive) and step > low)
+    return low, high
+
+
+def _steps(low: float, high: float) -> list[float]:
+    """Return 1, 2 and 5 times the powers of ten from `low` to `high`."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    steps = [float(f"{digit}e{power}") for power in range(first, last + 1) for digit in (1, 2, 5)]
+    return [step for step in steps if low * (1 - 1e-9) <= step <= high * (1 + 1e-9)]
+
+
 def as_svg(figure: Figure, *, name: str, title: str, tips: dict[str, Sequence[str]] | None = None) -> str:
     """Return a figure as markup for a page.
 
     Args:
         figure: what was drawn.
         name: goes before each id: ids are unique in a page.
-        title: what a screen reader says of it.
+        title: the accessible name for screen readers.
         tips: for the dots drawn under a gid, the title of each.
     """
     file = io.StringIO()
@@ -119,7 +167,7 @@ def as_svg(figure: Figure, *, name: str, title: str, tips: dict[str, Sequence[st
 
 
 def _strip(root: ET.Element) -> None:
-    """Take out metadata, fonts, namespaces and digits that nobody sees."""
+    """Take out metadata, fonts, namespaces and unneeded digits."""
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag.endswith(("metadata", "}style")):

@@ -1,18 +1,20 @@
-"""Findings and scores as plain text for a terminal."""
+"""Audits, scores and predictions as plain text for a terminal."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from gliomaseg.data.audit import Audit
 from gliomaseg.data.split import Splits
+from gliomaseg.evaluation.comparison import Comparison
+from gliomaseg.evaluation.results import Summary
 from gliomaseg.prediction import PredictRow
 from gliomaseg.pretrained import BundledModel
 
 SHOWN = 20
 
-SPOKEN = {"t1": "T1 before contrast", "flair": "FLAIR", "t1ce": "T1 after contrast"}
+SEQUENCE_LABELS = {"t1": "T1 before contrast", "flair": "FLAIR", "t1ce": "T1 after contrast"}
 
 
 def audit_text(findings: Audit) -> str:
@@ -38,7 +40,7 @@ def audit_text(findings: Audit) -> str:
     lines += [f"  {problem['where']}: {problem['what']}" for problem in findings.problems[:SHOWN]]
     if len(findings.problems) > SHOWN:
         lines.append(f"  ... and {len(findings.problems) - SHOWN} more (--json lists all)")
-    verdict = "safe to train on" if findings.safe else "NOT safe to train on: mend or move these files"
+    verdict = "safe to train on" if findings.safe else "NOT safe to train on: repair or move these files"
     return "\n".join([*lines, verdict])
 
 
@@ -52,37 +54,35 @@ def splits_text(splits: Splits) -> str:
     return "\n".join([f"split by {splits.by}, seed {splits.seed}", *lines])
 
 
-def summary_text(summary: Mapping[str, Any]) -> str:
+def summary_text(summary: Summary) -> str:
     """Return the measures as a table."""
     lines = [f"{'':<34}{'mean':>7}{'median':>9}   95 % interval"]
-    for name, entry in summary.items():
-        if isinstance(entry, Mapping):
-            low, high = entry.get("ci95") or (None, None)
-            interval = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
-            lines.append(f"{name:<34}{_three(entry['mean']):>7}{_three(entry.get('median')):>9}   {interval}".rstrip())
-    lines.append(f"{summary['patients']} patients, {summary['slices']} slices, {summary['tumour_slices']} with tumour")
-    if summary.get("failed"):
-        lines.append(f"{summary['failed']} patients have no prediction and are in no mean: see their rows")
+    for name, entry in summary.measures.items():
+        numbers = f"{three_decimals(entry.mean):>7}{three_decimals(entry.median):>9}"
+        lines.append(f"{name:<34}{numbers}   {entry.interval_text()}".rstrip())
+    lines.append(f"{summary.patients} patients, {summary.slices} slices, {summary.tumour_slices} with tumour")
+    if summary.failed:
+        lines.append(f"{summary.failed} patients have no prediction and are in no mean: see their rows")
     return "\n".join(lines)
 
 
-def comparison_text(comparison: Mapping[str, Any]) -> str:
-    """Return a comparison of two evaluations as a table, a measure a line."""
-    a, b = comparison["a"], comparison["b"]
+def comparison_text(comparison: Comparison) -> str:
+    """Return a comparison of two evaluations as a table, one measure per line."""
+    a, b = comparison.a, comparison.b
     lines = [
-        f"A: {a.get('model')} on {a.get('data')}   B: {b.get('model')} on {b.get('data')}",
+        f"A: {a.model} on {a.data}   B: {b.model} on {b.data}",
         f"{'B - A, mean over patients':<34}{'difference':>11}   {'95 % interval':<18}{'p':>7}  wins/losses/ties",
     ]
-    for name, entry in comparison["measures"].items():
-        interval = "" if entry["low"] is None else f"{entry['low']:+.3f} to {entry['high']:+.3f}"
-        difference = "-" if entry["mean_difference"] is None else f"{entry['mean_difference']:+.3f}"
-        p = "-" if entry["p_value"] is None else f"{entry['p_value']:.3f}"
-        counts = f"{entry['wins']}/{entry['losses']}/{entry['ties']}"
-        undefined = f", {entry['undefined']} undefined" if entry["undefined"] else ""
+    for name, entry in comparison.measures.items():
+        interval = "" if math.isnan(entry.low) else f"{entry.low:+.3f} to {entry.high:+.3f}"
+        difference = "-" if math.isnan(entry.mean_difference) else f"{entry.mean_difference:+.3f}"
+        p = "-" if math.isnan(entry.p_value) else f"{entry.p_value:.3f}"
+        counts = f"{entry.wins}/{entry.losses}/{entry.ties}"
+        undefined = f", {entry.undefined} undefined" if entry.undefined else ""
         lines.append(f"{name:<34}{difference:>11}   {interval:<18}{p:>7}  {counts}{undefined}")
-    if comparison["left_out"]:
-        lines.append(f"not compared, as the two define them differently: {', '.join(comparison['left_out'])}")
-    lines.append(f"{len(comparison['patients'])} patients; p: Wilcoxon signed-rank, two-sided; a win is B better")
+    if comparison.left_out:
+        lines.append(f"not compared, because the definitions differ: {', '.join(comparison.left_out)}")
+    lines.append(f"{len(comparison.patients)} patients; p: Wilcoxon signed-rank, two-sided; a win is B better")
     return "\n".join(lines)
 
 
@@ -96,15 +96,15 @@ def _work(row: PredictRow) -> str:
 
 
 def models_text(models: Sequence[BundledModel]) -> list[str]:
-    """Return a line for each shipped model: name, title, size, headline with its interval."""
+    """Return a line for each bundled model: name, title, size, headline with its interval."""
     lines = []
     for model in models:
         score = model.dice_volume
         low, high = (score or {}).get("ci95") or (None, None)
         interval = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
         headline = f"dice_volume {score['mean']:.3f}{interval}" if score else "not scored"
-        needed = " and ".join(SPOKEN.get(name, name) for name in model.sequences)
-        when = "the default" if model.default else f"asked, too, where a scan holds {needed}"
+        needed = " and ".join(SEQUENCE_LABELS.get(name, name) for name in model.sequences)
+        when = "the default" if model.default else f"also run if a scan has {needed}"
         words = [model.title, f"{model.size_bytes / 2**20:.1f} MiB", headline, when]
         lines.append(f"{model.model:<20} {', '.join(word for word in words if word)}")
     return lines
@@ -113,7 +113,7 @@ def models_text(models: Sequence[BundledModel]) -> list[str]:
 def _amount(row: PredictRow) -> str:
     voxels = f"{row.tumour_voxels} tumour voxels"
     amount = voxels if row.tumour_volume_ml is None else f"{row.tumour_volume_ml:.2f} ml tumour ({voxels})"
-    return amount if row.predicted_dice is None else f"{amount}, expected Dice {row.predicted_dice:.2f}"
+    return amount if row.predicted_dice is None else f"{amount}, predicted Dice {row.predicted_dice:.2f}"
 
 
 def _pairs(numbers: Mapping[str, int]) -> str:
@@ -125,5 +125,6 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + more
 
 
-def _three(value: float | None) -> str:
+def three_decimals(value: float | None) -> str:
+    """Return a number with three decimals, or "-" if it is undefined."""
     return "-" if value is None else f"{value:.3f}"

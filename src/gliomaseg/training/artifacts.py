@@ -58,7 +58,7 @@ def write_artifacts(run: Run, setting: Mapping[str, Any]) -> None:
         metrics = evaluate(
             run.validation, predictor, setting=setting, progress=lambda _line: run.raise_if_stopped("in the evaluation")
         )
-        write_metrics(folder, metrics)
+        write_metrics(folder, metrics.document())
         card = model_card(run.recipe, metrics, patients=[case.name for case in run.train])
         (folder / CARD).write_text(card, "utf-8")
         write_digests(folder)

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gliomaseg.atomic import LOCK, locked, new_folder, remove, require_free, require_own, write_text
 from gliomaseg.config import Postprocessing, Recipe, Split
@@ -17,10 +16,10 @@ from gliomaseg.data.index import DataIndex, read_index, require_outside, require
 from gliomaseg.data.split import Splits, read_splits, select, split_data, write_splits
 from gliomaseg.errors import ConfigError, InputError, UsageError
 from gliomaseg.evaluation import Evaluation, ScoreGrid, assemble, dumps, learning_curve, measure_cases
-from gliomaseg.evaluation.assemble import METRICS, PICTURES
-from gliomaseg.evaluation.case_scores import CaseScores
+from gliomaseg.evaluation.case_scores import ScoredCase
 from gliomaseg.evaluation.evaluate import require_own_pictures
 from gliomaseg.evaluation.postprocessing_search import Trial, choose_postprocessing, try_postprocessing
+from gliomaseg.evaluation.results import METRICS, PICTURES, Learning
 from gliomaseg.model import file_digest
 from gliomaseg.prediction import open_predictor
 from gliomaseg.training.run_folder import OURS, TrainOptions, is_finished
@@ -107,9 +106,9 @@ def _evaluate(
     say: Callable[[str], None],
 ) -> Evaluation:
     """Return the evaluation of all patients; it writes their images into `folder`."""
-    measured: list[CaseScores] = []
+    measured: list[ScoredCase] = []
     chosen = _tune(options, index, splits, say) if options.tune else None
-    learning: list[dict[str, Any]] = []
+    learning: list[Learning] = []
     digests = []
     for number, fold in enumerate(splits.folds):
         run = _fold_options(options, number).out
@@ -118,7 +117,7 @@ def _evaluate(
             predictor = predictor.with_postprocessing(chosen.each[number])
         cases = select(index, fold.validation)
         measured += measure_cases(cases, predictor, grid=options.grid, fold=number, folder=folder, progress=say)
-        learning.append({"fold": number, "lines": learning_curve(run)})
+        learning.append(Learning(fold=number, lines=learning_curve(run)))
         digests.append(file_digest(predictor.model.onnx))
     setting = {
         "data": options.data.resolve().name,
@@ -134,11 +133,8 @@ def _evaluate(
         "tuned": chosen is not None,
     }
     seconds = time.perf_counter() - start
-    evaluation = assemble(measured, setting=setting, grid=options.grid, seconds=seconds, learning=learning)
-    if chosen:
-        evaluation["postprocessing"] = chosen.whole.model_dump()
-        evaluation["postprocessing_by_fold"] = [postprocessing.model_dump() for postprocessing in chosen.each]
-    return evaluation
+    tuned = {"postprocessing": chosen.whole, "postprocessing_by_fold": list(chosen.each)} if chosen else {}
+    return assemble(measured, setting=setting, grid=options.grid, seconds=seconds, learning=learning, **tuned)
 
 
 @dataclass(frozen=True)

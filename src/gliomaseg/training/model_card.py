@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from gliomaseg.config import Recipe
 from gliomaseg.data.index import identify
+from gliomaseg.evaluation.results import Evaluation, Summary
 
 LGG = (
     "The training images come from the LGG MRI segmentation data set (Kaggle `mateuszbuda/lgg-mri-segmentation`, from "
@@ -17,17 +15,17 @@ OWN = "The training images are the user's own. Their terms apply to the weights 
 PHANTOM = "The training images are phantoms drawn by gliomaseg. The weights were not trained on real brains."
 
 
-def model_card(recipe: Recipe, metrics: Mapping[str, Any], *, patients: list[str]) -> str:
+def model_card(recipe: Recipe, metrics: Evaluation, *, patients: list[str]) -> str:
     """Return the model card as Markdown.
 
     Args:
         recipe: settings of the training.
-        metrics: the content of `metrics.json`.
+        metrics: the evaluation of the validation cases.
         patients: names of the training cases.
     """
-    setting, summary = metrics["setting"], metrics["summary"]
+    setting, summary = metrics.setting, metrics.summary
     lines = [
-        f"# {metrics['setting']['model']}",
+        f"# {metrics.setting.model}",
         "",
         f"{recipe.title or recipe.network.name}. This model outlines glioma on axial brain MRI.",
         "",
@@ -39,13 +37,13 @@ def model_card(recipe: Recipe, metrics: Mapping[str, Any], *, patients: list[str
         "",
         (
             f"Trained on {len(set(patients))} patients. Evaluated on the validation cases of a split by "
-            f"{setting['split']} (seed {setting['seed']}): {summary['patients']} patients, {summary['slices']} slices."
+            f"{setting.split} (seed {setting.seed}): {summary.patients} patients, {summary.slices} slices."
         ),
     ]
-    if setting["warning"]:
-        lines += ["", f"**Warning**: {setting['warning']}."]
+    if setting.warning:
+        lines += ["", f"**Warning**: {setting.warning}."]
     lines += ["", "## Scores", "", *_table(summary), "", "Definitions:", ""]
-    lines += [f"- `{name}`: {text}" for name, text in metrics["definitions"].items()]
+    lines += [f"- `{name}`: {text}" for name, text in metrics.definitions.items()]
     return "\n".join([*lines, "", "## Training", "", *_settings(recipe), ""])
 
 
@@ -69,13 +67,10 @@ def _origin(patients: list[str]) -> str:
     return " ".join(sentences + ([OWN] if sources - {"TCGA", "PHANTOM"} else []))
 
 
-def _table(summary: Mapping[str, Any]) -> list[str]:
+def _table(summary: Summary) -> list[str]:
     rows = ["| measure | mean | median | 95 % CI |", "|---|---|---|---|"]
-    for name, entry in summary.items():
-        if isinstance(entry, Mapping):
-            low, high = entry.get("ci95", (None, None))
-            interval = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
-            rows.append(f"| `{name}` | {_three(entry['mean'])} | {_three(entry.get('median'))} | {interval} |")
+    for name, entry in summary.measures.items():
+        rows.append(f"| `{name}` | {_three(entry.mean)} | {_three(entry.median)} | {entry.interval_text()} |")
     return rows
 
 

@@ -3,7 +3,7 @@ import math
 import pytest
 from matplotlib.figure import Figure
 
-from gliomaseg.report.axes import about_zero, floored, log_axis
+from gliomaseg.report.svg import about_zero, floored, log_axis
 
 
 def ticks(values):
