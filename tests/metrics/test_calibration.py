@@ -130,28 +130,28 @@ def test_case_without_candidates_is_an_empty_table() -> None:
 
 @pytest.mark.parametrize("value", [-0.001, 1.001, math.nan, math.inf])
 def test_value_that_is_no_probability_is_refused(value: float) -> None:
-    with pytest.raises(ValueError, match="probabilities reach from"):
+    with pytest.raises(ValueError, match="probabilities range from"):
         calibration_table(reference=truth(0, 1), predicted=row(0.5, value))
 
 
 def test_arrays_of_two_shapes_are_refused() -> None:
-    with pytest.raises(GeometryError, match=r"mask is \(1, 1, 2\), the predicted probability \(1, 1, 1\)"):
+    with pytest.raises(GeometryError, match=r"mask has shape \(1, 1, 2\), predicted probability has \(1, 1, 1\)"):
         calibration_table(reference=truth(0, 1), predicted=row(0.5))
 
 
 def test_reference_that_is_not_bool_is_refused() -> None:
-    with pytest.raises(TypeError, match="not bool"):
+    with pytest.raises(TypeError, match="expected bool"):
         candidate_calibration_table(reference=row(1), predicted=row(0.5))
 
 
 @pytest.mark.parametrize("bins", [0, -1])
 def test_table_without_bins_is_refused(bins: int) -> None:
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="expected 1 or more"):
         calibration_table(reference=truth(0), predicted=row(0.5), bins=bins)
 
 
 def test_tables_of_other_bins_do_not_add_up() -> None:
-    with pytest.raises(ValueError, match="a table of 2 bins and one of 3"):
+    with pytest.raises(ValueError, match="numbers of bins are 2 and 3"):
         empty_table(bins=2) + empty_table(bins=3)
 
 

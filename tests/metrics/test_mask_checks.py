@@ -31,7 +31,7 @@ def test_mask_that_is_not_3d_is_refused(name: str, shape: tuple[int, ...]) -> No
         name: np.zeros(shape, bool),
     }
     with pytest.raises(
-        GeometryError, match=f"the {name} mask is .*not \\(z, y, x\\); give one slice as mask\\[None\\]"
+        GeometryError, match=f"{name} mask has .*expected \\(z, y, x\\); give one slice as mask\\[None\\]"
     ):
         require_pair(**masks)
 
@@ -41,18 +41,18 @@ def test_mask_that_is_not_3d_is_refused(name: str, shape: tuple[int, ...]) -> No
 def test_mask_that_is_not_bool_is_refused(name: str, dtype: type) -> None:
     masks = {"reference": np.zeros((2, 3, 4), bool), "predicted": np.zeros((2, 3, 4), bool)}
     masks[name] = masks[name].astype(dtype)
-    with pytest.raises(TypeError, match=f"the {name} mask is .*not bool"):
+    with pytest.raises(TypeError, match=f"{name} mask has .*expected bool"):
         require_pair(**masks)
 
 
 def test_masks_of_two_shapes_are_refused() -> None:
-    with pytest.raises(GeometryError, match=r"the reference mask is \(2, 3, 4\), the predicted one \(2, 4, 3\)"):
+    with pytest.raises(GeometryError, match=r"reference mask has shape \(2, 3, 4\), predicted mask has \(2, 4, 3\)"):
         require_pair(reference=np.zeros((2, 3, 4), bool), predicted=np.zeros((2, 4, 3), bool))
 
 
 @pytest.mark.parametrize("spacing", [(1, 1), (1, 1, 1, 1), (0, 1, 1), (1, -1, 1), (1, 1, math.nan), (math.inf, 1, 1)])
 def test_spacing_that_is_not_three_positive_lengths_is_refused(spacing: tuple[float, ...]) -> None:
-    with pytest.raises(GeometryError, match="not three positive lengths"):
+    with pytest.raises(GeometryError, match="expected three positive lengths"):
         require_spacing(spacing)
 
 

@@ -96,7 +96,7 @@ def test_one_patient_has_a_difference_and_no_interval() -> None:
 
 @pytest.mark.parametrize(("first", "second"), [((3,), (4,)), ((2, 2), (2, 2)), ((), ())])
 def test_values_that_are_not_one_a_patient_are_refused(first: tuple[int, ...], second: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="not of the same patients"):
+    with pytest.raises(ValueError, match="expected one equal shape"):
         compare(baseline=np.zeros(first), candidate=np.zeros(second))
 
 

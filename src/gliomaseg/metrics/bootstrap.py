@@ -1,4 +1,4 @@
-"""Confidence intervals of means, by bootstrap over patients."""
+"""Bootstrap confidence interval of a mean over patients."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def bootstrap_interval(
     """Return the 95 % percentile interval of the pooled mean, patients drawn with replacement.
 
     Args:
-        groups: the values of each patient, shape (any,), maybe empty.
-        draws: how many times all patients are drawn.
-        seed: for the random draws.
+        groups: the values of each patient, shape (n,); may be empty.
+        draws: number of bootstrap samples.
+        seed: of the random generator.
 
     Returns:
         Low and high, in the values' unit; (NaN, NaN) if fewer than two patients have a value.

@@ -1,7 +1,7 @@
-"""Calibration of probabilities: of the pixels predicted with 30 %, about 30 % should be tumour.
+"""Calibration: agreement of predicted probability and observed frequency of tumour.
 
-Everything works from a table of counts per bin of probability. Tables of patients add up, so a data set
-is measured as a stream, and every pixel has the same weight.
+All measures are computed from a table of counts per bin of probability. Tables of patients add up, so a data set is
+measured one patient at a time, and all pixels have the same weight.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ CANDIDATE = 0.01
 
 @dataclass(frozen=True, eq=False)
 class CalibrationTable:
-    """Counts per bin of probability; bin k of n holds k/n <= probability < (k+1)/n, the last one also 1.
+    """Counts per bin of probability; bin k of n counts k/n <= probability < (k+1)/n, the last bin also 1.
 
     Attributes:
-        pixels: how many, int64, shape (bins,).
+        pixels: number of pixels, int64, shape (bins,).
         probability: the sum of their probabilities, float64, shape (bins,).
-        reference: how many of them are tumour in the reference, int64, shape (bins,).
+        reference: number of pixels that are tumour in the reference, int64, shape (bins,).
         squared_error: the sum of (probability - reference)^2 over all pixels.
     """
 
@@ -38,10 +38,10 @@ class CalibrationTable:
         """Return the table of both tables' pixels.
 
         Raises:
-            ValueError: they have different numbers of bins.
+            ValueError: the numbers of bins differ.
         """
         if len(self.pixels) != len(other.pixels):
-            raise ValueError(f"a table of {len(self.pixels)} bins and one of {len(other.pixels)} do not add up")
+            raise ValueError(f"numbers of bins are {len(self.pixels)} and {len(other.pixels)}, expected equal numbers")
         return CalibrationTable(
             self.pixels + other.pixels,
             self.probability + other.probability,
@@ -51,21 +51,21 @@ class CalibrationTable:
 
 
 def empty_table(*, bins: int = BINS) -> CalibrationTable:
-    """Return the table of no pixels, to which others are added.
+    """Return a table without pixels, as the start of a sum.
 
     Raises:
-        ValueError: the number of bins is 0.
+        ValueError: `bins` is less than 1.
 
     >>> int(empty_table().pixels.sum())
     0
     """
     if bins < 1:
-        raise ValueError(f"{bins} bins: there must be at least one")
+        raise ValueError(f"bins is {bins}, expected 1 or more")
     return CalibrationTable(np.zeros(bins, np.int64), np.zeros(bins), np.zeros(bins, np.int64), 0.0)
 
 
 def calibration_table(*, reference: Mask, predicted: Probability, bins: int = BINS) -> CalibrationTable:
-    """Count all pixels by their probability. Where 99 % are plainly background, those decide the result.
+    """Count all pixels by their probability. Background, about 99 % of the pixels, dominates the result.
 
     Args:
         reference: the expert's mask, bool, shape (z, y, x).
@@ -73,12 +73,12 @@ def calibration_table(*, reference: Mask, predicted: Probability, bins: int = BI
         bins: of equal width, 1 or more.
 
     Returns:
-        The table; all 0 if the masks have 0 voxels.
+        The table; all 0 for empty arrays.
 
     Raises:
         GeometryError: the shapes differ.
         TypeError: the reference is not bool.
-        ValueError: a probability is outside [0, 1] or NaN, or the number of bins is 0.
+        ValueError: a probability is outside [0, 1] or NaN, or `bins` is less than 1.
 
     Source: C. Guo et al., ICML 2017, doi:10.48550/arXiv.1706.04599.
 
@@ -95,12 +95,12 @@ def calibration_table(*, reference: Mask, predicted: Probability, bins: int = BI
 
 
 def candidate_calibration_table(*, reference: Mask, predicted: Probability, bins: int = BINS) -> CalibrationTable:
-    """Count only candidates: pixels with a probability of .01 or more, and those that are tumour in the reference.
+    """Count only candidates: pixels with a probability of 0.01 or more, and tumour pixels of the reference.
 
-    Plain background, about 99 % of a head, is left out. Reference tumour always counts, so
-    that missed tumour matters. Name the choice beside the number: it is another one than over all pixels.
+    Background with a low probability, about 99 % of a head, is left out. Missed tumour is included. Name this choice
+    beside the number: it differs from the error over all pixels.
 
-    Arguments, result and faults are those of `calibration_table`.
+    Arguments, result and errors are those of `calibration_table`.
 
     >>> table = candidate_calibration_table(
     ...     reference=np.array([[[False, False, True]]]), predicted=np.array([[[0.0, 0.5, 0.0]]], np.float32), bins=2
@@ -116,7 +116,7 @@ def candidate_calibration_table(*, reference: Mask, predicted: Probability, bins
 def expected_calibration_error(table: CalibrationTable) -> float:
     """Return the mean distance of probability and tumour share, bins weighted by pixels: no unit, 0 (calibrated) to 1.
 
-    NaN if the table is empty.
+    NaN if the table has no pixels.
 
     Source: M. P. Naeini et al., AAAI 29 (2015), doi:10.1609/aaai.v29i1.9602.
 
@@ -130,9 +130,9 @@ def expected_calibration_error(table: CalibrationTable) -> float:
 
 
 def brier_score(table: CalibrationTable) -> float:
-    """Return the mean of (probability - reference)^2: no unit, 0 (sure and right) to 1 (sure and wrong).
+    """Return the mean of (probability - reference)^2: no unit, 0 (certain and correct) to 1 (certain and wrong).
 
-    NaN if the table is empty. The bins play no part.
+    NaN if the table has no pixels. The bins do not matter.
 
     Source: G. W. Brier, Monthly Weather Review 78 (1950) 1,
     doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2 (half of his sum over both outcomes).
@@ -173,12 +173,12 @@ def tumour_shares(table: CalibrationTable) -> NDArray[np.float64]:
 
 def _require(reference: Mask, predicted: Probability) -> None:
     if reference.dtype != np.bool_:
-        raise TypeError(f"the reference mask is {reference.dtype}, not bool")
+        raise TypeError(f"reference mask has dtype {reference.dtype}, expected bool")
     if reference.shape != predicted.shape:
-        raise GeometryError(f"the reference mask is {reference.shape}, the predicted probability {predicted.shape}")
-    # A NaN makes both comparisons false, so the question is asked this way round.
+        raise GeometryError(f"reference mask has shape {reference.shape}, predicted probability has {predicted.shape}")
+    # Comparisons with NaN are false: `not (... and ...)` also catches NaN.
     if predicted.size and not (predicted.min() >= 0 and predicted.max() <= 1):
-        raise ValueError(f"probabilities reach from {predicted.min()} to {predicted.max()}, not within 0 and 1")
+        raise ValueError(f"probabilities range from {predicted.min()} to {predicted.max()}, expected 0 to 1")
 
 
 def _tabulate(reference: Mask, predicted: Probability, bins: int) -> CalibrationTable:

@@ -1,7 +1,7 @@
-"""Detection of lesions, each of which counts once whatever its size.
+"""Detection of lesions, independent of their size.
 
-A lesion is a connected component of a mask: voxels that touch by a face, an edge or a corner belong
-together (26 neighbours).
+A lesion is a connected component of a mask: voxels that share a face, an edge or a corner are connected (26
+neighbours).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ NEIGHBOURS = np.ones((3, 3, 3), np.bool_)
 
 @dataclass(frozen=True)
 class Lesions:
-    """How many lesions of one patient are found, and how many predicted ones are true.
+    """Lesions of one patient: reference, found, predicted, and true positives.
 
     Attributes:
         reference: lesions in the reference.
-        found: those of them that the prediction touches with any voxel.
+        found: lesions in the reference that overlap the prediction by at least one voxel.
         predicted: lesions in the prediction.
-        hits: those of them that touch the reference with any voxel.
-        smallest_found_voxels: size of the smallest lesion of the reference that is found; None if all are missed.
+        hits: lesions in the prediction that overlap the reference by at least one voxel.
+        smallest_found_voxels: size of the smallest lesion found; None if none is found.
     """
 
     reference: int
@@ -38,12 +38,12 @@ class Lesions:
 
     @property
     def sensitivity(self) -> float:
-        """The share of the reference's lesions that are found, 0 to 1; NaN if the reference is empty."""
+        """The share of the reference's lesions that are found, 0 to 1; NaN if it has none."""
         return self.found / self.reference if self.reference else float("nan")
 
     @property
     def precision(self) -> float:
-        """The share of predicted lesions that are hits, 0 to 1; NaN if the prediction is empty."""
+        """The share of predicted lesions that are hits, 0 to 1; NaN if none is predicted."""
         return self.hits / self.predicted if self.predicted else float("nan")
 
     @property
@@ -51,15 +51,15 @@ class Lesions:
         """The harmonic mean of sensitivity and precision, 0 to 1; NaN if both masks are empty, 0 if one is."""
         if not self.reference and not self.predicted:
             return float("nan")
-        if not self.found:  # then nothing is hit either
+        if not self.found:  # hits are then 0 too
             return 0.0
         return 2 * self.sensitivity * self.precision / (self.sensitivity + self.precision)
 
 
 def count_lesions(*, reference: Mask, predicted: Mask) -> Lesions:
-    """Count the lesions of two masks, and the lesions that overlap.
+    """Count the lesions of two masks, and those that overlap.
 
-    One predicted lesion may find several of the reference's, and several may find one.
+    One predicted lesion can find several lesions of the reference, and several can find the same one.
 
     Args:
         reference: the expert's mask, bool, shape (z, y, x).
@@ -98,8 +98,8 @@ def count_lesions(*, reference: Mask, predicted: Mask) -> Lesions:
 
 
 def _components(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Return each voxel's label (0: background) and each label's size."""
+    """Return the label of each voxel (0 for background), and the size of each label (0 for background)."""
     labels, _ = ndimage.label(mask, structure=NEIGHBOURS)
     sizes = np.bincount(labels.ravel())
-    sizes[:1] = 0  # label 0 is the background
+    sizes[:1] = 0
     return labels, sizes

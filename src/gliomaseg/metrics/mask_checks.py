@@ -1,4 +1,4 @@
-"""The grid that two masks share: the common checks of a pair of masks."""
+"""Checks of two masks and their common grid, shared by all measures."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from gliomaseg.errors import GeometryError
 from gliomaseg.types import Mask
 
 Spacing = tuple[float, float, float]
-"""How far neighbouring voxels' centres lie apart along z, y, x: in mm, or (1, 1, 1) for voxels."""
+"""Distance of adjacent voxel centres along z, y, x: in mm, or (1, 1, 1) for voxels."""
 
 VOXELS: Spacing = (1.0, 1.0, 1.0)
 
 
 def require_pair(*, reference: Mask, predicted: Mask) -> None:
-    """Refuse two arrays that are not masks (z, y, x) of one shape.
+    """Check that two arrays are masks (z, y, x) of one shape.
 
     Raises:
         TypeError: a mask is not bool.
@@ -24,29 +24,29 @@ def require_pair(*, reference: Mask, predicted: Mask) -> None:
     """
     for name, mask in (("reference", reference), ("predicted", predicted)):
         if mask.dtype != np.bool_:
-            raise TypeError(f"the {name} mask is {mask.dtype}, not bool")
+            raise TypeError(f"{name} mask has dtype {mask.dtype}, expected bool")
         if mask.ndim != 3:
             raise GeometryError(
-                f"the {name} mask is {mask.shape}, not (z, y, x)", cure="give one slice as mask[None], a stack of one"
+                f"{name} mask has shape {mask.shape}, expected (z, y, x)", cure="give one slice as mask[None]"
             )
     if reference.shape != predicted.shape:
-        raise GeometryError(f"the reference mask is {reference.shape}, the predicted one {predicted.shape}")
+        raise GeometryError(f"reference mask has shape {reference.shape}, predicted mask has {predicted.shape}")
 
 
 def require_spacing(spacing: Spacing) -> None:
-    """Refuse a spacing that is not three positive lengths.
+    """Check that a spacing is three positive lengths.
 
     Raises:
-        GeometryError: there are not three, or one is zero, negative or no number.
+        GeometryError: the number of lengths is not three, or one is zero, negative, infinite or NaN.
     """
     if len(spacing) != 3 or not all(math.isfinite(length) and length > 0 for length in spacing):
-        raise GeometryError(f"the spacing {tuple(spacing)} is not three positive lengths (z, y, x)")
+        raise GeometryError(f"spacing is {tuple(spacing)}, expected three positive lengths (z, y, x)")
 
 
 def diagonal(shape: tuple[int, ...], spacing: Spacing) -> float:
-    """Return the length between the centres of opposite corner voxels, in the spacing's unit: 0 or more.
+    """Return the distance of opposite corner voxels, centre to centre, in the spacing's unit: the largest distance.
 
-    No two voxels of the grid lie farther apart. A grid without voxels has 0.
+    0 for a grid without voxels.
 
     >>> diagonal((1, 4, 5), (5.0, 1.0, 1.0))
     5.0
@@ -55,7 +55,7 @@ def diagonal(shape: tuple[int, ...], spacing: Spacing) -> float:
 
 
 def joint_box(*, reference: Mask, predicted: Mask) -> tuple[slice, slice, slice]:
-    """Return the smallest box of the grid that contains both masks; the whole grid where both are empty.
+    """Return the bounding box of both masks; the whole grid if both are empty.
 
     >>> masks = np.zeros((2, 3, 9, 9), bool)
     >>> masks[0, 1, 2, 3] = masks[1, 1, 4, 5] = True

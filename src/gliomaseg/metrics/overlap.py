@@ -1,8 +1,7 @@
-"""Overlap of a reference mask and a predicted one, and the five ways to count Dice on this data set.
+"""Overlap of a reference mask and a predicted mask, and the five conventions of Dice on this data set.
 
-Everything but `dice` works from counts: int64, shape (z, 3), one row a slice with the number of pixels
-in both masks, in the reference, and in the prediction. Counts of many slices are small, so a data set
-is measured as a stream.
+All functions but `dice` take counts: int64, shape (z, 3), one row for each slice, with the number of pixels in both
+masks, in the reference, and in the prediction. Counts are small, so a data set is measured one patient at a time.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ SMOOTH = 1e-6
 
 
 def dice(*, reference: Mask, predicted: Mask) -> float:
-    """Return 2 |A and B| / (|A| + |B|): no unit, 0 (apart) to 1 (equal).
+    """Return `2 |A and B| / (|A| + |B|)`: no unit, 0 (apart) to 1 (equal).
 
     Args:
         reference: the expert's mask, bool, any shape.
         predicted: the model's mask, bool, same shape.
 
     Returns:
-        The overlap, or NaN where both masks are empty.
+        The overlap, or NaN if both masks are empty.
 
     Raises:
         GeometryError: the shapes differ.
@@ -50,14 +49,14 @@ def count_slices(*, reference: Mask, predicted: Mask) -> Counts:
     [[2, 4, 2]]
     """
     if reference.shape != predicted.shape:
-        raise GeometryError(f"the reference mask is {reference.shape}, the predicted one {predicted.shape}")
+        raise GeometryError(f"reference mask has shape {reference.shape}, predicted mask has {predicted.shape}")
     axes = tuple(range(1, reference.ndim))
     sums = [np.count_nonzero(mask, axis=axes) for mask in (reference & predicted, reference, predicted)]
     return np.stack(sums, axis=1).astype(np.int64)
 
 
 def dice_volume(counts: Counts) -> float:
-    """Return the Dice of all slices as one volume, 0 to 1; NaN where both masks are empty.
+    """Return the Dice of all slices as one volume, 0 to 1; NaN if both masks are empty.
 
     >>> dice_volume(np.array([[2, 4, 2], [0, 0, 2]]))
     0.5
@@ -67,9 +66,9 @@ def dice_volume(counts: Counts) -> float:
 
 
 def iou(counts: Counts) -> float:
-    """Return |A and B| / |A or B| of all slices as one volume (Jaccard): no unit, 0 (apart) to 1 (equal).
+    """Return `|A and B| / |A or B|` of all slices as one volume (Jaccard): no unit, 0 (apart) to 1 (equal).
 
-    NaN where both masks are empty.
+    NaN if both masks are empty.
 
     Source: P. Jaccard, New Phytologist 11 (1912) 37, doi:10.1111/j.1469-8137.1912.tb05611.x.
 
@@ -83,7 +82,7 @@ def iou(counts: Counts) -> float:
 def precision(counts: Counts) -> float:
     """Return the share of predicted voxels that are tumour in the reference: no unit, 0 to 1.
 
-    NaN where nothing is predicted, whether or not there is tumour. Also called positive predictive value.
+    NaN if the prediction is empty. Also called positive predictive value.
 
     Source: D. G. Altman, J. M. Bland, BMJ 309 (1994) 102, doi:10.1136/bmj.309.6947.102.
 
@@ -97,7 +96,7 @@ def precision(counts: Counts) -> float:
 def sensitivity(counts: Counts) -> float:
     """Return the share of the reference's voxels that are predicted: no unit, 0 to 1.
 
-    NaN where the reference is empty, whatever is predicted. Also called recall.
+    NaN if the reference is empty. Also called recall.
 
     Source: D. G. Altman, J. M. Bland, BMJ 308 (1994) 1552, doi:10.1136/bmj.308.6943.1552.
 
@@ -109,19 +108,19 @@ def sensitivity(counts: Counts) -> float:
 
 
 def specificity(counts: Counts, *, voxels: int) -> float:
-    """Return the share of the reference's background that is left alone: no unit, 0 to 1.
+    """Return the share of the reference's background that is not predicted: no unit, 0 to 1.
 
-    Most of a head is plain background, so this is near 1 for nearly every model.
+    Most of a head is background, so this is near 1 for nearly every model.
 
     Args:
         counts: int64, shape (z, 3).
-        voxels: how many the counted slices have together, z * y * x: counts do not know.
+        voxels: number of voxels of all counted slices, `z * y * x`.
 
     Returns:
-        The share, or NaN where the reference fills every voxel, so that there is no background.
+        The share, or NaN if the reference fills every voxel.
 
     Raises:
-        ValueError: there are fewer voxels than the masks fill.
+        ValueError: `voxels` is smaller than the union of both masks.
 
     Source: D. G. Altman, J. M. Bland, BMJ 308 (1994) 1552, doi:10.1136/bmj.308.6943.1552.
 
@@ -131,7 +130,7 @@ def specificity(counts: Counts, *, voxels: int) -> float:
     both, reference, predicted = counts.sum(axis=0)
     filled = reference + predicted - both
     if voxels < filled:
-        raise ValueError(f"the masks fill {filled} voxels, more than the {voxels} of their slices")
+        raise ValueError(f"voxels is {voxels}, expected at least {filled}, the size of the union of both masks")
     return _share(voxels - filled, voxels - reference)
 
 

@@ -1,4 +1,4 @@
-"""Whether one system is better than another on the same patients."""
+"""Paired comparison of two systems on the same patients."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class PairedComparison:
     """A candidate against a baseline; a difference is candidate - baseline, in the measure's unit.
 
     Attributes:
-        patients: how many have a value in both.
-        undefined: how many have none (NaN) in one or both, and are left out of all that follows.
-        mean_difference: over patients; NaN where there are none.
-        low: of its 95 % interval; NaN where there are fewer than two patients.
-        high: of the same.
-        p_value: two-sided, of Wilcoxon's signed-rank test, 0 to 1; 1 where all differences are 0, NaN
-            where there are no patients.
+        patients: number of patients with a value in both.
+        undefined: number of patients without a value (NaN) in one or both; they are left out of the other fields.
+        mean_difference: over patients; NaN for zero patients.
+        low: lower end of its 95 % interval; NaN for fewer than two patients.
+        high: upper end of the same interval.
+        p_value: two-sided, of Wilcoxon's signed-rank test, 0 to 1; 1 if all differences are 0, NaN
+            for zero patients.
         wins: patients on whom the candidate is better.
         losses: patients on whom it is worse.
         ties: patients on whom both are exactly equal.
@@ -51,15 +51,15 @@ def compare(
     Args:
         baseline: a value for each patient, float64, shape (patients,); NaN where undefined.
         candidate: the other system's, same patients in the same order.
-        higher_is_better: false for distances and errors; it only separates wins from losses.
-        draws: how many times all patients are drawn for the interval.
-        seed: of the draws.
+        higher_is_better: false for distances and errors; it only decides between wins and losses.
+        draws: number of bootstrap samples.
+        seed: of the random generator.
 
     Returns:
         The comparison; its interval is `bootstrap_interval` of the differences.
 
     Raises:
-        ValueError: the arrays are not one value a patient, of the same number of patients, or one is infinite.
+        ValueError: the arrays do not have one equal shape (patients,), or a value is infinite.
 
     Source: F. Wilcoxon, Biometrics Bulletin 1 (1945) 80, doi:10.2307/3001968 (differences of 0 dropped);
     B. Efron, Annals of Statistics 7 (1979) 1, doi:10.1214/aos/1176344552.
@@ -71,9 +71,11 @@ def compare(
     (2, 0, 1)
     """
     if baseline.shape != candidate.shape or baseline.ndim != 1:
-        raise ValueError(f"the values are of shapes {baseline.shape} and {candidate.shape}, not of the same patients")
+        raise ValueError(
+            f"value arrays have shapes {baseline.shape} and {candidate.shape}, expected one equal shape (patients,)"
+        )
     if np.isinf(baseline).any() or np.isinf(candidate).any():
-        raise ValueError("a value is infinite: no mean difference exists")
+        raise ValueError("a value is infinite, expected finite values or NaN")
     differences = candidate - baseline
     defined = differences[~np.isnan(differences)]
     low, high = bootstrap_interval([defined[k : k + 1] for k in range(len(defined))], draws=draws, seed=seed)
@@ -98,5 +100,5 @@ def _signed_rank_p(differences: NDArray[np.float64]) -> float:
     from scipy import stats  # slow to import
 
     unequal = differences[differences != 0]
-    # Without a difference every assignment of signs gives the same statistic: scipy divides 0 by 0.
+    # If all differences are 0, scipy divides 0 by 0.
     return float(stats.wilcoxon(unequal).pvalue) if len(unequal) else 1.0

@@ -1,4 +1,4 @@
-"""How far the surfaces of two masks lie apart.
+"""Distances between the surfaces of two masks.
 
 A mask's surface is made of its voxels with at least one of six neighbours outside the mask or outside the
 grid; a distance is the one between two voxels' centres. This is MONAI's surface. DeepMind's
@@ -27,11 +27,11 @@ class SurfaceDistances:
     """The distance from each surface voxel of one mask to the nearest one of the other, in the spacing's unit.
 
     Attributes:
-        from_reference: one for each surface voxel of the reference, float64, shape (n,); infinite where
-            nothing is predicted, none where the reference is empty.
-        from_predicted: the same the other way round.
-        grid_diagonal: the length between the centres of opposite corner voxels of the grid, which
-            stands for the distance to a tumour that is not there.
+        from_reference: one for each surface voxel of the reference, float64, shape (n,); infinite if
+            the prediction is empty; shape (0,) if the reference is empty.
+        from_predicted: the same from the predicted surface to the reference.
+        grid_diagonal: the length between the centres of opposite corner voxels of the grid, used
+            as the distance if one mask is empty.
     """
 
     from_reference: NDArray[np.float64]
@@ -79,13 +79,12 @@ def surface(mask: Mask) -> Mask:
 
 
 def hausdorff_95(distances: SurfaceDistances) -> float:
-    """Return the 95th percentile of the distances, of the direction where it is larger.
+    """Return the 95th percentile of the distances, of the direction with the larger value.
 
     Returns:
-        A length in the spacing's unit, 0 (equal surfaces) to the grid's diagonal. NaN where both masks
-        are empty. Where exactly one is, the grid's diagonal: a missed tumour, like an invented one, is as
-        bad as can be. BraTS does the same, but measures its diagonal from edge to edge, not between voxels'
-        centres: 373.13 mm on its grid of 240 x 240 x 155, where this gives 371.43.
+        A length in the spacing's unit, 0 (equal surfaces) to the grid's diagonal. NaN if both masks are empty. If
+        exactly one is, the grid's diagonal, the worst value. BraTS does the same, but measures its diagonal from edge
+        to edge, not between voxel centres: 373.13 mm on its grid of 240 x 240 x 155, instead of 371.43.
 
     Between two values the percentile is interpolated, as NumPy and MONAI do.
 
@@ -107,8 +106,8 @@ def average_symmetric_surface_distance(distances: SurfaceDistances) -> float:
     """Return the mean over all distances of both directions together.
 
     Returns:
-        A length in the spacing's unit, 0 (equal surfaces) to the grid's diagonal. NaN where both masks
-        are empty; the grid's diagonal where exactly one is, as for `hausdorff_95`.
+        A length in the spacing's unit, 0 (equal surfaces) to the grid's diagonal. NaN if both masks
+        are empty; the grid's diagonal if exactly one is, as for `hausdorff_95`.
 
     Source: T. Heimann et al., IEEE TMI 28 (2009) 1251, doi:10.1109/TMI.2009.2013851.
 
@@ -127,11 +126,10 @@ def normalised_surface_dice(distances: SurfaceDistances, *, tolerance: float) ->
 
     Args:
         distances: from `surface_distances`.
-        tolerance: how far apart still counts as right, in the spacing's unit, 0 or more; a distance that
-            equals it does.
+        tolerance: largest accepted distance, in the spacing's unit, 0 or more.
 
     Returns:
-        No unit, 0 to 1. NaN where both masks are empty, 0 where exactly one is.
+        No unit, 0 to 1. NaN if both masks are empty, 0 if exactly one is.
 
     Raises:
         ValueError: the tolerance is negative or not finite.
@@ -145,7 +143,7 @@ def normalised_surface_dice(distances: SurfaceDistances, *, tolerance: float) ->
     0.8
     """
     if not (math.isfinite(tolerance) and tolerance >= 0):
-        raise ValueError(f"the tolerance is {tolerance}, not a length of 0 or more")
+        raise ValueError(f"tolerance is {tolerance}, expected 0 or more")
     both = np.concatenate([distances.from_reference, distances.from_predicted])
     within = both <= tolerance * (1 + ROUNDING)
     return float(within.mean()) if len(both) else float("nan")
@@ -161,7 +159,7 @@ def _directed(origin: Mask, target: Mask, spacing: Spacing) -> NDArray[np.float6
 
 
 def _without_pair(distances: SurfaceDistances) -> float | None:
-    """Return what a length is where a mask is empty; None where neither is."""
+    """Return the value of a distance if a mask is empty; None if neither is."""
     empty = [len(way) == 0 for way in (distances.from_reference, distances.from_predicted)]
     if all(empty):
         return float("nan")

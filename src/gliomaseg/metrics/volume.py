@@ -1,4 +1,4 @@
-"""How much tumour there is, and how wrong the prediction is about it."""
+"""Tumour volume, and the error of the predicted volume."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ MM3_PER_ML = 1000
 
 
 def volume_ml(voxels: int, *, spacing_mm: Spacing) -> float:
-    """Return the volume of so many voxels in millilitres: 0 for none.
+    """Return the volume of a number of voxels in ml: 0 for none.
 
     Args:
-        voxels: how many, 0 or more.
+        voxels: their number, 0 or more.
         spacing_mm: between voxels' centres along z, y, x, gaps between slices included.
 
     Raises:
@@ -27,21 +27,21 @@ def volume_ml(voxels: int, *, spacing_mm: Spacing) -> float:
     """
     require_spacing(spacing_mm)
     if voxels < 0:
-        raise ValueError(f"{voxels} voxels: a number of voxels is not negative")
+        raise ValueError(f"voxels is {voxels}, expected 0 or more")
     return voxels * math.prod(spacing_mm) / MM3_PER_ML
 
 
 def volume_error(*, reference: float, predicted: float) -> float:
-    """Return (predicted - reference) / reference: no unit, -1 (nothing predicted) upwards, 0 for the same volume.
+    """Return (predicted - reference) / reference: no unit, -1 (empty prediction) upwards, 0 for the same volume.
 
-    Positive if too much is predicted. It does not measure overlap: equal volumes may lie in different places.
+    Positive if the predicted volume is too large. Equal volumes can lie in different places.
 
     Args:
         reference: the expert's volume, 0 or more, in voxels, mm3 or ml.
         predicted: the model's volume in the same unit.
 
     Returns:
-        The signed error, or NaN where the reference is empty, whatever is predicted.
+        The signed error, or NaN if the reference is empty.
 
     Raises:
         ValueError: a volume is negative.
@@ -52,5 +52,5 @@ def volume_error(*, reference: float, predicted: float) -> float:
     -0.25
     """
     if reference < 0 or predicted < 0:
-        raise ValueError(f"the volumes are {reference} and {predicted}: a volume is not negative")
+        raise ValueError(f"volumes are {reference} and {predicted}, expected 0 or more")
     return float((predicted - reference) / reference) if reference else float("nan")
