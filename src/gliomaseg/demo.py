@@ -24,14 +24,14 @@ PATIENTS = 12
 _OURS = ("cache", "data", "evaluation", "prediction", "run", "splits.json")
 
 
-def run_demo(out: Path, recipe: str, *, overwrite: bool, say: Callable[[str], None]) -> dict[str, str]:
+def run_demo(out: Path, recipe: str, *, overwrite: bool, log: Callable[[str], None]) -> dict[str, str]:
     """Make phantoms, audit, split by patient, train, evaluate on the unseen ones, and predict one of them.
 
     Args:
         out: the demo's folder.
         recipe: a packaged recipe or a TOML file.
         overwrite: whether what an earlier demo left is replaced; nothing else is removed.
-        say: told what goes on.
+        log: called with one line for each step.
 
     Returns:
         Where the data, model, metrics and pictures are.
@@ -43,20 +43,20 @@ def run_demo(out: Path, recipe: str, *, overwrite: bool, say: Callable[[str], No
     chosen = read_recipe(recipe).with_settings(["split.by=patient"])
     require_free(out, overwrite=overwrite)
     require_own(out, _OURS)
-    index = _phantoms(out / "data", overwrite=overwrite, say=say)
+    index = _phantoms(out / "data", overwrite=overwrite, log=log)
     data = index.root
-    say("[3/6] splitting them by patient")
+    log("[3/6] splitting them by patient")
     splits = split_data(index, chosen.split)
     write_splits(splits, out / "splits.json")
-    say(splits_text(splits))
-    say(f"[4/6] training: {chosen.title}")
+    log(splits_text(splits))
+    log(f"[4/6] training: {chosen.title}")
     order = TrainOptions(
         chosen, data, out / "run", splits=out / "splits.json", overwrite=overwrite, cache=out / "cache"
     )
-    model = train(order, say=say)
-    picked = _use(model, index, out, overwrite=overwrite, say=say)
+    model = train(order, say=log)
+    picked = _use(model, index, out, overwrite=overwrite, log=log)
     remove(out / "cache")
-    say(f"done in {time.monotonic() - start:.0f} s")
+    log(f"done in {time.monotonic() - start:.0f} s")
     return {
         "data": str(data),
         "model": str(model),
@@ -67,28 +67,28 @@ def run_demo(out: Path, recipe: str, *, overwrite: bool, say: Callable[[str], No
     }
 
 
-def _phantoms(folder: Path, *, overwrite: bool, say: Callable[[str], None]) -> DataIndex:
+def _phantoms(folder: Path, *, overwrite: bool, log: Callable[[str], None]) -> DataIndex:
     """Make the patients and audit them."""
-    say(f"[1/6] making {PATIENTS} phantom patients")
+    log(f"[1/6] making {PATIENTS} phantom patients")
     data = write_phantoms(folder, patients=PATIENTS, overwrite=overwrite, progress=None)
-    say("[2/6] auditing them")
+    log("[2/6] auditing them")
     index = read_index(data)
     findings = audit(index)
-    say(audit_text(findings))
+    log(audit_text(findings))
     if not findings.safe:
         raise DataError("the phantoms are not safe to train on", where=data)
     return index
 
 
-def _use(model: Path, index: DataIndex, out: Path, *, overwrite: bool, say: Callable[[str], None]) -> str:
+def _use(model: Path, index: DataIndex, out: Path, *, overwrite: bool, log: Callable[[str], None]) -> str:
     """Evaluate a model on the patients it has not seen, predict one of them, and return that one's name."""
-    say("[5/6] evaluating on the patients it has not seen, without torch")
+    log("[5/6] evaluating on the patients it has not seen, without torch")
     predictor = open_predictor(model)
     side = evaluation.CaseSelection(out / "splits.json")
     scoring = evaluation.EvaluateOptions(index.root, out / "evaluation", side, overwrite=overwrite)
-    metrics = evaluation.evaluate_into(scoring, predictor, progress=say)
-    say(summary_text(metrics.summary))
-    say("[6/6] predicting one of them")
+    metrics = evaluation.evaluate_into(scoring, predictor, progress=log)
+    log(summary_text(metrics.summary))
+    log("[6/6] predicting one of them")
     case = select(index, read_splits(side.splits).folds[0].validation)[0]
     found = predict(
         list_inputs([index.root / case.name])[0], out / "prediction", predictor, PredictOptions(overwrite=overwrite)

@@ -19,7 +19,7 @@ def tiny():
 @pytest.fixture(scope="session")
 def material(tiny, tmp_path_factory):
     """Phantoms and models of it, made once; no model ships."""
-    made = Fixtures(tmp_path_factory.mktemp("bench"), tiny, model=None, say=lambda _line: None)
+    made = Fixtures(tmp_path_factory.mktemp("bench"), tiny, model=None, log=lambda _line: None)
     made._model = None
     return made
 

@@ -27,7 +27,7 @@ def test_a_model_that_ships_is_found(monkeypatch):
 
 
 def test_a_peer_in_pytorch_gets_an_untrained_network_where_what_ships_has_no_weights_for_it(material, tiny, tmp_path):
-    made = room.Fixtures(tmp_path, tiny, model=find_model(None), say=lambda _line: None)
+    made = room.Fixtures(tmp_path, tiny, model=find_model(None), log=lambda _line: None)
     assert made.small == find_model(None)
     assert (made.small_for_both / "model.safetensors").is_file()
     assert material.small_for_both == material.small

@@ -44,7 +44,7 @@ def test_nobody_has_scored_an_untrained_network(rows):
 def test_a_model_that_is_named_takes_the_small_networks_place(bright, tiny, material, tmp_path):
     model = shutil.copytree(bright, tmp_path / "model")
     (model / "metrics.json").write_text(json.dumps({"summary": {"dice_volume": {"mean": 0.75}}}))
-    named = Fixtures(tmp_path, tiny, model=model, say=lambda _line: None)
+    named = Fixtures(tmp_path, tiny, model=model, log=lambda _line: None)
     named.reference = material.reference
     *_, agreement = prediction._small_against_reference(named, "onnxruntime")
     assert agreement["dice_volume_ours"] == 0.75
@@ -59,7 +59,7 @@ def test_an_engine_that_is_not_installed_is_left_out(material, monkeypatch):
 
 @pytest.mark.usefixtures("without_torch")
 def test_without_torch_and_a_model_all_rows_say_so(tiny, tmp_path):
-    bare = Fixtures(tmp_path, tiny, model=None, say=lambda _line: None)
+    bare = Fixtures(tmp_path, tiny, model=None, log=lambda _line: None)
     assert {row.status for row in prediction.measure(bare)} == {"left out"}
 
 

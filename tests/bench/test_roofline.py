@@ -38,5 +38,5 @@ def test_both_networks_have_a_floor(material):
 
 @pytest.mark.usefixtures("without_torch")
 def test_without_the_extra_it_is_left_out(tiny, tmp_path):
-    bare = Fixtures(tmp_path, tiny, model=None, say=lambda _line: None)
+    bare = Fixtures(tmp_path, tiny, model=None, log=lambda _line: None)
     assert {row.status for row in roofline.measure(bare)} == {"left out"}

@@ -24,7 +24,7 @@ def sections(monkeypatch, measure):
 
 
 def run(tiny, **given):
-    return run_module.run_benchmark(tiny, say=lambda _line: None, **given)
+    return run_module.run_benchmark(tiny, log=lambda _line: None, **given)
 
 
 def test_the_document_holds_machine_and_sections(tiny, place, monkeypatch):

@@ -34,5 +34,5 @@ def test_patients_are_evaluated_too(material):
 
 @pytest.mark.usefixtures("without_torch")
 def test_without_a_model_the_rows_say_so(tiny, tmp_path):
-    bare = scaling.Fixtures(tmp_path, tiny, model=None, say=lambda _line: None)
+    bare = scaling.Fixtures(tmp_path, tiny, model=None, log=lambda _line: None)
     assert {row.status for row in scaling.measure(bare)} == {"left out"}

@@ -11,7 +11,7 @@ def commands(monkeypatch):
 
     def record(*command, folder):
         kept.append(command)
-        return "", 0.5 if "gliomaseg.cli" in command else 1.5
+        return "", 0.5 if "gliomaseg" in command else 1.5
 
     monkeypatch.setattr(startup, "run", record)
     return kept

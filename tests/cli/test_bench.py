@@ -15,8 +15,8 @@ def bench(monkeypatch, capsys):
     def run(statuses, *options):
         rows = [bench_package.BenchRow("x", status=status).document() for status in statuses]
 
-        def measured(plan, *, sections, model, say):
-            say("measuring")
+        def measured(plan, *, sections, model, log):
+            log("measuring")
             machine = {"processor": "CPU", "processors": 2, "threads": 2, "load_before": 0.1, "flags": []}
             return {"plan": plan.name, "machine": machine, "seconds": 1.0, "sections": {
                 name: {"seconds": 1.0, "rows": rows} for name in sections

@@ -37,12 +37,12 @@ def test_what_is_used_without_training_does_not_load_torch(module):
 
 def test_a_volume_is_predicted_without_what_reads_dicom():
     """nibabel would import pydicom; where that is wanted later, it is there all the same."""
-    statement = "from gliomaseg.cli.start import import_nibabel; import_nibabel()"
+    statement = "from gliomaseg.cli.output import import_nibabel; import_nibabel()"
     assert "pydicom" not in loaded_after(f"{statement}; import gliomaseg.formats.nifti")
     assert "pydicom" in loaded_after(f"{statement}; import pydicom")
 
 
 def test_who_has_imported_pydicom_keeps_it():
-    loaded = loaded_after("import pydicom; from gliomaseg.cli.start import import_nibabel; import_nibabel()")
+    loaded = loaded_after("import pydicom; from gliomaseg.cli.output import import_nibabel; import_nibabel()")
     assert {"pydicom"} <= loaded
     assert "nibabel" not in loaded

@@ -13,7 +13,7 @@ import pytest
 
 from gliomaseg.formats import read_picture, write_picture
 
-GLIOMASEG = [sys.executable, "-m", "gliomaseg.cli"]
+GLIOMASEG = [sys.executable, "-m", "gliomaseg"]
 SMALL = ["preprocessing.size_px=64", "network.base_features=8", "network.levels=3", "training.epochs=2"]
 
 

@@ -28,7 +28,7 @@ SMALL = [
 
 
 def run(*arguments, cwd: Path, code: int = 0) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "gliomaseg.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "gliomaseg", *map(str, arguments)]
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, errors="replace", check=False, timeout=30)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
@@ -75,11 +75,11 @@ def test_demo_overwrite_removes_nothing_but_demos(tmp_path):
     (tmp_path / "cache").mkdir()
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(OutputExistsError):
-        run_demo(tmp_path, "unet_small", overwrite=True, say=hush)
+        run_demo(tmp_path, "unet_small", overwrite=True, log=hush)
     (tmp_path / "thesis.txt").unlink()
     (tmp_path / "data" / "kaggle_3m" / "TCGA_XX_1_20000101").mkdir(parents=True)
     with pytest.raises(OutputExistsError, match="no phantom"):
-        run_demo(tmp_path, "unet_small", overwrite=True, say=hush)
+        run_demo(tmp_path, "unet_small", overwrite=True, log=hush)
     assert (tmp_path / "data" / "kaggle_3m" / "TCGA_XX_1_20000101").is_dir()
 
 
@@ -185,6 +185,6 @@ def test_odd_arguments_get_one_line(arguments, code, words, phantoms, trained, t
 
 
 def test_messages_never_go_to_stdout_where_stderr_is_closed(tmp_path):
-    command = f"exec 2>&-; {sys.executable} -m gliomaseg.cli audit absent --json"
+    command = f"exec 2>&-; {sys.executable} -m gliomaseg audit absent --json"
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (3, "")

@@ -14,7 +14,7 @@ from gliomaseg.data.case import read_case
 from gliomaseg.data.index import read_index
 from gliomaseg.scan import Scan
 
-GLIOMASEG = [sys.executable, "-m", "gliomaseg.cli"]
+GLIOMASEG = [sys.executable, "-m", "gliomaseg"]
 
 
 def run(*arguments):

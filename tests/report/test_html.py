@@ -275,14 +275,14 @@ def test_the_module_loads_nothing_heavy():
 
 @pytest.mark.parametrize(("arguments", "code"), [(["nowhere", "--out", "r.html"], 3), (["nowhere"], 2)])
 def test_the_command_ends_with_a_line_and_a_code(tmp_path, arguments, code):
-    command = [sys.executable, "-m", "gliomaseg.cli", "report", *arguments]
+    command = [sys.executable, "-m", "gliomaseg", "report", *arguments]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == code
     assert "Traceback" not in done.stderr
 
 
 def test_the_command_prints_where_the_report_is(folder, tmp_path):
-    command = [sys.executable, "-m", "gliomaseg.cli", "report", str(folder), "--out", "report.html"]
+    command = [sys.executable, "-m", "gliomaseg", "report", str(folder), "--out", "report.html"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("report.html\n", "")
     assert (tmp_path / "report.html").is_file()

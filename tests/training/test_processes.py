@@ -30,7 +30,7 @@ SECONDS = 300
 def torchrun(data: Path, out: Path, *more: str) -> list[str]:
     sets = [part for setting in SMALL for part in ("--set", setting)]
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    line = ["-m", "gliomaseg.cli", "train", "residual_unet", "--data", str(data), "--out", str(out)]
+    line = ["-m", "gliomaseg", "train", "residual_unet", "--data", str(data), "--out", str(out)]
     return [*start, *line, *sets, "--device", "cpu", *more]
 
 
@@ -115,5 +115,5 @@ def test_a_signal_to_one_process_saves_and_stops_all(phantoms, tmp_path, environ
 
 def second_of(launcher: int) -> int:
     """Return the process that torchrun started second."""
-    workers = [child for child in psutil.Process(launcher).children() if "gliomaseg.cli" in child.cmdline()]
+    workers = [child for child in psutil.Process(launcher).children() if "gliomaseg" in child.cmdline()]
     return next(child.pid for child in workers if child.environ()["RANK"] == "1")

@@ -39,7 +39,7 @@ def quiet(_text: str) -> None:
 
 def command(data: Path, out: Path, *more: str) -> list[str]:
     sets = [part for setting in REFERENCE for part in ("--set", setting)]
-    base = [sys.executable, "-m", "gliomaseg.cli", "train", "fcn_resnet50", "--data", str(data), "--out", str(out)]
+    base = [sys.executable, "-m", "gliomaseg", "train", "fcn_resnet50", "--data", str(data), "--out", str(out)]
     return [*base, *sets, "--device", "cpu", *more]
 
 

@@ -28,16 +28,16 @@ BATCH = 4  # as the predictor has it, and the reference
 class Fixtures:
     """Phantoms and models of one benchmark."""
 
-    def __init__(self, folder: Path, plan: Sizes, *, model: Path | None, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, plan: Sizes, *, model: Path | None, log: Callable[[str], None]) -> None:
         self.folder = folder
         self.plan = plan
-        self.say = say
+        self.log = log
         self._model = model or shipped_model()
 
     @cached_property
     def index(self) -> DataIndex:
         """Patients in the Kaggle layout."""
-        self.say(f"making {self.plan.patients} phantom patients")
+        self.log(f"making {self.plan.patients} phantom patients")
         return read_index(write_phantoms(self.folder / "data", patients=self.plan.patients, side_px=self.plan.side_px))
 
     @cached_property
@@ -76,7 +76,7 @@ class Fixtures:
 
     def _untrained(self, recipe: Recipe, name: str) -> Path:
         module = with_torch("gliomaseg.bench.random_models")
-        self.say(f"exporting {recipe.network.name}, untrained")
+        self.log(f"exporting {recipe.network.name}, untrained")
         folder: Path = module.export_untrained(recipe, self.folder / name)
         return folder
 

@@ -111,7 +111,7 @@ def _small_against_reference(material: Fixtures, engine: str) -> Any:
 
 
 def _raced(material: Fixtures, ours: Candidate, peer: Candidate, agreement: dict[str, Any]) -> Any:
-    material.say(f"{ours.what} against {peer.what}")
+    material.log(f"{ours.what} against {peer.what}")
     own_s, peer_s = alternate(
         timed(ours.work), timed(peer.work), pairs=material.plan.pairs, budget_s=material.plan.budget_s
     )

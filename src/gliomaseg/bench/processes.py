@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gliomaseg.errors import GliomasegError
 
-GLIOMASEG = (sys.executable, "-m", "gliomaseg.cli")
+GLIOMASEG = (sys.executable, "-m", "gliomaseg")
 
 
 def run(*command: str, folder: Path) -> tuple[str, float]:

@@ -32,7 +32,7 @@ def _against_arithmetic(material: Fixtures, folder: Path, count: int) -> Any:
     model = load_model(folder)
     ours = candidate(material, model, count, "onnxruntime")
     operations, carried = with_torch("gliomaseg.bench.flops").count_operations(model.onnx)
-    material.say(f"{ours.what} against arithmetic alone")
+    material.log(f"{ours.what} against arithmetic alone")
     left, right = (np.random.default_rng(k).random((SIDE, SIDE), np.float32) for k in (0, 1))
     own_s, product_s = alternate(
         timed(ours.work),

@@ -43,7 +43,7 @@ def chosen_sections(text: str | None) -> tuple[str, ...]:
 
 
 def run_benchmark(
-    plan: Sizes, *, sections: Sequence[str] = SECTIONS, model: Path | None = None, say: Callable[[str], None]
+    plan: Sizes, *, sections: Sequence[str] = SECTIONS, model: Path | None = None, log: Callable[[str], None]
 ) -> dict[str, Any]:
     """Measure, and return the document: machine, and the rows of each section.
 
@@ -51,7 +51,7 @@ def run_benchmark(
         plan: how much.
         sections: which, of `SECTIONS`.
         model: a run or a model folder in place of the small network.
-        say: told what goes on.
+        log: called with one line for each step.
 
     Returns:
         What `--json` prints. A figure that cannot be measured is a row with its reason.
@@ -67,9 +67,9 @@ def run_benchmark(
             from gliomaseg.model import load_model
 
             model = load_model(model).folder
-        material = Fixtures(folder, plan, model=model, say=say)
+        material = Fixtures(folder, plan, model=model, log=log)
         for name in sections:
-            say(f"== {name}")
+            log(f"== {name}")
             begun = time.perf_counter()
             rows = _measured(name, material)
             seconds = round(time.perf_counter() - begun, 3)

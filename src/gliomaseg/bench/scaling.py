@@ -31,7 +31,7 @@ def measure(material: Fixtures) -> list[BenchRow]:
 
 def _row(material: Fixtures, unit: str, verb: str, few: int, many: int, errand: Errand) -> BenchRow:
     figure = f"{verb} of {many:,} {unit} against {few:,}"
-    material.say(figure)
+    material.log(figure)
     try:
         start = time.monotonic()
         pairs = [(errand(many), errand(few))]

@@ -22,7 +22,7 @@ def measure(material: Fixtures) -> list[BenchRow]:
     """Return two rows: what `--help` takes, and what one volume takes to its mask."""
     folder = material.folder / "start"
     folder.mkdir()
-    material.say("cold starts")
+    material.log("cold starts")
     rows = [_row(material, HELP, lambda: _help(folder))]
     return [*rows, _row(material, f"{material.plan.volume_slices} slices, {MASK}", lambda: _mask(material, folder))]
 

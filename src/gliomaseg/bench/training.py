@@ -38,7 +38,7 @@ def _row(material: Fixtures, name: str, peer_of: Callable[[Fixtures, int], Train
         peer = peer_of(material, count)
     except MissingExtraError as fault:
         return BenchRow(figure, UNIT, status="left out", reason=fault.line())
-    material.say(f"training {name}")
+    material.log(f"training {name}")
     own: Trains = module.OurTraining(material, count)  # anew for each peer: both then take the same steps
     own_s, peer_s = alternate(own.epoch, peer.epoch, pairs=material.plan.pairs, budget_s=material.plan.budget_s)
     agreement = {"loss_ours": own.loss, "loss_peer": peer.loss, "images_a_turn": count}

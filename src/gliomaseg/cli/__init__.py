@@ -1,6 +1,7 @@
-"""The commands: each parses, calls one verb, and prints.
+"""The command line: each command parses its options, calls one function of the package, and prints the result.
 
-Nothing heavy is imported at the top: `--help` must be instant. Results go to stdout, all else to stderr.
+Modules that load slowly are imported inside the commands, so that `--help` is instant. Results go to stdout, all
+other messages to stderr.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ import gliomaseg
 from gliomaseg.atomic import is_disk_full
 from gliomaseg.cli.bench import bench
 from gliomaseg.cli.data import audit, download, phantom, split
-from gliomaseg.cli.output import say
-from gliomaseg.cli.predict import compare, evaluate, export, models, predict, report
+from gliomaseg.cli.evaluate import compare, evaluate, report
+from gliomaseg.cli.models import export, models
+from gliomaseg.cli.output import log
+from gliomaseg.cli.predict import predict
 from gliomaseg.cli.train import crossvalidate, demo, train
 from gliomaseg.errors import GliomasegError, Interrupted, ResourceError, UsageError
 
 app = typer.Typer(
     name="gliomaseg",
-    help="Find the tumour in a brain MRI, and say how far to trust it. Research software, not a medical device.",
-    no_args_is_help=True,
+    help="Segment tumours in brain MRI and estimate the quality of each mask. Research software, not a medical device.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -50,71 +52,73 @@ for command in (
     app.command()(command)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         print(gliomaseg.__version__)
         raise typer.Exit
 
 
-@app.callback()
-def _root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False) -> None:
-    pass
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        log(context.get_help())
+        raise typer.Exit(UsageError.exit_code)
 
 
 def _run() -> NoReturn:
-    """Run what the command line says and leave; a fault in it becomes one of ours.
+    """Run the command of the command line and exit.
 
     Raises:
         UsageError: the command line is wrong.
     """
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="gliomaseg", standalone_mode=False)
     except Exception as fault:
-        # typer's faults share no public ancestor over its versions.
-        told: Callable[[], str] | None = getattr(fault, "format_message", None)
-        if told is None:
+        # The base class of typer's usage errors differs between its versions; all of them have this method.
+        format_message: Callable[[], str] | None = getattr(fault, "format_message", None)
+        if format_message is None:
             raise
-        if type(fault).__name__ == "NoArgsIsHelpError":
-            say(told())
-            raise SystemExit(UsageError.exit_code) from None
         command = getattr(getattr(fault, "ctx", None), "command_path", None) or "gliomaseg"
-        what = told().rstrip(".").replace("Value error, ", "")
+        what = format_message().rstrip(".").replace("Value error, ", "")
         raise UsageError(what[:1].lower() + what[1:], cure=f"see `{command} --help`") from fault
     raise SystemExit(code or 0)
 
 
 def main() -> NoReturn:
-    """Run a command and leave; turn faults into one line and an exit code."""
+    """Run a command and exit; print an error as one line and set the exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names of files need not be text
+            stream.reconfigure(errors="backslashreplace")  # a file name may contain bytes that are not text
     try:
         _run()
     except GliomasegError as fault:
-        _leave(f"error: {fault.line()}", fault.exit_code)
+        _exit(f"error: {fault.line()}", fault.exit_code)
     except (Interrupted, KeyboardInterrupt) as stop:
-        _leave(
+        _exit(
             f"interrupted: {stop}; run it again with --resume to go on" if str(stop) else "interrupted",
             Interrupted.exit_code,
         )
     except MemoryError:
-        _leave("error: out of memory; use smaller batches or slices", ResourceError.exit_code)
+        _exit("error: out of memory; use smaller batches or slices", ResourceError.exit_code)
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone; there is nobody to tell
+        sys.stderr.close()  # the reader of our output has closed the pipe
         raise SystemExit(1) from None
     except OSError as fault:
         if is_disk_full(fault):
-            _leave(
+            _exit(
                 f"error: {fault.filename or 'disk'}: the disk is full; free some space and run again",
                 ResourceError.exit_code,
             )
         where = f"{fault.filename}: " if fault.filename else ""
-        _leave(
+        _exit(
             f"error: {where}cannot be read or written ({fault.strerror or fault}); check the path and its permissions",
             GliomasegError.exit_code,
         )
 
 
-def _leave(line: str, code: int) -> NoReturn:
-    say(f"gliomaseg: {line}")
+def _exit(line: str, code: int) -> NoReturn:
+    log(f"gliomaseg: {line}")
     raise SystemExit(code)

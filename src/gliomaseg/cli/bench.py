@@ -1,4 +1,4 @@
-"""The command that measures speed."""
+"""The command bench."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gliomaseg.cli.options import Json, Model
-from gliomaseg.cli.output import say, show
+from gliomaseg.cli.output import log, print_result
 from gliomaseg.errors import GliomasegError, PartlyDoneError, UsageError
 
 
@@ -19,20 +19,22 @@ def bench(
             "--only", metavar="SECTION,...", help="loading, training, prediction, roofline, startup, scaling."
         ),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes: to see that it works, not for figures.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="Predict 10,000 slices too: some minutes more.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Use tiny sizes: a check that it runs, not a result.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Also predict 10,000 slices, which takes minutes more.")] = False,
     model: Model = None,
 ) -> None:
-    """Measure our speed beside what people use, offline, on phantoms, in turns."""
+    """Compare speed with common alternatives, offline on phantoms."""
     from gliomaseg.bench import benchmark_text, chosen_sections, run_benchmark, sizes_for
 
     if quick and full:
-        raise UsageError("--quick and --full ask for different sizes", cure="leave one out")
-    document = run_benchmark(sizes_for(quick=quick, full=full), sections=chosen_sections(only), model=model, say=say)
-    show(document, benchmark_text(document), as_json=as_json)
+        raise UsageError("--quick and --full exclude each other", cure="omit one of them")
+    document = run_benchmark(sizes_for(quick=quick, full=full), sections=chosen_sections(only), model=model, log=log)
+    print_result(document, benchmark_text(document), as_json=as_json)
     rows = [row for section in document["sections"].values() for row in section["rows"]]
     failed = [row for row in rows if row["status"] == "failed"]
     if failed and len(failed) == len(rows):
-        raise GliomasegError("no figure could be measured", cure="see the reasons in the rows")
+        raise GliomasegError("all measurements failed", cure="read the reasons in their rows")
     if failed:
-        raise PartlyDoneError(f"{len(failed)} of {len(rows)} figures failed", cure="see the reasons in their rows")
+        raise PartlyDoneError(
+            f"{len(failed)} of {len(rows)} measurements failed", cure="read the reasons in their rows"
+        )

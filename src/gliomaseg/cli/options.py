@@ -1,4 +1,4 @@
-"""The options that commands share, and the words they take."""
+"""Options and argument types that several commands share."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import typer
 from gliomaseg.choices import MaskFormat
 
 Data = Annotated[
-    Path, typer.Argument(metavar="DATA", help="A folder in the Kaggle layout: the archive's root or its kaggle_3m.")
+    Path, typer.Argument(metavar="DATA", help="A folder in the Kaggle layout: the archive's root, or its kaggle_3m.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is already there.")]
-Out = Annotated[Path, typer.Option("--out", help="Where the results go.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
 Cache = Annotated[
-    Path | None, typer.Option("--cache", help="Where prepared slices are kept (default: the user's cache).")
+    Path | None, typer.Option("--cache", help="Folder for preprocessed slices (default: the user's cache).")
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0)]
 
@@ -30,7 +30,7 @@ class Subset(StrEnum):
 
 
 class Grouping(StrEnum):
-    """What a split keeps together."""
+    """The unit that a split keeps on one side."""
 
     patient = "patient"
     site = "site"
@@ -38,14 +38,14 @@ class Grouping(StrEnum):
 
 
 class PatientGrouping(StrEnum):
-    """What a split that does not leak keeps together."""
+    """The unit that a split keeps on one side, if it does not leak patients."""
 
     patient = "patient"
     site = "site"
 
 
 class DeviceName(StrEnum):
-    """Where to train."""
+    """The device for training."""
 
     auto = "auto"
     cpu = "cpu"
@@ -53,7 +53,7 @@ class DeviceName(StrEnum):
 
 
 class EngineName(StrEnum):
-    """What runs the network."""
+    """The library that runs the network."""
 
     onnxruntime = "onnxruntime"
     openvino = "openvino"
@@ -61,61 +61,61 @@ class EngineName(StrEnum):
 
 
 class Weights(StrEnum):
-    """What a model folder to give away holds."""
+    """The format of exported weights."""
 
     onnx = "onnx"
     openvino = "openvino"
     safetensors = "safetensors"
 
 
-Model = Annotated[Path | None, typer.Option("--model", help="A run, a model folder, or a shipped model's name.")]
-Engine = Annotated[EngineName, typer.Option("--engine", help="What runs the network.")]
+Model = Annotated[Path | None, typer.Option("--model", help="A run folder, a model folder, or a bundled model's name.")]
+Engine = Annotated[EngineName, typer.Option("--engine", help="Library that runs the network.")]
 Splits = Annotated[Path | None, typer.Option("--splits", help="A file that `gliomaseg split` wrote.")]
-Fold = Annotated[int, typer.Option("--fold", help="Which fold of the splits, from 0.")]
+Fold = Annotated[int, typer.Option("--fold", help="Fold of the splits file, from 0.")]
 Folds = Annotated[
-    int | None, typer.Option("--folds", min=2, help="As many folds, each patient validating once (default: 5).")
+    int | None, typer.Option("--folds", min=2, help="Number of folds; each patient validates once (default: 5).")
 ]
 Recipe = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A packaged recipe (see `gliomaseg models`) or a TOML file.")
 ]
 TrainingData = Annotated[Path, typer.Option("--data", help="A folder in the Kaggle layout.")]
 Sets = Annotated[
-    list[str] | None, typer.Option("--set", metavar="section.key=value", help="Change a setting of the recipe.")
+    list[str] | None, typer.Option("--set", metavar="section.key=value", help="Change one setting of the recipe.")
 ]
-Device = Annotated[DeviceName, typer.Option("--device", help="Where to train.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")]
+Device = Annotated[DeviceName, typer.Option("--device", help="Device for training.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
 Spacing = Annotated[
     tuple[float, float, float] | None,
-    typer.Option("--spacing-mm", metavar="Z Y X", help="Between voxels: lengths are then in mm, volumes in ml."),
+    typer.Option("--spacing-mm", metavar="Z Y X", help="Voxel spacing in mm: distances are then in mm, volumes in ml."),
 ]
 Tolerance = Annotated[
-    float, typer.Option("--tolerance", min=0, help="Of surface_dice, in mm with --spacing-mm, else in pixels.")
+    float, typer.Option("--tolerance", min=0, help="Tolerance of surface_dice, in mm with --spacing-mm, else pixels.")
 ]
 FoldsBy = Annotated[
-    PatientGrouping | None, typer.Option("--by", help="site leaves one site out a fold. Default: the recipe's.")
+    PatientGrouping | None, typer.Option("--by", help="site: each fold leaves one site out (default: the recipe's).")
 ]
 Tune = Annotated[
-    bool, typer.Option("--tune", help="Choose threshold, temperature and smallest component, on other folds.")
+    bool, typer.Option("--tune", help="Fit threshold, temperature and smallest component on the other folds.")
 ]
 Inputs = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="INPUT...", help="NIfTI, DICOM, TIFF or PNG files, folders of them, zips of DICOM, patients' folders."
+        metavar="INPUT...", help="NIfTI, DICOM, TIFF or PNG files, folders of them, zips of DICOM, or patient folders."
     ),
 ]
-Flair = Annotated[Path | None, typer.Option("--flair", help="One case by its sequences, in place of INPUT.")]
-T1 = Annotated[Path | None, typer.Option("--t1", help="The same case before contrast.")]
-T1ce = Annotated[Path | None, typer.Option("--t1ce", help="The same case after contrast.")]
+Flair = Annotated[Path | None, typer.Option("--flair", help="FLAIR of one case, instead of INPUT.")]
+T1 = Annotated[Path | None, typer.Option("--t1", help="T1 before contrast of the same case.")]
+T1ce = Annotated[Path | None, typer.Option("--t1ce", help="T1 after contrast of the same case.")]
 Series = Annotated[
-    str | None, typer.Option("--series", help="UID or number of the DICOM series (default: the one like FLAIR).")
+    str | None, typer.Option("--series", help="UID or number of the DICOM series (default: the FLAIR series).")
 ]
 MaskFormats = Annotated[
-    list[MaskFormat] | None, typer.Option("--to", help="What masks are written as (default: as the input).")
+    list[MaskFormat] | None, typer.Option("--to", help="Format of the masks (default: the input's format).")
 ]
-Probabilities = Annotated[bool, typer.Option("--probabilities", help="Write probabilities too.")]
+Probabilities = Annotated[bool, typer.Option("--probabilities", help="Also write probabilities.")]
 Deidentify = Annotated[
-    bool, typer.Option("--deidentify", help="Leave the patient's name, id and dates out of DICOM segmentations.")
+    bool, typer.Option("--deidentify", help="Omit the patient's name, id and dates from DICOM segmentations.")
 ]
 MaxMemory = Annotated[
-    str, typer.Option("--max-memory", metavar="BYTES", help="Refuse inputs that need more, such as 2G or 800M.")
+    str, typer.Option("--max-memory", metavar="BYTES", help="Refuse inputs that need more memory, such as 2G or 800M.")
 ]

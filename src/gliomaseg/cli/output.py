@@ -1,4 +1,4 @@
-"""What all commands share: where results and messages go, and what a model or an extra is."""
+"""Functions that all commands share: print results and messages, find models, choose the exit code."""
 
 from __future__ import annotations
 
@@ -7,40 +7,43 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gliomaseg.errors import GliomasegError, InputError, PartlyDoneError, UsageError, import_extra
 
+if TYPE_CHECKING:
+    from gliomaseg.prediction import ScanPredictor
 
-def say(text: str) -> None:
-    """Print a message to stderr, if it is open: `print` would fall back to stdout, where results belong."""
+
+def log(text: str) -> None:
+    """Print a message to stderr. If stderr is closed, drop it: `print` would write to stdout, which has the results."""
     if sys.stderr is not None:
         print(text, file=sys.stderr, flush=True)
 
 
-def show(document: Any, text: str, *, as_json: bool) -> None:
-    """Print a result to stdout, as JSON or for people."""
+def print_result(document: Any, text: str, *, as_json: bool) -> None:
+    """Print a result to stdout: `document` as JSON, or `text` for people."""
     print(json.dumps(document, indent=1) if as_json else text, flush=True)
 
 
-def named(model: Path | None) -> Path:
-    """Return the folder of the model that the user names, or of the default one.
+def model_folder(model: Path | None) -> Path:
+    """Return the folder of the model that the user names, or of the default bundled model.
 
     Raises:
-        UsageError: none is named, and none ships.
-        ModelError: it is none of them.
+        UsageError: no model is named, and no model is bundled.
+        ModelError: no model has this name or path.
     """
     from gliomaseg.pretrained import find_model
 
     return find_model(model)
 
 
-def opened(model: Path | None, *, engine: str) -> Any:
-    """Return what predicts: the model that the user names, or those that ship, together.
+def open_predictor(model: Path | None, *, engine: str) -> ScanPredictor:
+    """Open the model that the user names, or all bundled models as one ensemble.
 
     Raises:
-        UsageError: none is named, and none ships, or there is no such engine.
-        ModelError: there is no such model, or it is damaged.
+        UsageError: no model is named, and no model is bundled; or the engine does not exist.
+        ModelError: the model does not exist or is damaged.
         MissingExtraError: the engine is not installed.
     """
     from gliomaseg.prediction import open_models
@@ -49,50 +52,67 @@ def opened(model: Path | None, *, engine: str) -> Any:
     return open_models(find_models(model), engine=engine)
 
 
-def bytes_of(text: str, *, where: str) -> int:
-    """Return a size in bytes; K, M, G and T stand for powers of 1024.
+def parse_size(text: str, *, where: str) -> int:
+    """Return a size in bytes; K, M, G and T are powers of 1024.
 
     Raises:
-        UsageError: it is no such size.
+        UsageError: the text is not a positive size.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip(), re.IGNORECASE)
-    if found is None or float(found[1]) == 0:
-        raise UsageError(f"{text!r} is no size", where=where, cure="write it as 2G, 800M or in bytes")
-    return int(float(found[1]) * 1024 ** " kmgt".index(found[2].lower() or " "))
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip(), re.IGNORECASE)
+    if match is None or float(match[1]) == 0:
+        raise UsageError(f"size is {text!r}, expected a positive number of bytes", where=where, cure="write 2G or 800M")
+    return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
 
 
-def with_training(module: str) -> Any:
+def import_training(module: str) -> Any:
     """Import a module that needs the extra `train`."""
     return import_extra(module, "train", purpose="training")
 
 
-def tell_failures(errors: Sequence[str | None], kind: str) -> None:
-    """Leave with the exit code of some or of all having failed; each is in its row.
+def import_nibabel() -> None:
+    """Import nibabel without pydicom, which saves about 0.15 s of a cold start.
+
+    nibabel imports pydicom for a kind of header extension that gliomaseg does not read. The import has a side effect:
+    all other code in this process gets such extensions as bytes. Therefore only the command line calls this function.
+    If nibabel or pydicom is imported already, the function does not change anything.
+    """
+    if {"nibabel", "pydicom"} & sys.modules.keys():
+        return
+    sys.modules["pydicom"] = None  # type: ignore[assignment]
+    try:
+        import nibabel.nifti1  # noqa: F401
+    finally:
+        del sys.modules["pydicom"]
+
+
+def raise_for_failures(errors: Sequence[str | None], kind: str) -> None:
+    """Raise an error if some or all cases failed; each failure is also in its row.
 
     Raises:
-        InputError: all failed.
-        PartlyDoneError: some did.
+        InputError: all cases failed.
+        PartlyDoneError: some cases failed.
     """
     failed = [error for error in errors if error]
     if failed and len(failed) == len(errors):
-        raise InputError(failed[0] if len(failed) == 1 else f"all {len(failed)} {kind} failed", cure="see their rows")
+        what = failed[0] if len(failed) == 1 else f"all {len(failed)} {kind} failed"
+        raise InputError(what, cure="see their rows")
     if failed:
         raise PartlyDoneError(f"{len(failed)} of {len(errors)} {kind} failed", cure="see their rows")
 
 
-def tell_rows(faults: Sequence[GliomasegError | None], kind: str) -> None:
-    """Leave with the exit code of rows: that of all faults where they share one.
+def raise_for_rows(faults: Sequence[GliomasegError | None], kind: str) -> None:
+    """Raise an error if some or all rows failed. If all faults have one exit code, the error has it too.
 
     Raises:
-        GliomasegError: the fault of the only row, or one with the code that all failed rows share.
-        InputError: all failed, for several reasons.
-        PartlyDoneError: some did.
+        GliomasegError: the fault of the only row, or an error with the exit code that all rows share.
+        InputError: all rows failed, with different exit codes.
+        PartlyDoneError: some rows failed.
     """
     failed = [fault for fault in faults if fault is not None]
     if len(failed) == len(faults) == 1:
         raise failed[0]
     if failed and len(failed) == len(faults) and len({fault.exit_code for fault in failed}) == 1:
-        all_alike = GliomasegError(f"all {len(failed)} {kind} failed", cure="see their rows")
-        all_alike.exit_code = failed[0].exit_code
-        raise all_alike
-    tell_failures([None if fault is None else fault.line() for fault in faults], kind)
+        error = GliomasegError(f"all {len(failed)} {kind} failed", cure="see their rows")
+        error.exit_code = failed[0].exit_code
+        raise error
+    raise_for_failures([None if fault is None else fault.line() for fault in faults], kind)

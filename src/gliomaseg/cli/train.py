@@ -1,4 +1,4 @@
-"""Commands that train, and need the extra `train`."""
+"""The commands demo, train and crossvalidate; they need the extra `train`."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from gliomaseg.cli.options import (
     TrainingData,
     Tune,
 )
-from gliomaseg.cli.output import say, show, tell_failures, with_training
+from gliomaseg.cli.output import import_training, log, print_result, raise_for_failures
 
 
 def demo(
     out: Out = Path("gliomaseg-demo"),
-    recipe: Annotated[str, typer.Option(help="A packaged recipe or a TOML file.")] = "unet_small",
+    recipe: Annotated[str, typer.Option(help="A packaged recipe, or a TOML file.")] = "unet_small",
     overwrite: Overwrite = False,
 ) -> None:
-    """The whole road on phantoms, offline, in minutes: make, audit, split, train, evaluate, predict."""
-    places = with_training("gliomaseg.demo").run_demo(out, recipe, overwrite=overwrite, say=say)
-    show(places, "\n".join(f"{name:<10} {place}" for name, place in places.items()), as_json=False)
+    """Run the whole workflow on phantoms, offline. It makes, audits, splits, trains, evaluates and predicts."""
+    paths = import_training("gliomaseg.demo").run_demo(out, recipe, overwrite=overwrite, log=log)
+    print_result(paths, "\n".join(f"{name:<10} {path}" for name, path in paths.items()), as_json=False)
 
 
 def train(
@@ -50,14 +50,14 @@ def train(
     overwrite: Overwrite = False,
     cache: Cache = None,
 ) -> None:
-    """Train a network; RUN/model is then a model that needs no torch."""
+    """Train a network and export it. RUN/model does not need PyTorch."""
     from gliomaseg.config import read_recipe
     from gliomaseg.evaluation.results import read_evaluation
     from gliomaseg.report.terminal import summary_text
 
     chosen = read_recipe(recipe).with_settings(settings or [])
-    run = with_training("gliomaseg.training.train")
-    order = run.TrainOptions(
+    module = import_training("gliomaseg.training.train")
+    options = module.TrainOptions(
         recipe=chosen,
         data=data,
         out=out,
@@ -68,8 +68,8 @@ def train(
         overwrite=overwrite,
         cache=cache,
     )
-    model = run.train(order, say=say)
-    show(None, f"{summary_text(read_evaluation(model).summary)}\n{model}", as_json=False)
+    model = module.train(options, say=log)
+    print_result(None, f"{summary_text(read_evaluation(model).summary)}\n{model}", as_json=False)
 
 
 def crossvalidate(
@@ -87,17 +87,17 @@ def crossvalidate(
     tolerance: Tolerance = 2.0,
     tune: Tune = False,
 ) -> None:
-    """Train K folds and measure each patient by the model that has not seen them: one evaluation over all."""
+    """Train K folds and pool their results. Each patient is evaluated with the model that was not trained on it."""
     from gliomaseg.config import read_recipe
     from gliomaseg.evaluation.case_scores import ScoreGrid
     from gliomaseg.evaluation.results import read_evaluation
     from gliomaseg.report.terminal import summary_text
 
-    asked = [f"split.by={by.value}"] if by else []
-    asked += [f"split.folds={folds}"] if folds else []
-    module = with_training("gliomaseg.training.crossvalidation")
-    order = module.CrossValidateOptions(
-        read_recipe(recipe).with_settings([*(settings or []), *asked]),
+    split_settings = [f"split.by={by.value}"] if by else []
+    split_settings += [f"split.folds={folds}"] if folds else []
+    module = import_training("gliomaseg.training.crossvalidation")
+    options = module.CrossValidateOptions(
+        read_recipe(recipe).with_settings([*(settings or []), *split_settings]),
         data,
         out,
         device=device,
@@ -107,7 +107,7 @@ def crossvalidate(
         grid=ScoreGrid(spacing_mm, tolerance),
         tune=tune,
     )
-    metrics = module.crossvalidate(order, say=say)
+    metrics = module.crossvalidate(options, say=log)
     evaluation = read_evaluation(metrics.parent)
-    show(None, f"{summary_text(evaluation.summary)}\n{metrics}", as_json=False)
-    tell_failures([row.error for row in evaluation.patients], "patients")
+    print_result(None, f"{summary_text(evaluation.summary)}\n{metrics}", as_json=False)
+    raise_for_failures([row.error for row in evaluation.patients], "patients")

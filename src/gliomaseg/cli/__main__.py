@@ -1,5 +1,0 @@
-"""`python -m gliomaseg.cli` is `gliomaseg`."""
-
-from gliomaseg.cli import main
-
-main()

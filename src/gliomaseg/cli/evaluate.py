@@ -1,0 +1,85 @@
+"""The commands evaluate, compare and report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gliomaseg.cli.options import (
+    Data,
+    Engine,
+    EngineName,
+    Fold,
+    Json,
+    Model,
+    Out,
+    Overwrite,
+    Spacing,
+    Splits,
+    Subset,
+    Tolerance,
+)
+from gliomaseg.cli.output import log, open_predictor, print_result, raise_for_failures
+from gliomaseg.errors import UsageError
+
+
+def evaluate(
+    data: Data,
+    out: Out,
+    model: Model = None,
+    splits: Splits = None,
+    subset: Annotated[Subset, typer.Option("--subset", help="Side of the split; needs --splits.")] = Subset.validation,
+    fold: Fold = 0,
+    engine: Engine = EngineName.onnxruntime,
+    spacing_mm: Spacing = None,
+    tolerance: Tolerance = 2.0,
+    as_json: Json = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure a model against reference masks. All measures have confidence intervals."""
+    from gliomaseg import evaluation
+    from gliomaseg.report.terminal import summary_text
+
+    if splits is None and (fold or subset is not Subset.validation):
+        raise UsageError("--subset and --fold need --splits", cure="add --splits, or omit both")
+    options = evaluation.EvaluateOptions(
+        data=data,
+        out=out,
+        side=evaluation.CaseSelection(splits, subset.value, fold) if splits else None,
+        grid=evaluation.ScoreGrid(spacing_mm, tolerance),
+        overwrite=overwrite,
+    )
+    options.require_free()
+    metrics = evaluation.evaluate_into(options, open_predictor(model, engine=engine), progress=log)
+    if seen := metrics.setting.patients_seen:
+        log(f"warning: the model was trained on {seen} of these {metrics.summary.patients} patients")
+    print_result(metrics.document(), f"{summary_text(metrics.summary)}\n{options.metrics}", as_json=as_json)
+    raise_for_failures([row.error for row in metrics.patients], "patients")
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="EVAL_A", help="The baseline: a folder that `evaluate` wrote.")],
+    b: Annotated[Path, typer.Argument(metavar="EVAL_B", help="The candidate, evaluated on the same patients.")],
+    as_json: Json = False,
+) -> None:
+    """Compare two evaluations patient by patient. The result is B - A with interval, test, wins and losses."""
+    from gliomaseg.evaluation.comparison import compare_evaluations
+    from gliomaseg.report.terminal import comparison_text
+
+    comparison = compare_evaluations(a, b)
+    print_result(comparison.document(), comparison_text(comparison), as_json=as_json)
+
+
+def report(
+    evaluation: Annotated[
+        Path, typer.Argument(metavar="EVAL", help="A folder that `evaluate` or `crossvalidate` wrote.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The HTML file to write.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write an evaluation as one HTML file. It has charts, images, and a row for each patient."""
+    from gliomaseg.report.html import write_report
+
+    print_result(None, str(write_report(evaluation, out, overwrite=overwrite)), as_json=False)

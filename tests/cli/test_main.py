@@ -1,0 +1,48 @@
+"""How the program starts, and its exit codes for a wrong command line."""
+
+import subprocess
+import sys
+
+import pytest
+
+import gliomaseg
+from gliomaseg.cli import main
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Return `run(*arguments)`: the exit code and the captured output of the command line."""
+
+    def run_main(*arguments):
+        monkeypatch.setattr("sys.argv", ["gliomaseg", *arguments])
+        with pytest.raises(SystemExit) as exit_info:
+            main()
+        return exit_info.value.code, capsys.readouterr()
+
+    return run_main
+
+
+def test_the_package_runs_as_a_module():
+    command = [sys.executable, "-m", "gliomaseg", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{gliomaseg.__version__}\n"
+
+
+def test_no_command_prints_the_help_to_stderr_and_exits_2(run):
+    code, printed = run()
+    assert code == 2
+    assert printed.out == ""
+    assert printed.err.startswith("Usage: gliomaseg [OPTIONS] COMMAND")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing"], "no such command 'nothing'; see `gliomaseg --help`"),
+        (["models", "--nothing"], "no such option: --nothing; see `gliomaseg models --help`"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exits_2(arguments, message, run):
+    code, printed = run(*arguments)
+    assert (code, printed.out) == (2, "")
+    assert printed.err == f"gliomaseg: error: {message}\n"
