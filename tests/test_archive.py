@@ -148,7 +148,7 @@ def test_a_file_that_is_already_there_is_not_written_over(tmp_path: Path) -> Non
 def test_more_bytes_than_the_limit_are_refused(tmp_path: Path) -> None:
     path = make_zip(tmp_path / "a.zip", {"a": b"1", "b": b"2", "c": b"3"})
     patch_directory(path, at=SIZE_AT, value=(3_000_000_000).to_bytes(4, "little"))
-    with pytest.raises(ResourceError, match=r"asks for 3 files and 9\.00 GB"):
+    with pytest.raises(ResourceError, match=r"declares 3 files and 9\.00 GB"):
         archive.declared_bytes(path)
 
 
@@ -157,7 +157,7 @@ def test_more_members_than_the_limit_are_refused(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(archive, "MAX_MEMBERS", 3)
     assert archive.declared_bytes(path) == 3
     monkeypatch.setattr(archive, "MAX_MEMBERS", 2)
-    with pytest.raises(ResourceError, match="asks for 3 files"):
+    with pytest.raises(ResourceError, match="declares 3 files"):
         archive.declared_bytes(path)
 
 

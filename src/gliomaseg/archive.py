@@ -33,7 +33,7 @@ def declared_bytes(archive: Path) -> int:
     """Return what all members of a zip will take on disk, in bytes, if none of them is refused.
 
     Args:
-        archive: the zip file; nothing is unpacked.
+        archive: the zip file; it is not unpacked.
 
     Returns:
         The sum of the declared sizes: 0 for an archive without files.
@@ -48,7 +48,7 @@ def declared_bytes(archive: Path) -> int:
         raise FormatError("is neither a folder nor a zip archive", where=archive)
     with archive.open("rb") as opened:
         if not zipfile.is_zipfile(opened):
-            raise FormatError("is no zip archive, or not a whole one", where=archive, cure=_CURE)
+            raise FormatError("is not a complete zip archive", where=archive, cure=_CURE)
     with _faults_of(archive), zipfile.ZipFile(archive) as box:
         return _checked_bytes(box.infolist(), archive=archive)
 
@@ -84,7 +84,7 @@ def require_space(needed_bytes: int, *, on: Path, cure: str) -> None:
     """Raise ResourceError unless the file system of `on`, which need not exist, has room.
 
     Raises:
-        ResourceError: naming the folder, and what is needed and free in GB (10^9 bytes).
+        ResourceError: naming the folder, and the needed and free space in GB (10^9 bytes).
     """
     folder = existing(on)
     free_bytes = shutil.disk_usage(folder).free
@@ -100,7 +100,7 @@ def existing(path: Path) -> Path:
 
 
 def steps(say: Say, doing: str) -> Callable[[float], None]:
-    """Return a function of the percentage done that says one line for every 5 % passed."""
+    """Return a function of the percentage done that logs one line for every 5 %."""
     shown = 0
 
     def step(percent: float) -> None:
@@ -115,7 +115,7 @@ def steps(say: Say, doing: str) -> Callable[[float], None]:
 def _checked_bytes(members: list[zipfile.ZipInfo], *, archive: Path) -> int:
     declared = sum(member.file_size for member in members)
     if len(members) > MAX_MEMBERS or declared > MAX_UNPACKED_BYTES:
-        what = f"asks for {len(members):,} files and {declared / 1e9:,.2f} GB"
+        what = f"declares {len(members):,} files and {declared / 1e9:,.2f} GB"
         limit = f"the limit is {MAX_MEMBERS:,} files and {MAX_UNPACKED_BYTES / 1e9:,.2f} GB"
         raise ResourceError(f"{what} ({limit})", where=archive, cure="check where it comes from")
     seen: set[PurePosixPath] = set()

@@ -88,7 +88,7 @@ def _take_name(temporary: Path, path: Path, *, overwrite: bool, first_wins: bool
 def locked(folder: Path) -> Iterator[None]:
     """Keep other processes from working in a folder, which is made if it is not there.
 
-    The lock goes with its process, however it ends. Where the system has no such locks, nothing is kept out.
+    The lock goes with its process, however it ends. On systems without such locks, other processes are not excluded.
 
     Raises:
         UsageError: another process is at work in the folder.
@@ -122,7 +122,7 @@ def _take_lock(handle: IO[str], folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder with all it holds; nothing happens where there is none."""
+    """Remove a file, or a folder with its content, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -136,26 +136,26 @@ def write_text(path: Path, text: str) -> None:
 
 
 def require_free(path: Path, *, overwrite: bool = False) -> None:
-    """Refuse to write where something already is; an empty folder is nothing.
+    """Raise an error if the target exists and is not an empty folder.
 
     Raises:
         OutputExistsError: `path` exists and `overwrite` is not set.
     """
-    # A link to nothing exists, too.
+    # A broken link exists, too.
     if overwrite or not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
         return
     raise OutputExistsError("exists already", where=path, cure="name another place, or pass --overwrite")
 
 
 def require_own(folder: Path, names: Collection[str]) -> None:
-    """Refuse to clear a folder that holds anything but what we wrote there: it may be precious.
+    """Raise an error if a folder contains files that gliomaseg did not write there.
 
     Args:
         folder: may be missing.
         names: of what we write there; their unfinished forms, as a killed process leaves them, count too.
 
     Raises:
-        OutputExistsError: the folder is a file, or holds something else.
+        OutputExistsError: the folder is a file, or contains other files.
     """
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError("is a file", where=folder, cure="name another place")
@@ -172,7 +172,7 @@ def _is_unfinished(entry: str, name: str) -> bool:
 
 
 def is_disk_full(fault: OSError) -> bool:
-    """Return whether a disk or a quota is full; NumPy tells of a short write by its text alone."""
+    """Return whether a disk or a quota is full; NumPy reports a short write only in the error text."""
     return fault.errno in (errno.ENOSPC, errno.EDQUOT) or (
         fault.errno is None and re.search(r"\d+ requested and \d+ written", str(fault)) is not None
     )

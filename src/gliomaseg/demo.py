@@ -30,14 +30,14 @@ def run_demo(out: Path, recipe: str, *, overwrite: bool, log: Callable[[str], No
     Args:
         out: the demo's folder.
         recipe: a packaged recipe or a TOML file.
-        overwrite: whether what an earlier demo left is replaced; nothing else is removed.
+        overwrite: whether the files of an earlier demo are replaced; other files stay.
         log: called with one line for each step.
 
     Returns:
         Where the data, model, metrics and pictures are.
 
     Raises:
-        OutputExistsError: the folder holds something, or with `overwrite` something that no demo wrote.
+        OutputExistsError: the folder is not empty, or with `overwrite` contains other files.
     """
     start = time.monotonic()
     chosen = read_recipe(recipe).with_settings(["split.by=patient"])
@@ -81,8 +81,8 @@ def _phantoms(folder: Path, *, overwrite: bool, log: Callable[[str], None]) -> D
 
 
 def _use(model: Path, index: DataIndex, out: Path, *, overwrite: bool, log: Callable[[str], None]) -> str:
-    """Evaluate a model on the patients it has not seen, predict one of them, and return that one's name."""
-    log("[5/6] evaluating on the patients it has not seen, without torch")
+    """Evaluate a model on the validation patients, predict one of them, and return that one's name."""
+    log("[5/6] evaluating on the validation patients, without torch")
     predictor = open_predictor(model)
     side = evaluation.CaseSelection(out / "splits.json")
     scoring = evaluation.EvaluateOptions(index.root, out / "evaluation", side, overwrite=overwrite)

@@ -1,22 +1,24 @@
-"""Every fault that a user can cause, and the exit code that a shell sees.
+"""Errors that a user can cause, with the exit code of each.
 
-GliomasegError                exit 1   the work failed
-├── DownloadError                  1   no network, no such archive
-├── TrainingError                  1   the run cannot go on (a loss that is not a number)
-├── MissingExtraError              1   an optional part of the package is not installed
-├── UsageError                     2   the command or its settings make no sense
-│   ├── ConfigError                2   a recipe or a setting is wrong
-│   └── OutputExistsError          2   something is already there
-├── InputError                     3   what was given cannot be used
-│   ├── FormatError                3   a file cannot be read
-│   ├── GeometryError              3   shapes or grids do not fit
-│   ├── DataError                  3   a data set is missing, empty or unsafe
-│   └── ModelError                 3   a model folder is incomplete or altered
-├── PartlyDoneError                4   some cases failed; each is a row with its reason
-└── ResourceError                  5   out of disk or memory
-    Interrupted                  130   Ctrl-C; the run resumes (no GliomasegError: it is no fault)
+::
 
-A programmer's fault stays ValueError or TypeError.
+    GliomasegError                exit 1   the work failed
+    ├── DownloadError                  1   no network, no such archive
+    ├── TrainingError                  1   the run cannot go on (a loss that is not a number)
+    ├── MissingExtraError              1   an optional part of the package is not installed
+    ├── UsageError                     2   the command or its settings are wrong
+    │   ├── ConfigError                2   a recipe or a setting is wrong
+    │   └── OutputExistsError          2   the output already exists
+    ├── InputError                     3   the input cannot be used
+    │   ├── FormatError                3   a file cannot be read
+    │   ├── GeometryError              3   shapes or grids do not fit
+    │   ├── DataError                  3   a data set is missing, empty or unsafe
+    │   └── ModelError                 3   a model folder is incomplete or altered
+    ├── PartlyDoneError                4   some cases failed; each is a row with its reason
+    └── ResourceError                  5   out of disk or memory
+        Interrupted                  130   Ctrl-C; the run resumes (not a GliomasegError)
+
+A programmer's error stays a ValueError or TypeError.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from typing import Any
 
 
 class GliomasegError(Exception):
-    """What went wrong, where, and what to do, in one line."""
+    """An error that the user can cause: the fault, its place, and what to do, in one line."""
 
     exit_code = 1
 
@@ -69,7 +71,7 @@ def import_extra(module: str, extra: str, *, purpose: str) -> Any:
     Args:
         module: of the package, or of another one.
         extra: what brings what it needs.
-        purpose: who needs it, as the fault says: "training".
+        purpose: the feature that needs it, for the message: "training".
 
     Raises:
         MissingExtraError: something that it needs is not installed.
@@ -93,17 +95,17 @@ class ConfigError(UsageError):
 
 
 class OutputExistsError(UsageError):
-    """Something is already where the output should go."""
+    """The output already exists."""
 
 
 class InputError(GliomasegError):
-    """What was given cannot be used."""
+    """The input cannot be used."""
 
     exit_code = 3
 
 
 class FormatError(InputError):
-    """A file cannot be read as what it says it is."""
+    """A file cannot be read in its format."""
 
 
 class GeometryError(InputError):

@@ -207,7 +207,7 @@ def test_empty_folder_of_a_patient_is_a_problem(tree: Path) -> None:
 
 
 def test_missing_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"there is no such folder; .*gliomaseg download"):
+    with pytest.raises(DataError, match=r"folder does not exist; .*gliomaseg download"):
         read_index(tmp_path / "missing")
 
 
@@ -220,19 +220,19 @@ def test_file_instead_of_a_folder_is_refused(tmp_path: Path) -> None:
 def test_folder_without_patients_is_refused(tmp_path: Path) -> None:
     (tmp_path / "holiday").mkdir()
     (tmp_path / "holiday" / "beach.tif").touch()
-    with pytest.raises(DataError, match="holds no patient; expected kaggle_3m/"):
+    with pytest.raises(DataError, match="contains no patient folder; expected kaggle_3m/"):
         read_index(tmp_path)
 
 
 def test_folder_of_one_patient_is_no_data_set(tree: Path) -> None:
-    with pytest.raises(DataError, match="holds no patient"):
+    with pytest.raises(DataError, match="contains no patient folder"):
         read_index(tree / FIRST)
 
 
 def test_patients_without_any_mask_are_refused(tree: Path) -> None:
     for mask in tree.rglob("*_mask.tif"):
         mask.unlink()
-    with pytest.raises(DataError, match="holds no slice that has both"):
+    with pytest.raises(DataError, match="contains no slice with both"):
         read_index(tree)
 
 

@@ -294,13 +294,13 @@ def test_folder_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_file_of_another_kind_is_refused(tmp_path: Path, content: str) -> None:
-    with pytest.raises(DataError, match="is no splits file; write one with `gliomaseg split`"):
+    with pytest.raises(DataError, match="is not a splits file; write one with `gliomaseg split`"):
         read_splits(saved(tmp_path, content))
 
 
 def test_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "splits.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="is no splits file"):
+    with pytest.raises(DataError, match="is not a splits file"):
         read_splits(tmp_path / "splits.json")
 
 
@@ -338,7 +338,7 @@ def test_fold_is_chosen_by_its_number() -> None:
 
 @pytest.mark.parametrize("number", [-1, 3])
 def test_number_of_no_fold_is_refused(number: int) -> None:
-    with pytest.raises(ConfigError, match=f"there is no fold {number}; folds are 0 to 2"):
+    with pytest.raises(ConfigError, match=f"fold {number} does not exist; folds are 0 to 2"):
         choose_fold(draw_splits(TEN, Split(folds=3)), number)
 
 

@@ -1,4 +1,4 @@
-"""What a data set holds and what is wrong with it: every file is opened once, one at a time."""
+"""The contents and the faults of a data set: every file is opened once, one at a time."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class _Count:
 
 
 def audit(index: DataIndex, *, progress: Callable[[str], None] | None = None) -> Audit:
-    """Open every slice of a data set and report what is there.
+    """Open every slice of a data set and report its contents.
 
     A file that cannot be used is a problem in the report, never an exception.
     """

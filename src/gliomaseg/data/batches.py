@@ -26,7 +26,7 @@ MEMORY_SHARE = 0.4  # of what a GPU has left: network and features want the rest
 
 @dataclass(frozen=True)
 class DeviceCache(Cache):
-    """A cache whose slices lie on the device that learns from them, too: a batch is picked there, and nothing is sent.
+    """A cache whose slices are also on the training device: batches are selected there, without a transfer.
 
     Attributes:
         device_images: as `images`, on the device.
@@ -74,7 +74,8 @@ def epoch_picks(cache: Cache, positions: SliceIndices, training: Training, epoch
 def _donors(cache: Cache, positions: SliceIndices, order: SliceIndices, entropy: Sequence[int]) -> SliceIndices:
     """Return a slice with tumour of another case for each pick, at about the same height in its stack: shape (n,).
 
-    All are of `positions`: no patient that validates gives anything. What finds no donor is its own, and gets nothing.
+    All donors are in `positions`, so validation patients are excluded. A slice without a donor is its own donor and
+    stays as it is.
     """
     tumour = np.unique(positions[cache.tumour[positions]])
     if not len(tumour):
@@ -129,7 +130,7 @@ def load_batch(
 def training_batch(
     cache: Cache, picks: SliceIndices, recipe: Recipe, *, epoch: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Return one batch of an epoch, augmented as the settings say; `picks` are rows of `epoch_picks`."""
+    """Return one batch of an epoch, augmented by the recipe; `picks` are rows of `epoch_picks`."""
     training = recipe.training
     images, masks = _pictures(cache, picks[:, SLICE], recipe.preprocessing, device)
     draws = augmentation_draws(training.seed, epoch, picks[:, [SLICE, VISIT]])

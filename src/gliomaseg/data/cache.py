@@ -1,8 +1,7 @@
 """A data set's slices, decoded and prepared once and mapped into memory by every run after.
 
-A cache is named by what is in the files and by how they were prepared, so it is never stale: changed
-files have another name. It is built in a folder beside and then renamed, so that two runs may build it
-at once and a killed one leaves nothing that could be taken for a cache.
+The name of a cache is a hash of the files' content and of the preprocessing, so it is never stale. It is built in a
+temporary folder and then renamed: two runs may build it at once, and a killed run leaves no incomplete cache.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ class Cache:
 
     @cached_property
     def ends(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Where each case's first slice stands, and its last: int64, shape (cases,)."""
+        """Index of each case's first slice, and its last: int64, shape (cases,)."""
         first = np.flatnonzero(np.diff(self.stacks, prepend=-1))
         return first, np.append(first[1:], len(self.names)) - 1
 
@@ -90,7 +89,7 @@ def default_cache_folder() -> Path:
     try:
         return Path.home() / ".cache" / "gliomaseg"
     except RuntimeError as fault:  # no HOME, and a user of no name
-        raise UsageError("there is no home folder to keep the cache in", cure="set GLIOMASEG_CACHE") from fault
+        raise UsageError("the home folder is unknown, so the cache has no place", cure="set GLIOMASEG_CACHE") from fault
 
 
 def open_cache(
@@ -100,13 +99,13 @@ def open_cache(
     folder: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Cache:
-    """Open the cache of a data set, and build it first where there is none.
+    """Open the cache of a data set, and build it first if it is missing.
 
     Args:
         index: the data set, without problems.
         preprocessing: size and channels.
         folder: where caches live; `default_cache_folder()` if None.
-        progress: told what takes time.
+        progress: called with a line before slow steps.
 
     Raises:
         DataError: the index has problems, named by the first.
@@ -175,7 +174,7 @@ def _flat(shape: tuple[int, int, int, int]) -> tuple[int, int, int]:
 
 
 def _discard(path: Path) -> None:
-    """Remove a damaged cache; another run may do so at once, and whoever renames it first does."""
+    """Remove a damaged cache; another run may do so at the same time; the first rename wins."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.damaged")
     try:
         path.rename(aside)

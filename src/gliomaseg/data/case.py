@@ -42,13 +42,13 @@ def read_slice(entry: Slice) -> tuple[NDArray[Any], Mask]:
     """Return a slice's pixels (y, x, c) and its mask (y, x), true where the file is not zero.
 
     Raises:
-        FormatError: a file cannot be read, or the mask is no black-and-white picture.
+        FormatError: a file cannot be read, or the mask has more than two values or colours.
         GeometryError: the mask is not of the picture's size.
     """
     image = read_picture(entry.image)
     mask = read_picture(entry.mask)
     if mask.shape[2] != 1:
-        raise FormatError("is a colour picture, not a mask", where=entry.mask)
+        raise FormatError("mask is an RGB image, expected a grey one", where=entry.mask)
     if mask.shape[:2] != image.shape[:2]:
         raise GeometryError(
             f"is {mask.shape[0]} x {mask.shape[1]}, its picture {image.shape[0]} x {image.shape[1]}",
@@ -56,7 +56,7 @@ def read_slice(entry: Slice) -> tuple[NDArray[Any], Mask]:
             cure="export the mask on the picture's grid",
         )
     if not np.isin(mask, (0, mask.max())).all():
-        raise FormatError("has more than two values: it is no mask", where=entry.mask)
+        raise FormatError("mask has more than two values", where=entry.mask)
     return image, mask[..., 0] > 0
 
 

@@ -1,6 +1,6 @@
 """The LGG MRI segmentation data set on disk: through kagglehub, or from a local archive or folder.
 
-Whatever the road, a folder bears its final name only once it is complete. kagglehub fetches into
+A folder gets its final name only once it is complete. kagglehub fetches into
 its own cache (`KAGGLEHUB_CACHE` moves it), where a broken download resumes and a complete one needs
 no network. From there, and from a local folder, files are hard-linked, or copied where the file
 system cannot link: a linked file that is changed in place changes in both.
@@ -41,7 +41,7 @@ def download(
     overwrite: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Path:
-    """Put the data set on disk and return the folder that holds it, in the Kaggle layout.
+    """Download or copy the data set and return its folder, in the Kaggle layout.
 
     Args:
         to: the folder to make; without it kagglehub's cache, or `./lgg-mri-segmentation` where
@@ -57,10 +57,10 @@ def download(
         DownloadError: no network, or the server refused, or sent something unusable.
         MissingExtraError: kagglehub is not installed.
         OutputExistsError: `to` is a file, or a non-empty folder without `overwrite`.
-        UsageError: `to` cannot be made, overlaps the source, or holds the home or current folder.
-        FormatError: `source` is no zip archive, or a damaged, encrypted or unsafe one.
-        DataError: `source` is missing, cannot be read, has links, or holds no such data set.
-        ResourceError: the disk is too small, or the archive asks for absurdly much.
+        UsageError: `to` cannot be made, overlaps the source, or contains the home or current folder.
+        FormatError: `source` is not a zip archive, or is damaged, encrypted or unsafe.
+        DataError: `source` is missing, cannot be read, has links, or is another data set.
+        ResourceError: the disk is too small, or the archive declares an implausible size.
     """
     say = progress or _silent
     try:

@@ -1,4 +1,4 @@
-"""What a folder in the Kaggle layout holds, by its names: patients, slices, masks, and what is odd."""
+"""The contents of a folder in the Kaggle layout, by file names: patients, slices, masks, and faults."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class DataIndex:
     """A data set by its file names; no file has been opened.
 
     Attributes:
-        root: the folder that holds the patients' folders.
+        root: the parent of the patients' folders.
         cases: sorted by name; slices in each sorted by number.
         problems: masks without a picture, pictures without a mask, two files of one number, names of
-            slices that are no files (links to nothing).
-        second_copies: other folders below the named one that hold the patients again: not read.
+            slices that are not files (broken links).
+        second_copies: further copies of the patients below the named folder: not read.
         strays: names in `root` or in a patient's folder that belong to no slice.
     """
 
@@ -75,11 +75,11 @@ class _Findings:
 def read_index(data: Path) -> DataIndex:
     """List the cases of a data set: the archive's root, its `kaggle_3m`, or a folder that `phantom` wrote.
 
-    The Kaggle archive holds every file twice. Only one copy is ever read: the folder named, or its
-    `kaggle_3m`, or its `lgg-mri-segmentation/kaggle_3m`, whichever first holds patients.
+    The Kaggle archive contains every file twice. Only one copy is ever read: the folder named, or its
+    `kaggle_3m`, or its `lgg-mri-segmentation/kaggle_3m`, the first one with patients.
 
     Raises:
-        DataError: the folder is missing, cannot be read, or holds no patient.
+        DataError: the folder is missing, cannot be read, or contains no patient.
     """
     try:
         return _read_root(data)
@@ -89,13 +89,13 @@ def read_index(data: Path) -> DataIndex:
 
 def _read_root(data: Path) -> DataIndex:
     if not data.is_dir():
-        what = "is a file, not a folder" if data.exists() else "there is no such folder"
+        what = "is a file, not a folder" if data.exists() else "folder does not exist"
         raise DataError(what, where=data, cure="name the folder that `gliomaseg download` or `phantom` wrote")
     candidates = [data, *(data / copy for copy in COPIES)]
     holders = [folder for folder in candidates if folder.is_dir() and _patient_folders(folder)]
     if not holders:
         raise DataError(
-            "holds no patient",
+            "contains no patient folder",
             where=data,
             cure="expected kaggle_3m/<patient>/<patient>_<n>.tif with <patient>_<n>_mask.tif beside it",
         )
@@ -106,7 +106,7 @@ def _read_root(data: Path) -> DataIndex:
     known = {folder.name for folder in folders} | {Path(copy).parts[0] for copy in COPIES}
     found.strays.extend(entry.name for entry in root.iterdir() if entry.name not in known)
     if not cases:
-        raise DataError("holds no slice that has both a picture and a mask", where=root)
+        raise DataError("contains no slice with both an image and a mask", where=root)
     return DataIndex(root, cases, tuple(found.problems), tuple(holders[1:]), tuple(sorted(found.strays)))
 
 
@@ -121,7 +121,7 @@ def require_sound(index: DataIndex) -> None:
         raise DataError(
             f"{first.what} ({len(index.problems)} problem(s) in all)",
             where=first.where,
-            cure="see `gliomaseg audit`, and mend or move these files",
+            cure="run `gliomaseg audit`, then repair or move these files",
         )
 
 
@@ -161,7 +161,7 @@ def _read_case(folder: Path, found: _Findings) -> Case:
             found.strays.append(f"{folder.name}/{entry.name}")
             continue
         if not entry.is_file():
-            found.problems.append(Problem(f"{folder.name}/{entry.name}", "is no file, or a link to none"))
+            found.problems.append(Problem(f"{folder.name}/{entry.name}", "is not a file, or is a broken link"))
             continue
         side = masks if match["mask"] else images
         number = int(match["number"])  # not zero-padded: _10 sorts before _2 as text
@@ -175,11 +175,11 @@ def _read_case(folder: Path, found: _Findings) -> Case:
         Problem(f"{folder.name}/{images[n].name}", "has no mask") for n in sorted(images.keys() - masks.keys())
     )
     found.problems.extend(
-        Problem(f"{folder.name}/{masks[n].name}", "is a mask without a picture")
+        Problem(f"{folder.name}/{masks[n].name}", "is a mask without an image")
         for n in sorted(masks.keys() - images.keys())
     )
     if not images and not masks:
-        found.problems.append(Problem(folder.name, "holds no slice"))
+        found.problems.append(Problem(folder.name, "contains no slice"))
     patient, site = identify(folder.name)
     both = sorted(images.keys() & masks.keys())
     return Case(folder.name, patient, site, tuple(Slice(n, images[n], masks[n]) for n in both))

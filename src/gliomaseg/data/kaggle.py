@@ -48,7 +48,7 @@ def fetch(handle: str, *, needed_bytes: int, say: Say) -> Path:
 
     Args:
         handle: `owner/name/versions/number`: without the version the cache is of no use offline.
-        needed_bytes: room for the archive and for what it holds, side by side.
+        needed_bytes: disk space for the archive and its unpacked files.
         say: takes kagglehub's messages, and one line per 5 % of the download.
 
     Raises:
@@ -74,7 +74,7 @@ def fetch(handle: str, *, needed_bytes: int, say: Say) -> Path:
         if isinstance(fault, OSError) and fault.filename is not None:
             raise
         if _is_damage(fault):
-            # What is no archive (a login page, say) would be resumed and never become one.
+            # A file that is not an archive (such as a login page) would be resumed and never become one.
             archive.unlink(missing_ok=True)
         raise _translated(fault, handle=handle) from fault
 
@@ -113,7 +113,7 @@ class _Bars(io.TextIOBase):
 
 
 class _Lines(logging.Handler):
-    """Passes on what is logged."""
+    """Passes log records on."""
 
     def __init__(self, say: Say) -> None:
         super().__init__(level=logging.INFO)
@@ -125,7 +125,7 @@ class _Lines(logging.Handler):
 
 @contextmanager
 def _relayed(say: Say) -> Iterator[None]:
-    """Pass kagglehub's words to `say`: it logs to stdout, and draws bars where nobody looks."""
+    """Pass the messages of kagglehub to `say`: it logs to stdout and draws bars even without a terminal."""
     out, err = sys.stdout, sys.stderr
 
     def aloud(line: str) -> None:

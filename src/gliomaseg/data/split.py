@@ -1,8 +1,8 @@
-"""Who trains and who validates: drawn from a seed, written to a file, never a patient on two sides.
+"""Which cases train and which validate: drawn from a seed, written to a file, never a patient on two sides.
 
 Sides are alike: each gets its share of every site, and of patients with much and with little tumour.
 Patients that share a slice, equal to the pixel, are on one side. Only `by = "slice"` puts slices of one
-patient on both sides, as the reference notebook does; the file then says so in its `warning`.
+patient on both sides, as the reference notebook does; the file then has a `warning`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gliomaseg.errors import ConfigError, DataError
 
 LEAK = (
     "slices of one patient are on both sides: neighbouring slices look alike, so scores on the validation "
-    "side say how well the network remembers these patients, not how well it does on new ones"
+    "side measure how well the network remembers these patients, not how well it works on new ones"
 )
 
 
@@ -37,10 +37,10 @@ class Fold(Settings):
 
 
 class Splits(Settings):
-    """What `splits.json` holds.
+    """The content of `splits.json`.
 
     Attributes:
-        by: what is never on two sides.
+        by: groups that are never on two sides.
         seed: of the draw.
         holdout: the share that validates; None where there are folds.
         stratified: what the sides were made alike in.
@@ -63,8 +63,8 @@ def split_data(index: DataIndex, split: Split) -> Splits:
     """Draw the folds of a data set; its files are read once, but for a split by slice.
 
     Raises:
-        DataError: there are too few patients, sites or slices to hold any out.
-        ConfigError: a number of folds is asked for where the sites decide it.
+        DataError: there are too few patients, sites or slices for a validation set.
+        ConfigError: a number of folds is given, but the sites define the folds.
         FormatError: a file cannot be read.
         GeometryError: a mask is not of its picture's size.
     """
@@ -72,17 +72,17 @@ def split_data(index: DataIndex, split: Split) -> Splits:
 
 
 def draw_splits(index: DataIndex, split: Split, traits: Mapping[str, SplitFeatures]) -> Splits:
-    """Draw the folds of a data set whose traits are known.
+    """Draw the folds of a data set with known split features.
 
     Args:
         index: the data set.
         split: `by` patient, site (one fold a site, which is left out) or slice; `folds` for that many
-            folds that each validate once, else one fold with a share `holdout` held out.
+            folds that each validate once, else one fold with the share `holdout` as validation set.
         traits: of each case by its name; a case that is not there has no tumour and shares no slice.
 
     Raises:
-        DataError: there are too few patients, sites or slices to hold any out.
-        ConfigError: a number of folds is asked for where the sites decide it.
+        DataError: there are too few patients, sites or slices for a validation set.
+        ConfigError: a number of folds is given, but the sites define the folds.
     """
     if split.by == "site" and split.folds:
         raise ConfigError("a split by site has one fold a site", where="--folds", cure="leave --folds out")
@@ -94,7 +94,7 @@ def draw_splits(index: DataIndex, split: Split, traits: Mapping[str, SplitFeatur
         raise DataError(
             f"{len(units)} {split.by}(s) cannot be split into {folds or 2} parts",
             where=index.root,
-            cure="ask for fewer folds, or bring more data",
+            cure="use fewer folds, or bring more data",
         )
     return Splits(
         by=split.by,
@@ -108,13 +108,13 @@ def draw_splits(index: DataIndex, split: Split, traits: Mapping[str, SplitFeatur
 
 
 def _units(index: DataIndex, by: str, traits: Mapping[str, SplitFeatures]) -> list[tuple[str, ...]]:
-    """Return what must stay together, names of cases or of slices: sorted, and sorted in each unit."""
+    """Return the groups that must stay together, names of cases or of slices: sorted, and sorted in each unit."""
     if by == "slice":
         return sorted((name,) for case in index.cases for name in slice_names(case))
     names: dict[Any, list[str]] = {}
     for case in index.cases:
         own = [case.patient if by == "patient" else case.site, *traits.get(case.name, SplitFeatures()).pictures]
-        # Whatever this case has in common with earlier ones joins them all into one unit.
+        # Everything that this case shares with earlier ones joins them into one unit.
         joined = {id(names[key]): names[key] for key in own if key in names}
         unit = [case.name, *(name for other in joined.values() for name in other)]
         keys = [key for key, other in names.items() if id(other) in joined]
@@ -173,7 +173,7 @@ def slice_names(case: Case) -> list[str]:
 
 
 def write_splits(splits: Splits, path: Path) -> None:
-    """Write a splits file; a half-written one never bears the name."""
+    """Write a splits file; an incomplete file never has this name."""
     write_text(path, json.dumps(splits.model_dump(), indent=1) + "\n")
 
 
@@ -181,7 +181,7 @@ def read_splits(path: Path) -> Splits:
     """Return the splits of a file.
 
     Raises:
-        DataError: the file is missing or is no splits file, or a slice stands on both sides of a fold, or a
+        DataError: the file is missing or is not a splits file, or a slice stands on both sides of a fold, or a
             patient does where the split is not by slice.
     """
     try:
@@ -190,7 +190,7 @@ def read_splits(path: Path) -> Splits:
     except OSError as fault:
         raise DataError(f"cannot be read ({fault.strerror})", where=path) from fault
     except (ValueError, ValidationError, RecursionError) as fault:
-        raise DataError("is no splits file", where=path, cure="write one with `gliomaseg split`") from fault
+        raise DataError("is not a splits file", where=path, cure="write one with `gliomaseg split`") from fault
     for number, fold in enumerate(splits.folds):
         if both := _on_both_sides(fold, splits.by):
             raise DataError(f"fold {number} has {min(both)} on both sides", where=path)
@@ -211,10 +211,10 @@ def choose_fold(splits: Splits, fold: int) -> Fold:
     """Return one fold by its number, from 0.
 
     Raises:
-        ConfigError: there is no such fold.
+        ConfigError: the fold does not exist.
     """
     if not 0 <= fold < len(splits.folds):
-        raise ConfigError(f"there is no fold {fold}", where="--fold", cure=f"folds are 0 to {len(splits.folds) - 1}")
+        raise ConfigError(f"fold {fold} does not exist", where="--fold", cure=f"folds are 0 to {len(splits.folds) - 1}")
     return splits.folds[fold]
 
 

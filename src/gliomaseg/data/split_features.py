@@ -1,4 +1,4 @@
-"""What a fair split must know of a case besides its name: how much tumour, and whose pictures it shares."""
+"""Properties of a case that a fair split needs: amount of tumour, and images shared with other cases."""
 
 from __future__ import annotations
 

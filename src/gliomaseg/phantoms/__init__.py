@@ -118,7 +118,7 @@ def _missing(index: int, *, seed: int) -> tuple[str, ...]:
 
 
 def _name(index: int, *, seed: int) -> str:
-    """Return a name like the data set's: PHANTOM, site, number and a date that is none."""
+    """Return a name like the data set's: PHANTOM, site, number and a fictitious date."""
     number = 1000 + (index * 37 + seed * 101) % 9000
     return f"{PREFIX}{SITES[index % len(SITES)]}_{number:04d}_{20000101 + index % 28:08d}"
 
@@ -141,7 +141,7 @@ def write_phantoms(  # noqa: PLR0913 - each says one thing, by name
     progress: Callable[[str], None] | None = None,
     kind: PhantomFormat = PhantomFormat.tiff,
 ) -> Path:
-    """Write synthetic patients as Kaggle's archive holds real ones, or as volumes, and return their folder.
+    """Write synthetic patients in the layout of Kaggle's archive, or as volumes, and return their folder.
 
     Args:
         destination: the folder that gets `kaggle_3m/<name>/<name>_<n>.tif` and `..._mask.tif`; or, as NIfTI,
@@ -156,10 +156,10 @@ def write_phantoms(  # noqa: PLR0913 - each says one thing, by name
 
     Raises:
         ConfigError: a number is too small.
-        OutputExistsError: the folder holds something and overwrite is not set, or something
-            that is no phantom: nothing else is ever removed.
+        OutputExistsError: the folder is not empty and overwrite is not set, or it contains files other than
+            phantoms: only phantoms are ever removed.
         ResourceError: the disk is full.
-        MissingExtraError: DICOM is asked for and its extra is not installed.
+        MissingExtraError: DICOM is chosen and its extra is not installed.
         GliomasegError: the folder cannot be written.
     """
     if patients < 1:
@@ -179,29 +179,29 @@ def write_phantoms(  # noqa: PLR0913 - each says one thing, by name
 
 
 def _writing_fault(fault: OSError, root: Path) -> GliomasegError:
-    """Return what the user is told of a fault of the disk."""
+    """Return the user's error for a disk error."""
     if is_disk_full(fault):
         return ResourceError("the disk is full", where=root, cure="free some space or choose another disk")
     return GliomasegError(f"cannot write: {fault.strerror or fault}", where=root, cure="choose another folder")
 
 
 def _make_room(root: Path, *, overwrite: bool) -> None:
-    """Make the folder, empty; remove nothing but phantoms, and those only if overwrite is set."""
+    """Make the folder, empty; remove only phantoms, and only if overwrite is set."""
     present = sorted(root.iterdir()) if root.exists() else []
     if present and not overwrite:
         cure = "choose another folder or pass --overwrite"
-        raise OutputExistsError("already holds something", where=root, cure=cure)
+        raise OutputExistsError("folder is not empty", where=root, cure=cure)
     for path in present:
         if not path.name.removeprefix(".").startswith(PREFIX) or path.is_symlink() or not path.is_dir():
             # It may be the real data set: that is never ours to remove.
-            raise OutputExistsError("is no phantom and is not removed", where=path, cure="choose another folder")
+            raise OutputExistsError("is not a phantom and is not removed", where=path, cure="choose another folder")
     for path in present:
         shutil.rmtree(path)
     root.mkdir(parents=True, exist_ok=True)
 
 
 def _write_patient(root: Path, patient: PhantomPatient, kind: PhantomFormat) -> None:
-    """Write one patient's folder; it bears its name only when all of it is there."""
+    """Write one patient's folder; it gets its name once it is complete."""
     unfinished = root / f".{patient.name}.unfinished"
     unfinished.mkdir()
     try:

@@ -20,7 +20,7 @@ class Acquisition:
     gains: grey levels of white matter; noise: grey levels; bias: for every sequence the slopes
     and curvatures over half the view; wander: phases of the bends that make a head uneven;
     starts: for every sequence the height over the first slice where its stack begins, mm, and
-    how far that plane is tilted: what lies below was never scanned.
+    how far that plane is tilted: slices below it were never scanned.
     """
 
     view_mm: float

@@ -1,7 +1,7 @@
 """A healthy head in three sequences, drawn slice by slice from solids.
 
 White matter gives about 1 in every sequence. Sizes are an adult's, in mm; the patient's own
-size, turn and tilt are in the grid, so that nothing here knows of pixels but the edges.
+size, turn and tilt are in the grid, so that only the edges depend on pixels.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SCALP = Ellipsoid((0, 4, 36), (79, 96, 67))
 
 @dataclass(frozen=True)
 class Head:
-    """What makes one head differ from the next.
+    """The properties that differ between heads.
 
     fat: signals of fat in the three sequences; fluid_gap_mm: between brain and skull;
     sulcus_mm: half the width of a sulcus; ventricle: scale of the ventricles, 1 = usual;

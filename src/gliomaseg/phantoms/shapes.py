@@ -22,7 +22,7 @@ FAR_MM = np.float32(99)
 
 @dataclass(frozen=True)
 class SliceGrid:
-    """Where the pixels of one slice lie in the patient's own head, mm, each of shape (y, x).
+    """The position of one slice's pixels in the patient's head, mm, each of shape (y, x).
 
     x grows towards the image's right, y towards the back of the head, h towards the vertex;
     low_mm and high_mm bound h.
@@ -44,7 +44,7 @@ class SliceGrid:
         return replace(self, x=np.abs(self.x))
 
     def misses(self, low_mm: float, high_mm: float) -> bool:
-        """Say whether the slice runs far below or above these heights."""
+        """Return whether the slice is far below or above these heights."""
         return self.high_mm < low_mm - REACH_MM or self.low_mm > high_mm + REACH_MM
 
     def away(self) -> DistanceField:

@@ -39,7 +39,7 @@ class Tumour:
 
         Args:
             grid: the slice as the skull has it.
-            room: distance to the inside of the skull, mm, shape (y, x): there nothing moves.
+            room: distance to the inside of the skull, mm, shape (y, x): tissue there does not move.
         """
         (x, y, h), (_, _, tall) = self.lobes[0].centre, self.lobes[0].semi
         square = (grid.x - np.float32(x)) ** 2 + (grid.y - np.float32(y)) ** 2 + (grid.h - np.float32(h)) ** 2
