@@ -166,7 +166,7 @@ def main() -> None:
         "first": crossed[0].document.summary["dice_volume"].model_dump(),
         "second": crossed[1].document.summary["dice_volume"].model_dump(),
         "both": both.summary["dice_volume"].model_dump(),
-        "predicted Dice": trust_of(both["patients"]),
+        "predicted Dice": trust_of(both.patients),
     }
     sys.stdout.write(json.dumps(report, indent=1) + "\n")
 

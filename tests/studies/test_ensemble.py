@@ -12,6 +12,7 @@ from gliomaseg.config import Split
 from gliomaseg.data.index import read_index
 from gliomaseg.data.split import split_data, write_splits
 from gliomaseg.errors import UsageError
+from gliomaseg.evaluation.results import Evaluation, read_evaluation
 
 SCRIPT = Path(__file__).parents[2] / "studies" / "ensemble.py"
 
@@ -21,14 +22,18 @@ def script(load_script):
     return load_script(SCRIPT)
 
 
+def fold_model(script, folder, document, fold):
+    return script.Crossed(folder, Evaluation.model_validate(document)).model(fold)
+
+
 def test_a_folds_model_decides_and_expects_by_the_other_folds(script, crossed):
     document = json.loads((crossed[0] / "metrics.json").read_text())
-    model = script.Crossed(crossed[0], document).model(1)
+    model = fold_model(script, crossed[0], document, 1)
     assert (model.config.name, model.config.postprocessing.threshold) == ("crossed", 0.6)
     for row in document["patients"]:
         row["dice_volume"] = row["dice_volume"] if row["fold"] == 0 else 0.0
-    assert script.Crossed(crossed[0], document).model(1).config.dice_estimator == model.config.dice_estimator
-    assert script.Crossed(crossed[0], document).model(0).config.dice_estimator != model.config.dice_estimator
+    assert fold_model(script, crossed[0], document, 1).config.dice_estimator == model.config.dice_estimator
+    assert fold_model(script, crossed[0], document, 0).config.dice_estimator != model.config.dice_estimator
 
 
 def test_what_it_writes_is_an_evaluation_of_all_patients(script, crossed, phantoms, tmp_path):
@@ -41,7 +46,8 @@ def test_what_it_writes_is_an_evaluation_of_all_patients(script, crossed, phanto
     assert {row["patient"]: row["fold"] for row in rows} == folds
     assert {row["model"] for row in rows} == {"crossed-t1 + crossed", "crossed"}  # one phantom of twelve has no T1
     assert report["both"]["mean"] == pytest.approx(np.mean([row["dice_volume"] for row in rows]))
-    assert report["predicted Dice"] == script.trust_of(rows)
+    written = read_evaluation(tmp_path / "both").patients
+    assert report["predicted Dice"] == script.trust_of(written)
     cards = SCRIPT.with_name("card_tables.py")
     tables = subprocess.run([sys.executable, cards, tmp_path / "both"], capture_output=True, text=True, check=True)
     assert "| `dice_volume` | 0." in tables.stdout
@@ -69,6 +75,7 @@ def test_what_was_not_tuned_is_refused(script, crossed, spoil):
 
 
 def test_where_nothing_is_found_none_is_expected(script):
-    rows = [{"dice_volume": 0.0, "predicted_dice": None}, {"dice_volume": 0.8, "predicted_dice": 0.9}]
-    trust = script.trust_of([*rows, {"dice_volume": None, "predicted_dice": None}])
+    values = [(0.0, None), (0.8, 0.9), (None, None)]
+    rows = [{"patient": f"P{k}", "dice_volume": d, "predicted_dice": e} for k, (d, e) in enumerate(values)]
+    trust = script.trust_of(Evaluation.model_validate({"patients": rows}).patients)
     assert (trust["failures"], trust["auroc"], trust["bias"]) == (1, 1.0, pytest.approx(0.05))

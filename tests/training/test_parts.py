@@ -10,6 +10,7 @@ from PIL import Image
 
 from gliomaseg.config import read_recipe
 from gliomaseg.errors import UsageError
+from gliomaseg.evaluation.results import Evaluation
 from gliomaseg.training.accelerator import deterministic, handle_signals, open_accelerator
 from gliomaseg.training.artifacts import draw_curves
 from gliomaseg.training.model_card import model_card
@@ -23,11 +24,12 @@ LINE = {
 
 def metrics(*, warning=None):
     entry = {"mean": 0.75, "median": 0.8, "ci95": [0.7, 0.81]}
-    return {
+    document = {
         "setting": {"model": "run", "split": "patient", "seed": 0, "warning": warning},
         "summary": {"dice_volume": entry, "dice_batch": {"mean": None}, "patients": 2, "slices": 10},
         "definitions": {"dice_volume": "over the whole stack"},
     }
+    return Evaluation.model_validate(document)
 
 
 def test_curves_are_drawn_if_a_score_is_undefined(tmp_path):
