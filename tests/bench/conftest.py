@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gliomaseg.bench.fixtures import Fixtures
-from gliomaseg.bench.sizes import sizes_for
+from gliomaseg.bench.fixtures import Fixtures, sizes_for
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +32,6 @@ def without_torch(monkeypatch):
     def refuse(_module):
         raise MissingExtraError("torch is not installed", cure='pip install "gliomaseg[train]"')
 
-    for room in ("fixtures", "training", "prediction"):
+    for room in ("fixtures", "training", "prediction", "roofline"):
         monkeypatch.setattr(f"gliomaseg.bench.{room}.with_torch", refuse)
     monkeypatch.setattr(fixtures, "shipped_model", lambda: None)

@@ -3,7 +3,7 @@ import json
 import numpy as np
 
 from gliomaseg.bench import fixtures as room
-from gliomaseg.bench.fixtures import batches_of, scored
+from gliomaseg.bench.fixtures import batches_of, scored, sizes_for
 from gliomaseg.formats import read_volume
 from gliomaseg.pretrained import find_model
 
@@ -37,3 +37,18 @@ def test_a_score_is_read_where_there_is_one(tmp_path):
     assert scored(tmp_path) is None
     (tmp_path / "metrics.json").write_text(json.dumps({"summary": {"dice_volume": {"mean": 0.75}}}))
     assert scored(tmp_path) == 0.75
+
+
+def test_the_reference_is_the_reference_recipe():
+    assert sizes_for().reference.network.name == "fcn_resnet50"
+    assert sizes_for().reference.preprocessing.size_px == 256
+
+
+def test_only_the_full_plan_predicts_ten_thousand_slices():
+    assert sizes_for().grown == (100, 1_000)
+    assert sizes_for(full=True).grown == (100, 1_000, 10_000)
+
+
+def test_the_quick_plan_is_small():
+    assert sizes_for(quick=True).reference.preprocessing.size_px == 64
+    assert max(sizes_for(quick=True).grown) < 100

@@ -6,7 +6,7 @@ from onnx import TensorProto, helper
 
 from gliomaseg.bench import roofline
 from gliomaseg.bench.fixtures import Fixtures
-from gliomaseg.bench.flops import count_operations
+from gliomaseg.bench.roofline import count_operations
 
 
 def test_operations_and_bytes_are_those_worked_out_by_hand(tmp_path):

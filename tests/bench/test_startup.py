@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from gliomaseg.bench import startup
@@ -29,7 +31,8 @@ def test_both_start_from_the_shell_in_turns(place, commands):
     assert [row.figure for row in rows] == ["--help", "6 slices, a volume to the mask on disk"]
     ours, peer = commands[-2:]
     assert ours[3:5] == ("predict", str(place.volume))
-    assert peer[1].endswith("script.py")
+    assert Path(peer[1]).name == "script.py"
+    assert Path(peer[1]).is_file()
 
 
 @pytest.mark.usefixtures("commands")

@@ -4,9 +4,8 @@ A section is a file with one function, `measure(material)`, that returns its row
 `peers`.
 """
 
-from gliomaseg.bench.run import SECTIONS, chosen_sections, run_benchmark
-from gliomaseg.bench.sizes import Sizes, sizes_for
-from gliomaseg.bench.text import benchmark_text
+from gliomaseg.bench.fixtures import Sizes, sizes_for
+from gliomaseg.bench.run import SECTIONS, benchmark_text, chosen_sections, run_benchmark
 from gliomaseg.bench.timing import BenchRow, Timing
 
 __all__ = ["SECTIONS", "BenchRow", "Sizes", "Timing", "benchmark_text", "chosen_sections", "run_benchmark", "sizes_for"]

@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from gliomaseg.bench.fixtures import Fixtures
-from gliomaseg.bench.processes import run
+from gliomaseg.bench.hardware import run
 from gliomaseg.bench.timing import BenchRow, Timing
 from gliomaseg.errors import GliomasegError, MissingExtraError
 

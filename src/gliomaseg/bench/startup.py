@@ -9,11 +9,11 @@ from pathlib import Path
 
 from gliomaseg.atomic import remove
 from gliomaseg.bench.fixtures import Fixtures
-from gliomaseg.bench.processes import GLIOMASEG, run
+from gliomaseg.bench.hardware import GLIOMASEG, run
 from gliomaseg.bench.timing import SECONDS, BenchRow, Timing, Turn, alternate
 from gliomaseg.errors import GliomasegError, MissingExtraError
 
-SCRIPT = Path(__file__).parent / "peers" / "script.py"
+SCRIPT = Path(__file__).parent / "baselines" / "script.py"
 HELP, MASK = "--help", "a volume to the mask on disk"
 PEER = "a plain script with PyTorch"
 

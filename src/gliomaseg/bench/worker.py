@@ -13,7 +13,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from gliomaseg.bench.processes import peak_mb
+from gliomaseg.bench.hardware import peak_mb
 from gliomaseg.data.index import read_index
 from gliomaseg.errors import GliomasegError
 from gliomaseg.evaluation.evaluate import evaluate
