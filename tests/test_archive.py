@@ -217,7 +217,7 @@ def test_no_damaged_byte_ends_in_another_error(tmp_path: Path) -> None:
 def test_another_kind_of_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.zip"
     path.write_bytes(content)
-    with pytest.raises(FormatError, match="no zip archive"):
+    with pytest.raises(FormatError, match="not a complete zip archive"):
         archive.declared_bytes(path)
 
 

@@ -65,7 +65,7 @@ def test_mask_of_more_than_two_values_is_refused(case: Case) -> None:
 
 def test_colour_mask_is_refused(case: Case) -> None:
     write(case.slices[0].mask, np.zeros((8, 8, 3), np.uint8))
-    with pytest.raises(FormatError, match="is a colour picture, not a mask"):
+    with pytest.raises(FormatError, match="mask is an RGB image, expected a grey one"):
         read_case(case)
 
 

@@ -134,7 +134,7 @@ def test_a_missing_source_is_a_data_error(tmp_path: Path) -> None:
 
 def test_another_kind_of_source_is_a_format_error(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(bytes(2000))
-    with pytest.raises(FormatError, match="no zip archive"):
+    with pytest.raises(FormatError, match="not a complete zip archive"):
         download(to=tmp_path / "data", source=tmp_path / "a.tar")
 
 

@@ -136,7 +136,7 @@ def test_picture_without_mask_is_a_problem(tree: Path) -> None:
 
 def test_mask_without_picture_is_a_problem(tree: Path) -> None:
     (tree / FIRST / f"{FIRST}_2.tif").unlink()
-    assert problems(read_index(tree)) == [(f"{FIRST}/{FIRST}_2_mask.tif", "is a mask without a picture")]
+    assert problems(read_index(tree)) == [(f"{FIRST}/{FIRST}_2_mask.tif", "is a mask without an image")]
 
 
 @pytest.mark.parametrize("other", ["_01.tif", "_1.TIF", "_1.tiff"])
@@ -186,20 +186,20 @@ def test_links_to_nothing_are_problems_and_not_silence(tree: Path) -> None:
         (tree / FIRST / name).unlink()
         (tree / FIRST / name).symlink_to("nowhere.tif")
     assert problems(read_index(tree)) == [
-        (f"{FIRST}/{FIRST}_2.tif", "is no file, or a link to none"),
-        (f"{FIRST}/{FIRST}_2_mask.tif", "is no file, or a link to none"),
+        (f"{FIRST}/{FIRST}_2.tif", "is not a file, or is a broken link"),
+        (f"{FIRST}/{FIRST}_2_mask.tif", "is not a file, or is a broken link"),
     ]
 
 
 def test_folder_with_a_slices_name_is_a_problem(tree: Path) -> None:
     (tree / FIRST / f"{FIRST}_9.tif").mkdir()
-    assert problems(read_index(tree)) == [(f"{FIRST}/{FIRST}_9.tif", "is no file, or a link to none")]
+    assert problems(read_index(tree)) == [(f"{FIRST}/{FIRST}_9.tif", "is not a file, or is a broken link")]
 
 
 def test_empty_folder_of_a_patient_is_a_problem(tree: Path) -> None:
     (tree / "TCGA_HT_0003_20020101").mkdir()
     index = read_index(tree)
-    assert problems(index) == [("TCGA_HT_0003_20020101", "holds no slice")]
+    assert problems(index) == [("TCGA_HT_0003_20020101", "contains no slice")]
     assert [case.name for case in index.cases] == [FIRST, SECOND]
 
 
@@ -269,7 +269,7 @@ def test_index_with_problems_is_refused_by_the_first(tree: Path) -> None:
     unsound = DataIndex(index.root, index.cases, (Problem("a.tif", "has no mask"), Problem("b.tif", "has no mask")))
     with pytest.raises(DataError) as caught:
         require_sound(unsound)
-    assert caught.value.line().startswith("a.tif: has no mask (2 problem(s) in all); see `gliomaseg audit`")
+    assert caught.value.line().startswith("a.tif: has no mask (2 problem(s) in all); run `gliomaseg audit`")
 
 
 # --- names

@@ -78,7 +78,7 @@ def test_demo_overwrite_removes_nothing_but_demos(tmp_path):
         run_demo(tmp_path, "unet_small", overwrite=True, log=hush)
     (tmp_path / "thesis.txt").unlink()
     (tmp_path / "data" / "kaggle_3m" / "TCGA_XX_1_20000101").mkdir(parents=True)
-    with pytest.raises(OutputExistsError, match="no phantom"):
+    with pytest.raises(OutputExistsError, match="not a phantom"):
         run_demo(tmp_path, "unet_small", overwrite=True, log=hush)
     assert (tmp_path / "data" / "kaggle_3m" / "TCGA_XX_1_20000101").is_dir()
 
@@ -167,7 +167,7 @@ def test_a_name_that_is_not_text_goes_all_the_way(kaggle_tree, trained, tmp_path
         (["evaluate", "DATA", "--out", "e", "--model", "MODEL", "--subset", "train"], 2, "--splits"),
         (["evaluate", "DATA", "--out", "e", "--model", "MODEL", "--fold", "1"], 2, "--splits"),
         (["evaluate", "DATA", "--out", "e", "--model", "MODEL", "--splits", "empty.json"], 3, "is empty"),
-        (["evaluate", "DATA", "--out", "e", "--model", "MODEL", "--splits", "deep.json"], 3, "no splits file"),
+        (["evaluate", "DATA", "--out", "e", "--model", "MODEL", "--splits", "deep.json"], 3, "not a splits file"),
         (["train", "deep.toml", "--data", "DATA", "--out", "r"], 2, "not TOML"),
         (["train", "unet_small", "--data", "DATA", "--out", "r", "--set", f"training.seed={2**64}"], 2, "seed"),
     ],

@@ -202,7 +202,7 @@ def test_overwrite_never_removes_what_is_no_phantom(tmp_path: Path) -> None:
     old = tmp_path / "kaggle_3m" / "PHANTOM_AA_0001_20000101"
     kept.mkdir(parents=True)
     old.mkdir()
-    with pytest.raises(OutputExistsError, match="no phantom"):
+    with pytest.raises(OutputExistsError, match="not a phantom"):
         write_phantoms(tmp_path, patients=1, side_px=SIDE_PX, overwrite=True)
     assert kept.is_dir()
     assert old.is_dir()
