@@ -7,10 +7,8 @@ import math
 import numpy as np
 
 from gliomaseg.errors import GeometryError
+from gliomaseg.geometry import Spacing
 from gliomaseg.types import Mask
-
-Spacing = tuple[float, float, float]
-"""Distance of adjacent voxel centres along z, y, x: in mm, or (1, 1, 1) for voxels."""
 
 VOXELS: Spacing = (1.0, 1.0, 1.0)
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from gliomaseg.metrics.mask_checks import VOXELS, Spacing, diagonal, joint_box, require_pair, require_spacing
+from gliomaseg.geometry import Spacing
+from gliomaseg.metrics.mask_checks import VOXELS, diagonal, joint_box, require_pair, require_spacing
 from gliomaseg.types import Mask
 
 # A distance of 3 x 0.1 is 0.30000000000000004: it lies within 0.3.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from gliomaseg.metrics.mask_checks import Spacing, require_spacing
+from gliomaseg.geometry import Spacing
+from gliomaseg.metrics.mask_checks import require_spacing
 
 MM3_PER_ML = 1000
 

@@ -28,7 +28,7 @@ def per_slice(values: NDArray[np.float64], like: Tensor) -> Tensor:
 
 
 def normal_noise(keys: Tensor, *, stream: int, shape: Sequence[int]) -> Tensor:
-    """Return normal noise of mean 0 and standard deviation 1, at most 4.9: float32, shape (n, *shape).
+    """Return normal noise of mean 0 and standard deviation 1, at most 4.9: float32, `(n, *shape)`.
 
     Args:
         keys: numbers of 32 bits, int64, shape (n,).
