@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gliomaseg.errors import GeometryError, UsageError, import_extra
-from gliomaseg.evaluation.results import Evaluation
 from gliomaseg.formats import FileKind, Grid, suffix_of, suffixes, write_pages, write_volume
 from gliomaseg.geometry import Affine
 from gliomaseg.metrics.volume import volume_ml
@@ -22,6 +21,9 @@ from gliomaseg.prediction.predict import MAX_BYTES
 from gliomaseg.scan import Scan
 from gliomaseg.types import Mask, Probability
 from gliomaseg.types import Sequence as MriSequence
+
+if TYPE_CHECKING:  # evaluation imports SciPy: half a second that a segmentation does not need
+    from gliomaseg.evaluation.results import Evaluation
 
 Axes = Literal["zyx", "xyz"]
 ScanLike = str | Path | Scan | ArrayLike | Any

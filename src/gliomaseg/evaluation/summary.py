@@ -73,19 +73,37 @@ def summarise(counts: Mapping[str, Counts]) -> Summary:
     """Return the Dice conventions over patients' counts, with intervals; batches continue across patients."""
     patients = list(counts.values())
     everything = np.concatenate(patients) if patients else np.zeros((0, 3), np.int64)
-    volumes = [np.array([d]) for c in patients if not math.isnan(d := overlap.dice_volume(c))]
-    entries = {HEADLINE: _statistics(volumes, undefined=len(patients) - len(volumes))}
-    for measure in measures.MEASURES:
-        if measure.pool and measure.compute:
-            entries[measure.name] = _statistics([measure.pool(c) for c in patients])
-        elif measure.pool:
-            entries[measure.name] = MeasureSummary(mean=mean(measure.pool(everything)))
+    # Batches mix patients: there is no group to draw for an interval.
+    of_batches = {measure.name for measure in measures.MEASURES if measure.pool and not measure.compute}
+    entries = {}
+    for name, groups in _pooled_values(counts).items():
+        if name in of_batches:
+            entries[name] = MeasureSummary(mean=mean(np.concatenate(groups)))
+        else:
+            undefined = {"undefined": len(patients) - len(groups)} if name == HEADLINE else {}
+            entries[name] = _statistics(groups, **undefined)
     return Summary(
         measures=entries,
         patients=len(patients),
         slices=len(everything),
         tumour_slices=int((everything[:, 1] > 0).sum()),
     )
+
+
+def mean_scores(counts: Mapping[str, Counts]) -> dict[str, float | None]:
+    """Return the means of `summarise` by name, without its intervals; None if a measure has no value."""
+    return {name: mean(np.concatenate(groups)) if groups else None for name, groups in _pooled_values(counts).items()}
+
+
+def _pooled_values(counts: Mapping[str, Counts]) -> dict[str, list[NDArray[np.float64]]]:
+    """Return the values of each Dice convention, in one group for each patient that has any, or in one for all."""
+    patients = list(counts.values())
+    everything = np.concatenate(patients) if patients else np.zeros((0, 3), np.int64)
+    values = {HEADLINE: [np.array([d]) for c in patients if not math.isnan(d := overlap.dice_volume(c))]}
+    for measure in measures.MEASURES:
+        if measure.pool:
+            values[measure.name] = [measure.pool(c) for c in (patients if measure.compute else [everything])]
+    return values
 
 
 def _summarise_cases(cases: Sequence[CaseScores], *, unit: str) -> dict[str, MeasureSummary]:

@@ -63,14 +63,34 @@ __all__ = [
     "volume_ml",
 ]
 
-_FAMILIES = ("overlap", "surface", "lesions", "volume", "calibration", "bootstrap")
+_FAMILY_OF = {
+    "average_symmetric_surface_distance": "surface",
+    "bootstrap_interval": "bootstrap",
+    "brier_score": "calibration",
+    "calibration_table": "calibration",
+    "count_lesions": "lesions",
+    "count_slices": "overlap",
+    "dice": "overlap",
+    "dice_batch": "overlap",
+    "dice_slices_empty_one": "overlap",
+    "dice_tumour_slices": "overlap",
+    "dice_volume": "overlap",
+    "empty_slice_false_positives": "overlap",
+    "expected_calibration_error": "calibration",
+    "hausdorff_95": "surface",
+    "iou": "overlap",
+    "normalised_surface_dice": "surface",
+    "precision": "overlap",
+    "sensitivity": "overlap",
+    "specificity": "overlap",
+    "surface_distances": "surface",
+    "volume_error": "volume",
+    "volume_ml": "volume",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import a measure when it is used first: prediction needs only one of them, and no SciPy."""
-    if name in __all__:
-        for family in _FAMILIES:
-            module = import_module(f"gliomaseg.metrics.{family}")
-            if hasattr(module, name):
-                return getattr(module, name)
-    raise AttributeError(f"module 'gliomaseg.metrics' has no attribute {name!r}")
+    if name not in _FAMILY_OF:
+        raise AttributeError(f"module 'gliomaseg.metrics' has no attribute {name!r}")
+    return getattr(import_module(f"gliomaseg.metrics.{_FAMILY_OF[name]}"), name)

@@ -16,13 +16,12 @@ from gliomaseg.choices import MaskFormat
 from gliomaseg.errors import OutputExistsError
 from gliomaseg.formats import write_pages, write_picture, write_volume
 from gliomaseg.formats.dicom import write_segmentation
-from gliomaseg.geometry import Orientation, orientation_to
 from gliomaseg.prediction.contact_sheet import draw_contact_sheet
 from gliomaseg.prediction.inputs import OWN, Input, Kind
 from gliomaseg.prediction.label_files import write_labels
 from gliomaseg.prediction.load import LoadedScan
 from gliomaseg.prediction.predictor import Prediction
-from gliomaseg.types import Mask, Pixels
+from gliomaseg.types import Pixels
 
 
 @dataclass(frozen=True)
@@ -244,11 +243,11 @@ def _write_segmentation(file: Path, result: Result) -> None:
 
 
 def _write_tiff(file: Path, result: Result) -> None:
-    write_pages(file, _mask_levels(_axial(result.prediction.mask, result.loaded)))
+    write_pages(file, _mask_levels(result.loaded.scan.axial.turn(result.prediction.mask)))
 
 
 def _write_slices(folder: Path, result: Result) -> None:
-    for number, plane in enumerate(_axial(result.prediction.mask, result.loaded), start=1):
+    for number, plane in enumerate(result.loaded.scan.axial.turn(result.prediction.mask), start=1):
         write_picture(folder / f"{result.name}_{number}_mask.png", _mask_levels(plane))
 
 
@@ -266,12 +265,6 @@ def _write_probability(file: Path, result: Result) -> None:
         write_pages(file, _probability_levels(result.prediction.probability))
     else:
         _write_on_grid(file, result.prediction.probability, result.loaded, description="probability")
-
-
-def _axial(mask: Mask, loaded: LoadedScan) -> Mask:
-    affine = loaded.scan.affine
-    turned: Mask = (Orientation() if affine is None else orientation_to(affine)).turn(mask)
-    return turned
 
 
 def _mask_levels(mask: Any) -> Pixels:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +20,7 @@ from torch import Tensor
 from gliomaseg.atomic import write_text
 from gliomaseg.data.batches import SLICE, batches, epoch_picks, load_batch, training_batch
 from gliomaseg.errors import TrainingError
-from gliomaseg.metrics import overlap
+from gliomaseg.evaluation.summary import mean_scores
 from gliomaseg.metrics.overlap import Counts
 from gliomaseg.training.checkpoint import EpochRecord
 from gliomaseg.training.optimiser import ema_decay, learning_rate, update_ema
@@ -152,7 +151,7 @@ def finish_epoch(run: Run) -> EpochRecord:
     progress = run.progress
     start = time.monotonic()
     loss, counts = validate(run)
-    scores = _mean_scores(counts)
+    scores = mean_scores(counts)
     record: EpochRecord = {
         "epoch": progress.epoch + 1,
         "train_loss": progress.loss_sum / max(1, progress.images),
@@ -197,20 +196,6 @@ def validate(run: Run) -> tuple[float, dict[str, Counts]]:
                 parts.append(planes.flatten(2).sum(dim=2).T.cpu().numpy())
             counts[case.name] = np.concatenate(parts)
     return total / max(1, images_seen), counts
-
-
-def _mean_scores(counts: Mapping[str, Counts]) -> dict[str, float | None]:
-    """Return the mean of each measure; None if it has no value. An epoch needs no confidence intervals."""
-    cases = list(counts.values())
-    volumes = np.array([overlap.dice_volume(case) for case in cases])
-    values = {
-        "dice_volume": volumes[~np.isnan(volumes)],
-        "dice_tumour_slices": np.concatenate([overlap.dice_tumour_slices(case) for case in cases]),
-        "dice_slices_empty_one": np.concatenate([overlap.dice_slices_empty_one(case) for case in cases]),
-        "dice_batch": overlap.dice_batch(np.concatenate(cases)),
-        "empty_slice_false_positive_rate": np.concatenate([overlap.empty_slice_false_positives(c) for c in cases]),
-    }
-    return {name: float(some.mean()) if len(some) else None for name, some in values.items()}
 
 
 def _seed(*numbers: int) -> int:
