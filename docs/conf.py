@@ -1,5 +1,7 @@
 """Sphinx settings of the site: `make docs` builds it into build/site, without a network."""
 
+# Imported before autodoc does so with TYPE_CHECKING set: pydantic then fails to build models with extra fields.
+import gliomaseg.evaluation  # noqa: F401
 from gliomaseg import __version__
 
 project = "gliomaseg"
