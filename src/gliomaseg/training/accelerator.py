@@ -53,9 +53,10 @@ def _has_bf16(*, on_cpu: bool) -> bool:
 def deterministic() -> Iterator[None]:
     """Use deterministic algorithms within the block, so that equal runs give equal bits."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before = torch.are_deterministic_algorithms_enabled()
-    # Some layers have no deterministic algorithm on a GPU: torch then warns once and continues.
-    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    before = torch.get_deterministic_debug_mode()
+    # "warn": some layers have no deterministic algorithm on a GPU. Not `use_deterministic_algorithms`, which sets the
+    # same and imports the compiler for it (1.5 s).
+    torch.set_deterministic_debug_mode("warn")
     # Filling new tensors reveals reads of uninitialised memory; it costs time and does not change results.
     settings: Any = torch.utils.deterministic
     filled, settings.fill_uninitialized_memory = settings.fill_uninitialized_memory, False
@@ -63,7 +64,7 @@ def deterministic() -> Iterator[None]:
         yield
     finally:
         settings.fill_uninitialized_memory = filled
-        torch.use_deterministic_algorithms(mode=before)
+        torch.set_deterministic_debug_mode(before)
 
 
 class StopFlag:
