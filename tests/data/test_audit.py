@@ -246,3 +246,38 @@ def test_every_problem_is_a_row(tree: Path) -> None:
         f"{A}/{A}_2_mask.tif",
         f"{B}/{B}_1.tif",
     ]
+
+
+# --- masks that cannot be right
+
+
+def test_masks_without_any_tumour_are_a_warning(tree: Path) -> None:
+    for name in (A, B):
+        for number in range(1, 5):
+            write(mask(tree, name, number), np.zeros((16, 16), np.uint8))
+    found = findings(tree)
+    assert found.safe
+    assert found.warnings == [{"where": "all masks", "what": "no mask of 2 cases has a pixel of tumour"}]
+
+
+def test_one_patient_without_tumour_is_no_warning(tree: Path) -> None:
+    for number in range(1, 5):
+        write(mask(tree, A, number), np.zeros((16, 16), np.uint8))
+    assert findings(tree).warnings == []
+
+
+def test_inverted_masks_are_a_problem(tree: Path) -> None:
+    inverted = np.full((16, 16), 255, np.uint8)
+    inverted[:8, :8] = 0  # 192 of 256 pixels are left: 75 %
+    write(mask(tree, B, 2), inverted)
+    found = findings(tree)
+    assert found.problems == [{"where": B, "what": "its masks cover up to 75% of a slice: they may be inverted"}]
+
+
+def test_a_mask_of_two_fifths_of_a_slice_is_a_warning(tree: Path) -> None:
+    large = np.zeros((16, 16), np.uint8)
+    large[:, :6] = 255  # 96 of 256 pixels: 37.5 %
+    write(mask(tree, B, 2), large)
+    found = findings(tree)
+    assert found.safe
+    assert found.warnings == [{"where": B, "what": "its masks cover up to 38% of a slice, expected at most 33%"}]

@@ -90,11 +90,49 @@ def test_strays_are_named_with_their_folder(tree: Path) -> None:
     (tree / "notes.txt").touch()
     (tree / "empty").mkdir()
     (tree / FIRST / "Thumbs.db").touch()
-    (tree / FIRST / f"{SECOND}_9.tif").touch()
+    (tree / FIRST / f"._{FIRST}_1.tif").touch()
     index = read_index(tree)
-    assert index.strays == (f"{FIRST}/{SECOND}_9.tif", f"{FIRST}/Thumbs.db", "empty", "notes.txt")
+    assert index.strays == (f"{FIRST}/._{FIRST}_1.tif", f"{FIRST}/Thumbs.db", "empty", "notes.txt")
     assert index.slice_count == 5
     assert index.problems == ()
+
+
+# --- slices that are not read
+
+
+@pytest.mark.parametrize(
+    ("place", "where", "what"),
+    [
+        (f"{FIRST}/{SECOND}_9.tif", f"{FIRST}/{SECOND}_9.tif", "is a slice of another case"),
+        (f"{FIRST}/{FIRST}_9.png", f"{FIRST}/{FIRST}_9.png", "is a slice that is not a TIFF"),
+        (f"{FIRST}_7.tif", f"{FIRST}_7.tif", "is a slice outside of a patient's folder"),
+        (
+            f"{FIRST}/old/{FIRST}_9.tif",
+            f"{FIRST}/old",
+            f"has 1 files of slices that are not read: the first is {FIRST}_9.tif",
+        ),
+        ("Patient B2/PatB_8.tif", "Patient B2", "has 1 files of slices that are not read: the first is PatB_8.tif"),
+    ],
+)
+def test_a_slice_that_is_not_read_is_a_problem(tree: Path, place: str, where: str, what: str) -> None:
+    (tree / place).parent.mkdir(exist_ok=True)
+    (tree / place).touch()
+    index = read_index(tree)
+    assert [problem.where for problem in index.problems] == [where]
+    assert index.problems[0].what.startswith(what)
+
+
+def test_a_preview_of_a_slice_is_not_a_problem(tree: Path) -> None:
+    (tree / FIRST / f"{FIRST}_1.png").touch()
+    assert read_index(tree).problems == ()
+
+
+def test_a_folder_of_volumes_is_refused_with_the_layout_that_is_read(tmp_path: Path) -> None:
+    (tmp_path / "case1").mkdir()
+    (tmp_path / "case1" / "flair.nii.gz").touch()
+    with pytest.raises(DataError, match=r"has volumes \(flair\.nii\.gz\) and no slices") as caught:
+        read_index(tmp_path)
+    assert "<patient>_<n>_mask.tif" in caught.value.cure
 
 
 def test_hidden_folder_is_no_patient(tree: Path) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 import gliomaseg
-from gliomaseg.config import read_recipe
+from gliomaseg.config import Split, read_recipe
 from gliomaseg.data.index import read_index
 from gliomaseg.data.split import split_data, write_splits
 from gliomaseg.errors import ConfigError, DataError, OutputExistsError
@@ -238,3 +239,24 @@ def test_the_exported_network_has_no_paths_of_the_machine(trained):
     content = (trained / "model" / "model.onnx").read_bytes()
     assert str(Path(gliomaseg.__file__).parent).encode() not in content
     assert b".py" not in content
+
+
+def test_a_run_warns_of_cases_on_no_side_and_of_masks_without_tumour(tmp_path, kaggle_tree):
+    data = kaggle_tree(tmp_path / "data", {"p1": 1, "p2": 1, "p3": 1}, side=64)  # an odd slice has no tumour
+    splits = split_data(read_index(data), Split(holdout=0.5))
+    fold = splits.folds[0].model_copy(update={"train": ("p1",), "validation": ("p2",)})
+    write_splits(splits.model_copy(update={"folds": (fold,)}), tmp_path / "splits.json")
+    lines: list[str] = []
+    options = options_for(data, tmp_path / "run", "training.epochs=1", splits=tmp_path / "splits.json")
+    train(options, say=lines.append)
+    assert "warning: 1 case(s) on no side of the split are not used: p3" in lines
+    assert "warning: all masks: no mask of 3 cases has a pixel of tumour" in lines
+
+
+def test_inverted_masks_are_not_trained_on(tmp_path, kaggle_tree):
+    data = kaggle_tree(tmp_path / "data", {"p1": 2, "p2": 2}, side=64)
+    mask = data / "p2" / "p2_2_mask.tif"
+    tifffile.imwrite(mask, 255 - tifffile.imread(mask), photometric="minisblack")
+    with pytest.raises(DataError, match="masks cover up to 75% of a slice"):
+        train(options_for(data, tmp_path / "run"), say=quiet)
+    assert not (tmp_path / "run").exists()

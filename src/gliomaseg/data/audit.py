@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,11 @@ from gliomaseg.data.case import read_slice
 from gliomaseg.data.index import Case, DataIndex, Problem
 from gliomaseg.data.split_features import image_digest
 from gliomaseg.errors import InputError
+from gliomaseg.types import Mask
 
 CHANNELS = 3
+INVERTED_SHARE = 0.5
+LARGE_SHARE = 0.33  # the largest tumour of the LGG data set covers 0.12 of its slice
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Audit:
         missing_sequences: cases whose T1 before ("t1") or after contrast ("t1ce") equals FLAIR in
             every slice, and cases of one channel only ("grey").
         near_black_slices: slices with 99 % of their values at most 10 of 255.
+        warnings: findings that a person must check before training, and that may be right.
         duplicates: groups of places whose slices are equal to the pixel in more than one patient.
     """
 
@@ -44,6 +48,7 @@ class Audit:
     second_copies: list[str]
     strays: list[str]
     problems: list[dict[str, str]]
+    warnings: list[dict[str, str]]
 
     @property
     def safe(self) -> bool:
@@ -55,8 +60,7 @@ class Audit:
 class _Count:
     slices: int = 0
     tumour_slices: int = 0
-    pixels: int = 0
-    tumour_pixels: int = 0
+    coverage: dict[str, MaskCoverage] = field(default_factory=dict)
     near_black: int = 0
     missing: Counter[str] = field(default_factory=Counter)
     places: dict[bytes, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
@@ -74,26 +78,66 @@ def audit(index: DataIndex, *, progress: Callable[[str], None] | None = None) ->
         if progress and number % 20 == 0:
             progress(f"{number} of {len(index.cases)} patients read")
     duplicates = _duplicates(count)
+    count.problems += inverted_masks(count.coverage)
+    tumour, pixels = (sum(getattr(one, name) for one in count.coverage.values()) for name in ("tumour", "pixels"))
     patients = {(case.patient, case.site) for case in index.cases}
     return Audit(
         root=str(index.root),
         patients=len(patients),
         slices=count.slices,
         tumour_slices=count.tumour_slices,
-        tumour_pixel_share=count.tumour_pixels / max(1, count.pixels),
+        tumour_pixel_share=tumour / max(1, pixels),
         sites=dict(sorted(Counter(site for _, site in patients).items())),
         missing_sequences=dict(sorted(count.missing.items())),
         near_black_slices=count.near_black,
         duplicates=duplicates,
         second_copies=[str(folder) for folder in index.second_copies],
         strays=list(index.strays),
-        problems=[{"where": problem.where, "what": problem.what} for problem in count.problems],
+        problems=[asdict(problem) for problem in count.problems],
+        warnings=[asdict(warning) for warning in mask_warnings(count.coverage)],
     )
+
+
+@dataclass(frozen=True)
+class MaskCoverage:
+    """The pixels of a case's slices: all of them, those of the tumour, and the largest tumour's share of one slice."""
+
+    pixels: int
+    tumour: int
+    largest_share: float
+
+
+def mask_coverage(masks: Iterable[Mask]) -> MaskCoverage:
+    """Return the coverage of a case's masks, each bool of shape (y, x); zeros if there is none."""
+    counted = [(mask.size, int(np.count_nonzero(mask))) for mask in masks]
+    largest = max((tumour / pixels for pixels, tumour in counted), default=0.0)
+    return MaskCoverage(sum(pixels for pixels, _ in counted), sum(tumour for _, tumour in counted), largest)
+
+
+def inverted_masks(coverage: Mapping[str, MaskCoverage]) -> list[Problem]:
+    """Return a problem for each case with a mask that covers more than half of its slice: 0 and 255 may be swapped."""
+    return [
+        Problem(name, f"its masks cover up to {one.largest_share:.0%} of a slice: they may be inverted")
+        for name, one in coverage.items()
+        if one.largest_share > INVERTED_SHARE
+    ]
+
+
+def mask_warnings(coverage: Mapping[str, MaskCoverage]) -> list[Problem]:
+    """Return a warning if no mask of a data set has tumour, and for each case whose tumour is implausibly large."""
+    if coverage and not any(one.tumour for one in coverage.values()):
+        return [Problem("all masks", f"no mask of {len(coverage)} cases has a pixel of tumour")]
+    return [
+        Problem(name, f"its masks cover up to {one.largest_share:.0%} of a slice, expected at most {LARGE_SHARE:.0%}")
+        for name, one in coverage.items()
+        if LARGE_SHARE < one.largest_share <= INVERTED_SHARE
+    ]
 
 
 def _count_case(case: Case, count: _Count) -> None:
     equal = {"t1": True, "t1ce": True}
     kinds = set()
+    masks = []
     for entry in case.slices:
         where = f"{case.name}/{entry.image.name}"
         try:
@@ -103,14 +147,15 @@ def _count_case(case: Case, count: _Count) -> None:
             continue
         kinds.add((image.shape, image.dtype.name))
         count.slices += 1
-        count.pixels += mask.size
-        count.tumour_pixels += int(mask.sum())
+        masks.append(mask)
         count.tumour_slices += bool(mask.any())
         _compare_channels(image, equal)
         if digest := image_digest(image):
             count.places[digest].append((case.patient, where))
         else:
             count.near_black += 1
+    if masks:
+        count.coverage[case.name] = mask_coverage(masks)
     if len(kinds) > 1:
         count.problems.append(Problem(case.name, f"its slices are of {len(kinds)} sizes or kinds: {sorted(kinds)}"))
     if {shape[2] for shape, _ in kinds} == {1}:

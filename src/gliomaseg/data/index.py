@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gliomaseg.errors import DataError, UsageError
+from gliomaseg.formats import FileKind, suffix_of, suffixes
+from gliomaseg.system_files import is_system_file
 
 # TCGA_CS_4941_19960909: source, site, patient, date of the examination.
 _NAME = re.compile(r"(?P<patient>[A-Za-z]+_(?P<site>[A-Za-z0-9]+)_[A-Za-z0-9]+)_\d{8}$")
 _SLICE = re.compile(r"(?P<case>.+)_(?P<number>\d+)(?P<mask>_mask)?\.tiff?$", re.IGNORECASE)
+_OTHER_FORMAT = re.compile(
+    r"(?P<case>.+)_(?P<number>\d+)(_mask)?\.(png|jpe?g|bmp|gif|npy|dcm|nii|nii\.gz)$", re.IGNORECASE
+)
 COPIES = ("kaggle_3m", "lgg-mri-segmentation/kaggle_3m")
 
 
@@ -94,20 +100,59 @@ def _read_root(data: Path) -> DataIndex:
     candidates = [data, *(data / copy for copy in COPIES)]
     holders = [folder for folder in candidates if folder.is_dir() and _patient_folders(folder)]
     if not holders:
-        raise DataError(
-            "contains no patient folder",
-            where=data,
-            cure="expected kaggle_3m/<patient>/<patient>_<n>.tif with <patient>_<n>_mask.tif beside it",
-        )
+        raise _no_patient(data)
     root = holders[0]
     found = _Findings()
     folders = _patient_folders(root)
     cases = tuple(case for folder in folders if (case := _read_case(folder, found)).slices)
     known = {folder.name for folder in folders} | {Path(copy).parts[0] for copy in COPIES}
-    found.strays.extend(entry.name for entry in root.iterdir() if entry.name not in known)
+    for entry in sorted(root.iterdir()):
+        if entry.name not in known:
+            found.strays.append(entry.name)
+            found.problems.extend(_unread_slices(entry))
     if not cases:
-        raise DataError("contains no slice with both an image and a mask", where=root)
+        raise _no_patient(root, "contains no slice with both an image and a mask")
     return DataIndex(root, cases, tuple(found.problems), tuple(holders[1:]), tuple(sorted(found.strays)))
+
+
+def _no_patient(data: Path, what: str = "contains no patient folder") -> DataError:
+    layout = "<patient>/<patient>_<n>.tif with <patient>_<n>_mask.tif beside it"
+    volumes = suffixes(FileKind.VOLUME)
+    volume = next((file for file in data.rglob("*") if suffix_of(file) in volumes and not is_system_file(file)), None)
+    if volume is None:
+        return DataError(what, where=data, cure=f"expected kaggle_3m/{layout}")
+    what = f"has volumes ({volume.name}) and no slices: this command reads TIFF slices with masks only"
+    return DataError(what, where=data, cure=f"convert the volumes to {layout}")
+
+
+def _unread_slices(entry: Path) -> list[Problem]:
+    """Return a problem for a folder or file that no patient's folder contains, and that looks like a patient's data."""
+    if entry.is_file():
+        return [Problem(entry.name, "is a slice outside of a patient's folder")] if _is_slice(entry) else []
+    if entry.name.startswith(".") or not entry.is_dir():
+        return []
+    slices = [file.name for file in sorted(entry.rglob("*")) if _is_slice(file)]
+    if not slices:
+        return []
+    what = f"has {len(slices)} files of slices that are not read: the first is {slices[0]}, not <folder>_<n>.tif"
+    return [Problem(entry.name, what)]
+
+
+def _stray_problems(entry: Path, numbers: Collection[int]) -> list[Problem]:
+    """Return the problems of an entry of a patient's folder that belongs to none of its slices, by its name."""
+    where = f"{entry.parent.name}/{entry.name}"
+    if entry.is_dir():
+        return [Problem(f"{entry.parent.name}/{problem.where}", problem.what) for problem in _unread_slices(entry)]
+    if _is_slice(entry):
+        return [Problem(where, "is a slice of another case")]
+    other = _OTHER_FORMAT.match(entry.name)
+    if other and other["case"] == entry.parent.name and int(other["number"]) not in numbers:
+        return [Problem(where, "is a slice that is not a TIFF")]
+    return []
+
+
+def _is_slice(file: Path) -> bool:
+    return _SLICE.match(file.name) is not None and not is_system_file(file)
 
 
 def require_sound(index: DataIndex) -> None:
@@ -155,10 +200,11 @@ def _is_patient(folder: Path) -> bool:
 def _read_case(folder: Path, found: _Findings) -> Case:
     images: dict[int, Path] = {}
     masks: dict[int, Path] = {}
+    strays: list[Path] = []
     for entry in sorted(folder.iterdir()):
         match = _SLICE.match(entry.name)
         if not match or match["case"] != folder.name:
-            found.strays.append(f"{folder.name}/{entry.name}")
+            strays.append(entry)
             continue
         if not entry.is_file():
             found.problems.append(Problem(f"{folder.name}/{entry.name}", "is not a file, or is a broken link"))
@@ -171,6 +217,8 @@ def _read_case(folder: Path, found: _Findings) -> Case:
             )
             continue
         side[number] = entry
+    found.strays.extend(f"{folder.name}/{entry.name}" for entry in strays)
+    found.problems.extend(problem for entry in strays for problem in _stray_problems(entry, images.keys()))
     found.problems.extend(
         Problem(f"{folder.name}/{images[n].name}", "has no mask") for n in sorted(images.keys() - masks.keys())
     )

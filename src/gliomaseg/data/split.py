@@ -218,6 +218,12 @@ def choose_fold(splits: Splits, fold: int) -> Fold:
     return splits.folds[fold]
 
 
+def left_out(index: DataIndex, fold: Fold) -> tuple[str, ...]:
+    """Return the names of the cases that are on neither side of a fold, sorted."""
+    named = {name.partition("/")[0] for side in (fold.train, fold.validation) for name in side}
+    return tuple(sorted(case.name for case in index.cases if case.name not in named))
+
+
 def select(index: DataIndex, names: tuple[str, ...]) -> tuple[Case, ...]:
     """Return the cases of a data set that one side of a fold names, with the named slices only.
 

@@ -34,14 +34,20 @@ def audit_text(findings: Audit) -> str:
         ("copies", f"{len(findings.duplicates)} groups of equal slices in different patients"),
         ("second copy", ", ".join(findings.second_copies) + " (not read)" if findings.second_copies else "none"),
         ("other files", _some(findings.strays) or "none"),
-        ("problems", f"{len(findings.problems)}"),
     ]
     lines = [f"{name:<18} {value}" for name, value in pairs]
-    lines += [f"  {problem['where']}: {problem['what']}" for problem in findings.problems[:SHOWN]]
-    if len(findings.problems) > SHOWN:
-        lines.append(f"  ... and {len(findings.problems) - SHOWN} more (--json lists all)")
-    verdict = "safe to train on" if findings.safe else "NOT safe to train on: repair or move these files"
-    return "\n".join([*lines, verdict])
+    for title, entries in (("warnings", findings.warnings), ("problems", findings.problems)):
+        lines.append(f"{title:<18} {len(entries)}")
+        lines += [f"  {entry['where']}: {entry['what']}" for entry in entries[:SHOWN]]
+        if len(entries) > SHOWN:
+            lines.append(f"  ... and {len(entries) - SHOWN} more (--json lists all)")
+    return "\n".join([*lines, _verdict(findings)])
+
+
+def _verdict(findings: Audit) -> str:
+    if not findings.safe:
+        return "NOT safe to train on: repair or move these files"
+    return "safe to train on, if the warnings are expected" if findings.warnings else "safe to train on"
 
 
 def splits_text(splits: Splits) -> str:

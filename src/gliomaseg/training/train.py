@@ -17,10 +17,11 @@ from torch import nn
 
 from gliomaseg.atomic import locked
 from gliomaseg.config import read_recipe
+from gliomaseg.data.audit import inverted_masks, mask_coverage, mask_warnings
 from gliomaseg.data.batches import on_device
 from gliomaseg.data.cache import Cache, open_cache
 from gliomaseg.data.index import Case, DataIndex, read_index, require_outside
-from gliomaseg.data.split import Fold, Splits, choose_fold, read_splits, select, split_data
+from gliomaseg.data.split import Fold, Splits, choose_fold, left_out, read_splits, select, split_data
 from gliomaseg.errors import ConfigError, DataError
 from gliomaseg.losses import build_loss
 from gliomaseg.networks import build_network
@@ -67,8 +68,11 @@ def train(options: TrainOptions, *, say: Callable[[str], None]) -> Path:
     _require_whole_stacks(options, splits)
     if splits.warning:
         say(f"warning: {splits.warning}")
+    if names := left_out(index, fold):
+        say(f"warning: {len(names)} case(s) on no side of the split are not used: {', '.join(names)}")
     with accelerator.main_process_first():
         cache = open_cache(index, options.recipe.preprocessing, folder=options.cache, progress=say)
+    _check_masks(index, cache, say)
     cases = split_cases(index, fold, cache)
     _train(options, accelerator, cases, splits, resuming=resuming, say=say)
     return options.out / "model"
@@ -107,6 +111,20 @@ def _require_slice_per_process(batch: int, processes: int) -> None:
             where="training.batch",
             cure="increase it, or start fewer processes",
         )
+
+
+def _check_masks(index: DataIndex, cache: Cache, say: Callable[[str], None]) -> None:
+    """Refuse inverted masks, and warn of masks that are implausible.
+
+    Raises:
+        DataError: a case's masks may be inverted.
+    """
+    ranges = zip(index.cases, *cache.ends, strict=True)
+    coverage = {case.name: mask_coverage(cache.masks[first : last + 1]) for case, first, last in ranges}
+    if inverted := inverted_masks(coverage):
+        raise DataError(inverted[0].what, where=inverted[0].where, cure="run `gliomaseg audit`, then repair the masks")
+    for warning in mask_warnings(coverage):
+        say(f"warning: {warning.where}: {warning.what}")
 
 
 @dataclass(frozen=True)
