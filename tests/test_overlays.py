@@ -108,8 +108,14 @@ def test_panel_refuses_a_note_too_few() -> None:
 
 def test_contact_sheet_has_a_place_for_every_picture_and_centres_it() -> None:
     tiles = [np.full((20, 10, 3), level, np.uint8) for level in (50, 100, 150)]
-    sheet = np.asarray(contact_sheet(tiles, notes=["a", "b", "c"], title="t", columns=2, side_px=20))
+    sheet = np.asarray(contact_sheet(tiles, notes=["a", "b", "c"], heading=["t"], columns=2, side_px=20))
     assert sheet.shape == (46 + 2 * (20 + 24 + 10), 2 * (20 + 10) + 10, 3)
     for level, (y, x) in zip((50, 100, 150), ((46, 10), (46, 40), (100, 10)), strict=True):
         assert (sheet[y + 10, x + 10] == level).all()
         assert (sheet[y + 10, x + 1] == 0).all()
+
+
+def test_lines_under_the_title_move_the_pictures_down() -> None:
+    tile = np.full((20, 20, 3), 255, np.uint8)
+    sheets = [contact_sheet([tile], notes=["a"], heading=["t", *lines], side_px=60) for lines in ([], ["one", "two"])]
+    assert sheets[1].height - sheets[0].height == 2 * 18

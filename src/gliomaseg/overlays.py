@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -88,7 +89,7 @@ def contact_sheet(
     tiles: Sequence[Pixels],
     *,
     notes: Sequence[str],
-    title: str,
+    heading: Sequence[str],
     sides: tuple[str, str] = ("", ""),
     columns: int = 4,
     side_px: int = 240,
@@ -98,20 +99,24 @@ def contact_sheet(
     Args:
         tiles: uint8 (y, x, 3), at most `side_px` high and wide.
         notes: one each.
-        title: over it all.
+        heading: over it all: the title, and smaller lines under it; a line that is too long is wrapped.
         sides: what stands in the left and right corner of each picture.
         columns: pictures in a row.
         side_px: the side of the square that each picture is centred in.
     """
     large, small = ImageFont.load_default(17), ImageFont.load_default(13)
-    top, note = 46, 24
     rows = -(-len(tiles) // columns)
     wide = min(columns, len(tiles))
     # Two columns at least: the title needs the width.
     width = max(2, wide) * (side_px + _GAP) + _GAP
+    wrapped = [part for line in heading[1:] for part in textwrap.wrap(line, max(20, width // 7))]
+    line_height, note = 18, 24
+    top = 46 + line_height * len(wrapped)
     sheet = Image.new("RGB", (width, top + rows * (side_px + note + _GAP)), "white")
     draw = ImageDraw.Draw(sheet)
-    draw.text((_GAP, 12), title, fill=_INK, font=large)
+    draw.text((_GAP, 12), heading[0], fill=_INK, font=large)
+    for k, line in enumerate(wrapped):
+        draw.text((_GAP, 38 + line_height * k), line, fill=_QUIET, font=small)
     for k, (pixels, line) in enumerate(zip(tiles, notes, strict=True)):
         x, y = _GAP + (k % columns) * (side_px + _GAP), top + (k // columns) * (side_px + note + _GAP)
         draw.rectangle((x, y, x + side_px - 1, y + side_px - 1), fill="black")

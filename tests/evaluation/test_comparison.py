@@ -85,6 +85,14 @@ def test_what_the_two_define_differently_is_left_out_and_named(tmp_path):
     assert "not compared, because the definitions differ: surface_dice" in comparison_text(comparison)
 
 
+def test_few_patients_are_named_with_the_smallest_p_that_they_can_give(tmp_path):
+    a, b = (write(tmp_path / name, [row(f"P{k}", 0.5) for k in range(8)]) for name in "ab")
+    # 2 of 2^8 sign patterns are the most extreme.
+    assert "few patients: the intervals are unreliable, and no p can be below 0.0078" in comparison_text(
+        compare_evaluations(a, b)
+    )
+
+
 def test_nobody_cannot_be_compared(tmp_path):
     a = write(tmp_path / "a", [])
     with pytest.raises(DataError, match="has 0 patients"):

@@ -21,6 +21,7 @@ from gliomaseg.evaluation.evaluate import evaluate
 from gliomaseg.formats import write_picture
 from gliomaseg.prediction.confidence import confidence_features
 from gliomaseg.prediction.predictor import Prediction
+from gliomaseg.report.terminal import warning_lines
 
 
 class Oracle:
@@ -166,12 +167,28 @@ def test_an_evaluation_writes_numbers_and_a_picture_of_each_patient(cases, tmp_p
     assert json.loads(order.metrics.read_text()) == evaluation.document()
     names = sorted(entry.name for entry in (tmp_path / "out" / "pictures").iterdir())
     assert names == ["A_XX_1_20000101.png", "B_XX_2_20000101.png"]
-    # The slice with the most tumour: B has two of 4 pixels, A's first one.
-    assert [row.picture_slice for row in evaluation.patients] == [1, 1]
+    # Wrong pixels of each slice: A 2, 0, 1; B 0, 4.
+    assert [row.picture_slice for row in evaluation.patients] == [1, 2]
     worst = evaluation.examples[-1]
     assert (worst.kind, worst.patient, worst.file) == (
         "worst", "A_XX_1_20000101", "pictures/A_XX_1_20000101.png",
     )  # fmt: skip
+
+
+def test_a_perfect_prediction_is_drawn_at_its_largest_tumour(tmp_path):
+    case = write_case(tmp_path / "data", "A_XX_1_20000101", [(1, 1), (4, 4), (2, 2)])
+    assert evaluate([case], Oracle(), folder=tmp_path).patients[0].picture_slice == 2
+
+
+def test_an_empty_prediction_is_warned_of_with_the_score_that_it_gets(tmp_path):
+    case = write_case(tmp_path / "data", "A_XX_1_20000101", [(0, 4), (0, 0), (0, 0), (0, 0)])
+    lines = warning_lines(evaluate([case], Oracle()))
+    # Three of four slices have no tumour and count as 1: 0.750.
+    assert lines[0] == (
+        "warning: Nothing predicted: No slice has a predicted tumour. dice_slices_empty_one counts each slice without "
+        "tumour as 1 and is 0.750 although nothing was found."
+    )
+    assert lines[1].startswith("warning: Few patients: A single patient has a Dice")
 
 
 def test_an_evaluation_that_is_there_is_kept(cases, tmp_path):

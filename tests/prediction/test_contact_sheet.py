@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gliomaseg.prediction.contact_sheet import choose_slices
+from gliomaseg.prediction.contact_sheet import SheetText, choose_slices
 
 
 def areas(count: int, first: int, last: int, largest: int) -> np.ndarray:
@@ -46,3 +46,12 @@ def test_without_tumour_slices_of_the_middle_are_shown(count: int) -> None:
 @pytest.mark.parametrize("count", [1, 2, 12])
 def test_a_tumour_everywhere_is_shown_from_end_to_end(count: int) -> None:
     assert choose_slices(np.full(count, 4)) == list(range(count))
+
+
+def test_the_sheet_names_model_predicted_dice_and_warnings() -> None:
+    text = SheetText("case1", 3.0, "glioma-flair", 0.8567, ("looks like T1, not like FLAIR",))
+    assert text.lines() == [
+        "glioma-flair, predicted Dice 0.86. Research only",
+        "Warning: looks like T1, not like FLAIR",
+    ]
+    assert SheetText("case1", model="m").lines() == ["m. Research only"]

@@ -220,7 +220,7 @@ def test_the_overlay_shows_the_slices_with_tumour_and_their_neighbours(
     assert row.tumour_slices is not None
     assert len(drawn["notes"]) == min(12, row.tumour_slices + 2)
     assert drawn["sides"] == ("R", "L")
-    assert f"{row.tumour_volume_ml:.1f} ml in {row.tumour_slices} slices" in drawn["title"]
+    assert f"{row.tumour_volume_ml:.1f} ml in {row.tumour_slices} slices" in drawn["heading"][0]
     sheet = np.asarray(Image.open(tmp_path / "out" / "scan_overlay.png"))
     assert (sheet == overlays.PREDICTED_COLOUR).all(axis=2).sum() > 200
 
@@ -242,7 +242,7 @@ def test_the_overlay_of_an_empty_mask_is_titled_nothing_found(
     )
     path = save(tmp_path / "scan.nii", head()[0])
     row = predicted(path, tmp_path / "out", Predictor(predictor.model, BlindEngine()))
-    assert "nothing found" in drawn["title"]
+    assert "nothing found" in drawn["heading"][0]
     assert drawn["notes"][0] == "slice 7 of 26"
     assert not mask_of(tmp_path / "out").any()
     assert (row.tumour_voxels, row.tumour_volume_ml, row.largest_area_mm2, row.components) == (0, 0, 0, 0)

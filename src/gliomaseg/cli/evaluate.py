@@ -40,7 +40,7 @@ def evaluate(
 ) -> None:
     """Measure a model against reference masks. All measures have confidence intervals."""
     from gliomaseg import evaluation
-    from gliomaseg.report.terminal import summary_text
+    from gliomaseg.report.terminal import summary_text, warning_lines
 
     if splits is None and (fold or subset is not Subset.validation):
         raise UsageError("--subset and --fold need --splits", cure="add --splits, or omit both")
@@ -53,8 +53,8 @@ def evaluate(
     )
     options.require_free()
     metrics = evaluation.evaluate_into(options, open_predictor(model, engine=engine), progress=log)
-    if seen := metrics.setting.patients_seen:
-        log(f"warning: the model was trained on {seen} of these {metrics.summary.patients} patients")
+    for line in warning_lines(metrics):
+        log(line)
     print_result(metrics.document(), f"{summary_text(metrics.summary)}\n{options.metrics}", as_json=as_json)
     raise_for_failures([row.error for row in metrics.patients], "patients")
 

@@ -53,7 +53,7 @@ def train(
     """Train a network and export it. RUN/model does not need PyTorch."""
     from gliomaseg.config import read_recipe
     from gliomaseg.evaluation.results import read_evaluation
-    from gliomaseg.report.terminal import summary_text
+    from gliomaseg.report.terminal import summary_text, warning_lines
 
     chosen = read_recipe(recipe).with_settings(settings or [])
     module = import_training("gliomaseg.training.train")
@@ -69,7 +69,10 @@ def train(
         cache=cache,
     )
     model = module.train(options, say=log)
-    print_result(None, f"{summary_text(read_evaluation(model).summary)}\n{model}", as_json=False)
+    scores = read_evaluation(model)
+    for line in warning_lines(scores):
+        log(line)
+    print_result(None, f"{summary_text(scores.summary)}\n{model}", as_json=False)
 
 
 def crossvalidate(

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
 
@@ -253,15 +255,26 @@ def _measure_one(
     if len(predictor.models) > 1:
         changes["model"] = prediction.model_name
     if folder is not None:
-        k = int((found.counts[:, 1] if found.counts[:, 1].any() else found.counts[:, 2]).argmax())
+        k = _slice_to_draw(found.counts)
         _draw(examination, k, predicted[k], folder)
         changes["picture_slice"] = case.slices[k].number
     trained_on = frozenset(mark for model in prediction.models for mark in model.config.trained_on)
     return replace(found, scores=found.scores.model_copy(update=changes), trained_on=trained_on)
 
 
+def _slice_to_draw(counts: NDArray[np.int64]) -> int:
+    """Return the index of the slice with the most wrong pixels; without any, of the largest tumour.
+
+    Args:
+        counts: pixels in both masks, in the reference and in the prediction of each slice, shape (z, 3).
+    """
+    both, reference, predicted = counts.T
+    wrong = reference + predicted - 2 * both
+    return int((wrong if wrong.any() else reference).argmax())
+
+
 def _draw(examination: LoadedCase, k: int, predicted: Any, folder: Path) -> None:
-    """Write the slice with the most tumour with both outlines, enlarged twice so that thin lines are visible."""
+    """Write one slice with both outlines, enlarged twice so that thin lines are visible."""
     image = examination.scan.voxels[k]
     drawn = overlays.overlay(image, reference=examination.reference[k], predicted=predicted, scale=2)
     Image.fromarray(drawn).save(folder / f"{examination.case.name}.png")

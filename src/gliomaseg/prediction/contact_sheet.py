@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -16,7 +18,31 @@ SIDE_PX = 240
 BRIGHT_LEVEL = 220
 
 
-def draw_contact_sheet(scan: Scan, mask: Mask, *, volume_ml: float | None) -> Image.Image:
+@dataclass(frozen=True)
+class SheetText:
+    """The text of a contact sheet.
+
+    Attributes:
+        name: of the scan.
+        volume_ml: of the mask; None if it is unknown.
+        model: the names of the models.
+        predicted_dice: 0 to 1; None if it is unknown.
+        warnings: of the prediction.
+    """
+
+    name: str
+    volume_ml: float | None = None
+    model: str = ""
+    predicted_dice: float | None = None
+    warnings: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """Return the lines under the title: model and predicted Dice, then the warnings."""
+        dice = "" if self.predicted_dice is None else f", predicted Dice {self.predicted_dice:.2f}"
+        return [f"{self.model}{dice}. Research only", *(f"Warning: {warning}" for warning in self.warnings)]
+
+
+def draw_contact_sheet(scan: Scan, mask: Mask, text: SheetText) -> Image.Image:
     """Return a sheet of up to 12 axial slices with the mask's outline; the title of an empty mask is "nothing found".
 
     Slices are numbered from below and shown in the radiological view: the patient's right is on the left.
@@ -24,7 +50,7 @@ def draw_contact_sheet(scan: Scan, mask: Mask, *, volume_ml: float | None) -> Im
     Args:
         scan: a volume, or slices without an affine.
         mask: bool, shape (z, y, x), on its grid.
-        volume_ml: volume of the mask, for the title; None if it is unknown.
+        text: the title and the lines below it.
     """
     orientation = scan.axial
     spacing_mm = orientation.turn_spacing(scan.spacing_mm or (1.0, 1.0, 1.0))
@@ -41,11 +67,11 @@ def draw_contact_sheet(scan: Scan, mask: Mask, *, volume_ml: float | None) -> Im
         f"slice {k + 1} of {len(areas)}" + (f", {areas[k] * unit_mm2:.0f} {unit}" if areas[k] else "") for k in chosen
     ]
     slices = np.count_nonzero(areas)
-    amount = f"{np.sum(areas):,} pixels" if volume_ml is None else f"{volume_ml:.1f} ml"
+    amount = f"{np.sum(areas):,} pixels" if text.volume_ml is None else f"{text.volume_ml:.1f} ml"
     found = f"{amount} in {slices} slices" if slices else "nothing found"
     sides = ("R", "L") if scan.orientation else ("", "")
     return overlays.contact_sheet(
-        tiles, notes=notes, title=f"gliomaseg: {found}. Research only", sides=sides, side_px=SIDE_PX
+        tiles, notes=notes, heading=[f"{text.name}: {found}", *text.lines()], sides=sides, side_px=SIDE_PX
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.config import Preprocessing
-from gliomaseg.prediction.image_features import SIDE_PX, ImageFeatures, image_features
+from gliomaseg.prediction.image_features import HEAD_FRACTION, SIDE_PX, ImageFeatures, image_features
 from gliomaseg.scan import flair_channel
 from gliomaseg.types import PreparedSlices
 
@@ -26,6 +26,8 @@ NO_BRAIN = "does not look like a brain on FLAIR"
 T1 = "looks like T1, not like FLAIR"
 NO_T1 = "has no T1 (before contrast), which this model also needs; give it with --t1"
 NOT_T1 = "T1 (before contrast) does not look like T1"
+T1_COPY = "T1 (before contrast) is a copy of FLAIR and is not used"
+LABEL_MAP = "looks like a mask or label map, not like a scan"
 
 # All but two of 251 stacks of the data set are far inside: area 0.33 to 0.75, fullness 0.95, elongation 1.4.
 AREA = (0.1, 0.9)
@@ -33,6 +35,10 @@ FULLNESS = 0.85
 ELONGATION = 1.9
 BACKGROUND = 0.4
 FEWEST_SLICES = 10  # shorter stacks show too little of a head
+SAME_SHARE = 0.5  # at most 0.34 in the scans of docs/results/plausibility.md; 0.77 or more in label maps
+INTERPOLATED_SAME_SHARE, EMPTY_SHARE = 0.2, 0.95  # of masks that were resampled to 8 bits
+MOST_LABELS, DIM_RANGE = 5, 100
+SAMPLED_SLICES = 32
 FILE = Path(__file__).with_name("input_checks.json")
 
 
@@ -57,7 +63,38 @@ class InputLimits:
     distance: float
 
 
-def input_warnings(slices: PreparedSlices, preprocessing: Preprocessing, *, merged: bool = False) -> tuple[str, ...]:
+def is_label_map(volume: NDArray[Any]) -> bool:
+    """Return whether an array looks like a mask or label map: few values, or neighbouring voxels that mostly are equal.
+
+    Up to 32 slices are compared. Pairs of background voxels (the most frequent value) and of dark ones do not count.
+
+    Args:
+        volume: of one sequence, before preprocessing, any real type, shape (z, y, x).
+    """
+    sample = volume[:: max(1, len(volume) // SAMPLED_SLICES)]
+    sample = sample.view(np.uint8) if sample.dtype == np.bool_ else sample
+    values, counts = np.unique(sample, return_counts=True)
+    if len(values) < 2:
+        return False
+    if len(values) <= MOST_LABELS:
+        return True
+    low, high = np.percentile(sample, [0, 99.5])
+    if sample.dtype == np.uint8 and high - low < DIM_RANGE:  # neighbours in a dim image are equal by rounding
+        return False
+    first, second = sample[..., :-1], sample[..., 1:]
+    background = values[counts.argmax()]
+    counted = (first != background) | (second != background)
+    counted &= np.maximum(first, second) > low + HEAD_FRACTION * (high - low)
+    if not counted.any():
+        return False
+    same_share = (first == second)[counted].mean()
+    is_interpolated = same_share > INTERPOLATED_SAME_SHARE and counts.max() > EMPTY_SHARE * sample.size
+    return bool(same_share > SAME_SHARE or is_interpolated)
+
+
+def input_warnings(
+    slices: PreparedSlices, preprocessing: Preprocessing, *, merged: bool = False, has_t1: bool = False
+) -> tuple[str, ...]:
     """Return the warnings for prepared slices that do not look like FLAIR of a head; empty if they do.
 
     For single images and stacks of fewer than ten slices, only two checks run: almost black, and T1 missing. The FLAIR
@@ -69,9 +106,11 @@ def input_warnings(slices: PreparedSlices, preprocessing: Preprocessing, *, merg
         slices: from `prepare`, uint8, shape (z, c, size, size).
         preprocessing: the settings that prepared them.
         merged: whether each slice is the mean of several thin ones.
+        has_t1: whether the user gave a T1 file.
     """
     channel = flair_channel(preprocessing.sequences)
-    missing = (NO_T1,) if channel and np.array_equal(slices[:, 0], slices[:, channel]) else ()
+    no_t1 = T1_COPY if has_t1 else NO_T1
+    missing = (no_t1,) if channel and np.array_equal(slices[:, 0], slices[:, channel]) else ()
     features = image_features(slices[:, channel])
     if features is None:
         return (EMPTY,)

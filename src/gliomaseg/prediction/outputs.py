@@ -16,7 +16,7 @@ from gliomaseg.choices import MaskFormat
 from gliomaseg.errors import OutputExistsError
 from gliomaseg.formats import write_pages, write_picture, write_volume
 from gliomaseg.formats.dicom import write_segmentation
-from gliomaseg.prediction.contact_sheet import draw_contact_sheet
+from gliomaseg.prediction.contact_sheet import SheetText, draw_contact_sheet
 from gliomaseg.prediction.inputs import OWN, Input, Kind
 from gliomaseg.prediction.label_files import write_labels
 from gliomaseg.prediction.load import LoadedScan
@@ -170,7 +170,10 @@ class VolumeTargets:
             FormatError: the DICOM series lacks a value that a segmentation must refer to.
         """
         prediction = result.prediction
-        sheet = draw_contact_sheet(result.loaded.scan, prediction.mask, volume_ml=result.volume_ml)
+        text = SheetText(
+            result.name, result.volume_ml, prediction.model_name, prediction.predicted_dice, prediction.warnings
+        )
+        sheet = draw_contact_sheet(result.loaded.scan, prediction.mask, text)
         if MaskFormat.nifti in self.masks:  # first: if the disk is full, there is then no mask without a row
             write_labels(self.masks[MaskFormat.nifti].parent, overwrite=overwrite)
         with ExitStack() as stack:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import abc
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,11 +14,11 @@ from gliomaseg.config import Postprocessing
 from gliomaseg.engines import DEFAULT, Engine, open_engine
 from gliomaseg.model import Model, file_digest, load_model
 from gliomaseg.prediction.confidence import confidence_features
-from gliomaseg.prediction.input_checks import input_warnings
+from gliomaseg.prediction.input_checks import LABEL_MAP, input_warnings, is_label_map
 from gliomaseg.prediction.postprocessing import at_temperature, combine, predict_tta, to_mask
 from gliomaseg.preprocessing import Prepared, prepare, restore
 from gliomaseg.scan import Scan
-from gliomaseg.types import Batch, Mask, Probability
+from gliomaseg.types import Batch, Mask, Probability, Sequence
 
 BATCH = 4
 AND = " + "  # between the names of models that predict together
@@ -108,8 +108,14 @@ class Predictor:
         confidence = confidence_features(probability, mask, flip_dice)
         dice_estimator = self.model.config.dice_estimator
         predicted_dice = dice_estimator.predicted_dice(confidence) if dice_estimator else None
-        warnings = input_warnings(prepared.slices, self.model.config.preprocessing, merged=prepared.merged)
-        return Prediction(probability, mask, confidence, predicted_dice, warnings, (self.model,))
+        return Prediction(probability, mask, confidence, predicted_dice, self._warnings(scan, prepared), (self.model,))
+
+    def _warnings(self, scan: Scan, prepared: Prepared) -> tuple[str, ...]:
+        if is_label_map(scan.voxels[..., scan.flair_index]):
+            return (LABEL_MAP,)
+        has_t1 = scan.given is not None and Sequence.T1 in scan.given
+        preprocessing = self.model.config.preprocessing
+        return input_warnings(prepared.slices, preprocessing, merged=prepared.merged, has_t1=has_t1)
 
     def probability(self, scan: Scan) -> Probability:
         """Return the probability of tumour in each voxel: float32 in [0, 1], shape (z, y, x)."""
@@ -184,7 +190,7 @@ def engine_of(model: Model, engine: str = DEFAULT) -> Engine:
 class MeanEngine:
     """Several networks as one: the mean of their probabilities."""
 
-    def __init__(self, engines: Sequence[Engine]) -> None:
+    def __init__(self, engines: abc.Sequence[Engine]) -> None:
         self._engines = engines
 
     def probabilities(self, batch: Batch) -> Probability:

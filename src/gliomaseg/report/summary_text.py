@@ -10,6 +10,7 @@ from gliomaseg.data.split import LEAK
 from gliomaseg.evaluation.results import CaseScores, Evaluation, MeasureSummary
 
 FEW = 20
+NO_SPLIT = "No split named"
 SIDES = {"train": "training side", "validation": "validation side"}
 
 
@@ -62,9 +63,11 @@ def warnings(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
         whom = "one of these patients" if seen == 1 else f"{seen} of these patients"
         yield "Seen in training", f"The model was trained on {whom}. The scores do not apply to new patients."
     elif not setting.split and seen == 0:
-        yield "No split named", "By their identifiers, none of these patients trained the model."
+        yield NO_SPLIT, "By their identifiers, none of these patients trained the model."
     elif not setting.split:
-        yield "No split named", "If any of these patients trained the model, the scores are too good."
+        yield NO_SPLIT, "If any of these patients trained the model, the scores are too good."
+    if text := _nothing_predicted(evaluation):
+        yield "Nothing predicted", text
     if failed := failures(evaluation):
         count = f"All {main.patients}" if len(failed) == main.patients else f"{len(failed)} of {main.patients}"
         text = "failed. No mean includes them; the first rows of the table give the reasons."
@@ -78,6 +81,16 @@ def warnings(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
     if 0 < main.with_dice < FEW:
         few = "A single patient has" if main.with_dice == 1 else f"Only {main.with_dice} patients have"
         yield "Few patients", f"{few} a Dice. The interval is unreliable: check each patient in the table."
+
+
+def _nothing_predicted(evaluation: Evaluation) -> str:
+    """Return a sentence if no mask has a pixel, with the score that this gives by the most lenient convention."""
+    predicted = [row.measures.get("predicted_voxels") for row in evaluation.patients]
+    if not evaluation.summary.tumour_slices or any(predicted) or all(value is None for value in predicted):
+        return ""
+    entry = evaluation.summary.measures.get("dice_slices_empty_one")
+    value = "" if entry is None or entry.mean is None else f" and is {entry.mean:.3f} although nothing was found"
+    return f"No slice has a predicted tumour. dice_slices_empty_one counts each slice without tumour as 1{value}."
 
 
 def facts(evaluation: Evaluation) -> list[tuple[str, str]]:

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from gliomaseg.data.audit import Audit
 from gliomaseg.data.split import Splits
 from gliomaseg.evaluation.comparison import Comparison
-from gliomaseg.evaluation.results import Summary
+from gliomaseg.evaluation.results import Evaluation, Summary
 from gliomaseg.prediction import PredictRow
 from gliomaseg.pretrained import BundledModel
+from gliomaseg.report.summary_text import FEW, NO_SPLIT, warnings
 
 SHOWN = 20
 
@@ -72,6 +73,12 @@ def summary_text(summary: Summary) -> str:
     return "\n".join(lines)
 
 
+def warning_lines(evaluation: Evaluation) -> list[str]:
+    """Return the warnings about the numbers of an evaluation, a line each."""
+    shown = [(heading, text) for heading, text in warnings(evaluation) if heading != NO_SPLIT]
+    return [f"warning: {heading}: {text}" for heading, text in shown]
+
+
 def comparison_text(comparison: Comparison) -> str:
     """Return a comparison of two evaluations as a table, one measure per line."""
     a, b = comparison.a, comparison.b
@@ -89,6 +96,9 @@ def comparison_text(comparison: Comparison) -> str:
     if comparison.left_out:
         lines.append(f"not compared, because the definitions differ: {', '.join(comparison.left_out)}")
     lines.append(f"{len(comparison.patients)} patients; p: Wilcoxon signed-rank, two-sided; a win is B better")
+    if (count := len(comparison.patients)) < FEW:
+        # Each of the 2^n sign patterns is equally likely: two of them are the most extreme.
+        lines.append(f"few patients: the intervals are unreliable, and no p can be below {min(1, 2 / 2**count):.2g}")
     return "\n".join(lines)
 
 
