@@ -111,8 +111,8 @@ def test_chosen_sections_keep_the_order_of_all_sections():
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("nothing", "nothing"), ("", "empty"), ("loading,nothing", "nothing"), (",", "empty")]
+    ("text", "value"), [("nothing", "'nothing'"), ("", "empty"), ("loading,nothing", "'nothing'"), (",", "empty")]
 )
 def test_unknown_section_is_a_usage_error(text, value):
-    with pytest.raises(UsageError, match=f"section is {value}, expected loading, training"):
+    with pytest.raises(UsageError, match=f"section is {value}, expected one of loading, training"):
         chosen_sections(text)

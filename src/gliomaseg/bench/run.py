@@ -47,9 +47,9 @@ def chosen_sections(text: str | None) -> tuple[str, ...]:
     names = {name.strip() for name in text.split(",")} - {""}
     unknown = sorted(names - set(SECTIONS))
     if unknown or not names:
-        value = ", ".join(unknown) or "empty"
-        cure = "separate several sections by commas"
-        raise UsageError(f"section is {value}, expected {', '.join(SECTIONS)}", where="--only", cure=cure)
+        value = ", ".join(map(repr, unknown)) or "empty"
+        what = f"section is {value}, expected one of {', '.join(SECTIONS)}"
+        raise UsageError(what, where="--only", cure="separate sections by commas")
     return tuple(name for name in SECTIONS if name in names)
 
 
