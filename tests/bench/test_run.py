@@ -1,123 +1,118 @@
-import json
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from gliomaseg.bench import run as run_module
-from gliomaseg.bench.run import benchmark_text
-from gliomaseg.bench.timing import BenchRow, Timing
+from gliomaseg.bench.run import SECTIONS, chosen_sections
+from gliomaseg.bench.timing import BenchRow
 from gliomaseg.errors import GliomasegError, MissingExtraError, ModelError, ResourceError, UsageError
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
-    """Where temporary folders are made."""
+def temporary_root(tmp_path, monkeypatch):
+    """The folder in which temporary folders are created."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
 
-def sections(monkeypatch, measure):
-    monkeypatch.setattr(run_module, "import_module", lambda _name: SimpleNamespace(measure=measure))
+def replace_sections(monkeypatch, measure):
+    monkeypatch.setattr(run_module, "_section_function", lambda _name: measure)
 
 
-def run(tiny, **given):
-    return run_module.run_benchmark(tiny, log=lambda _line: None, **given)
+def run(sizes, **options):
+    return run_module.run_benchmark(sizes, log=lambda _line: None, **options)
 
 
-def test_the_document_holds_machine_and_sections(tiny, place, monkeypatch):
-    sections(monkeypatch, lambda material: [BenchRow("x", status="left out", reason=str(material.folder.is_dir()))])
-    document = run(tiny, sections=("loading", "startup"))
-    json.dumps(document)
-    assert list(document["sections"]) == ["loading", "startup"]
-    assert document["sections"]["startup"]["rows"][0]["reason"] == "True"
-    assert list(place.iterdir()) == []
+def test_every_section_has_a_function():
+    assert all(callable(run_module._section_function(name)) for name in SECTIONS)
 
 
-def test_what_others_keep_in_temporary_files_goes_too(tiny, place, monkeypatch):
-    def litter(material):
-        assert material.folder in Path(tempfile.mkdtemp()).parents
+def test_importing_the_package_does_not_import_torch():
+    code = "import sys, gliomaseg.bench; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"
+
+
+def test_report_has_the_chosen_sections(tiny_sizes, temporary_root, monkeypatch):
+    replace_sections(monkeypatch, lambda fixtures: [BenchRow("x", reason=str(fixtures.folder.is_dir()))])
+    report = run(tiny_sizes, sections=("loading", "startup"))
+    assert list(report.sections) == ["loading", "startup"]
+    assert report.sections["startup"].rows[0].reason == "True"
+    assert list(temporary_root.iterdir()) == []
+
+
+def test_temporary_files_of_libraries_are_removed(tiny_sizes, temporary_root, monkeypatch):
+    def litter(fixtures):
+        assert fixtures.folder in Path(tempfile.mkdtemp()).parents
         assert Path(os.environ["TMPDIR"]).is_dir()
         return []
 
     before = os.environ.get("TMPDIR")
-    sections(monkeypatch, litter)
-    run(tiny, sections=("loading",))
-    assert list(place.iterdir()) == []
+    replace_sections(monkeypatch, litter)
+    run(tiny_sizes, sections=("loading",))
+    assert list(temporary_root.iterdir()) == []
     assert os.environ.get("TMPDIR") == before
-    assert tempfile.tempdir == str(place)
+    assert tempfile.tempdir == str(temporary_root)
 
 
-def test_a_section_that_fails_is_a_row_and_the_next_one_goes_on(tiny, place, monkeypatch):
-    faults = iter([GliomasegError("broken"), MissingExtraError("absent")])
+def test_failed_section_is_a_row_and_the_next_section_runs(tiny_sizes, temporary_root, monkeypatch):
+    errors = iter([GliomasegError("broken"), MissingExtraError("absent")])
 
-    def fail(_material):
-        raise next(faults)
+    def fail(_fixtures):
+        raise next(errors)
 
-    sections(monkeypatch, fail)
-    document = run(tiny, sections=("loading", "startup"))
-    rows = [section["rows"][0] for section in document["sections"].values()]
-    assert [(row["status"], row["reason"]) for row in rows] == [("failed", "broken"), ("left out", "absent")]
+    replace_sections(monkeypatch, fail)
+    rows = run(tiny_sizes, sections=("loading", "startup")).rows
+    assert [(row.figure, row.status, row.reason) for row in rows] == [
+        ("loading", "failed", "broken"),
+        ("startup", "left out", "absent"),
+    ]
 
 
-def test_a_full_disk_ends_it_and_leaves_nothing(tiny, place, monkeypatch):
-    def fail(_material):
+def test_full_disk_ends_the_benchmark_and_leaves_no_files(tiny_sizes, temporary_root, monkeypatch):
+    def fail(_fixtures):
         raise ResourceError("the disk is full")
 
-    sections(monkeypatch, fail)
+    replace_sections(monkeypatch, fail)
     with pytest.raises(ResourceError):
-        run(tiny)
-    assert list(place.iterdir()) == []
+        run(tiny_sizes)
+    assert list(temporary_root.iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_and_leaves_nothing(number, tiny, place, monkeypatch):
+def test_signal_ends_the_benchmark_and_leaves_no_files(number, tiny_sizes, temporary_root, monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
 
-    def stop(material):
-        (material.folder / "half").touch()
+    def stop(fixtures):
+        (fixtures.folder / "half").touch()
         signal.raise_signal(number)
 
-    sections(monkeypatch, stop)
+    replace_sections(monkeypatch, stop)
     with pytest.raises(KeyboardInterrupt):
-        run(tiny)
-    assert list(place.iterdir()) == []
+        run(tiny_sizes)
+    assert list(temporary_root.iterdir()) == []
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_model_that_is_none_is_refused_before_anything_is_measured(tiny, place, tmp_path):
+@pytest.mark.usefixtures("temporary_root")
+def test_missing_model_is_an_error_before_the_first_section(tiny_sizes, tmp_path, monkeypatch):
+    replace_sections(monkeypatch, lambda _fixtures: pytest.fail("a section ran"))
     with pytest.raises(ModelError):
-        run(tiny, model=tmp_path / "none")
+        run(tiny_sizes, model=tmp_path / "none")
 
 
-def test_sections_keep_our_order():
-    assert run_module.chosen_sections(" startup, loading") == ("loading", "startup")
-    assert run_module.chosen_sections(None) == run_module.SECTIONS
+def test_chosen_sections_keep_the_order_of_all_sections():
+    assert chosen_sections(" startup, loading") == ("loading", "startup")
+    assert chosen_sections(None) == SECTIONS
 
 
-@pytest.mark.parametrize("text", ["nothing", "", "loading,nothing"])
-def test_a_section_that_does_not_exist_is_refused(text):
-    with pytest.raises(UsageError, match="loading, training"):
-        run_module.chosen_sections(text)
-
-
-def text_of(*rows):
-    machine = {"processor": "CPU", "processors": 2, "threads": 2, "load_before": 0.1, "flags": ["avx2"]}
-    section = {"seconds": 3.0, "rows": [row.document() for row in rows]}
-    return benchmark_text({"machine": machine, "sections": {"loading": section}, "plan": "quick", "seconds": 4.0})
-
-
-def test_a_row_shows_both_sides_the_ratio_and_the_agreement():
-    row = BenchRow("slices", "slices/s", Timing("cache", (3000.0,)), Timing("files", (1000.0,)), {"flipped_pixels": 0})
-    text = text_of(row)
-    for part in ("CPU, 2 processors", "slices\n", "3,000 slices/s", "files", "times         3", "flipped_pixels 0"):
-        assert part in text
-
-
-def test_a_row_that_was_left_out_shows_its_reason():
-    assert "left out: lightning is not installed" in text_of(
-        BenchRow("x", status="left out", reason="lightning is not installed")
-    )
+@pytest.mark.parametrize(
+    ("text", "value"), [("nothing", "'nothing'"), ("", "empty"), ("loading,nothing", "'nothing'"), (",", "empty")]
+)
+def test_unknown_section_is_a_usage_error(text, value):
+    with pytest.raises(UsageError, match=f"section is {value}, expected one of loading, training"):
+        chosen_sections(text)

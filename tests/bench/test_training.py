@@ -1,10 +1,10 @@
 import pytest
 
-from gliomaseg.bench import training
+from gliomaseg.bench.training import measure_training
 
 
-def test_our_loop_and_the_notebooks_learn_alike(material):
-    row, _ = training.measure(material)
+def test_losses_of_gliomaseg_and_notebook_are_similar(fixtures):
+    row, _ = measure_training(fixtures)
     assert row.status == "measured"
     assert row.unit == "images/s"
     assert row.agreement["images_a_turn"] == 4
@@ -12,7 +12,7 @@ def test_our_loop_and_the_notebooks_learn_alike(material):
 
 
 @pytest.mark.usefixtures("without_torch")
-def test_without_torch_both_rows_say_so(material):
-    rows = training.measure(material)
+def test_without_torch_both_rows_are_left_out_with_the_extra_in_the_reason(fixtures):
+    rows = measure_training(fixtures)
     assert [row.status for row in rows] == ["left out", "left out"]
     assert all("gliomaseg[train]" in row.reason for row in rows)

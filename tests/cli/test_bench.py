@@ -1,11 +1,14 @@
-"""The command's output and exit codes; what it measures is tested in tests/bench."""
+"""Output and exit codes of the command; `tests/bench` tests the measurements."""
 
 import json
 
 import pytest
 
 from gliomaseg import bench as bench_package
+from gliomaseg.bench import BenchReport, BenchRow, Machine, Section
 from gliomaseg.cli import main
+
+MACHINE = Machine("CPU", "x86_64", 2, 2, None, (), None, 0.1, None, "Linux", {})
 
 
 @pytest.fixture
@@ -13,41 +16,38 @@ def bench(monkeypatch, capsys):
     """Return `bench(statuses, *options)`: it runs the command on rows of these statuses."""
 
     def run(statuses, *options):
-        rows = [bench_package.BenchRow("x", status=status).document() for status in statuses]
+        rows = tuple(BenchRow("x", status=status) for status in statuses)
 
-        def measured(plan, *, sections, model, log):
+        def run_benchmark(sizes, *, sections, model, log):
             log("measuring")
-            machine = {"processor": "CPU", "processors": 2, "threads": 2, "load_before": 0.1, "flags": []}
-            return {"plan": plan.name, "machine": machine, "seconds": 1.0, "sections": {
-                name: {"seconds": 1.0, "rows": rows} for name in sections
-            }}  # fmt: skip
+            return BenchReport(sizes.name, MACHINE, {name: Section(1.0, rows) for name in sections}, 1.0)
 
-        monkeypatch.setattr(bench_package, "run_benchmark", measured)
+        monkeypatch.setattr(bench_package, "run_benchmark", run_benchmark)
         monkeypatch.setattr("sys.argv", ["gliomaseg", "bench", *options])
-        with pytest.raises(SystemExit) as left:
+        with pytest.raises(SystemExit) as stopped:
             main()
-        return left.value.code, capsys.readouterr()
+        return stopped.value.code, capsys.readouterr()
 
     return run
 
 
-def test_json_is_one_document_and_nothing_else(bench):
-    code, told = bench(["measured"], "--json", "--quick", "--only", "startup")
+def test_json_on_stdout_is_one_document_and_progress_goes_to_stderr(bench):
+    code, output = bench(["measured"], "--json", "--quick", "--only", "startup")
     assert code == 0
-    assert list(json.loads(told.out)["sections"]) == ["startup"]
-    assert told.err == "measuring\n"
+    assert list(json.loads(output.out)["sections"]) == ["startup"]
+    assert output.err == "measuring\n"
 
 
 @pytest.mark.parametrize(
     ("statuses", "code"),
     [(["measured", "left out"], 0), (["left out"], 0), (["measured", "failed"], 4), (["failed", "failed"], 1)],
 )
-def test_the_exit_code_says_what_failed(statuses, code, bench):
+def test_exit_code_depends_on_failed_rows(statuses, code, bench):
     assert bench(statuses, "--only", "startup")[0] == code
 
 
 @pytest.mark.parametrize("options", [("--only", "nothing"), ("--quick", "--full")])
-def test_what_makes_no_sense_is_usage(options, bench):
-    code, told = bench(["measured"], *options)
+def test_unknown_section_or_both_sizes_are_usage_errors(options, bench):
+    code, output = bench(["measured"], *options)
     assert code == 2
-    assert told.out == ""
+    assert output.out == ""

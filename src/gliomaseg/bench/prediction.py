@@ -1,146 +1,256 @@
-"""Prediction: our engines against PyTorch, and the small network against the reference."""
+"""The sections `prediction` and `roofline`.
+
+`prediction` compares the engines with PyTorch, and the small network with the reference network. `roofline` compares
+them with an upper bound of speed: the convolutions run as fast as a large matrix product, and all else takes no time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from gliomaseg.bench.fixtures import Fixtures, batches_of, scored, with_torch
-from gliomaseg.bench.timing import BenchRow, Timing, alternate, rates, timed
-from gliomaseg.engines import open_engine
-from gliomaseg.errors import GliomasegError, MissingExtraError
+from gliomaseg.bench.fixtures import Fixtures, first_batches, import_train_extra, read_dice_volume
+from gliomaseg.bench.timing import BenchRow, Timing, alternate, rates, timed, try_measurement
+from gliomaseg.engines import Engine, open_engine
+from gliomaseg.errors import MissingExtraError
 from gliomaseg.model import Model, load_model
 from gliomaseg.prediction import engine_of
 from gliomaseg.types import Batch, Probability
 
 UNIT = "slices/s"
-
-
-class PredictsBatches(Protocol):
-    """What an engine and its peer do."""
-
-    def probabilities(self, batch: Batch) -> Probability:
-        """Return float32 in [0, 1], shape (n, y, x)."""
+ENGINES = ("onnxruntime", "openvino")
+MATRIX_SIDE = 1_536
+# The threads of ONNX Runtime spin for a moment after their work and would disturb a single product.
+MATRIX_PRODUCTS = 8
+COPIED_BYTES = 2**28
+FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A network on something that runs it, and the slices it is given."""
+class Workload:
+    """A network in an engine, with slices to predict.
 
-    what: str
-    runs: PredictsBatches
+    Attributes:
+        label: network, input size, engine and precision.
+        engine: the engine, or a baseline with the same interface.
+        batches: the slices, each batch float32, shape (n, c, y, x).
+        threshold: a pixel with a larger probability is tumour.
+    """
+
+    label: str
+    engine: Engine
     batches: Sequence[Batch]
     threshold: float
 
-    def work(self) -> Probability:
-        """Predict all slices."""
-        return np.concatenate([self.runs.probabilities(batch) for batch in self.batches])
+    def predict(self) -> Probability:
+        """Return the probabilities of all slices: float32 in [0, 1], shape (z, y, x)."""
+        return np.concatenate([self.engine.probabilities(batch) for batch in self.batches])
 
     @property
-    def slices(self) -> int:
-        """How many there are."""
+    def slice_count(self) -> int:
+        """Return the number of slices."""
         return sum(map(len, self.batches))
 
 
-def measure(material: Fixtures) -> list[BenchRow]:
-    """Return a row for each engine on each network, then the small network against the reference."""
-    plan, rows = material.plan, []
-    for name, model, count in (
-        ("reference network", lambda: material.reference, plan.reference_slices),
-        ("small network", lambda: material.small_for_both, plan.small_slices),
-    ):
-        for engine in ("onnxruntime", "openvino"):
-            figure = f"{name}, {engine} against eager PyTorch fp32"
-            rows.append(tried(figure, lambda m=model, c=count, e=engine: _same_network(material, m(), c, e)))
-    rows.append(tried("small network, openvino bf16 against its fp32", lambda: _half(material)))
-    rows.append(tried("small network, onnxruntime int8 against its fp32", lambda: _integers(material)))
-    for engine in ("onnxruntime", "openvino"):
+def measure_prediction(fixtures: Fixtures) -> list[BenchRow]:
+    """Return rows for each engine and network, for bf16 and int8, and for the small against the reference network."""
+    sizes = fixtures.sizes
+    networks: list[tuple[str, Callable[[], Path], int]] = [
+        ("reference network", lambda: fixtures.reference_model, sizes.reference_slices),
+        ("small network", lambda: fixtures.small_fp32_model, sizes.small_slices),
+    ]
+    measurements: dict[str, Callable[[str], BenchRow]] = {
+        f"{name}, {engine} against eager PyTorch fp32": partial(
+            _engine_against_pytorch, fixtures, model_folder, count, engine
+        )
+        for name, model_folder, count in networks
+        for engine in ENGINES
+    }
+    measurements["small network, openvino bf16 against its fp32"] = partial(_bf16_against_fp32, fixtures)
+    measurements["small network, onnxruntime int8 against its fp32"] = partial(_int8_against_fp32, fixtures)
+    for engine in ENGINES:
         figure = f"small network on {engine} against the reference on eager PyTorch fp32"
-        rows.append(tried(figure, lambda e=engine: _small_against_reference(material, e)))
-    return rows
+        measurements[figure] = partial(_small_against_reference, fixtures, engine)
+    return [try_measurement(figure, UNIT, measure) for figure, measure in measurements.items()]
 
 
-def tried(figure: str, measured: Any) -> BenchRow:
-    """Return a row, or the reason for which there is none."""
-    try:
-        own, peer, own_values, peer_values, agreement = measured()
-    except MissingExtraError as fault:
-        return BenchRow(figure, UNIT, status="left out", reason=fault.line())
-    except GliomasegError as fault:
-        return BenchRow(figure, UNIT, status="failed", reason=fault.line())
-    return BenchRow(figure, UNIT, Timing(own, own_values), Timing(peer, peer_values), agreement)
+def _engine_against_pytorch(
+    fixtures: Fixtures, model_folder: Callable[[], Path], count: int, engine: str, figure: str
+) -> BenchRow:
+    model = load_model(model_folder())
+    ours, baseline = engine_workload(fixtures, model, count, engine), _pytorch_workload(fixtures, model, count)
+    return _same_network(fixtures, figure, ours, baseline)
 
 
-def _same_network(material: Fixtures, folder: Path, count: int, engine: str) -> Any:
-    model = load_model(folder)
-    ours, peer = candidate(material, model, count, engine), _eager(material, model, count)
-    return _raced(material, ours, peer, compare(ours.work(), peer.work(), threshold=ours.threshold))
+def _bf16_against_fp32(fixtures: Fixtures, figure: str) -> BenchRow:
+    """Compare OpenVINO's default on CPUs with bf16 with the fp32 that gliomaseg sets."""
+    model = load_model(fixtures.small_fp32_model)
+    fp32 = engine_workload(fixtures, model, fixtures.sizes.small_slices, "openvino")
+    openvino: Any = import_module("gliomaseg.engines.openvino")
+    engine: Engine = openvino.compiled(model.onnx, precision="bf16")
+    return _same_network(fixtures, figure, Workload("openvino, bf16", engine, fp32.batches, fp32.threshold), fp32)
 
 
-def _half(material: Fixtures) -> Any:
-    """Race what OpenVINO would do by itself on a processor with bf16, with what we let it do."""
-    model = load_model(material.small_for_both)
-    whole = candidate(material, model, material.plan.small_slices, "openvino")
-    module: Any = import_module("gliomaseg.engines.openvino")
-    half = Candidate("openvino, bf16", module.compiled(model.onnx, precision="bf16"), whole.batches, whole.threshold)
-    return _raced(material, half, whole, compare(half.work(), whole.work(), threshold=whole.threshold))
+def _int8_against_fp32(fixtures: Fixtures, figure: str) -> BenchRow:
+    """Compare an int8 network with its fp32 original. The ranges come from the slices that are then predicted."""
+    model = load_model(fixtures.small_fp32_model)
+    fp32 = engine_workload(fixtures, model, fixtures.sizes.small_slices, "onnxruntime")
+    path = fixtures.folder / "int8.onnx"
+    import_train_extra("gliomaseg.onnx_compression").quantize_int8(model.onnx, path, fp32.batches)
+    engine = open_engine("onnxruntime", onnx=path, weights=model.weights, network=model.config.network)
+    return _same_network(fixtures, figure, Workload("onnxruntime, int8", engine, fp32.batches, fp32.threshold), fp32)
 
 
-def _integers(material: Fixtures) -> Any:
-    """Race the network with 8-bit integers, ranges taken from the slices that it then predicts, with its floats."""
-    model = load_model(material.small_for_both)
-    whole = candidate(material, model, material.plan.small_slices, "onnxruntime")
-    path = material.folder / "integers.onnx"
-    with_torch("gliomaseg.onnx_compression").quantize_int8(model.onnx, path, whole.batches)
-    runs = open_engine("onnxruntime", onnx=path, weights=model.weights, network=model.config.network)
-    ours = Candidate("onnxruntime, int8", runs, whole.batches, whole.threshold)
-    return _raced(material, ours, whole, compare(ours.work(), whole.work(), threshold=whole.threshold))
+def _small_against_reference(fixtures: Fixtures, engine: str, figure: str) -> BenchRow:
+    small, reference = load_model(fixtures.small_model), load_model(fixtures.reference_model)
+    ours = engine_workload(fixtures, small, fixtures.sizes.small_slices, engine)
+    baseline = _pytorch_workload(fixtures, reference, fixtures.sizes.reference_slices)
+    # The reference network has random weights here; docs/results contains the Dice of the trained one.
+    dice = {"dice_volume_ours": read_dice_volume(small.folder), "dice_volume_peer": None}
+    return _measure_speed(fixtures, figure, ours, baseline, dice)
 
 
-def _small_against_reference(material: Fixtures, engine: str) -> Any:
-    small, reference = load_model(material.small), load_model(material.reference)
-    ours = candidate(material, small, material.plan.small_slices, engine)
-    peer = _eager(material, reference, material.plan.reference_slices)
-    # The reference has random weights here: what it scores when it is trained is in docs/results.
-    return _raced(material, ours, peer, {"dice_volume_ours": scored(small.folder), "dice_volume_peer": None})
+def _same_network(fixtures: Fixtures, figure: str, ours: Workload, baseline: Workload) -> BenchRow:
+    agreement = compare(ours.predict(), baseline.predict(), threshold=ours.threshold)
+    return _measure_speed(fixtures, figure, ours, baseline, agreement)
 
 
-def _raced(material: Fixtures, ours: Candidate, peer: Candidate, agreement: dict[str, Any]) -> Any:
-    material.log(f"{ours.what} against {peer.what}")
-    own_s, peer_s = alternate(
-        timed(ours.work), timed(peer.work), pairs=material.plan.pairs, budget_s=material.plan.budget_s
+def _measure_speed(
+    fixtures: Fixtures, figure: str, ours: Workload, baseline: Workload, agreement: Mapping[str, float | None]
+) -> BenchRow:
+    fixtures.log(f"{ours.label} against {baseline.label}")
+    ours_s, baseline_s = alternate(
+        timed(ours.predict), timed(baseline.predict), turns=fixtures.sizes.turns, budget_s=fixtures.sizes.budget_s
     )
-    return ours.what, peer.what, rates(own_s, ours.slices), rates(peer_s, peer.slices), agreement
+    ours_timing = Timing(ours.label, rates(ours_s, ours.slice_count))
+    return BenchRow(
+        figure, UNIT, ours_timing, Timing(baseline.label, rates(baseline_s, baseline.slice_count)), agreement
+    )
 
 
-def candidate(material: Fixtures, model: Model, count: int, engine: str) -> Candidate:
-    """Return a model on one of our engines, with the first slices of the phantom."""
+def engine_workload(fixtures: Fixtures, model: Model, count: int, engine: str) -> Workload:
+    """Return a model in an engine of gliomaseg, with the first `count` slices of the phantom."""
     preprocessing = model.config.preprocessing
-    batches = batches_of(material.scan, preprocessing, count)
-    what = f"{model.config.network.name} {preprocessing.size_px} px, {engine} {model.config.onnx_precision}"
-    return Candidate(what, engine_of(model, engine), batches, model.config.postprocessing.threshold)
+    label = f"{model.config.network.name} {preprocessing.size_px} px, {engine} {model.config.onnx_precision}"
+    batches = first_batches(fixtures.scan, preprocessing, count)
+    return Workload(label, engine_of(model, engine), batches, model.config.postprocessing.threshold)
 
 
-def _eager(material: Fixtures, model: Model, count: int) -> Candidate:
-    eager = with_torch("gliomaseg.bench.baselines.eager")
+def _pytorch_workload(fixtures: Fixtures, model: Model, count: int) -> Workload:
+    baseline = import_train_extra("gliomaseg.bench.baselines.script")
     preprocessing = model.config.preprocessing
     if not model.weights.is_file():
-        raise MissingExtraError("the model has no weights for PyTorch", cure="name another with --model")
-    runs = eager.Eager(model.weights, model.config.network, preprocessing.inputs)
-    batches = batches_of(material.scan, preprocessing, count)
-    what = f"{model.config.network.name} {preprocessing.size_px} px, eager PyTorch fp32"
-    return Candidate(what, runs, batches, model.config.postprocessing.threshold)
+        raise MissingExtraError("the model has no weights for PyTorch", cure="choose another model with --model")
+    network = baseline.PyTorchNetwork(model.weights, model.config.network, preprocessing.inputs)
+    label = f"{model.config.network.name} {preprocessing.size_px} px, eager PyTorch fp32"
+    batches = first_batches(fixtures.scan, preprocessing, count)
+    return Workload(label, network, batches, model.config.postprocessing.threshold)
 
 
-def compare(ours: Probability, peer: Probability, *, threshold: float) -> dict[str, Any]:
-    """Return the largest difference of two sides' probabilities, and how many pixels of their masks differ."""
+def compare(ours: Probability, baseline: Probability, *, threshold: float) -> dict[str, float]:
+    """Return the largest difference of two arrays of probabilities, and the number of pixels with another mask.
+
+    Args:
+        ours: float32 in [0, 1], shape (z, y, x).
+        baseline: of the same shape.
+        threshold: a pixel with a larger probability is tumour.
+    """
     return {
-        "largest_difference": float(np.abs(ours - peer).max()),
-        "flipped_pixels": int(np.count_nonzero((ours > threshold) != (peer > threshold))),
+        "largest_difference": float(np.abs(ours - baseline).max()),
+        "flipped_pixels": int(np.count_nonzero((ours > threshold) != (baseline > threshold))),
         "pixels": int(ours.size),
     }
+
+
+def measure_roofline(fixtures: Fixtures) -> list[BenchRow]:
+    """Return a row for the reference network and one for the small network, both in fp32 on ONNX Runtime."""
+    sizes = fixtures.sizes
+    networks: list[tuple[str, Callable[[], Path], int]] = [
+        ("reference", lambda: fixtures.reference_model, sizes.reference_slices),
+        ("small", lambda: fixtures.small_fp32_model, sizes.small_slices),
+    ]
+    return [
+        try_measurement(
+            f"{name} network on onnxruntime against arithmetic alone",
+            UNIT,
+            partial(_engine_against_roofline, fixtures, model_folder, count),
+        )
+        for name, model_folder, count in networks
+    ]
+
+
+def _engine_against_roofline(fixtures: Fixtures, model_folder: Callable[[], Path], count: int, figure: str) -> BenchRow:
+    model = load_model(model_folder())
+    ours = engine_workload(fixtures, model, count, "onnxruntime")
+    operations, feature_bytes = count_operations(model.onnx)
+    fixtures.log(f"{ours.label} against arithmetic alone")
+    left, right = (np.random.default_rng(k).random((MATRIX_SIDE, MATRIX_SIDE), np.float32) for k in (0, 1))
+    ours_s, products_s = alternate(
+        timed(ours.predict),
+        timed(lambda: [np.matmul(left, right) for _ in range(MATRIX_PRODUCTS)]),
+        turns=fixtures.sizes.turns,
+        budget_s=fixtures.sizes.budget_s,
+    )
+    operations_per_s = rates(products_s, 2 * MATRIX_SIDE**3 * MATRIX_PRODUCTS)
+    bandwidth = _copy_bytes_per_s()
+    bound = Timing(
+        f"{operations / 1e9:.2f} G operations a slice, as fast as a matrix product",
+        tuple(value / operations for value in operations_per_s),
+    )
+    agreement = {
+        "operations_g": operations / 1e9,
+        "product_g_per_s": float(np.median(operations_per_s)) / 1e9,
+        "feature_maps_mb": feature_bytes / 1e6,
+        "bandwidth_gb_per_s": bandwidth / 1e9,
+        "slices_per_s_by_bandwidth": bandwidth / feature_bytes,
+    }
+    return BenchRow(figure, UNIT, Timing(ours.label, rates(ours_s, ours.slice_count)), bound, agreement)
+
+
+def _copy_bytes_per_s() -> float:
+    """Return the bytes a second that a copy on one thread reads and writes: the best of three copies."""
+    source = np.ones(COPIED_BYTES, np.uint8)
+    target = np.empty_like(source)
+    best_s = math.inf
+    for _ in range(3):
+        start = time.perf_counter()
+        np.copyto(target, source)
+        best_s = min(best_s, time.perf_counter() - start)
+    return 2 * COPIED_BYTES / best_s
+
+
+def count_operations(path: Path) -> tuple[int, int]:
+    """Return the operations and the bytes of feature maps for one slice.
+
+    Operations are those of convolutions; a multiplication and its addition count as two. All other layers need only a
+    few hundredths of them. The bytes are the inputs and outputs of the convolutions in float32, each read or written
+    once: the minimum of memory traffic if no value stays in a cache.
+
+    Args:
+        path: an ONNX file whose first axis is the number of slices.
+    """
+    onnx, shape_inference = import_train_extra("onnx"), import_train_extra("onnx.shape_inference")
+    graph = shape_inference.infer_shapes(onnx.load(path)).graph
+    shapes = {
+        value.name: [axis.dim_value or 1 for axis in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.value_info, *graph.output)
+    }
+    shapes |= {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    operations = values = 0
+    for node in graph.node:
+        if node.op_type not in ("Conv", "ConvTranspose"):
+            continue
+        source, weights, target = shapes[node.input[0]], shapes[node.input[1]], shapes[node.output[0]]
+        # The weights are applied at each output pixel of a convolution, at each input pixel of a transposed one.
+        pixels = target if node.op_type == "Conv" else source
+        operations += 2 * math.prod(pixels[2:]) * math.prod(weights)
+        values += math.prod(source[1:]) + math.prod(target[1:])
+    return operations, values * FLOAT_BYTES

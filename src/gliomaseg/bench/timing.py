@@ -1,98 +1,111 @@
-"""Two sides of the same work, measured in turns: what disturbs the machine for a while disturbs both."""
+"""Measure gliomaseg and a baseline in turns: a disturbance of the machine then affects both."""
 
 from __future__ import annotations
 
 import math
+import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from typing import Literal
+
+from gliomaseg.errors import GliomasegError, MissingExtraError
+
+GLIOMASEG_COMMAND = (sys.executable, "-m", "gliomaseg")
+SECONDS = "s"
 
 Turn = Callable[[], float]
-"""Does the work once and returns how many seconds it took."""
-
-SECONDS = "s"
+"""Does the work once and returns its duration in seconds."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What one side did.
+    """The measured values of gliomaseg or of its baseline.
 
     Attributes:
-        what: which program, in which settings.
-        values: a value for each turn, in the row's unit: seconds, or pieces of work a second.
+        label: the program and its settings.
+        values: one value a turn, in the unit of the row: seconds, or slices, images or patients a second.
     """
 
-    what: str
+    label: str
     values: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The middle value."""
+        """Return the median value."""
         return median(self.values)
 
-    def document(self) -> dict[str, Any]:
-        """Return the side as JSON has it."""
-        low, high = min(self.values), max(self.values)
-        return {"what": self.what, "median": self.median, "low": low, "high": high, "values": list(self.values)}
+    @property
+    def low(self) -> float:
+        """Return the smallest value."""
+        return min(self.values)
+
+    @property
+    def high(self) -> float:
+        """Return the largest value."""
+        return max(self.values)
 
 
 @dataclass(frozen=True)
 class BenchRow:
-    """One figure: ours, its peer's, and whether both came to the same result.
+    """One figure: gliomaseg, its baseline, and the agreement of their results.
 
     Attributes:
-        figure: what was done.
-        unit: of both sides: "s", where less is better, or "slices/s" and the like.
-        ours: our side; None where it was not measured.
-        peer: the other one; None where it was not measured.
-        agreement: how far the results are apart, by name; empty where there is nothing to compare.
-        status: "left out" is for what is not installed, "failed" for what should have worked.
-        reason: why a side is missing; empty where none is.
+        figure: the work.
+        unit: unit of both timings: "s" (less is better), or "slices/s" and the like (more is better).
+        ours: timing of gliomaseg; None if it was not measured.
+        baseline: timing of the baseline; None if it was not measured.
+        agreement: differences between the results, and further numbers, by name; None if unknown; may be empty.
+        status: "left out" if a package is not installed, "failed" after another error.
+        reason: the error message if the status is not "measured"; else empty.
     """
 
     figure: str
     unit: str = SECONDS
     ours: Timing | None = None
-    peer: Timing | None = None
-    agreement: Mapping[str, Any] = field(default_factory=dict)
+    baseline: Timing | None = None
+    agreement: Mapping[str, float | None] = field(default_factory=dict)
     status: Literal["measured", "left out", "failed"] = "measured"
     reason: str = ""
 
     @property
     def ratios(self) -> tuple[float, ...]:
-        """How many times faster ours was, turn by turn: over 1 is faster."""
-        if self.ours is None or self.peer is None:
+        """Return for each pair of turns how many times faster gliomaseg was: above 1 is faster."""
+        if self.ours is None or self.baseline is None:
             return ()
-        pairs = zip(self.ours.values, self.peer.values, strict=False)
-        return tuple(peer / own if self.unit == SECONDS else own / peer for own, peer in pairs)
+        pairs = zip(self.ours.values, self.baseline.values, strict=False)
+        return tuple(base / own if self.unit == SECONDS else own / base for own, base in pairs)
 
     @property
     def ratio(self) -> float | None:
-        """How many times faster ours is, by the medians; None where a side is missing."""
-        if self.ours is None or self.peer is None:
+        """Return how many times faster gliomaseg is, from the medians; None without both timings."""
+        if self.ours is None or self.baseline is None:
             return None
-        quotient = self.ours.median / self.peer.median
+        quotient = self.ours.median / self.baseline.median
         return 1 / quotient if self.unit == SECONDS else quotient
 
-    def document(self) -> dict[str, Any]:
-        """Return the row as JSON has it."""
-        return {
-            "figure": self.figure,
-            "unit": self.unit,
-            "ours": self.ours and self.ours.document(),
-            "peer": self.peer and self.peer.document(),
-            "ratio": self.ratio,
-            "ratio_spread": [min(self.ratios), max(self.ratios)] if self.ratios else None,
-            "agreement": dict(self.agreement),
-            "status": self.status,
-            "reason": self.reason or None,
-        }
+
+def try_measurement(figure: str, unit: str, measure: Callable[[str], BenchRow]) -> BenchRow:
+    """Return `measure(figure)`, or a row with the reason if it raises an error."""
+    try:
+        return measure(figure)
+    except GliomasegError as error:
+        return unmeasured_row(figure, unit, error)
+
+
+def unmeasured_row(figure: str, unit: str, error: GliomasegError) -> BenchRow:
+    """Return a row without timings: "left out" for a missing package, "failed" for other errors."""
+    if isinstance(error, MissingExtraError):
+        return BenchRow(figure, unit, status="left out", reason=error.line())
+    return BenchRow(figure, unit, status="failed", reason=error.line())
 
 
 def timed(work: Callable[[], object]) -> Turn:
-    """Return a turn that does some work and looks at the clock."""
+    """Return a turn that calls `work` and returns its duration in seconds."""
 
     def turn() -> float:
         start = time.perf_counter()
@@ -103,29 +116,59 @@ def timed(work: Callable[[], object]) -> Turn:
 
 
 def alternate(
-    ours: Turn, peer: Turn, *, pairs: int, budget_s: float = math.inf
+    ours: Turn, baseline: Turn, *, turns: int, budget_s: float = math.inf
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the seconds of both sides over A B A B ...; each has one turn before that does not count.
+    """Run both sides in turns, A B A B ..., and return the seconds of each. The first turn of each does not count.
 
     Args:
-        ours: one side.
-        peer: the other.
-        pairs: how many turns each has, at least 1.
-        budget_s: after this no other pair begins: a slow machine has fewer turns, and one at least.
+        ours: gliomaseg.
+        baseline: the other program.
+        turns: number of turns of each side, at least 1.
+        budget_s: after this time no further pair of turns starts. A slow machine has fewer turns, but at least one.
     """
     start = time.monotonic()
-    ours()  # what is loaded, compiled or allocated once is no part of a rate
-    peer()
-    seconds = [(ours(), peer())]
-    while len(seconds) < pairs and time.monotonic() - start < budget_s:
-        seconds.append((ours(), peer()))
-    return tuple(own for own, _ in seconds), tuple(other for _, other in seconds)
+    ours()  # warm-up: a rate excludes one-time loading, compilation and allocation
+    baseline()
+    seconds = [(ours(), baseline())]
+    while len(seconds) < turns and time.monotonic() - start < budget_s:
+        seconds.append((ours(), baseline()))
+    return tuple(own for own, _ in seconds), tuple(base for _, base in seconds)
 
 
 def rates(seconds: tuple[float, ...], count: int) -> tuple[float, ...]:
-    """Return pieces a second, for turns of `count` pieces.
+    """Return items a second for turns of `count` items.
 
     >>> rates((2.0, 4.0), 8)
     (4.0, 2.0)
     """
     return tuple(count / value for value in seconds)
+
+
+def run_process(*command: str, folder: Path) -> tuple[str, float]:
+    """Run a command in a folder, and return its stdout and its duration in seconds.
+
+    Raises:
+        GliomasegError: the exit code is not 0; the message contains the last line of stderr.
+    """
+    start = time.perf_counter()
+    process = subprocess.run(  # noqa: S603 - our own commands
+        command, cwd=folder, capture_output=True, text=True, errors="replace", check=False
+    )
+    seconds = time.perf_counter() - start
+    if process.returncode:
+        lines = process.stderr.strip().splitlines()
+        reason = f": {lines[-1]}" if lines else ""
+        raise GliomasegError(f"exit code of a benchmark process is {process.returncode}, expected 0{reason}")
+    return process.stdout, seconds
+
+
+def peak_mb() -> float:
+    """Return the peak memory of this process so far, in MB (10^6 bytes)."""
+    try:
+        # VmHWM is the peak of this program alone; getrusage would include the process that started it.
+        status = Path("/proc/self/status").read_text("ascii")
+        kilobytes = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+    return kilobytes * 1024 / 1e6

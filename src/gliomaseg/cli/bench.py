@@ -1,4 +1,4 @@
-"""The command bench."""
+"""The command `bench`."""
 
 from __future__ import annotations
 
@@ -28,13 +28,12 @@ def bench(
 
     if quick and full:
         raise UsageError("--quick and --full exclude each other", cure="omit one of them")
-    document = run_benchmark(sizes_for(quick=quick, full=full), sections=chosen_sections(only), model=model, log=log)
-    print_result(document, benchmark_text(document), as_json=as_json)
-    rows = [row for section in document["sections"].values() for row in section["rows"]]
-    failed = [row for row in rows if row["status"] == "failed"]
-    if failed and len(failed) == len(rows):
+    report = run_benchmark(sizes_for(quick=quick, full=full), sections=chosen_sections(only), model=model, log=log)
+    print_result(report.document(), benchmark_text(report), as_json=as_json)
+    failed = [row for row in report.rows if row.status == "failed"]
+    if failed and len(failed) == len(report.rows):
         raise GliomasegError("all measurements failed", cure="read the reasons in their rows")
     if failed:
         raise PartlyDoneError(
-            f"{len(failed)} of {len(rows)} measurements failed", cure="read the reasons in their rows"
+            f"{len(failed)} of {len(report.rows)} measurements failed", cure="read the reasons in their rows"
         )

@@ -1,1 +1,1 @@
-"""What people use in our place, in its best ordinary settings. Each file says what it grants itself."""
+"""Common alternatives to gliomaseg in their best ordinary settings. Each file describes its settings."""
