@@ -7,7 +7,7 @@ import torch
 from gliomaseg.config import Augmentation, Preprocessing, Recipe, Training
 from gliomaseg.data import batches as batches_module
 from gliomaseg.data.augmentation import DRAWS, pipeline
-from gliomaseg.data.batches import batches, epoch_picks, load_batch, training_batch
+from gliomaseg.data.batches import batches, epoch_samples, load_batch, training_batch
 from gliomaseg.data.cache import Cache
 from gliomaseg.preprocessing import context_indices, level_counts, normalise, with_context
 
@@ -22,7 +22,7 @@ def make_cache(channels: int = 1) -> Cache:
 
 
 def order(positions, training=None, epoch=0):
-    return epoch_picks(make_cache(), np.array(positions), training or Training(), epoch)[:, 0].tolist()
+    return epoch_samples(make_cache(), np.array(positions), training or Training(), epoch)[:, 0].tolist()
 
 
 def test_an_epoch_visits_every_slice_once():
@@ -47,11 +47,11 @@ def test_slices_with_tumour_come_more_often_and_all_others_once(weight, tumour):
     masks = np.zeros((100, 2, 2), bool)
     masks[::5, 0, 0] = masks[1::5, 1, 1] = True
     cache = Cache("digest", tuple(f"p/{k}" for k in range(100)), np.zeros((100, 1, 2, 2), np.uint8), masks)
-    picks = epoch_picks(cache, np.arange(100), Training(tumour_oversampling=weight), 4)
+    picks = epoch_samples(cache, np.arange(100), Training(tumour_oversampling=weight), 4)
     times = np.bincount(picks[:, 0], minlength=100)
-    assert times[cache.tumour].sum() == tumour
-    assert set(times[~cache.tumour]) == {1}
-    assert set(times[cache.tumour]) <= {int(weight), int(weight) + 1}
+    assert times[cache.has_tumour].sum() == tumour
+    assert set(times[~cache.has_tumour]) == {1}
+    assert set(times[cache.has_tumour]) <= {int(weight), int(weight) + 1}
     # Each pick of a slice has a number of its own.
     assert len({tuple(pick) for pick in picks.tolist()}) == len(picks)
     assert picks[:, 1].max() == times.max() - 1
@@ -114,18 +114,18 @@ def test_a_single_channel_has_the_numbers_it_always_had():
 def test_slices_on_the_device_are_those_of_the_cache(channels):
     cache = two_cases({"flair": 1, "t1_flair": 2, "t1_flair_t1ce": 3}[channels])
     preprocessing = Preprocessing(size_px=32, input=channels, normalisation="zscore", context_slices=2)
-    copied = batches_module._copied(cache, CPU)
+    copied = batches_module._copy_to_device(cache, CPU)
     batches_of_both = [load_batch(c, np.array([4, 0, 3]), preprocessing, CPU) for c in (cache, copied)]
     for mapped, taken in zip(*batches_of_both, strict=True):
         assert torch.equal(mapped, taken)
     assert copied.positions(()).size == 0
-    np.testing.assert_array_equal(copied.tumour, cache.tumour)
+    np.testing.assert_array_equal(copied.has_tumour, cache.has_tumour)
 
 
 @pytest.mark.parametrize(("free_bytes", "fits"), [(32 * 32 * 6 * 5, True), (32 * 32 * 6 * 4, False)])
 def test_slices_go_to_a_gpu_only_where_they_fit_beside_a_network(monkeypatch, free_bytes, fits):
     monkeypatch.setattr(batches_module, "_free_bytes", lambda _device: free_bytes)
-    monkeypatch.setattr(batches_module, "_copied", lambda _cache, _device: "there")
+    monkeypatch.setattr(batches_module, "_copy_to_device", lambda _cache, _device: "there")
     cache = make_cache()
     assert batches_module.on_device(cache, torch.device("cuda")) == ("there" if fits else cache)
     assert batches_module.on_device(cache, CPU) is cache
@@ -157,33 +157,33 @@ def many_cases(with_tumour: list[int]) -> Cache:
 
 def test_a_donor_has_tumour_trains_too_is_of_another_case_and_lies_about_as_high():
     cache = many_cases(list(range(50)))
-    picks = epoch_picks(cache, np.arange(40), Training(), 0)
+    picks = epoch_samples(cache, np.arange(40), Training(), 0)
     hosts, donors = picks[:, 0], picks[:, 2]
     assert donors.max() < 40
     assert ((hosts // 10 != donors // 10) | (hosts == donors)).all()  # 12 candidates may all be of its own case
     assert (hosts != donors).mean() > 0.95
     assert np.abs(hosts % 10 - donors % 10).mean() < 1.5
-    few = epoch_picks(many_cases([3, 17, 45]), np.arange(40), Training(), 0)
+    few = epoch_samples(many_cases([3, 17, 45]), np.arange(40), Training(), 0)
     assert set(few[few[:, 0] // 10 > 1, 2]) == {3, 17}
 
 
 def test_where_only_its_own_patient_has_tumour_a_slice_gets_none():
-    picks = epoch_picks(many_cases([3, 4, 5]), np.arange(20), Training(), 0)
+    picks = epoch_samples(many_cases([3, 4, 5]), np.arange(20), Training(), 0)
     own = picks[:, 0] < 10
     np.testing.assert_array_equal(picks[own, 0], picks[own, 2])
     assert set(picks[~own, 2]) <= {3, 4, 5}
 
 
 def test_where_nobody_has_tumour_each_slice_is_its_own_donor():
-    picks = epoch_picks(many_cases([]), np.arange(40), Training(), 0)
+    picks = epoch_samples(many_cases([]), np.arange(40), Training(), 0)
     np.testing.assert_array_equal(picks[:, 0], picks[:, 2])
 
 
 def test_donors_are_drawn_from_seed_and_epoch_only():
     cache = many_cases(list(range(50)))
-    first = epoch_picks(cache, np.arange(50), Training(seed=1), 2)
-    np.testing.assert_array_equal(epoch_picks(cache, np.arange(50), Training(seed=1), 2), first)
-    assert not np.array_equal(epoch_picks(cache, np.arange(50), Training(seed=1), 3)[:, 2], first[:, 2])
+    first = epoch_samples(cache, np.arange(50), Training(seed=1), 2)
+    np.testing.assert_array_equal(epoch_samples(cache, np.arange(50), Training(seed=1), 2), first)
+    assert not np.array_equal(epoch_samples(cache, np.arange(50), Training(seed=1), 3)[:, 2], first[:, 2])
 
 
 def one_donor() -> Cache:

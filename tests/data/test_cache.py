@@ -112,20 +112,20 @@ def test_positions_are_where_the_slices_of_cases_stand(index: DataIndex, folder:
 
 def test_stacks_and_ends_are_those_of_the_cases(index: DataIndex, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
-    assert opened.stacks.tolist() == [0, 0, 1, 1, 1]
-    assert [ends.tolist() for ends in opened.ends] == [[0, 2], [1, 4]]
+    assert opened.case_numbers.tolist() == [0, 0, 1, 1, 1]
+    assert [limits.tolist() for limits in opened.case_limits] == [[0, 2], [1, 4]]
 
 
 def test_counts_are_of_each_cases_levels(index: DataIndex, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
-    assert opened.counts.shape == (2, 1, 256)
-    assert opened.counts.sum(axis=(1, 2)).tolist() == [2 * 32 * 32, 3 * 32 * 32]
-    assert opened.counts[1, 0, 0] == (opened.images[2:] == 0).sum()
+    assert opened.level_histograms.shape == (2, 1, 256)
+    assert opened.level_histograms.sum(axis=(1, 2)).tolist() == [2 * 32 * 32, 3 * 32 * 32]
+    assert opened.level_histograms[1, 0, 0] == (opened.images[2:] == 0).sum()
 
 
 def test_tumour_is_where_a_mask_has_any(index: DataIndex, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
-    assert opened.tumour.tolist() == [bool(mask.any()) for mask in opened.masks]
+    assert opened.has_tumour.tolist() == [bool(mask.any()) for mask in opened.masks]
 
 
 def test_neighbours_and_normalisation_need_no_other_cache(index: DataIndex, folder: Path) -> None:
