@@ -81,7 +81,7 @@ print("gliomaseg", gliomaseg.__version__)
 # %%
 from gliomaseg.data.audit import audit
 from gliomaseg.data.download import download
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.phantoms import write_phantoms
 from gliomaseg.report.terminal import audit_text
 
@@ -90,7 +90,7 @@ if DATA == "kaggle":
 else:
     root = write_phantoms(Path("phantoms"), patients=5 if FAST else 10, side_px=64)
 
-index = read_index(root)
+index = read_cases(root)
 findings = audit(index)
 print(audit_text(findings))
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from gliomaseg.atomic import write_text
 from gliomaseg.config import Postprocessing, Recipe, Split, read_recipe
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import read_splits, select, split_data, write_splits
 from gliomaseg.engines import Engine
 from gliomaseg.evaluation import ScoreGrid, assemble, dumps, learning_curve, measure_cases
@@ -68,7 +68,7 @@ def train_one(name: str, fold: int, data: Path, out: Path) -> None:
 
     splits = out / "splits.json"
     if not splits.is_file():
-        write_splits(split_data(read_index(data), Split(by="patient", folds=FOLDS)), splits)
+        write_splits(split_data(read_cases(data), Split(by="patient", folds=FOLDS)), splits)
     order = TrainOptions(recipe_of(name), data, out / name / f"fold-{fold}", splits=splits, fold=fold, resume=True)
     if not is_finished(order):
         train(order, say=say)
@@ -76,7 +76,7 @@ def train_one(name: str, fold: int, data: Path, out: Path) -> None:
 
 def measured(name: str, data: Path, out: Path) -> dict[str, Any] | None:
     """Return a row of the table, and write the evaluation beside the runs; None where no fold was trained."""
-    index, splits = read_index(data), read_splits(out / "splits.json")
+    index, splits = read_cases(data), read_splits(out / "splits.json")
     folds = [number for number in range(FOLDS) if (out / name / f"fold-{number}" / CURVES).is_file()]
     if not folds:
         return None

@@ -69,10 +69,10 @@ def by_size(rows: Rows) -> Callable[[CaseScores], str]:
 def by_missing(data: Path) -> Callable[[CaseScores], str]:
     """Return what tells patients by the sequence that is a copy of FLAIR."""
     from gliomaseg.data.case import read_case
-    from gliomaseg.data.index import read_index
+    from gliomaseg.data.layouts import read_cases
 
     missing = {}
-    for case in read_index(data).cases:
+    for case in read_cases(data).cases:
         voxels = read_case(case).scan.voxels
         copies = [name for name, k in (("T1", 0), ("T1ce", 2)) if (voxels[..., k] == voxels[..., 1]).all()]
         missing[case.name] = " and ".join(copies) or "none"

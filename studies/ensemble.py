@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from gliomaseg.atomic import write_text
-from gliomaseg.data.case import LoadedCase, read_case
-from gliomaseg.data.index import Case, read_index
+from gliomaseg.data.case import Case, LoadedCase, read_case
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import read_splits, select
 from gliomaseg.errors import GliomasegError, UsageError
 from gliomaseg.evaluation import ScoreGrid, assemble, dumps, measure_cases
@@ -91,7 +91,7 @@ def fold_ensembles(crossed: Sequence[Crossed], data: Path) -> Iterator[tuple[int
     Raises:
         GliomasegError: a fold, or something of the data, is missing or damaged, or the folds differ.
     """
-    index, splits = read_index(data), read_splits(crossed[0].folder / SPLITS)
+    index, splits = read_cases(data), read_splits(crossed[0].folder / SPLITS)
     many = {len(one.document.postprocessing_by_fold) for one in crossed} != {len(splits.folds)}
     if many or any(read_splits(one.folder / SPLITS) != splits for one in crossed):
         raise UsageError("have other folds", where=" and ".join(str(one.folder) for one in crossed))

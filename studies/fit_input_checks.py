@@ -22,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 
 from gliomaseg.config import Preprocessing
 from gliomaseg.data.case import read_case
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.formats import read_volume
 from gliomaseg.phantoms import phantom_patient
 from gliomaseg.prediction.image_features import image_features
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--scan", type=Path, action="append", default=[], help="Another volume to check.")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
-    patients = [stacks_of(read_case(case).scan.voxels) for case in read_index(arguments.data).cases]
+    patients = [stacks_of(read_case(case).scan.voxels) for case in read_cases(arguments.data).cases]
     if arguments.write:
         FILE.write_text(json.dumps(fit(patients[::2])) + "\n", "utf-8")
         read_limits.cache_clear()

@@ -26,8 +26,9 @@ import numpy as np
 
 from gliomaseg.atomic import write_text
 from gliomaseg.config import Recipe, Split, read_recipe
-from gliomaseg.data.index import DataIndex, read_index
-from gliomaseg.data.split import LEAK, Fold, Splits, select, slice_names, split_data, write_splits
+from gliomaseg.data.case_list import CaseList
+from gliomaseg.data.layouts import read_cases
+from gliomaseg.data.split import LEAK, Fold, Splits, select, split_data, write_splits
 from gliomaseg.evaluation.evaluate import evaluate
 from gliomaseg.metrics.paired_tests import compare
 from gliomaseg.prediction import open_predictor
@@ -44,21 +45,21 @@ def say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
-def draw_arms(index: DataIndex, seed: int) -> dict[str, Fold]:
+def draw_arms(index: CaseList, seed: int) -> dict[str, Fold]:
     """Return who trains and what is scored, for both arms; the scored slices and the number in training are equal."""
     fold = split_data(index, Split(by="patient", holdout=0.2, seed=seed)).folds[0]
     scored, known = [], []
     for case in select(index, fold.validation):
-        names = slice_names(case)
+        names = case.slice_names
         scored += names[::2]
         known += names[1::2]
-    others = [name for case in select(index, fold.train) for name in slice_names(case)]
+    others = [name for case in select(index, fold.train) for name in case.slice_names]
     kept = np.random.default_rng([seed, 1]).permutation(others)[: len(others) - len(known)]
     train = {"by-patient": others, "by-slice": [*kept.tolist(), *known]}
     return {arm: Fold(train=tuple(sorted(train[arm])), validation=tuple(sorted(scored))) for arm in ARMS}
 
 
-def measure(index: DataIndex, recipe: Recipe, out: Path, seed: int) -> dict[str, Any]:
+def measure(index: CaseList, recipe: Recipe, out: Path, seed: int) -> dict[str, Any]:
     """Train and score both arms of one seed; return each arm's evaluation."""
     results = {}
     for arm, fold in draw_arms(index, seed).items():
@@ -128,7 +129,7 @@ def main() -> None:
     recipe = read_recipe(arguments.recipe).with_settings(
         [*(SMALL if arguments.recipe == "unet_small" else []), *arguments.settings]
     )
-    index = read_index(arguments.data)
+    index = read_cases(arguments.data)
     results = [measure(index, recipe, arguments.out, seed) for seed in arguments.seeds]
     summary = pooled(results)
     document = {"recipe": recipe.model_dump(), "seeds": arguments.seeds, "measures": summary}

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import ndimage
 
 from gliomaseg.data.case import read_case
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.evaluation import ScoreGrid, assemble
 from gliomaseg.evaluation.case_scores import score_case
 from gliomaseg.types import Mask, Probability
@@ -42,7 +42,7 @@ def main() -> None:
     arguments = parser.parse_args()
     generator = np.random.default_rng(0)
     measured, slices, seconds = [], 0, 0.0
-    for case in read_index(arguments.data).cases[:PATIENTS]:
+    for case in read_cases(arguments.data).cases[:PATIENTS]:
         reference = read_case(case).reference
         probability, predicted = plausible(reference, generator)
         slices += len(reference)

@@ -30,7 +30,8 @@ from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 from gliomaseg.config import Preprocessing, ResidualUnet
 from gliomaseg.data.batches import load_batch
 from gliomaseg.data.cache import Cache, open_cache
-from gliomaseg.data.index import Case, read_index
+from gliomaseg.data.case import Case
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import choose_fold, read_splits, select
 from gliomaseg.networks import build_network
 
@@ -133,7 +134,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.out.exists():
         parser.error(f"{arguments.out} exists: name another folder")
-    index = read_index(arguments.data)
+    index = read_cases(arguments.data)
     fold = choose_fold(read_splits(arguments.splits), arguments.fold)
     cache = open_cache(index, PREPARATION)
     training, validation = (stacks(cache, select(index, side)) for side in (fold.train, fold.validation))

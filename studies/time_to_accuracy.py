@@ -61,7 +61,7 @@ def timed(run: Path) -> dict[str, Any]:
 
 def trained(arguments: argparse.Namespace) -> list[Path]:
     """Train the recipes on the same patients and return their runs."""
-    from gliomaseg.data.index import read_index
+    from gliomaseg.data.layouts import read_cases
     from gliomaseg.data.split import split_data, write_splits
     from gliomaseg.training.run_folder import TrainOptions, is_finished
     from gliomaseg.training.train import train
@@ -69,7 +69,7 @@ def trained(arguments: argparse.Namespace) -> list[Path]:
     recipes = [(Path(name).stem, read_recipe(name).with_settings(arguments.set)) for name in arguments.recipe]
     splits = arguments.splits or arguments.out / "splits.json"
     if not splits.is_file():
-        write_splits(split_data(read_index(arguments.data), Split(by="patient")), splits)
+        write_splits(split_data(read_cases(arguments.data), Split(by="patient")), splits)
     runs = []
     for name, recipe in recipes:
         order = TrainOptions(recipe, arguments.data, arguments.out / name, splits=splits, resume=True)

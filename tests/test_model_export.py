@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gliomaseg.data.case import read_case
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.errors import DataError, MissingExtraError, ModelError, OutputExistsError, UsageError
 from gliomaseg.model import file_digest, load_model, write_digests
 from gliomaseg.model_export import ExportOptions, export_model
@@ -54,7 +54,7 @@ def test_an_export_has_the_network_scores_and_card_of_the_run(trained, tmp_path)
 
 def test_an_export_without_weights_for_torch_runs_on_onnx_runtime_only(trained, phantoms, tmp_path):
     out = export_model(ExportOptions(trained, tmp_path / "out"), say=hush)
-    scan = read_case(read_index(phantoms).cases[0]).scan
+    scan = read_case(read_cases(phantoms).cases[0]).scan
     assert np.array_equal(open_predictor(out).probability(scan), open_predictor(trained).probability(scan))
     with pytest.raises(ModelError, match=r"model\.safetensors is missing, which the engine torch needs"):
         open_predictor(out, engine="torch")
@@ -63,7 +63,7 @@ def test_an_export_without_weights_for_torch_runs_on_onnx_runtime_only(trained, 
 def test_an_export_to_safetensors_runs_on_torch_only(trained, phantoms, tmp_path):
     out = export_model(ExportOptions(trained, tmp_path / "out", "safetensors"), say=hush)
     assert "model.onnx" not in names_in(out)
-    scan = read_case(read_index(phantoms).cases[0]).scan
+    scan = read_case(read_cases(phantoms).cases[0]).scan
     expected = open_predictor(trained).probability(scan)
     np.testing.assert_allclose(open_predictor(out, engine="torch").probability(scan), expected, atol=1e-4)
     with pytest.raises(ModelError, match=r"model\.onnx is missing, which ONNX Runtime needs"):

@@ -8,7 +8,7 @@ import pytest
 
 from gliomaseg.config import read_recipe
 from gliomaseg.data.case import read_case
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.model import load_model
 from gliomaseg.onnx_compression import quantize_int8
 from gliomaseg.prediction import open_predictor
@@ -33,7 +33,7 @@ def run(phantoms, tmp_path_factory):
 def test_a_run_may_export_int8_and_evaluates_it(run):
     folder, phantoms, cache = run
     whole = load_model(folder)
-    scan = read_case(read_index(phantoms).cases[0]).scan
+    scan = read_case(read_cases(phantoms).cases[0]).scan
     before, size = open_predictor(folder).probability(scan), whole.onnx.stat().st_size
     recipe = read_recipe("unet_small").with_settings([*SMALL, "training.onnx_precision=int8"])
     train(TrainOptions(recipe, phantoms, folder, cache=cache, resume=True, overwrite=False), say=lambda _text: None)

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from gliomaseg import overlays
-from gliomaseg.data.case import read_case
-from gliomaseg.data.index import Case, read_index
+from gliomaseg.data.case import Case, read_case
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import read_splits, select
 from gliomaseg.metrics import overlap
 from gliomaseg.prediction import Predictor, open_predictor
@@ -64,7 +64,7 @@ def main() -> None:
     arguments = parser.parse_args()
     predictor = open_predictor(arguments.run)
     fold = read_splits(arguments.run / "splits.json").folds[0]
-    cases = select(read_index(arguments.data), fold.validation)[:ROWS]
+    cases = select(read_cases(arguments.data), fold.validation)[:ROWS]
     rows, notes = zip(*(row_of(case, predictor) for case in cases), strict=True)
     sheet = overlays.panel(rows, columns=COLUMNS, notes=notes, title="Phantom patients that the network has not seen")
     sheet.save(arguments.out, format="PNG", optimize=True)

@@ -16,9 +16,9 @@ from gliomaseg.formats import FileKind, Grid, suffix_of, suffixes, write_pages, 
 from gliomaseg.geometry import Affine
 from gliomaseg.metrics.volume import volume_ml
 from gliomaseg.prediction import ScanPredictor, open_models
-from gliomaseg.prediction.load import join_scans, load_input
+from gliomaseg.prediction.load import load_input
 from gliomaseg.prediction.predict import MAX_BYTES
-from gliomaseg.scan import Scan
+from gliomaseg.scan import Scan, join_scans
 from gliomaseg.types import Mask, Probability
 from gliomaseg.types import Sequence as MriSequence
 

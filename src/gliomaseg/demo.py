@@ -10,7 +10,8 @@ from gliomaseg import evaluation
 from gliomaseg.atomic import remove, require_free, require_own
 from gliomaseg.config import read_recipe
 from gliomaseg.data.audit import audit
-from gliomaseg.data.index import DataIndex, read_index
+from gliomaseg.data.case_list import CaseList
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import read_splits, select, split_data, write_splits
 from gliomaseg.errors import DataError, GliomasegError
 from gliomaseg.phantoms import write_phantoms
@@ -67,12 +68,12 @@ def run_demo(out: Path, recipe: str, *, overwrite: bool, log: Callable[[str], No
     }
 
 
-def _phantoms(folder: Path, *, overwrite: bool, log: Callable[[str], None]) -> DataIndex:
+def _phantoms(folder: Path, *, overwrite: bool, log: Callable[[str], None]) -> CaseList:
     """Make the patients and audit them."""
     log(f"[1/6] making {PATIENTS} phantom patients")
     data = write_phantoms(folder, patients=PATIENTS, overwrite=overwrite, progress=None)
     log("[2/6] auditing them")
-    index = read_index(data)
+    index = read_cases(data)
     findings = audit(index)
     log(audit_text(findings))
     if not findings.safe:
@@ -80,7 +81,7 @@ def _phantoms(folder: Path, *, overwrite: bool, log: Callable[[str], None]) -> D
     return index
 
 
-def _use(model: Path, index: DataIndex, out: Path, *, overwrite: bool, log: Callable[[str], None]) -> str:
+def _use(model: Path, index: CaseList, out: Path, *, overwrite: bool, log: Callable[[str], None]) -> str:
     """Evaluate a model on the validation patients, predict one of them, and return that one's name."""
     log("[5/6] evaluating on the validation patients, without torch")
     predictor = open_predictor(model)

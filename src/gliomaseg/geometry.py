@@ -88,6 +88,20 @@ def spacing_of(affine: Affine) -> Spacing:
     return z, y, x
 
 
+def farthest_corner_mm(shape: tuple[int, ...], one: Affine, other: Affine) -> float:
+    """Return the largest distance between the same corners of two volumes of equal size, in mm.
+
+    Args:
+        shape: of both, (z, y, x) or (z, y, x, c).
+        one: affine of the first.
+        other: affine of the second.
+    """
+    z, y, x = shape[:3]
+    corners = np.array([[i, j, k, 1] for i in (0, x - 1) for j in (0, y - 1) for k in (0, z - 1)], np.float64)
+    apart = corners @ (one - other).T
+    return float(np.linalg.norm(apart[:, :3], axis=1).max())
+
+
 def require_affine(affine: Affine, *, where: str) -> None:
     """Check that an affine is usable.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -10,12 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.errors import GeometryError
-from gliomaseg.geometry import Affine, Orientation, Spacing, axis_codes, orientation_to, require_affine, spacing_of
+from gliomaseg.geometry import (
+    Affine,
+    Orientation,
+    Spacing,
+    axis_codes,
+    farthest_corner_mm,
+    orientation_to,
+    require_affine,
+    spacing_of,
+)
 from gliomaseg.types import Sequence, Voxels
 
 SEQUENCES = {1: (Sequence.FLAIR,), 3: (Sequence.T1, Sequence.FLAIR, Sequence.T1CE)}
 LEVEL_TOLERANCE = 0.01  # of a slice's intensity range: rounding to 8 bits stays below it
 AVAILABLE_SHARE = 0.9
+SAME_POSITION_MM = 0.01  # rounding of an affine to float32 stays below it
 
 
 @dataclass(frozen=True)
@@ -117,3 +128,44 @@ def _unit(plane: NDArray[Any]) -> NDArray[np.float32]:
     """Return a slice with a signal, scaled to 0 (darkest) to 1 (brightest)."""
     low, high = np.float32(plane.min()), np.float32(plane.max())
     return (plane.astype(np.float32) - low) / (high - low)
+
+
+def join_scans(flair: Scan, others: Mapping[Sequence, Scan]) -> Scan:
+    """Return FLAIR with its other sequences as channels T1, FLAIR, T1ce; a missing one is a copy of FLAIR.
+
+    Raises:
+        GeometryError: a scan has colours, or is not on FLAIR's grid.
+    """
+    for scan in (flair, *others.values()):
+        if scan.voxels.shape[-1] != 1:
+            raise GeometryError(
+                "image is in colour, expected one grey sequence", where=scan.source, cure="give a grey image"
+            )
+    for scan in others.values():
+        _require_same_grid(flair, scan)
+    channels = [others.get(Sequence.T1, flair), flair, others.get(Sequence.T1CE, flair)]
+    voxels = np.concatenate([scan.voxels for scan in channels], axis=3)
+    given = frozenset({Sequence.FLAIR, *others})
+    return replace(flair, voxels=voxels, sequences=(), given=given)
+
+
+def _require_same_grid(flair: Scan, other: Scan) -> None:
+    cure = "resample it to the FLAIR grid, or omit it"
+    if other.voxels.shape != flair.voxels.shape:
+        shapes = [" x ".join(map(str, reversed(scan.voxels.shape[:3]))) for scan in (other, flair)]
+        raise GeometryError(
+            f"size is {shapes[0]} voxels (x, y, z), expected {shapes[1]} as FLAIR", where=other.source, cure=cure
+        )
+    if (flair.affine is None) != (other.affine is None):
+        raise GeometryError("only one of this file and FLAIR has an affine", where=other.source, cure=cure)
+    if flair.affine is None or other.affine is None:
+        if flair.voxels.dtype != other.voxels.dtype:
+            raise GeometryError(
+                f"image type is {other.voxels.dtype}, expected {flair.voxels.dtype} as FLAIR",
+                where=other.source,
+                cure="give both in 8 or 16 bits",
+            )
+    elif (apart_mm := farthest_corner_mm(flair.voxels.shape, flair.affine, other.affine)) > SAME_POSITION_MM:
+        raise GeometryError(
+            f"position or orientation differs from FLAIR by up to {apart_mm:.1f} mm", where=other.source, cure=cure
+        )

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gliomaseg.data.index import Case, Slice
+from gliomaseg.data.case import Case, Slice
 from gliomaseg.errors import FormatError
 from gliomaseg.evaluation import ScoreGrid, assemble, dumps, measures
 from gliomaseg.evaluation.case_masks import CaseMasks

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 
 from gliomaseg.data.audit import Audit, audit
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 
 KaggleTree = Callable[..., Path]
 A, B, A_AGAIN = "TCGA_CS_0001_20000101", "TCGA_DU_0002_20010101", "TCGA_CS_0001_20050101"
@@ -26,7 +26,7 @@ def tree(tmp_path: Path, kaggle_tree: KaggleTree) -> Path:
 
 
 def findings(tree: Path) -> Audit:
-    return audit(read_index(tree))
+    return audit(read_cases(tree))
 
 
 def image(tree: Path, name: str, number: int) -> Path:
@@ -93,7 +93,7 @@ def test_second_copies_and_strays_are_in_the_report_and_safe(tmp_path: Path, kag
 def test_progress_is_told_every_twenty_patients(tmp_path: Path, kaggle_tree: KaggleTree) -> None:
     told: list[str] = []
     kaggle_tree(tmp_path, {f"TCGA_CS_{k:04}_20000101": 1 for k in range(41)}, side=4)
-    audit(read_index(tmp_path), progress=told.append)
+    audit(read_cases(tmp_path), progress=told.append)
     assert told == ["20 of 41 patients read", "40 of 41 patients read"]
 
 

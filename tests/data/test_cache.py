@@ -20,7 +20,8 @@ from gliomaseg.config import Preprocessing
 from gliomaseg.data import cache as cache_module
 from gliomaseg.data.cache import Cache, default_cache_folder, open_cache
 from gliomaseg.data.case import read_case
-from gliomaseg.data.index import DataIndex, read_index
+from gliomaseg.data.case_list import CaseList
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.errors import DataError, FormatError, GliomasegError, ResourceError, UsageError
 from gliomaseg.preprocessing import prepare, prepare_mask
 
@@ -33,13 +34,13 @@ import sys, time
 from pathlib import Path
 from gliomaseg.config import Preprocessing
 from gliomaseg.data.cache import open_cache
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 data, folder, mine, other = map(Path, sys.argv[1:])
 def ready(_):
     mine.touch()
     while not other.exists():
         time.sleep(0.002)
-opened = open_cache(read_index(data), Preprocessing(size_px=32), folder=folder, progress=ready)
+opened = open_cache(read_cases(data), Preprocessing(size_px=32), folder=folder, progress=ready)
 print(opened.images.sum(), opened.masks.sum(), len(opened.names))
 """
 # Stops for good between two cases.
@@ -48,7 +49,7 @@ import sys, time
 from pathlib import Path
 from gliomaseg.config import Preprocessing
 from gliomaseg.data import cache
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 prepare_mask, seen = cache.prepare_mask, []
 def pause(*arguments):
     if seen:
@@ -57,7 +58,7 @@ def pause(*arguments):
     seen.append(1)
     return prepare_mask(*arguments)
 cache.prepare_mask = pause
-cache.open_cache(read_index(Path(sys.argv[1])), Preprocessing(size_px=32), folder=Path(sys.argv[2]))
+cache.open_cache(read_cases(Path(sys.argv[1])), Preprocessing(size_px=32), folder=Path(sys.argv[2]))
 """
 
 
@@ -67,8 +68,8 @@ def data(tmp_path: Path, kaggle_tree: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def index(data: Path) -> DataIndex:
-    return read_index(data)
+def index(data: Path) -> CaseList:
+    return read_cases(data)
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def names(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir())
 
 
-def assert_right(cache: Cache, index: DataIndex, preprocessing: Preprocessing = SMALL) -> None:
+def assert_right(cache: Cache, index: CaseList, preprocessing: Preprocessing = SMALL) -> None:
     examinations = [read_case(case) for case in index.cases]
     assert np.array_equal(cache.images, np.concatenate([prepare(e.scan, preprocessing).slices for e in examinations]))
     assert np.array_equal(cache.masks, np.concatenate([prepare_mask(e.reference, preprocessing) for e in examinations]))
@@ -90,7 +91,7 @@ def assert_right(cache: Cache, index: DataIndex, preprocessing: Preprocessing = 
 
 
 @pytest.mark.parametrize("channels", ["grey", "flair", "t1_flair", "t1_flair_t1ce"])
-def test_cache_holds_what_prepare_gives(index: DataIndex, folder: Path, channels: str) -> None:
+def test_cache_holds_what_prepare_gives(index: CaseList, folder: Path, channels: str) -> None:
     preprocessing = Preprocessing(size_px=32, input=channels)  # type: ignore[arg-type]
     opened = open_cache(index, preprocessing, folder=folder)
     assert (opened.images.dtype, opened.masks.dtype) == (np.uint8, np.bool_)
@@ -98,37 +99,37 @@ def test_cache_holds_what_prepare_gives(index: DataIndex, folder: Path, channels
     assert_right(opened, index, preprocessing)
 
 
-def test_names_are_of_every_slice_in_the_order_of_the_index(index: DataIndex, folder: Path) -> None:
+def test_names_are_of_every_slice_in_the_order_of_the_index(index: CaseList, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     assert opened.names == (f"{FIRST}/1", f"{FIRST}/2", f"{SECOND}/1", f"{SECOND}/2", f"{SECOND}/3")
 
 
-def test_positions_are_where_the_slices_of_cases_stand(index: DataIndex, folder: Path) -> None:
+def test_positions_are_where_the_slices_of_cases_stand(index: CaseList, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     assert opened.positions(index.cases[1:]).tolist() == [2, 3, 4]
     assert opened.positions(index.cases[::-1]).tolist() == [2, 3, 4, 0, 1]
     assert opened.positions(()).tolist() == []
 
 
-def test_stacks_and_ends_are_those_of_the_cases(index: DataIndex, folder: Path) -> None:
+def test_stacks_and_ends_are_those_of_the_cases(index: CaseList, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     assert opened.case_numbers.tolist() == [0, 0, 1, 1, 1]
     assert [limits.tolist() for limits in opened.case_limits] == [[0, 2], [1, 4]]
 
 
-def test_counts_are_of_each_cases_levels(index: DataIndex, folder: Path) -> None:
+def test_counts_are_of_each_cases_levels(index: CaseList, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     assert opened.level_histograms.shape == (2, 1, 256)
     assert opened.level_histograms.sum(axis=(1, 2)).tolist() == [2 * 32 * 32, 3 * 32 * 32]
     assert opened.level_histograms[1, 0, 0] == (opened.images[2:] == 0).sum()
 
 
-def test_tumour_is_where_a_mask_has_any(index: DataIndex, folder: Path) -> None:
+def test_tumour_is_where_a_mask_has_any(index: CaseList, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     assert opened.has_tumour.tolist() == [bool(mask.any()) for mask in opened.masks]
 
 
-def test_neighbours_and_normalisation_need_no_other_cache(index: DataIndex, folder: Path) -> None:
+def test_neighbours_and_normalisation_need_no_other_cache(index: CaseList, folder: Path) -> None:
     plain = open_cache(index, SMALL, folder=folder)
     builds: list[str] = []
     other = SMALL.model_copy(update={"context_slices": 2, "normalisation": "zscore"})
@@ -136,7 +137,7 @@ def test_neighbours_and_normalisation_need_no_other_cache(index: DataIndex, fold
     assert builds == []
 
 
-def test_cache_cannot_be_written_to(index: DataIndex, folder: Path) -> None:
+def test_cache_cannot_be_written_to(index: CaseList, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     with pytest.raises(ValueError, match="read-only"):
         opened.images[0] = 0
@@ -145,7 +146,7 @@ def test_cache_cannot_be_written_to(index: DataIndex, folder: Path) -> None:
 # --- built once
 
 
-def test_cache_is_built_once_and_opened_after(index: DataIndex, folder: Path) -> None:
+def test_cache_is_built_once_and_opened_after(index: CaseList, folder: Path) -> None:
     builds: list[str] = []
     first = open_cache(index, SMALL, folder=folder, progress=builds.append)
     second = open_cache(index, SMALL, folder=folder, progress=builds.append)
@@ -155,17 +156,17 @@ def test_cache_is_built_once_and_opened_after(index: DataIndex, folder: Path) ->
     assert_right(second, index)
 
 
-def test_copy_of_the_data_elsewhere_opens_the_same_cache(index: DataIndex, data: Path, folder: Path) -> None:
+def test_copy_of_the_data_elsewhere_opens_the_same_cache(index: CaseList, data: Path, folder: Path) -> None:
     builds: list[str] = []
     open_cache(index, SMALL, folder=folder, progress=builds.append)
     moved = shutil.copytree(data, data.with_name("moved"))
-    open_cache(read_index(moved), SMALL, folder=folder, progress=builds.append)
+    open_cache(read_cases(moved), SMALL, folder=folder, progress=builds.append)
     assert len(builds) == 1
 
 
 @pytest.mark.parametrize("kind", ["image", "mask"])
 def test_pixel_that_changes_with_size_and_time_kept_gives_another_cache(
-    index: DataIndex, folder: Path, kind: str
+    index: CaseList, folder: Path, kind: str
 ) -> None:
     first = open_cache(index, SMALL, folder=folder)
     file: Path = getattr(index.cases[1].slices[2], kind)
@@ -182,33 +183,33 @@ def test_pixel_that_changes_with_size_and_time_kept_gives_another_cache(
     assert_right(second, index)
 
 
-def test_files_that_change_places_give_another_cache(index: DataIndex, data: Path, folder: Path) -> None:
+def test_files_that_change_places_give_another_cache(index: CaseList, data: Path, folder: Path) -> None:
     first = open_cache(index, SMALL, folder=folder)
     one, two = (data / FIRST / f"{FIRST}_{n}.tif" for n in (1, 2))
     one.rename(data / "aside")
     two.rename(one)
     (data / "aside").rename(two)
-    second = open_cache(read_index(data), SMALL, folder=folder)
+    second = open_cache(read_cases(data), SMALL, folder=folder)
     assert second.digest != first.digest
     assert np.array_equal(second.images[0], first.images[1])
 
 
-def test_part_of_the_data_has_its_own_cache(index: DataIndex, folder: Path) -> None:
+def test_part_of_the_data_has_its_own_cache(index: CaseList, folder: Path) -> None:
     whole = open_cache(index, SMALL, folder=folder)
-    part = open_cache(DataIndex(index.root, index.cases[:1]), SMALL, folder=folder)
+    part = open_cache(CaseList(index.root, index.cases[:1]), SMALL, folder=folder)
     assert part.digest != whole.digest
     assert len(part.images) == 2
 
 
 @pytest.mark.parametrize("other", [Preprocessing(size_px=48), Preprocessing(size_px=32, input="flair")])
-def test_another_preparation_has_another_cache(index: DataIndex, folder: Path, other: Preprocessing) -> None:
+def test_another_preparation_has_another_cache(index: CaseList, folder: Path, other: Preprocessing) -> None:
     first = open_cache(index, SMALL, folder=folder)
     second = open_cache(index, other, folder=folder)
     assert first.digest != second.digest
     assert_right(second, index, other)
 
 
-def test_normalisation_shares_the_cache_for_it_comes_after(index: DataIndex, folder: Path) -> None:
+def test_normalisation_shares_the_cache_for_it_comes_after(index: CaseList, folder: Path) -> None:
     first = open_cache(index, SMALL, folder=folder)
     assert open_cache(index, Preprocessing(size_px=32, mean=0.2), folder=folder).digest == first.digest
 
@@ -256,7 +257,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_cache_is_built_again(index: DataIndex, folder: Path, damage: str) -> None:
+def test_damaged_cache_is_built_again(index: CaseList, folder: Path, damage: str) -> None:
     digest = open_cache(index, SMALL, folder=folder).digest
     DAMAGES[damage](folder / digest)
     builds: list[str] = []
@@ -267,7 +268,7 @@ def test_damaged_cache_is_built_again(index: DataIndex, folder: Path, damage: st
     assert names(folder) == [digest]
 
 
-def test_file_of_the_caches_name_is_replaced(index: DataIndex, folder: Path) -> None:
+def test_file_of_the_caches_name_is_replaced(index: CaseList, folder: Path) -> None:
     digest = open_cache(index, SMALL, folder=folder).digest
     shutil.rmtree(folder / digest)
     (folder / digest).write_text("a file")
@@ -275,7 +276,7 @@ def test_file_of_the_caches_name_is_replaced(index: DataIndex, folder: Path) -> 
     assert names(folder) == [digest]
 
 
-def test_manifest_says_what_was_cached(index: DataIndex, folder: Path) -> None:
+def test_manifest_says_what_was_cached(index: CaseList, folder: Path) -> None:
     digest = open_cache(index, SMALL, folder=folder).digest
     manifest = json.loads((folder / digest / "manifest.json").read_text())
     assert manifest["preprocessing"] == SMALL.model_dump()
@@ -291,7 +292,7 @@ def run(*arguments: Path | str) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("damaged", [False, True])
 def test_two_processes_that_build_at_once_get_one_cache(
-    data: Path, index: DataIndex, folder: Path, tmp_path: Path, *, damaged: bool
+    data: Path, index: CaseList, folder: Path, tmp_path: Path, *, damaged: bool
 ) -> None:
     if damaged:
         cut(folder / open_cache(index, SMALL, folder=folder).digest / "images.npy")
@@ -307,7 +308,7 @@ def test_two_processes_that_build_at_once_get_one_cache(
     assert_right(opened, index)
 
 
-def test_cache_that_another_run_finishes_first_is_taken(index: DataIndex, folder: Path) -> None:
+def test_cache_that_another_run_finishes_first_is_taken(index: CaseList, folder: Path) -> None:
     def other_run(_: str) -> None:
         open_cache(index, SMALL, folder=folder)
 
@@ -316,7 +317,7 @@ def test_cache_that_another_run_finishes_first_is_taken(index: DataIndex, folder
     assert names(folder) == [opened.digest]
 
 
-def test_killed_build_leaves_nothing_taken_for_a_cache(data: Path, index: DataIndex, folder: Path) -> None:
+def test_killed_build_leaves_nothing_taken_for_a_cache(data: Path, index: CaseList, folder: Path) -> None:
     process = run(KILLED, data, folder)
     assert process.stdout
     assert process.stdout.readline() == "half\n"
@@ -329,7 +330,7 @@ def test_killed_build_leaves_nothing_taken_for_a_cache(data: Path, index: DataIn
     assert len(builds) == 1
 
 
-def test_fault_while_building_leaves_nothing(index: DataIndex, folder: Path) -> None:
+def test_fault_while_building_leaves_nothing(index: CaseList, folder: Path) -> None:
     index.cases[1].slices[0].image.write_bytes(b"not a TIFF")
     with pytest.raises(FormatError, match=f"{SECOND}_1.tif"):
         open_cache(index, SMALL, folder=folder)
@@ -342,18 +343,18 @@ def test_fault_while_building_leaves_nothing(index: DataIndex, folder: Path) -> 
 def test_index_with_problems_is_refused(data: Path, folder: Path) -> None:
     (data / FIRST / f"{FIRST}_1_mask.tif").unlink()
     with pytest.raises(DataError, match="has no mask"):
-        open_cache(read_index(data), SMALL, folder=folder)
+        open_cache(read_cases(data), SMALL, folder=folder)
     assert not folder.exists()
 
 
-def test_file_that_has_gone_is_named(index: DataIndex, folder: Path) -> None:
+def test_file_that_has_gone_is_named(index: CaseList, folder: Path) -> None:
     index.cases[0].slices[0].image.unlink()
     with pytest.raises(DataError, match=rf"{FIRST}_1\.tif: cannot be read \(No such file"):
         open_cache(index, SMALL, folder=folder)
 
 
 def test_disk_without_room_is_refused_before_anything_is_written(
-    index: DataIndex, folder: Path, monkeypatch: pytest.MonkeyPatch
+    index: CaseList, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # 5 slices of 32 x 32, a byte for the picture and one for the mask, and the reserve: one byte too few.
     free = 5 * 32 * 32 * 2 + cache_module.RESERVE_BYTES - 1
@@ -364,7 +365,7 @@ def test_disk_without_room_is_refused_before_anything_is_written(
 
 
 def test_disk_that_fills_up_while_building_leaves_nothing(
-    index: DataIndex, folder: Path, monkeypatch: pytest.MonkeyPatch
+    index: CaseList, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -375,7 +376,7 @@ def test_disk_that_fills_up_while_building_leaves_nothing(
     assert names(folder) == []
 
 
-def test_file_where_the_caches_should_be_is_one_line(index: DataIndex, folder: Path) -> None:
+def test_file_where_the_caches_should_be_is_one_line(index: CaseList, folder: Path) -> None:
     folder.write_text("a file")
     with pytest.raises(GliomasegError, match="cannot be written"):
         open_cache(index, SMALL, folder=folder)
@@ -403,7 +404,7 @@ def test_folder_is_in_the_home_where_nothing_names_it(monkeypatch: pytest.Monkey
 
 
 def test_folder_named_by_the_environment_is_used(
-    index: DataIndex, folder: Path, monkeypatch: pytest.MonkeyPatch
+    index: CaseList, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GLIOMASEG_CACHE", str(folder))
     opened = open_cache(index, SMALL)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from gliomaseg.data.case import read_case, read_slice, stack_slices
-from gliomaseg.data.index import Case, Slice, read_index
+from gliomaseg.data.case import Case, Slice, read_case, read_slice, stack_slices
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.errors import FormatError, GeometryError
 
 NAME = "TCGA_CS_0001_20000101"
@@ -18,7 +18,7 @@ NAME = "TCGA_CS_0001_20000101"
 
 @pytest.fixture
 def case(tmp_path: Path, kaggle_tree: Callable[..., Path]) -> Case:
-    return read_index(kaggle_tree(tmp_path, {NAME: 3}, side=8)).cases[0]
+    return read_cases(kaggle_tree(tmp_path, {NAME: 3}, side=8)).cases[0]
 
 
 def write(file: Path, pixels: np.ndarray) -> None:

@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 
 from gliomaseg.data.audit import Audit, audit
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 
 pytestmark = pytest.mark.real_data
 
 
 @pytest.fixture(scope="module")
 def findings(real_data: Path) -> Audit:
-    return audit(read_index(real_data))
+    return audit(read_cases(real_data))
 
 
 @pytest.mark.parametrize("folder", ["", "kaggle_3m", "lgg-mri-segmentation", "lgg-mri-segmentation/kaggle_3m"])
 def test_archive_is_88_patients_of_3019_slices_whichever_folder_is_named(real_data: Path, folder: str) -> None:
-    index = read_index(real_data / folder)
+    index = read_cases(real_data / folder)
     assert len({case.patient for case in index.cases}) == 88
     assert len(index.cases) == 88
     assert index.slice_count == 3019
@@ -28,11 +28,11 @@ def test_archive_is_88_patients_of_3019_slices_whichever_folder_is_named(real_da
 
 
 def test_second_copy_is_seen_from_the_root(real_data: Path) -> None:
-    assert read_index(real_data).second_copies == (real_data / "lgg-mri-segmentation" / "kaggle_3m",)
+    assert read_cases(real_data).second_copies == (real_data / "lgg-mri-segmentation" / "kaggle_3m",)
 
 
 def test_stacks_are_of_20_to_88_slices_without_a_gap(real_data: Path) -> None:
-    for case in read_index(real_data).cases:
+    for case in read_cases(real_data).cases:
         assert 20 <= len(case.slices) <= 88
         assert [entry.number for entry in case.slices] == list(range(1, len(case.slices) + 1))
 

@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gliomaseg.config import Split
-from gliomaseg.data.index import Case, DataIndex, Slice, identify
-from gliomaseg.data.split import LEAK, Fold, Splits, choose_fold, read_splits, select, slice_names, write_splits
+from gliomaseg.data.case import Case, Slice
+from gliomaseg.data.case_list import CaseList
+from gliomaseg.data.layouts.kaggle import identify
+from gliomaseg.data.split import LEAK, Fold, Splits, choose_fold, read_splits, select, write_splits
 from gliomaseg.data.split import draw_splits as draw_with_traits
 from gliomaseg.data.split_features import SplitFeatures
 from gliomaseg.errors import ConfigError, DataError
@@ -23,7 +25,7 @@ SITES = ("CS", "DU", "HT")
 cohorts = st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=3), min_size=2, max_size=30)
 
 
-def cohort(examinations: list[list[int]]) -> DataIndex:
+def cohort(examinations: list[list[int]]) -> CaseList:
     """Return an index of patients, each at the next site, with their examinations of so many slices."""
     cases = []
     for k, slices in enumerate(examinations):
@@ -31,14 +33,14 @@ def cohort(examinations: list[list[int]]) -> DataIndex:
             name = f"TCGA_{SITES[k % 3]}_{k:04}_{2000 + year}0101"
             entries = (Slice(n, Path(f"{name}_{n}.tif"), Path(f"{name}_{n}_mask.tif")) for n in range(1, count + 1))
             cases.append(Case(name, *identify(name), tuple(entries)))
-    return DataIndex(Path("data"), tuple(sorted(cases, key=lambda case: case.name)))
+    return CaseList(Path("data"), tuple(sorted(cases, key=lambda case: case.name)))
 
 
-def draw_splits(index: DataIndex, split: Split, traits: dict[str, SplitFeatures] | None = None) -> Splits:
+def draw_splits(index: CaseList, split: Split, traits: dict[str, SplitFeatures] | None = None) -> Splits:
     return draw_with_traits(index, split, traits or {})
 
 
-def patients(index: DataIndex, names: tuple[str, ...]) -> set[str]:
+def patients(index: CaseList, names: tuple[str, ...]) -> set[str]:
     return {case.patient for case in select(index, names)}
 
 
@@ -111,7 +113,7 @@ def test_another_seed_gives_another_split() -> None:
 
 
 def test_order_of_the_index_does_not_matter() -> None:
-    turned = DataIndex(TEN.root, TEN.cases[::-1])
+    turned = CaseList(TEN.root, TEN.cases[::-1])
     assert draw_splits(turned, Split()).folds == draw_splits(TEN, Split()).folds
 
 
@@ -127,7 +129,7 @@ SHARED = SplitFeatures(pictures=frozenset({b"same"}))
 kin = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 12)), min_size=4, max_size=40)
 
 
-def kindred(drawn: list[tuple[int, int]]) -> tuple[DataIndex, dict[str, SplitFeatures]]:
+def kindred(drawn: list[tuple[int, int]]) -> tuple[CaseList, dict[str, SplitFeatures]]:
     """Return a cohort in which patients that drew one number under 6 share a slice."""
     index = cohort([[1] * count for count, _ in drawn])
     traits = {}
@@ -193,7 +195,7 @@ def test_the_held_out_share_is_alike_in_site() -> None:
 
 
 def test_a_patient_alone_at_its_site_is_split_too() -> None:
-    index = DataIndex(TEN.root, (*TEN.cases, Case("TCGA_EZ_9_20000101", "TCGA_EZ_9", "EZ", TEN.cases[0].slices)))
+    index = CaseList(TEN.root, (*TEN.cases, Case("TCGA_EZ_9_20000101", "TCGA_EZ_9", "EZ", TEN.cases[0].slices)))
     splits = draw_splits(index, Split(folds=5))
     assert sum("TCGA_EZ_9_20000101" in fold.validation for fold in splits.folds) == 1
 
@@ -210,7 +212,7 @@ def test_split_by_slice_warns_of_its_leak() -> None:
 def test_split_by_slice_counts_slices_and_has_each_once() -> None:
     fold = draw_splits(TEN, Split(by="slice", holdout=0.2)).folds[0]
     assert (len(fold.train), len(fold.validation)) == (16, 4)
-    assert sorted(fold.train + fold.validation) == sorted(name for case in TEN.cases for name in slice_names(case))
+    assert sorted(fold.train + fold.validation) == sorted(name for case in TEN.cases for name in case.slice_names)
 
 
 def test_split_by_slice_puts_patients_on_both_sides() -> None:

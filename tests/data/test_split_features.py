@@ -7,7 +7,7 @@ import pytest
 import tifffile
 
 from gliomaseg.config import Split
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import split_data
 from gliomaseg.data.split_features import image_digest, is_near_black, read_split_features
 from gliomaseg.errors import FormatError
@@ -16,7 +16,7 @@ A, B, C = "TCGA_CS_1_20000101", "TCGA_DU_2_20000101", "TCGA_HT_3_20000101"
 
 
 def test_tumour_is_counted_over_all_slices(kaggle_tree, tmp_path):
-    traits = read_split_features(read_index(kaggle_tree(tmp_path / "data", {A: 5, B: 1})))
+    traits = read_split_features(read_cases(kaggle_tree(tmp_path / "data", {A: 5, B: 1})))
     # Slices 2 and 4 bear 8 x 8 pixels of tumour each.
     assert {name: found.tumour_pixels for name, found in traits.items()} == {A: 128, B: 0}
     assert len(traits[A].pictures) == 5
@@ -42,7 +42,7 @@ def test_patients_that_share_a_slice_are_split_as_one(kaggle_tree, tmp_path):
     same = np.random.default_rng(9).integers(0, 256, (16, 16, 3), np.uint8)
     for name in (A, C):
         tifffile.imwrite(root / name / f"{name}_1.tif", same, photometric="rgb")
-    splits = split_data(read_index(root), Split(folds=2))
+    splits = split_data(read_cases(root), Split(folds=2))
     assert splits.together == ((A, C),)
     assert sorted(fold.validation for fold in splits.folds) == [(A, C), (B,)]
 
@@ -51,5 +51,5 @@ def test_a_file_that_cannot_be_read_is_named(kaggle_tree, tmp_path):
     root: Path = kaggle_tree(tmp_path / "data", {A: 2, B: 2})
     (root / B / f"{B}_1_mask.tif").write_bytes(b"damaged")
     with pytest.raises(FormatError, match=f"{B}_1_mask"):
-        split_data(read_index(root), Split())
-    split_data(read_index(root), Split(by="slice"))  # reads no file
+        split_data(read_cases(root), Split())
+    split_data(read_cases(root), Split(by="slice"))  # reads no file

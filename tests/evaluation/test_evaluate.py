@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gliomaseg.data.index import Case, Slice
+from gliomaseg.data.case import Case, Slice
 from gliomaseg.errors import ConfigError, DataError, OutputExistsError, UsageError
 from gliomaseg.evaluation import (
     CaseSelection,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gliomaseg.data.index import Case, Slice
+from gliomaseg.data.case import Case, Slice
 from gliomaseg.evaluation.evaluate import evaluate
 from gliomaseg.formats import write_picture
 from gliomaseg.model import hashed_patient_ids

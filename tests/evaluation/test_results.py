@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gliomaseg.data.index import Case, Slice
+from gliomaseg.data.case import Case, Slice
 from gliomaseg.errors import DataError, FormatError
 from gliomaseg.evaluation import ScoreGrid
 from gliomaseg.evaluation.case_scores import score_case

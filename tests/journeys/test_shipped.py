@@ -11,7 +11,7 @@ import pytest
 from nibabel.nifti1 import Nifti1Image
 
 from gliomaseg.data.case import read_case
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.scan import Scan
 
 GLIOMASEG = [sys.executable, "-m", "gliomaseg"]
@@ -29,7 +29,7 @@ def patients(real_data, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("some") / "kaggle_3m"
     folder.mkdir()
     wanted = {False: 1, True: 2}
-    for case in read_index(real_data).cases:
+    for case in read_cases(real_data).cases:
         has_t1 = "t1" in read_case(case).scan.available
         if wanted[has_t1]:
             wanted[has_t1] -= 1
@@ -45,7 +45,7 @@ def test_an_evaluation_asks_both_models_of_each_patient_with_t1(patients, tmp_pa
     both, flair = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("both", "flair"))
     assert both["setting"]["model"] == "glioma-t1-flair + glioma-flair"
     assert both["setting"]["patients_seen"] is not None
-    held = {case.name: read_case(case).scan.available for case in read_index(patients).cases}
+    held = {case.name: read_case(case).scan.available for case in read_cases(patients).cases}
     for row, plain in zip(both["patients"], flair["patients"], strict=True):
         assert 0 < row["predicted_dice"] < 1
         names = row["model"].split(" + ")
@@ -61,7 +61,7 @@ def test_an_evaluation_asks_both_models_of_each_patient_with_t1(patients, tmp_pa
 
 @pytest.mark.real_data
 def test_volumes_of_flair_and_t1_give_the_mask_of_the_data_sets_pictures(patients, tmp_path):
-    case = next(case for case in read_index(patients).cases if "t1" in read_case(case).scan.available)
+    case = next(case for case in read_cases(patients).cases if "t1" in read_case(case).scan.available)
     examination = read_case(case)
     scan: Scan = examination.scan
     for name, channel in (("flair", 1), ("t1", 0)):

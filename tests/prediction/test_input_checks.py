@@ -6,7 +6,7 @@ from PIL import Image
 
 from gliomaseg.config import Preprocessing
 from gliomaseg.data.case import read_case
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.phantoms import phantom_patient
 from gliomaseg.prediction.image_features import image_features
 from gliomaseg.prediction.input_checks import (
@@ -124,7 +124,7 @@ def test_slices_with_a_small_head_are_left_out():
 @pytest.mark.real_data
 def test_real_flair_is_not_warned_of_and_real_t1_is(real_data):
     flair = t1 = 0
-    cases = read_index(real_data).cases[1:40:2]  # those that the limits were not fitted on
+    cases = read_cases(real_data).cases[1:40:2]  # those that the limits were not fitted on
     for case in cases:
         voxels = read_case(case).scan.voxels
         flair += bool(input_warnings(voxels[..., 1][:, None], Preprocessing(size_px=256, input="flair")))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gliomaseg.config import Split
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import split_data, write_splits
 from gliomaseg.model import write_digests
 
@@ -33,7 +33,7 @@ def load_script():
 @pytest.fixture
 def crossed(bright, phantoms, tmp_path):
     """Two cross-validations of two folds, of FLAIR and of T1 and FLAIR, whose networks find what is bright."""
-    splits = split_data(read_index(phantoms), Split(folds=2))
+    splits = split_data(read_cases(phantoms), Split(folds=2))
     rows = [{"patient": f"P{k}", "fold": k % 2, "dice_volume": d, "soft_dice": d} for k, d in enumerate(DICE)]
     decisions = [{"threshold": 0.4}, {"threshold": 0.6}]
     for name, sequences in (("crossed", ["flair"]), ("crossed-t1", ["t1", "flair"])):

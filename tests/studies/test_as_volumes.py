@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gliomaseg.data.case import read_case
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.scan import Scan
 
 SCRIPT = Path(__file__).parents[2] / "studies" / "as_volumes.py"
@@ -21,7 +21,7 @@ def script(load_script, monkeypatch):
 
 
 def test_a_volume_shows_what_the_pictures_show(script, phantoms, tmp_path):
-    examination = read_case(read_index(phantoms).cases[0])
+    examination = read_case(read_cases(phantoms).cases[0])
     side = examination.reference.shape[-1]
     made = script.as_volumes(examination, script.FIELD_MM / side, tmp_path, 0)
     assert made.scan.voxels.shape == (*examination.reference.shape, 3)
@@ -36,7 +36,7 @@ def test_a_volume_shows_what_the_pictures_show(script, phantoms, tmp_path):
 
 
 def test_other_pixels_leave_the_field_of_view_and_the_share_of_tumour(script, phantoms, tmp_path):
-    examination = read_case(read_index(phantoms).cases[0])
+    examination = read_case(read_cases(phantoms).cases[0])
     side = examination.reference.shape[-1]
     made = script.as_volumes(examination, script.FIELD_MM / side / 2, tmp_path, 0)
     assert made.reference.shape[1:] == (2 * side, 2 * side)
@@ -44,7 +44,7 @@ def test_other_pixels_leave_the_field_of_view_and_the_share_of_tumour(script, ph
 
 
 def test_a_sequence_that_is_missing_is_not_written(script, phantoms, tmp_path):
-    examination = read_case(read_index(phantoms).cases[0])
+    examination = read_case(read_cases(phantoms).cases[0])
     alone = replace(examination, scan=Scan(examination.scan.voxels[..., [1, 1, 1]], "flair"))
     made = script.as_volumes(alone, 1.0, tmp_path, 0)
     assert [file.name for file in tmp_path.iterdir()] == ["flair.nii.gz"]

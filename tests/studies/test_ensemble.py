@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gliomaseg.config import Split
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import split_data, write_splits
 from gliomaseg.errors import UsageError
 from gliomaseg.evaluation.results import Evaluation, read_evaluation
@@ -54,7 +54,7 @@ def test_what_it_writes_is_an_evaluation_of_all_patients(script, crossed, phanto
 
 
 def test_other_folds_are_refused(script, crossed, phantoms, tmp_path, monkeypatch, capsys):
-    write_splits(split_data(read_index(phantoms), Split(folds=3)), crossed[1] / "splits.json")
+    write_splits(split_data(read_cases(phantoms), Split(folds=3)), crossed[1] / "splits.json")
     command = ["ensemble.py", *crossed, "--data", phantoms, "--out", tmp_path / "both"]
     monkeypatch.setattr(sys, "argv", list(map(str, command)))
     with pytest.raises(SystemExit) as left:

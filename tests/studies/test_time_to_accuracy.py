@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gliomaseg.config import Split
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import split_data, write_splits
 
 SCRIPT = Path(__file__).parents[2] / "studies" / "time_to_accuracy.py"
@@ -53,7 +53,7 @@ def test_a_recipe_is_trained_and_timed(phantoms, tmp_path):
 
 def test_the_plain_script_leaves_a_log_that_is_timed(phantoms, script, tmp_path):
     splits = tmp_path / "splits.json"
-    write_splits(split_data(read_index(phantoms), Split(by="patient")), splits)
+    write_splits(split_data(read_cases(phantoms), Split(by="patient")), splits)
     command = [sys.executable, SCRIPT.with_name("plain_training.py"), "--data", phantoms, "--splits", splits]
     environment = {**os.environ, "GLIOMASEG_CACHE": str(tmp_path / "c")}
     subprocess.run([*command, "--out", tmp_path / "plain", "--steps", "2"], check=True, env=environment)

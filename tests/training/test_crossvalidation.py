@@ -12,7 +12,7 @@ from gliomaseg import model_export
 from gliomaseg.atomic import locked
 from gliomaseg.config import Postprocessing, read_recipe
 from gliomaseg.data.case import read_case
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import read_splits, select
 from gliomaseg.errors import ConfigError, ModelError, OutputExistsError, UsageError
 from gliomaseg.evaluation.evaluate import evaluate
@@ -157,7 +157,7 @@ def test_overwrite_keeps_foreign_files(phantoms, tmp_path):
 
 
 def test_the_ensemble_predicts_the_mean_of_its_folds(crossed, phantoms):
-    scan = read_case(read_index(phantoms).cases[0]).scan
+    scan = read_case(read_cases(phantoms).cases[0]).scan
     each = [open_predictor(crossed / f"fold-{fold}").probability(scan) for fold in (0, 1)]
     assert np.abs(each[0] - each[1]).max() > 0.001
     together = open_predictor(crossed)
@@ -167,13 +167,13 @@ def test_the_ensemble_predicts_the_mean_of_its_folds(crossed, phantoms):
 
 
 def test_an_evaluation_counts_the_training_patients_of_the_folds(crossed, phantoms):
-    cases = read_index(phantoms).cases
+    cases = read_cases(phantoms).cases
     assert evaluate(cases, open_predictor(crossed)).setting.patients_seen == len(cases)
     fold = open_predictor(crossed / "fold-0")
     unseen = read_splits(crossed / "splits.json").folds[0].validation
     assert evaluate(cases, fold).setting.patients_seen == len(cases) - len(unseen)
     assert not any(case.patient in json.dumps(fold.model.config.model_dump()) for case in cases)
-    assert evaluate(select(read_index(phantoms), unseen), fold).setting.patients_seen == 0
+    assert evaluate(select(read_cases(phantoms), unseen), fold).setting.patients_seen == 0
 
 
 def test_folds_with_different_settings_raise(crossed, tmp_path):
@@ -208,7 +208,7 @@ def test_each_fold_is_evaluated_with_the_choice_of_the_other_folds(crossed, phan
             Postprocessing.model_validate(postprocessing)
         )
         rows = {row["patient"]: row["dice_volume"] for row in evaluation["patients"]}
-        for row in evaluate(select(read_index(phantoms), names), predictor).patients:
+        for row in evaluate(select(read_cases(phantoms), names), predictor).patients:
             assert row.dice_volume == rows[row.patient]
     given = export_model(
         model_export.ExportOptions(crossed / "fold-0", tmp_path / "given", evaluation=tmp_path / "out"), say=quiet

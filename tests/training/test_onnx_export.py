@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from gliomaseg.config import read_recipe
 from gliomaseg.data.case import read_case
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.model import file_digest, load_model
 from gliomaseg.networks import build_network
 from gliomaseg.prediction import open_predictor
@@ -29,7 +29,7 @@ def test_the_exported_network_is_the_average_and_was_evaluated(phantoms, tmp_pat
     load_network(tmp_path / "run" / "checkpoint" / "last.safetensors", average)
     exported = load_file(folder / "model.safetensors")
     assert all(torch.equal(tensor, exported[name]) for name, tensor in average.state_dict().items())
-    scan = read_case(read_index(phantoms).cases[0]).scan
+    scan = read_case(read_cases(phantoms).cases[0]).scan
     torchs = open_predictor(folder, engine="torch").probability(scan)
     np.testing.assert_allclose(open_predictor(folder).probability(scan), torchs, atol=1e-4)
     metrics = json.loads((folder / "metrics.json").read_text())

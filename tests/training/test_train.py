@@ -15,7 +15,7 @@ import tifffile
 
 import gliomaseg
 from gliomaseg.config import Split, read_recipe
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import split_data, write_splits
 from gliomaseg.errors import ConfigError, DataError, OutputExistsError
 from gliomaseg.model import file_digest, load_model
@@ -158,7 +158,7 @@ def test_the_authors_unet_trains(phantoms, tmp_path):
 
 def test_context_slices_with_a_splits_file_by_slice_raise(phantoms, tmp_path):
     by_slice = read_recipe("unet_small").split.model_copy(update={"by": "slice"})
-    write_splits(split_data(read_index(phantoms), by_slice), tmp_path / "splits.json")
+    write_splits(split_data(read_cases(phantoms), by_slice), tmp_path / "splits.json")
     options = options_for(phantoms, tmp_path / "run", "preprocessing.context_slices=1", splits=tmp_path / "splits.json")
     with pytest.raises(ConfigError, match="context_slices is 1, expected 0 with a split by slice"):
         train(options, say=quiet)
@@ -243,7 +243,7 @@ def test_the_exported_network_has_no_paths_of_the_machine(trained):
 
 def test_a_run_warns_of_cases_on_no_side_and_of_masks_without_tumour(tmp_path, kaggle_tree):
     data = kaggle_tree(tmp_path / "data", {"p1": 1, "p2": 1, "p3": 1}, side=64)  # an odd slice has no tumour
-    splits = split_data(read_index(data), Split(holdout=0.5))
+    splits = split_data(read_cases(data), Split(holdout=0.5))
     fold = splits.folds[0].model_copy(update={"train": ("p1",), "validation": ("p2",)})
     write_splits(splits.model_copy(update={"folds": (fold,)}), tmp_path / "splits.json")
     lines: list[str] = []

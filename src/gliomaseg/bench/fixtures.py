@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gliomaseg.config import Preprocessing, Recipe, read_recipe
-from gliomaseg.data.index import DataIndex, read_index
+from gliomaseg.data.case_list import CaseList
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.errors import import_extra
 from gliomaseg.formats import Grid, write_volume
 from gliomaseg.model import CONFIG, METRICS, load_model, write_digests
@@ -113,11 +114,11 @@ class Fixtures:
         self._model = model or bundled_model()
 
     @cached_property
-    def index(self) -> DataIndex:
+    def index(self) -> CaseList:
         """Phantom patients as a data set in the Kaggle layout."""
         sizes = self.sizes
         self.log(f"making {sizes.patients} phantom patients")
-        return read_index(write_phantoms(self.folder / "data", patients=sizes.patients, side_px=sizes.side_px))
+        return read_cases(write_phantoms(self.folder / "data", patients=sizes.patients, side_px=sizes.side_px))
 
     @cached_property
     def image_files(self) -> list[tuple[Path, Path]]:

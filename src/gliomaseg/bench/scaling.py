@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 from gliomaseg.bench.fixtures import Fixtures
 from gliomaseg.bench.timing import BenchRow, Timing, peak_mb, run_process, try_measurement
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.errors import GliomasegError
 from gliomaseg.evaluation.evaluate import evaluate
 from gliomaseg.formats import read_volume
@@ -155,7 +155,7 @@ def _prediction_work(task: WorkerTask, predictor: Predictor, folder: Path) -> Ca
 
 def _evaluation_work(task: WorkerTask, predictor: Predictor) -> Callable[[int], int]:
     """Return a function that evaluates `count` patients: copies of the data set's patients under other names."""
-    cases = read_index(task.source).cases
+    cases = read_cases(task.source).cases
 
     def work(count: int) -> int:
         chosen = [

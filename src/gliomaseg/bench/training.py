@@ -13,7 +13,7 @@ from typing import Protocol
 from gliomaseg.bench.fixtures import Fixtures, import_train_extra
 from gliomaseg.bench.timing import BenchRow, Timing, alternate, rates, unmeasured_row
 from gliomaseg.data.cache import open_cache
-from gliomaseg.data.split import Fold, slice_names
+from gliomaseg.data.split import Fold
 from gliomaseg.errors import MissingExtraError
 
 UNIT = "images/s"
@@ -69,7 +69,9 @@ def _images_per_turn(fixtures: Fixtures) -> int:
     import torch
 
     steps = fixtures.sizes.training_steps * (GPU_STEPS_FACTOR if torch.cuda.is_available() else 1)
-    return min(steps * fixtures.sizes.reference_recipe.training.batch, fixtures.index.slice_count)
+    return min(
+        steps * fixtures.sizes.reference_recipe.training.batch, sum(len(case.slices) for case in fixtures.index.cases)
+    )
 
 
 class GliomasegLoop:
@@ -116,7 +118,7 @@ class GliomasegLoop:
 
 
 def _first_slice_names(fixtures: Fixtures, count: int) -> tuple[str, ...]:
-    return tuple(name for case in fixtures.index.cases for name in slice_names(case))[:count]
+    return tuple(name for case in fixtures.index.cases for name in case.slice_names)[:count]
 
 
 def _notebook_loop(fixtures: Fixtures, count: int) -> TrainingLoop:

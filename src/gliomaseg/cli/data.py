@@ -48,10 +48,10 @@ def phantom(
 def audit(data: Data, as_json: Json = False) -> None:
     """Summarise a data set and list its problems. The exit code is 3 if training on it is unsafe."""
     from gliomaseg.data.audit import audit as run_audit
-    from gliomaseg.data.index import read_index
+    from gliomaseg.data.layouts import read_cases
     from gliomaseg.report.terminal import audit_text
 
-    findings = run_audit(read_index(data), progress=log)
+    findings = run_audit(read_cases(data), progress=log)
     print_result(asdict(findings), audit_text(findings), as_json=as_json)
     if not findings.safe:
         raise DataError(
@@ -75,7 +75,7 @@ def split(
     """Split a data set into training and validation. Only `--by slice` puts a patient on both sides."""
     from gliomaseg.atomic import require_free
     from gliomaseg.config import Split, parse_settings
-    from gliomaseg.data.index import read_index
+    from gliomaseg.data.layouts import read_cases
     from gliomaseg.data.split import split_data, write_splits
     from gliomaseg.report.terminal import splits_text
 
@@ -84,7 +84,7 @@ def split(
     share = {} if holdout is None else {"holdout": holdout}
     settings = parse_settings(Split, {"by": by, "folds": folds, "seed": seed, **share}, where="split")
     require_free(out, overwrite=overwrite)
-    splits = split_data(read_index(data), settings)
+    splits = split_data(read_cases(data), settings)
     write_splits(splits, out)
     if splits.warning:
         log(f"warning: {splits.warning}")

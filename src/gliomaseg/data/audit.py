@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.data.case import read_slice
-from gliomaseg.data.index import Case, DataIndex, Problem
+from gliomaseg.data.case import Case, read_slice
+from gliomaseg.data.case_list import CaseList, Problem
 from gliomaseg.data.split_features import image_digest
 from gliomaseg.errors import InputError
 from gliomaseg.types import Mask
@@ -67,7 +67,7 @@ class _Count:
     problems: list[Problem] = field(default_factory=list)
 
 
-def audit(index: DataIndex, *, progress: Callable[[str], None] | None = None) -> Audit:
+def audit(index: CaseList, *, progress: Callable[[str], None] | None = None) -> Audit:
     """Open every slice of a data set and report its contents.
 
     A file that cannot be used is a problem in the report, never an exception.

@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.atomic import new_folder, remove
 from gliomaseg.config import Preprocessing
-from gliomaseg.data.case import read_case
-from gliomaseg.data.index import Case, DataIndex, require_sound
-from gliomaseg.data.split import slice_names
+from gliomaseg.data.case import Case, Volumes, read_case
+from gliomaseg.data.case_list import CaseList, require_sound
 from gliomaseg.errors import DataError, GliomasegError, ResourceError, UsageError
 from gliomaseg.preprocessing import level_counts, prepare, prepare_mask
 from gliomaseg.types import Mask, PreparedSlices
@@ -78,7 +77,11 @@ class Cache:
     def positions(self, cases: tuple[Case, ...]) -> NDArray[np.int64]:
         """Return the positions of the slices of `cases`, in the order of `cases`: int64, shape (n,)."""
         position = {name: k for k, name in enumerate(self.names)}
-        return np.array([position[name] for case in cases for name in slice_names(case)], np.int64)
+        of_case: dict[str, list[str]] = {}
+        for name in self.names:
+            of_case.setdefault(name.rpartition("/")[0], []).append(name)
+        names = [name for case in cases for name in (case.slice_names if case.slices else of_case[case.name])]
+        return np.array([position[name] for name in names], np.int64)
 
 
 def default_cache_folder() -> Path:
@@ -98,7 +101,7 @@ def default_cache_folder() -> Path:
 
 
 def open_cache(
-    index: DataIndex,
+    index: CaseList,
     preprocessing: Preprocessing,
     *,
     folder: Path | None = None,
@@ -129,19 +132,29 @@ def open_cache(
         if damaged:
             _discard(path)
         if progress:
-            progress(f"preparing {index.slice_count} slices once, into {path}")
+            progress(f"preparing {len(index.cases)} cases once, into {path}")
         _build(index, preprocessing, path)
     raise ResourceError("a cache that was just built cannot be opened", where=path, cure="check the disk")
 
 
-def _digest(index: DataIndex, preprocessing: Preprocessing) -> str:
+def _digest(index: CaseList, preprocessing: Preprocessing) -> str:
     """Return a hash of every file's bytes: modification times are unreliable, and reading costs little."""
-    files = [file for case in index.cases for entry in case.slices for file in (entry.image, entry.mask)]
+    files = [file for case in index.cases for file in case.files]
     hasher = hashlib.sha256(f"{LAYOUT} {preprocessing.size_px} {preprocessing.input}".encode())
+    if volumes := [case for case in index.cases if case.volumes is not None]:
+        hasher.update(preprocessing.model_dump_json(include={"fov_mm", "min_slice_spacing_mm", "p99_5_level"}).encode())
+        hasher.update(repr([_channels(case.volumes) for case in volumes if case.volumes]).encode())
+    if any(case.labels.tumour is not None for case in index.cases):
+        hasher.update(repr([sorted(case.labels.tumour or ()) for case in index.cases]).encode())
     with ThreadPoolExecutor(max_workers=4) as pool:
         for file, file_digest in zip(files, pool.map(_file_digest, files), strict=True):
             hasher.update(os.fsencode(f"{file.parent.name}/{file.name}") + b"\0" + file_digest)
     return hasher.hexdigest()[:40]
+
+
+def _channels(volumes: Volumes) -> list[tuple[str, int | None, str | None]]:
+    """Return what selects the volumes in their files: sequence, channel and series."""
+    return [(str(name), volume.channel, volume.series) for name, volume in sorted(volumes.images.items())]
 
 
 def _file_digest(file: Path) -> bytes:
@@ -151,33 +164,41 @@ def _file_digest(file: Path) -> bytes:
         raise DataError(f"cannot be read ({fault.strerror})", where=file) from fault
 
 
-def _open_existing(path: Path, digest: str, index: DataIndex, preprocessing: Preprocessing) -> Cache | None:
+def _open_existing(path: Path, digest: str, index: CaseList, preprocessing: Preprocessing) -> Cache | None:
     """Return the cache in a folder, or None if it is missing or damaged."""
-    names = tuple(name for case in index.cases for name in slice_names(case))
     try:
         manifest: Any = json.loads((path / "manifest.json").read_text("utf-8"))
         images = np.load(path / "images.npy", mmap_mode="r")
         masks = np.load(path / "masks.npy", mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+        names = tuple(manifest["names"])
+    except (OSError, ValueError, EOFError, KeyError, TypeError):
         return None
-    if not isinstance(manifest, dict) or manifest.get("names") != list(names):
+    if not _has_slices_of(names, index):
         return None
-    shape = _image_shape(index, preprocessing)
-    if (images.shape, images.dtype) != (shape, np.uint8):
+    size = preprocessing.size_px
+    if (images.shape, images.dtype) != ((len(names), preprocessing.sequences, size, size), np.uint8):
         return None
-    if (masks.shape, masks.dtype) != (_mask_shape(shape), np.bool_):
+    if (masks.shape, masks.dtype) != ((len(names), size, size), np.bool_):
         return None
     return Cache(digest, names, images, masks)
 
 
-def _image_shape(index: DataIndex, preprocessing: Preprocessing) -> tuple[int, int, int, int]:
-    """Return (n, c, size, size)."""
-    return index.slice_count, preprocessing.sequences, preprocessing.size_px, preprocessing.size_px
+def _has_slices_of(names: Sequence[Any], index: CaseList) -> bool:
+    """Return whether the names are those of the slices of all cases, in order."""
+    if not all(isinstance(name, str) for name in names):
+        return False
+    counts = Counter(name.rpartition("/")[0] for name in names)
+    expected = [
+        name
+        for case in index.cases
+        for name in (case.slice_names if case.slices else _numbered(case.name, counts[case.name]))
+    ]
+    return list(names) == expected and len(counts) == len(index.cases)
 
 
-def _mask_shape(image_shape: tuple[int, int, int, int]) -> tuple[int, int, int]:
-    """Return (n, size, size)."""
-    return image_shape[0], *image_shape[2:]
+def _numbered(case: str, count: int) -> list[str]:
+    """Return the names of a volume's prepared slices, from 1."""
+    return [f"{case}/{number}" for number in range(1, count + 1)]
 
 
 def _discard(path: Path) -> None:
@@ -192,22 +213,21 @@ def _discard(path: Path) -> None:
         raise GliomasegError(f"cannot be replaced ({fault.strerror})", where=path) from fault
 
 
-def _build(index: DataIndex, preprocessing: Preprocessing, path: Path) -> None:
-    shape = _image_shape(index, preprocessing)
-    _require_disk_space(path, needed_bytes=math.prod(shape) + math.prod(_mask_shape(shape)))
+def _build(index: CaseList, preprocessing: Preprocessing, path: Path) -> None:
+    size, names = preprocessing.size_px, list[str]()
     with new_folder(path, first_wins=True) as folder:
-        images = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
-        masks = np.lib.format.open_memmap(folder / "masks.npy", mode="w+", dtype=np.bool_, shape=_mask_shape(shape))
-        start = 0
-        for case in index.cases:
-            loaded = read_case(case)
-            stop = start + len(case.slices)
-            images[start:stop] = prepare(loaded.scan, preprocessing).slices
-            masks[start:stop] = prepare_mask(loaded.reference, preprocessing)
-            start = stop
-        images.flush()
-        masks.flush()
-        names = [name for case in index.cases for name in slice_names(case)]
+        with (
+            _GrowingArray(folder / "images.npy", np.uint8, (preprocessing.sequences, size, size)) as images,
+            _GrowingArray(folder / "masks.npy", np.bool_, (size, size)) as masks,
+        ):
+            for case in index.cases:
+                loaded = read_case(case)
+                prepared = prepare(loaded.scan, preprocessing)
+                mask = prepare_mask(loaded.reference, prepared)
+                _require_disk_space(path, needed_bytes=prepared.slices.nbytes + mask.nbytes)
+                images.append(prepared.slices)
+                masks.append(mask)
+                names += case.slice_names if case.slices else _numbered(case.name, len(mask))
         manifest = {
             "layout": LAYOUT,
             "preprocessing": preprocessing.model_dump(),
@@ -215,6 +235,34 @@ def _build(index: DataIndex, preprocessing: Preprocessing, path: Path) -> None:
             "names": names,
         }
         (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+
+
+class _GrowingArray:
+    """A `.npy` file that is appended to: the number of prepared slices is known only when all cases are read."""
+
+    def __init__(self, path: Path, dtype: type[np.generic], item_shape: tuple[int, ...]) -> None:
+        self._file = path.open("wb")
+        self._descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+        self._item_shape = item_shape
+        self._count = 0
+
+    def __enter__(self) -> Self:
+        self._write_header()
+        return self
+
+    def append(self, items: NDArray[Any]) -> None:
+        """Append items of the array's dtype, shape (n, *item_shape)."""
+        self._file.write(np.ascontiguousarray(items).data)
+        self._count += len(items)
+
+    def __exit__(self, *_fault: object) -> None:
+        with self._file:
+            self._file.seek(0)
+            self._write_header()  # of the same length: NumPy leaves space for the first axis to grow
+
+    def _write_header(self) -> None:
+        header = {"descr": self._descr, "fortran_order": False, "shape": (self._count, *self._item_shape)}
+        np.lib.format.write_array_header_1_0(self._file, header)
 
 
 def _require_disk_space(path: Path, *, needed_bytes: int) -> None:

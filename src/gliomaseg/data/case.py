@@ -1,20 +1,104 @@
-"""Read the files of a case into a scan and the expert's mask on the same grid."""
+"""A case of a data set: the names of its files, and the scan and reference mask that they contain."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence as Many
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.data.index import Case, Slice
-from gliomaseg.errors import FormatError, GeometryError
-from gliomaseg.formats import read_picture
-from gliomaseg.scan import Scan
-from gliomaseg.types import Mask
+from gliomaseg.data.masks import MaskLabels, mask_of_labels, read_mask_image, read_mask_volume
+from gliomaseg.errors import DataError, GeometryError
+from gliomaseg.formats import FileKind, kind_of, read_picture, read_volume
+from gliomaseg.formats.dicom import read_dicom
+from gliomaseg.scan import Scan, join_scans
+from gliomaseg.types import Mask, Sequence
+
+UNKNOWN = "unknown"
+MAX_BYTES = 4 * 2**30
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One axial slice: its number in the stack, its image and the expert's mask."""
+
+    number: int
+    image: Path
+    mask: Path
+
+
+@dataclass(frozen=True)
+class VolumeFile:
+    """One volume: a file, or a folder with one DICOM series.
+
+    Attributes:
+        path: the file or folder.
+        channel: index in a 4D file whose channels are sequences; None for a 3D file.
+        series: UID of the DICOM series; None if the folder has one series only.
+    """
+
+    path: Path
+    channel: int | None = None
+    series: str | None = None
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """The volumes of one examination.
+
+    Attributes:
+        images: each sequence that the examination has; FLAIR is one of them.
+        mask: the expert's mask.
+    """
+
+    images: dict[Sequence, VolumeFile]
+    mask: VolumeFile
+
+
+@dataclass(frozen=True)
+class Case:
+    """One patient's examination: slices in files of their own, or volumes.
+
+    Attributes:
+        name: unique in the data set.
+        patient: the same for all examinations of a patient.
+        site: the hospital; "unknown" if the names do not tell it.
+        slices: sorted by number; empty if the case has volumes.
+        volumes: None if the case has slices.
+        date: of the examination, as in the data set; None if unknown.
+        labels: which values of the mask are tumour.
+    """
+
+    name: str
+    patient: str
+    site: str = UNKNOWN
+    slices: tuple[Slice, ...] = ()
+    volumes: Volumes | None = None
+    date: str | None = None
+    labels: MaskLabels = field(default=MaskLabels())
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files of the case, in order; those of a DICOM series are sorted by path."""
+        if self.volumes is None:
+            return tuple(file for entry in self.slices for file in (entry.image, entry.mask))
+        named = [*(self.volumes.images[key] for key in sorted(self.volumes.images)), self.volumes.mask]
+        return tuple(dict.fromkeys(file for volume in named for file in _files_of(volume.path)))
+
+    @property
+    def slice_names(self) -> list[str]:
+        """`case/number` of each slice, in the order of the stack.
+
+        Raises:
+            DataError: the case has volumes, whose slices are not files.
+        """
+        if self.volumes is not None:
+            what = "has volumes, expected slices in files of their own"
+            raise DataError(what, where=self.name, cure="split by patient or by site")
+        return [f"{self.name}/{entry.number}" for entry in self.slices]
 
 
 @dataclass(frozen=True)
@@ -25,47 +109,82 @@ class LoadedCase:
         case: names and files of the case.
         scan: the images, shape (z, y, x, c).
         reference: the expert's mask, bool, shape (z, y, x).
+        numbers: the number of each slice in the stack; 1 to z for volumes.
     """
 
     case: Case
     scan: Scan
     reference: Mask
+    numbers: tuple[int, ...]
 
 
-def read_case(case: Case) -> LoadedCase:
+def read_case(case: Case, *, max_bytes: int = MAX_BYTES) -> LoadedCase:
     """Return a case's scan and mask.
 
+    Args:
+        case: of a data set.
+        max_bytes: approximate memory limit for a volume, as of `predict`.
+
     Raises:
-        FormatError: a file cannot be read.
-        GeometryError: a mask and its image differ in size, or the slices differ in size or data type.
+        FormatError: a file cannot be read, or a mask is not one.
+        GeometryError: a mask and its image, or two sequences, are on different grids.
+        ResourceError: a volume needs more than `max_bytes`.
     """
-    images, masks = zip(*(read_slice(entry) for entry in case.slices), strict=True)
-    return LoadedCase(case, stack_slices(images, [entry.image for entry in case.slices]), np.stack(masks))
+    if case.volumes is not None:
+        return _read_volumes(case, case.volumes, max_bytes)
+    images, masks = zip(*(read_slice(entry, case.labels) for entry in case.slices), strict=True)
+    scan = stack_slices(images, [entry.image for entry in case.slices])
+    return LoadedCase(case, scan, np.stack(masks), tuple(entry.number for entry in case.slices))
 
 
-def read_slice(entry: Slice) -> tuple[NDArray[Any], Mask]:
-    """Return a slice's image (y, x, c), as stored, and its mask, bool (y, x): true where the mask file is not zero.
+def _read_volumes(case: Case, volumes: Volumes, max_bytes: int) -> LoadedCase:
+    share = max_bytes // len(volumes.images)
+    scans = {name: read_volume_file(volume, max_bytes=share) for name, volume in volumes.images.items()}
+    flair = scans.pop(Sequence.FLAIR)
+    values = read_mask_volume(volumes.mask, flair)
+    scan = join_scans(flair, scans) if scans else flair
+    return LoadedCase(case, scan, mask_of_labels(values, case.labels, where=volumes.mask.path), _count_from_1(scan))
+
+
+def _count_from_1(scan: Scan) -> tuple[int, ...]:
+    return tuple(range(1, len(scan.voxels) + 1))
+
+
+def read_volume_file(volume: VolumeFile, *, max_bytes: int) -> Scan:
+    """Return the scan of one sequence.
 
     Raises:
-        FormatError: a file cannot be read, or the mask has more than two values or colours.
+        FormatError: the file or series cannot be read.
+        DataError: the folder has several series, and none is named.
+        GeometryError: its affine is invalid.
+        ResourceError: it needs more memory than `max_bytes`.
+        MissingExtraError: it needs an extra that is not installed.
+    """
+    if volume.path.is_dir() or kind_of(volume.path) is FileKind.SERIES:
+        series = read_dicom(volume.path, series=volume.series, max_bytes=max_bytes)
+        return Scan(series.voxels[..., None], str(volume.path), series.affine)
+    return read_volume(volume.path, max_bytes=max_bytes, channel=volume.channel).scan
+
+
+def read_slice(entry: Slice, labels: MaskLabels | None = None) -> tuple[NDArray[Any], Mask]:
+    """Return a slice's image (y, x, c), as stored, and its mask, bool (y, x).
+
+    Raises:
+        FormatError: a file cannot be read, or the mask is not one.
         GeometryError: the mask and the image differ in size.
     """
     image = read_picture(entry.image)
-    mask = read_picture(entry.mask)
-    if mask.shape[2] != 1:
-        raise FormatError("mask is an RGB image, expected a grey one", where=entry.mask)
-    if mask.shape[:2] != image.shape[:2]:
+    values = read_mask_image(entry.mask)
+    if values.shape != image.shape[:2]:
         raise GeometryError(
-            f"is {mask.shape[0]} x {mask.shape[1]}, its picture {image.shape[0]} x {image.shape[1]}",
+            f"size is {values.shape[0]} x {values.shape[1]}, expected {image.shape[0]} x {image.shape[1]} as its image",
             where=entry.mask,
             cure="export the mask on the image's grid",
         )
-    if not np.isin(mask, (0, mask.max())).all():
-        raise FormatError("mask has more than two values", where=entry.mask)
-    return image, mask[..., 0] > 0
+    return image, mask_of_labels(values, labels or MaskLabels(), where=entry.mask)
 
 
-def stack_slices(images: Sequence[NDArray[Any]], files: Sequence[Path]) -> Scan:
+def stack_slices(images: Many[NDArray[Any]], files: Many[Path]) -> Scan:
     """Return images (y, x, c) of one shape and data type as a scan (z, y, x, c).
 
     Args:
@@ -85,3 +204,7 @@ def stack_slices(images: Sequence[NDArray[Any]], files: Sequence[Path]) -> Scan:
             )
     source = files[0] if len(files) == 1 else files[0].parent
     return Scan(np.stack(images), source=str(source))
+
+
+def _files_of(path: Path) -> list[Path]:
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]

@@ -11,6 +11,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,9 @@ from pydantic import Field, ValidationError
 
 from gliomaseg.atomic import write_text
 from gliomaseg.config import Settings, Split
-from gliomaseg.data.index import Case, DataIndex, identify
+from gliomaseg.data.case import Case
+from gliomaseg.data.case_list import CaseList
+from gliomaseg.data.layouts.kaggle import identify
 from gliomaseg.data.split_features import SplitFeatures, read_split_features
 from gliomaseg.errors import ConfigError, DataError
 
@@ -59,7 +62,7 @@ class Splits(Settings):
     folds: tuple[Fold, ...] = Field(min_length=1)
 
 
-def split_data(index: DataIndex, split: Split) -> Splits:
+def split_data(index: CaseList, split: Split) -> Splits:
     """Draw the folds of a data set; its files are read once, but for a split by slice.
 
     Raises:
@@ -71,7 +74,7 @@ def split_data(index: DataIndex, split: Split) -> Splits:
     return draw_splits(index, split, {} if split.by == "slice" else read_split_features(index))
 
 
-def draw_splits(index: DataIndex, split: Split, traits: Mapping[str, SplitFeatures]) -> Splits:
+def draw_splits(index: CaseList, split: Split, traits: Mapping[str, SplitFeatures]) -> Splits:
     """Draw the folds of a data set with known split features.
 
     Args:
@@ -96,21 +99,23 @@ def draw_splits(index: DataIndex, split: Split, traits: Mapping[str, SplitFeatur
             where=index.root,
             cure="use fewer folds, or bring more data",
         )
+    groups = {case.name: case.site if split.by == "site" else case.patient for case in index.cases}
+    sites = {case.name: case.site for case in index.cases}
     return Splits(
         by=split.by,
         seed=split.seed,
         holdout=None if folds else split.holdout,
         stratified=("site", "tumour") if split.by == "patient" else (),
-        together=() if split.by == "slice" else tuple(unit for unit in units if _is_joined(unit, split.by)),
+        together=() if split.by == "slice" else tuple(unit for unit in units if _is_joined(unit, groups)),
         warning=LEAK if split.by == "slice" else None,
-        folds=tuple(_fold(units, held) for held in _held_out(units, split, traits)),
+        folds=tuple(_fold(units, held) for held in _held_out(units, split, traits, sites)),
     )
 
 
-def _units(index: DataIndex, by: str, traits: Mapping[str, SplitFeatures]) -> list[tuple[str, ...]]:
+def _units(index: CaseList, by: str, traits: Mapping[str, SplitFeatures]) -> list[tuple[str, ...]]:
     """Return the groups that must stay together, names of cases or of slices: sorted, and sorted in each unit."""
     if by == "slice":
-        return sorted((name,) for case in index.cases for name in slice_names(case))
+        return sorted((name,) for case in index.cases for name in case.slice_names)
     names: dict[Any, list[str]] = {}
     for case in index.cases:
         own = [case.patient if by == "patient" else case.site, *traits.get(case.name, SplitFeatures()).pictures]
@@ -122,8 +127,8 @@ def _units(index: DataIndex, by: str, traits: Mapping[str, SplitFeatures]) -> li
     return sorted({tuple(sorted(unit)) for unit in names.values()})
 
 
-def _is_joined(unit: tuple[str, ...], by: str) -> bool:
-    return len({identify(name)[by == "site"] for name in unit}) > 1
+def _is_joined(unit: tuple[str, ...], groups: Mapping[str, str]) -> bool:
+    return len({groups[name] for name in unit}) > 1
 
 
 def _fold(units: list[tuple[str, ...]], held: set[int]) -> Fold:
@@ -131,7 +136,9 @@ def _fold(units: list[tuple[str, ...]], held: set[int]) -> Fold:
     return Fold(train=tuple(train), validation=tuple(sorted(name for k in held for name in units[k])))
 
 
-def _held_out(units: list[tuple[str, ...]], split: Split, traits: Mapping[str, SplitFeatures]) -> list[set[int]]:
+def _held_out(
+    units: list[tuple[str, ...]], split: Split, traits: Mapping[str, SplitFeatures], sites: Mapping[str, str]
+) -> list[set[int]]:
     """Return which units validate, in each fold."""
     if split.by == "site":
         return [{k} for k in range(len(units))]
@@ -150,26 +157,23 @@ def _held_out(units: list[tuple[str, ...]], split: Split, traits: Mapping[str, S
         if split.folds
         else StratifiedShuffleSplit(1, train_size=train, test_size=len(units) - train, random_state=seed)
     )
-    strata = _strata(units, traits, least=least)
+    strata = _strata(units, traits, sites, least=least)
     return [set(validation.tolist()) for _, validation in drawn.split(np.zeros(len(units)), strata)]
 
 
-def _strata(units: list[tuple[str, ...]], traits: Mapping[str, SplitFeatures], *, least: int) -> list[str]:
+def _strata(
+    units: list[tuple[str, ...]], traits: Mapping[str, SplitFeatures], sites: Mapping[str, str], *, least: int
+) -> list[str]:
     """Return each unit's site and half by tumour; what is rarer than `least` is put together."""
     tumour = [sum(traits.get(name, SplitFeatures()).tumour_pixels for name in unit) for unit in units]
     middle = float(np.median(tumour))
-    strata = [f"{identify(unit[0])[1]} {pixels > middle}" for unit, pixels in zip(units, tumour, strict=True)]
+    strata = [f"{sites[unit[0]]} {pixels > middle}" for unit, pixels in zip(units, tumour, strict=True)]
     often = {stratum for stratum, count in Counter(strata).items() if count >= least}
     strata = [stratum if stratum in often else "rare" for stratum in strata]
     if often and strata.count("rare") < least:
         most = Counter(stratum for stratum in strata if stratum in often).most_common(1)[0][0]
         strata = [most if stratum == "rare" else stratum for stratum in strata]
     return strata
-
-
-def slice_names(case: Case) -> list[str]:
-    """Return `case/number` of each slice, in the order of the stack."""
-    return [f"{case.name}/{entry.number}" for entry in case.slices]
 
 
 def write_splits(splits: Splits, path: Path) -> None:
@@ -218,13 +222,31 @@ def choose_fold(splits: Splits, fold: int) -> Fold:
     return splits.folds[fold]
 
 
-def left_out(index: DataIndex, fold: Fold) -> tuple[str, ...]:
+def require_disjoint(index: CaseList, fold: Fold, by: str) -> None:
+    """Check that no patient of a data set is on both sides of a fold; a split by slice leaks on purpose.
+
+    Raises:
+        DataError: a patient is on both sides.
+    """
+    if by == "slice":
+        return
+    patients = {case.name: case.patient for case in index.cases}
+    train, validation = (
+        {patients[name] for name in side if name in patients} for side in (fold.train, fold.validation)
+    )
+    if both := train & validation:
+        raise DataError(
+            f"patient {min(both)} is on both sides of the split", where=index.root, cure="draw the split again"
+        )
+
+
+def left_out(index: CaseList, fold: Fold) -> tuple[str, ...]:
     """Return the names of the cases that are on neither side of a fold, sorted."""
     named = {name.partition("/")[0] for side in (fold.train, fold.validation) for name in side}
     return tuple(sorted(case.name for case in index.cases if case.name not in named))
 
 
-def select(index: DataIndex, names: tuple[str, ...]) -> tuple[Case, ...]:
+def select(index: CaseList, names: tuple[str, ...]) -> tuple[Case, ...]:
     """Return the cases of a data set that one side of a fold names, with the named slices only.
 
     Raises:
@@ -235,12 +257,13 @@ def select(index: DataIndex, names: tuple[str, ...]) -> tuple[Case, ...]:
     for case in index.cases:
         if case.name in wanted:
             chosen.append(case)
-            wanted -= {case.name, *slice_names(case)}
+            wanted -= {case.name, *(case.slice_names if case.slices else ())}
             continue
-        inside = [entry for entry, name in zip(case.slices, slice_names(case), strict=True) if name in wanted]
+        own = case.slice_names if case.slices else []
+        inside = [entry for entry, name in zip(case.slices, own, strict=True) if name in wanted]
         if inside:
             wanted -= {f"{case.name}/{entry.number}" for entry in inside}
-            chosen.append(Case(case.name, case.patient, case.site, tuple(inside)))
+            chosen.append(replace(case, slices=tuple(inside)))
     if wanted:
         raise DataError(
             f"{len(wanted)} name(s) of the splits are not here, the first is {min(wanted)}",

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.data.case import read_slice
-from gliomaseg.data.index import Case, DataIndex
+from gliomaseg.data.case import Case, read_case
+from gliomaseg.data.case_list import CaseList
+from gliomaseg.preprocessing.intensity import eight_bits, window_of
+from gliomaseg.scan import Scan
 
 # 99 % of the values are at most this: 67 of the 3,019 slices of 88 patients.
 NEAR_BLACK = 10
@@ -30,7 +32,7 @@ class SplitFeatures:
     pictures: frozenset[bytes] = frozenset()
 
 
-def read_split_features(index: DataIndex) -> dict[str, SplitFeatures]:
+def read_split_features(index: CaseList) -> dict[str, SplitFeatures]:
     """Open every slice once and return the traits of each case, by its name.
 
     Raises:
@@ -42,13 +44,17 @@ def read_split_features(index: DataIndex) -> dict[str, SplitFeatures]:
 
 
 def _read(case: Case) -> SplitFeatures:
-    pixels, pictures = 0, set()
-    for entry in case.slices:
-        image, mask = read_slice(entry)
-        pixels += int(mask.sum())
-        if digest := image_digest(image):
-            pictures.add(digest)
-    return SplitFeatures(pixels, frozenset(pictures))
+    loaded = read_case(case)
+    digests = (image_digest(plane) for plane in _levels(loaded.scan))
+    return SplitFeatures(int(loaded.reference.sum()), frozenset(digest for digest in digests if digest))
+
+
+def _levels(scan: Scan) -> NDArray[Any]:
+    """Return the slices as they are compared between cases: images as stored, volumes as axial FLAIR of 8 bits."""
+    if scan.affine is None:
+        return scan.voxels
+    flair = scan.voxels[..., scan.flair_index]
+    return np.asarray(scan.axial.turn(eight_bits(flair, window_of(flair), p99_5_level=255)))[..., None]
 
 
 def image_digest(image: NDArray[Any]) -> bytes | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gliomaseg.data.index import Case
+from gliomaseg.data.case import Case
 from gliomaseg.errors import ConfigError
 from gliomaseg.evaluation.case_masks import CaseMasks
 from gliomaseg.evaluation.measures import compute_measures

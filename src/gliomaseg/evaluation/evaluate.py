@@ -16,8 +16,9 @@ from pydantic import ValidationError
 
 from gliomaseg import overlays
 from gliomaseg.atomic import new_folder, require_free, require_own, write_text
-from gliomaseg.data.case import LoadedCase, read_case
-from gliomaseg.data.index import Case, DataIndex, read_index, require_outside, require_sound
+from gliomaseg.data.case import Case, LoadedCase, read_case
+from gliomaseg.data.case_list import CaseList, require_outside, require_sound
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import choose_fold, read_splits, select
 from gliomaseg.errors import DataError, GliomasegError, OutputExistsError, ResourceError
 from gliomaseg.evaluation.case_scores import ScoredCase, ScoreGrid, failed_case, score_case
@@ -85,7 +86,7 @@ def evaluate_into(
         ResourceError: the disk is full.
     """
     order.require_free()
-    index = read_index(order.data)
+    index = read_cases(order.data)
     require_outside(index, order.out)
     cases, setting = _choose(index, order.data, order.side)  # before anything is written
     with new_folder(order.out / PICTURES, overwrite=True) as folder:
@@ -123,11 +124,11 @@ def evaluate_data(
         ConfigError: there is no such fold.
         ResourceError: the disk is full.
     """
-    cases, setting = _choose(read_index(data), data, side)
+    cases, setting = _choose(read_cases(data), data, side)
     return evaluate(cases, predictor, setting=setting, grid=grid, folder=folder, progress=progress)
 
 
-def _choose(index: DataIndex, data: Path, side: CaseSelection | None) -> tuple[Sequence[Case], dict[str, Any]]:
+def _choose(index: CaseList, data: Path, side: CaseSelection | None) -> tuple[Sequence[Case], dict[str, Any]]:
     """Return the cases to measure, and the fields of `Setting` that describe them."""
     require_sound(index)
     setting: dict[str, Any] = {"data": data.resolve().name, "split": None, "subset": None, "warning": None}

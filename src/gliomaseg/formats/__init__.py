@@ -163,18 +163,31 @@ def kind_of(path: Path) -> FileKind | None:
     return FileKind.SERIES if dicom.is_dicom(path) else None
 
 
-def read_volume(path: Path, *, max_bytes: int) -> ScanFile:
+def read_volume(path: Path, *, max_bytes: int, channel: int | None = None, is_mask: bool = False) -> ScanFile:
     """Return a file's volume.
 
+    Args:
+        path: the file.
+        max_bytes: limit of the memory that prediction needs for the volume.
+        channel: which volume of a 4D file, from 0; None for a file with one volume. Only NIfTI has channels.
+        is_mask: whether all voxels may be equal, as in a mask without tumour.
+
     Raises:
-        FormatError: the suffix is unknown, or the file is missing, damaged or of another format.
+        FormatError: the suffix is unknown, or the file is missing, damaged or of another format, or all voxels of an
+            image are equal.
         GeometryError: the header does not place the voxels.
         ResourceError: prediction needs more than `max_bytes` of memory for the declared size.
         MissingExtraError: the format needs an extra that is not installed.
     """
     form = _volume_format(path)
     _require_file(path)
-    return form.read(path, max_bytes=max_bytes)
+    if channel is not None and form is _NIFTI:
+        volume = nifti.read(path, max_bytes=max_bytes, channel=channel)
+    else:
+        volume = form.read(path, max_bytes=max_bytes)
+    if not is_mask and volume.scan.voxels.min() == volume.scan.voxels.max():
+        raise FormatError("voxels are all equal", where=path, cure="pass a volume with image contrast")
+    return volume
 
 
 def write_volume(path: Path, voxels: NDArray[Any], grid: Grid, *, description: str) -> None:

@@ -24,6 +24,7 @@ from gliomaseg.formats.voxels import (
     CHUNK_BYTES,
     COPY_AGAIN,
     MAX_DEFLATE_RATIO,
+    Readable,
     VoxelLayout,
     read_exactly,
     read_voxels,
@@ -49,8 +50,8 @@ class NiftiGrid(Grid):
     header: Header
 
 
-def read(path: Path, *, max_bytes: int) -> ScanFile:
-    """Return a file's volume.
+def read(path: Path, *, max_bytes: int, channel: int | None = None) -> ScanFile:
+    """Return a file's volume, or one volume of a 4D file.
 
     If both qform and sform are absent, the axes are assumed to point to R, A and S (method 1 of the standard), and the
     scan records this.
@@ -58,6 +59,7 @@ def read(path: Path, *, max_bytes: int) -> ScanFile:
     Args:
         path: the file.
         max_bytes: limit of the memory that prediction needs for the volume; checked before memory is allocated.
+        channel: which volume of a 4D file, from 0; None for a file with one volume.
 
     Raises:
         FormatError: the file is missing, damaged, too short or too long, has several volumes or an unsupported
@@ -68,10 +70,13 @@ def read(path: Path, *, max_bytes: int) -> ScanFile:
     with translated_errors(path, "NIfTI"):
         with _open_unpacked(path) as stream:
             header = _read_header(stream, path)
+            voxels: Readable = stream
+            if channel is not None:
+                voxels = _select_channel(stream, header, channel, path)
             shape = shape_of(header, path)
             affine, assumed = affine_of(header, path)
             require_affine(affine, where=str(path))
-            flat = read_voxels(stream, _layout(header, path), path, max_bytes=max_bytes)
+            flat = read_voxels(voxels, _layout(header, path), path, max_bytes=max_bytes)
         scan = Scan(flat.reshape(*shape, 1), str(path), affine, orientation_assumed=assumed)
         return ScanFile(scan, NiftiGrid(shape, affine, grid_only(header)))
 
@@ -99,6 +104,39 @@ def _read_header(stream: BinaryIO, path: Path) -> Header:
     while skipped:
         skipped -= len(read_exactly(stream, min(skipped, CHUNK_BYTES), path))
     return header
+
+
+class _OneVolume:
+    """The bytes of one volume of a 4D file; the volumes after it are not read."""
+
+    def __init__(self, stream: Readable, size_bytes: int) -> None:
+        self._stream = stream
+        self._left_bytes = size_bytes
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes, none at the end of the volume."""
+        part = self._stream.read(min(size, self._left_bytes))
+        self._left_bytes -= len(part)
+        return part
+
+
+def _select_channel(stream: Readable, header: Header, channel: int, path: Path) -> _OneVolume:
+    """Return the voxels of one channel; the header becomes that of a 3D file.
+
+    Raises:
+        FormatError: the file is not 4D, or has fewer channels.
+    """
+    dim = [int(size) for size in header["dim"]]
+    channels = dim[4] if dim[0] == 4 else 1
+    if not 0 <= channel < channels:
+        what = f"has {channels} channels, expected more than {channel}"
+        raise FormatError(what, where=path, cure="correct the channels in its dataset.json")
+    header["dim"][0], header["dim"][4] = 3, 1
+    size_bytes = math.prod(dim[1:4]) * int(header["bitpix"]) // 8
+    skipped = channel * size_bytes
+    while skipped:
+        skipped -= len(read_exactly(stream, min(skipped, CHUNK_BYTES), path))
+    return _OneVolume(stream, size_bytes)
 
 
 def _layout(header: Header, path: Path) -> VoxelLayout:

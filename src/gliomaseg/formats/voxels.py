@@ -107,7 +107,7 @@ def read_voxels(stream: Readable, layout: VoxelLayout, path: Path, *, max_bytes:
         max_bytes: limit of the memory that prediction needs for the volume; checked before memory is allocated.
 
     Raises:
-        FormatError: the stream is too short or too long, all voxels are equal, or no voxel is finite.
+        FormatError: the stream is too short or too long, or no voxel is finite.
         ResourceError: prediction needs more than `max_bytes`.
     """
     _require_memory(layout, path, max_bytes)
@@ -140,7 +140,7 @@ def _require_memory(layout: VoxelLayout, path: Path, max_bytes: int) -> None:
 
 
 def _finite(flat: NDArray[Any], path: Path) -> NDArray[Any]:
-    """Return voxels that are all finite; refuse a volume without contrast or with impossible values."""
+    """Return voxels that are all finite; refuse a volume with impossible values."""
     low, high = flat.min(), flat.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         finite = np.isfinite(flat)
@@ -152,8 +152,6 @@ def _finite(flat: NDArray[Any], path: Path) -> NDArray[Any]:
     if largest > MAX_ABSOLUTE_VALUE:
         what = f"largest absolute value is {largest:.0e}, expected at most {MAX_ABSOLUTE_VALUE:.0e}"
         raise FormatError(what, where=path, cure=COPY_AGAIN)
-    if low == high:
-        raise FormatError("voxels are all equal", where=path, cure="pass a volume with image contrast")
     return flat
 
 

@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gliomaseg import overlays
-from gliomaseg.preprocessing.intensity import eight_bits, window_of
+from gliomaseg.preprocessing import display_levels
 from gliomaseg.scan import Scan
 from gliomaseg.types import Mask, Pixels
 
 TILES = 12
 SIDE_PX = 240
-BRIGHT_LEVEL = 220
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def draw_contact_sheet(scan: Scan, mask: Mask, text: SheetText) -> Image.Image:
     areas = np.array([np.count_nonzero(plane) for plane in drawn])
     chosen = choose_slices(areas)
     shown = volume[chosen]
-    levels = eight_bits(shown, window_of(shown), p99_5_level=BRIGHT_LEVEL)
+    levels = display_levels(shown)
     tiles = [_tile(plane, drawn[k], spacing_mm[1:]) for k, plane in zip(chosen, levels, strict=True)]
     unit_mm2 = spacing_mm[1] * spacing_mm[2]
     unit = "px" if scan.spacing_mm is None else "mm2"

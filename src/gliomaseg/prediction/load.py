@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.data.case import stack_slices
-from gliomaseg.errors import FormatError, GeometryError
+from gliomaseg.errors import FormatError
 from gliomaseg.formats import Grid, read_pages, read_picture, read_volume
 from gliomaseg.formats.dicom import DicomVolume
 from gliomaseg.prediction.inputs import Input, Kind
-from gliomaseg.scan import Scan
+from gliomaseg.scan import Scan, join_scans
 from gliomaseg.types import Sequence
 
 # A DICOM series' float32 voxels get this share of the memory: prediction also needs 8-bit levels, probability and mask.
 _VOXEL_BYTES, _ALL_BYTES = 4, 11
-_SAME_POSITION_MM = 0.01
 
 
 @dataclass(frozen=True)
@@ -93,52 +91,3 @@ def _load_series(entry: Input, *, series: str | None, max_bytes: int) -> LoadedS
     z, y, x = voxels.shape
     scan = Scan(voxels[..., None], str(entry.path), volume.affine)
     return LoadedScan(scan, grid=Grid((z, y, x), volume.affine), series=volume)
-
-
-def join_scans(flair: Scan, others: Mapping[Sequence, Scan]) -> Scan:
-    """Return FLAIR with its other sequences as channels T1, FLAIR, T1ce; a missing one is a copy of FLAIR.
-
-    Raises:
-        GeometryError: a scan has colours, or is not on FLAIR's grid.
-    """
-    for scan in (flair, *others.values()):
-        if scan.voxels.shape[-1] != 1:
-            raise GeometryError(
-                "image is in colour, expected one grey sequence", where=scan.source, cure="give a grey image"
-            )
-    for scan in others.values():
-        _require_same_grid(flair, scan)
-    channels = [others.get(Sequence.T1, flair), flair, others.get(Sequence.T1CE, flair)]
-    voxels = np.concatenate([scan.voxels for scan in channels], axis=3)
-    given = frozenset({Sequence.FLAIR, *others})
-    return replace(flair, voxels=voxels, sequences=(), given=given)
-
-
-def _require_same_grid(flair: Scan, other: Scan) -> None:
-    cure = "resample it to the FLAIR grid, or omit it"
-    if other.voxels.shape != flair.voxels.shape:
-        shapes = [" x ".join(map(str, reversed(scan.voxels.shape[:3]))) for scan in (other, flair)]
-        raise GeometryError(
-            f"size is {shapes[0]} voxels (x, y, z), expected {shapes[1]} as FLAIR", where=other.source, cure=cure
-        )
-    if (flair.affine is None) != (other.affine is None):
-        raise GeometryError("only one of this file and FLAIR has an affine", where=other.source, cure=cure)
-    if flair.affine is None or other.affine is None:
-        if flair.voxels.dtype != other.voxels.dtype:
-            raise GeometryError(
-                f"image type is {other.voxels.dtype}, expected {flair.voxels.dtype} as FLAIR",
-                where=other.source,
-                cure="give both in 8 or 16 bits",
-            )
-    elif (apart_mm := _farthest_mm(flair, other)) > _SAME_POSITION_MM:
-        raise GeometryError(
-            f"position or orientation differs from FLAIR by up to {apart_mm:.1f} mm", where=other.source, cure=cure
-        )
-
-
-def _farthest_mm(one: Scan, other: Scan) -> float:
-    """Return the largest distance between the same corners of two volumes of equal size, in mm."""
-    z, y, x = one.voxels.shape[:3]
-    corners = np.array([[i, j, k, 1] for i in (0, x - 1) for j in (0, y - 1) for k in (0, z - 1)], np.float64)
-    apart = corners @ (np.asarray(one.affine) - np.asarray(other.affine)).T
-    return float(np.linalg.norm(apart[:, :3], axis=1).max())

@@ -12,6 +12,7 @@ TOP_PERCENTILE = 99.5
 PADDING_SHARE = 0.1
 BELOW_SHARE = 0.05
 OFFSET_SHARE = 0.1
+DISPLAY_LEVEL = 220
 
 
 @dataclass(frozen=True)
@@ -101,3 +102,8 @@ def _padding(volume: NDArray[Any]) -> float | None:
 def _percentile(volume: NDArray[Any], percentile: float, *, above: float) -> float:
     bright = volume[volume > above]
     return float(np.percentile(bright, percentile, overwrite_input=True)) if bright.size else above
+
+
+def display_levels(voxels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return an array of one sequence as 8-bit grey for people: the 99.5 percentile is level 220; uint8, same shape."""
+    return eight_bits(voxels, window_of(voxels), p99_5_level=DISPLAY_LEVEL)

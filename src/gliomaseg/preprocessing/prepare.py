@@ -17,6 +17,7 @@ from gliomaseg.preprocessing.volume import (
     Placement,
     merge_slices,
     place_volume,
+    prepare_volume_mask,
     resample_axial,
     restore_volume,
     volume_levels,
@@ -100,9 +101,19 @@ def prepare(scan: Scan, settings: Preprocessing) -> Prepared:
     return Prepared(slices, (axial_shape[1], axial_shape[2]), settings, placement)
 
 
-def prepare_mask(mask: Mask, settings: Preprocessing) -> Mask:
-    """Return masks (z, y, x) in the network's size (nearest pixel): bool, shape (z, size, size)."""
-    size = settings.size_px
+def prepare_mask(mask: Mask, prepared: Prepared) -> Mask:
+    """Return a scan's mask on the network's grid, as its slices were prepared: bool, shape (z, size, size).
+
+    Masks of images are resized to the nearest pixel. Masks of volumes are resampled like the images; a pixel is tumour
+    if at least half of it is.
+
+    Args:
+        mask: on the scan's grid, shape (z, y, x).
+        prepared: the slices of that scan.
+    """
+    size = prepared.settings.size_px
+    if prepared.placement is not None:
+        return prepare_volume_mask(mask, prepared.placement, size_px=size)
     if mask.shape[1:] == (size, size):
         return mask
     images = (Image.fromarray(plane.astype(np.uint8)).resize((size, size), Image.Resampling.NEAREST) for plane in mask)

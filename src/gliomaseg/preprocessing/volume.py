@@ -12,9 +12,10 @@ from gliomaseg.config import Preprocessing
 from gliomaseg.geometry import FieldOfView, Orientation, field_of_view, line_weights, pixel_centres
 from gliomaseg.preprocessing.intensity import eight_bits, window_of
 from gliomaseg.scan import Scan
-from gliomaseg.types import PreparedSlices, Probability
+from gliomaseg.types import Mask, PreparedSlices, Probability
 
 HEAD_LEVEL, HEAD_SHARE = 32, 0.01
+HALF_LEVEL = 128  # of 255
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,24 @@ def merge_slices(slices: PreparedSlices, ratio: float) -> PreparedSlices:
     wanted = (np.arange(fewer) - (fewer - 1) / 2) * ratio + (count - 1) / 2
     weights = line_weights(count, wanted, reach=ratio, repeated=True)
     return np.rint(np.tensordot(weights, slices.astype(np.float32), 1)).astype(np.uint8)
+
+
+def prepare_volume_mask(mask: Mask, placement: Placement, *, size_px: int) -> Mask:
+    """Return a volume's mask on the network's grid, where at least half of a pixel is tumour.
+
+    Args:
+        mask: of the volume, shape (z, y, x).
+        placement: of the network's slices.
+        size_px: side of the network's input.
+
+    Returns:
+        bool, shape (slices, size, size), with thin slices merged.
+    """
+    levels = mask[..., None].view(np.uint8) * np.uint8(255)
+    slices = np.moveaxis(resample_axial(levels, placement, size_px=size_px), 3, 1)
+    if placement.slice_ratio != 1:
+        slices = merge_slices(slices, placement.slice_ratio)
+    return np.asarray(slices[:, 0] >= HALF_LEVEL)
 
 
 def restore_volume(probability: Probability, placement: Placement) -> Probability:

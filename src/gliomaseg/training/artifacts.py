@@ -22,7 +22,7 @@ from gliomaseg.model import CARD, CONFIG, ONNX, ModelConfig, write_config, write
 from gliomaseg.networks import build_network
 from gliomaseg.onnx_compression import quantize_int8
 from gliomaseg.prediction import Predictor, open_predictor
-from gliomaseg.preprocessing import prepare
+from gliomaseg.preprocessing import display_levels, prepare
 from gliomaseg.training.checkpoint import load_network
 from gliomaseg.training.model_card import model_card
 from gliomaseg.training.onnx_export import export_network
@@ -59,7 +59,7 @@ def write_artifacts(run: Run, setting: Mapping[str, Any]) -> None:
             run.validation, predictor, setting=setting, progress=lambda _line: run.raise_if_stopped("in the evaluation")
         )
         write_metrics(folder, metrics.document())
-        card = model_card(run.recipe, metrics, patients=[case.name for case in run.train])
+        card = model_card(run.recipe, metrics, patients=[case.patient for case in run.train])
         (folder / CARD).write_text(card, "utf-8")
         write_digests(folder)
         _draw_samples(run, predictor)
@@ -99,7 +99,7 @@ def _draw_samples(run: Run, predictor: Predictor) -> None:
         row, value = _sample(loaded, k, predictor)
         rows.append(row)
         score = "both masks empty" if np.isnan(value) else f"Dice of this slice {value:.3f}"
-        notes.append(f"{case.name}, slice {case.slices[k].number}: {score}")
+        notes.append(f"{case.name}, slice {loaded.numbers[k]}: {score}")
     headings = ("input MRI", "ground truth", "prediction")
     sheet = overlays.panel(rows, columns=headings, notes=notes, title="Tumour segmentation, validation cases")
     with new_file(run.folder / "samples.png") as temporary:
@@ -109,10 +109,13 @@ def _draw_samples(run: Run, predictor: Predictor) -> None:
 def _sample(case: LoadedCase, k: int, predictor: Predictor) -> tuple[list[Pixels], float]:
     """Return input, reference and prediction of slice k as images, and its Dice."""
     mask = predictor.mask(case.scan)[k]
-    prepared = prepare(case.scan, predictor.model.config.preprocessing).slices[k]
-    image = np.repeat(prepared, 3, axis=0) if len(prepared) == 1 else prepared
+    if case.scan.affine is None:
+        prepared = prepare(case.scan, predictor.model.config.preprocessing).slices[k]
+        image = np.moveaxis(np.repeat(prepared, 3, axis=0) if len(prepared) == 1 else prepared, 0, -1)
+    else:
+        image = np.repeat(display_levels(case.scan.voxels[k, ..., case.scan.flair_index])[..., None], 3, axis=2)
     reference = case.reference[k]
-    row = [np.moveaxis(image, 0, -1), overlays.white(reference), overlays.white(mask)]
+    row = [image, overlays.white(reference), overlays.white(mask)]
     return row, overlap.dice(reference=reference, predicted=mask)
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from gliomaseg.atomic import LOCK, locked, new_folder, remove, require_free, require_own, write_text
 from gliomaseg.config import Postprocessing, Recipe, Split
 from gliomaseg.data.case import read_case
-from gliomaseg.data.index import DataIndex, read_index, require_outside, require_sound
+from gliomaseg.data.case_list import CaseList, require_outside, require_sound
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import Splits, read_splits, select, split_data, write_splits
 from gliomaseg.errors import ConfigError, InputError, UsageError
 from gliomaseg.evaluation import Evaluation, ScoreGrid, assemble, dumps, learning_curve, measure_cases
@@ -75,7 +76,7 @@ def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) 
             f"number of processes is {processes}, expected 1 for a cross-validation",
             cure="train each fold with `train --splits --fold`",
         )
-    index = read_index(options.data)
+    index = read_cases(options.data)
     require_sound(index)
     require_outside(index, options.out)
     splits = _draw_folds(options, index)
@@ -99,7 +100,7 @@ def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) 
 
 def _evaluate(
     options: CrossValidateOptions,
-    index: DataIndex,
+    index: CaseList,
     splits: Splits,
     folder: Path,
     start: float,
@@ -145,7 +146,7 @@ class _Chosen:
     each: tuple[Postprocessing, ...]
 
 
-def _tune(options: CrossValidateOptions, index: DataIndex, splits: Splits, say: Callable[[str], None]) -> _Chosen:
+def _tune(options: CrossValidateOptions, index: CaseList, splits: Splits, say: Callable[[str], None]) -> _Chosen:
     """Choose the postprocessing from predictions of every patient by the model that was not trained on this patient."""
     tta_flip = options.recipe.postprocessing.tta_flip
     trials: list[list[Trial]] = []
@@ -173,7 +174,7 @@ def _tune(options: CrossValidateOptions, index: DataIndex, splits: Splits, say: 
     return _Chosen(whole, each)
 
 
-def _draw_folds(options: CrossValidateOptions, index: DataIndex) -> Splits:
+def _draw_folds(options: CrossValidateOptions, index: CaseList) -> Splits:
     """Return the folds of the options.
 
     Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from gliomaseg.config import Recipe
-from gliomaseg.data.index import identify
 from gliomaseg.evaluation.results import Evaluation, Summary
 
 LGG = (
@@ -62,7 +61,7 @@ def _settings(recipe: Recipe) -> list[str]:
 
 
 def _origin(patients: list[str]) -> str:
-    sources = {identify(name)[0].split("_")[0] for name in patients}
+    sources = {name.split("_")[0] for name in patients}
     sentences = [text for prefix, text in (("TCGA", LGG), ("PHANTOM", PHANTOM)) if prefix in sources]
     return " ".join(sentences + ([OWN] if sources - {"TCGA", "PHANTOM"} else []))
 

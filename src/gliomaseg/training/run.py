@@ -12,7 +12,7 @@ from torch import nn
 
 from gliomaseg.config import Recipe
 from gliomaseg.data.cache import Cache
-from gliomaseg.data.index import Case
+from gliomaseg.data.case import Case
 from gliomaseg.errors import Interrupted
 from gliomaseg.losses import Loss
 from gliomaseg.training.accelerator import StopFlag

@@ -20,8 +20,10 @@ from gliomaseg.config import read_recipe
 from gliomaseg.data.audit import inverted_masks, mask_coverage, mask_warnings
 from gliomaseg.data.batches import on_device
 from gliomaseg.data.cache import Cache, open_cache
-from gliomaseg.data.index import Case, DataIndex, read_index, require_outside
-from gliomaseg.data.split import Fold, Splits, choose_fold, left_out, read_splits, select, split_data
+from gliomaseg.data.case import Case
+from gliomaseg.data.case_list import CaseList, require_outside
+from gliomaseg.data.layouts import read_cases
+from gliomaseg.data.split import Fold, Splits, choose_fold, left_out, read_splits, require_disjoint, select, split_data
 from gliomaseg.errors import ConfigError, DataError
 from gliomaseg.losses import build_loss
 from gliomaseg.networks import build_network
@@ -61,13 +63,14 @@ def train(options: TrainOptions, *, say: Callable[[str], None]) -> Path:
         _require_slice_per_process(options.recipe.training.batch, accelerator.num_processes)
     else:
         say = _ignore
-    index = read_index(options.data)
+    index = read_cases(options.data)
     require_outside(index, options.out)
     splits = _splits(options, index, resuming=resuming)
     fold = choose_fold(splits, options.fold)
     _require_whole_stacks(options, splits)
     if splits.warning:
         say(f"warning: {splits.warning}")
+    require_disjoint(index, fold, splits.by)
     if names := left_out(index, fold):
         say(f"warning: {len(names)} case(s) on no side of the split are not used: {', '.join(names)}")
     with accelerator.main_process_first():
@@ -113,13 +116,13 @@ def _require_slice_per_process(batch: int, processes: int) -> None:
         )
 
 
-def _check_masks(index: DataIndex, cache: Cache, say: Callable[[str], None]) -> None:
+def _check_masks(index: CaseList, cache: Cache, say: Callable[[str], None]) -> None:
     """Refuse inverted masks, and warn of masks that are implausible.
 
     Raises:
         DataError: a case's masks may be inverted.
     """
-    ranges = zip(index.cases, *cache.ends, strict=True)
+    ranges = zip(index.cases, *cache.case_limits, strict=True)
     coverage = {case.name: mask_coverage(cache.masks[first : last + 1]) for case, first, last in ranges}
     if inverted := inverted_masks(coverage):
         raise DataError(inverted[0].what, where=inverted[0].where, cure="run `gliomaseg audit`, then repair the masks")
@@ -137,7 +140,7 @@ class CaseSplit:
     digest: str
 
 
-def split_cases(index: DataIndex, fold: Fold, cache: Cache) -> CaseSplit:
+def split_cases(index: CaseList, fold: Fold, cache: Cache) -> CaseSplit:
     """Return the training and validation cases of a fold.
 
     Raises:
@@ -195,8 +198,8 @@ def _log_start(
 ) -> None:
     processes = f", {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
     say(
-        f"training {options.recipe.network.name} on {_count_slices(cases.train)} slices, "
-        f"validating on {_count_slices(cases.validation)}, "
+        f"training {options.recipe.network.name} on {len(cases.cache.positions(cases.train))} slices, "
+        f"validating on {len(cases.cache.positions(cases.validation))}, "
         f"{accelerator.device.type}, {'bf16' if accelerator.mixed_precision == 'bf16' else 'fp32'}{processes}"
     )
     if progress.epoch or progress.step:
@@ -234,11 +237,7 @@ def _require_same_split(options: TrainOptions, now: Progress, before: Progress) 
         )
 
 
-def _count_slices(cases: tuple[Case, ...]) -> int:
-    return sum(len(case.slices) for case in cases)
-
-
-def _splits(options: TrainOptions, index: DataIndex, *, resuming: bool) -> Splits:
+def _splits(options: TrainOptions, index: CaseList, *, resuming: bool) -> Splits:
     saved = options.out / "splits.json"
     if resuming and saved.is_file():
         splits = read_splits(saved)

@@ -1,4 +1,4 @@
-"""The contents of a folder in the Kaggle layout, by file names: patients, slices, masks, and faults."""
+"""The layout of the LGG data set on Kaggle: `<patient>/<patient>_<n>.tif`, with `<patient>_<n>_mask.tif` beside it."""
 
 from __future__ import annotations
 
@@ -7,112 +7,62 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gliomaseg.errors import DataError, UsageError
+from gliomaseg.data.case import UNKNOWN, Case, Slice
+from gliomaseg.data.case_list import CaseList, DataOptions, Problem
+from gliomaseg.errors import DataError
 from gliomaseg.formats import FileKind, suffix_of, suffixes
 from gliomaseg.system_files import is_system_file
 
 # TCGA_CS_4941_19960909: source, site, patient, date of the examination.
-_NAME = re.compile(r"(?P<patient>[A-Za-z]+_(?P<site>[A-Za-z0-9]+)_[A-Za-z0-9]+)_\d{8}$")
+_NAME = re.compile(r"(?P<patient>[A-Za-z]+_(?P<site>[A-Za-z0-9]+)_[A-Za-z0-9]+)_(?P<date>\d{8})$")
 _SLICE = re.compile(r"(?P<case>.+)_(?P<number>\d+)(?P<mask>_mask)?\.tiff?$", re.IGNORECASE)
 _OTHER_FORMAT = re.compile(
     r"(?P<case>.+)_(?P<number>\d+)(_mask)?\.(png|jpe?g|bmp|gif|npy|dcm|nii|nii\.gz)$", re.IGNORECASE
 )
+NO_SLICE = "is not a slice of this case"
 COPIES = ("kaggle_3m", "lgg-mri-segmentation/kaggle_3m")
-
-
-@dataclass(frozen=True)
-class Slice:
-    """One axial slice: its number in the stack, its picture and the expert's mask."""
-
-    number: int
-    image: Path
-    mask: Path
-
-
-@dataclass(frozen=True)
-class Case:
-    """One patient's examination: `name` is the folder's, `patient` the same without the date."""
-
-    name: str
-    patient: str
-    site: str
-    slices: tuple[Slice, ...]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that makes training or scoring unsafe."""
-
-    where: str
-    what: str
-
-
-@dataclass(frozen=True)
-class DataIndex:
-    """A data set by its file names; no file has been opened.
-
-    Attributes:
-        root: the parent of the patients' folders.
-        cases: sorted by name; slices in each sorted by number.
-        problems: masks without a picture, pictures without a mask, two files of one number, names of
-            slices that are not files (broken links).
-        second_copies: further copies of the patients below the named folder: not read.
-        strays: names in `root` or in a patient's folder that belong to no slice.
-    """
-
-    root: Path
-    cases: tuple[Case, ...]
-    problems: tuple[Problem, ...] = ()
-    second_copies: tuple[Path, ...] = ()
-    strays: tuple[str, ...] = ()
-
-    @property
-    def slice_count(self) -> int:
-        """The number of slices that have a picture and a mask."""
-        return sum(len(case.slices) for case in self.cases)
 
 
 @dataclass
 class _Findings:
     problems: list[Problem] = field(default_factory=list)
-    strays: list[str] = field(default_factory=list)
+    skipped: list[Problem] = field(default_factory=list)
 
 
-def read_index(data: Path) -> DataIndex:
-    """List the cases of a data set: the archive's root, its `kaggle_3m`, or a folder that `phantom` wrote.
+def recognise(data: Path) -> bool:
+    """Return whether a folder, its `kaggle_3m` or its `lgg-mri-segmentation/kaggle_3m` has a patient's folder."""
+    return any(_patient_folders(folder) for folder in _candidates(data) if folder.is_dir())
+
+
+def read(data: Path, options: DataOptions) -> CaseList:
+    """List the cases of the archive's root, of its `kaggle_3m`, or of a folder that `phantom` wrote.
 
     The Kaggle archive contains every file twice. Only one copy is ever read: the folder named, or its
     `kaggle_3m`, or its `lgg-mri-segmentation/kaggle_3m`, the first one with patients.
 
     Raises:
-        DataError: the folder is missing, cannot be read, or contains no patient.
+        DataError: the folder contains no patient, or no slice with a mask.
     """
-    try:
-        return _read_root(data)
-    except OSError as fault:
-        raise DataError(f"cannot be read ({fault.strerror})", where=fault.filename or data) from fault
-
-
-def _read_root(data: Path) -> DataIndex:
-    if not data.is_dir():
-        what = "is a file, not a folder" if data.exists() else "folder does not exist"
-        raise DataError(what, where=data, cure="name the folder that `gliomaseg download` or `phantom` wrote")
-    candidates = [data, *(data / copy for copy in COPIES)]
-    holders = [folder for folder in candidates if folder.is_dir() and _patient_folders(folder)]
+    holders = [folder for folder in _candidates(data) if folder.is_dir() and _patient_folders(folder)]
     if not holders:
         raise _no_patient(data)
     root = holders[0]
     found = _Findings()
     folders = _patient_folders(root)
-    cases = tuple(case for folder in folders if (case := _read_case(folder, found)).slices)
+    cases = tuple(case for folder in folders if (case := _read_case(folder, found, options)).slices)
     known = {folder.name for folder in folders} | {Path(copy).parts[0] for copy in COPIES}
     for entry in sorted(root.iterdir()):
         if entry.name not in known:
-            found.strays.append(entry.name)
+            found.skipped.append(Problem(entry.name, NO_SLICE))
             found.problems.extend(_unread_slices(entry))
     if not cases:
         raise _no_patient(root, "contains no slice with both an image and a mask")
-    return DataIndex(root, cases, tuple(found.problems), tuple(holders[1:]), tuple(sorted(found.strays)))
+    skipped = tuple(sorted(found.skipped, key=lambda entry: entry.where))
+    return CaseList(root, cases, tuple(found.problems), skipped, tuple(holders[1:]), "kaggle")
+
+
+def _candidates(data: Path) -> list[Path]:
+    return [data, *(data / copy for copy in COPIES)]
 
 
 def _no_patient(data: Path, what: str = "contains no patient folder") -> DataError:
@@ -155,35 +105,10 @@ def _is_slice(file: Path) -> bool:
     return _SLICE.match(file.name) is not None and not is_system_file(file)
 
 
-def require_sound(index: DataIndex) -> None:
-    """Refuse a data set with problems: leaving slices out in silence would change every number.
-
-    Raises:
-        DataError: names the first problem.
-    """
-    if index.problems:
-        first = index.problems[0]
-        raise DataError(
-            f"{first.what} ({len(index.problems)} problem(s) in all)",
-            where=first.where,
-            cure="run `gliomaseg audit`, then repair or move these files",
-        )
-
-
-def require_outside(index: DataIndex, out: Path) -> None:
-    """Refuse to write among the patients' folders: what is there would be part of the data set.
-
-    Raises:
-        UsageError: `out` is the data set's folder, or lies in it.
-    """
-    if index.root.resolve() in (out.resolve(), *out.resolve().parents):
-        raise UsageError("lies inside the data set", where=out, cure="name a place outside of it")
-
-
 def identify(name: str) -> tuple[str, str]:
     """Return (patient, site) of a folder's name; another form of name is its own patient, of site "unknown"."""
     match = _NAME.match(name)
-    return (match["patient"], match["site"]) if match else (name, "unknown")
+    return (match["patient"], match["site"]) if match else (name, UNKNOWN)
 
 
 def _patient_folders(folder: Path) -> list[Path]:
@@ -197,7 +122,7 @@ def _is_patient(folder: Path) -> bool:
     return any((m := _SLICE.match(entry.name)) and m["case"] == folder.name for entry in folder.iterdir())
 
 
-def _read_case(folder: Path, found: _Findings) -> Case:
+def _read_case(folder: Path, found: _Findings, options: DataOptions) -> Case:
     images: dict[int, Path] = {}
     masks: dict[int, Path] = {}
     strays: list[Path] = []
@@ -217,7 +142,7 @@ def _read_case(folder: Path, found: _Findings) -> Case:
             )
             continue
         side[number] = entry
-    found.strays.extend(f"{folder.name}/{entry.name}" for entry in strays)
+    found.skipped.extend(Problem(f"{folder.name}/{entry.name}", NO_SLICE) for entry in strays)
     found.problems.extend(problem for entry in strays for problem in _stray_problems(entry, images.keys()))
     found.problems.extend(
         Problem(f"{folder.name}/{images[n].name}", "has no mask") for n in sorted(images.keys() - masks.keys())
@@ -230,4 +155,6 @@ def _read_case(folder: Path, found: _Findings) -> Case:
         found.problems.append(Problem(folder.name, "contains no slice"))
     patient, site = identify(folder.name)
     both = sorted(images.keys() & masks.keys())
-    return Case(folder.name, patient, site, tuple(Slice(n, images[n], masks[n]) for n in both))
+    slices = tuple(Slice(n, images[n], masks[n]) for n in both)
+    date = match["date"] if (match := _NAME.match(folder.name)) else None
+    return Case(folder.name, patient, site, slices, date=date, labels=options.labels)

@@ -1,0 +1,94 @@
+"""The cases of a data set, whatever its layout on disk is, and what was found beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gliomaseg.data.case import Case
+from gliomaseg.data.masks import MaskLabels
+from gliomaseg.errors import DataError, UsageError
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """How a data set is read.
+
+    Attributes:
+        layout: the name of the layout; None recognises it.
+        labels: which values of the masks are tumour.
+        patient_pattern: regular expression that finds the patient in the name of a file; for `pairs`.
+    """
+
+    layout: str | None = None
+    labels: MaskLabels = field(default=MaskLabels())
+    patient_pattern: str | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that makes training or scoring unsafe, or a file that was not used.
+
+    Attributes:
+        where: the file or folder, relative to the data set.
+        what: what is wrong with it, or why it was skipped.
+    """
+
+    where: str
+    what: str
+
+
+@dataclass(frozen=True)
+class CaseList:
+    """A data set by its file names; no image has been read.
+
+    Attributes:
+        root: the folder that contains the cases, or that of the manifest.
+        cases: sorted by name.
+        problems: files that make training unsafe, such as an image without a mask.
+        skipped: files that were looked at and belong to no case, each with the reason.
+        second_copies: further copies of the cases below the named folder: not read.
+        layout: the name of the layout that was read.
+    """
+
+    root: Path
+    cases: tuple[Case, ...]
+    problems: tuple[Problem, ...] = ()
+    skipped: tuple[Problem, ...] = ()
+    second_copies: tuple[Path, ...] = ()
+    layout: str = "kaggle"
+
+    @property
+    def strays(self) -> tuple[str, ...]:
+        """The names of the skipped files."""
+        return tuple(entry.where for entry in self.skipped)
+
+    @property
+    def slice_count(self) -> int:
+        """The number of slices in files of their own; 0 if all cases have volumes."""
+        return sum(len(case.slices) for case in self.cases)
+
+
+def require_sound(cases: CaseList) -> None:
+    """Refuse a data set with problems: omitting slices silently would change every number.
+
+    Raises:
+        DataError: names the first problem.
+    """
+    if cases.problems:
+        first = cases.problems[0]
+        raise DataError(
+            f"{first.what} ({len(cases.problems)} problem(s) in all)",
+            where=first.where,
+            cure="run `gliomaseg audit`, then repair or move these files",
+        )
+
+
+def require_outside(cases: CaseList, out: Path) -> None:
+    """Refuse to write among the files of a data set: the output would be part of it.
+
+    Raises:
+        UsageError: `out` is the data set's folder, or lies in it.
+    """
+    if cases.root.resolve() in (out.resolve(), *out.resolve().parents):
+        raise UsageError("lies inside the data set", where=out, cure="name a place outside of it")
