@@ -1,4 +1,4 @@
-"""Batches of prepared slices as tensors, in an order that depends on (seed, epoch) only."""
+"""Batches of prepared slices as tensors; their order depends only on the seed and the epoch."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from gliomaseg.preprocessing import context_indices, head_levels, level_scales, 
 from gliomaseg.scan import flair_channel
 from gliomaseg.types import SliceIndices
 
-NO_COUNTS = np.zeros((1, 1, 256), np.int64)
-SLICE, VISIT, DONOR = range(3)  # the columns of picks
-DONORS_TO_CHOOSE_FROM = 12
-MEMORY_SHARE = 0.4  # of what a GPU has left: network and features want the rest
+NO_HISTOGRAMS = np.zeros((1, 1, 256), np.int64)
+SLICE, REPEAT, DONOR = range(3)  # the columns of an epoch's samples
+DONOR_CANDIDATES = 12
+MEMORY_SHARE = 0.4  # of the free GPU memory; the network and its feature maps need the rest
 
 
 @dataclass(frozen=True)
 class DeviceCache(Cache):
-    """A cache whose slices are also on the training device: batches are selected there, without a transfer.
+    """A cache with a copy of its slices on the training device: batches are selected there, without a transfer.
 
     Attributes:
-        device_images: as `images`, on the device.
-        device_masks: as `masks`, on the device.
+        device_images: copy of `images` on the device, uint8, shape (n, c, size, size).
+        device_masks: copy of `masks` on the device, bool, shape (n, size, size).
     """
 
     device_images: Tensor
@@ -38,159 +38,194 @@ class DeviceCache(Cache):
 
 
 def on_device(cache: Cache, device: torch.device) -> Cache:
-    """Return a cache with its slices on a GPU, if they fit beside a network; for a processor, the cache as it is."""
+    """Return a cache with its slices on a GPU if they fit beside a network; on a CPU, return the cache unchanged."""
     if device.type != "cuda" or cache.images.nbytes + cache.masks.nbytes > MEMORY_SHARE * _free_bytes(device):
         return cache
-    return _copied(cache, device)
+    return _copy_to_device(cache, device)
 
 
 def _free_bytes(device: torch.device) -> int:
     return int(torch.cuda.mem_get_info(device)[0])
 
 
-def _copied(cache: Cache, device: torch.device) -> DeviceCache:
+def _copy_to_device(cache: Cache, device: torch.device) -> DeviceCache:
     images, masks = (
-        torch.from_numpy(np.array(some)).to(device, non_blocking=True) for some in (cache.images, cache.masks)
+        torch.from_numpy(np.array(array)).to(device, non_blocking=True) for array in (cache.images, cache.masks)
     )
     return DeviceCache(cache.digest, cache.names, cache.images, cache.masks, images, masks)
 
 
-def epoch_picks(cache: Cache, positions: SliceIndices, training: Training, epoch: int) -> SliceIndices:
-    """Return what an epoch visits, shuffled from (seed, epoch): int64, shape (picks, 3).
+def epoch_samples(cache: Cache, positions: SliceIndices, training: Training, epoch: int) -> SliceIndices:
+    """Return the samples of an epoch, shuffled with a generator of (seed, epoch): int64, shape (samples, 3).
 
-    Every slice comes once; slices with tumour come `tumour_oversampling` times on average. Each pick is a position,
-    how often it came before, and the position of its donor: a slice whose tumour may be put into it.
+    Each slice without tumour is one sample; each slice with tumour is `tumour_oversampling` samples on average.
+    The columns are SLICE, the position of the slice in the cache; REPEAT, the number of earlier samples of the same
+    slice; and DONOR, the position of a slice whose tumour may be copied into it.
+
+    Args:
+        cache: the prepared slices.
+        positions: the training slices: int64, shape (n,).
+        training: seed and oversampling.
+        epoch: number of the epoch, from 0.
     """
     generator = np.random.default_rng([training.seed, epoch, 0])
     if training.tumour_oversampling > 1:
-        tumour = positions[cache.tumour[positions]]
-        whole, part = divmod(training.tumour_oversampling - 1, 1)
-        some = generator.choice(tumour, round(part * len(tumour)), replace=False)
-        positions = np.concatenate([positions, np.repeat(tumour, int(whole)), some])
-    order = generator.permutation(positions)
-    return np.stack([order, _visits(order), _donors(cache, positions, order, [training.seed, epoch, 2])], axis=1)
+        tumour = positions[cache.has_tumour[positions]]
+        whole, fraction = divmod(training.tumour_oversampling - 1, 1)
+        extra = generator.choice(tumour, round(fraction * len(tumour)), replace=False)
+        positions = np.concatenate([positions, np.repeat(tumour, int(whole)), extra])
+    shuffled = generator.permutation(positions)
+    donors = _draw_donors(cache, positions, shuffled, [training.seed, epoch, 2])
+    return np.stack([shuffled, _repeats(shuffled), donors], axis=1)
 
 
-def _donors(cache: Cache, positions: SliceIndices, order: SliceIndices, entropy: Sequence[int]) -> SliceIndices:
-    """Return a slice with tumour of another case for each pick, at about the same height in its stack: shape (n,).
+def _draw_donors(cache: Cache, positions: SliceIndices, hosts: SliceIndices, entropy: Sequence[int]) -> SliceIndices:
+    """Return a slice with tumour from another case, at about the same height, for each host: int64, shape (n,).
 
-    All donors are in `positions`, so validation patients are excluded. A slice without a donor is its own donor and
-    stays as it is.
+    All donors are in `positions`, so validation patients are excluded. A host without a donor is its own donor and
+    stays unchanged.
     """
-    tumour = np.unique(positions[cache.tumour[positions]])
+    tumour = np.unique(positions[cache.has_tumour[positions]])
     if not len(tumour):
-        return order
-    candidates = np.random.default_rng(entropy).choice(tumour, (len(order), DONORS_TO_CHOOSE_FROM))
-    own = cache.stacks[candidates] == cache.stacks[order][:, None]
-    apart = np.where(own, np.inf, np.abs(_heights(cache, candidates) - _heights(cache, order)[:, None]))
-    nearest = candidates[np.arange(len(order)), apart.argmin(axis=1)]
-    donors: SliceIndices = np.where(own.all(axis=1), order, nearest)
+        return hosts
+    candidates = np.random.default_rng(entropy).choice(tumour, (len(hosts), DONOR_CANDIDATES))
+    same_case = cache.case_numbers[candidates] == cache.case_numbers[hosts][:, None]
+    height_difference = np.abs(_relative_heights(cache, candidates) - _relative_heights(cache, hosts)[:, None])
+    nearest = np.where(same_case, np.inf, height_difference).argmin(axis=1)
+    donors: SliceIndices = np.where(same_case.all(axis=1), hosts, candidates[np.arange(len(hosts)), nearest])
     return donors
 
 
-def _heights(cache: Cache, positions: SliceIndices) -> NDArray[np.float64]:
-    """Return where slices lie in their stacks, from 0 (the first) to 1 (the last)."""
-    first, last = (ends[cache.stacks[positions]] for ends in cache.ends)
+def _relative_heights(cache: Cache, positions: SliceIndices) -> NDArray[np.float64]:
+    """Return the heights of slices in their stacks, from 0 (first slice) to 1 (last slice): shape of `positions`."""
+    first, last = (limits[cache.case_numbers[positions]] for limits in cache.case_limits)
     heights: NDArray[np.float64] = (positions - first) / np.maximum(1, last - first)
     return heights
 
 
-def _visits(order: SliceIndices) -> SliceIndices:
-    """Return how often each value came before.
+def _repeats(positions: SliceIndices) -> SliceIndices:
+    """Return for each entry the number of equal entries before it: int64, shape (n,).
 
-    >>> _visits(np.array([7, 3, 7, 7])).tolist()
+    >>> _repeats(np.array([7, 3, 7, 7])).tolist()
     [0, 0, 1, 2]
     """
-    by_value = np.argsort(order, kind="stable")
-    _, first, counts = np.unique(order[by_value], return_index=True, return_counts=True)
-    visits = np.empty(len(order), np.int64)
-    visits[by_value] = np.arange(len(order)) - np.repeat(first, counts)
-    return visits
+    by_value = np.argsort(positions, kind="stable")
+    _, first, counts = np.unique(positions[by_value], return_index=True, return_counts=True)
+    repeats = np.empty(len(positions), np.int64)
+    repeats[by_value] = np.arange(len(positions)) - np.repeat(first, counts)
+    return repeats
 
 
-def batches(order: SliceIndices, size: int) -> Iterator[SliceIndices]:
-    """Yield runs of `size` entries; the last one may be shorter."""
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
+def batches(samples: SliceIndices, size: int) -> Iterator[SliceIndices]:
+    """Yield `size` consecutive rows at a time; the last batch may be shorter."""
+    for start in range(0, len(samples), size):
+        yield samples[start : start + size]
 
 
 def load_batch(
     cache: Cache, positions: SliceIndices, preprocessing: Preprocessing, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Return slices as a network takes them, and their masks.
+    """Return slices as network input, and their masks.
 
     Returns:
         Images, float32, normalised, shape (n, inputs, y, x), channels last in memory, and masks, bool,
         shape (n, y, x), on `device`.
     """
-    images, masks = _pictures(cache, positions, preprocessing, device)
+    images, masks = _normalised_slices(cache, positions, preprocessing, device)
     return _network_input(images), masks
 
 
 def training_batch(
-    cache: Cache, picks: SliceIndices, recipe: Recipe, *, epoch: int, device: torch.device
+    cache: Cache, samples: SliceIndices, recipe: Recipe, *, epoch: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Return one batch of an epoch, augmented by the recipe; `picks` are rows of `epoch_picks`."""
+    """Return one augmented batch of an epoch.
+
+    Args:
+        cache: the prepared slices.
+        samples: rows of `epoch_samples`: int64, shape (n, 3).
+        recipe: preprocessing, augmentation and seed.
+        epoch: number of the epoch, from 0.
+        device: the device of the result.
+
+    Returns:
+        Images and masks, as from `load_batch`.
+    """
     training = recipe.training
-    images, masks = _pictures(cache, picks[:, SLICE], recipe.preprocessing, device)
-    draws = augmentation_draws(training.seed, epoch, picks[:, [SLICE, VISIT]])
+    images, masks = _normalised_slices(cache, samples[:, SLICE], recipe.preprocessing, device)
+    draws = augmentation_draws(training.seed, epoch, samples[:, [SLICE, REPEAT]])
     if recipe.augmentation.preset == "strong" and recipe.augmentation.graft:
-        images, masks = _grafted(cache, images, masks, picks, draws, recipe)
-    # Before a single channel is repeated: else its copies would get noise of their own.
+        images, masks = _with_donor_tumours(cache, images, masks, samples, draws, recipe)
+    # A single channel is repeated after augmentation: otherwise each copy would get its own noise.
     images, masks = AUGMENTATIONS[recipe.augmentation.preset](images, masks, draws, recipe)
     return _network_input(images), masks
 
 
-def _grafted(
-    cache: Cache, images: Tensor, masks: Tensor, picks: SliceIndices, draws: Draws, recipe: Recipe
+def _with_donor_tumours(
+    cache: Cache, images: Tensor, masks: Tensor, samples: SliceIndices, draws: Draws, recipe: Recipe
 ) -> tuple[Tensor, Tensor]:
-    """Return slices of which some have the tumours of their donors."""
-    hosts, donors = picks[:, SLICE], picks[:, DONOR]
+    """Return the batch with donor tumours copied into the share `graft` of its slices."""
+    hosts, donors = samples[:, SLICE], samples[:, DONOR]
     chosen = np.flatnonzero((draws[:, pipeline.GRAFT] < recipe.augmentation.graft) & (hosts != donors))
     if not len(chosen):
         return images, masks
     preprocessing, device = recipe.preprocessing, images.device
-    given = Slices(*_pictures(cache, donors[chosen], preprocessing, device))
-    places = torch.from_numpy(chosen).to(device, non_blocking=True)
+    donor_slices = Slices(*_normalised_slices(cache, donors[chosen], preprocessing, device))
+    rows = torch.from_numpy(chosen).to(device, non_blocking=True)
     levels = torch.from_numpy(_normalised_head_levels(cache, hosts[chosen], preprocessing)).to(
         device, non_blocking=True
     )
-    how = draws[chosen][:, [pipeline.GRAFT_REACH, pipeline.GRAFT_MIRROR]]
-    some = graft_tumours(Slices(images[places], masks[places]), given, levels, how, sequences=preprocessing.sequences)
-    return images.index_copy(0, places, some.images), masks.index_copy(0, places, some.masks)
+    graft_draws = draws[chosen][:, [pipeline.GRAFT_REACH, pipeline.GRAFT_MIRROR]]
+    grafted = graft_tumours(
+        Slices(images[rows], masks[rows]), donor_slices, levels, graft_draws, sequences=preprocessing.sequences
+    )
+    return images.index_copy(0, rows, grafted.images), masks.index_copy(0, rows, grafted.masks)
 
 
 def _normalised_head_levels(cache: Cache, positions: SliceIndices, preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Return above what FLAIR of each slice shows a head, normalised: shape (n,)."""
-    counts = cache.counts[cache.stacks[positions]]
+    """Return the normalised FLAIR level above which a pixel belongs to the head: float32, shape (n,)."""
+    histograms = cache.level_histograms[cache.case_numbers[positions]]
     channel = flair_channel(preprocessing.sequences)
-    scale, shift = (part.reshape(len(part), -1) for part in level_scales(preprocessing, counts))
-    column = channel % scale.shape[1]  # "fixed" has one for all
-    levels = head_levels(counts)[:, channel] * scale[:, column] - shift[:, column]
+    scale, shift = (factor.reshape(len(factor), -1) for factor in level_scales(preprocessing, histograms))
+    column = channel % scale.shape[1]  # "fixed" normalisation has one column for all channels
+    levels = head_levels(histograms)[:, channel] * scale[:, column] - shift[:, column]
     return np.asarray(levels, np.float32)
 
 
-def _pictures(
+def _normalised_slices(
     cache: Cache, positions: SliceIndices, preprocessing: Preprocessing, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Return normalised slices with their neighbours, a single channel not yet repeated, and their masks."""
-    stacks = cache.stacks[positions]
-    first, last = cache.ends
-    # Of the same case whatever the split: a neighbour's picture is context, its mask is not looked at.
-    places = context_indices(positions, first[stacks], last[stacks], context_slices=preprocessing.context_slices)
+    """Return normalised slices with their context slices, and the masks of the slices themselves, on `device`.
+
+    Returns:
+        Images, float32, shape (n, c * (1 + 2 * context_slices), y, x), and masks, bool, shape (n, y, x). A single
+        channel is not yet repeated.
+    """
+    case_numbers = cache.case_numbers[positions]
+    first, last = cache.case_limits
+    # Context slices come from the same case even if the split is by slice: their images are used, their masks are not.
+    context = context_indices(
+        positions, first[case_numbers], last[case_numbers], context_slices=preprocessing.context_slices
+    )
     if isinstance(cache, DeviceCache):
-        at, rows = (torch.from_numpy(k).to(cache.device_images.device, non_blocking=True) for k in (places, positions))
-        stored, masks = cache.device_images[at].flatten(1, 2).to(device), cache.device_masks[rows].to(device)
+        cache_device = cache.device_images.device
+        image_rows, mask_rows = (
+            torch.from_numpy(indices).to(cache_device, non_blocking=True) for indices in (context, positions)
+        )
+        stored, masks = (
+            cache.device_images[image_rows].flatten(1, 2).to(device),
+            cache.device_masks[mask_rows].to(device),
+        )
     else:
-        stored = torch.from_numpy(with_context(cache.images, places)).to(device, non_blocking=True)
+        stored = torch.from_numpy(with_context(cache.images, context)).to(device, non_blocking=True)
         masks = torch.from_numpy(cache.masks[positions]).to(device, non_blocking=True)
-    counts = cache.counts[stacks] if preprocessing.normalisation == "zscore" else NO_COUNTS
+    histograms = cache.level_histograms[case_numbers] if preprocessing.normalisation == "zscore" else NO_HISTOGRAMS
     scale, shift = (
-        torch.from_numpy(array).to(device, non_blocking=True) for array in level_scales(preprocessing, counts)
+        torch.from_numpy(array).to(device, non_blocking=True) for array in level_scales(preprocessing, histograms)
     )
     return stored.to(torch.float32).mul_(scale).sub_(shift), masks
 
 
 def _network_input(images: Tensor) -> Tensor:
+    """Return images in channels-last memory; a single channel is repeated to three."""
     images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
     return images.contiguous(memory_format=torch.channels_last)

@@ -1,7 +1,7 @@
-"""A data set's slices, decoded and prepared once and mapped into memory by every run after.
+"""Prepared slices of a data set: the first run decodes and writes them, later runs map them into memory.
 
-The name of a cache is a hash of the files' content and of the preprocessing, so it is never stale. It is built in a
-temporary folder and then renamed: two runs may build it at once, and a killed run leaves no incomplete cache.
+The name of a cache is a hash of the files' content and of the preprocessing, so a cache is never stale. It is built in
+a temporary folder and then renamed: two runs may build it at once, and a killed run leaves no incomplete cache.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Cache:
     """Prepared slices of a whole data set, in the order of the index.
 
     Attributes:
-        digest: of the files' content and the preparation, hexadecimal.
+        digest: hash of the files' content and of the preprocessing, 40 hexadecimal digits.
         names: `case/number` of each slice.
         images: uint8, shape (n, c, size, size), mapped read-only.
         masks: bool, shape (n, size, size), mapped read-only.
@@ -52,43 +52,48 @@ class Cache:
     masks: Mask
 
     @cached_property
-    def stacks(self) -> NDArray[np.int64]:
-        """Which case each slice belongs to, counted from 0: int64, shape (n,)."""
+    def case_numbers(self) -> NDArray[np.int64]:
+        """The number of each slice's case, from 0: int64, shape (n,)."""
         cases = list(dict.fromkeys(name.rpartition("/")[0] for name in self.names))
-        number = {case: k for k, case in enumerate(cases)}
-        return np.array([number[name.rpartition("/")[0]] for name in self.names], np.int64)
+        numbers = {case: number for number, case in enumerate(cases)}
+        return np.array([numbers[name.rpartition("/")[0]] for name in self.names], np.int64)
 
     @cached_property
-    def ends(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Index of each case's first slice, and its last: int64, shape (cases,)."""
-        first = np.flatnonzero(np.diff(self.stacks, prepend=-1))
+    def case_limits(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Positions of each case's first slice and of its last slice: two arrays, int64, shape (cases,)."""
+        first = np.flatnonzero(np.diff(self.case_numbers, prepend=-1))
         return first, np.append(first[1:], len(self.names)) - 1
 
     @cached_property
-    def counts(self) -> NDArray[np.int64]:
-        """How often each level occurs in each case: int64, shape (cases, c, 256)."""
-        return np.stack([level_counts(self.images[a : b + 1]) for a, b in zip(*self.ends, strict=True)])
+    def level_histograms(self) -> NDArray[np.int64]:
+        """Number of pixels of each level in each case and channel: int64, shape (cases, c, 256)."""
+        limits = zip(*self.case_limits, strict=True)
+        return np.stack([level_counts(self.images[first : last + 1]) for first, last in limits])
 
     @cached_property
-    def tumour(self) -> NDArray[np.bool_]:
-        """Whether each slice has any tumour: bool, shape (n,)."""
+    def has_tumour(self) -> NDArray[np.bool_]:
+        """Whether the mask of each slice has a tumour pixel: bool, shape (n,)."""
         return np.array([bool(mask.any()) for mask in self.masks])
 
     def positions(self, cases: tuple[Case, ...]) -> NDArray[np.int64]:
-        """Return where the slices of `cases` stand, in their order: int64, shape (n,)."""
-        place = {name: k for k, name in enumerate(self.names)}
-        return np.array([place[name] for case in cases for name in slice_names(case)], np.int64)
+        """Return the positions of the slices of `cases`, in the order of `cases`: int64, shape (n,)."""
+        position = {name: k for k, name in enumerate(self.names)}
+        return np.array([position[name] for case in cases for name in slice_names(case)], np.int64)
 
 
 def default_cache_folder() -> Path:
-    """Return `$GLIOMASEG_CACHE`, else `gliomaseg` in the user's cache folder."""
-    if named := os.environ.get("GLIOMASEG_CACHE"):
-        return Path(named)
-    if named := os.environ.get("XDG_CACHE_HOME"):
-        return Path(named, "gliomaseg")
+    """Return `$GLIOMASEG_CACHE` if it is set, else `gliomaseg` in the user's cache folder.
+
+    Raises:
+        UsageError: the variable is not set and the home folder is unknown.
+    """
+    if folder := os.environ.get("GLIOMASEG_CACHE"):
+        return Path(folder)
+    if user_cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(user_cache, "gliomaseg")
     try:
         return Path.home() / ".cache" / "gliomaseg"
-    except RuntimeError as fault:  # no HOME, and a user of no name
+    except RuntimeError as fault:  # HOME is not set, and the user has no entry in the password database
         raise UsageError("the home folder is unknown, so the cache has no place", cure="set GLIOMASEG_CACHE") from fault
 
 
@@ -103,15 +108,15 @@ def open_cache(
 
     Args:
         index: the data set, without problems.
-        preprocessing: size and channels.
-        folder: where caches live; `default_cache_folder()` if None.
-        progress: called with a line before slow steps.
+        preprocessing: size and channels of the prepared slices.
+        folder: the folder of all caches; `default_cache_folder()` if None.
+        progress: called with a line of text before slow steps.
 
     Raises:
-        DataError: the index has problems, named by the first.
+        DataError: the index has problems; the message gives the first.
         FormatError: a file cannot be read.
-        GeometryError: a mask is not of its picture's size.
-        ResourceError: the disk has no room for the cache.
+        GeometryError: a mask and its image differ in size.
+        ResourceError: the disk is too full for the cache.
         GliomasegError: the folder cannot be written.
     """
     require_sound(index)
@@ -119,7 +124,7 @@ def open_cache(
     path = (folder or default_cache_folder()) / digest
     for _ in range(ATTEMPTS):
         damaged = path.exists()
-        if cache := _opened(path, digest, index, preprocessing):
+        if cache := _open_existing(path, digest, index, preprocessing):
             return cache
         if damaged:
             _discard(path)
@@ -130,13 +135,13 @@ def open_cache(
 
 
 def _digest(index: DataIndex, preprocessing: Preprocessing) -> str:
-    """Hash every file's bytes: file times can lie, and reading is cheap beside decoding."""
+    """Return a hash of every file's bytes: modification times are unreliable, and reading costs little."""
     files = [file for case in index.cases for entry in case.slices for file in (entry.image, entry.mask)]
-    total = hashlib.sha256(f"{LAYOUT} {preprocessing.size_px} {preprocessing.input}".encode())
+    hasher = hashlib.sha256(f"{LAYOUT} {preprocessing.size_px} {preprocessing.input}".encode())
     with ThreadPoolExecutor(max_workers=4) as pool:
-        for file, content in zip(files, pool.map(_file_digest, files), strict=True):
-            total.update(os.fsencode(f"{file.parent.name}/{file.name}") + b"\0" + content)
-    return total.hexdigest()[:40]
+        for file, file_digest in zip(files, pool.map(_file_digest, files), strict=True):
+            hasher.update(os.fsencode(f"{file.parent.name}/{file.name}") + b"\0" + file_digest)
+    return hasher.hexdigest()[:40]
 
 
 def _file_digest(file: Path) -> bytes:
@@ -146,8 +151,8 @@ def _file_digest(file: Path) -> bytes:
         raise DataError(f"cannot be read ({fault.strerror})", where=file) from fault
 
 
-def _opened(path: Path, digest: str, index: DataIndex, preprocessing: Preprocessing) -> Cache | None:
-    """Return the cache in a folder, or None where it is missing or not whole."""
+def _open_existing(path: Path, digest: str, index: DataIndex, preprocessing: Preprocessing) -> Cache | None:
+    """Return the cache in a folder, or None if it is missing or damaged."""
     names = tuple(name for case in index.cases for name in slice_names(case))
     try:
         manifest: Any = json.loads((path / "manifest.json").read_text("utf-8"))
@@ -157,28 +162,30 @@ def _opened(path: Path, digest: str, index: DataIndex, preprocessing: Preprocess
         return None
     if not isinstance(manifest, dict) or manifest.get("names") != list(names):
         return None
-    shape = _shape(index, preprocessing)
-    if (images.shape, images.dtype) != (shape, np.uint8) or (masks.shape, masks.dtype) != (_flat(shape), np.bool_):
+    shape = _image_shape(index, preprocessing)
+    if (images.shape, images.dtype) != (shape, np.uint8):
+        return None
+    if (masks.shape, masks.dtype) != (_mask_shape(shape), np.bool_):
         return None
     return Cache(digest, names, images, masks)
 
 
-def _shape(index: DataIndex, preprocessing: Preprocessing) -> tuple[int, int, int, int]:
-    """Return the shape of the images: (n, c, size, size)."""
+def _image_shape(index: DataIndex, preprocessing: Preprocessing) -> tuple[int, int, int, int]:
+    """Return (n, c, size, size)."""
     return index.slice_count, preprocessing.sequences, preprocessing.size_px, preprocessing.size_px
 
 
-def _flat(shape: tuple[int, int, int, int]) -> tuple[int, int, int]:
-    """Return the shape of the masks, (n, size, size), of that of the images."""
-    return shape[0], *shape[2:]
+def _mask_shape(image_shape: tuple[int, int, int, int]) -> tuple[int, int, int]:
+    """Return (n, size, size)."""
+    return image_shape[0], *image_shape[2:]
 
 
 def _discard(path: Path) -> None:
-    """Remove a damaged cache; another run may do so at the same time; the first rename wins."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.damaged")
+    """Remove a damaged cache. If another run does so at the same time, the first rename succeeds."""
+    renamed = path.with_name(f".{path.name}.{os.getpid()}.damaged")
     try:
-        path.rename(aside)
-        remove(aside)
+        path.rename(renamed)
+        remove(renamed)
     except FileNotFoundError:
         return
     except OSError as fault:
@@ -186,17 +193,17 @@ def _discard(path: Path) -> None:
 
 
 def _build(index: DataIndex, preprocessing: Preprocessing, path: Path) -> None:
-    shape = _shape(index, preprocessing)
-    _require_room(path, math.prod(shape) + math.prod(_flat(shape)))
+    shape = _image_shape(index, preprocessing)
+    _require_disk_space(path, needed_bytes=math.prod(shape) + math.prod(_mask_shape(shape)))
     with new_folder(path, first_wins=True) as folder:
         images = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
-        masks = np.lib.format.open_memmap(folder / "masks.npy", mode="w+", dtype=np.bool_, shape=_flat(shape))
+        masks = np.lib.format.open_memmap(folder / "masks.npy", mode="w+", dtype=np.bool_, shape=_mask_shape(shape))
         start = 0
         for case in index.cases:
-            examination = read_case(case)
+            loaded = read_case(case)
             stop = start + len(case.slices)
-            images[start:stop] = prepare(examination.scan, preprocessing).slices
-            masks[start:stop] = prepare_mask(examination.reference, preprocessing)
+            images[start:stop] = prepare(loaded.scan, preprocessing).slices
+            masks[start:stop] = prepare_mask(loaded.reference, preprocessing)
             start = stop
         images.flush()
         masks.flush()
@@ -210,13 +217,13 @@ def _build(index: DataIndex, preprocessing: Preprocessing, path: Path) -> None:
         (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
 
 
-def _require_room(path: Path, needed: int) -> None:
-    # The cache's folder may not be there yet.
-    free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
-    # A full disk under a memory map kills the process with a bus error: ask before.
-    if free < needed + RESERVE_BYTES:
+def _require_disk_space(path: Path, *, needed_bytes: int) -> None:
+    # The folder of the cache may not exist yet.
+    free_bytes = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
+    # If the disk fills up under a memory map, a bus error kills the process: check first.
+    if free_bytes < needed_bytes + RESERVE_BYTES:
         raise ResourceError(
-            f"the cache needs {needed / 1e6:.0f} MB and {free / 1e6:.0f} MB are free",
+            f"the cache needs {needed_bytes / 1e6:.0f} MB and {free_bytes / 1e6:.0f} MB are free",
             where=path.parent,
             cure="free some space, or set GLIOMASEG_CACHE to another disk",
         )

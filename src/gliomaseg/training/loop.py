@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from gliomaseg.atomic import write_text
-from gliomaseg.data.batches import SLICE, batches, epoch_picks, load_batch, training_batch
+from gliomaseg.data.batches import SLICE, batches, epoch_samples, load_batch, training_batch
 from gliomaseg.errors import TrainingError
 from gliomaseg.evaluation.summary import mean_scores
 from gliomaseg.metrics.overlap import Counts
@@ -34,7 +34,7 @@ class Step:
 
     Attributes:
         number: of the batch in its epoch, from 0.
-        picks: the rows of `epoch_picks` that this process trained on.
+        picks: the rows of `epoch_samples` that this process trained on.
         images: slices of the batch, over all processes.
         loss: a scalar on the run's device.
     """
@@ -72,7 +72,7 @@ def train_epochs(run: Run) -> None:
 def train_one_epoch(run: Run) -> None:
     """Train on the rest of the current epoch's batches."""
     training, progress, accelerator = run.recipe.training, run.progress, run.accelerator
-    picks = epoch_picks(run.cache, run.cache.positions(run.train), training, progress.epoch)
+    picks = epoch_samples(run.cache, run.cache.positions(run.train), training, progress.epoch)
     # A last batch with fewer slices than processes is dropped: a process without a slice would block the others.
     steps = [batch for batch in batches(picks, training.batch) if len(batch) >= accelerator.num_processes]
     run.network.train()
