@@ -1,4 +1,4 @@
-"""Every format in the table keeps the same promises: round trip, orientation, and one line for every damaged file."""
+"""Tests of every format in the table: round trip, orientation, and a one-line error for every damaged file."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def write(path: Path, voxels: NDArray[Any] = VOXELS, affine: NDArray[np.float64]
     return path
 
 
-def refusal(path: Path, content: bytes) -> str:
-    """Return the one line with which a file is refused."""
+def error_line(path: Path, content: bytes) -> str:
+    """Write a file that cannot be read, and return the line of the error."""
     path.write_bytes(content)
     with pytest.raises(GliomasegError) as caught:
         read(path)
@@ -184,19 +184,19 @@ def test_a_series_is_preserved(tmp_path: Path) -> None:
 
 @every_suffix
 def test_an_empty_file_is_refused(suffix: str, tmp_path: Path) -> None:
-    refusal(tmp_path / f"a{suffix}", b"")
+    error_line(tmp_path / f"a{suffix}", b"")
 
 
 @every_suffix
 def test_random_bytes_are_refused(suffix: str, tmp_path: Path) -> None:
-    refusal(tmp_path / f"a{suffix}", np.random.default_rng(0).bytes(2000))
+    error_line(tmp_path / f"a{suffix}", np.random.default_rng(0).bytes(2000))
 
 
 @every_file
 @pytest.mark.parametrize("other", [".png", ".tif", ".nii", ".nrrd", ".mha"])
 def test_content_of_another_format_is_refused(suffix: str, other: str, tmp_path: Path) -> None:
     if READERS[suffix] is not READERS[other]:
-        refusal(tmp_path / f"a{suffix}", write(tmp_path / f"other{other}").read_bytes())
+        error_line(tmp_path / f"a{suffix}", write(tmp_path / f"other{other}").read_bytes())
 
 
 @every_file
@@ -231,7 +231,7 @@ def test_a_damaged_file_is_refused_or_a_finite_volume(suffix: str, folder: Path,
 
 @every_volume
 def test_a_file_with_bytes_after_its_last_voxel_is_refused(suffix: str, tmp_path: Path) -> None:
-    refusal(tmp_path / f"a{suffix}", write(tmp_path / f"whole{suffix}").read_bytes() + b"more")
+    error_line(tmp_path / f"a{suffix}", write(tmp_path / f"whole{suffix}").read_bytes() + b"more")
 
 
 @every_file
@@ -286,15 +286,15 @@ def test_a_volume_over_the_memory_limit_is_refused(suffix: str, tmp_path: Path) 
 @every_volume
 def test_equal_voxels_are_refused(suffix: str, tmp_path: Path) -> None:
     content = write(tmp_path / f"a{suffix}", np.full_like(VOXELS, 3)).read_bytes()
-    assert "voxels are all equal" in refusal(tmp_path / f"a{suffix}", content)
+    assert "voxels are all equal" in error_line(tmp_path / f"a{suffix}", content)
 
 
 @every_volume
 def test_values_that_are_not_finite_become_the_background(suffix: str, tmp_path: Path) -> None:
     voxels = VOXELS.astype(np.float32)
     voxels[0, 0, :3] = np.nan, np.inf, -np.inf
-    seen = read(write(tmp_path / f"a{suffix}", voxels))[0, 0, :3, 0]
-    assert (seen == VOXELS.min()).all()
+    replaced = read(write(tmp_path / f"a{suffix}", voxels))[0, 0, :3, 0]
+    assert (replaced == VOXELS.min()).all()
 
 
 @every_volume

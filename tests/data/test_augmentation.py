@@ -24,11 +24,11 @@ NOTHING = dict.fromkeys(Augmentation.model_fields, 0) | {"mirror": False, "stren
 PLAIN = Recipe(preprocessing=Preprocessing(size_px=SIDE, input="flair"))
 
 
-def picks(*positions):
+def slices_and_repeats(*positions):
     return np.array([[k, 0] for k in positions])
 
 
-def pictures(count=4, channels=1):
+def disc_images(count=4, channels=1):
     """Return smooth images of a bright disc on black, and the disc as mask."""
     steps = (torch.arange(SIDE) - SIDE / 2 + 0.5) / SIDE
     radius = (steps[:, None] ** 2 + (steps[None] - 0.1) ** 2).sqrt()
@@ -37,9 +37,9 @@ def pictures(count=4, channels=1):
     return 2 * bright * gains - 1, (radius < 0.2).expand(count, SIDE, SIDE)
 
 
-def changed(draws, *, images=None, masks=None, sequences=1, **limits):
-    given = pictures(len(draws))
-    images, masks = (given[0] if images is None else images), (given[1] if masks is None else masks)
+def augmented(draws, *, images=None, masks=None, sequences=1, **limits):
+    default_images = disc_images(len(draws))
+    images, masks = (default_images[0] if images is None else images), (default_images[1] if masks is None else masks)
     return augment(images, masks, draws, limits=Augmentation(**{**NOTHING, **limits}), sequences=sequences)
 
 
@@ -55,12 +55,12 @@ def draws_of(count=4, **columns):
 
 
 def test_the_draws_of_a_slice_do_not_depend_on_its_batch():
-    together = augmentation_draws(0, 1, picks(4, 2, 5))
-    alone = augmentation_draws(0, 1, picks(2))
+    together = augmentation_draws(0, 1, slices_and_repeats(4, 2, 5))
+    alone = augmentation_draws(0, 1, slices_and_repeats(2))
     assert together.shape == (3, DRAWS)
     assert np.array_equal(together[1], alone[0])
-    assert not np.array_equal(alone, augmentation_draws(0, 2, picks(2)))
-    assert not np.array_equal(alone, augmentation_draws(1, 1, picks(2)))
+    assert not np.array_equal(alone, augmentation_draws(0, 2, slices_and_repeats(2)))
+    assert not np.array_equal(alone, augmentation_draws(1, 1, slices_and_repeats(2)))
 
 
 def test_a_repeated_slice_gets_new_draws():
@@ -74,9 +74,9 @@ def test_a_repeated_slice_gets_new_draws():
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_every_preset_keeps_shapes_and_gives_finite_numbers(name):
-    images, masks = pictures(6, channels=3)
+    images, masks = disc_images(6, channels=3)
     images[2] = -1  # black
-    after, mask = AUGMENTATIONS[name](images, masks, augmentation_draws(0, 0, picks(*range(6))), PLAIN)
+    after, mask = AUGMENTATIONS[name](images, masks, augmentation_draws(0, 0, slices_and_repeats(*range(6))), PLAIN)
     assert (after.shape, after.dtype) == (images.shape, torch.float32)
     assert (mask.shape, mask.dtype) == (masks.shape, torch.bool)
     assert torch.isfinite(after).all()
@@ -84,9 +84,9 @@ def test_every_preset_keeps_shapes_and_gives_finite_numbers(name):
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_a_slice_gets_the_same_change_in_any_batch(name):
-    images, masks = pictures(6, channels=3)
-    draws = augmentation_draws(5, 1, picks(*range(6)))
+def test_the_augmentation_of_a_slice_does_not_depend_on_its_batch(name):
+    images, masks = disc_images(6, channels=3)
+    draws = augmentation_draws(5, 1, slices_and_repeats(*range(6)))
     together, masks_together = AUGMENTATIONS[name](images, masks, draws, PLAIN)
     for some in ([3], [5, 0], [4, 1, 2]):
         alone, masks_alone = AUGMENTATIONS[name](images[some], masks[some], draws[some], PLAIN)
@@ -95,9 +95,9 @@ def test_a_slice_gets_the_same_change_in_any_batch(name):
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_equal_draws_give_equal_bits(name):
-    images, masks = pictures()
-    draws = augmentation_draws(5, 1, picks(*range(4)))
+def test_equal_draws_give_identical_results(name):
+    images, masks = disc_images()
+    draws = augmentation_draws(5, 1, slices_and_repeats(*range(4)))
     first, second = (AUGMENTATIONS[name](images.clone(), masks.clone(), draws, PLAIN) for _ in range(2))
     assert torch.equal(first[0], second[0])
     assert torch.equal(first[1], second[1])
@@ -115,7 +115,7 @@ def test_light_mirrors_image_and_mask():
     assert mask.flatten().tolist() == [False, False, False, True]
 
 
-def test_light_does_not_mirror_the_other_half():
+def test_light_leaves_the_other_half_of_the_slices_unmirrored():
     masks = torch.tensor([[[True, False]]])
     _, mask = light(torch.zeros(1, 1, 1, 2), masks, np.array([[0.9, 0.5, 0.5, 0.0]]), PLAIN)
     assert mask.flatten().tolist() == [True, False]
@@ -125,40 +125,40 @@ def test_light_does_not_mirror_the_other_half():
 
 
 @pytest.mark.parametrize("limits", [NOTHING, {**Augmentation().model_dump(), "strength": 0, "mirror": False}])
-def test_no_strength_changes_nothing(limits):
-    images, masks = pictures()
-    draws = augmentation_draws(0, 0, picks(*range(4)))
+def test_strength_zero_changes_nothing(limits):
+    images, masks = disc_images()
+    draws = augmentation_draws(0, 0, slices_and_repeats(*range(4)))
     draws[:, [pipeline.COARSE, pipeline.DROP_CONTEXT]] = 0.999  # probabilities, not multiplied by strength
-    after, mask = changed(draws, **limits)
+    after, mask = augmented(draws, **limits)
     torch.testing.assert_close(after, images, atol=1e-4, rtol=0)
     assert torch.equal(mask, masks)
 
 
 def test_the_strength_multiplies_the_limits():
     draws = draws_of(rotation=0.9, shift_x=0.3, brightness=0.2)
-    weak = changed(draws, strength=0.5, rotation_deg=40, shift=0.2, brightness=0.4)
-    full = changed(draws, strength=1, rotation_deg=20, shift=0.1, brightness=0.2)
+    weak = augmented(draws, strength=0.5, rotation_deg=40, shift=0.2, brightness=0.4)
+    full = augmented(draws, strength=1, rotation_deg=20, shift=0.1, brightness=0.2)
     torch.testing.assert_close(weak[0], full[0])
 
 
 def test_half_of_the_slices_are_mirrored():
-    images, masks = pictures()
-    after, mask = changed(draws_of(mirror=[0.1, 0.49, 0.5, 0.9]), mirror=True)
+    images, masks = disc_images()
+    after, mask = augmented(draws_of(mirror=[0.1, 0.49, 0.5, 0.9]), mirror=True)
     torch.testing.assert_close(after[:2], images[:2].flip(-1), atol=1e-4, rtol=0)
     torch.testing.assert_close(after[2:], images[2:], atol=1e-4, rtol=0)
     assert torch.equal(mask[:2], masks[:2].flip(-1))
 
 
 def test_a_rotation_by_90_degrees_turns_image_and_mask():
-    images, masks = pictures()
-    after, mask = changed(draws_of(rotation=1.0), rotation_deg=90)
+    images, masks = disc_images()
+    after, mask = augmented(draws_of(rotation=1.0), rotation_deg=90)
     torch.testing.assert_close(after, images.rot90(1, (2, 3)), atol=1e-3, rtol=0)
     assert torch.equal(mask, masks.rot90(1, (1, 2)))
 
 
 def test_a_shift_is_a_fraction_of_the_side_and_fills_with_black():
-    images, masks = pictures()
-    after, mask = changed(draws_of(shift_x=1.0), shift=0.25)
+    images, masks = disc_images()
+    after, mask = augmented(draws_of(shift_x=1.0), shift=0.25)
     torch.testing.assert_close(after[..., :24], images[..., 8:], atol=1e-3, rtol=0)
     assert (after[..., 24:] + 1).abs().max() < 1e-4
     assert torch.equal(mask[..., :24], masks[..., 8:])
@@ -166,13 +166,13 @@ def test_a_shift_is_a_fraction_of_the_side_and_fills_with_black():
 
 
 def test_scale_magnifies_by_e_to_its_power():
-    _, masks = pictures()
-    _, mask = changed(draws_of(scale=1.0), scale=0.25)
+    _, masks = disc_images()
+    _, mask = augmented(draws_of(scale=1.0), scale=0.25)
     assert mask.sum().item() == pytest.approx(masks.sum().item() * math.exp(0.5), rel=0.1)
 
 
 def test_brightness_gamma_and_offset_change_intensities_only():
-    images, masks = pictures()
+    images, masks = disc_images()
     light_before = (images + 1) / 2  # of the brightest, 1
     top = light_before.amax((1, 2, 3), keepdim=True)
     for column, limit, expected in (
@@ -180,22 +180,22 @@ def test_brightness_gamma_and_offset_change_intensities_only():
         ("gamma", 0.5, (light_before / top) ** math.exp(0.5) * top),
         ("offset", 0.1, light_before + 0.1 * top),
     ):
-        after, mask = changed(draws_of(**{column: 1.0}), **{column: limit})
+        after, mask = augmented(draws_of(**{column: 1.0}), **{column: limit})
         torch.testing.assert_close((after + 1) / 2, expected, atol=1e-4, rtol=0)
         assert torch.equal(mask, masks)
 
 
 def test_noise_changes_half_of_the_slices():
-    images, _ = pictures()
-    after, _ = changed(draws_of(noise=[0.2, 0.5, 0.75, 1.0]), noise=0.1)
+    images, _ = disc_images()
+    after, _ = augmented(draws_of(noise=[0.2, 0.5, 0.75, 1.0]), noise=0.1)
     spread = (after - images).flatten(1).std(dim=1) / (images + 1).amax((1, 2, 3))
     assert spread.tolist() == pytest.approx([0, 0, 0.05, 0.1], abs=0.005)
 
 
 def test_elastic_deforms_image_and_mask_alike():
-    _, masks = pictures()
+    _, masks = disc_images()
     draws = draws_of(elastic=1.0, key=[0.1, 0.3, 0.6, 0.9])
-    after, mask = changed(draws, elastic=0.03, images=torch.where(masks[:, None], 1.0, -1.0))
+    after, mask = augmented(draws, elastic=0.03, images=torch.where(masks[:, None], 1.0, -1.0))
     assert torch.equal(after[:, 0] > 0, mask)
     assert not torch.equal(mask, masks)
     assert not torch.equal(mask[0], mask[1])
@@ -242,11 +242,11 @@ def test_with_two_sequences_t1_can_be_dropped_and_flair_cannot():
     assert after.tolist() == [[0, 1, 2, 3, 4, 5], [1, 1, 3, 3, 5, 5], [3, 3, 3, 3, 3, 3]]
 
 
-def test_t1_and_context_are_dropped_by_their_own_shares():
-    images, masks = pictures(1, channels=6)
+def test_t1_and_context_are_dropped_with_their_own_probabilities():
+    images, masks = disc_images(1, channels=6)
     draws = draws_of(1, drop_t1=0.3, drop_context=0.3)
     for shares, gone in (({"t1_dropout": 0.4}, [0, 2, 4]), ({"channel_dropout": 0.4, "t1_dropout": 0}, [0, 1, 4, 5])):
-        after, _ = changed(draws, images=images, masks=masks, sequences=2, **shares)
+        after, _ = augmented(draws, images=images, masks=masks, sequences=2, **shares)
         other = ((after - images).abs() > 1e-3).flatten(2).any(dim=2)[0]
         assert torch.nonzero(other).flatten().tolist() == gone
 

@@ -21,48 +21,49 @@ def make_cache(channels: int = 1) -> Cache:
     return Cache("digest", tuple(f"p/{k}" for k in range(1, 7)), images, masks)
 
 
-def order(positions, training=None, epoch=0):
+def sampled_positions(positions, training=None, epoch=0):
+    """Return the positions of the slices of an epoch, in its order."""
     return epoch_samples(make_cache(), np.array(positions), training or Training(), epoch)[:, 0].tolist()
 
 
-def test_an_epoch_visits_every_slice_once():
-    assert sorted(order([1, 2, 3, 5])) == [1, 2, 3, 5]
+def test_epoch_has_every_slice_once():
+    assert sorted(sampled_positions([1, 2, 3, 5])) == [1, 2, 3, 5]
 
 
-def test_the_order_is_drawn_from_seed_and_epoch():
+def test_order_of_slices_is_a_permutation_seeded_by_seed_and_epoch():
     expected = np.random.default_rng([3, 1, 0]).permutation(np.arange(6))
-    assert order(range(6), Training(seed=3), epoch=1) == expected.tolist()
+    assert sampled_positions(range(6), Training(seed=3), epoch=1) == expected.tolist()
 
 
-def test_the_order_depends_on_seed_and_epoch_only():
-    first = order(range(6), Training(seed=1), 2)
+def test_order_of_slices_depends_only_on_seed_and_epoch():
+    first = sampled_positions(range(6), Training(seed=1), 2)
     np.random.default_rng().random(5)
-    assert order(range(6), Training(seed=1), 2) == first
-    assert order(range(6), Training(seed=1), 3) != first
-    assert order(range(6), Training(seed=2), 2) != first
+    assert sampled_positions(range(6), Training(seed=1), 2) == first
+    assert sampled_positions(range(6), Training(seed=1), 3) != first
+    assert sampled_positions(range(6), Training(seed=2), 2) != first
 
 
 @pytest.mark.parametrize(("weight", "tumour"), [(1.0, 40), (1.5, 60), (2.0, 80), (3.25, 130)])
-def test_slices_with_tumour_come_more_often_and_all_others_once(weight, tumour):
+def test_slices_with_tumour_are_oversampled_and_others_come_once(weight, tumour):
     masks = np.zeros((100, 2, 2), bool)
     masks[::5, 0, 0] = masks[1::5, 1, 1] = True
     cache = Cache("digest", tuple(f"p/{k}" for k in range(100)), np.zeros((100, 1, 2, 2), np.uint8), masks)
-    picks = epoch_samples(cache, np.arange(100), Training(tumour_oversampling=weight), 4)
-    times = np.bincount(picks[:, 0], minlength=100)
+    samples = epoch_samples(cache, np.arange(100), Training(tumour_oversampling=weight), 4)
+    times = np.bincount(samples[:, 0], minlength=100)
     assert times[cache.has_tumour].sum() == tumour
     assert set(times[~cache.has_tumour]) == {1}
     assert set(times[cache.has_tumour]) <= {int(weight), int(weight) + 1}
-    # Each pick of a slice has a number of its own.
-    assert len({tuple(pick) for pick in picks.tolist()}) == len(picks)
-    assert picks[:, 1].max() == times.max() - 1
+    # Samples of the same slice differ in their repeat number.
+    assert len({tuple(sample) for sample in samples.tolist()}) == len(samples)
+    assert samples[:, 1].max() == times.max() - 1
 
 
 def test_the_last_batch_may_be_shorter():
-    assert [len(run) for run in batches(np.arange(10), 4)] == [4, 4, 2]
+    assert [len(batch) for batch in batches(np.arange(10), 4)] == [4, 4, 2]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_batch_is_what_the_numpy_road_gives(channels):
+def test_batch_equals_the_numpy_normalisation(channels):
     cache, preprocessing = make_cache(channels), Preprocessing(size_px=32)
     images, masks = load_batch(cache, np.array([3, 1]), preprocessing, CPU)
     assert images.shape == (2, 3, 32, 32)
@@ -71,11 +72,11 @@ def test_a_batch_is_what_the_numpy_road_gives(channels):
 
 
 def two_cases(channels: int = 1) -> Cache:
-    """Give the six slices to two cases: four, and two."""
+    """Return a cache of two cases with four and two slices."""
     return replace(make_cache(channels), names=("p/1", "p/2", "p/3", "p/4", "q/1", "q/2"))
 
 
-def test_neighbours_are_of_the_same_case():
+def test_context_slices_are_of_the_same_case():
     cache, preprocessing = two_cases(), Preprocessing(size_px=32, input="flair", context_slices=1)
     images, _ = load_batch(cache, np.array([0, 3, 4]), preprocessing, CPU)
     plain, _ = load_batch(cache, np.arange(6), Preprocessing(size_px=32), CPU)
@@ -85,7 +86,7 @@ def test_neighbours_are_of_the_same_case():
 @pytest.mark.parametrize("channels", ["flair", "t1_flair", "t1_flair_t1ce"])
 @pytest.mark.parametrize("normalisation", ["fixed", "zscore"])
 @pytest.mark.parametrize("context_slices", [0, 1, 2])
-def test_training_and_use_see_the_same_numbers(channels, normalisation, context_slices):
+def test_training_and_prediction_get_equal_inputs(channels, normalisation, context_slices):
     cache = two_cases({"flair": 1, "t1_flair": 2, "t1_flair_t1ce": 3}[channels])
     preprocessing = Preprocessing(
         size_px=32, input=channels, normalisation=normalisation, context_slices=context_slices
@@ -93,15 +94,15 @@ def test_training_and_use_see_the_same_numbers(channels, normalisation, context_
     images, _ = load_batch(cache, np.arange(6), preprocessing, CPU)
     for start, stop in ((0, 4), (4, 6)):
         stack = cache.images[start:stop]
-        places = context_indices(
+        context = context_indices(
             np.arange(len(stack)), np.array([0]), np.array([len(stack) - 1]), context_slices=context_slices
         )
-        seen = normalise(with_context(stack, places), preprocessing, level_counts(stack))
-        assert seen.shape[1] == preprocessing.inputs
-        np.testing.assert_allclose(images[start:stop].numpy(), seen, atol=1e-6)
+        expected = normalise(with_context(stack, context), preprocessing, level_counts(stack))
+        assert expected.shape[1] == preprocessing.inputs
+        np.testing.assert_allclose(images[start:stop].numpy(), expected, atol=1e-6)
 
 
-def test_a_single_channel_has_the_numbers_it_always_had():
+def test_single_channel_is_scaled_to_minus_one_to_one_and_repeated():
     cache, preprocessing = make_cache(), Preprocessing(size_px=32)
     stored = torch.from_numpy(cache.images)
     before = stored.to(torch.float32).mul_(1 / (255 * 0.5)).sub_(1.0).expand(-1, 3, -1, -1)
@@ -111,90 +112,90 @@ def test_a_single_channel_has_the_numbers_it_always_had():
 
 
 @pytest.mark.parametrize("channels", ["flair", "t1_flair", "t1_flair_t1ce"])
-def test_slices_on_the_device_are_those_of_the_cache(channels):
+def test_device_cache_gives_the_same_batches(channels):
     cache = two_cases({"flair": 1, "t1_flair": 2, "t1_flair_t1ce": 3}[channels])
     preprocessing = Preprocessing(size_px=32, input=channels, normalisation="zscore", context_slices=2)
     copied = batches_module._copy_to_device(cache, CPU)
     batches_of_both = [load_batch(c, np.array([4, 0, 3]), preprocessing, CPU) for c in (cache, copied)]
-    for mapped, taken in zip(*batches_of_both, strict=True):
-        assert torch.equal(mapped, taken)
+    for expected, actual in zip(*batches_of_both, strict=True):
+        assert torch.equal(expected, actual)
     assert copied.positions(()).size == 0
     np.testing.assert_array_equal(copied.has_tumour, cache.has_tumour)
 
 
 @pytest.mark.parametrize(("free_bytes", "fits"), [(32 * 32 * 6 * 5, True), (32 * 32 * 6 * 4, False)])
-def test_slices_go_to_a_gpu_only_where_they_fit_beside_a_network(monkeypatch, free_bytes, fits):
+def test_slices_are_copied_to_a_gpu_only_if_they_fit(monkeypatch, free_bytes, fits):
     monkeypatch.setattr(batches_module, "_free_bytes", lambda _device: free_bytes)
-    monkeypatch.setattr(batches_module, "_copy_to_device", lambda _cache, _device: "there")
+    monkeypatch.setattr(batches_module, "_copy_to_device", lambda _cache, _device: "device copy")
     cache = make_cache()
-    assert batches_module.on_device(cache, torch.device("cuda")) == ("there" if fits else cache)
+    assert batches_module.on_device(cache, torch.device("cuda")) == ("device copy" if fits else cache)
     assert batches_module.on_device(cache, CPU) is cache
 
 
-def test_a_batch_is_augmented_and_its_single_channel_then_repeated():
+def test_single_channel_is_repeated_after_augmentation():
     recipe = Recipe(
         preprocessing=Preprocessing(size_px=32, input="flair"),
         augmentation=Augmentation(preset="strong"),
         training=Training(seed=3),
     )
-    picks = np.array([[4, 0, 0], [1, 0, 0]])
-    images, masks = training_batch(make_cache(), picks, recipe, epoch=2, device=CPU)
+    samples = np.array([[4, 0, 0], [1, 0, 0]])
+    images, masks = training_batch(make_cache(), samples, recipe, epoch=2, device=CPU)
     assert images.shape == (2, 3, 32, 32)
     assert images.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(images[:, 0], images[:, 2])
     assert masks.dtype == torch.bool
-    plain, _ = load_batch(make_cache(), picks[:, 0], recipe.preprocessing, CPU)
+    plain, _ = load_batch(make_cache(), samples[:, 0], recipe.preprocessing, CPU)
     assert not torch.allclose(images, plain, atol=0.1)
 
 
-def many_cases(with_tumour: list[int]) -> Cache:
-    """Make five cases of ten slices, of which some have tumour."""
+def five_cases(with_tumour: list[int]) -> Cache:
+    """Return a cache of five cases with ten slices each; the slices `with_tumour` have one tumour pixel."""
     masks = np.zeros((50, 2, 2), bool)
     masks[with_tumour, 0, 0] = True
     names = tuple(f"p{k // 10}/{k % 10}" for k in range(50))
     return Cache("digest", names, np.zeros((50, 1, 2, 2), np.uint8), masks)
 
 
-def test_a_donor_has_tumour_trains_too_is_of_another_case_and_lies_about_as_high():
-    cache = many_cases(list(range(50)))
-    picks = epoch_samples(cache, np.arange(40), Training(), 0)
-    hosts, donors = picks[:, 0], picks[:, 2]
+def test_donor_is_a_training_slice_with_tumour_of_another_case_at_similar_height():
+    cache = five_cases(list(range(50)))
+    samples = epoch_samples(cache, np.arange(40), Training(), 0)
+    hosts, donors = samples[:, 0], samples[:, 2]
     assert donors.max() < 40
     assert ((hosts // 10 != donors // 10) | (hosts == donors)).all()  # 12 candidates may all be of its own case
     assert (hosts != donors).mean() > 0.95
     assert np.abs(hosts % 10 - donors % 10).mean() < 1.5
-    few = epoch_samples(many_cases([3, 17, 45]), np.arange(40), Training(), 0)
+    few = epoch_samples(five_cases([3, 17, 45]), np.arange(40), Training(), 0)
     assert set(few[few[:, 0] // 10 > 1, 2]) == {3, 17}
 
 
-def test_where_only_its_own_patient_has_tumour_a_slice_gets_none():
-    picks = epoch_samples(many_cases([3, 4, 5]), np.arange(20), Training(), 0)
-    own = picks[:, 0] < 10
-    np.testing.assert_array_equal(picks[own, 0], picks[own, 2])
-    assert set(picks[~own, 2]) <= {3, 4, 5}
+def test_slice_is_its_own_donor_if_only_its_case_has_tumour():
+    samples = epoch_samples(five_cases([3, 4, 5]), np.arange(20), Training(), 0)
+    own = samples[:, 0] < 10
+    np.testing.assert_array_equal(samples[own, 0], samples[own, 2])
+    assert set(samples[~own, 2]) <= {3, 4, 5}
 
 
-def test_where_nobody_has_tumour_each_slice_is_its_own_donor():
-    picks = epoch_samples(many_cases([]), np.arange(40), Training(), 0)
-    np.testing.assert_array_equal(picks[:, 0], picks[:, 2])
+def test_slice_is_its_own_donor_if_no_case_has_tumour():
+    samples = epoch_samples(five_cases([]), np.arange(40), Training(), 0)
+    np.testing.assert_array_equal(samples[:, 0], samples[:, 2])
 
 
-def test_donors_are_drawn_from_seed_and_epoch_only():
-    cache = many_cases(list(range(50)))
+def test_donors_depend_only_on_seed_and_epoch():
+    cache = five_cases(list(range(50)))
     first = epoch_samples(cache, np.arange(50), Training(seed=1), 2)
     np.testing.assert_array_equal(epoch_samples(cache, np.arange(50), Training(seed=1), 2), first)
     assert not np.array_equal(epoch_samples(cache, np.arange(50), Training(seed=1), 3)[:, 2], first[:, 2])
 
 
-def one_donor() -> Cache:
-    """Make a bright stack of two slices, and one whose first slice has tumour in its left half."""
+def two_cases_one_tumour() -> Cache:
+    """Return two bright cases of two slices; slice 1 of the second case has tumour in its left half."""
     images = np.full((4, 1, 32, 32), 200, np.uint8)
     masks = np.zeros((4, 32, 32), bool)
     masks[2, 10:14, 6:10] = True
     return Cache("digest", ("p/1", "p/2", "q/1", "q/2"), images, masks)
 
 
-def with_grafts(share: float, preset: str = "strong") -> Recipe:
+def grafting_recipe(share: float, preset: str = "strong") -> Recipe:
     return Recipe(
         preprocessing=Preprocessing(size_px=32, input="flair"),
         augmentation=Augmentation(
@@ -206,30 +207,30 @@ def with_grafts(share: float, preset: str = "strong") -> Recipe:
 @pytest.mark.parametrize(
     ("preset", "share", "changed"), [("strong", 1.0, True), ("strong", 0.0, False), ("light", 1.0, False)]
 )
-def test_a_share_of_slices_gets_the_tumour_of_its_donor(preset, share, changed):
-    picks = np.array([[0, 0, 2], [1, 0, 2], [1, 1, 1]])
-    _, masks = training_batch(one_donor(), picks, with_grafts(share, preset), epoch=0, device=CPU)
+def test_graft_share_copies_the_tumour_of_the_donor(preset, share, changed):
+    samples = np.array([[0, 0, 2], [1, 0, 2], [1, 1, 1]])
+    _, masks = training_batch(two_cases_one_tumour(), samples, grafting_recipe(share, preset), epoch=0, device=CPU)
     assert masks.flatten(1).any(dim=1).tolist() == [changed, changed, False]
 
 
-def test_share_reach_and_mirror_are_drawn_each_by_itself(monkeypatch):
+def test_graft_reach_and_mirror_use_their_own_draws(monkeypatch):
     draws = np.full((1, DRAWS), 0.5)
     draws[:, [pipeline.GRAFT, pipeline.GRAFT_REACH, pipeline.GRAFT_MIRROR]] = [[0.29, 0.9, 0.1]]
     monkeypatch.setattr(batches_module, "augmentation_draws", lambda *_arguments: draws)
-    seen = []
+    calls = []
     monkeypatch.setattr(
         batches_module,
         "graft_tumours",
-        lambda hosts, _donors, _levels, how, *, sequences: seen.append((how.tolist(), sequences)) or hosts,
+        lambda hosts, _donors, _levels, how, *, sequences: calls.append((how.tolist(), sequences)) or hosts,
     )
     for share in (0.3, 0.28):
-        training_batch(one_donor(), np.array([[0, 0, 2]]), with_grafts(share), epoch=0, device=CPU)
-    assert seen == [([[0.9, 0.1]], 1)]
+        training_batch(two_cases_one_tumour(), np.array([[0, 0, 2]]), grafting_recipe(share), epoch=0, device=CPU)
+    assert calls == [([[0.9, 0.1]], 1)]
 
 
 @pytest.mark.parametrize("normalisation", ["fixed", "zscore"])
-def test_the_head_begins_at_the_same_level_however_slices_are_normalised(normalisation):
-    cache = one_donor()
+def test_head_level_is_normalised_like_the_slices(normalisation):
+    cache = two_cases_one_tumour()
     cache.images[0, 0, :, :16] = 25  # the 99.5 percentile is 200, a tenth of it 20
     cache.images[0, 0, :, 16:] = 15
     preprocessing = Preprocessing(size_px=32, input="flair", normalisation=normalisation)

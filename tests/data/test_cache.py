@@ -1,4 +1,4 @@
-"""The cache: what it holds is what `prepare` gives, and it is whole, current, or not there."""
+"""Cache: equals the result of `prepare`, and is rebuilt if it is damaged or the data changed."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ import sys, time
 from pathlib import Path
 from gliomaseg.config import Preprocessing
 from gliomaseg.data.cache import open_cache
-from gliomaseg.data.layouts import read_cases
-data, folder, mine, other = map(Path, sys.argv[1:])
-def ready(_):
-    mine.touch()
-    while not other.exists():
+from gliomaseg.data.index import read_index
+data, folder, own_flag, other_flag = map(Path, sys.argv[1:])
+def wait_for_other(_):
+    own_flag.touch()
+    while not other_flag.exists():
         time.sleep(0.002)
-opened = open_cache(read_cases(data), Preprocessing(size_px=32), folder=folder, progress=ready)
+opened = open_cache(read_index(data), Preprocessing(size_px=32), folder=folder, progress=wait_for_other)
 print(opened.images.sum(), opened.masks.sum(), len(opened.names))
 """
-# Stops for good between two cases.
+# Waits after the first case until it is killed.
 KILLED = """
 import sys, time
 from pathlib import Path
 from gliomaseg.config import Preprocessing
 from gliomaseg.data import cache
-from gliomaseg.data.layouts import read_cases
-prepare_mask, seen = cache.prepare_mask, []
+from gliomaseg.data.index import read_index
+prepare_mask, prepared_cases = cache.prepare_mask, []
 def pause(*arguments):
-    if seen:
+    if prepared_cases:
         print("half", flush=True)
         time.sleep(60)
-    seen.append(1)
+    prepared_cases.append(1)
     return prepare_mask(*arguments)
 cache.prepare_mask = pause
 cache.open_cache(read_cases(Path(sys.argv[1])), Preprocessing(size_px=32), folder=Path(sys.argv[2]))
@@ -77,59 +77,59 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "caches"
 
 
-def names(folder: Path) -> list[str]:
+def entry_names(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir())
 
 
-def assert_right(cache: Cache, index: CaseList, preprocessing: Preprocessing = SMALL) -> None:
-    examinations = [read_case(case) for case in index.cases]
-    assert np.array_equal(cache.images, np.concatenate([prepare(e.scan, preprocessing).slices for e in examinations]))
-    assert np.array_equal(cache.masks, np.concatenate([prepare_mask(e.reference, preprocessing) for e in examinations]))
+def assert_cache_matches_data(cache: Cache, index: DataIndex, preprocessing: Preprocessing = SMALL) -> None:
+    cases = [read_case(case) for case in index.cases]
+    assert np.array_equal(cache.images, np.concatenate([prepare(case.scan, preprocessing).slices for case in cases]))
+    assert np.array_equal(cache.masks, np.concatenate([prepare_mask(case.reference, preprocessing) for case in cases]))
 
 
-# --- what it holds
+# --- content
 
 
 @pytest.mark.parametrize("channels", ["grey", "flair", "t1_flair", "t1_flair_t1ce"])
-def test_cache_holds_what_prepare_gives(index: CaseList, folder: Path, channels: str) -> None:
+def test_cache_equals_the_result_of_prepare(index: DataIndex, folder: Path, channels: str) -> None:
     preprocessing = Preprocessing(size_px=32, input=channels)  # type: ignore[arg-type]
     opened = open_cache(index, preprocessing, folder=folder)
     assert (opened.images.dtype, opened.masks.dtype) == (np.uint8, np.bool_)
     assert opened.masks.any()
-    assert_right(opened, index, preprocessing)
+    assert_cache_matches_data(opened, index, preprocessing)
 
 
-def test_names_are_of_every_slice_in_the_order_of_the_index(index: CaseList, folder: Path) -> None:
+def test_names_are_case_and_slice_number_in_the_order_of_the_index(index: DataIndex, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     assert opened.names == (f"{FIRST}/1", f"{FIRST}/2", f"{SECOND}/1", f"{SECOND}/2", f"{SECOND}/3")
 
 
-def test_positions_are_where_the_slices_of_cases_stand(index: CaseList, folder: Path) -> None:
+def test_positions_follow_the_order_of_the_given_cases(index: DataIndex, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     assert opened.positions(index.cases[1:]).tolist() == [2, 3, 4]
     assert opened.positions(index.cases[::-1]).tolist() == [2, 3, 4, 0, 1]
     assert opened.positions(()).tolist() == []
 
 
-def test_stacks_and_ends_are_those_of_the_cases(index: CaseList, folder: Path) -> None:
+def test_case_numbers_and_limits_match_the_cases(index: DataIndex, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     assert opened.case_numbers.tolist() == [0, 0, 1, 1, 1]
     assert [limits.tolist() for limits in opened.case_limits] == [[0, 2], [1, 4]]
 
 
-def test_counts_are_of_each_cases_levels(index: CaseList, folder: Path) -> None:
+def test_level_histograms_count_the_pixels_of_each_case(index: DataIndex, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     assert opened.level_histograms.shape == (2, 1, 256)
     assert opened.level_histograms.sum(axis=(1, 2)).tolist() == [2 * 32 * 32, 3 * 32 * 32]
     assert opened.level_histograms[1, 0, 0] == (opened.images[2:] == 0).sum()
 
 
-def test_tumour_is_where_a_mask_has_any(index: CaseList, folder: Path) -> None:
+def test_has_tumour_is_true_if_a_mask_has_a_tumour_pixel(index: DataIndex, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     assert opened.has_tumour.tolist() == [bool(mask.any()) for mask in opened.masks]
 
 
-def test_neighbours_and_normalisation_need_no_other_cache(index: CaseList, folder: Path) -> None:
+def test_context_slices_and_normalisation_share_one_cache(index: DataIndex, folder: Path) -> None:
     plain = open_cache(index, SMALL, folder=folder)
     builds: list[str] = []
     other = SMALL.model_copy(update={"context_slices": 2, "normalisation": "zscore"})
@@ -137,26 +137,26 @@ def test_neighbours_and_normalisation_need_no_other_cache(index: CaseList, folde
     assert builds == []
 
 
-def test_cache_cannot_be_written_to(index: CaseList, folder: Path) -> None:
+def test_cache_arrays_are_read_only(index: DataIndex, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     with pytest.raises(ValueError, match="read-only"):
         opened.images[0] = 0
 
 
-# --- built once
+# --- one build for each content
 
 
-def test_cache_is_built_once_and_opened_after(index: CaseList, folder: Path) -> None:
+def test_second_run_opens_the_cache_of_the_first(index: DataIndex, folder: Path) -> None:
     builds: list[str] = []
     first = open_cache(index, SMALL, folder=folder, progress=builds.append)
     second = open_cache(index, SMALL, folder=folder, progress=builds.append)
     assert len(builds) == 1
     assert first.digest == second.digest
-    assert names(folder) == [first.digest]
-    assert_right(second, index)
+    assert entry_names(folder) == [first.digest]
+    assert_cache_matches_data(second, index)
 
 
-def test_copy_of_the_data_elsewhere_opens_the_same_cache(index: CaseList, data: Path, folder: Path) -> None:
+def test_copy_of_the_data_set_opens_the_same_cache(index: DataIndex, data: Path, folder: Path) -> None:
     builds: list[str] = []
     open_cache(index, SMALL, folder=folder, progress=builds.append)
     moved = shutil.copytree(data, data.with_name("moved"))
@@ -165,8 +165,8 @@ def test_copy_of_the_data_elsewhere_opens_the_same_cache(index: CaseList, data: 
 
 
 @pytest.mark.parametrize("kind", ["image", "mask"])
-def test_pixel_that_changes_with_size_and_time_kept_gives_another_cache(
-    index: CaseList, folder: Path, kind: str
+def test_changed_pixel_gives_another_cache_despite_same_file_size_and_time(
+    index: DataIndex, folder: Path, kind: str
 ) -> None:
     first = open_cache(index, SMALL, folder=folder)
     file: Path = getattr(index.cases[1].slices[2], kind)
@@ -180,10 +180,10 @@ def test_pixel_that_changes_with_size_and_time_kept_gives_another_cache(
     assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
     second = open_cache(index, SMALL, folder=folder)
     assert second.digest != first.digest
-    assert_right(second, index)
+    assert_cache_matches_data(second, index)
 
 
-def test_files_that_change_places_give_another_cache(index: CaseList, data: Path, folder: Path) -> None:
+def test_swapped_files_give_another_cache(index: DataIndex, data: Path, folder: Path) -> None:
     first = open_cache(index, SMALL, folder=folder)
     one, two = (data / FIRST / f"{FIRST}_{n}.tif" for n in (1, 2))
     one.rename(data / "aside")
@@ -194,7 +194,7 @@ def test_files_that_change_places_give_another_cache(index: CaseList, data: Path
     assert np.array_equal(second.images[0], first.images[1])
 
 
-def test_part_of_the_data_has_its_own_cache(index: CaseList, folder: Path) -> None:
+def test_part_of_a_data_set_has_its_own_cache(index: DataIndex, folder: Path) -> None:
     whole = open_cache(index, SMALL, folder=folder)
     part = open_cache(CaseList(index.root, index.cases[:1]), SMALL, folder=folder)
     assert part.digest != whole.digest
@@ -202,14 +202,14 @@ def test_part_of_the_data_has_its_own_cache(index: CaseList, folder: Path) -> No
 
 
 @pytest.mark.parametrize("other", [Preprocessing(size_px=48), Preprocessing(size_px=32, input="flair")])
-def test_another_preparation_has_another_cache(index: CaseList, folder: Path, other: Preprocessing) -> None:
+def test_other_size_or_channels_give_another_cache(index: DataIndex, folder: Path, other: Preprocessing) -> None:
     first = open_cache(index, SMALL, folder=folder)
     second = open_cache(index, other, folder=folder)
     assert first.digest != second.digest
-    assert_right(second, index, other)
+    assert_cache_matches_data(second, index, other)
 
 
-def test_normalisation_shares_the_cache_for_it_comes_after(index: CaseList, folder: Path) -> None:
+def test_other_normalisation_mean_opens_the_same_cache(index: DataIndex, folder: Path) -> None:
     first = open_cache(index, SMALL, folder=folder)
     assert open_cache(index, Preprocessing(size_px=32, mean=0.2), folder=folder).digest == first.digest
 
@@ -257,33 +257,33 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_cache_is_built_again(index: CaseList, folder: Path, damage: str) -> None:
+def test_damaged_cache_is_rebuilt(index: DataIndex, folder: Path, damage: str) -> None:
     digest = open_cache(index, SMALL, folder=folder).digest
     DAMAGES[damage](folder / digest)
     builds: list[str] = []
     again = open_cache(index, SMALL, folder=folder, progress=builds.append)
     assert len(builds) == 1
     assert again.digest == digest
-    assert_right(again, index)
-    assert names(folder) == [digest]
+    assert_cache_matches_data(again, index)
+    assert entry_names(folder) == [digest]
 
 
-def test_file_of_the_caches_name_is_replaced(index: CaseList, folder: Path) -> None:
+def test_file_with_the_name_of_the_cache_is_replaced(index: DataIndex, folder: Path) -> None:
     digest = open_cache(index, SMALL, folder=folder).digest
     shutil.rmtree(folder / digest)
     (folder / digest).write_text("a file")
-    assert_right(open_cache(index, SMALL, folder=folder), index)
-    assert names(folder) == [digest]
+    assert_cache_matches_data(open_cache(index, SMALL, folder=folder), index)
+    assert entry_names(folder) == [digest]
 
 
-def test_manifest_says_what_was_cached(index: CaseList, folder: Path) -> None:
+def test_manifest_records_preprocessing_and_data_folder(index: DataIndex, folder: Path) -> None:
     digest = open_cache(index, SMALL, folder=folder).digest
     manifest = json.loads((folder / digest / "manifest.json").read_text())
     assert manifest["preprocessing"] == SMALL.model_dump()
     assert manifest["root"] == str(index.root)
 
 
-# --- several at once, and kills
+# --- concurrent and killed builds
 
 
 def run(*arguments: Path | str) -> subprocess.Popen[str]:
@@ -291,8 +291,8 @@ def run(*arguments: Path | str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("damaged", [False, True])
-def test_two_processes_that_build_at_once_get_one_cache(
-    data: Path, index: CaseList, folder: Path, tmp_path: Path, *, damaged: bool
+def test_two_processes_that_build_at_once_leave_one_cache(
+    data: Path, index: DataIndex, folder: Path, tmp_path: Path, *, damaged: bool
 ) -> None:
     if damaged:
         cut(folder / open_cache(index, SMALL, folder=folder).digest / "images.npy")
@@ -304,40 +304,40 @@ def test_two_processes_that_build_at_once_get_one_cache(
     opened = open_cache(index, SMALL, folder=folder, progress=builds.append)
     assert builds == []
     assert outputs == [f"{opened.images.sum()} {opened.masks.sum()} 5\n"] * 2
-    assert names(folder) == [opened.digest]
-    assert_right(opened, index)
+    assert entry_names(folder) == [opened.digest]
+    assert_cache_matches_data(opened, index)
 
 
-def test_cache_that_another_run_finishes_first_is_taken(index: CaseList, folder: Path) -> None:
+def test_cache_finished_first_by_another_run_is_opened(index: DataIndex, folder: Path) -> None:
     def other_run(_: str) -> None:
         open_cache(index, SMALL, folder=folder)
 
     opened = open_cache(index, SMALL, folder=folder, progress=other_run)
-    assert_right(opened, index)
-    assert names(folder) == [opened.digest]
+    assert_cache_matches_data(opened, index)
+    assert entry_names(folder) == [opened.digest]
 
 
-def test_killed_build_leaves_nothing_taken_for_a_cache(data: Path, index: CaseList, folder: Path) -> None:
+def test_killed_build_leaves_no_cache(data: Path, index: DataIndex, folder: Path) -> None:
     process = run(KILLED, data, folder)
     assert process.stdout
     assert process.stdout.readline() == "half\n"
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert [name for name in names(folder) if not name.startswith(".")] == []
+    assert [name for name in entry_names(folder) if not name.startswith(".")] == []
     builds: list[str] = []
-    assert_right(open_cache(index, SMALL, folder=folder, progress=builds.append), index)
+    assert_cache_matches_data(open_cache(index, SMALL, folder=folder, progress=builds.append), index)
     assert len(builds) == 1
 
 
-def test_fault_while_building_leaves_nothing(index: CaseList, folder: Path) -> None:
+def test_unreadable_file_during_a_build_leaves_an_empty_folder(index: DataIndex, folder: Path) -> None:
     index.cases[1].slices[0].image.write_bytes(b"not a TIFF")
     with pytest.raises(FormatError, match=f"{SECOND}_1.tif"):
         open_cache(index, SMALL, folder=folder)
-    assert names(folder) == []
+    assert entry_names(folder) == []
 
 
-# --- what is refused
+# --- errors
 
 
 def test_index_with_problems_is_refused(data: Path, folder: Path) -> None:
@@ -347,25 +347,25 @@ def test_index_with_problems_is_refused(data: Path, folder: Path) -> None:
     assert not folder.exists()
 
 
-def test_file_that_has_gone_is_named(index: CaseList, folder: Path) -> None:
+def test_error_gives_the_missing_file(index: DataIndex, folder: Path) -> None:
     index.cases[0].slices[0].image.unlink()
     with pytest.raises(DataError, match=rf"{FIRST}_1\.tif: cannot be read \(No such file"):
         open_cache(index, SMALL, folder=folder)
 
 
-def test_disk_without_room_is_refused_before_anything_is_written(
-    index: CaseList, folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_too_little_disk_space_is_refused_before_writing(
+    index: DataIndex, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # 5 slices of 32 x 32, a byte for the picture and one for the mask, and the reserve: one byte too few.
+    # 5 slices of 32 x 32, one byte a pixel for image and mask, plus the reserve, minus one byte.
     free = 5 * 32 * 32 * 2 + cache_module.RESERVE_BYTES - 1
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, free))  # type: ignore[attr-defined]
     with pytest.raises(ResourceError, match=r"MB are free; free some space, or set GLIOMASEG_CACHE"):
         open_cache(index, SMALL, folder=folder)
-    assert not folder.exists() or names(folder) == []
+    assert not folder.exists() or entry_names(folder) == []
 
 
-def test_disk_that_fills_up_while_building_leaves_nothing(
-    index: CaseList, folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_full_disk_during_a_build_leaves_an_empty_folder(
+    index: DataIndex, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -373,50 +373,52 @@ def test_disk_that_fills_up_while_building_leaves_nothing(
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(ResourceError, match="the disk is full"):
         open_cache(index, SMALL, folder=folder)
-    assert names(folder) == []
+    assert entry_names(folder) == []
 
 
-def test_file_where_the_caches_should_be_is_one_line(index: CaseList, folder: Path) -> None:
+def test_file_instead_of_the_cache_folder_is_refused(index: DataIndex, folder: Path) -> None:
     folder.write_text("a file")
     with pytest.raises(GliomasegError, match="cannot be written"):
         open_cache(index, SMALL, folder=folder)
 
 
-# --- where caches live
+# --- cache folder
 
 
-def test_environment_names_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("GLIOMASEG_CACHE", str(tmp_path / "mine"))
-    assert default_cache_folder() == tmp_path / "mine"
+def test_default_folder_is_the_environment_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GLIOMASEG_CACHE", str(tmp_path / "own_flag"))
+    assert default_cache_folder() == tmp_path / "own_flag"
 
 
-def test_xdg_names_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_default_folder_is_in_xdg_cache_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("GLIOMASEG_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_cache_folder() == tmp_path / "gliomaseg"
 
 
-def test_folder_is_in_the_home_where_nothing_names_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_default_folder_without_variables_is_in_the_home_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("GLIOMASEG_CACHE", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert default_cache_folder() == tmp_path / ".cache" / "gliomaseg"
 
 
-def test_folder_named_by_the_environment_is_used(
-    index: CaseList, folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_open_cache_uses_the_environment_variable(
+    index: DataIndex, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GLIOMASEG_CACHE", str(folder))
     opened = open_cache(index, SMALL)
-    assert names(folder) == [opened.digest]
+    assert entry_names(folder) == [opened.digest]
 
 
-def test_without_a_home_the_cache_wants_a_name(monkeypatch):
-    def homeless():
+def test_unknown_home_folder_without_variables_is_refused(monkeypatch):
+    def raise_runtime_error():
         raise RuntimeError("Could not determine home directory.")
 
     for name in ("GLIOMASEG_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("pathlib.Path.home", homeless)
+    monkeypatch.setattr("pathlib.Path.home", raise_runtime_error)
     with pytest.raises(UsageError, match="set GLIOMASEG_CACHE"):
         default_cache_folder()

@@ -30,16 +30,16 @@ def draws(reach: float = NEAREST, *, mirrored: bool = False) -> np.ndarray:
 LEVEL = 0.5  # between black and the level of the hosts' heads
 
 
-def grafted(images, masks, donors, donor_masks, how, *, sequences):
+def grafted(images, masks, donors, donor_masks, draw_values, *, sequences):
     levels = torch.full((len(images),), LEVEL)
-    return graft_tumours(Slices(images, masks), Slices(donors, donor_masks), levels, how, sequences=sequences)
+    return graft_tumours(Slices(images, masks), Slices(donors, donor_masks), levels, draw_values, sequences=sequences)
 
 
-NONE = torch.zeros(1, SIDE, SIDE, dtype=torch.bool)
+NO_TUMOUR = torch.zeros(1, SIDE, SIDE, dtype=torch.bool)
 
 
-def test_the_tumour_and_its_margin_are_copied_and_the_rest_stays():
-    images, masks = grafted(head(1), NONE, head(3), square(18, 12), draws(), sequences=1)
+def test_only_the_tumour_and_its_margin_are_copied():
+    images, masks = grafted(head(1), NO_TUMOUR, head(3), square(18, 12), draws(), sequences=1)
     assert torch.equal(masks, square(18, 12))
     assert (images[0, 0, 18:22, 12:16] == 3).all()
     # The margin is one pixel, with a soft border of half a pixel: pixels two away stay.
@@ -48,13 +48,13 @@ def test_the_tumour_and_its_margin_are_copied_and_the_rest_stays():
 
 
 def test_a_mirrored_donor_changes_the_other_side():
-    _, masks = grafted(head(1), NONE, head(3), square(18, 12), draws(mirrored=True), sequences=1)
+    _, masks = grafted(head(1), NO_TUMOUR, head(3), square(18, 12), draws(mirrored=True), sequences=1)
     assert torch.equal(masks, square(18, 12).flip(-1))
 
 
 def test_the_margin_grows_with_the_draw():
     widths = [
-        int((grafted(head(1), NONE, head(3), square(18, 18), draws(reach), sequences=1)[0][0, 0, 20] == 3).sum())
+        int((grafted(head(1), NO_TUMOUR, head(3), square(18, 18), draws(reach), sequences=1)[0][0, 0, 20] == 3).sum())
         for reach in (0.0, 0.5, 0.99)
     ]
     assert widths == [4, 10, 14]  # 4 + 2 * margin, minus a soft pixel on each side: margins 1, 4, 6
@@ -67,22 +67,22 @@ def test_a_tumour_outside_the_head_is_not_copied():
     assert torch.equal(masks, square(20, 20))
 
 
-def test_noise_around_the_head_is_not_head():
+def test_noise_around_the_head_does_not_belong_to_the_head():
     noise = torch.rand(1, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * LEVEL * 0.9
     host, donor = head(1) + noise, torch.ones(1, 1, SIDE, SIDE)
-    assert not grafted(host, NONE, donor, square(0, 0), draws(), sequences=1).masks.any()
-    assert grafted(host, NONE, donor, square(18, 18), draws(), sequences=1).masks.any()
+    assert not grafted(host, NO_TUMOUR, donor, square(0, 0), draws(), sequences=1).masks.any()
+    assert grafted(host, NO_TUMOUR, donor, square(18, 18), draws(), sequences=1).masks.any()
 
 
-def test_a_dark_part_of_the_head_is_head():
+def test_a_dark_part_of_the_head_belongs_to_the_head():
     host = head(1)
     host[:, :, 15:25, 15:25] = 0
-    assert grafted(host, NONE, head(3), square(18, 18), draws(), sequences=1).masks.any()
+    assert grafted(host, NO_TUMOUR, head(3), square(18, 18), draws(), sequences=1).masks.any()
 
 
 def test_a_donor_without_tumour_changes_nothing():
     host = head(1)
-    images, masks = grafted(host, square(20, 20), head(3), NONE, draws(), sequences=1)
+    images, masks = grafted(host, square(20, 20), head(3), NO_TUMOUR, draws(), sequences=1)
     assert torch.equal(images, host)
     assert torch.equal(masks, square(20, 20))
 
@@ -94,29 +94,31 @@ def test_the_hosts_tumour_stays_except_under_the_copied_region():
     assert torch.equal(masks, expected | square(18, 16))
 
 
-@pytest.mark.parametrize(("lacking", "given"), [("both", True), ("neither", True), ("host", False), ("donor", False)])
-def test_hosts_and_donors_with_different_sequences_are_not_mixed(lacking, given):
+@pytest.mark.parametrize(
+    ("without_t1", "mixed"), [("both", True), ("neither", True), ("host", False), ("donor", False)]
+)
+def test_hosts_and_donors_with_different_sequences_are_not_mixed(without_t1, mixed):
     t1_flair = [torch.cat([head(level + 1), head(level)], dim=1) for level in (1, 3)]
-    for k, who in enumerate(("host", "donor")):
-        if lacking in (who, "both"):
+    for k, role in enumerate(("host", "donor")):
+        if without_t1 in (role, "both"):
             t1_flair[k][:, 0] = t1_flair[k][:, 1]
-    _, masks = grafted(t1_flair[0], NONE, t1_flair[1], square(18, 18), draws(), sequences=2)
-    assert bool(masks.any()) is given
+    _, masks = grafted(t1_flair[0], NO_TUMOUR, t1_flair[1], square(18, 18), draws(), sequences=2)
+    assert bool(masks.any()) is mixed
 
 
 def test_context_slices_are_copied_too():
     host, donor = head(1, channels=3), head(3, channels=3) * torch.tensor([1.0, 2.0, 3.0])[None, :, None, None]
-    images, _ = grafted(host, NONE, donor, square(18, 18), draws(), sequences=1)
+    images, _ = grafted(host, NO_TUMOUR, donor, square(18, 18), draws(), sequences=1)
     assert images[0, :, 20, 20].tolist() == [3, 6, 9]
 
 
 def test_a_slice_does_not_depend_on_its_batch():
     generator = torch.Generator().manual_seed(0)
     hosts, donors = (head(2, 3) + torch.rand(3, 1, SIDE, SIDE, generator=generator) for _ in range(2))
-    given = torch.cat([square(18, 12), square(15, 20), NONE])
-    how = np.array([[0.1, 0.9], [0.7, 0.2], [0.5, 0.5]])
-    none = NONE.expand(3, -1, -1)
-    together = grafted(hosts, none, donors, given, how, sequences=1)
+    donor_masks = torch.cat([square(18, 12), square(15, 20), NO_TUMOUR])
+    draw_values = np.array([[0.1, 0.9], [0.7, 0.2], [0.5, 0.5]])
+    no_tumour = NO_TUMOUR.expand(3, -1, -1)
+    in_one_batch = grafted(hosts, no_tumour, donors, donor_masks, draw_values, sequences=1)
     for k in range(3):
-        alone = grafted(hosts[[k]], none[[k]], donors[[k]], given[[k]], how[[k]], sequences=1)
-        assert all(torch.equal(one[0], all_of_them[k]) for one, all_of_them in zip(alone, together, strict=True))
+        alone = grafted(hosts[[k]], no_tumour[[k]], donors[[k]], donor_masks[[k]], draw_values[[k]], sequences=1)
+        assert all(torch.equal(one[0], all_of_them[k]) for one, all_of_them in zip(alone, in_one_batch, strict=True))

@@ -1,4 +1,4 @@
-"""A case's files, read: one grid, one mask, and every fault named by its file."""
+"""Read a case: one grid, one mask, and errors that give the file."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def write(file: Path, pixels: np.ndarray) -> None:
     tifffile.imwrite(file, pixels, photometric="rgb" if pixels.ndim == 3 else "minisblack")
 
 
-def test_examination_holds_every_slice_in_order(case: Case) -> None:
-    examination = read_case(case)
-    assert examination.scan.voxels.shape == (3, 8, 8, 3)
+def test_scan_has_every_slice_in_order(case: Case) -> None:
+    loaded = read_case(case)
+    assert loaded.scan.voxels.shape == (3, 8, 8, 3)
     for z, entry in enumerate(case.slices):
-        assert np.array_equal(examination.scan.voxels[z], tifffile.imread(entry.image))
+        assert np.array_equal(loaded.scan.voxels[z], tifffile.imread(entry.image))
 
 
-def test_examination_holds_the_reference_mask(case: Case) -> None:
+def test_reference_is_the_stack_of_masks(case: Case) -> None:
     reference = read_case(case).reference
     assert (reference.shape, reference.dtype) == ((3, 8, 8), np.bool_)
     assert reference.sum(axis=(1, 2)).tolist() == [0, 16, 0]
     assert reference[1, :4, :4].all()
 
 
-def test_source_is_the_patients_folder_and_spacing_is_unknown(case: Case) -> None:
+def test_scan_source_is_the_folder_and_spacing_is_unknown(case: Case) -> None:
     scan = read_case(case).scan
     assert scan.source == str(case.slices[0].image.parent)
     assert scan.spacing_mm is None
@@ -54,7 +54,7 @@ def test_mask_is_true_where_its_file_is_not_zero(case: Case, level: int) -> None
     assert np.argwhere(mask).tolist() == [[2, 3], [2, 4]]
 
 
-def test_mask_of_more_than_two_values_is_refused(case: Case) -> None:
+def test_mask_with_more_than_two_values_is_refused(case: Case) -> None:
     pixels = np.zeros((8, 8), np.uint8)
     pixels[2, 3:5] = 128, 255
     write(case.slices[0].mask, pixels)
@@ -77,7 +77,7 @@ def test_mask_of_another_size_is_refused(case: Case) -> None:
 
 
 @pytest.mark.parametrize("pixels", [np.zeros((8, 4, 3), np.uint8), np.zeros((8, 8), np.uint8)])
-def test_slice_of_another_size_or_kind_is_refused(case: Case, pixels: np.ndarray) -> None:
+def test_slice_of_another_size_or_channel_count_is_refused(case: Case, pixels: np.ndarray) -> None:
     write(case.slices[2].image, pixels)
     write(case.slices[2].mask, np.zeros(pixels.shape[:2], np.uint8))
     with pytest.raises(GeometryError, match=r"the first slice .* give slices of one size and kind") as caught:
@@ -85,14 +85,14 @@ def test_slice_of_another_size_or_kind_is_refused(case: Case, pixels: np.ndarray
     assert caught.value.where == str(case.slices[2].image)
 
 
-def test_slice_of_another_depth_is_refused(case: Case) -> None:
+def test_slice_of_another_data_type_is_refused(case: Case) -> None:
     write(case.slices[2].image, np.zeros((8, 8, 3), np.uint16))
     with pytest.raises(GeometryError, match=r"is \(8, 8, 3\) uint16, the first slice \(8, 8, 3\) uint8"):
         read_case(case)
 
 
 @pytest.mark.parametrize("kind", ["image", "mask"])
-def test_unreadable_file_is_named(case: Case, kind: str) -> None:
+def test_error_gives_the_unreadable_file(case: Case, kind: str) -> None:
     file: Path = getattr(case.slices[1], kind)
     file.write_bytes(b"II*\0")
     with pytest.raises(FormatError) as caught:
@@ -100,24 +100,24 @@ def test_unreadable_file_is_named(case: Case, kind: str) -> None:
     assert caught.value.where == str(file)
 
 
-def test_file_that_has_gone_is_named(case: Case) -> None:
+def test_missing_mask_file_is_refused(case: Case) -> None:
     case.slices[1].mask.unlink()
     with pytest.raises(FormatError, match="there is no such file"):
         read_case(case)
 
 
-def test_grey_pictures_have_one_channel(case: Case) -> None:
+def test_grey_images_have_one_channel(case: Case) -> None:
     write(case.slices[0].image, np.full((8, 8), 9, np.uint8))
     image, _ = read_slice(case.slices[0])
     assert image.shape == (8, 8, 1)
 
 
-def test_slice_alone_is_a_scan_from_its_file(tmp_path: Path) -> None:
+def test_scan_source_of_a_single_slice_is_its_file(tmp_path: Path) -> None:
     scan = stack_slices([np.zeros((4, 5, 3), np.uint8)], [tmp_path / "a.tif"])
     assert (scan.voxels.shape, scan.source) == ((1, 4, 5, 3), str(tmp_path / "a.tif"))
 
 
-def test_case_with_chosen_slices_has_those_only(case: Case) -> None:
+def test_only_the_slices_of_the_case_are_read(case: Case) -> None:
     chosen: tuple[Slice, ...] = (case.slices[1],)
-    examination = read_case(Case(case.name, case.patient, case.site, chosen))
-    assert examination.reference.sum(axis=(1, 2)).tolist() == [16]
+    loaded = read_case(Case(case.name, case.patient, case.site, chosen))
+    assert loaded.reference.sum(axis=(1, 2)).tolist() == [16]

@@ -1,4 +1,4 @@
-"""What a split must know of a case: its tumour, and the pictures that it may share."""
+"""Split features: tumour pixels of a case, and digests of slices that cases may share."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ from gliomaseg.errors import FormatError
 A, B, C = "TCGA_CS_1_20000101", "TCGA_DU_2_20000101", "TCGA_HT_3_20000101"
 
 
-def test_tumour_is_counted_over_all_slices(kaggle_tree, tmp_path):
-    traits = read_split_features(read_cases(kaggle_tree(tmp_path / "data", {A: 5, B: 1})))
-    # Slices 2 and 4 bear 8 x 8 pixels of tumour each.
-    assert {name: found.tumour_pixels for name, found in traits.items()} == {A: 128, B: 0}
-    assert len(traits[A].pictures) == 5
+def test_tumour_pixels_of_all_slices_are_summed(kaggle_tree, tmp_path):
+    features = read_split_features(read_index(kaggle_tree(tmp_path / "data", {A: 5, B: 1})))
+    # Slices 2 and 4 have 8 x 8 pixels of tumour each.
+    assert {name: case_features.tumour_pixels for name, case_features in features.items()} == {A: 128, B: 0}
+    assert len(features[A].slice_digests) == 5
 
 
-def test_equal_slices_have_one_digest_and_others_do_not():
+def test_only_equal_slices_have_the_same_digest():
     image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
     assert image_digest(image) == image_digest(image.copy())
     assert image_digest(image) != image_digest(image[::-1])
@@ -37,7 +37,7 @@ def test_a_nearly_black_slice_has_no_digest():
     assert image_digest(image) is not None
 
 
-def test_patients_that_share_a_slice_are_split_as_one(kaggle_tree, tmp_path):
+def test_patients_that_share_a_slice_are_on_one_side(kaggle_tree, tmp_path):
     root = kaggle_tree(tmp_path / "data", {A: 2, B: 2, C: 2})
     same = np.random.default_rng(9).integers(0, 256, (16, 16, 3), np.uint8)
     for name in (A, C):
@@ -47,7 +47,7 @@ def test_patients_that_share_a_slice_are_split_as_one(kaggle_tree, tmp_path):
     assert sorted(fold.validation for fold in splits.folds) == [(A, C), (B,)]
 
 
-def test_a_file_that_cannot_be_read_is_named(kaggle_tree, tmp_path):
+def test_error_gives_the_unreadable_file(kaggle_tree, tmp_path):
     root: Path = kaggle_tree(tmp_path / "data", {A: 2, B: 2})
     (root / B / f"{B}_1_mask.tif").write_bytes(b"damaged")
     with pytest.raises(FormatError, match=f"{B}_1_mask"):

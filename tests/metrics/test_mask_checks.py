@@ -1,4 +1,4 @@
-"""The grid of two masks: what is refused, how long its diagonal is, and which box holds both."""
+"""Checks of two masks: refused masks, diagonal of the grid, and the joint bounding box."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ quick = settings(max_examples=60, deadline=None, derandomize=True, database=None
 two_masks = st.integers(1, 4).flatmap(lambda z: st.tuples(*[arrays(np.bool_, (z, 3, 4))] * 2))
 
 
-def test_pair_of_masks_is_accepted() -> None:
+def test_valid_masks_are_accepted() -> None:
     require_pair(reference=np.zeros((2, 3, 4), bool), predicted=np.ones((2, 3, 4), bool))
 
 
@@ -45,7 +45,7 @@ def test_mask_that_is_not_bool_is_refused(name: str, dtype: type) -> None:
         require_pair(**masks)
 
 
-def test_masks_of_two_shapes_are_refused() -> None:
+def test_masks_of_different_shapes_are_refused() -> None:
     with pytest.raises(GeometryError, match=r"reference mask has shape \(2, 3, 4\), predicted mask has \(2, 4, 3\)"):
         require_pair(reference=np.zeros((2, 3, 4), bool), predicted=np.zeros((2, 4, 3), bool))
 
@@ -56,13 +56,13 @@ def test_spacing_that_is_not_three_positive_lengths_is_refused(spacing: tuple[fl
         require_spacing(spacing)
 
 
-def test_diagonal_is_between_the_centres_of_corner_voxels() -> None:
+def test_diagonal_is_the_distance_of_opposite_corner_voxel_centres() -> None:
     # 2 x 5, 3 x 4, 4 x 0.5: sqrt(100 + 144 + 4)
     assert diagonal((3, 4, 5), (5, 4, 0.5)) == pytest.approx(math.sqrt(248))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (0, 1, 1)])
-def test_diagonal_of_a_grid_of_one_voxel_or_none_is_zero(shape: tuple[int, ...]) -> None:
+def test_diagonal_of_a_grid_with_at_most_one_voxel_is_zero(shape: tuple[int, ...]) -> None:
     assert diagonal(shape, (5, 4, 3)) == 0
 
 
@@ -78,7 +78,7 @@ def test_box_of_a_full_mask_is_the_whole_grid() -> None:
 
 @quick
 @given(two_masks)
-def test_box_holds_all_of_both_masks_and_has_no_empty_side(masks: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> None:
+def test_box_contains_both_masks_and_has_no_empty_side(masks: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> None:
     either = masks[0] | masks[1]
     inside = either[joint_box(reference=masks[0], predicted=masks[1])]
     assert inside.sum() == either.sum()

@@ -1,4 +1,4 @@
-"""Two systems on the same patients: differences, their interval, the signed ranks, and what is left out."""
+"""Two systems on the same patients: differences, interval, signed-rank test, and missing values."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def test_differences_are_candidate_minus_baseline() -> None:
     assert (result.wins, result.losses, result.ties) == (3, 1, 1)
 
 
-def test_less_is_better_for_a_distance() -> None:
+def test_smaller_distance_is_a_win() -> None:
     candidate = np.array([0.625, 0.75, 0.25, 0.5, 1.0])
     result = compare(baseline=BASELINE, candidate=candidate, higher_is_better=False)
     assert (result.wins, result.losses, result.ties) == (1, 3, 1)
     assert result.mean_difference == pytest.approx(0.125)
 
 
-def test_interval_is_the_bootstrap_of_differences() -> None:
+def test_interval_is_the_bootstrap_interval_of_the_differences() -> None:
     generator = np.random.default_rng(0)
     baseline, candidate = generator.random((2, 12))
     result = compare(baseline=baseline, candidate=candidate, seed=5)
@@ -67,7 +67,7 @@ def test_signed_rank_p_drops_ties() -> None:
     assert more.ties == 2
 
 
-def test_equal_systems_have_p_one_and_an_interval_of_no_width() -> None:
+def test_equal_systems_have_p_one_and_an_interval_of_width_zero() -> None:
     result = compare(baseline=BASELINE, candidate=BASELINE)
     assert (result.mean_difference, result.low, result.high, result.p_value) == (0, 0, 0, 1)
     assert (result.wins, result.losses, result.ties) == (0, 0, 5)
@@ -80,7 +80,7 @@ def test_patients_without_a_value_are_left_out_and_counted() -> None:
 
 
 @pytest.mark.parametrize("undefined", [0, 3])
-def test_comparison_without_patients_is_nan(undefined: int) -> None:
+def test_comparison_without_defined_values_is_nan(undefined: int) -> None:
     nothing = np.full(undefined, math.nan)
     result = compare(baseline=nothing, candidate=nothing)
     assert (result.patients, result.undefined) == (0, undefined)
@@ -88,14 +88,14 @@ def test_comparison_without_patients_is_nan(undefined: int) -> None:
     assert all(math.isnan(x) for x in (result.mean_difference, result.low, result.high, result.p_value))
 
 
-def test_one_patient_has_a_difference_and_no_interval() -> None:
+def test_one_patient_gives_a_difference_but_no_interval() -> None:
     result = compare(baseline=np.array([0.5]), candidate=np.array([0.75]))
     assert (result.mean_difference, result.p_value) == (0.25, 1)
     assert math.isnan(result.low)
 
 
 @pytest.mark.parametrize(("first", "second"), [((3,), (4,)), ((2, 2), (2, 2)), ((), ())])
-def test_values_that_are_not_one_a_patient_are_refused(first: tuple[int, ...], second: tuple[int, ...]) -> None:
+def test_values_that_are_not_one_for_each_patient_are_refused(first: tuple[int, ...], second: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="expected one equal shape"):
         compare(baseline=np.zeros(first), candidate=np.zeros(second))
 
@@ -109,7 +109,7 @@ def test_infinite_value_is_refused(name: str) -> None:
 
 @quick
 @given(values, values)
-def test_swapped_systems_turn_the_sign(first: NDArray[np.float64], second: NDArray[np.float64]) -> None:
+def test_swapping_the_systems_changes_the_sign(first: NDArray[np.float64], second: NDArray[np.float64]) -> None:
     there = compare(baseline=first, candidate=second, draws=50)
     back = compare(baseline=second, candidate=first, draws=50)
     assert there.mean_difference == pytest.approx(-back.mean_difference, nan_ok=True)

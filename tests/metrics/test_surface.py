@@ -1,4 +1,4 @@
-"""Surfaces: distances worked by hand, the definition in plain Python, and what must not change them."""
+"""Surface distances: values calculated by hand, the definition in plain Python, and invariances."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ two_masks = st.tuples(*[st.integers(1, 4)] * 3).flatmap(lambda shape: st.tuples(
 spacings = st.tuples(*[st.sampled_from([0.5, 1.0, 0.9, 2.75, 6.0])] * 3)
 
 
-def by_hand(reference: Bools, predicted: Bools, spacing: Triple) -> tuple[list[float], list[float]]:
+def distances_in_python(reference: Bools, predicted: Bools, spacing: Triple) -> tuple[list[float], list[float]]:
     """Both directions' distances in plain Python, from the definition, without a crop or a transform."""
 
-    def edge(mask: Bools) -> list[tuple[int, ...]]:
-        voxels = {tuple(place) for place in np.argwhere(mask).tolist()}
+    def surface_voxels(mask: Bools) -> list[tuple[int, ...]]:
+        voxels = {tuple(voxel) for voxel in np.argwhere(mask).tolist()}
         steps = [(1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)]
         return sorted(v for v in voxels if any((v[0] + a, v[1] + b, v[2] + c) not in voxels for a, b, c in steps))
 
-    def nearest(place: tuple[int, ...], others: list[tuple[int, ...]]) -> float:
+    def nearest(voxel: tuple[int, ...], others: list[tuple[int, ...]]) -> float:
         lengths = [
-            math.hypot(*((p - q) * s for p, q, s in zip(place, other, spacing, strict=True))) for other in others
+            math.hypot(*((p - q) * s for p, q, s in zip(voxel, other, spacing, strict=True))) for other in others
         ]
         return min(lengths, default=math.inf)
 
-    first, second = edge(reference), edge(predicted)
-    return [nearest(place, second) for place in first], [nearest(place, first) for place in second]
+    first, second = surface_voxels(reference), surface_voxels(predicted)
+    return [nearest(voxel, second) for voxel in first], [nearest(voxel, first) for voxel in second]
 
 
 def measure(reference: Bools, predicted: Bools, spacing: Triple = (1, 1, 1)) -> tuple[float, float, float]:
@@ -58,73 +58,73 @@ def measure(reference: Bools, predicted: Bools, spacing: Triple = (1, 1, 1)) -> 
     )
 
 
-def both_ways(distances: SurfaceDistances) -> list[float]:
+def all_distances(distances: SurfaceDistances) -> list[float]:
     return [*distances.from_reference.tolist(), *distances.from_predicted.tolist()]
 
 
-def line(*places: int, length: int = 12) -> Bools:
+def row_mask(*positions: int, length: int = 12) -> Bools:
     """Return a mask of one row with these voxels."""
     mask = np.zeros((1, 1, length), bool)
-    mask[0, 0, list(places)] = True
+    mask[0, 0, list(positions)] = True
     return mask
 
 
 # --- the surface
 
 
-def test_surface_of_a_cube_is_its_shell() -> None:
+def test_surface_of_a_cube_is_its_outer_voxel_layer() -> None:
     mask = np.zeros((5, 5, 5), bool)
     mask[1:4, 1:4, 1:4] = True
     inner = surface(mask) ^ mask
     assert np.argwhere(inner).tolist() == [[2, 2, 2]]
 
 
-def test_voxel_with_only_a_corner_neighbour_outside_is_not_surface() -> None:
+def test_voxel_with_only_a_corner_neighbour_outside_is_not_on_the_surface() -> None:
     mask = np.ones((3, 3, 3), bool)
     mask[0, 0, 0] = False
     assert not surface(mask)[1, 1, 1]
 
 
-def test_border_of_the_grid_is_surface() -> None:
+def test_mask_voxels_at_the_border_of_the_grid_are_on_the_surface() -> None:
     assert surface(np.ones((3, 3, 3), bool)).sum() == 26
 
 
-def test_every_voxel_of_one_slice_is_surface() -> None:
+def test_every_mask_voxel_of_a_single_slice_is_on_the_surface() -> None:
     assert surface(np.ones((1, 4, 5), bool)).all()
 
 
 # --- worked by hand
 
 
-def test_two_voxels_lie_their_distance_apart() -> None:
+def test_distances_of_two_voxels_are_the_distance_of_their_centres() -> None:
     reference, predicted = np.zeros((2, 2, 4, 5), bool)
     reference[0, 0, 0] = predicted[1, 3, 4] = True
     distances = surface_distances(reference=reference, predicted=predicted, spacing=(12, 1, 1))
     # 12 mm, 3 mm and 4 mm: sqrt(144 + 9 + 16) = 13, both ways
-    assert both_ways(distances) == [13, 13]
+    assert all_distances(distances) == [13, 13]
     assert (hausdorff_95(distances), average_symmetric_surface_distance(distances)) == (13, 13)
 
 
-def test_larger_direction_decides_the_hausdorff_distance() -> None:
+def test_hausdorff_distance_is_the_larger_of_both_directions() -> None:
     # From the one voxel 0; from the eleven 0 to 10, whose 95th percentile is .95 of the way: 9.5.
-    distances = surface_distances(reference=line(0), predicted=line(*range(11)))
+    distances = surface_distances(reference=row_mask(0), predicted=row_mask(*range(11)))
     assert distances.from_reference.tolist() == [0]
     assert hausdorff_95(distances) == pytest.approx(9.5)
 
 
-def test_average_pools_both_directions() -> None:
+def test_average_distance_pools_both_directions() -> None:
     # 0 one way, 0 to 10 the other: 55 / 12, and not the mean of 0 and 5.
-    distances = surface_distances(reference=line(0), predicted=line(*range(11)))
+    distances = surface_distances(reference=row_mask(0), predicted=row_mask(*range(11)))
     assert average_symmetric_surface_distance(distances) == pytest.approx(55 / 12)
 
 
 def test_surface_dice_counts_voxels_of_both_surfaces() -> None:
     # Of twelve distances, 0 0 1 2 lie within 2.
-    distances = surface_distances(reference=line(0), predicted=line(*range(11)))
+    distances = surface_distances(reference=row_mask(0), predicted=row_mask(*range(11)))
     assert normalised_surface_dice(distances, tolerance=2) == pytest.approx(4 / 12)
 
 
-def test_false_speck_far_away_moves_the_hausdorff_distance_only_above_5_percent() -> None:
+def test_distant_false_positives_change_hausdorff_95_only_above_5_percent() -> None:
     # A plate of 100 voxels is right; specks 10 slices off are 5 of 105 voxels (under 5 %), then 7 of 107.
     reference = np.zeros((11, 10, 10), bool)
     reference[0] = True
@@ -136,25 +136,25 @@ def test_false_speck_far_away_moves_the_hausdorff_distance_only_above_5_percent(
 
 def test_distance_equal_to_the_tolerance_is_within_it() -> None:
     # 3 x 0.1 is 0.30000000000000004 in floating point.
-    distances = surface_distances(reference=line(0), predicted=line(3), spacing=(1, 1, 0.1))
+    distances = surface_distances(reference=row_mask(0), predicted=row_mask(3), spacing=(1, 1, 0.1))
     assert normalised_surface_dice(distances, tolerance=0.3) == 1
     assert normalised_surface_dice(distances, tolerance=0.29999) == 0
 
 
-def test_tolerance_zero_asks_for_the_same_surface() -> None:
-    distances = surface_distances(reference=line(0, 1), predicted=line(1, 2))
+def test_tolerance_zero_counts_only_identical_surface_voxels() -> None:
+    distances = surface_distances(reference=row_mask(0, 1), predicted=row_mask(1, 2))
     assert normalised_surface_dice(distances, tolerance=0) == 0.5
 
 
 # --- empty masks
 
 
-def test_measures_are_nan_when_both_are_empty() -> None:
-    assert all(math.isnan(value) for value in measure(line(), line()))
+def test_measures_are_nan_if_both_masks_are_empty() -> None:
+    assert all(math.isnan(value) for value in measure(row_mask(), row_mask()))
 
 
 @pytest.mark.parametrize("swapped", [False, True])
-def test_one_empty_mask_is_the_grids_diagonal_and_no_surface_dice(swapped: bool) -> None:
+def test_one_empty_mask_gives_the_grid_diagonal_and_surface_dice_zero(swapped: bool) -> None:
     full, empty = np.zeros((2, 3, 4, 5), bool)
     full[1, 1:3, 2] = True
     masks = (empty, full) if swapped else (full, empty)
@@ -162,13 +162,13 @@ def test_one_empty_mask_is_the_grids_diagonal_and_no_surface_dice(swapped: bool)
     assert measure(*masks, spacing=(6, 1, 1)) == (13, 13, 0)
 
 
-def test_surface_without_a_counterpart_is_infinitely_far() -> None:
-    distances = surface_distances(reference=line(3, 4), predicted=line())
+def test_distance_to_an_empty_mask_is_infinite() -> None:
+    distances = surface_distances(reference=row_mask(3, 4), predicted=row_mask())
     assert distances.from_reference.tolist() == [math.inf, math.inf]
     assert distances.from_predicted.shape == (0,)
 
 
-def test_grid_without_voxels_is_empty() -> None:
+def test_distances_of_a_grid_without_voxels_are_empty() -> None:
     empty = np.zeros((0, 4, 5), bool)
     assert all(math.isnan(value) for value in measure(empty, empty))
 
@@ -176,24 +176,24 @@ def test_grid_without_voxels_is_empty() -> None:
 # --- refused
 
 
-def test_one_slice_without_an_axis_is_refused() -> None:
+def test_two_dimensional_masks_are_refused() -> None:
     with pytest.raises(GeometryError, match="give one slice as"):
         surface_distances(reference=np.ones((4, 5), bool), predicted=np.ones((4, 5), bool))
 
 
-def test_masks_of_two_shapes_are_refused() -> None:
+def test_masks_of_different_shapes_are_refused() -> None:
     with pytest.raises(GeometryError, match="predicted mask has"):
-        surface_distances(reference=line(0), predicted=line(0, length=9))
+        surface_distances(reference=row_mask(0), predicted=row_mask(0, length=9))
 
 
 def test_spacing_of_zero_is_refused() -> None:
     with pytest.raises(GeometryError, match="three positive lengths"):
-        surface_distances(reference=line(0), predicted=line(0), spacing=(0, 1, 1))
+        surface_distances(reference=row_mask(0), predicted=row_mask(0), spacing=(0, 1, 1))
 
 
 @pytest.mark.parametrize("tolerance", [-1, math.nan, math.inf])
-def test_tolerance_that_is_no_length_is_refused(tolerance: float) -> None:
-    distances = surface_distances(reference=line(0), predicted=line(0))
+def test_negative_or_nonfinite_tolerance_is_refused(tolerance: float) -> None:
+    distances = surface_distances(reference=row_mask(0), predicted=row_mask(0))
     with pytest.raises(ValueError, match="tolerance is"):
         normalised_surface_dice(distances, tolerance=tolerance)
 
@@ -203,10 +203,10 @@ def test_tolerance_that_is_no_length_is_refused(tolerance: float) -> None:
 
 @quick
 @given(two_masks, spacings)
-def test_distances_are_the_definition(masks: Pair, spacing: Triple) -> None:
+def test_distances_equal_the_definition_in_plain_python(masks: Pair, spacing: Triple) -> None:
     # The definition knows no crop: cropped equals uncropped.
     distances = surface_distances(reference=masks[0], predicted=masks[1], spacing=spacing)
-    expected = by_hand(*masks, spacing)
+    expected = distances_in_python(*masks, spacing)
     assert distances.from_reference.tolist() == pytest.approx(expected[0])
     assert distances.from_predicted.tolist() == pytest.approx(expected[1])
 
@@ -219,17 +219,17 @@ def test_measures_are_symmetric(masks: Pair, spacing: Triple) -> None:
 
 @quick
 @given(two_masks)
-def test_mask_and_itself_are_no_distance_apart(masks: Pair) -> None:
+def test_distances_of_equal_masks_are_zero(masks: Pair) -> None:
     if masks[0].any():
         assert measure(masks[0], masks[0]) == (0, 0, 1)
 
 
 @quick
 @given(two_masks, spacings)
-def test_measures_stay_in_their_range(masks: Pair, spacing: Triple) -> None:
+def test_measures_are_in_range(masks: Pair, spacing: Triple) -> None:
     distances = surface_distances(reference=masks[0], predicted=masks[1], spacing=spacing)
     if masks[0].any() and masks[1].any():
-        longest = max(both_ways(distances))
+        longest = max(all_distances(distances))
         assert 0 <= hausdorff_95(distances) <= longest <= distances.grid_diagonal * (1 + 1e-12)
         assert 0 <= average_symmetric_surface_distance(distances) <= longest * (1 + 1e-12)
         assert normalised_surface_dice(distances, tolerance=longest) == 1
@@ -237,7 +237,7 @@ def test_measures_stay_in_their_range(masks: Pair, spacing: Triple) -> None:
 
 @quick
 @given(two_masks, st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=3, max_size=3))
-def test_padding_and_translation_leave_the_distances_as_they_are(masks: Pair, margins: list[tuple[int, int]]) -> None:
+def test_padding_and_translation_do_not_change_the_distances(masks: Pair, margins: list[tuple[int, int]]) -> None:
     # Different margins on the two sides of an axis move the masks within the grid, and off its border.
     if masks[0].any() and masks[1].any():
         padded = tuple(np.pad(mask, margins) for mask in masks)
@@ -246,7 +246,7 @@ def test_padding_and_translation_leave_the_distances_as_they_are(masks: Pair, ma
 
 @quick
 @given(two_masks, spacings, st.sampled_from([0.25, 2.0, 3.0]))
-def test_lengths_scale_with_the_spacing(masks: Pair, spacing: Triple, scale: float) -> None:
+def test_distances_scale_with_the_spacing(masks: Pair, spacing: Triple, scale: float) -> None:
     larger = (spacing[0] * scale, spacing[1] * scale, spacing[2] * scale)
     once = surface_distances(reference=masks[0], predicted=masks[1], spacing=spacing)
     scaled = surface_distances(reference=masks[0], predicted=masks[1], spacing=larger)
@@ -258,15 +258,15 @@ def test_lengths_scale_with_the_spacing(masks: Pair, spacing: Triple, scale: flo
 
 @quick
 @given(two_masks, st.permutations([0, 1, 2]), spacings)
-def test_axes_play_the_same_part(masks: Pair, axes: list[int], spacing: Triple) -> None:
+def test_permuting_the_axes_does_not_change_the_distances(masks: Pair, axes: list[int], spacing: Triple) -> None:
     turned = tuple(np.transpose(mask, axes) for mask in masks)
     lengths = (spacing[axes[0]], spacing[axes[1]], spacing[axes[2]])
     assert measure(*turned, lengths) == pytest.approx(measure(*masks, spacing), nan_ok=True)
 
 
-def test_all_pairs_of_a_grid_of_three_voxels() -> None:
+def test_all_mask_pairs_on_a_grid_of_three_voxels() -> None:
     masks = [np.array(bits).reshape(1, 1, 3) for bits in product([False, True], repeat=3)]
     for reference, predicted in product(masks, masks):
         distances = surface_distances(reference=reference, predicted=predicted)
-        expected = by_hand(reference, predicted, (1, 1, 1))
-        assert both_ways(distances) == expected[0] + expected[1]
+        expected = distances_in_python(reference, predicted, (1, 1, 1))
+        assert all_distances(distances) == expected[0] + expected[1]

@@ -1,4 +1,4 @@
-"""Volumes: voxels to millilitres, and the signed error."""
+"""Volumes in millilitres, and the signed relative error."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from gliomaseg.metrics.volume import volume_error, volume_ml
 quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
 
-def test_volume_is_voxels_times_their_size() -> None:
+def test_volume_is_the_number_of_voxels_times_their_volume() -> None:
     # 1000 voxels of 5.5 x .9 x .9 mm: 4455 mm3
     assert volume_ml(1000, spacing_mm=(5.5, 0.9, 0.9)) == pytest.approx(4.455)
 
 
-def test_a_litre_is_a_cube_of_a_hundred_millimetres() -> None:
+def test_cube_with_sides_of_100_mm_is_1000_ml() -> None:
     assert volume_ml(100**3, spacing_mm=(1, 1, 1)) == 1000
 
 
-def test_no_voxels_have_no_volume() -> None:
+def test_volume_of_no_voxels_is_zero() -> None:
     assert volume_ml(0, spacing_mm=(5.5, 0.9, 0.9)) == 0
 
 
@@ -44,7 +44,7 @@ def test_error_is_signed_and_relative_to_the_reference(predicted: float, expecte
 
 
 @pytest.mark.parametrize("predicted", [0, 3])
-def test_error_is_nan_where_the_reference_is_empty(predicted: float) -> None:
+def test_error_is_nan_if_the_reference_is_empty(predicted: float) -> None:
     assert math.isnan(volume_error(reference=0, predicted=predicted))
 
 
@@ -56,7 +56,7 @@ def test_negative_volume_is_refused(reference: float, predicted: float) -> None:
 
 @quick
 @given(st.integers(1, 10**6), st.integers(0, 10**6), st.floats(0.1, 10))
-def test_error_has_no_unit(reference: int, predicted: int, size_mm: float) -> None:
+def test_error_does_not_depend_on_the_voxel_size(reference: int, predicted: int, size_mm: float) -> None:
     spacing = (size_mm, 1.0, 0.5)
     in_ml = volume_error(
         reference=volume_ml(reference, spacing_mm=spacing), predicted=volume_ml(predicted, spacing_mm=spacing)

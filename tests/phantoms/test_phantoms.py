@@ -1,4 +1,4 @@
-"""Synthetic patients: the same every time, laid out like the archive, and never half there."""
+"""Synthetic patients: reproducible, in the layout of the archive, and written completely or not at all."""
 
 from __future__ import annotations
 
@@ -30,44 +30,44 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_phantoms(tmp_path_factory.mktemp("phantoms"), patients=4, side_px=SIDE_PX)
 
 
-def contents(root: Path) -> dict[str, bytes]:
+def file_contents(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*.tif")}
 
 
-def test_patient_is_the_same_twice(patients: list[PhantomPatient]) -> None:
+def test_patient_is_reproducible(patients: list[PhantomPatient]) -> None:
     again = phantom_patient(3, side_px=SIDE_PX)
     assert again.name == patients[3].name
     assert again.image.tobytes() == patients[3].image.tobytes()
     assert again.mask.tobytes() == patients[3].mask.tobytes()
 
 
-def test_patient_alone_equals_patient_in_a_set(written: Path) -> None:
+def test_patient_does_not_depend_on_the_set(written: Path) -> None:
     alone = phantom_patient(3, side_px=SIDE_PX)
     folder = written / alone.name
     for z, picture in enumerate(alone.image, start=1):
         assert np.array_equal(tifffile.imread(folder / f"{alone.name}_{z}.tif"), picture)
 
 
-def test_smaller_set_is_the_beginning_of_a_larger_one(written: Path, tmp_path: Path) -> None:
-    fewer = contents(write_phantoms(tmp_path, patients=2, side_px=SIDE_PX))
-    more = contents(written)
+def test_smaller_set_has_the_first_patients_of_a_larger_set(written: Path, tmp_path: Path) -> None:
+    fewer = file_contents(write_phantoms(tmp_path, patients=2, side_px=SIDE_PX))
+    more = file_contents(written)
     assert fewer
     assert fewer == {name: more[name] for name in fewer}
 
 
-def test_other_seed_gives_other_patients(patients: list[PhantomPatient]) -> None:
+def test_another_seed_gives_another_patient(patients: list[PhantomPatient]) -> None:
     other = phantom_patient(3, seed=1, side_px=SIDE_PX, slices=len(patients[3].image))
     assert other.name != patients[3].name
     assert not np.array_equal(other.image, patients[3].image)
 
 
-def test_names_are_unique_and_like_the_data_sets(patients: list[PhantomPatient]) -> None:
+def test_names_are_unique_and_have_the_form_of_the_data_set(patients: list[PhantomPatient]) -> None:
     names = [patient.name for patient in patients]
     assert len(set(names)) == len(names)
     assert all(NAME.fullmatch(name) for name in names)
 
 
-def test_arrays_have_the_promised_shapes_and_types(patients: list[PhantomPatient]) -> None:
+def test_arrays_have_the_documented_shapes_and_types(patients: list[PhantomPatient]) -> None:
     for patient in patients:
         slices = len(patient.image)
         assert 18 <= slices <= 26
@@ -78,7 +78,7 @@ def test_arrays_have_the_promised_shapes_and_types(patients: list[PhantomPatient
 
 
 @pytest.mark.parametrize("side_px", [33, 64, 97])
-def test_any_side_and_number_of_slices_can_be_asked_for(side_px: int) -> None:
+def test_side_and_number_of_slices_are_those_requested(side_px: int) -> None:
     patient = phantom_patient(0, side_px=side_px, slices=5)
     assert patient.image.shape == (5, side_px, side_px, 3)
     assert patient.mask.any()
@@ -89,8 +89,8 @@ def test_every_patient_has_a_tumour(patients: list[PhantomPatient]) -> None:
 
 
 def test_about_a_third_of_the_slices_show_tumour(patients: list[PhantomPatient]) -> None:
-    shown = np.concatenate([patient.mask.any(axis=(1, 2)) for patient in patients[:12]])
-    assert 0.2 < shown.mean() < 0.5
+    has_tumour = np.concatenate([patient.mask.any(axis=(1, 2)) for patient in patients[:12]])
+    assert 0.2 < has_tumour.mean() < 0.5
 
 
 def test_tumour_is_brighter_in_flair_than_the_rest_of_the_brain(patients: list[PhantomPatient]) -> None:
@@ -101,13 +101,13 @@ def test_tumour_is_brighter_in_flair_than_the_rest_of_the_brain(patients: list[P
         assert np.median(flair[patient.mask]) > 1.1 * np.median(middle[middle > 20])
 
 
-def test_threshold_of_flair_does_not_find_the_tumour(patients: list[PhantomPatient]) -> None:
-    best = []
+def test_best_flair_threshold_has_a_dice_below_one_half(patients: list[PhantomPatient]) -> None:
+    best_dice = []
     for patient in patients:
         flair, mask = patient.image[..., 1], patient.mask
-        found = [flair > level for level in range(40, 250, 10)]
-        best.append(max(2 * (seen & mask).sum() / (seen.sum() + mask.sum()) for seen in found))
-    assert np.mean(best) < 0.5
+        thresholded = [flair > level for level in range(40, 250, 10)]
+        best_dice.append(max(2 * (bright & mask).sum() / (bright.sum() + mask.sum()) for bright in thresholded))
+    assert np.mean(best_dice) < 0.5
 
 
 def test_tumour_lies_in_one_half_of_the_head(patients: list[PhantomPatient]) -> None:
@@ -116,24 +116,24 @@ def test_tumour_lies_in_one_half_of_the_head(patients: list[PhantomPatient]) -> 
         assert max(right, 1 - right) > 0.8
 
 
-def test_neighbouring_slices_look_alike(patients: list[PhantomPatient]) -> None:
-    def likeness(first: np.ndarray, second: np.ndarray) -> float:
+def test_adjacent_slices_are_correlated(patients: list[PhantomPatient]) -> None:
+    def correlation(first: np.ndarray, second: np.ndarray) -> float:
         return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
 
     for patient in patients:
         stack = patient.image[3:-4, ..., 1].astype(np.float64)
-        near = [likeness(a, b) for a, b in pairwise(stack)]
-        far = [likeness(a, b) for a, b in zip(stack, stack[8:], strict=False)]
-        assert min(near) > 0.6
-        assert np.mean(near) > np.mean(far)
+        adjacent = [correlation(a, b) for a, b in pairwise(stack)]
+        distant = [correlation(a, b) for a, b in zip(stack, stack[8:], strict=False)]
+        assert min(adjacent) > 0.6
+        assert np.mean(adjacent) > np.mean(distant)
 
 
-def test_tumour_of_neighbouring_slices_overlaps(patients: list[PhantomPatient]) -> None:
+def test_tumour_overlaps_in_adjacent_slices(patients: list[PhantomPatient]) -> None:
     for patient in patients:
         areas = patient.mask.sum(axis=(1, 2))
         widest = int(areas.argmax())
-        context_slices = patient.mask[max(widest - 1, 0)] | patient.mask[widest + 1]
-        assert (patient.mask[widest] & context_slices).sum() > 0.5 * areas[widest]
+        adjacent_masks = patient.mask[max(widest - 1, 0)] | patient.mask[widest + 1]
+        assert (patient.mask[widest] & adjacent_masks).sum() > 0.5 * areas[widest]
 
 
 def test_background_is_dark_and_brain_mid_grey(patients: list[PhantomPatient]) -> None:
@@ -143,21 +143,21 @@ def test_background_is_dark_and_brain_mid_grey(patients: list[PhantomPatient]) -
         assert 40 < np.median(middle[middle > 20]) < 130
 
 
-def test_missing_sequences_are_copies_of_flair_and_only_they(patients: list[PhantomPatient]) -> None:
+def test_only_missing_sequences_are_copies_of_flair(patients: list[PhantomPatient]) -> None:
     for patient in patients:
-        pre, flair, post = np.moveaxis(patient.image, -1, 0)
-        assert np.array_equal(pre, flair) == ("t1" in patient.missing)
-        assert np.array_equal(post, flair) == ("t1ce" in patient.missing)
+        t1, flair, t1ce = np.moveaxis(patient.image, -1, 0)
+        assert np.array_equal(t1, flair) == ("t1" in patient.missing)
+        assert np.array_equal(t1ce, flair) == ("t1ce" in patient.missing)
 
 
-def test_of_sixteen_patients_two_lack_post_and_one_lacks_pre(patients: list[PhantomPatient]) -> None:
+def test_two_of_sixteen_patients_lack_t1ce_and_one_lacks_t1(patients: list[PhantomPatient]) -> None:
     missing = [patient.missing for patient in patients]
     assert missing.count(("t1ce",)) == 2
     assert missing.count(("t1",)) == 1
     assert missing.count(()) == 13
 
 
-def test_folders_are_laid_out_like_the_archive(written: Path, patients: list[PhantomPatient]) -> None:
+def test_files_have_the_layout_of_the_archive(written: Path, patients: list[PhantomPatient]) -> None:
     assert written.name == "kaggle_3m"
     assert {path.name for path in written.iterdir()} == {patient.name for patient in patients[:4]}
     for patient in patients[:4]:
@@ -166,7 +166,7 @@ def test_folders_are_laid_out_like_the_archive(written: Path, patients: list[Pha
         assert {path.name for path in (written / patient.name).iterdir()} == expected
 
 
-def test_files_are_plain_rgb_and_binary_masks(written: Path, patients: list[PhantomPatient]) -> None:
+def test_slices_are_uncompressed_rgb_and_masks_are_binary(written: Path, patients: list[PhantomPatient]) -> None:
     name, slices = patients[0].name, len(patients[0].image)
     for n in range(1, slices + 1):
         with tifffile.TiffFile(written / name / f"{name}_{n}.tif") as file:
@@ -183,13 +183,13 @@ def test_files_are_plain_rgb_and_binary_masks(written: Path, patients: list[Phan
         assert np.array_equal(mask == 255, patients[0].mask[n - 1])
 
 
-def test_progress_names_every_patient(tmp_path: Path, patients: list[PhantomPatient]) -> None:
-    told: list[str] = []
-    write_phantoms(tmp_path, patients=2, side_px=SIDE_PX, progress=told.append)
-    assert told == [patient.name for patient in patients[:2]]
+def test_progress_gets_the_name_of_every_patient(tmp_path: Path, patients: list[PhantomPatient]) -> None:
+    names: list[str] = []
+    write_phantoms(tmp_path, patients=2, side_px=SIDE_PX, progress=names.append)
+    assert names == [patient.name for patient in patients[:2]]
 
 
-def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
+def test_folder_with_files_is_refused_without_overwrite(tmp_path: Path) -> None:
     kept = tmp_path / "kaggle_3m" / "TCGA_XX_0001_19990101"
     kept.mkdir(parents=True)
     with pytest.raises(OutputExistsError, match="pass --overwrite"):
@@ -197,7 +197,7 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
     assert kept.is_dir()
 
 
-def test_overwrite_never_removes_what_is_no_phantom(tmp_path: Path) -> None:
+def test_overwrite_refuses_a_folder_with_other_files(tmp_path: Path) -> None:
     kept = tmp_path / "kaggle_3m" / "TCGA_XX_0001_19990101"
     old = tmp_path / "kaggle_3m" / "PHANTOM_AA_0001_20000101"
     kept.mkdir(parents=True)
@@ -215,7 +215,7 @@ def test_overwrite_replaces_older_phantoms(tmp_path: Path, patients: list[Phanto
     assert [path.name for path in root.iterdir()] == [patients[0].name]
 
 
-def test_empty_folder_is_no_obstacle(tmp_path: Path) -> None:
+def test_empty_folder_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "kaggle_3m").mkdir()
     root = write_phantoms(tmp_path, patients=1, side_px=SIDE_PX)
     assert len(list(root.iterdir())) == 1
@@ -225,7 +225,7 @@ def test_empty_folder_is_no_obstacle(tmp_path: Path) -> None:
     ("number", "kind", "words"),
     [(errno.ENOSPC, ResourceError, "disk is full"), (errno.EACCES, GliomasegError, "cannot write")],
 )
-def test_failed_write_leaves_nothing_half_done(
+def test_failed_write_leaves_only_complete_patients(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     patients: list[PhantomPatient],
@@ -233,14 +233,14 @@ def test_failed_write_leaves_nothing_half_done(
     kind: type[GliomasegError],
     words: str,
 ) -> None:
-    whole = len(patients[0].image) * 2
+    files_per_patient = len(patients[0].image) * 2
     calls = 0
     imwrite = tifffile.imwrite
 
     def fail_later(*arguments: object, **settings: object) -> None:
         nonlocal calls
         calls += 1
-        if calls > whole + 5:
+        if calls > files_per_patient + 5:
             raise OSError(number, "simulated")
         imwrite(*arguments, **settings)
 
@@ -249,24 +249,24 @@ def test_failed_write_leaves_nothing_half_done(
         write_phantoms(tmp_path, patients=2, side_px=SIDE_PX)
     assert type(caught.value) is kind
     assert [path.name for path in (tmp_path / "kaggle_3m").iterdir()] == [patients[0].name]
-    assert len(list((tmp_path / "kaggle_3m" / patients[0].name).iterdir())) == whole
+    assert len(list((tmp_path / "kaggle_3m" / patients[0].name).iterdir())) == files_per_patient
 
 
-def test_file_in_the_place_of_the_folder_is_said(tmp_path: Path) -> None:
+def test_file_instead_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "kaggle_3m").write_text("a file")
     with pytest.raises(GliomasegError, match="kaggle_3m"):
         write_phantoms(tmp_path, patients=1, side_px=SIDE_PX)
 
 
 @pytest.mark.parametrize("patients", [0, -1])
-def test_no_patients_make_no_sense(tmp_path: Path, patients: int) -> None:
+def test_fewer_than_one_patient_is_refused(tmp_path: Path, patients: int) -> None:
     with pytest.raises(ConfigError, match="patients"):
         write_phantoms(tmp_path, patients=patients)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("wrong", [{"index": -1}, {"seed": -1}, {"side_px": 8}, {"slices": 0}])
-def test_numbers_that_are_too_small_are_refused(wrong: dict[str, int]) -> None:
+def test_too_small_numbers_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         phantom_patient(**{"index": 0, **wrong})
 
@@ -274,15 +274,13 @@ def test_numbers_that_are_too_small_are_refused(wrong: dict[str, int]) -> None:
 # --- as NIfTI
 
 
-def test_volumes_hold_the_slices_and_the_mask_with_their_spacing(
-    tmp_path: Path, patients: list[PhantomPatient]
-) -> None:
+def test_nifti_volumes_have_the_slices_the_mask_and_the_spacing(tmp_path: Path, patients: list[PhantomPatient]) -> None:
     root = write_phantoms(tmp_path, patients=3, side_px=SIDE_PX, kind="nifti")
     assert root == tmp_path / "nifti"
     for patient in patients[:3]:
         folder = root / patient.name
-        kept = {"flair", "seg"} | ({"t1", "t1ce"} - set(patient.missing))
-        assert {path.name for path in folder.iterdir()} == {f"{patient.name}_{kind}.nii.gz" for kind in kept}
+        written_kinds = {"flair", "seg"} | ({"t1", "t1ce"} - set(patient.missing))
+        assert {path.name for path in folder.iterdir()} == {f"{patient.name}_{kind}.nii.gz" for kind in written_kinds}
         flair = nibabel.load(folder / f"{patient.name}_flair.nii.gz")
         seg = nibabel.load(folder / f"{patient.name}_seg.nii.gz")
         assert np.array_equal(np.asarray(flair.dataobj).T, patient.image[..., 1])
@@ -292,7 +290,7 @@ def test_volumes_hold_the_slices_and_the_mask_with_their_spacing(
         assert np.array_equal(flair.affine, seg.affine)
 
 
-def test_spacing_is_that_of_a_head(patients: list[PhantomPatient]) -> None:
+def test_spacing_is_plausible_for_a_head(patients: list[PhantomPatient]) -> None:
     for patient in patients:
         slice_mm, row_mm, column_mm = patient.spacing_mm
         assert 4 < slice_mm < 9

@@ -1,8 +1,8 @@
-"""Which cases train and which validate: drawn from a seed, written to a file, never a patient on two sides.
+"""Splits of a data set into training and validation cases, drawn from a seed and written to a file.
 
-Sides are alike: each gets its share of every site, and of patients with much and with little tumour.
-Patients that share a slice, equal to the pixel, are on one side. Only `by = "slice"` puts slices of one
-patient on both sides, as the reference notebook does; the file then has a `warning`.
+Both sides get a similar share of each site, and of patients with much and with little tumour. Patients that share an
+identical slice are on the same side. Only `by = "slice"` puts slices of one patient on both sides, as the reference
+notebook does; the file then has a `warning`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LEAK = (
 
 
 class Fold(Settings):
-    """Names of cases, or `case/number` of slices where the split is by slice; sorted."""
+    """The two sides of a fold: sorted names of cases, or of slices (`case/number`) if the split is by slice."""
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
@@ -43,12 +43,12 @@ class Splits(Settings):
     """The content of `splits.json`.
 
     Attributes:
-        by: groups that are never on two sides.
-        seed: of the draw.
-        holdout: the share that validates; None where there are folds.
-        stratified: what the sides were made alike in.
-        together: cases of several patients or sites that share a slice and were kept on one side.
-        warning: how the split leaks; None if it does not.
+        by: unit of the split; cases of one unit are on one side.
+        seed: seed of the random generator.
+        holdout: fraction of the units in the validation set; None if the split has folds.
+        stratified: properties with a similar distribution on both sides.
+        together: groups of cases that share a slice although their patients or sites differ; each is on one side.
+        warning: how the split leaks; None if it does not leak.
         folds: at least one.
     """
 
@@ -62,26 +62,26 @@ class Splits(Settings):
     folds: tuple[Fold, ...] = Field(min_length=1)
 
 
-def split_data(index: CaseList, split: Split) -> Splits:
-    """Draw the folds of a data set; its files are read once, but for a split by slice.
+def split_data(index: DataIndex, split: Split) -> Splits:
+    """Return the folds of a data set. Every file is read once, except if the split is by slice.
 
     Raises:
         DataError: there are too few patients, sites or slices for a validation set.
         ConfigError: a number of folds is given, but the sites define the folds.
         FormatError: a file cannot be read.
-        GeometryError: a mask is not of its picture's size.
+        GeometryError: a mask and its image differ in size.
     """
     return draw_splits(index, split, {} if split.by == "slice" else read_split_features(index))
 
 
-def draw_splits(index: CaseList, split: Split, traits: Mapping[str, SplitFeatures]) -> Splits:
-    """Draw the folds of a data set with known split features.
+def draw_splits(index: DataIndex, split: Split, features: Mapping[str, SplitFeatures]) -> Splits:
+    """Return the folds of a data set whose split features are known.
 
     Args:
         index: the data set.
-        split: `by` patient, site (one fold a site, which is left out) or slice; `folds` for that many
-            folds that each validate once, else one fold with the share `holdout` as validation set.
-        traits: of each case by its name; a case that is not there has no tumour and shares no slice.
+        split: unit, seed and number of folds. By site, each fold leaves one site out for validation. With `folds`,
+            each unit is in one validation set; without, one fold validates on the fraction `holdout`.
+        features: split features by the name of the case; a missing case has no tumour and shares no slice.
 
     Raises:
         DataError: there are too few patients, sites or slices for a validation set.
@@ -89,7 +89,7 @@ def draw_splits(index: CaseList, split: Split, traits: Mapping[str, SplitFeature
     """
     if split.by == "site" and split.folds:
         raise ConfigError("a split by site has one fold a site", where="--folds", cure="leave --folds out")
-    units = _units(index, split.by, traits)
+    units = _units(index, split.by, features)
     folds = len(units) if split.by == "site" else split.folds
     if split.by == "site" and len(units) < 2:
         raise DataError("its patients are all of one site", where=index.root, cure="split by patient")
@@ -106,78 +106,78 @@ def draw_splits(index: CaseList, split: Split, traits: Mapping[str, SplitFeature
         seed=split.seed,
         holdout=None if folds else split.holdout,
         stratified=("site", "tumour") if split.by == "patient" else (),
-        together=() if split.by == "slice" else tuple(unit for unit in units if _is_joined(unit, groups)),
+        together=() if split.by == "slice" else tuple(unit for unit in units if _spans_groups(unit, split.by)),
         warning=LEAK if split.by == "slice" else None,
-        folds=tuple(_fold(units, held) for held in _held_out(units, split, traits, sites)),
+        folds=tuple(_fold(units, validating) for validating in _validation_units(units, split, features)),
     )
 
 
-def _units(index: CaseList, by: str, traits: Mapping[str, SplitFeatures]) -> list[tuple[str, ...]]:
-    """Return the groups that must stay together, names of cases or of slices: sorted, and sorted in each unit."""
+def _units(index: DataIndex, by: str, features: Mapping[str, SplitFeatures]) -> list[tuple[str, ...]]:
+    """Return the groups that must stay on one side: sorted tuples of sorted names of cases or slices."""
     if by == "slice":
-        return sorted((name,) for case in index.cases for name in case.slice_names)
-    names: dict[Any, list[str]] = {}
+        return sorted((name,) for case in index.cases for name in slice_names(case))
+    unit_of: dict[Any, list[str]] = {}  # by patient or site, and by slice digest
     for case in index.cases:
-        own = [case.patient if by == "patient" else case.site, *traits.get(case.name, SplitFeatures()).pictures]
-        # Everything that this case shares with earlier ones joins them into one unit.
-        joined = {id(names[key]): names[key] for key in own if key in names}
-        unit = [case.name, *(name for other in joined.values() for name in other)]
-        keys = [key for key, other in names.items() if id(other) in joined]
-        names |= dict.fromkeys([*own, *keys], unit)
-    return sorted({tuple(sorted(unit)) for unit in names.values()})
+        case_features = features.get(case.name, SplitFeatures())
+        case_keys = [case.patient if by == "patient" else case.site, *case_features.slice_digests]
+        # A key in common with earlier units merges them and this case into one unit.
+        merged = {id(unit_of[key]): unit_of[key] for key in case_keys if key in unit_of}
+        unit = [case.name, *(name for other in merged.values() for name in other)]
+        merged_keys = [key for key, other in unit_of.items() if id(other) in merged]
+        unit_of |= dict.fromkeys([*case_keys, *merged_keys], unit)
+    return sorted({tuple(sorted(unit)) for unit in unit_of.values()})
 
 
-def _is_joined(unit: tuple[str, ...], groups: Mapping[str, str]) -> bool:
-    return len({groups[name] for name in unit}) > 1
+def _spans_groups(unit: tuple[str, ...], by: str) -> bool:
+    """Return whether a unit has cases of several patients, or of several sites if the split is by site."""
+    return len({identify(name)[by == "site"] for name in unit}) > 1
 
 
-def _fold(units: list[tuple[str, ...]], held: set[int]) -> Fold:
-    train = sorted(name for k, unit in enumerate(units) if k not in held for name in unit)
-    return Fold(train=tuple(train), validation=tuple(sorted(name for k in held for name in units[k])))
+def _fold(units: list[tuple[str, ...]], validating: set[int]) -> Fold:
+    train = sorted(name for k, unit in enumerate(units) if k not in validating for name in unit)
+    return Fold(train=tuple(train), validation=tuple(sorted(name for k in validating for name in units[k])))
 
 
-def _held_out(
-    units: list[tuple[str, ...]], split: Split, traits: Mapping[str, SplitFeatures], sites: Mapping[str, str]
+def _validation_units(
+    units: list[tuple[str, ...]], split: Split, features: Mapping[str, SplitFeatures]
 ) -> list[set[int]]:
-    """Return which units validate, in each fold."""
+    """Return, for each fold, the indices of the units in its validation set."""
     if split.by == "site":
         return [{k} for k in range(len(units))]
     train = min(len(units) - 1, max(1, int((1 - split.holdout) * len(units) + 1e-9)))
     if split.by == "slice":
-        order = list(range(len(units)))
-        np.random.default_rng([split.seed, 0]).shuffle(order)
-        return [set(order[k :: split.folds]) for k in range(split.folds)] if split.folds else [set(order[train:])]
-    # A unit is one row, so that folds differ by one unit at most: StratifiedGroupKFold does not promise that.
+        shuffled = list(range(len(units)))
+        np.random.default_rng([split.seed, 0]).shuffle(shuffled)
+        return [set(shuffled[k :: split.folds]) for k in range(split.folds)] if split.folds else [set(shuffled[train:])]
+    # A unit is one row, so that fold sizes differ by at most one unit. StratifiedGroupKFold does not guarantee that.
     from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit  # slow to import
 
     seed = int(np.random.SeedSequence([split.seed, 0]).generate_state(1)[0])  # scikit-learn takes 32 bits
-    least = split.folds or max(2, math.ceil(len(units) / min(train, len(units) - train)))
-    drawn = (
+    min_count = split.folds or max(2, math.ceil(len(units) / min(train, len(units) - train)))
+    splitter = (
         StratifiedKFold(split.folds, shuffle=True, random_state=seed)
         if split.folds
         else StratifiedShuffleSplit(1, train_size=train, test_size=len(units) - train, random_state=seed)
     )
-    strata = _strata(units, traits, sites, least=least)
-    return [set(validation.tolist()) for _, validation in drawn.split(np.zeros(len(units)), strata)]
+    strata = _strata(units, features, min_count=min_count)
+    return [set(validation.tolist()) for _, validation in splitter.split(np.zeros(len(units)), strata)]
 
 
-def _strata(
-    units: list[tuple[str, ...]], traits: Mapping[str, SplitFeatures], sites: Mapping[str, str], *, least: int
-) -> list[str]:
-    """Return each unit's site and half by tumour; what is rarer than `least` is put together."""
-    tumour = [sum(traits.get(name, SplitFeatures()).tumour_pixels for name in unit) for unit in units]
-    middle = float(np.median(tumour))
-    strata = [f"{sites[unit[0]]} {pixels > middle}" for unit, pixels in zip(units, tumour, strict=True)]
-    often = {stratum for stratum, count in Counter(strata).items() if count >= least}
-    strata = [stratum if stratum in often else "rare" for stratum in strata]
-    if often and strata.count("rare") < least:
-        most = Counter(stratum for stratum in strata if stratum in often).most_common(1)[0][0]
-        strata = [most if stratum == "rare" else stratum for stratum in strata]
+def _strata(units: list[tuple[str, ...]], features: Mapping[str, SplitFeatures], *, min_count: int) -> list[str]:
+    """Return each unit's stratum: its site, and whether its tumour is above the median. Rare strata are merged."""
+    tumour = [sum(features.get(name, SplitFeatures()).tumour_pixels for name in unit) for unit in units]
+    median = float(np.median(tumour))
+    strata = [f"{identify(unit[0])[1]} {pixels > median}" for unit, pixels in zip(units, tumour, strict=True)]
+    frequent = {stratum for stratum, count in Counter(strata).items() if count >= min_count}
+    strata = [stratum if stratum in frequent else "rare" for stratum in strata]
+    if frequent and strata.count("rare") < min_count:
+        largest = Counter(stratum for stratum in strata if stratum in frequent).most_common(1)[0][0]
+        strata = [largest if stratum == "rare" else stratum for stratum in strata]
     return strata
 
 
 def write_splits(splits: Splits, path: Path) -> None:
-    """Write a splits file; an incomplete file never has this name."""
+    """Write a splits file; a file with this name is always complete."""
     write_text(path, json.dumps(splits.model_dump(), indent=1) + "\n")
 
 
@@ -185,12 +185,11 @@ def read_splits(path: Path) -> Splits:
     """Return the splits of a file.
 
     Raises:
-        DataError: the file is missing or is not a splits file, or a slice stands on both sides of a fold, or a
-            patient does where the split is not by slice.
+        DataError: the file is missing or is not a splits file, or a patient is on both sides of a fold. If the split is
+            by slice, only a slice on both sides is an error.
     """
     try:
-        tree: Any = json.loads(path.read_text("utf-8"))
-        splits = Splits.model_validate(tree)
+        splits = Splits.model_validate(json.loads(path.read_text("utf-8")))
     except OSError as fault:
         raise DataError(f"cannot be read ({fault.strerror})", where=path) from fault
     except (ValueError, ValidationError, RecursionError) as fault:
@@ -202,9 +201,10 @@ def read_splits(path: Path) -> Splits:
 
 
 def _on_both_sides(fold: Fold, by: str) -> set[str]:
+    """Return the patients, or slices if the split is by slice, that are on both sides."""
     if by == "slice":
         return set(fold.train) & set(fold.validation)
-    # A slice (`case/number`) or another examination of the patient leaks as much as the case itself.
+    # A side may name a slice (`case/number`) or another examination of the same patient: both leak too.
     train, validation = (
         {identify(name.partition("/")[0])[0] for name in side} for side in (fold.train, fold.validation)
     )
@@ -246,27 +246,30 @@ def left_out(index: CaseList, fold: Fold) -> tuple[str, ...]:
     return tuple(sorted(case.name for case in index.cases if case.name not in named))
 
 
-def select(index: CaseList, names: tuple[str, ...]) -> tuple[Case, ...]:
-    """Return the cases of a data set that one side of a fold names, with the named slices only.
+def select(index: DataIndex, names: tuple[str, ...]) -> tuple[Case, ...]:
+    """Return the cases of one side of a fold, in the order of the index. If slices are named, only those are kept.
+
+    Args:
+        index: the data set.
+        names: names of cases, or `case/number` of slices.
 
     Raises:
         DataError: a name is not in the data set.
     """
-    wanted = set(names)
+    remaining = set(names)
     chosen = []
     for case in index.cases:
-        if case.name in wanted:
+        if case.name in remaining:
             chosen.append(case)
-            wanted -= {case.name, *(case.slice_names if case.slices else ())}
+            remaining -= {case.name, *slice_names(case)}
             continue
-        own = case.slice_names if case.slices else []
-        inside = [entry for entry, name in zip(case.slices, own, strict=True) if name in wanted]
-        if inside:
-            wanted -= {f"{case.name}/{entry.number}" for entry in inside}
-            chosen.append(replace(case, slices=tuple(inside)))
-    if wanted:
+        named = [entry for entry, name in zip(case.slices, slice_names(case), strict=True) if name in remaining]
+        if named:
+            remaining -= {f"{case.name}/{entry.number}" for entry in named}
+            chosen.append(Case(case.name, case.patient, case.site, tuple(named)))
+    if remaining:
         raise DataError(
-            f"{len(wanted)} name(s) of the splits are not here, the first is {min(wanted)}",
+            f"{len(remaining)} name(s) of the splits are not in the data set, the first is {min(remaining)}",
             where=index.root,
             cure="use the data set that the splits were drawn from",
         )

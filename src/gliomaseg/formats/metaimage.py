@@ -24,11 +24,13 @@ from gliomaseg.formats.voxels import (
     Readable,
     VoxelLayout,
     ZlibStream,
-    read_voxels,
+    little_endian_bytes,
+    read_scan,
+    shape_from_sizes,
+    stored_type,
     translated_errors,
 )
 from gliomaseg.geometry import Affine, from_lps, require_affine
-from gliomaseg.scan import Scan
 
 MAX_LINES, MAX_LINE_BYTES = 1_000, 4_096
 _TYPES = {
@@ -63,14 +65,12 @@ def read(path: Path, *, max_bytes: int) -> ScanFile:
         affine, assumed = _affine(fields, path)
         require_affine(affine, where=str(path))
         with _open_voxels(fields, file, path) as (stream, capacity_bytes):
-            layout = VoxelLayout(math.prod(shape), _stored(fields, path), capacity_bytes)
-            flat = read_voxels(stream, layout, path, max_bytes=max_bytes)
-    scan = Scan(flat.reshape(*shape, 1), str(path), affine, orientation_assumed=assumed)
-    return ScanFile(scan, Grid(shape, affine))
+            layout, grid = VoxelLayout(math.prod(shape), _stored(fields, path), capacity_bytes), Grid(shape, affine)
+            return read_scan(stream, layout, grid, path, orientation_assumed=assumed, max_bytes=max_bytes)
 
 
 def _read_header(file: BinaryIO, path: Path) -> _Fields:
-    """Return the fields by their names in small letters; the file is then behind ElementDataFile, the last one."""
+    """Return the fields by their names in lower case, and leave the file after ElementDataFile, the last field."""
     fields: dict[str, str] = {}
     for number in range(1, MAX_LINES + 1):
         line = file.readline(MAX_LINE_BYTES).decode("latin-1")
@@ -91,10 +91,10 @@ def _numbers(fields: _Fields, names: tuple[str, ...], count: int, path: Path) ->
     """Return the numbers of the first of several fields that the header has; None if all are missing."""
     for name in names:
         if name.lower() in fields:
-            found = np.array(fields[name.lower()].split(), np.float64)
-            if len(found) != count:
-                raise GeometryError(f"{name} has {len(found)} numbers, expected {count}", where=path, cure=_EXPORT)
-            return found
+            numbers = np.array(fields[name.lower()].split(), np.float64)
+            if len(numbers) != count:
+                raise GeometryError(f"{name} has {len(numbers)} numbers, expected {count}", where=path, cure=_EXPORT)
+            return numbers
     return None
 
 
@@ -102,11 +102,10 @@ def _shape(fields: _Fields, path: Path) -> tuple[int, int, int]:
     """Return (z, y, x)."""
     sizes = [int(size) for size in fields.get("dimsize", "").split()]
     channels = fields.get("elementnumberofchannels", "1")
-    if fields.get("ndims") != "3" or len(sizes) != 3 or min(sizes) < 1 or channels != "1":
-        what = f"DimSize is {sizes} with {channels} channels, expected three numbers above 0 and 1 channel"
+    if channels != "1":
+        what = f"ElementNumberOfChannels is {channels}, expected 1"
         raise FormatError(what, where=path, cure="save one grey volume a file")
-    x, y, z = sizes
-    return z, y, x
+    return shape_from_sizes(sizes, path, field="DimSize is", dimensions=fields.get("ndims", "missing"))
 
 
 def _affine(fields: _Fields, path: Path) -> tuple[Affine, bool]:
@@ -123,24 +122,21 @@ def _affine(fields: _Fields, path: Path) -> tuple[Affine, bool]:
 
 
 def _stored(fields: _Fields, path: Path) -> np.dtype[Any]:
-    kind = fields.get("elementtype", "missing").upper()
-    if kind not in _TYPES:
-        cure = "save it as grey values of 8, 16 or 32 bits"
-        raise FormatError(f"ElementType is {kind}, expected {', '.join(_TYPES)}", where=path, cure=cure)
+    stored = stored_type(fields.get("elementtype", "missing").upper(), _TYPES, path, field="ElementType")
     if not _is_true({"binarydata": "True", **fields}, "binarydata"):
         raise FormatError("BinaryData is False, expected True", where=path, cure=_EXPORT)
-    big = _is_true(fields, "binarydatabyteordermsb") or _is_true(fields, "elementbyteordermsb")
-    return np.dtype(_TYPES[kind]).newbyteorder(">" if big else "<")
+    big_endian = _is_true(fields, "binarydatabyteordermsb") or _is_true(fields, "elementbyteordermsb")
+    return stored.newbyteorder(">" if big_endian else "<")
 
 
 @contextmanager
 def _open_voxels(fields: _Fields, file: BinaryIO, path: Path) -> Iterator[tuple[Readable, int]]:
-    """Open the voxels, and return their stream and the most bytes that it can give."""
-    name, skipped = fields["elementdatafile"], fields.get("headersize", "0")
-    if skipped not in ("0", "-1"):  # -1: the voxels are the last bytes of the file
-        raise FormatError(f"HeaderSize is {skipped}, expected 0 or -1", where=path, cure=_EXPORT)
+    """Open the voxels; yield their stream and the upper limit of its size in bytes."""
+    name, header_size = fields["elementdatafile"], fields.get("headersize", "0")
+    if header_size not in ("0", "-1"):  # -1: the voxels are the last bytes of the file
+        raise FormatError(f"HeaderSize is {header_size}, expected 0 or -1", where=path, cure=_EXPORT)
     if name == _LOCAL:
-        yield _unpacked(fields, file, path.stat().st_size)
+        yield _decompressed(fields, file, path.stat().st_size)
         return
     # Neither another folder nor a list or pattern of files: a header must not choose which files are read.
     if not name or name.upper().startswith("LIST") or "%" in name or Path(name).name != name or "\\" in name:
@@ -149,11 +145,12 @@ def _open_voxels(fields: _Fields, file: BinaryIO, path: Path) -> Iterator[tuple[
     voxels = path.with_name(name)
     if not voxels.is_file():
         raise FormatError(f"its voxels are in {name}, which is missing", where=path, cure="copy both files")
-    with voxels.open("rb") as second:
-        yield _unpacked(fields, second, voxels.stat().st_size)
+    with voxels.open("rb") as voxel_file:
+        yield _decompressed(fields, voxel_file, voxels.stat().st_size)
 
 
-def _unpacked(fields: _Fields, file: BinaryIO, size_bytes: int) -> tuple[Readable, int]:
+def _decompressed(fields: _Fields, file: BinaryIO, size_bytes: int) -> tuple[Readable, int]:
+    """Return the stream of the voxels and the upper limit of its size in bytes."""
     if _is_true(fields, "compresseddata"):
         return ZlibStream(file), size_bytes * MAX_DEFLATE_RATIO
     return file, size_bytes
@@ -166,12 +163,9 @@ def write(path: Path, voxels: NDArray[Any], grid: Grid, *, description: str) -> 
         ValueError: the voxels do not have the grid's shape, or an unsupported data type.
         OSError: the disk is full or the folder cannot be written.
     """
-    code = voxels.dtype.str[1:]
-    if voxels.shape != grid.shape or code not in _NAMES:
-        raise ValueError(f"voxels {voxels.shape} of {voxels.dtype} for a grid of {grid.shape}")
+    data = zlib.compress(little_endian_bytes(voxels, grid, _NAMES), 4)
     lps = from_lps(grid.affine) + 0.0
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    data = zlib.compress(np.ascontiguousarray(voxels, voxels.dtype.newbyteorder("<")).tobytes(), 4)
     fields = {
         "ObjectType": "Image",
         "NDims": "3",
@@ -184,7 +178,7 @@ def write(path: Path, voxels: NDArray[Any], grid: Grid, *, description: str) -> 
         "Offset": _text(lps[:3, 3]),
         "ElementSpacing": _text(spacing),
         "DimSize": " ".join(str(size) for size in reversed(voxels.shape)),
-        "ElementType": _NAMES[code],
+        "ElementType": _NAMES[voxels.dtype.str[1:]],
         "ElementDataFile": _LOCAL,
     }
     path.write_bytes("".join(f"{name} = {value}\n" for name, value in fields.items()).encode("ascii") + data)

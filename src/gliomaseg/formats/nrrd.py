@@ -1,4 +1,4 @@
-"""NRRD with its voxels in the same file, raw or gzipped: pynrrd parses the header, everything else is checked here.
+"""NRRD with its voxels in the same file, raw or gzipped: pynrrd parses the header, this module checks everything else.
 
 Source: https://teem.sourceforge.net/nrrd/format.html.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,11 +23,13 @@ from gliomaseg.formats.voxels import (
     COPY_AGAIN,
     MAX_DEFLATE_RATIO,
     VoxelLayout,
-    read_voxels,
+    little_endian_bytes,
+    read_scan,
+    shape_from_sizes,
+    stored_type,
     translated_errors,
 )
 from gliomaseg.geometry import Affine, from_lps, require_affine
-from gliomaseg.scan import Scan
 
 MAX_HEADER_BYTES = 2**20
 _NAMES = {
@@ -43,7 +46,7 @@ _NAMES = {
 }
 _TYPES = {name: code for code, names in _NAMES.items() for name in names.split(", ")}
 _GZIP = ("gzip", "gz")
-# The spaces whose axes are known, as factors of x, y and z that give RAS.
+# The supported spaces, as factors that turn x, y and z to RAS.
 _SPACES = {
     "right-anterior-superior": (1, 1, 1), "ras": (1, 1, 1),
     "left-anterior-superior": (-1, 1, 1), "las": (-1, 1, 1),
@@ -73,24 +76,19 @@ def read(path: Path, *, max_bytes: int) -> ScanFile:
         shape = _shape(header, path)
         affine, assumed = _affine(header, path)
         require_affine(affine, where=str(path))
-        layout = _layout(header, math.prod(shape), path)
-        if _is_gzipped(header):
-            with gzip.GzipFile(fileobj=file) as stream:
-                flat = read_voxels(stream, layout, path, max_bytes=max_bytes)
-        else:
-            flat = read_voxels(file, layout, path, max_bytes=max_bytes)
-    scan = Scan(flat.reshape(*shape, 1), str(path), affine, orientation_assumed=assumed)
-    return ScanFile(scan, Grid(shape, affine))
+        layout, grid = _layout(header, math.prod(shape), path), Grid(shape, affine)
+        with gzip.GzipFile(fileobj=file) if _is_gzipped(header) else nullcontext(file) as stream:
+            return read_scan(stream, layout, grid, path, orientation_assumed=assumed, max_bytes=max_bytes)
 
 
 def _read_header(file: BinaryIO, path: Path) -> Mapping[str, Any]:
-    """Return the fields; the file is then at its first voxel, behind an empty line."""
+    """Return the fields, and leave the file at its first voxel, after the empty line."""
     parser = import_extra("nrrd", "nrrd", purpose="reading NRRD files")
-    lines, left = [], MAX_HEADER_BYTES
-    while (line := file.readline(left)).strip():
+    lines, remaining_bytes = [], MAX_HEADER_BYTES
+    while (line := file.readline(remaining_bytes)).strip():
         lines.append(line)
-        left -= len(line)
-        if left <= 0:
+        remaining_bytes -= len(line)
+        if remaining_bytes <= 0:
             raise FormatError(f"header is over {MAX_HEADER_BYTES:,} bytes", where=path, cure=COPY_AGAIN)
     if not lines or not lines[0].startswith(b"NRRD"):
         raise FormatError("is not a readable NRRD (it does not begin with NRRD)", where=path)
@@ -109,11 +107,7 @@ def _read_header(file: BinaryIO, path: Path) -> Mapping[str, Any]:
 def _shape(header: Mapping[str, Any], path: Path) -> tuple[int, int, int]:
     """Return (z, y, x)."""
     sizes = [int(size) for size in header.get("sizes", [])]
-    if header.get("dimension") != 3 or len(sizes) != 3 or min(sizes) < 1:
-        what = f"sizes are {sizes}, expected three numbers above 0: one grey volume"
-        raise FormatError(what, where=path, cure="save one volume a file")
-    x, y, z = sizes
-    return z, y, x
+    return shape_from_sizes(sizes, path, field="sizes are", dimensions=str(header.get("dimension")))
 
 
 def _affine(header: Mapping[str, Any], path: Path) -> tuple[Affine, bool]:
@@ -140,13 +134,10 @@ def _affine(header: Mapping[str, Any], path: Path) -> tuple[Affine, bool]:
 
 
 def _layout(header: Mapping[str, Any], count: int, path: Path) -> VoxelLayout:
-    kind, encoding = str(header.get("type")).lower(), str(header.get("encoding")).lower()
-    if kind not in _TYPES:
-        cure = "save it as grey values of 8, 16 or 32 bits"
-        raise FormatError(f"type is {kind}, expected an integer or float type", where=path, cure=cure)
+    stored = stored_type(str(header.get("type")).lower(), _TYPES, path, field="type")
+    encoding = str(header.get("encoding")).lower()
     if encoding not in ("raw", *_GZIP):
         raise FormatError(f"encoding is {encoding}, expected raw or gzip", where=path, cure=_EXPORT)
-    stored = np.dtype(_TYPES[kind])
     endian = str(header.get("endian", "")).lower()
     if stored.itemsize > 1:
         if endian not in ("little", "big"):
@@ -167,15 +158,13 @@ def write(path: Path, voxels: NDArray[Any], grid: Grid, *, description: str) -> 
         ValueError: the voxels do not have the grid's shape, or an unsupported data type.
         OSError: the disk is full or the folder cannot be written.
     """
-    code = voxels.dtype.str[1:]
-    if voxels.shape != grid.shape or code not in _NAMES:
-        raise ValueError(f"voxels {voxels.shape} of {voxels.dtype} for a grid of {grid.shape}")
+    data = little_endian_bytes(voxels, grid, _NAMES)
     lps = from_lps(grid.affine) + 0.0
     columns = ["({})".format(",".join(repr(float(value)) for value in lps[:3, k])) for k in range(4)]
     lines = [
         "NRRD0005",
         f"# gliomaseg {gliomaseg.__version__}: {description}, research only",
-        f"type: {_NAMES[code].split(', ')[-1]}",
+        f"type: {_NAMES[voxels.dtype.str[1:]].split(', ')[-1]}",
         "dimension: 3",
         "space: left-posterior-superior",
         f"sizes: {' '.join(str(size) for size in reversed(voxels.shape))}",
@@ -185,7 +174,6 @@ def write(path: Path, voxels: NDArray[Any], grid: Grid, *, description: str) -> 
         "encoding: gzip",
         f"space origin: {columns[3]}",
     ]
-    data = np.ascontiguousarray(voxels, voxels.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data
     with path.open("wb") as file:
         file.write("\n".join([*lines, "", ""]).encode("ascii"))
         with gzip.GzipFile("", "wb", compresslevel=4, fileobj=file, mtime=0) as packed:

@@ -1,10 +1,10 @@
-"""Voxels of a volume file: limited before memory is allocated, read in chunks, and checked."""
+"""Voxels of a volume file: size checked before memory is allocated, read in chunks, checked, and written."""
 
 from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.errors import FormatError, GliomasegError, ResourceError
+from gliomaseg.formats.scan_file import Grid, ScanFile
+from gliomaseg.scan import Scan
 
 COPY_AGAIN = "copy or export it again"
 CHUNK_BYTES = 4 * 2**20
@@ -82,6 +84,43 @@ def translated_errors(path: Path, format_name: str) -> Iterator[None]:
         raise FormatError(what, where=path, cure=COPY_AGAIN) from fault
 
 
+def shape_from_sizes(sizes: list[int], path: Path, *, field: str, dimensions: str) -> tuple[int, int, int]:
+    """Return (z, y, x) from the sizes (x, y, z) of a header.
+
+    Args:
+        sizes: numbers of voxels along the axes.
+        path: for error messages.
+        field: name of the field of the sizes, with its verb ("sizes are").
+        dimensions: number of axes that the header declares.
+
+    Raises:
+        FormatError: the volume does not have three axes, or an axis is empty.
+    """
+    if dimensions != "3" or len(sizes) != 3 or min(sizes) < 1:
+        what = f"{field} {sizes}, expected three numbers above 0: one grey volume"
+        raise FormatError(what, where=path, cure="save one grey volume a file")
+    x, y, z = sizes
+    return z, y, x
+
+
+def stored_type(name: str, types: Mapping[str, str], path: Path, *, field: str) -> np.dtype[Any]:
+    """Return the data type for a type name of a header.
+
+    Args:
+        name: the value in the header.
+        types: codes of NumPy data types by type name.
+        path: for error messages.
+        field: name of the field in the header.
+
+    Raises:
+        FormatError: the type is not supported.
+    """
+    if name not in types:
+        what = f"{field} is {name}, expected an integer or float type"
+        raise FormatError(what, where=path, cure="save it as grey values of 8, 16 or 32 bits")
+    return np.dtype(types[name])
+
+
 def read_exactly(stream: Readable, count: int, path: Path) -> bytes:
     """Return exactly `count` bytes.
 
@@ -122,6 +161,31 @@ def read_voxels(stream: Readable, layout: VoxelLayout, path: Path, *, max_bytes:
     if stream.read(1):  # at the end of a compressed stream, this verifies the checksum too
         raise FormatError("has bytes after its last voxel", where=path, cure=COPY_AGAIN)
     return _finite(flat, path)
+
+
+def read_scan(
+    stream: Readable, layout: VoxelLayout, grid: Grid, path: Path, *, orientation_assumed: bool, max_bytes: int
+) -> ScanFile:
+    """Return the scan of one grey volume, shape (z, y, x, 1); see `read_voxels` for the limits and errors."""
+    flat = read_voxels(stream, layout, path, max_bytes=max_bytes)
+    scan = Scan(flat.reshape(*grid.shape, 1), str(path), grid.affine, orientation_assumed=orientation_assumed)
+    return ScanFile(scan, grid)
+
+
+def little_endian_bytes(voxels: NDArray[Any], grid: Grid, types: Container[str]) -> memoryview:
+    """Return the bytes of voxels (z, y, x) for a file, little-endian, x fastest.
+
+    Args:
+        voxels: the voxels.
+        grid: grid of the file; only its shape is used.
+        types: codes of the data types that the format can store, such as "i2".
+
+    Raises:
+        ValueError: the voxels do not have the grid's shape, or an unsupported data type.
+    """
+    if voxels.shape != grid.shape or voxels.dtype.str[1:] not in types:
+        raise ValueError(f"voxels {voxels.shape} of {voxels.dtype} for a grid of {grid.shape}")
+    return np.ascontiguousarray(voxels, voxels.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data
 
 
 def _require_memory(layout: VoxelLayout, path: Path, max_bytes: int) -> None:

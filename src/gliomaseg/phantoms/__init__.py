@@ -1,7 +1,7 @@
-"""Synthetic patients that look like the LGG MRI data set, for tests, demonstrations and learning.
+"""Synthetic patients that resemble the LGG MRI data set, for tests, demonstrations and learning.
 
-No image of a person went into them: `solids`, `anatomy`, `brain` and `tumour` draw the head,
-`scanner` scans it, and this module writes it as Kaggle's archive lays its files out.
+They contain no data of real persons. `anatomy`, `brain` and `tumour` draw a head from the solids of `shapes`,
+`acquisition` simulates the scan, and `writers` writes the files.
 """
 
 from __future__ import annotations
@@ -25,77 +25,81 @@ from gliomaseg.phantoms.writers import WRITERS, PhantomPatient
 
 PREFIX = "PHANTOM_"
 SITES = ("AA", "BB", "CC")
-MISSING_BLOCK = 16
-MISSING_POST_PER_BLOCK = 2
+BLOCK_PATIENTS = 16  # in each block of patients, two lack t1ce and one lacks t1
+MISSING_T1CE_PER_BLOCK = 2
 MARGIN_PX = 2
-LEAST_BOX_PX = 4
-SATURATED_SHARE = 0.4
+MIN_BOX_PX = 4
+FAT_SATURATED_SHARE = 0.4
 
 
 def phantom_patient(index: int, *, seed: int = 0, side_px: int = 256, slices: int | None = None) -> PhantomPatient:
     """Return one synthetic patient: the same bytes for the same index, seed and sizes.
 
-    Another processor or NumPy may round a sine otherwise: there a few pixels differ by a grey level.
+    On another processor or with another NumPy version, a few pixels may differ by one grey level.
 
     Args:
-        index: which patient, from 0.
-        seed: which set of patients, from 0.
-        side_px: side of the square slices, pixels, at least 32.
-        slices: how many slices; None draws 18 to 26.
+        index: number of the patient, from 0.
+        seed: number of the set of patients, from 0.
+        side_px: side of the square slices in pixels, at least 32.
+        slices: number of slices; None draws 18 to 26.
 
     Raises:
         ConfigError: a number is too small.
     """
-    _check(index=index, seed=seed, side_px=side_px, slices=slices)
+    _require_valid(index=index, seed=seed, side_px=side_px, slices=slices)
     shape_rng, tumour_rng, scan_rng = (np.random.default_rng(s) for s in np.random.SeedSequence((seed, index)).spawn(3))
-    drawn = int(shape_rng.integers(18, 27))
-    count = drawn if slices is None else slices
+    random_count = int(shape_rng.integers(18, 27))  # always drawn, so that `slices` does not change later draws
+    count = random_count if slices is None else slices
     low_mm, high_mm = shape_rng.uniform(-36, -24), shape_rng.uniform(97, 105)
     head = _draw_head(shape_rng, slice_mm=(high_mm - low_mm) / count)
     tumour = draw_tumour(tumour_rng, head.texture, height_mm=high_mm - low_mm)
-    scanner = draw_acquisition(scan_rng)
+    acquisition = draw_acquisition(scan_rng)
     image = np.empty((count, side_px, side_px, 3), np.uint8)
     mask = np.zeros((count, side_px, side_px), np.bool_)
     for z, height_mm in enumerate(np.linspace(low_mm, high_mm, count)):
-        grid = scanner.grid(float(height_mm), side_px=side_px)
-        drawing, mask[z] = _draw_slice(head, tumour, grid)
-        image[z] = scanner.scan(drawing, grid, scan_rng, low_mm=low_mm)
-    missing = _missing(index, seed=seed)
+        grid = acquisition.grid(float(height_mm), side_px=side_px)
+        signals, mask[z] = _draw_slice(head, tumour, grid)
+        image[z] = acquisition.scan(signals, grid, scan_rng, low_mm=low_mm)
+    missing = _missing_sequences(index, seed=seed)
     for sequence in missing:
         image[..., 0 if sequence == "t1" else 2] = image[..., 1]
-    pixel_mm = scanner.view_mm / side_px
+    pixel_mm = acquisition.view_mm / side_px
     slice_mm = float(high_mm - low_mm) / max(1, count - 1)
     return PhantomPatient(_name(index, seed=seed), image, mask, missing, (slice_mm, pixel_mm, pixel_mm))
 
 
 def _draw_slice(head: Head, tumour: Tumour, grid: SliceGrid) -> tuple[Image, NDArray[np.bool_]]:
-    """Return one slice, float32 (3, y, x), and the tumour in it, bool (y, x)."""
-    room = cavity(grid)
-    image = draw_outside(head, grid, room)
-    mask = np.zeros(room.shape, np.bool_)
-    rows, columns = np.flatnonzero((room < 1).any(axis=1)), np.flatnonzero((room < 1).any(axis=0))
-    if min(rows.size, columns.size) < LEAST_BOX_PX:
+    """Return the signals of one slice, float32 (3, y, x), and its tumour mask, bool (y, x)."""
+    skull = cavity(grid)
+    image = draw_outside(head, grid, skull)
+    mask = np.zeros(skull.shape, np.bool_)
+    rows, columns = np.flatnonzero((skull < 1).any(axis=1)), np.flatnonzero((skull < 1).any(axis=0))
+    if min(rows.size, columns.size) < MIN_BOX_PX:
         return image, mask
-    # The brain is drawn in its own box: more than half of a slice lies outside.
+    # Draw the brain in its bounding box only, because it fills less than half of a slice.
     box = (
         slice(max(int(rows[0]) - MARGIN_PX, 0), int(rows[-1]) + MARGIN_PX),
         slice(max(int(columns[0]) - MARGIN_PX, 0), int(columns[-1]) + MARGIN_PX),
     )
-    brain = shape_brain(head, tumour.pushed(grid.cut(box), room[box]), room[box])
-    part = image[:, box[0], box[1]]
-    paint_tissue(head, part, brain)
-    paint_rims(head, part, brain)
+    brain = shape_brain(head, tumour.pushed(grid.cut(box), skull[box]), skull[box])
+    brain_image = image[:, box[0], box[1]]
+    paint_tissue(head, brain_image, brain)
+    paint_rims(head, brain_image, brain)
     distance = tumour.distance(brain)
-    tumour.paint(part, brain, distance)
-    paint_fluid(head, part, brain, effaced=inside(distance, 3) * np.float32(0.75))
+    tumour.paint(brain_image, brain, distance)
+    paint_fluid(head, brain_image, brain, effaced=inside(distance, 3) * np.float32(0.75))
     mask[box] = distance < 0
     return image, mask
 
 
 def _draw_head(rng: np.random.Generator, *, slice_mm: float) -> Head:
-    """Return a head; slice_mm: the thickness of the slices that will be cut."""
-    saturated = rng.random() < SATURATED_SHARE
-    fat = (rng.uniform(2.0, 3.0), rng.uniform(1.5, 2.4), rng.uniform(0.7, 1.1) if saturated else rng.uniform(1.6, 2.4))
+    """Return a random head; slice_mm is the thickness of its slices."""
+    fat_saturated = rng.random() < FAT_SATURATED_SHARE
+    fat = (
+        rng.uniform(2.0, 3.0),
+        rng.uniform(1.5, 2.4),
+        rng.uniform(0.7, 1.1) if fat_saturated else rng.uniform(1.6, 2.4),
+    )
     return Head(
         texture=Texture(rng),
         fat=fat,
@@ -108,30 +112,31 @@ def _draw_head(rng: np.random.Generator, *, slice_mm: float) -> Head:
     )
 
 
-def _missing(index: int, *, seed: int) -> tuple[str, ...]:
-    """Return the missing sequences: of 16 patients in a row two lack post and one lacks pre."""
-    block, place = divmod(index, MISSING_BLOCK)
-    order = np.random.default_rng(np.random.SeedSequence((seed, block, 16))).permutation(MISSING_BLOCK)
-    if order[place] < MISSING_POST_PER_BLOCK:
+def _missing_sequences(index: int, *, seed: int) -> tuple[str, ...]:
+    """Return the missing sequences: in each block of 16 patients, two lack t1ce and one lacks t1."""
+    block, position = divmod(index, BLOCK_PATIENTS)
+    generator = np.random.default_rng(np.random.SeedSequence((seed, block, 16)))
+    rank = generator.permutation(BLOCK_PATIENTS)[position]
+    if rank < MISSING_T1CE_PER_BLOCK:
         return ("t1ce",)
-    return ("t1",) if order[place] == MISSING_POST_PER_BLOCK else ()
+    return ("t1",) if rank == MISSING_T1CE_PER_BLOCK else ()
 
 
 def _name(index: int, *, seed: int) -> str:
-    """Return a name like the data set's: PHANTOM, site, number and a fictitious date."""
+    """Return a name in the form of the data set: PHANTOM, site, number and a fictitious date."""
     number = 1000 + (index * 37 + seed * 101) % 9000
     return f"{PREFIX}{SITES[index % len(SITES)]}_{number:04d}_{20000101 + index % 28:08d}"
 
 
-def _check(*, index: int, seed: int, side_px: int, slices: int | None) -> None:
-    for name, value, least in (("index", index, 0), ("seed", seed, 0), ("side_px", side_px, 32)):
-        if value < least:
-            raise ConfigError(f"{value} is too small", where=name, cure=f"give {least} or more")
+def _require_valid(*, index: int, seed: int, side_px: int, slices: int | None) -> None:
+    for name, value, minimum in (("index", index, 0), ("seed", seed, 0), ("side_px", side_px, 32)):
+        if value < minimum:
+            raise ConfigError(f"{value} is too small", where=name, cure=f"give {minimum} or more")
     if slices is not None and slices < 1:
         raise ConfigError(f"{slices} is too small", where="slices", cure="give 1 or more")
 
 
-def write_phantoms(  # noqa: PLR0913 - each says one thing, by name
+def write_phantoms(  # noqa: PLR0913 - public API, keyword-only
     destination: Path,
     *,
     patients: int = 12,
@@ -143,65 +148,69 @@ def write_phantoms(  # noqa: PLR0913 - each says one thing, by name
 ) -> Path:
     """Write synthetic patients in the layout of Kaggle's archive, or as volumes, and return their folder.
 
+    The files of a patient depend on `kind`. Missing sequences are not written as NIfTI or DICOM.
+
+    - TIFF: `kaggle_3m/<name>/<name>_<n>.tif` and `<name>_<n>_mask.tif` for each slice.
+    - NIfTI: `nifti/<name>/<name>_flair.nii.gz` and so on for each sequence, and `<name>_seg.nii.gz`.
+    - DICOM: a series in `dicom/<name>/flair` and so on for each sequence, and the segmentation `<name>_mask.dcm`.
+
     Args:
-        destination: the folder that gets `kaggle_3m/<name>/<name>_<n>.tif` and `..._mask.tif`; or, as NIfTI,
-            `nifti/<name>/<name>_flair.nii.gz`, other sequences that are not missing, and `..._seg.nii.gz`; or,
-            as DICOM, a series each in `dicom/<name>/flair` and so on, and `<name>_mask.dcm`, a segmentation.
-        patients: how many, at least 1; patient k is the same however many there are.
-        seed: which set of patients, from 0.
-        side_px: side of the square slices, pixels, at least 32.
-        overwrite: remove the phantoms that are in `kaggle_3m` first.
-        progress: called with the name of every patient that is done.
-        kind: what they are written as.
+        destination: the folder of the files above.
+        patients: number of patients, at least 1. Patient k does not depend on this number.
+        seed: number of the set of patients, from 0.
+        side_px: side of the square slices in pixels, at least 32.
+        overwrite: first remove the phantoms in the folder.
+        progress: called with the name of each finished patient.
+        kind: the file format.
 
     Raises:
         ConfigError: a number is too small.
         OutputExistsError: the folder is not empty and overwrite is not set, or it contains files other than
-            phantoms: only phantoms are ever removed.
+            phantoms. Only phantoms are ever removed.
         ResourceError: the disk is full.
         MissingExtraError: DICOM is chosen and its extra is not installed.
         GliomasegError: the folder cannot be written.
     """
     if patients < 1:
         raise ConfigError(f"{patients} is too small", where="patients", cure="give 1 or more")
-    _check(index=0, seed=seed, side_px=side_px, slices=None)
+    _require_valid(index=0, seed=seed, side_px=side_px, slices=None)
     root = Path(destination) / ("kaggle_3m" if kind == "tiff" else kind)
     try:
-        _make_room(root, overwrite=overwrite)
+        _prepare_folder(root, overwrite=overwrite)
         for index in range(patients):
             patient = phantom_patient(index, seed=seed, side_px=side_px)
             _write_patient(root, patient, kind)
             if progress is not None:
                 progress(patient.name)
     except OSError as fault:
-        raise _writing_fault(fault, root) from fault
+        raise _write_error(fault, root) from fault
     return root
 
 
-def _writing_fault(fault: OSError, root: Path) -> GliomasegError:
-    """Return the user's error for a disk error."""
+def _write_error(fault: OSError, root: Path) -> GliomasegError:
+    """Return the error to raise for an operating system error."""
     if is_disk_full(fault):
         return ResourceError("the disk is full", where=root, cure="free some space or choose another disk")
     return GliomasegError(f"cannot write: {fault.strerror or fault}", where=root, cure="choose another folder")
 
 
-def _make_room(root: Path, *, overwrite: bool) -> None:
-    """Make the folder, empty; remove only phantoms, and only if overwrite is set."""
-    present = sorted(root.iterdir()) if root.exists() else []
-    if present and not overwrite:
+def _prepare_folder(root: Path, *, overwrite: bool) -> None:
+    """Create an empty folder; remove only phantoms, and only if overwrite is set."""
+    existing = sorted(root.iterdir()) if root.exists() else []
+    if existing and not overwrite:
         cure = "choose another folder or pass --overwrite"
         raise OutputExistsError("folder is not empty", where=root, cure=cure)
-    for path in present:
+    for path in existing:
         if not path.name.removeprefix(".").startswith(PREFIX) or path.is_symlink() or not path.is_dir():
-            # It may be the real data set: that is never ours to remove.
+            # It may be the real data set.
             raise OutputExistsError("is not a phantom and is not removed", where=path, cure="choose another folder")
-    for path in present:
+    for path in existing:
         shutil.rmtree(path)
     root.mkdir(parents=True, exist_ok=True)
 
 
 def _write_patient(root: Path, patient: PhantomPatient, kind: PhantomFormat) -> None:
-    """Write one patient's folder; it gets its name once it is complete."""
+    """Write one patient's folder; it is renamed to its final name when it is complete."""
     unfinished = root / f".{patient.name}.unfinished"
     unfinished.mkdir()
     try:

@@ -1,7 +1,7 @@
 """A healthy head in three sequences, drawn slice by slice from solids.
 
-White matter gives about 1 in every sequence. Sizes are an adult's, in mm; the patient's own
-size, turn and tilt are in the grid, so that only the edges depend on pixels.
+White matter has a signal of about 1 in every sequence. Sizes are those of an adult, in mm. The grid contains the size,
+rotation and tilt of the patient, so that only the softness of edges depends on the pixels.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from gliomaseg.phantoms.shapes import DistanceField, Ellipsoid, SliceGrid, Texture, inside, paint, rod
 
 Image = NDArray[np.float32]
-"""One slice in three sequences, float32, shape (3, y, x)."""
+"""One slice: signals of t1, flair and t1ce, float32, shape (3, y, x)."""
 
-# T1 before contrast, FLAIR, T1 after contrast.
+# Signals in t1, flair and t1ce.
 AIR = (0.03, 0.03, 0.03)
 BONE = (0.16, 0.13, 0.18)
 MARROW = (1.5, 1.1, 1.1)
@@ -48,9 +48,15 @@ SCALP = Ellipsoid((0, 4, 36), (79, 96, 67))
 class Head:
     """The properties that differ between heads.
 
-    fat: signals of fat in the three sequences; fluid_gap_mm: between brain and skull;
-    sulcus_mm: half the width of a sulcus; ventricle: scale of the ventricles, 1 = usual;
-    bone_mm: thickness of the skull; rim: strength of the bright rims of the ventricles in FLAIR.
+    Attributes:
+        texture: noise for irregular surfaces and tissue.
+        fat: signals of fat in t1, flair and t1ce.
+        fluid_gap_mm: gap between brain and skull.
+        sulcus_mm: half the width of a sulcus.
+        ventricle: scale of the ventricles; 1 is average.
+        bone_mm: thickness of the skull.
+        rim: strength of the bright rims of the ventricles in flair.
+        slice_mm: thickness of the slices.
     """
 
     texture: Texture
@@ -64,28 +70,28 @@ class Head:
 
 
 def cavity(grid: SliceGrid) -> DistanceField:
-    """Return the distance to the inside of the skull, mm, negative where the brain is, (y, x)."""
+    """Return the distance to the inside of the skull in mm, negative inside, shape (y, x)."""
     half = grid.mirrored()
     orbit_roof = np.maximum(half.h - 17 + half.x * np.float32(0.06), half.y + 28)
-    room = np.maximum(CEREBRUM.distance(grid), -orbit_roof)
-    room = np.minimum(room, Ellipsoid((0, 46, -8), (57, 40, 36)).distance(grid))
-    room = np.minimum(room, Ellipsoid((39, -12, 2), (25, 37, 22)).distance(half))
-    room = np.minimum(room, rod(grid, (0, 14, 10), (0, 24, -60), radii_mm=(14, 11)))
+    skull = np.maximum(CEREBRUM.distance(grid), -orbit_roof)
+    skull = np.minimum(skull, Ellipsoid((0, 46, -8), (57, 40, 36)).distance(grid))
+    skull = np.minimum(skull, Ellipsoid((39, -12, 2), (25, 37, 22)).distance(half))
+    skull = np.minimum(skull, rod(grid, (0, 14, 10), (0, 24, -60), radii_mm=(14, 11)))
     sella = Ellipsoid((0, -26, -6), (17, 25, 16)).distance(half)
     petrous = rod(half, (64, 20, -10), (16, 4, -8), radii_mm=(10, 6))
     uneven = np.sin(grid.x * np.float32(0.13) + grid.h * np.float32(0.2)) * np.sin(grid.y * np.float32(0.12)) * 2
-    room = room + uneven * inside(grid.h - 4, 8)
-    result: DistanceField = np.maximum(room, -np.minimum(sella, petrous))
+    skull = skull + uneven * inside(grid.h - 4, 8)
+    result: DistanceField = np.maximum(skull, -np.minimum(sella, petrous))
     return result
 
 
-def draw_outside(head: Head, grid: SliceGrid, room: DistanceField) -> Image:
-    """Return the head around the brain: scalp, skull, face; the cavity is left as fluid.
+def draw_outside(head: Head, grid: SliceGrid, skull: DistanceField) -> Image:
+    """Return the head around the brain: scalp, skull and face. The cavity of the skull is filled with fluid.
 
     Args:
-        head: the patient.
-        grid: the slice.
-        room: distance to the inside of the skull, as `cavity` gives it.
+        head: properties of the head.
+        grid: positions of the slice's pixels.
+        skull: result of `cavity`: distance to the inside of the skull in mm, shape (y, x).
     """
     image = np.zeros((3, *grid.x.shape), np.float32)
     skin, softness = _skin(head, grid)
@@ -95,29 +101,29 @@ def draw_outside(head: Head, grid: SliceGrid, room: DistanceField) -> Image:
     scalp_mm = 6 + wave
     paint(image, head.fat, inside(skin + np.float32(1.6), softness) * (1 - np.clip(noise * noise - 1, 0, 3) / 14))
     bone_mm = head.bone_mm + np.float32(0.7) * wave
-    flesh = np.maximum(skin + scalp_mm, bone_mm - room)
+    flesh = np.maximum(skin + scalp_mm, bone_mm - skull)
     paint(image, MUSCLE, inside(flesh))
     if grid.low_mm < FACE_TOP_MM:
         _draw_base(head, image, grid, flesh=flesh, noise=noise)
         _draw_face(head, image, grid, skin=skin)
-    bone = np.maximum(room - bone_mm, skin + 3)
-    smear = np.full(room.shape, 0.9, np.float32)
+    bone = np.maximum(skull - bone_mm, skin + 3)
+    smear = np.full(skull.shape, 0.9, np.float32)
     if grid.high_mm > STEEP_BELOW_MM:
         smear += CEREBRUM.flatness(grid) ** 2 * np.float32(0.5 * head.slice_mm) * (grid.h > STEEP_BELOW_MM)
-    # Near the vertex a slice holds bone, marrow and scalp in one pixel.
+    # Near the vertex, one pixel contains bone, marrow and scalp (partial volume).
     solid = (np.float32(1.35) - np.float32(0.4) * smear).clip(0.5, 1)
     solid = solid * (1 - np.clip(noise * np.float32(0.6), 0, 0.5) * inside(grid.h - 6, 8))
     paint(image, BONE, inside(bone, smear) * solid)
-    diploe = np.abs(room - bone_mm * np.float32(0.62)) - np.float32(0.5) - np.float32(0.6) * noise
+    diploe = np.abs(skull - bone_mm * np.float32(0.62)) - np.float32(0.5) - np.float32(0.6) * noise
     paint(image, MARROW, np.float32(0.7) * inside(np.maximum(diploe, skin + 4), smear))
-    paint(image, FLUID, inside(room, smear))
+    paint(image, FLUID, inside(skull, smear))
     return image
 
 
 def _skin(head: Head, grid: SliceGrid) -> tuple[DistanceField, DistanceField]:
-    """Return the distance to the skin and the softness of its edge, both mm, (y, x)."""
+    """Return the distance to the skin and the softness of its edge, both in mm, shape (y, x)."""
     half = grid.mirrored()
-    # Below the ears a head stays about as wide as it is there.
+    # Below the ears the head keeps about the same width.
     waist = np.float32(SCALP.centre[2])
     height = np.where(grid.h < waist, waist + (grid.h - waist) * np.float32(0.35), grid.h)
     slow = SliceGrid(grid.x, grid.y, height, grid.pixel_mm, float(height.min()), float(height.max()))
@@ -133,7 +139,7 @@ def _skin(head: Head, grid: SliceGrid) -> tuple[DistanceField, DistanceField]:
 
 
 def _draw_base(head: Head, image: Image, grid: SliceGrid, *, flesh: DistanceField, noise: DistanceField) -> None:
-    """Draw the skull base: fat between muscles, air cells and bone; all in place."""
+    """Draw the skull base in place: fat between muscles, air cells and bone."""
     low = inside(grid.h - 6, 12) * inside(flesh)
     fine = head.texture.at(grid.x, grid.y, grid.h, period_mm=11, offset=17)
     half = grid.mirrored()
@@ -142,7 +148,7 @@ def _draw_base(head: Head, image: Image, grid: SliceGrid, *, flesh: DistanceFiel
         bellies = np.minimum(bellies, belly.distance(half))
     bellies = bellies + 2 * noise
     low *= inside(-bellies, 2)
-    # Fat fills the seams between muscles: the noise's zero line.
+    # Fat fills the gaps between muscles, where the noise changes its sign.
     seams = np.clip(np.float32(1.1) - 2 * np.abs(noise + np.float32(0.3) * fine), 0, 1) * np.clip(fine + 0.6, 0.1, 1)
     paint(image, head.fat, low * np.clip(np.float32(0.5) * seams + np.clip(-noise - np.float32(0.1), 0, 1), 0, 0.85))
     paint(image, head.fat, inside(np.abs(bellies - 1), 1) * inside(flesh) * np.float32(0.6))

@@ -1,4 +1,4 @@
-"""The phantom's brain: where the fluid is, which tissue lies between, and how each looks."""
+"""The brain of a phantom: distances to its surfaces, and the painting of tissue, fluid and vessels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 from gliomaseg.phantoms.anatomy import FLUID, GREY, NUCLEUS, PLEXUS, VESSEL, WHITE, Head, Image
 from gliomaseg.phantoms.shapes import DistanceField, Ellipsoid, SliceGrid, inside, paint, rod
 
-# The right lateral ventricle's middle line: frontal horn, body, atrium, occipital horn.
+# Points (x, y, h) and radii in mm on the centre line of the right lateral ventricle: frontal horn, body, atrium,
+# occipital horn.
 HORNS = (((13.0, -36.0, 36.0), 3.2), ((6.0, -14.0, 44.0), 4.8), ((10.0, 12.0, 52.0), 4.8), ((22.0, 33.0, 42.0), 6.5))
 FRONTAL = (((13.0, -34.0, 32.0), 3.0), ((4.5, -13.0, 35.0), 3.5))
 SEPTUM_MM = 36.0
@@ -20,56 +21,62 @@ TEMPORAL = (((25.0, 33.0, 34.0), 5.0), ((32.0, 8.0, 14.0), 3.0), ((29.0, -10.0, 
 
 @dataclass(frozen=True)
 class Brain:
-    """The distances, mm, of one slice's pixels to the surfaces of the brain, each (y, x).
+    """Distances in mm from the pixels of one slice to the surfaces of the brain, each of shape (y, x).
 
-    depth: below the brain's surface, positive inside; fluid: to the nearest fluid outside the
-    ventricles, negative in it; ventricle: to the ventricles, negative inside; little: to the
-    cerebellum and brain stem, negative inside; tent: to the roof of the cerebellum, negative
-    below; stem: to the brain stem, negative inside; middle: from the falx.
+    Attributes:
+        grid: positions of the pixels.
+        depth: depth below the surface of the brain, positive inside.
+        fluid: distance to the nearest fluid outside the ventricles, negative in the fluid.
+        ventricle: distance to the ventricles, negative inside.
+        hindbrain: distance to the cerebellum and brain stem, negative inside.
+        tentorium: distance to the roof of the cerebellum, negative below.
+        stem: distance to the brain stem, negative inside.
+        midline: distance from the falx.
     """
 
     grid: SliceGrid
     depth: DistanceField
     fluid: DistanceField
     ventricle: DistanceField
-    little: DistanceField
-    tent: DistanceField
+    hindbrain: DistanceField
+    tentorium: DistanceField
     stem: DistanceField
-    middle: DistanceField
+    midline: DistanceField
 
 
-def shape_brain(head: Head, grid: SliceGrid, room: DistanceField) -> Brain:
-    """Return where everything lies; room is the distance to the inside of the skull, (y, x)."""
-    depth = -room - np.float32(head.fluid_gap_mm)
+def shape_brain(head: Head, grid: SliceGrid, skull: DistanceField) -> Brain:
+    """Return the distances of a slice; `skull` is the distance to the inside of the skull in mm, shape (y, x)."""
+    depth = -skull - np.float32(head.fluid_gap_mm)
     bend = np.float32(1.2) * np.sin(grid.y * np.float32(0.06) + grid.h * np.float32(0.05))
     centred = replace(grid, x=grid.x - bend)
     half = centred.mirrored()
     stem = np.minimum(
         rod(half, (0, 5, 14), (0, 12, -6), radii_mm=(12, 16)), rod(half, (0, 13, -8), (0, 24, -60), radii_mm=(14, 8))
     )
-    tent = 22 - np.float32(0.0052) * half.x * half.x - np.float32(0.1) * (half.y - 40)
-    roof, front = (half.h - tent) * np.float32(0.9), 30 - np.float32(0.3) * half.x - half.y
+    tentorium = 22 - np.float32(0.0052) * half.x * half.x - np.float32(0.1) * (half.y - 40)
+    roof, front = (half.h - tentorium) * np.float32(0.9), 30 - np.float32(0.3) * half.x - half.y
     wobble = 2 * head.texture.at(grid.x, grid.y, grid.h, period_mm=22, offset=43)
     below = (roof + front + np.sqrt((roof - front) ** 2 + 30)) / 2 + np.float32(0.6) * wobble
     fluid = np.minimum(depth, _sulci(head, centred, depth, wobble))
     fluid = np.minimum(fluid, _fissures(head, half, wobble))
-    little = np.minimum(below, stem)
-    fluid = np.where(little < 0, np.minimum(depth, -little), np.minimum(fluid, np.where(half.y > 0, little, 9)))
+    hindbrain = np.minimum(below, stem)
+    other_fluid = np.minimum(fluid, np.where(half.y > 0, hindbrain, 9))
+    fluid = np.where(hindbrain < 0, np.minimum(depth, -hindbrain), other_fluid)
     fluid = np.minimum(fluid, Ellipsoid((0, -15, 13), (14, 10, 8)).distance(half))
     fluid = np.minimum(fluid, Ellipsoid((0, 84, -20), (9, 9, 14)).distance(half))
-    return Brain(centred, depth, fluid, _ventricles(head, half), little, below, stem, half.x)
+    return Brain(centred, depth, fluid, _ventricles(head, half), hindbrain, below, stem, half.x)
 
 
 def _sulci(head: Head, grid: SliceGrid, depth: DistanceField, wobble: DistanceField) -> DistanceField:
     """Return the distance to the sulci of the outer and the medial surface, mm, (y, x)."""
     up = grid.h - 28
     radius = np.sqrt(grid.x * grid.x + grid.y * grid.y + up * up) + 1
-    # Read along rays from the middle of the brain, so that a sulcus runs straight into the depth.
+    # Sample the noise along rays from the centre of the brain, so that sulci run straight inwards.
     pull = np.minimum((72 - np.float32(0.2) * depth) / radius, np.float32(1.5))
     fold = head.texture.at(grid.x * pull + wobble, grid.y * pull - wobble, up * pull, period_mm=22)
     reach = 13 + 6 * head.texture.at(grid.x, grid.y, grid.h, period_mm=45, offset=11)
     line = _zero_line(fold, grid.pixel_mm, steepness=0.10)
-    # Some sulci gape at the surface, some are shut.
+    # Some sulci are open at the surface, some are closed.
     gape = 1 + np.float32(0.6) * head.texture.at(grid.x, grid.y, grid.h, period_mm=30, offset=47)
     taper = np.float32(head.sulcus_mm) * gape * np.clip(np.float32(1.5) - 2 * depth / np.maximum(reach, 6), -0.5, 1.5)
     outer = np.hypot(line, np.maximum(depth - reach, 0)) - taper
@@ -83,7 +90,7 @@ def _sulci(head: Head, grid: SliceGrid, depth: DistanceField, wobble: DistanceFi
 
 
 def _zero_line(noise: DistanceField, pixel_mm: float, *, steepness: float) -> DistanceField:
-    """Return about the distance to where noise changes its sign, mm, (y, x)."""
+    """Return the approximate distance in mm to the nearest sign change of the noise, shape (y, x)."""
     across, along = np.gradient(noise, np.float32(pixel_mm))
     distance: DistanceField = np.abs(noise) / np.sqrt(across * across + along * along + np.float32(steepness**2))
     return distance
@@ -111,20 +118,20 @@ def _ventricles(head: Head, half: SliceGrid) -> DistanceField:
         for (start, wide), (end, narrow) in pairwise(line):
             distance = np.minimum(distance, rod(half, start, end, radii_mm=(wide * scale, narrow * scale)))
     fourth = Ellipsoid((0, 30, -5), (7 * scale, 5 * scale, 11)).distance(half)
-    # Between the frontal horns stands the septum.
+    # The septum separates the frontal horns.
     distance = np.maximum(distance, np.where(half.h > SEPTUM_MM, np.float32(0.8) - half.x, np.float32(-99)))
     result: DistanceField = np.minimum(distance, fourth)
     return result
 
 
 def paint_tissue(head: Head, image: Image, brain: Brain) -> None:
-    """Paint white and grey matter and nuclei over the slice in place; image is (3, y, x)."""
+    """Paint white matter, grey matter and nuclei over the slice in place; image is float32, shape (3, y, x)."""
     grid, half = brain.grid, brain.grid.mirrored()
     whole = inside(-brain.depth)
     grain = head.texture.at(grid.x, grid.y, grid.h, period_mm=13, offset=31)
     tracts = head.texture.at(grid.x, grid.y, grid.h, period_mm=48, offset=53)
     paint(image, WHITE, whole)
-    cortex = inside(brain.fluid - np.float32(4.0), 1.6) * (brain.little > 0)
+    cortex = inside(brain.fluid - np.float32(4.0), 1.6) * (brain.hindbrain > 0)
     paint(image, GREY, whole * cortex)
     nuclei = np.minimum(
         Ellipsoid((12, 6, 36), (9, 15, 11)).distance(half),
@@ -135,14 +142,14 @@ def paint_tissue(head: Head, image: Image, brain: Brain) -> None:
     paint(image, NUCLEUS, inside(nuclei, 1.5) * whole)
     ring = np.hypot(half.x * np.float32(0.8), half.y - 24) + np.float32(1.5) * grain + np.float32(0.3) * half.h
     leaves = np.float32(0.5) + np.float32(0.3) * np.sin(ring * np.float32(1.4))
-    lesser = whole * inside(brain.little) * inside(4 - brain.stem, 4)
+    lesser = whole * inside(brain.hindbrain) * inside(4 - brain.stem, 4)
     paint(image, GREY, lesser * leaves)
     paint(image, FLUID, lesser * np.clip(np.float32(0.40) - leaves, 0, 1) * np.float32(0.6))
     image *= 1 + (np.float32(0.015) * grain + np.float32(0.02) * tracts) * whole
 
 
 def paint_rims(head: Head, image: Image, brain: Brain) -> None:
-    """Brighten FLAIR along the ventricles, most at the horns' tips, in place."""
+    """Brighten flair along the ventricles in place, most at the tips of the horns."""
     half = brain.grid.mirrored()
     tips = np.minimum(
         Ellipsoid((13, -38, 35), (6, 6, 8)).distance(half), Ellipsoid((27, 44, 38), (6, 9, 9)).distance(half)
@@ -155,10 +162,10 @@ def paint_fluid(head: Head, image: Image, brain: Brain, *, effaced: DistanceFiel
     """Paint sulci, fissures and ventricles with plexus and vessels in place.
 
     Args:
-        head: the patient.
+        head: properties of the head.
         image: the slice, float32, shape (3, y, x).
-        brain: its distances.
-        effaced: how much of the sulci a tumour has closed, 0 to 1, float32, shape (y, x).
+        brain: distances of the slice.
+        effaced: share of the sulci that the tumour closes, 0 to 1, float32, shape (y, x).
     """
     grid, half = brain.grid, brain.grid.mirrored()
     whole = inside(-brain.depth)
@@ -171,7 +178,7 @@ def paint_fluid(head: Head, image: Image, brain: Brain, *, effaced: DistanceFiel
     image[2] += vessels * np.float32(1.3)
     sinus = rod(grid, (0, 60, 84), (0, 89, 42), radii_mm=(2, 2.6))
     sinus = np.minimum(sinus, rod(grid, (0, 89, 42), (0, 90, 18), radii_mm=(3, 3)))
-    # The transverse sinus runs where the tent meets the skull.
-    sinus = np.minimum(sinus, np.maximum(np.maximum(np.abs(brain.depth) - 3, np.abs(brain.tent) - 3), 30 - half.y))
+    # The transverse sinus runs where the tentorium meets the skull.
+    sinus = np.minimum(sinus, np.maximum(np.maximum(np.abs(brain.depth) - 3, np.abs(brain.tentorium) - 3), 30 - half.y))
     paint(image, VESSEL, inside(sinus) * np.float32(0.9))
-    image[2] += inside(brain.middle - np.float32(0.8)) * inside(brain.fluid) * np.float32(0.35)
+    image[2] += inside(brain.midline - np.float32(0.8)) * inside(brain.fluid) * np.float32(0.35)

@@ -1,4 +1,4 @@
-"""Solids and noise of which the phantom's head is made, as signed distances in millimetres."""
+"""Solids as signed distances in mm, and smooth noise, from which a phantom is drawn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DistanceField = NDArray[np.float32]
 """One number for each pixel of a slice, float32, shape (y, x)."""
 
 Point = tuple[float, float, float]
-"""Right, back and up from the middle of the head, mm."""
+"""Position in mm to the right, to the back and upwards from the centre of the head."""
 
 TEXTURE_CELLS = 48
 REACH_MM = 14.0
@@ -24,8 +24,13 @@ FAR_MM = np.float32(99)
 class SliceGrid:
     """The position of one slice's pixels in the patient's head, mm, each of shape (y, x).
 
-    x grows towards the image's right, y towards the back of the head, h towards the vertex;
-    low_mm and high_mm bound h.
+    Attributes:
+        x: position towards the right of the image.
+        y: position towards the back of the head.
+        h: position towards the vertex.
+        pixel_mm: side of a pixel.
+        low_mm: lowest value of h.
+        high_mm: highest value of h.
     """
 
     x: DistanceField
@@ -47,22 +52,22 @@ class SliceGrid:
         """Return whether the slice is far below or above these heights."""
         return self.high_mm < low_mm - REACH_MM or self.low_mm > high_mm + REACH_MM
 
-    def away(self) -> DistanceField:
-        """Return the distance to something far off."""
+    def far(self) -> DistanceField:
+        """Return the distance to a solid that the slice misses: `FAR_MM` in every pixel."""
         return np.full(self.x.shape, FAR_MM, np.float32)
 
 
 @dataclass(frozen=True)
 class Ellipsoid:
-    """An ellipsoid with its axes along the head's."""
+    """An ellipsoid whose axes are those of the head: centre and semi-axes in mm."""
 
     centre: Point
     semi: Point
 
     def distance(self, grid: SliceGrid) -> DistanceField:
-        """Return about the distance to the surface, mm, negative inside, shape (y, x)."""
+        """Return the approximate distance to the surface in mm, negative inside, shape (y, x)."""
         if grid.misses(self.centre[2] - self.semi[2], self.centre[2] + self.semi[2]):
-            return grid.away()
+            return grid.far()
         u, v, w = self._scaled(grid)
         u, v, w = u * u, v * v, w * w
         radius = np.sqrt(u + v + w) + np.float32(1e-3)
@@ -72,7 +77,7 @@ class Ellipsoid:
         return distance
 
     def flatness(self, grid: SliceGrid) -> DistanceField:
-        """Return how level the surface runs, 0 (a wall) to 1 (a roof), shape (y, x)."""
+        """Return the slope of the surface, 0 (vertical) to 1 (horizontal), shape (y, x)."""
         u, v, w = self._scaled(grid)
         u /= np.float32(self.semi[0])
         v /= np.float32(self.semi[1])
@@ -90,10 +95,10 @@ class Ellipsoid:
 
 
 def rod(grid: SliceGrid, start: Point, end: Point, *, radii_mm: tuple[float, float]) -> DistanceField:
-    """Return the distance to a rod with round ends whose radius changes evenly, mm, (y, x)."""
+    """Return the distance in mm to a rod with round ends and a linearly changing radius, shape (y, x)."""
     thick = max(radii_mm)
     if grid.misses(min(start[2], end[2]) - thick, max(start[2], end[2]) + thick):
-        return grid.away()
+        return grid.far()
     axis = [b - a for a, b in zip(start, end, strict=True)]
     length2 = sum(part * part for part in axis)
     dx, dy, dh = (grid.x - np.float32(start[0]), grid.y - np.float32(start[1]), grid.h - np.float32(start[2]))
@@ -108,18 +113,18 @@ def rod(grid: SliceGrid, start: Point, end: Point, *, radii_mm: tuple[float, flo
 
 
 def inside(distance: DistanceField, softness_mm: float | DistanceField = 0.9) -> DistanceField:
-    """Return how much of a pixel lies inside: 1 within, 0 without, a ramp at the surface, (y, x)."""
+    """Return the share of each pixel inside a solid, shape (y, x): 1 inside, 0 outside, linear at the surface."""
     share: DistanceField = np.clip(0.5 - distance / np.float32(2) / np.asarray(softness_mm, np.float32), 0, 1)
     return share
 
 
 def paint(image: NDArray[np.float32], tissue: tuple[float, float, float], share: DistanceField) -> None:
-    """Lay a tissue over an image in place.
+    """Paint a tissue over an image in place.
 
     Args:
-        image: float32, shape (3, y, x): T1 before contrast, FLAIR, T1 after contrast.
-        tissue: its three signals, white matter being about 1.
-        share: how much of each pixel it fills, 0 to 1, float32, shape (y, x).
+        image: signals of t1, flair and t1ce, float32, shape (3, y, x).
+        tissue: the three signals of the tissue; white matter is about 1.
+        share: share of each pixel that the tissue fills, 0 to 1, float32, shape (y, x).
     """
     if not share.any():
         return
@@ -128,12 +133,12 @@ def paint(image: NDArray[np.float32], tissue: tuple[float, float, float], share:
 
 
 class Texture:
-    """Smooth random noise in space, without mean, standard deviation 1, that repeats itself."""
+    """Smooth periodic random noise in space with mean 0 and standard deviation 1."""
 
     def __init__(self, rng: np.random.Generator) -> None:
-        """Draw the lattice once; every call then reads from it."""
+        """Draw the lattice that all later calls interpolate."""
         white = rng.standard_normal((TEXTURE_CELLS,) * 3, dtype=np.float32)
-        # The difference of two blurs leaves one scale only: folds of one width.
+        # The difference of two blurs keeps one scale, so that all folds have about the same width.
         fine = ndimage.gaussian_filter(white, 1.5, mode="wrap", truncate=3)
         coarse = ndimage.gaussian_filter(white, 2.6, mode="wrap", truncate=3)
         band = fine - coarse
@@ -145,14 +150,14 @@ class Texture:
         """Return the noise at some points.
 
         Args:
-            x: the points' places to the right, mm, float32, two axes.
-            y: to the back, same shape.
-            h: upwards, same shape.
-            period_mm: from one crest to the next, about.
-            offset: another value gives other noise.
+            x: positions to the right in mm, float32, two axes.
+            y: positions to the back in mm, same shape.
+            h: positions upwards in mm, same shape.
+            period_mm: approximate distance between two maxima.
+            offset: shift in the lattice; another value gives other noise.
         """
         scale, shape = np.float32(10.0 / period_mm), x.shape
-        # Smooth noise read at every second pixel and filled in linearly costs a quarter.
+        # Sample every second or fourth pixel and interpolate: every second pixel takes a quarter of the time.
         coarse = period_mm >= COARSE_MM
         step = 4 if coarse else 2
         x, y, h = (field[::step, ::step] * scale for field in (x, y, h))
@@ -161,18 +166,18 @@ class Texture:
             self._lattice, points, order=1, mode="grid-wrap", output=np.float32
         )
         if coarse:
-            noise = _filled_in(noise, ((shape[0] + 1) // 2, (shape[1] + 1) // 2))
-        return _filled_in(noise, shape)
+            noise = _interpolated(noise, ((shape[0] + 1) // 2, (shape[1] + 1) // 2))
+        return _interpolated(noise, shape)
 
 
-def _filled_in(coarse: DistanceField, shape: tuple[int, ...]) -> DistanceField:
-    """Return a field of every second pixel at every pixel of shape, linearly filled in."""
-    rows = _doubled(coarse, shape[0])
-    return _doubled(rows.T, shape[1]).T
+def _interpolated(coarse: DistanceField, shape: tuple[int, ...]) -> DistanceField:
+    """Return a field of every second pixel, interpolated linearly to all pixels of `shape`."""
+    rows = _interpolated_rows(coarse, shape[0])
+    return _interpolated_rows(rows.T, shape[1]).T
 
 
-def _doubled(coarse: DistanceField, length: int) -> DistanceField:
-    """Return the field with its first axis stretched to length, about twice its own."""
+def _interpolated_rows(coarse: DistanceField, length: int) -> DistanceField:
+    """Return the field with its first axis interpolated to `length`, about twice the present length."""
     full = np.empty((length, coarse.shape[1]), np.float32)
     full[::2] = coarse
     full[1:-1:2] = (coarse[: (length - 1) // 2] + coarse[1 : (length + 1) // 2]) * np.float32(0.5)

@@ -1,4 +1,4 @@
-"""The phantom's tumour: one irregular solid in one hemisphere, and its exact mask."""
+"""The tumour of a phantom: an irregular solid in one hemisphere, with an exact mask."""
 
 from __future__ import annotations
 
@@ -19,9 +19,16 @@ CYSTIC_SHARE = 0.25
 class Tumour:
     """A low-grade glioma.
 
-    lobes: the solids it is made of; side: -1 (image left) or 1; signals: of T1, FLAIR and T1
-    after contrast, white matter = 1; edge_mm: softness; rough_mm: how far its surface wanders;
-    enhancing: 0 (none) to 1; cyst: 0 (solid) to 1; push_mm: how far it moves the midline.
+    Attributes:
+        lobes: the ellipsoids of which it consists.
+        texture: noise for its surface and its signals.
+        side: -1 (left in the image) or 1 (right in the image).
+        signals: signals in t1, flair and t1ce; white matter is 1.
+        edge_mm: softness of its edge.
+        rough_mm: amplitude of the irregularities of its surface.
+        enhancing: strength of the contrast enhancement, 0 to 1.
+        cyst: 0 (solid) to 1 (cystic core).
+        push_mm: shift of the midline.
     """
 
     lobes: tuple[Ellipsoid, ...]
@@ -34,40 +41,40 @@ class Tumour:
     cyst: float
     push_mm: float
 
-    def pushed(self, grid: SliceGrid, room: DistanceField) -> SliceGrid:
-        """Return the grid of a brain that the tumour has pushed aside.
+    def pushed(self, grid: SliceGrid, skull: DistanceField) -> SliceGrid:
+        """Return the grid of a brain that the tumour displaces.
 
         Args:
-            grid: the slice as the skull has it.
-            room: distance to the inside of the skull, mm, shape (y, x): tissue there does not move.
+            grid: positions of the pixels in the head.
+            skull: distance to the inside of the skull in mm, shape (y, x). Tissue at the skull does not move.
         """
         (x, y, h), (_, _, tall) = self.lobes[0].centre, self.lobes[0].semi
         square = (grid.x - np.float32(x)) ** 2 + (grid.y - np.float32(y)) ** 2 + (grid.h - np.float32(h)) ** 2
-        near = np.exp(-square / np.float32(2 * (1.5 * tall) ** 2)) * np.clip(-room / 20, 0, 1)
+        near = np.exp(-square / np.float32(2 * (1.5 * tall) ** 2)) * np.clip(-skull / 20, 0, 1)
         return replace(grid, x=grid.x + np.float32(self.side * self.push_mm) * near)
 
     def distance(self, brain: Brain) -> DistanceField:
-        """Return the distance to the tumour's surface, mm, negative inside, shape (y, x)."""
+        """Return the distance to the surface of the tumour in mm, negative inside, shape (y, x)."""
         grid = brain.grid
         solid = self.lobes[0].distance(grid)
         for lobe in self.lobes[1:]:
             solid = np.minimum(solid, lobe.distance(grid))
         solid = solid + np.float32(self.rough_mm) * self._noise(grid, period_mm=30, offset=3)
         solid += np.float32(0.35 * self.rough_mm) * self._noise(grid, period_mm=13, offset=7)
-        # A glioma follows the white matter; falx, tent, skull and ventricles stop it.
+        # A glioma follows the white matter. Falx, tentorium, skull and ventricles limit it.
         solid += np.float32(1.5) * inside(brain.fluid - 2, 2)
-        for wall in (brain.depth - 1, np.float32(self.side) * grid.x - 2, brain.ventricle - 1, brain.little - 2):
+        for wall in (brain.depth - 1, np.float32(self.side) * grid.x - 2, brain.ventricle - 1, brain.hindbrain - 2):
             solid = np.maximum(solid, -wall)
         result: DistanceField = solid
         return result
 
     def paint(self, image: Image, brain: Brain, distance: DistanceField) -> None:
-        """Lay the tumour over the slice in place.
+        """Paint the tumour over the slice in place.
 
         Args:
             image: float32, shape (3, y, x).
-            brain: the slice's distances.
-            distance: what `distance` gave for it.
+            brain: distances of the slice.
+            distance: result of `distance` for the slice.
         """
         share = inside(distance, self.edge_mm)
         broad = self._noise(brain.grid, period_mm=38, offset=17)
@@ -87,12 +94,12 @@ class Tumour:
 
 
 def draw_tumour(rng: np.random.Generator, texture: Texture, *, height_mm: float) -> Tumour:
-    """Return a tumour.
+    """Return a random tumour.
 
     Args:
-        rng: what it is drawn from.
-        texture: the noise that makes it rough.
-        height_mm: the height of the whole head, of which it takes about a third.
+        rng: random generator.
+        texture: noise for its surface and its signals.
+        height_mm: height of all slices of the head; the tumour extends over about a third of it.
     """
     side = 2 * int(rng.integers(0, 2)) - 1
     tall = height_mm * rng.uniform(0.10, 0.23)

@@ -1,4 +1,4 @@
-"""Synthetic patients on disk: as the data set's pictures, as NIfTI volumes, or as DICOM series."""
+"""Write synthetic patients as TIFF slices in the layout of the data set, as NIfTI volumes, or as DICOM series."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from numpy.typing import NDArray
 from gliomaseg.choices import PhantomFormat
 from gliomaseg.geometry import Affine
 
-_SEQUENCES = ("t1", "flair", "t1ce")  # of the channels
+_SEQUENCES = ("t1", "flair", "t1ce")  # of the channels, in order
 
 
 @dataclass(frozen=True)
 class PhantomPatient:
     """One synthetic examination.
 
-    name: as a folder of the data set is named; image: uint8, shape (z, y, x, 3), T1 before
-    contrast, FLAIR, T1 after contrast, from the skull base up; mask: the tumour, bool, shape
-    (z, y, x); missing: which of "t1" and "t1ce" are copies of FLAIR; spacing_mm: between voxels' centres
-    along z, y, x.
+    Attributes:
+        name: name in the form of a folder of the data set.
+        image: t1, flair and t1ce, uint8, shape (z, y, x, 3), from the skull base upwards.
+        mask: the tumour, bool, shape (z, y, x).
+        missing: missing sequences, out of "t1" and "t1ce"; their channels are copies of flair.
+        spacing_mm: distances between voxel centres along z, y and x.
     """
 
     name: str
@@ -34,9 +36,9 @@ class PhantomPatient:
 
 
 def _write_slices(folder: Path, patient: PhantomPatient) -> None:
-    for number, (picture, mask) in enumerate(zip(patient.image, patient.mask, strict=True), start=1):
+    for number, (image, mask) in enumerate(zip(patient.image, patient.mask, strict=True), start=1):
         stem = f"{patient.name}_{number}"
-        tifffile.imwrite(folder / f"{stem}.tif", picture, photometric="rgb", metadata=None)
+        tifffile.imwrite(folder / f"{stem}.tif", image, photometric="rgb", metadata=None)
         levels = mask.astype(np.uint8) * np.uint8(255)
         tifffile.imwrite(folder / f"{stem}_mask.tif", levels, photometric="minisblack", metadata=None)
 
@@ -45,7 +47,7 @@ def _write_volumes(folder: Path, patient: PhantomPatient) -> None:
     from gliomaseg.formats import Grid, write_volume
 
     shape = patient.mask.shape
-    grid = Grid((shape[0], shape[1], shape[2]), _lps(patient))
+    grid = Grid((shape[0], shape[1], shape[2]), _centred_affine(patient))
     for channel, sequence in enumerate(_SEQUENCES):
         if sequence not in patient.missing:
             voxels = patient.image[..., channel].astype(np.int16)
@@ -54,8 +56,8 @@ def _write_volumes(folder: Path, patient: PhantomPatient) -> None:
     write_volume(folder / f"{patient.name}_seg.nii.gz", mask, grid, description="mask")
 
 
-def _lps(patient: PhantomPatient) -> Affine:
-    """Return the affine of a patient whose head is in the middle."""
+def _centred_affine(patient: PhantomPatient) -> Affine:
+    """Return the affine, RAS in mm, of an image in LPS order whose centre is the origin."""
     affine = np.diag([-patient.spacing_mm[2], -patient.spacing_mm[1], patient.spacing_mm[0], 1.0])
     affine[:3, 3] = -affine[:3, :3] @ ((np.array(patient.mask.shape[::-1]) - 1) / 2)
     return affine
@@ -69,7 +71,7 @@ def _write_series(folder: Path, patient: PhantomPatient) -> None:
         "flair": Acquisition("FLAIR phantom", patient.name, 1),
         "t1ce": Acquisition("T1 contrast phantom", patient.name, 3, repetition_ms=500, echo_ms=10, inversion_ms=None),
     }
-    affine = _lps(patient)
+    affine = _centred_affine(patient)
     for channel, sequence in enumerate(_SEQUENCES):
         if sequence not in patient.missing:
             write_series(folder / sequence, patient.image[..., channel], affine, acquisition=acquisitions[sequence])
