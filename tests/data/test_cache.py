@@ -34,13 +34,13 @@ import sys, time
 from pathlib import Path
 from gliomaseg.config import Preprocessing
 from gliomaseg.data.cache import open_cache
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 data, folder, own_flag, other_flag = map(Path, sys.argv[1:])
 def wait_for_other(_):
     own_flag.touch()
     while not other_flag.exists():
         time.sleep(0.002)
-opened = open_cache(read_index(data), Preprocessing(size_px=32), folder=folder, progress=wait_for_other)
+opened = open_cache(read_cases(data), Preprocessing(size_px=32), folder=folder, progress=wait_for_other)
 print(opened.images.sum(), opened.masks.sum(), len(opened.names))
 """
 # Waits after the first case until it is killed.
@@ -49,7 +49,7 @@ import sys, time
 from pathlib import Path
 from gliomaseg.config import Preprocessing
 from gliomaseg.data import cache
-from gliomaseg.data.index import read_index
+from gliomaseg.data.layouts import read_cases
 prepare_mask, prepared_cases = cache.prepare_mask, []
 def pause(*arguments):
     if prepared_cases:
@@ -81,17 +81,21 @@ def entry_names(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir())
 
 
-def assert_cache_matches_data(cache: Cache, index: DataIndex, preprocessing: Preprocessing = SMALL) -> None:
+def assert_cache_matches_data(cache: Cache, index: CaseList, preprocessing: Preprocessing = SMALL) -> None:
     cases = [read_case(case) for case in index.cases]
-    assert np.array_equal(cache.images, np.concatenate([prepare(case.scan, preprocessing).slices for case in cases]))
-    assert np.array_equal(cache.masks, np.concatenate([prepare_mask(case.reference, preprocessing) for case in cases]))
+    prepared = [prepare(case.scan, preprocessing) for case in cases]
+    masks = [prepare_mask(case.reference, slices) for case, slices in zip(cases, prepared, strict=True)]
+    assert np.array_equal(cache.images, np.concatenate([slices.slices for slices in prepared]))
+    assert np.array_equal(
+        cache.masks, np.concatenate([prepare_mask(case.reference, prepare(case.scan, preprocessing)) for case in cases])
+    )
 
 
 # --- content
 
 
 @pytest.mark.parametrize("channels", ["grey", "flair", "t1_flair", "t1_flair_t1ce"])
-def test_cache_equals_the_result_of_prepare(index: DataIndex, folder: Path, channels: str) -> None:
+def test_cache_equals_the_result_of_prepare(index: CaseList, folder: Path, channels: str) -> None:
     preprocessing = Preprocessing(size_px=32, input=channels)  # type: ignore[arg-type]
     opened = open_cache(index, preprocessing, folder=folder)
     assert (opened.images.dtype, opened.masks.dtype) == (np.uint8, np.bool_)
@@ -99,37 +103,37 @@ def test_cache_equals_the_result_of_prepare(index: DataIndex, folder: Path, chan
     assert_cache_matches_data(opened, index, preprocessing)
 
 
-def test_names_are_case_and_slice_number_in_the_order_of_the_index(index: DataIndex, folder: Path) -> None:
+def test_names_are_case_and_slice_number_in_the_order_of_the_index(index: CaseList, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     assert opened.names == (f"{FIRST}/1", f"{FIRST}/2", f"{SECOND}/1", f"{SECOND}/2", f"{SECOND}/3")
 
 
-def test_positions_follow_the_order_of_the_given_cases(index: DataIndex, folder: Path) -> None:
+def test_positions_follow_the_order_of_the_given_cases(index: CaseList, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     assert opened.positions(index.cases[1:]).tolist() == [2, 3, 4]
     assert opened.positions(index.cases[::-1]).tolist() == [2, 3, 4, 0, 1]
     assert opened.positions(()).tolist() == []
 
 
-def test_case_numbers_and_limits_match_the_cases(index: DataIndex, folder: Path) -> None:
+def test_case_numbers_and_limits_match_the_cases(index: CaseList, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     assert opened.case_numbers.tolist() == [0, 0, 1, 1, 1]
     assert [limits.tolist() for limits in opened.case_limits] == [[0, 2], [1, 4]]
 
 
-def test_level_histograms_count_the_pixels_of_each_case(index: DataIndex, folder: Path) -> None:
+def test_level_histograms_count_the_pixels_of_each_case(index: CaseList, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     assert opened.level_histograms.shape == (2, 1, 256)
     assert opened.level_histograms.sum(axis=(1, 2)).tolist() == [2 * 32 * 32, 3 * 32 * 32]
     assert opened.level_histograms[1, 0, 0] == (opened.images[2:] == 0).sum()
 
 
-def test_has_tumour_is_true_if_a_mask_has_a_tumour_pixel(index: DataIndex, folder: Path) -> None:
+def test_has_tumour_is_true_if_a_mask_has_a_tumour_pixel(index: CaseList, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     assert opened.has_tumour.tolist() == [bool(mask.any()) for mask in opened.masks]
 
 
-def test_context_slices_and_normalisation_share_one_cache(index: DataIndex, folder: Path) -> None:
+def test_context_slices_and_normalisation_share_one_cache(index: CaseList, folder: Path) -> None:
     plain = open_cache(index, SMALL, folder=folder)
     builds: list[str] = []
     other = SMALL.model_copy(update={"context_slices": 2, "normalisation": "zscore"})
@@ -137,7 +141,7 @@ def test_context_slices_and_normalisation_share_one_cache(index: DataIndex, fold
     assert builds == []
 
 
-def test_cache_arrays_are_read_only(index: DataIndex, folder: Path) -> None:
+def test_cache_arrays_are_read_only(index: CaseList, folder: Path) -> None:
     opened = open_cache(index, SMALL, folder=folder)
     with pytest.raises(ValueError, match="read-only"):
         opened.images[0] = 0
@@ -146,7 +150,7 @@ def test_cache_arrays_are_read_only(index: DataIndex, folder: Path) -> None:
 # --- one build for each content
 
 
-def test_second_run_opens_the_cache_of_the_first(index: DataIndex, folder: Path) -> None:
+def test_second_run_opens_the_cache_of_the_first(index: CaseList, folder: Path) -> None:
     builds: list[str] = []
     first = open_cache(index, SMALL, folder=folder, progress=builds.append)
     second = open_cache(index, SMALL, folder=folder, progress=builds.append)
@@ -156,7 +160,7 @@ def test_second_run_opens_the_cache_of_the_first(index: DataIndex, folder: Path)
     assert_cache_matches_data(second, index)
 
 
-def test_copy_of_the_data_set_opens_the_same_cache(index: DataIndex, data: Path, folder: Path) -> None:
+def test_copy_of_the_data_set_opens_the_same_cache(index: CaseList, data: Path, folder: Path) -> None:
     builds: list[str] = []
     open_cache(index, SMALL, folder=folder, progress=builds.append)
     moved = shutil.copytree(data, data.with_name("moved"))
@@ -166,7 +170,7 @@ def test_copy_of_the_data_set_opens_the_same_cache(index: DataIndex, data: Path,
 
 @pytest.mark.parametrize("kind", ["image", "mask"])
 def test_changed_pixel_gives_another_cache_despite_same_file_size_and_time(
-    index: DataIndex, folder: Path, kind: str
+    index: CaseList, folder: Path, kind: str
 ) -> None:
     first = open_cache(index, SMALL, folder=folder)
     file: Path = getattr(index.cases[1].slices[2], kind)
@@ -183,7 +187,7 @@ def test_changed_pixel_gives_another_cache_despite_same_file_size_and_time(
     assert_cache_matches_data(second, index)
 
 
-def test_swapped_files_give_another_cache(index: DataIndex, data: Path, folder: Path) -> None:
+def test_swapped_files_give_another_cache(index: CaseList, data: Path, folder: Path) -> None:
     first = open_cache(index, SMALL, folder=folder)
     one, two = (data / FIRST / f"{FIRST}_{n}.tif" for n in (1, 2))
     one.rename(data / "aside")
@@ -194,7 +198,7 @@ def test_swapped_files_give_another_cache(index: DataIndex, data: Path, folder: 
     assert np.array_equal(second.images[0], first.images[1])
 
 
-def test_part_of_a_data_set_has_its_own_cache(index: DataIndex, folder: Path) -> None:
+def test_part_of_a_data_set_has_its_own_cache(index: CaseList, folder: Path) -> None:
     whole = open_cache(index, SMALL, folder=folder)
     part = open_cache(CaseList(index.root, index.cases[:1]), SMALL, folder=folder)
     assert part.digest != whole.digest
@@ -202,14 +206,14 @@ def test_part_of_a_data_set_has_its_own_cache(index: DataIndex, folder: Path) ->
 
 
 @pytest.mark.parametrize("other", [Preprocessing(size_px=48), Preprocessing(size_px=32, input="flair")])
-def test_other_size_or_channels_give_another_cache(index: DataIndex, folder: Path, other: Preprocessing) -> None:
+def test_other_size_or_channels_give_another_cache(index: CaseList, folder: Path, other: Preprocessing) -> None:
     first = open_cache(index, SMALL, folder=folder)
     second = open_cache(index, other, folder=folder)
     assert first.digest != second.digest
     assert_cache_matches_data(second, index, other)
 
 
-def test_other_normalisation_mean_opens_the_same_cache(index: DataIndex, folder: Path) -> None:
+def test_other_normalisation_mean_opens_the_same_cache(index: CaseList, folder: Path) -> None:
     first = open_cache(index, SMALL, folder=folder)
     assert open_cache(index, Preprocessing(size_px=32, mean=0.2), folder=folder).digest == first.digest
 
@@ -257,7 +261,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_cache_is_rebuilt(index: DataIndex, folder: Path, damage: str) -> None:
+def test_damaged_cache_is_rebuilt(index: CaseList, folder: Path, damage: str) -> None:
     digest = open_cache(index, SMALL, folder=folder).digest
     DAMAGES[damage](folder / digest)
     builds: list[str] = []
@@ -268,7 +272,7 @@ def test_damaged_cache_is_rebuilt(index: DataIndex, folder: Path, damage: str) -
     assert entry_names(folder) == [digest]
 
 
-def test_file_with_the_name_of_the_cache_is_replaced(index: DataIndex, folder: Path) -> None:
+def test_file_with_the_name_of_the_cache_is_replaced(index: CaseList, folder: Path) -> None:
     digest = open_cache(index, SMALL, folder=folder).digest
     shutil.rmtree(folder / digest)
     (folder / digest).write_text("a file")
@@ -276,7 +280,7 @@ def test_file_with_the_name_of_the_cache_is_replaced(index: DataIndex, folder: P
     assert entry_names(folder) == [digest]
 
 
-def test_manifest_records_preprocessing_and_data_folder(index: DataIndex, folder: Path) -> None:
+def test_manifest_records_preprocessing_and_data_folder(index: CaseList, folder: Path) -> None:
     digest = open_cache(index, SMALL, folder=folder).digest
     manifest = json.loads((folder / digest / "manifest.json").read_text())
     assert manifest["preprocessing"] == SMALL.model_dump()
@@ -292,7 +296,7 @@ def run(*arguments: Path | str) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("damaged", [False, True])
 def test_two_processes_that_build_at_once_leave_one_cache(
-    data: Path, index: DataIndex, folder: Path, tmp_path: Path, *, damaged: bool
+    data: Path, index: CaseList, folder: Path, tmp_path: Path, *, damaged: bool
 ) -> None:
     if damaged:
         cut(folder / open_cache(index, SMALL, folder=folder).digest / "images.npy")
@@ -308,7 +312,7 @@ def test_two_processes_that_build_at_once_leave_one_cache(
     assert_cache_matches_data(opened, index)
 
 
-def test_cache_finished_first_by_another_run_is_opened(index: DataIndex, folder: Path) -> None:
+def test_cache_finished_first_by_another_run_is_opened(index: CaseList, folder: Path) -> None:
     def other_run(_: str) -> None:
         open_cache(index, SMALL, folder=folder)
 
@@ -317,7 +321,7 @@ def test_cache_finished_first_by_another_run_is_opened(index: DataIndex, folder:
     assert entry_names(folder) == [opened.digest]
 
 
-def test_killed_build_leaves_no_cache(data: Path, index: DataIndex, folder: Path) -> None:
+def test_killed_build_leaves_no_cache(data: Path, index: CaseList, folder: Path) -> None:
     process = run(KILLED, data, folder)
     assert process.stdout
     assert process.stdout.readline() == "half\n"
@@ -330,7 +334,7 @@ def test_killed_build_leaves_no_cache(data: Path, index: DataIndex, folder: Path
     assert len(builds) == 1
 
 
-def test_unreadable_file_during_a_build_leaves_an_empty_folder(index: DataIndex, folder: Path) -> None:
+def test_unreadable_file_during_a_build_leaves_an_empty_folder(index: CaseList, folder: Path) -> None:
     index.cases[1].slices[0].image.write_bytes(b"not a TIFF")
     with pytest.raises(FormatError, match=f"{SECOND}_1.tif"):
         open_cache(index, SMALL, folder=folder)
@@ -347,14 +351,14 @@ def test_index_with_problems_is_refused(data: Path, folder: Path) -> None:
     assert not folder.exists()
 
 
-def test_error_gives_the_missing_file(index: DataIndex, folder: Path) -> None:
+def test_error_gives_the_missing_file(index: CaseList, folder: Path) -> None:
     index.cases[0].slices[0].image.unlink()
     with pytest.raises(DataError, match=rf"{FIRST}_1\.tif: cannot be read \(No such file"):
         open_cache(index, SMALL, folder=folder)
 
 
 def test_too_little_disk_space_is_refused_before_writing(
-    index: DataIndex, folder: Path, monkeypatch: pytest.MonkeyPatch
+    index: CaseList, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # 5 slices of 32 x 32, one byte a pixel for image and mask, plus the reserve, minus one byte.
     free = 5 * 32 * 32 * 2 + cache_module.RESERVE_BYTES - 1
@@ -365,7 +369,7 @@ def test_too_little_disk_space_is_refused_before_writing(
 
 
 def test_full_disk_during_a_build_leaves_an_empty_folder(
-    index: DataIndex, folder: Path, monkeypatch: pytest.MonkeyPatch
+    index: CaseList, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -376,7 +380,7 @@ def test_full_disk_during_a_build_leaves_an_empty_folder(
     assert entry_names(folder) == []
 
 
-def test_file_instead_of_the_cache_folder_is_refused(index: DataIndex, folder: Path) -> None:
+def test_file_instead_of_the_cache_folder_is_refused(index: CaseList, folder: Path) -> None:
     folder.write_text("a file")
     with pytest.raises(GliomasegError, match="cannot be written"):
         open_cache(index, SMALL, folder=folder)
@@ -406,7 +410,7 @@ def test_default_folder_without_variables_is_in_the_home_folder(
 
 
 def test_open_cache_uses_the_environment_variable(
-    index: DataIndex, folder: Path, monkeypatch: pytest.MonkeyPatch
+    index: CaseList, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GLIOMASEG_CACHE", str(folder))
     opened = open_cache(index, SMALL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import tifffile
 
 from gliomaseg.data.case import Case, Slice, read_case, read_slice, stack_slices
 from gliomaseg.data.layouts import read_cases
+from gliomaseg.data.masks import MaskLabels
 from gliomaseg.errors import FormatError, GeometryError
 
 NAME = "TCGA_CS_0001_20000101"
@@ -58,20 +60,38 @@ def test_mask_with_more_than_two_values_is_refused(case: Case) -> None:
     pixels = np.zeros((8, 8), np.uint8)
     pixels[2, 3:5] = 128, 255
     write(case.slices[0].mask, pixels)
-    with pytest.raises(FormatError, match="mask has more than two values") as caught:
+    with pytest.raises(FormatError, match=r"mask has 3 values \(0, 128, 255\), expected 0 and one other") as caught:
         read_case(case)
     assert caught.value.where == str(case.slices[0].mask)
 
 
-def test_colour_mask_is_refused(case: Case) -> None:
-    write(case.slices[0].mask, np.zeros((8, 8, 3), np.uint8))
-    with pytest.raises(FormatError, match="mask is an RGB image, expected a grey one"):
+def test_a_mask_with_colours_is_refused(case: Case) -> None:
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[2, 3, 0] = 255
+    write(case.slices[0].mask, pixels)
+    with pytest.raises(FormatError, match="mask has colours, expected equal channels or one"):
         read_case(case)
+
+
+def test_an_rgb_mask_with_equal_channels_is_a_mask(case: Case) -> None:
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[2, 3:5] = 255
+    write(case.slices[0].mask, pixels)
+    assert np.argwhere(read_case(case).reference[0]).tolist() == [[2, 3], [2, 4]]
+
+
+@pytest.mark.parametrize(("labels", "columns"), [(None, [3, 4, 5]), ({1, 4}, [3, 5]), ({2}, [4]), ({7}, [])])
+def test_the_labels_say_which_values_are_tumour(case: Case, labels: set[int] | None, columns: list[int]) -> None:
+    pixels = np.zeros((8, 8), np.uint8)
+    pixels[2, 3:6] = 1, 2, 4
+    write(case.slices[0].mask, pixels)
+    chosen = replace(case, labels=MaskLabels(None if labels is None else frozenset(labels)))
+    assert np.argwhere(read_case(chosen).reference[0])[:, 1].tolist() == columns
 
 
 def test_mask_of_another_size_is_refused(case: Case) -> None:
     write(case.slices[1].mask, np.zeros((8, 4), np.uint8))
-    with pytest.raises(GeometryError, match="is 8 x 4, its picture 8 x 8") as caught:
+    with pytest.raises(GeometryError, match="size is 8 x 4, expected 8 x 8 as its image") as caught:
         read_case(case)
     assert caught.value.where == str(case.slices[1].mask)
 

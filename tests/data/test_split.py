@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gliomaseg.config import Split
-from gliomaseg.data.index import Case, DataIndex, Slice, identify
-from gliomaseg.data.split import LEAK, Fold, Splits, choose_fold, read_splits, select, slice_names, write_splits
+from gliomaseg.data.case import Case, Slice
+from gliomaseg.data.case_list import CaseList
+from gliomaseg.data.layouts.kaggle import identify
+from gliomaseg.data.split import LEAK, Fold, Splits, choose_fold, read_splits, select, write_splits
 from gliomaseg.data.split import draw_splits as draw_splits_with_features
 from gliomaseg.data.split_features import SplitFeatures
 from gliomaseg.errors import ConfigError, DataError
@@ -23,7 +25,7 @@ SITES = ("CS", "DU", "HT")
 COHORTS = st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=3), min_size=2, max_size=30)
 
 
-def make_index(examinations: list[list[int]]) -> DataIndex:
+def make_index(examinations: list[list[int]]) -> CaseList:
     """Return an index with one patient for each list; its numbers are the slices of the examinations."""
     cases = []
     for k, slices in enumerate(examinations):
@@ -34,11 +36,11 @@ def make_index(examinations: list[list[int]]) -> DataIndex:
     return CaseList(Path("data"), tuple(sorted(cases, key=lambda case: case.name)))
 
 
-def draw_splits(index: DataIndex, split: Split, features: dict[str, SplitFeatures] | None = None) -> Splits:
+def draw_splits(index: CaseList, split: Split, features: dict[str, SplitFeatures] | None = None) -> Splits:
     return draw_splits_with_features(index, split, features or {})
 
 
-def patients_of(index: DataIndex, names: tuple[str, ...]) -> set[str]:
+def patients_of(index: CaseList, names: tuple[str, ...]) -> set[str]:
     return {case.patient for case in select(index, names)}
 
 
@@ -113,7 +115,7 @@ def test_another_seed_gives_another_split() -> None:
 
 
 def test_split_does_not_depend_on_the_order_of_the_index() -> None:
-    turned = DataIndex(TEN.root, TEN.cases[::-1])
+    turned = CaseList(TEN.root, TEN.cases[::-1])
     assert draw_splits(turned, Split()).folds == draw_splits(TEN, Split()).folds
 
 
@@ -129,7 +131,7 @@ SHARED = SplitFeatures(slice_digests=frozenset({b"same"}))
 CASES_AND_SHARED_SLICES = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 12)), min_size=4, max_size=40)
 
 
-def make_index_with_shared_slices(drawn: list[tuple[int, int]]) -> tuple[DataIndex, dict[str, SplitFeatures]]:
+def make_index_with_shared_slices(drawn: list[tuple[int, int]]) -> tuple[CaseList, dict[str, SplitFeatures]]:
     """Return an index and split features: patients_of with the same drawn number share a slice if it is below 6."""
     index = make_index([[1] * count for count, _ in drawn])
     features = {}
@@ -200,7 +202,7 @@ def test_holdout_is_stratified_by_site() -> None:
 
 
 def test_only_patient_of_a_site_is_in_one_validation_set() -> None:
-    index = DataIndex(TEN.root, (*TEN.cases, Case("TCGA_EZ_9_20000101", "TCGA_EZ_9", "EZ", TEN.cases[0].slices)))
+    index = CaseList(TEN.root, (*TEN.cases, Case("TCGA_EZ_9_20000101", "TCGA_EZ_9", "EZ", TEN.cases[0].slices)))
     splits = draw_splits(index, Split(folds=5))
     assert sum("TCGA_EZ_9_20000101" in fold.validation for fold in splits.folds) == 1
 

@@ -16,7 +16,7 @@ A, B, C = "TCGA_CS_1_20000101", "TCGA_DU_2_20000101", "TCGA_HT_3_20000101"
 
 
 def test_tumour_pixels_of_all_slices_are_summed(kaggle_tree, tmp_path):
-    features = read_split_features(read_index(kaggle_tree(tmp_path / "data", {A: 5, B: 1})))
+    features = read_split_features(read_cases(kaggle_tree(tmp_path / "data", {A: 5, B: 1})))
     # Slices 2 and 4 have 8 x 8 pixels of tumour each.
     assert {name: case_features.tumour_pixels for name, case_features in features.items()} == {A: 128, B: 0}
     assert len(features[A].slice_digests) == 5

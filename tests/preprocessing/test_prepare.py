@@ -128,23 +128,28 @@ def test_scan_is_not_changed() -> None:
 # --- masks
 
 
+def as_prepared(mask: np.ndarray, settings: Preprocessing) -> Prepared:
+    """Return the prepared images that a mask belongs to."""
+    return prepare(Scan(np.zeros((*mask.shape, 3), np.uint8), "here"), settings)
+
+
 def test_mask_is_resized_to_the_nearest_pixel() -> None:
     mask = noise(2, 64, 64, high=2).astype(bool)
-    assert np.array_equal(prepare_mask(mask, GREY), mask[:, 1::2, 1::2])
+    assert np.array_equal(prepare_mask(mask, as_prepared(mask, GREY)), mask[:, 1::2, 1::2])
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (200, 300), (20, 50), (33, 31)])
 def test_mask_stays_binary_and_its_share_stays(shape: tuple[int, int]) -> None:
     mask = np.zeros((1, *shape), bool)
     mask[:, : shape[0] // 2] = True
-    small = prepare_mask(mask, GREY)
+    small = prepare_mask(mask, as_prepared(mask, GREY))
     assert (small.shape, small.dtype) == ((1, 32, 32), np.bool_)
     assert small.mean() == pytest.approx(mask.mean(), abs=1 / 32)
 
 
 def test_mask_of_the_networks_size_is_unchanged() -> None:
     mask = noise(2, 32, 32, high=2).astype(bool)
-    assert np.array_equal(prepare_mask(mask, GREY), mask)
+    assert np.array_equal(prepare_mask(mask, as_prepared(mask, GREY)), mask)
 
 
 # --- normalised values
@@ -255,7 +260,7 @@ def test_mask_that_goes_there_and_back_lies_where_it_lay(shape: tuple[int, int])
     mask = np.zeros((1, rows, columns), bool)
     mask[0, rows // 8 : rows // 2, columns // 2 : 7 * columns // 8] = True
     there = prepare(Scan(np.zeros((1, rows, columns, 3), np.uint8), "here"), Preprocessing(size_px=256))
-    back = restore(prepare_mask(mask, Preprocessing(size_px=256)).astype(np.float32), there) > 0.5
+    back = restore(prepare_mask(mask, there).astype(np.float32), there) > 0.5
     differing = np.argwhere(back[0] != mask[0])
     # Only pixels on the rectangle's edge may flip: a pixel either side of it.
     near = [

@@ -215,6 +215,7 @@ def _discard(path: Path) -> None:
 
 def _build(index: CaseList, preprocessing: Preprocessing, path: Path) -> None:
     size, names = preprocessing.size_px, list[str]()
+    _require_disk_space(path, needed_bytes=index.slice_count * (preprocessing.sequences + 1) * size**2)
     with new_folder(path, first_wins=True) as folder:
         with (
             _GrowingArray(folder / "images.npy", np.uint8, (preprocessing.sequences, size, size)) as images,
@@ -224,7 +225,8 @@ def _build(index: CaseList, preprocessing: Preprocessing, path: Path) -> None:
                 loaded = read_case(case)
                 prepared = prepare(loaded.scan, preprocessing)
                 mask = prepare_mask(loaded.reference, prepared)
-                _require_disk_space(path, needed_bytes=prepared.slices.nbytes + mask.nbytes)
+                if case.volumes is not None:  # the number of its slices was unknown before
+                    _require_disk_space(path, needed_bytes=prepared.slices.nbytes + mask.nbytes)
                 images.append(prepared.slices)
                 masks.append(mask)
                 names += case.slice_names if case.slices else _numbered(case.name, len(mask))

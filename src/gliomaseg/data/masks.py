@@ -18,7 +18,7 @@ from gliomaseg.types import Mask
 if TYPE_CHECKING:
     from gliomaseg.data.case import VolumeFile
 
-MOST_LABELS = 256
+MOST_VALUES, LARGEST_LABEL = 256, 32
 MAX_BYTES = 4 * 2**30
 
 
@@ -42,16 +42,20 @@ def mask_of_labels(values: NDArray[Any], labels: MaskLabels, *, where: Path) -> 
         where: the file, for errors.
 
     Raises:
-        FormatError: a value is negative or not a whole number, or there are more than 256 values: an image.
+        FormatError: a value is negative or not a whole number, as in an image; or the labels are not named and there
+            are more than two values, one of them above 32, as in a mask that was smoothed or compressed.
     """
     found = np.unique(values)
-    if len(found) > MOST_LABELS or not np.isfinite(found).all() or (found != np.rint(found)).any() or found[0] < 0:
-        shown = ", ".join(f"{value:g}" for value in found[:3].tolist())
-        what = f"mask has {len(found)} values ({shown} ...), expected whole numbers from 0"
+    shown = ", ".join(f"{value:g}" for value in found[:4].tolist()) + (" ..." if len(found) > 4 else "")
+    if len(found) > MOST_VALUES or not np.isfinite(found).all() or (found != np.rint(found)).any() or found[0] < 0:
+        what = f"mask has {len(found)} values ({shown}), expected whole numbers from 0"
         raise FormatError(what, where=where, cure="export a label map, not an image or a probability")
-    if labels.tumour is None:
-        return np.asarray(values > 0)
-    return np.isin(values, sorted(labels.tumour))
+    if labels.tumour is not None:
+        return np.isin(values, sorted(labels.tumour))
+    if len(found) > 2 and found[-1] > LARGEST_LABEL:
+        what = f"mask has {len(found)} values ({shown}), expected 0 and one other, or labels up to {LARGEST_LABEL}"
+        raise FormatError(what, where=where, cure="name the values of the tumour with --labels, or threshold the mask")
+    return np.asarray(values > 0)
 
 
 def read_mask_image(path: Path) -> NDArray[Any]:

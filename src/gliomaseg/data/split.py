@@ -62,7 +62,7 @@ class Splits(Settings):
     folds: tuple[Fold, ...] = Field(min_length=1)
 
 
-def split_data(index: DataIndex, split: Split) -> Splits:
+def split_data(index: CaseList, split: Split) -> Splits:
     """Return the folds of a data set. Every file is read once, except if the split is by slice.
 
     Raises:
@@ -74,7 +74,7 @@ def split_data(index: DataIndex, split: Split) -> Splits:
     return draw_splits(index, split, {} if split.by == "slice" else read_split_features(index))
 
 
-def draw_splits(index: DataIndex, split: Split, features: Mapping[str, SplitFeatures]) -> Splits:
+def draw_splits(index: CaseList, split: Split, features: Mapping[str, SplitFeatures]) -> Splits:
     """Return the folds of a data set whose split features are known.
 
     Args:
@@ -106,16 +106,16 @@ def draw_splits(index: DataIndex, split: Split, features: Mapping[str, SplitFeat
         seed=split.seed,
         holdout=None if folds else split.holdout,
         stratified=("site", "tumour") if split.by == "patient" else (),
-        together=() if split.by == "slice" else tuple(unit for unit in units if _spans_groups(unit, split.by)),
+        together=() if split.by == "slice" else tuple(unit for unit in units if _spans_groups(unit, groups)),
         warning=LEAK if split.by == "slice" else None,
-        folds=tuple(_fold(units, validating) for validating in _validation_units(units, split, features)),
+        folds=tuple(_fold(units, validating) for validating in _validation_units(units, split, features, sites)),
     )
 
 
-def _units(index: DataIndex, by: str, features: Mapping[str, SplitFeatures]) -> list[tuple[str, ...]]:
+def _units(index: CaseList, by: str, features: Mapping[str, SplitFeatures]) -> list[tuple[str, ...]]:
     """Return the groups that must stay on one side: sorted tuples of sorted names of cases or slices."""
     if by == "slice":
-        return sorted((name,) for case in index.cases for name in slice_names(case))
+        return sorted((name,) for case in index.cases for name in case.slice_names)
     unit_of: dict[Any, list[str]] = {}  # by patient or site, and by slice digest
     for case in index.cases:
         case_features = features.get(case.name, SplitFeatures())
@@ -128,9 +128,9 @@ def _units(index: DataIndex, by: str, features: Mapping[str, SplitFeatures]) -> 
     return sorted({tuple(sorted(unit)) for unit in unit_of.values()})
 
 
-def _spans_groups(unit: tuple[str, ...], by: str) -> bool:
-    """Return whether a unit has cases of several patients, or of several sites if the split is by site."""
-    return len({identify(name)[by == "site"] for name in unit}) > 1
+def _spans_groups(unit: tuple[str, ...], groups: Mapping[str, str]) -> bool:
+    """Return whether a unit has cases of several groups: patients, or sites if the split is by site."""
+    return len({groups[name] for name in unit}) > 1
 
 
 def _fold(units: list[tuple[str, ...]], validating: set[int]) -> Fold:
@@ -139,7 +139,7 @@ def _fold(units: list[tuple[str, ...]], validating: set[int]) -> Fold:
 
 
 def _validation_units(
-    units: list[tuple[str, ...]], split: Split, features: Mapping[str, SplitFeatures]
+    units: list[tuple[str, ...]], split: Split, features: Mapping[str, SplitFeatures], sites: Mapping[str, str]
 ) -> list[set[int]]:
     """Return, for each fold, the indices of the units in its validation set."""
     if split.by == "site":
@@ -159,15 +159,17 @@ def _validation_units(
         if split.folds
         else StratifiedShuffleSplit(1, train_size=train, test_size=len(units) - train, random_state=seed)
     )
-    strata = _strata(units, features, min_count=min_count)
+    strata = _strata(units, features, sites, min_count=min_count)
     return [set(validation.tolist()) for _, validation in splitter.split(np.zeros(len(units)), strata)]
 
 
-def _strata(units: list[tuple[str, ...]], features: Mapping[str, SplitFeatures], *, min_count: int) -> list[str]:
+def _strata(
+    units: list[tuple[str, ...]], features: Mapping[str, SplitFeatures], sites: Mapping[str, str], *, min_count: int
+) -> list[str]:
     """Return each unit's stratum: its site, and whether its tumour is above the median. Rare strata are merged."""
     tumour = [sum(features.get(name, SplitFeatures()).tumour_pixels for name in unit) for unit in units]
     median = float(np.median(tumour))
-    strata = [f"{identify(unit[0])[1]} {pixels > median}" for unit, pixels in zip(units, tumour, strict=True)]
+    strata = [f"{sites[unit[0]]} {pixels > median}" for unit, pixels in zip(units, tumour, strict=True)]
     frequent = {stratum for stratum, count in Counter(strata).items() if count >= min_count}
     strata = [stratum if stratum in frequent else "rare" for stratum in strata]
     if frequent and strata.count("rare") < min_count:
@@ -246,7 +248,7 @@ def left_out(index: CaseList, fold: Fold) -> tuple[str, ...]:
     return tuple(sorted(case.name for case in index.cases if case.name not in named))
 
 
-def select(index: DataIndex, names: tuple[str, ...]) -> tuple[Case, ...]:
+def select(index: CaseList, names: tuple[str, ...]) -> tuple[Case, ...]:
     """Return the cases of one side of a fold, in the order of the index. If slices are named, only those are kept.
 
     Args:
@@ -261,12 +263,13 @@ def select(index: DataIndex, names: tuple[str, ...]) -> tuple[Case, ...]:
     for case in index.cases:
         if case.name in remaining:
             chosen.append(case)
-            remaining -= {case.name, *slice_names(case)}
+            remaining -= {case.name, *(case.slice_names if case.slices else ())}
             continue
-        named = [entry for entry, name in zip(case.slices, slice_names(case), strict=True) if name in remaining]
+        slice_names = case.slice_names if case.slices else []
+        named = [entry for entry, name in zip(case.slices, slice_names, strict=True) if name in remaining]
         if named:
             remaining -= {f"{case.name}/{entry.number}" for entry in named}
-            chosen.append(Case(case.name, case.patient, case.site, tuple(named)))
+            chosen.append(replace(case, slices=tuple(named)))
     if remaining:
         raise DataError(
             f"{len(remaining)} name(s) of the splits are not in the data set, the first is {min(remaining)}",

@@ -32,7 +32,7 @@ class SplitFeatures:
     slice_digests: frozenset[bytes] = frozenset()
 
 
-def read_split_features(index: DataIndex) -> dict[str, SplitFeatures]:
+def read_split_features(index: CaseList) -> dict[str, SplitFeatures]:
     """Read every slice once and return the split features by the name of the case.
 
     Raises:
@@ -44,13 +44,17 @@ def read_split_features(index: DataIndex) -> dict[str, SplitFeatures]:
 
 
 def _read_case_features(case: Case) -> SplitFeatures:
-    tumour_pixels, slice_digests = 0, set()
-    for entry in case.slices:
-        image, mask = read_slice(entry)
-        tumour_pixels += int(mask.sum())
-        if digest := image_digest(image):
-            slice_digests.add(digest)
-    return SplitFeatures(tumour_pixels, frozenset(slice_digests))
+    loaded = read_case(case)
+    digests = (image_digest(plane) for plane in _comparable_slices(loaded.scan))
+    return SplitFeatures(int(loaded.reference.sum()), frozenset(digest for digest in digests if digest))
+
+
+def _comparable_slices(scan: Scan) -> NDArray[Any]:
+    """Return the slices that are compared between cases: images as stored, volumes as axial FLAIR of 8 bits."""
+    if scan.affine is None:
+        return scan.voxels
+    flair = scan.voxels[..., scan.flair_index]
+    return np.asarray(scan.axial.turn(eight_bits(flair, window_of(flair), p99_5_level=255)))[..., None]
 
 
 def image_digest(image: NDArray[Any]) -> bytes | None:
