@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from gliomaseg.errors import DataError, UsageError
+from gliomaseg.errors import DataError
 from gliomaseg.formats.dicom import Acquisition, write_series
 from gliomaseg.prediction import join_sequences, list_inputs
 from gliomaseg.prediction.inputs import Kind
@@ -143,9 +143,9 @@ def test_a_sequence_that_is_several_scans_is_refused(tmp_path: Path) -> None:
         join_sequences(tmp_path, t1=None, t1ce=None)
 
 
-def test_two_scans_of_one_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="same name"):
-        found(series(tmp_path / "a" / "flair"), series(tmp_path / "b" / "flair", "B"))
+def test_two_scans_of_one_name_get_the_names_of_their_folders(tmp_path: Path) -> None:
+    paths = series(tmp_path / "a" / "flair"), series(tmp_path / "b" / "flair", "B")
+    assert found(*paths) == [("a_flair", Kind.SERIES), ("b_flair", Kind.SERIES)]
 
 
 def test_an_unreadable_zip_is_an_input_with_an_error(tmp_path: Path) -> None:
