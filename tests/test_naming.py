@@ -35,6 +35,9 @@ NAMES = [
     ("BraTS20_Training_001_t2", "BraTS20_Training_001", "t2"),
     ("BraTS20_Training_001_flair", "BraTS20_Training_001", "flair"),
     ("BraTS20_Training_001_seg", "BraTS20_Training_001", "mask"),
+    ("VSD.Brain.XX.O.MR_Flair.54512", "VSD", "flair"),
+    ("VSD.Brain.XX.O.MR_T1c.54514", "VSD", "t1ce"),
+    ("VSD.Brain_3more.XX.O.OT.54517", "VSD", "mask"),
     # UCSF-PDGM
     ("UCSF-PDGM-0004_FLAIR", "UCSF-PDGM-0004", "flair"),
     ("UCSF-PDGM-0004_FLAIR_bias", "UCSF-PDGM-0004", "flair"),

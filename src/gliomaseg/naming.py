@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 
 
 class Role(StrEnum):
@@ -48,7 +49,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ),
     ("strong mask", r"gt\d*|groundtruths?|truth|manual(?:ly)?(?:corrected|segmentation|mask)\d*|glistrboost|wmh"),
     ("weak mask", rf"(?:{_BODY}?rois?|lesions?|consensus|manual|annotations?|contours?)\d*"),
-    ("tumour", r"(?:tumou?r|ot)\d*"),
+    ("tumour", r"tumou?r\d*"),
     ("t1", r"t1w?flair"),
     ("flair", r".*flair.*|t2f|(?:t2)?tirm.*|darkfluid|dafl"),
     (
@@ -133,6 +134,8 @@ def _parse_bids(stem: str) -> FileName | None:
 def _parse_words(stem: str) -> FileName:
     words = _merged([(match[0].lower(), match.start(), match.end()) for match in _WORD.finditer(stem)])
     kinds = [_kind_of(word) for word, _, _ in words]
+    if words and words[0][0] == "vsd":  # BraTS 2012 to 2015: OT is the mask by experts
+        kinds = ["strong mask" if word == "ot" else kind for (word, _, _), kind in zip(words, kinds, strict=True)]
     # "anna_tumour" and "tumour_mask" are masks, "tumour_07" may be a scan.
     tumour = "weak mask" if "strong mask" in kinds or kinds[-1:] == ["tumour"] else ""
     kinds = [tumour if kind == "tumour" else kind for kind in kinds]
@@ -157,6 +160,7 @@ def _merged(words: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
     return merged
 
 
+@cache
 def _kind_of(word: str) -> str:
     return next((kind for kind, pattern in _TABLE if pattern.fullmatch(word)), "")
 

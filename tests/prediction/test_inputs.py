@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
 from pathlib import Path
@@ -328,3 +329,18 @@ def test_without_the_extra_dicom_each_folder_is_an_input_with_a_fault(
     volume, study = list_inputs([tmp_path])
     assert volume.fault is None
     assert isinstance(study.fault, MissingExtraError)
+
+
+def test_channels_of_nnunet_are_chosen_by_their_names_in_the_data_set(tmp_path: Path) -> None:
+    touch(tmp_path / "imagesTr", *(f"BRATS_001_000{k}.nii.gz" for k in range(4)))
+    touch(tmp_path / "labelsTr", "BRATS_001.nii.gz")
+    assert [len(entry.warnings) for entry in list_inputs([tmp_path])] == [1, 1, 1, 1]
+    names = {"0": "T1", "1": "T1ce", "2": "T2", "3": "FLAIR"}
+    (tmp_path / "dataset.json").write_text(json.dumps({"channel_names": names}))
+    assert found(tmp_path) == [("BRATS_001_0003", Kind.VOLUME)]
+
+
+def test_numbered_images_of_several_sequences_are_one_stack_of_flair(tmp_path: Path) -> None:
+    touch(tmp_path / "p1", *(f"p1_{name}_{k}.png" for name in ("flair", "t1", "seg") for k in (1, 2, 3)))
+    (entry,) = list_inputs([tmp_path / "p1"])
+    assert (entry.name, entry.kind, len(entry.pictures), len(entry.skipped)) == ("p1_flair", Kind.STACK, 3, 6)

@@ -26,7 +26,7 @@ def names_of(*paths: str, root: str | None = None) -> list[str]:
         (["d/s1/v1/x.nii", "d/s1/v2/x.nii", "d/s2/v1/x.nii"], ["s1_v1_x", "s1_v2_x", "s2_v1_x"]),
         (["d/1/Scan.nii", "d/2/scan.nii"], ["1_Scan", "2_scan"]),
         (["d/x.nii", "d/x.nii.gz", "d/x.tif"], ["x_nii", "x_nii_gz", "x_tif"]),
-        (["d/X.png", "d/x.png"], ["X_png_1", "x_png_2"]),
+        (["d/X.png", "d/x.png"], ["X_1", "x_2"]),
     ],
 )
 def test_equal_names_get_the_names_of_folders_until_they_differ(paths: list[str], names: list[str]) -> None:

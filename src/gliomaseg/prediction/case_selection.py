@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,7 +103,7 @@ def select_inputs(candidates: Sequence[Candidate], masks: Sequence[SkippedFile],
     chosen = [kept for members in cases.values() for kept in _flair_of(members)]
     order = {candidate.entry.pictures: k for k, candidate in enumerate(candidates)}
     chosen.sort(key=lambda candidate: order[candidate.entry.pictures])
-    return [_with_masks(candidate, chosen, masks, root) for candidate in chosen]
+    return _with_masks(chosen, masks, root)
 
 
 def _flair_of(members: list[Candidate]) -> list[Candidate]:
@@ -112,14 +114,22 @@ def _flair_of(members: list[Candidate]) -> list[Candidate]:
     originals = [member for member in flair if not member.name.is_copy] or flair
     others = [member for member in members if member not in originals]
     skipped = tuple(SkippedFile(file, _reason(member)) for member in others for file in member.entry.pictures)
-    t1 = [member.entry for member in others if member.role is Role.T1 and not member.name.is_copy]
-    warnings = tuple(
-        f"{entry.path.name} is T1 of the same case and was not used; pass it with --t1, and FLAIR with --flair"
-        for entry in t1[:1]
-    )
+    t1 = [member.entry.path for member in others if member.role is Role.T1 and not member.name.is_copy]
     return [
-        replace(member, entry=replace(member.entry, skipped=skipped, warnings=(*member.entry.warnings, *warnings)))
+        replace(
+            member,
+            entry=replace(
+                member.entry, skipped=skipped, warnings=(*member.entry.warnings, *_t1_warnings(t1[:1], member.folder))
+            ),
+        )
         for member in originals
+    ]
+
+
+def _t1_warnings(files: Sequence[Path], folder: Path) -> list[str]:
+    names = [Path(os.path.relpath(file, folder)).as_posix() for file in files]
+    return [
+        f"{name} is T1 of the same case and was not used; pass it with --t1, and FLAIR with --flair" for name in names
     ]
 
 
@@ -141,17 +151,20 @@ def role_warnings(role: Role | None) -> tuple[str, ...]:
     return (f"is {what} by its name, expected FLAIR",)
 
 
-def _with_masks(
-    candidate: Candidate, chosen: Sequence[Candidate], masks: Sequence[SkippedFile], root: Path
-) -> Candidate:
-    beside = [other for other in chosen if other.folder == candidate.folder]
-    own = tuple(
-        mask
-        for mask in masks
-        if (mask.path.parent == candidate.folder and len(beside) == 1)
-        or name_in_folder(mask.path.parent, stem_of(mask.path), root)[1] == candidate.case
-    )
-    return replace(candidate, entry=replace(candidate.entry, skipped=(*candidate.entry.skipped, *own)))
+def _with_masks(chosen: Sequence[Candidate], masks: Sequence[SkippedFile], root: Path) -> list[Candidate]:
+    """Return the inputs with the masks of their cases, and the only input of a folder with all masks in it."""
+    in_folder = Counter(candidate.folder for candidate in chosen)
+    by_folder: dict[Path, list[SkippedFile]] = {}
+    by_case: dict[CaseKey, list[SkippedFile]] = {}
+    for mask in masks:
+        by_folder.setdefault(mask.path.parent, []).append(mask)
+        by_case.setdefault(name_in_folder(mask.path.parent, stem_of(mask.path), root)[1], []).append(mask)
+    result = []
+    for candidate in chosen:
+        beside = by_folder.get(candidate.folder, []) if in_folder[candidate.folder] == 1 else []
+        own = dict.fromkeys([*candidate.entry.skipped, *beside, *by_case.get(candidate.case, [])])
+        result.append(replace(candidate, entry=replace(candidate.entry, skipped=tuple(own))))
+    return result
 
 
 def _with_series_numbers(candidates: Sequence[Candidate]) -> Iterable[Candidate]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from gliomaseg.errors import FormatError, MissingExtraError
@@ -34,13 +35,17 @@ class DicomInputs:
     discs: tuple[Path, ...]
     skipped: tuple[SkippedFile, ...]
 
+    @cached_property
+    def _above(self) -> set[Path]:
+        return _ancestors(self.folders)
+
     def contain(self, folder: Path) -> bool:
         """Return whether a folder lies in a folder of DICOM files or on a disc of them."""
-        return any(folder.is_relative_to(other) for other in (*self.folders, *self.discs))
+        return not _ancestors([folder]).isdisjoint((*self.folders, *self.discs))
 
     def lie_below(self, folder: Path) -> bool:
         """Return whether a folder has DICOM files at any depth."""
-        return any(other.is_relative_to(folder) for other in self.folders)
+        return folder in self._above
 
 
 def find_dicom(root: Path, listing: FolderListing) -> DicomInputs:
@@ -68,8 +73,10 @@ def find_dicom(root: Path, listing: FolderListing) -> DicomInputs:
         if len(dicom) > sum(file.suffix.lower() == ".zip" for file in dicom) or links:
             folders.append(folder.path)
     discs = tuple(folder.path for folder in listing.folders if any(file.name == _INDEX for file in folder.files))
-    inputs = tuple(_with_fault(entry, broken) for entry in _inputs(root, folders, zips))
-    outside = [file for file in others if not any(file.path.is_relative_to(entry.path) for entry in inputs)]
+    faults = {folder: link for link in reversed(broken) for folder in link.parents}
+    inputs = tuple(_with_fault(entry, faults.get(entry.path)) for entry in _inputs(root, folders, zips))
+    cases = {entry.path for entry in inputs}
+    outside = [file for file in others if _ancestors([file.path]).isdisjoint(cases)]
     return DicomInputs(inputs, tuple(folders), discs, tuple(outside))
 
 
@@ -86,9 +93,13 @@ def _broken_links(folder: FolderFiles, *, has_dicom: bool) -> tuple[list[Path], 
     return may_be, [link for link in links if link not in may_be]
 
 
-def _with_fault(entry: Input, broken: Sequence[Path]) -> Input:
-    link = next((link for link in broken if link.is_relative_to(entry.path)), None)
+def _with_fault(entry: Input, link: Path | None) -> Input:
     return entry if link is None or entry.fault is not None else replace(entry, fault=broken_link(link))
+
+
+def _ancestors(paths: Iterable[Path]) -> set[Path]:
+    """Return paths and all folders above them."""
+    return {folder for path in paths for folder in (path, *path.parents)}
 
 
 def broken_link(path: Path) -> FormatError:

@@ -184,8 +184,9 @@ def _root_for_name(entry: Input, root: Path) -> Path | None:
     parts = [part.lower() for part in entry.path.relative_to(root).parts[:-1]]
     stem = entry.stem.lower()
     # "T2" in front of "T2_FLAIR" is not the name of a case.
-    cases = [part for part in parts if part not in GENERIC_FOLDERS and parse_name(part).role is None]
-    if not parts or any(re.match(re.escape(case) + r"(?:[-_. ]|$)", stem) for case in cases):
+    names = {part: parse_name(part) for part in parts if part not in GENERIC_FOLDERS}
+    cases = [part for part, name in names.items() if name.role is None or name.case]
+    if not cases or any(re.match(re.escape(case) + r"(?:[-_. ]|$)", stem) for case in cases):
         return None
     if entry.kind is Kind.SERIES and parse_name(entry.stem).case:
         return None

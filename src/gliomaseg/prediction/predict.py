@@ -18,7 +18,7 @@ from gliomaseg.prediction.outputs import Result, Targets, targets_of
 from gliomaseg.prediction.predictor import ScanPredictor
 
 MAX_BYTES = 4 * 2**30
-_EXISTS = "{}: its results exist, so it was not predicted again"
+_EXISTS = "{}: exists, so the scan was not predicted again"
 NOT_FLAIR = "is not FLAIR by its DICOM header"
 
 
@@ -116,7 +116,7 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
         targets = _targets(entry, out, options)
         if options.skip_existing and all(file.exists() for file in targets.files):
             return PredictRow(
-                str(entry.path), [str(file) for file in targets.files], skipped=[_EXISTS.format(entry.name)]
+                str(entry.path), [str(file) for file in targets.files], skipped=[_EXISTS.format(targets.files[0].name)]
             )
         targets.require_free(overwrite=options.overwrite)
         loaded = load_input(entry, series=options.series, max_bytes=options.max_bytes)

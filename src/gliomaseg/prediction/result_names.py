@@ -57,7 +57,7 @@ def unique_names(paths: Sequence[NamedPath]) -> list[str]:
     for group in _groups(paths, lambda k: _folded(names[k])):
         _prefix(names, paths, group, root=None)
     for group in _groups(paths, lambda k: _folded(names[k])):
-        for k in group:
+        for k in group if len({paths[k].suffix for k in group}) > 1 else ():
             names[k] += paths[k].suffix.replace(".", "_")
     return _numbered(names)
 

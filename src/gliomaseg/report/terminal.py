@@ -90,7 +90,7 @@ def comparison_text(comparison: Comparison) -> str:
 def row_text(row: PredictRow) -> str:
     """Return the line of a predicted input."""
     if row.error is not None:
-        return row.error
+        return row.error if row.error.startswith(row.input) else f"{row.input}: {row.error}"
     if row.tumour_voxels is None:
         return f"{row.input}: predicted before, {len(row.outputs)} files kept"
     return f"{row.input}: {_amount(row)}, by {row.model}, {_work(row)}"
