@@ -83,6 +83,8 @@ NAMES = [
     ("post_contrast_T1", "", "t1ce"),
     ("C_flair", "C", "flair"),
     ("2_flair", "2", "flair"),
+    ("P2_flair", "P2", "flair"),
+    ("flair_p2", "", "flair"),
     ("anna_tumour", "anna", "mask"),
     ("anna_T1_post", "anna", "t1ce"),
     ("anna_t1+c", "anna", "t1ce"),

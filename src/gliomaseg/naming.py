@@ -40,7 +40,7 @@ class FileName:
 
 
 _PLANE = r"(?:ax|axial|sag|cor|tra|3d|2d)"
-_BODY = r"(?:ax|axial|auto|brain|dead|expert|final|gold|head|lesion|liver|manual|ref|reference|tumou?r|whole|wm)"
+_BODY = r"(?:ax|axial|auto|brain|expert|final|gold|head|lesion|liver|manual|ref|reference|tumou?r|whole|wm)"
 _WORDS: tuple[tuple[str, str], ...] = (
     # The first row that matches a whole word decides.
     (
@@ -68,17 +68,12 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("contrast", r"c|ce|\+c|gd|gad|gadolinium|post|postcontrast|postgd|contrast|km|kontrast|mdc|enhanced"),
     ("target", r"to|in|on|2|reg2|regto|registered2|space"),
     ("copy", r"bias|biascorr|biascorrected|n4"),
+    ("qualifier", rf"{_PLANE}|transversal|sagittal|coronal|tse|fse|fs|fatsat|spc|space|cube|vista|iso|isovox|brain"),
+    ("qualifier", r"(?:un|skull)?stripped|preproc|preprocessed|processed|weighted|automated|approx|parenchyma"),
+    # Details do not end the name of a case: P2 may be a patient.
     (
-        "qualifier",
-        rf"{_PLANE}|transversal|sagittal|coronal|tse|fse|se|gre|fs|fatsat|spc|space|cube|vista|ir|iso|isovox",
-    ),
-    (
-        "qualifier",
-        r"brain|stripped|unstripped|skullstripped|preproc|preprocessed|processed|pp|weighted|seq|p2|native|pre",
-    ),
-    (
-        "qualifier",
-        r"automated|approx|parenchyma|ground|mr|mri|img|image|scan|lps|rsri|reg|registered|norm|normali[sz]ed",
+        "detail",
+        r"p2|se|gre|ir|pp|seq|native|pre|ground|mr|mri|img|image|scan|lps|rsri|reg|registered|norm|normali[sz]ed",
     ),
 )
 _TABLE = tuple((kind, re.compile(pattern)) for kind, pattern in _WORDS)
@@ -93,6 +88,7 @@ _TWO_WORDS = {
     ("proton", "density"): "pd",
 }
 _ENTITY = re.compile(r"([A-Za-z]+)-([^_]+)")
+_WITHOUT_ROLE = ("", "detail", "target", "contrast", "copy")
 _SEQUENCES = frozenset({"flair", "t1", "t1ce", "t2", "other"})
 
 
@@ -142,7 +138,7 @@ def _parse_words(stem: str) -> FileName:
     role = _role_of(kinds)
     if role is None:
         return FileName(stem, None, "copy" in kinds)
-    first = next(k for k, kind in enumerate(kinds) if kind not in ("", "target", "contrast", "copy"))
+    first = next(k for k, kind in enumerate(kinds) if kind not in _WITHOUT_ROLE)
     if any(kind != "contrast" or len(word) == 1 for (word, _, _), kind in zip(words[:first], kinds, strict=False)):
         return FileName(stem[: words[first - 1][2]], role, "copy" in kinds)
     rest = [stem[start:end] for (_, start, end), kind in zip(words, kinds, strict=True) if not kind]
