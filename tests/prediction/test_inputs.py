@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from gliomaseg.errors import DataError, MissingExtraError
+from gliomaseg.errors import DataError, FormatError, MissingExtraError
 from gliomaseg.formats.dicom import Acquisition, write_series
 from gliomaseg.prediction import join_sequences, list_inputs
 from gliomaseg.prediction.inputs import Kind
@@ -344,3 +344,22 @@ def test_numbered_images_of_several_sequences_are_one_stack_of_flair(tmp_path: P
     touch(tmp_path / "p1", *(f"p1_{name}_{k}.png" for name in ("flair", "t1", "seg") for k in (1, 2, 3)))
     (entry,) = list_inputs([tmp_path / "p1"])
     assert (entry.name, entry.kind, len(entry.pictures), len(entry.skipped)) == ("p1_flair", Kind.STACK, 3, 6)
+
+
+@pytest.mark.parametrize("lost", ["a_4.jpg", "a_4", "a_4.tif", "a_04.bmp"])
+def test_a_slice_in_another_format_makes_the_stack_a_fault(lost: str, tmp_path: Path) -> None:
+    (entry,) = list_inputs([touch(tmp_path / "anna", "a_1.png", "a_2.png", "a_3.png", lost)])
+    assert isinstance(entry.fault, FormatError)
+    assert f"{lost}: suffix is" in entry.fault.line()
+    assert "expected .png" in entry.fault.line()
+
+
+@pytest.mark.parametrize("other", ["a_3.jpg", "a_3.txt", "a_4.json", "b_4.jpg"])
+def test_another_file_beside_slices_does_not_make_the_stack_a_fault(other: str, tmp_path: Path) -> None:
+    (entry,) = list_inputs([touch(tmp_path / "anna", "a_1.png", "a_2.png", "a_3.png", other)])
+    assert entry.fault is None
+
+
+def test_both_suffixes_of_tiff_are_one_stack(tmp_path: Path) -> None:
+    (entry,) = list_inputs([touch(tmp_path / "anna", "a_1.tif", "a_2.tiff", "a_3.TIF")])
+    assert (entry.kind, entry.numbers) == (Kind.STACK, (1, 2, 3))

@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import pytest
+
+from gliomaseg.errors import OutputExistsError
 from gliomaseg.prediction import PredictRow
-from gliomaseg.report.prediction_csv import COLUMNS, write_csv
+from gliomaseg.report.prediction_csv import COLUMNS, read_csv, write_csv
 
 ROW = PredictRow(
     "Übung/a.nii",
@@ -50,3 +53,17 @@ def test_a_text_that_begins_as_a_formula_is_marked_as_text(tmp_path: Path) -> No
 def test_no_scans_give_the_header_only(tmp_path: Path) -> None:
     write_csv(tmp_path / "a.csv", [])
     assert read(tmp_path / "a.csv") == []
+
+
+def test_rows_of_scans_that_were_predicted_before_are_kept(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", [ROW, PredictRow("b.nii", error="b.nii: is damaged")])
+    rows = [PredictRow(ROW.input), PredictRow("b.nii", tumour_voxels=3)]
+    write_csv(tmp_path / "a.csv", rows, earlier=read_csv(tmp_path / "a.csv"))
+    assert [row["tumour_voxels"] for row in read(tmp_path / "a.csv")] == ["12", "3"]
+
+
+def test_a_file_that_is_another_table_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("name,age\n", "utf-8")
+    with pytest.raises(OutputExistsError, match="is not a table of predict"):
+        read_csv(tmp_path / "a.csv")
+    assert read_csv(tmp_path / "absent.csv") == {}

@@ -54,7 +54,7 @@ def predict(
     """Write a mask and an overlay for each scan, on its own grid."""
     from gliomaseg import prediction
     from gliomaseg.prediction.inputs import Kind
-    from gliomaseg.report.prediction_csv import write_csv
+    from gliomaseg.report.prediction_csv import read_csv, write_csv
     from gliomaseg.report.terminal import dice_note
 
     options = prediction.PredictOptions(
@@ -66,6 +66,7 @@ def predict(
         deidentify=deidentify,
         skip_existing=skip_existing,
     )
+    earlier = read_csv(csv) if csv is not None and skip_existing else {}
     if csv is not None:
         require_free(csv, overwrite=overwrite or skip_existing)
     entries = _list_inputs(inputs or [], out, flair=flair, t1=t1, t1ce=t1ce)
@@ -75,12 +76,12 @@ def predict(
         import_nibabel()
     predictor = open_predictor(model, engine=engine)
     rows, stop = _predict_all(entries, out, predictor, options, as_json=as_json)
-    if csv is not None:
-        write_csv(csv, rows)
     if as_json:
         print_result([row.document() for row in rows], "", as_json=True)
     elif note := dice_note(rows):
         print_result(None, note, as_json=False)
+    if csv is not None:
+        write_csv(csv, rows, earlier=earlier)
     if stop is not None:
         raise stop
     raise_for_rows([row.fault for row in rows], "inputs")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gliomaseg.errors import DataError
+from gliomaseg.errors import DataError, FormatError
 from gliomaseg.formats import FileKind, count_pages, kind_of, stem_of, suffix_of, suffixes
 from gliomaseg.naming import parse_name
 from gliomaseg.prediction.case_selection import Candidate, candidate_of, mask_reason, role_warnings, select_inputs
@@ -20,6 +20,9 @@ from gliomaseg.prediction.stacks import Stack, by_number, find_stacks
 _IMAGES, _VOLUMES = suffixes(FileKind.IMAGE), suffixes(FileKind.VOLUME)
 _BESIDE_DICOM = "is an image beside DICOM files"
 _LISTED = 3
+# Formats that a slice may have and that are not read, and no suffix at all.
+_OTHER_IMAGES = frozenset({"", ".bmp", ".gif", ".jpe", ".jpeg", ".jpg", ".webp"})
+_LOST = "has the name of a slice and another format"
 
 
 @dataclass(frozen=True)
@@ -151,19 +154,34 @@ def _candidates_in(folder: FolderFiles, root: Path, dicom: DicomInputs) -> tuple
         skipped += [SkippedFile(file, _BESIDE_DICOM) for file in single]
         single = []
     files = [*single, *sorted(volumes, key=by_number)]
-    candidates = [_stack_candidate(stack, folder.path, root) for stack in stacks]
+    lost = {file: stack for stack in stacks for file in stack.lost_slices(_maybe_slices(folder))}
+    skipped += [SkippedFile(file, _LOST) for file in lost]
+    files = [file for file in files if file not in lost]
+    candidates = [_stack_candidate(stack, folder.path, root, lost) for stack in stacks]
     candidates += [candidate_of(_file(file), folder.path, stem_of(file), root) for file in files]
     return candidates, skipped
 
 
-def _stack_candidate(stack: Stack, folder: Path, root: Path) -> Candidate:
+def _maybe_slices(folder: FolderFiles) -> list[Path]:
+    return [file for file in folder.files if suffix_of(file) in _IMAGES | _OTHER_IMAGES]
+
+
+def _stack_candidate(stack: Stack, folder: Path, root: Path, lost: Mapping[Path, Stack]) -> Candidate:
     path = folder if stack.is_whole_folder else folder / f"{stack.name}_*{stack.files[0].suffix}"
     fault = next((broken_link(file) for file in stack.files if not file.exists()), None)
+    if fault is None:
+        fault = next((_lost_slice(file, stack) for file, other in lost.items() if other is stack), None)
     name = folder.name if stack.is_whole_folder else stack.name
     entry = Input(path, Kind.STACK, stack.files, numbers=stack.numbers, fault=fault)
     if not stack.is_whole_folder:
         entry = replace(entry, result_name=stack.name)
     return candidate_of(entry, folder, stack.shared_name if parse_name(stack.shared_name).role else name, root)
+
+
+def _lost_slice(file: Path, stack: Stack) -> FormatError:
+    expected = stack.files[0].suffix
+    what = f"suffix is {file.suffix or 'missing'}, expected {expected} as the other slices of the stack"
+    return FormatError(what, where=file, cure=f"convert it to {expected}, or remove it")
 
 
 def _file(path: Path) -> Input:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _NUMBER = re.compile(r"\d+")
@@ -21,6 +21,7 @@ class Stack:
         name: the folder's name if the folder has one stack; else the name that the images share.
         shared_name: the name that the images share, without the number.
         is_whole_folder: whether the folder has one stack.
+        pattern: a regular expression for the names of its files without suffix; the group is the number.
     """
 
     files: tuple[Path, ...]
@@ -28,6 +29,12 @@ class Stack:
     name: str
     shared_name: str
     is_whole_folder: bool
+    pattern: str
+
+    def lost_slices(self, files: Sequence[Path]) -> list[Path]:
+        """Return the files that have a name of the stack with another number: slices in another format."""
+        matches = ((file, re.fullmatch(self.pattern, file.stem)) for file in files if file not in self.files)
+        return [file for file, match in matches if match and int(match[1]) not in self.numbers]
 
 
 def find_stacks(folder: Path, files: Sequence[Path]) -> tuple[list[Stack], list[Path]]:
@@ -37,27 +44,21 @@ def find_stacks(folder: Path, files: Sequence[Path]) -> tuple[list[Stack], list[
     and may begin with zeros: `scan (8).png`, `slice_1_of_26.png`, `IM-0001-0012.png`. A number that is there twice
     makes all images of the name single images. If a folder has other images too, a stack has at least three images.
     """
-    if all(re.fullmatch(re.escape(folder.resolve().name) + r"_\d+", file.stem) for file in files) and files:
-        found = [_ordered(files, -1)]
+    if files and all(re.fullmatch(re.escape(folder.resolve().name) + r"_\d+", file.stem) for file in files):
+        stacks = [_ordered(files, -1)]
     else:
-        found = [stack for group in _same_name(files) for stack in _stacks_of(group)]
-        smallest = 2 if len(found) == 1 and len(found[0][0]) == len(files) else _SMALLEST_AMONG_OTHERS
-        found = [stack for stack in found if len(stack[0]) >= smallest]
-    in_stacks = {file for stack, _, _ in found for file in stack}
-    alone = len(found) == 1
-    stacks = [
-        Stack(tuple(stack), tuple(numbers), folder.resolve().name if alone else name, name, alone)
-        for stack, numbers, name in found
-    ]
+        stacks = [stack for group in _same_name(files) for stack in _stacks_of(group)]
+        smallest = 2 if len(stacks) == 1 and len(stacks[0].files) == len(files) else _SMALLEST_AMONG_OTHERS
+        stacks = [stack for stack in stacks if len(stack.files) >= smallest]
+    if len(stacks) == 1:
+        stacks = [replace(stacks[0], name=folder.resolve().name, is_whole_folder=True)]
+    in_stacks = {file for stack in stacks for file in stack.files}
     return stacks, [file for file in files if file not in in_stacks]
 
 
 def by_number(file: Path) -> tuple[str, list[int]]:
     """Return a sort key that places `_10` after `_2`."""
     return _NUMBER.sub("", file.stem), _numbers(file)
-
-
-_Found = tuple[list[Path], list[int], str]
 
 
 def _numbers(file: Path) -> list[int]:
@@ -68,11 +69,11 @@ def _same_name(files: Sequence[Path]) -> list[list[Path]]:
     """Group images whose names and suffixes are equal but for the numbers."""
     groups: dict[tuple[str, str], list[Path]] = {}
     for file in files:
-        groups.setdefault((_NUMBER.sub("#", file.stem), file.suffix.lower()), []).append(file)
+        groups.setdefault((_NUMBER.sub("#", file.stem), file.suffix.lower().replace(".tiff", ".tif")), []).append(file)
     return list(groups.values())
 
 
-def _stacks_of(files: Sequence[Path]) -> list[_Found]:
+def _stacks_of(files: Sequence[Path]) -> list[Stack]:
     """Return the stacks among images that differ in numbers only."""
     columns = list(zip(*map(_numbers, files), strict=True))
     varying = [k for k, column in enumerate(columns) if len(set(column)) > 1]
@@ -86,7 +87,7 @@ def _stacks_of(files: Sequence[Path]) -> list[_Found]:
         numbers = _numbers(file)
         groups.setdefault(tuple(numbers[k] for k in varying[:-1]), []).append(file)
     found = [_ordered(group, varying[-1]) for group in groups.values()]
-    return [stack for stack in found if len(stack[0]) > 1 and len(set(stack[1])) == len(stack[1])]
+    return [stack for stack in found if len(stack.files) > 1 and len(set(stack.numbers)) == len(stack.numbers)]
 
 
 def _have_one_order(columns: Sequence[Sequence[int]]) -> bool:
@@ -94,10 +95,13 @@ def _have_one_order(columns: Sequence[Sequence[int]]) -> bool:
     return all(order == orders[0] for order in orders)
 
 
-def _ordered(files: Sequence[Path], column: int) -> _Found:
-    """Return images in the order of one of their numbers, the numbers, and the name that they share."""
+def _ordered(files: Sequence[Path], column: int) -> Stack:
+    """Return the stack of images in the order of one of their numbers."""
     ordered = sorted(files, key=lambda file: _numbers(file)[column])
     first = ordered[0].stem
-    matches = list(_NUMBER.finditer(first))
-    name = (first[: matches[column].start()] + first[matches[column].end() :]).strip(" _-.()")
-    return ordered, [_numbers(file)[column] for file in ordered], name
+    number = list(_NUMBER.finditer(first))[column]
+    before, after = first[: number.start()], first[number.end() :]
+    name = (before + after).strip(" _-.()")
+    numbers = tuple(_numbers(file)[column] for file in ordered)
+    pattern = re.escape(before) + r"(\d+)" + re.escape(after)
+    return Stack(tuple(ordered), numbers, name, name, is_whole_folder=False, pattern=pattern)
