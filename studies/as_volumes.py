@@ -27,7 +27,7 @@ from gliomaseg.errors import GliomasegError
 from gliomaseg.formats import Grid, write_volume
 from gliomaseg.metrics.bootstrap import bootstrap_interval
 from gliomaseg.metrics.overlap import dice
-from gliomaseg.prediction.inputs import join_sequences
+from gliomaseg.prediction import join_sequences
 from gliomaseg.prediction.load import load_input
 from gliomaseg.prediction.predict import MAX_BYTES
 from gliomaseg.scan import Scan

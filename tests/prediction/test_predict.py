@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gliomaseg.errors import DataError, UsageError
+from gliomaseg.errors import DataError
 from gliomaseg.formats import read_picture, write_picture
 from gliomaseg.prediction import PredictOptions, list_inputs, open_predictor
 from gliomaseg.prediction.predict import predict
@@ -116,12 +116,14 @@ def test_an_input_named_twice_is_one_input(patient):
     assert len(list_inputs([patient, patient])) == 1
 
 
-def test_two_inputs_of_one_name_are_refused(tmp_path):
+def test_two_images_of_one_name_are_written_under_the_names_of_their_folders(predictor, tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        write_picture(tmp_path / folder / "s.png", np.zeros((4, 4), np.uint8))
-    with pytest.raises(UsageError, match="same name"):
-        list_inputs([tmp_path / "a", tmp_path / "b"])
+        write_picture(tmp_path / folder / "s.png", np.zeros((16, 16), np.uint8))
+    for entry in list_inputs([tmp_path / "a", tmp_path / "b"]):
+        assert predict(entry, tmp_path / "out", predictor).error is None
+    names = sorted(file.name for file in (tmp_path / "out").iterdir())
+    assert names == ["a_s_mask.png", "a_s_overlay.png", "b_s_mask.png", "b_s_overlay.png"]
 
 
 @pytest.mark.parametrize("make", [False, True])

@@ -113,6 +113,10 @@ MaskFormats = Annotated[
     list[MaskFormat] | None, typer.Option("--to", help="Format of the masks (default: the input's format).")
 ]
 Probabilities = Annotated[bool, typer.Option("--probabilities", help="Also write probabilities.")]
+SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Do not predict scans whose results exist.")]
+CsvFile = Annotated[
+    Path | None, typer.Option("--csv", metavar="FILE", help="Also write a table with a row for each scan.")
+]
 Deidentify = Annotated[
     bool, typer.Option("--deidentify", help="Omit the patient's name, id and dates from DICOM segmentations.")
 ]

@@ -54,6 +54,8 @@ def load_input(entry: Input, *, series: str | None = None, max_bytes: int) -> Lo
         ResourceError: prediction needs more than `max_bytes`.
         MissingExtraError: the input is DICOM and the extra `dicom` is not installed.
     """
+    if entry.fault is not None:
+        raise entry.fault
     others = {Sequence.T1: entry.t1, Sequence.T1CE: entry.t1ce}
     share = max_bytes // (1 + sum(other is not None for other in others.values()))
     flair = _load(entry, series=series, max_bytes=share)

@@ -21,6 +21,7 @@ from gliomaseg.prediction.inputs import OWN, Input, Kind
 from gliomaseg.prediction.label_files import write_labels
 from gliomaseg.prediction.load import LoadedScan
 from gliomaseg.prediction.predictor import Prediction
+from gliomaseg.prediction.result_names import portable_name
 from gliomaseg.types import Pixels
 
 
@@ -200,7 +201,11 @@ def targets_of(entry: Input, out: Path, *, formats: Sequence[MaskFormat], probab
     """
     if entry.kind in (Kind.PICTURE, Kind.STACK):
         folder = out / entry.name if entry.kind is Kind.STACK else None
-        images = [_image_files(file, folder or out, formats, probabilities=probabilities) for file in entry.pictures]
+        names = [portable_name(file.stem) for file in entry.pictures] if folder else [entry.name]
+        images = [
+            _image_files(file, (folder or out) / name, formats, probabilities=probabilities)
+            for file, name in zip(entry.pictures, names, strict=True)
+        ]
         return ImageTargets(tuple(images), folder)
     suffixes = {MaskFormat.nifti: ".nii.gz", MaskFormat.dicom_seg: ".dcm", MaskFormat.tiff: ".tif", MaskFormat.png: ""}
     probability = out / f"{entry.name}_probability{'.nii.gz' if entry.has_affine else '.tif'}"
@@ -211,13 +216,13 @@ def targets_of(entry: Input, out: Path, *, formats: Sequence[MaskFormat], probab
     )
 
 
-def _image_files(file: Path, folder: Path, formats: Sequence[MaskFormat], *, probabilities: bool) -> ImageFiles:
+def _image_files(file: Path, target: Path, formats: Sequence[MaskFormat], *, probabilities: bool) -> ImageFiles:
     suffix = file.suffix.lower()
     suffixes = {MaskFormat.png: ".png", MaskFormat.tiff: suffix if suffix in (".tif", ".tiff") else ".tif"}
     return ImageFiles(
-        tuple(folder / f"{file.stem}_mask{suffixes[form]}" for form in formats),
-        overlay=folder / f"{file.stem}_overlay.png",
-        probability=folder / f"{file.stem}_probability.png" if probabilities else None,
+        tuple(target.with_name(f"{target.name}_mask{suffixes[form]}") for form in formats),
+        overlay=target.with_name(f"{target.name}_overlay.png"),
+        probability=target.with_name(f"{target.name}_probability.png") if probabilities else None,
     )
 
 

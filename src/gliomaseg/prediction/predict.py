@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -17,6 +18,7 @@ from gliomaseg.prediction.outputs import Result, Targets, targets_of
 from gliomaseg.prediction.predictor import ScanPredictor
 
 MAX_BYTES = 4 * 2**30
+_EXISTS = "{}: exists, so the scan was not predicted again"
 NOT_FLAIR = "is not FLAIR by its DICOM header"
 
 
@@ -30,6 +32,7 @@ class PredictOptions:
         overwrite: whether existing results are replaced.
         max_bytes: limit of the memory for an input; a larger input is refused.
         series: UID or number of the DICOM series; None chooses the FLAIR series.
+        skip_existing: whether an input whose results all exist is not predicted.
         deidentify: whether DICOM segmentations omit the patient's name, id and dates.
     """
 
@@ -39,6 +42,7 @@ class PredictOptions:
     max_bytes: int = MAX_BYTES
     series: str | None = None
     deidentify: bool = False
+    skip_existing: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class PredictRow:
     model: str | None = None
     predicted_dice: float | None = None
     warnings: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
     seconds: float = 0.0
     error: str | None = None
     fault: GliomasegError | None = field(default=None, repr=False, compare=False)
@@ -75,10 +80,13 @@ def require_options(entries: Sequence[Input], options: PredictOptions) -> None:
     """Refuse options that cannot apply to the inputs, before any work is done.
 
     Raises:
-        UsageError: a mask format does not suit an input, or a series is given and no input is DICOM.
+        UsageError: a mask format does not suit an input, a series is given and no input is DICOM, or existing results
+            are to be both kept and replaced.
     """
     for entry in entries:
         mask_formats(entry, options.to)
+    if options.skip_existing and options.overwrite:
+        raise UsageError("cannot be used with --overwrite", where="--skip-existing", cure="omit one of them")
     if options.series is not None and not options.series.strip():
         raise UsageError("is empty", where="--series", cure="give the number or the UID of a series")
     if options.series is not None and not any(entry.kind is Kind.SERIES for entry in entries):
@@ -105,7 +113,12 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
     start = time.perf_counter()
     options = options or PredictOptions()
     try:
-        targets = _free_targets(entry, out, options)
+        targets = _targets(entry, out, options)
+        if options.skip_existing and all(file.exists() for file in targets.files):
+            return PredictRow(
+                str(entry.path), [str(file) for file in targets.files], skipped=[_EXISTS.format(targets.files[0].name)]
+            )
+        targets.require_free(overwrite=options.overwrite)
         loaded = load_input(entry, series=options.series, max_bytes=options.max_bytes)
     except GliomasegError as fault:
         return _failed(entry, fault, start)
@@ -124,15 +137,14 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
         **trust,
         orientation=loaded.scan.orientation,
         series=None if loaded.series is None else loaded.series.series_uid,
+        skipped=skipped_lines(entry),
         seconds=round(time.perf_counter() - start, 3),
     )
 
 
-def _free_targets(entry: Input, out: Path, options: PredictOptions) -> Targets:
+def _targets(entry: Input, out: Path, options: PredictOptions) -> Targets:
     formats = mask_formats(entry, options.to)
-    targets = targets_of(entry, out, formats=formats, probabilities=options.probabilities)
-    targets.require_free(overwrite=options.overwrite)
-    return targets
+    return targets_of(entry, out, formats=formats, probabilities=options.probabilities)
 
 
 def _failed(entry: Input, fault: GliomasegError, start: float) -> PredictRow:
@@ -141,7 +153,13 @@ def _failed(entry: Input, fault: GliomasegError, start: float) -> PredictRow:
 
 def failed_row(entry: Input, fault: GliomasegError) -> PredictRow:
     """Return the row of an input that failed."""
-    return PredictRow(str(entry.path), error=fault.line(), fault=fault)
+    return PredictRow(str(entry.path), skipped=skipped_lines(entry), error=fault.line(), fault=fault)
+
+
+def skipped_lines(entry: Input) -> list[str]:
+    """Return `<name>: <reason>` for each file of an input's case that is not used; names are relative to its folder."""
+    folder = entry.path if entry.kind is Kind.STACK and entry.path.is_dir() else entry.path.parent
+    return [f"{Path(os.path.relpath(file.path, folder)).as_posix()}: {file.reason}" for file in entry.skipped]
 
 
 def _find(
@@ -153,6 +171,7 @@ def _find(
     result = Result(loaded, prediction, entry.name, found.tumour_volume_ml, options.deidentify)
     targets.write(result, overwrite=options.overwrite)
     trust = {"model": prediction.model_name, **prediction.quality_report()}
+    trust["warnings"][:0] = entry.warnings
     if entry.gaps:
         before, after = entry.gaps[0]
         trust["warnings"].insert(0, f"its numbers jump from {before} to {after}: slices may be missing")
