@@ -1,6 +1,6 @@
 """All settings of a run. A recipe is a TOML file of settings; each of its sections is a class here."""
 
-from gliomaseg.config.base import Settings, parse_settings
+from gliomaseg.config.base import Settings, Tree, parse_settings
 from gliomaseg.config.migration import metrics_to_format_2, model_config_to_format_2
 from gliomaseg.config.network import FcnResnet50, Network, ResidualUnet, Smp, Unet
 from gliomaseg.config.preprocessing import DiceEstimator, Postprocessing, Preprocessing
@@ -21,6 +21,7 @@ __all__ = [
     "Smp",
     "Split",
     "Training",
+    "Tree",
     "Unet",
     "loss_terms",
     "metrics_to_format_2",

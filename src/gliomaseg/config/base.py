@@ -17,8 +17,11 @@ class Settings(BaseModel):
 
 S = TypeVar("S", bound=Settings)
 
+Tree = dict[str, Any]
+"""Parsed JSON or TOML before its validation."""
 
-def parse_settings(kind: type[S], tree: dict[str, Any], *, where: str) -> S:
+
+def parse_settings(kind: type[S], tree: Tree, *, where: str) -> S:
     """Return validated settings; missing values get their defaults.
 
     Raises:

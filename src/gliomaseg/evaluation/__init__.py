@@ -9,7 +9,15 @@ from gliomaseg.evaluation.evaluate import (
     learning_curve,
     measure_cases,
 )
-from gliomaseg.evaluation.results import CaseScores, Evaluation, MeasureSummary, Summary, dumps, read_evaluation
+from gliomaseg.evaluation.results import (
+    CaseScores,
+    Evaluation,
+    EvaluationSetting,
+    MeasureSummary,
+    Summary,
+    dumps,
+    read_evaluation,
+)
 from gliomaseg.evaluation.summary import assemble, summarise
 
 __all__ = [
@@ -17,6 +25,7 @@ __all__ = [
     "CaseSelection",
     "EvaluateOptions",
     "Evaluation",
+    "EvaluationSetting",
     "MeasureSummary",
     "ScoreGrid",
     "Summary",

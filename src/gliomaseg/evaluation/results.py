@@ -184,8 +184,8 @@ class Summary(_Part):
         return {**fields.pop("measures", {}), **fields}
 
 
-class Setting(_Part):
-    """What was measured, and how. Other keys are kept."""
+class EvaluationSetting(_Part):
+    """The data and the model of an evaluation, and how it was measured. Other keys are kept."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
@@ -207,6 +207,10 @@ class Setting(_Part):
     tolerance: Number | None = None
     spacing_mm: Annotated[list[Annotated[float, Field(gt=0, le=1000)]], Field(min_length=3, max_length=3)] | None = None
     orientation: Text | None = None
+
+    def joined_with(self, other: EvaluationSetting) -> EvaluationSetting:
+        """Return both settings as one; the fields of `other` win."""
+        return self.model_copy(update=other.model_dump(exclude_unset=True))
 
 
 class Calibration(_Part):
@@ -267,7 +271,7 @@ class Evaluation(_Part):
     calibration: Calibration | None = None
     examples: list[Example] = []
     learning: list[Learning] = []
-    setting: Setting = Setting()
+    setting: EvaluationSetting = EvaluationSetting()
     versions: dict[Text, Text | None] = {}
     seconds: Number | None = None
     command: Text | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +17,9 @@ from gliomaseg.evaluation.results import (
     Calibration,
     CaseScores,
     Evaluation,
+    EvaluationSetting,
     Example,
     MeasureSummary,
-    Setting,
     Summary,
 )
 from gliomaseg.metrics import calibration, overlap
@@ -29,17 +28,14 @@ from gliomaseg.metrics.calibration import CalibrationTable
 from gliomaseg.metrics.overlap import Counts
 
 
-def assemble(
-    cases: Sequence[ScoredCase], *, setting: Mapping[str, Any], grid: ScoreGrid, seconds: float, **more: Any
-) -> Evaluation:
+def assemble(cases: Sequence[ScoredCase], *, setting: EvaluationSetting, grid: ScoreGrid, seconds: float) -> Evaluation:
     """Return measured cases as one evaluation, the document of `metrics.json`.
 
     Args:
         cases: measured and failed ones.
-        setting: fields of `Setting`.
+        setting: the data and the model; the fields of `grid` are added.
         grid: how lengths were measured.
-        seconds: how long it took.
-        more: other fields of `Evaluation`, such as `learning`.
+        seconds: duration of the evaluation.
     """
     scored = [case for case in cases if case.scores.error is None]
     total = summarise({case.scores.patient: case.counts for case in scored})
@@ -60,12 +56,11 @@ def assemble(
         interval=f"95 %, percentile bootstrap over patients, {DRAWS} draws, seed 0",
         calibration=calibration_curve(table),
         examples=_examples([case.scores for case in scored]),
-        setting=Setting.model_validate(
-            {**setting, "spacing_mm": spacing, "tolerance": grid.tolerance, "orientation": "unknown"}
+        setting=setting.joined_with(
+            EvaluationSetting(spacing_mm=spacing, tolerance=grid.tolerance, orientation="unknown")
         ),
         versions={"gliomaseg": gliomaseg.__version__, "numpy": np.__version__},
         seconds=round(seconds, 3),
-        **more,
     )
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -22,6 +21,7 @@ from gliomaseg.data.cache import Cache, open_cache
 from gliomaseg.data.index import Case, DataIndex, read_index, require_outside
 from gliomaseg.data.split import Fold, Splits, choose_fold, read_splits, select, split_data
 from gliomaseg.errors import ConfigError, DataError
+from gliomaseg.evaluation import EvaluationSetting
 from gliomaseg.losses import build_loss
 from gliomaseg.networks import build_network
 from gliomaseg.training.accelerator import deterministic, handle_signals, open_accelerator
@@ -245,12 +245,12 @@ def _require_whole_stacks(options: TrainOptions, splits: Splits) -> None:
         )
 
 
-def _setting(options: TrainOptions, splits: Splits) -> dict[str, Any]:
-    return {
-        "data": options.data.resolve().name,
-        "split": splits.by,
-        "seed": splits.seed,
-        "subset": "validation",
-        "fold": options.fold,
-        "warning": splits.warning,
-    }
+def _setting(options: TrainOptions, splits: Splits) -> EvaluationSetting:
+    return EvaluationSetting(
+        data=options.data.resolve().name,
+        split=splits.by,
+        seed=splits.seed,
+        subset="validation",
+        fold=options.fold,
+        warning=splits.warning,
+    )
