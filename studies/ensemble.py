@@ -28,9 +28,9 @@ from gliomaseg.data.index import Case, read_index
 from gliomaseg.data.split import read_splits, select
 from gliomaseg.errors import GliomasegError, UsageError
 from gliomaseg.evaluation import ScoreGrid, assemble, dumps, measure_cases
-from gliomaseg.evaluation.case_scores import ScoredCase
 from gliomaseg.evaluation.dice_estimation import fit_dice_estimator, rank_quality
 from gliomaseg.evaluation.results import METRICS, CaseScores, Evaluation, EvaluationSetting, read_evaluation
+from gliomaseg.evaluation.scoring import ScoredCase
 from gliomaseg.model import SPLITS, Model, load_model
 from gliomaseg.prediction import WeightedEnsemble
 from gliomaseg.prediction.predictor import AND

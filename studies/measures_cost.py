@@ -18,7 +18,7 @@ from scipy import ndimage
 from gliomaseg.data.case import read_case
 from gliomaseg.data.index import read_index
 from gliomaseg.evaluation import EvaluationSetting, ScoreGrid, assemble
-from gliomaseg.evaluation.case_scores import score_case
+from gliomaseg.evaluation.scoring import score_case
 from gliomaseg.types import Mask, Probability
 
 PATIENTS = 22

@@ -9,11 +9,11 @@ import pytest
 from gliomaseg.data.index import Case, Slice
 from gliomaseg.errors import FormatError
 from gliomaseg.evaluation import EvaluationSetting, ScoreGrid, assemble, dumps, measures
-from gliomaseg.evaluation.case_masks import CaseMasks
-from gliomaseg.evaluation.case_scores import score_case
 from gliomaseg.evaluation.comparison import compare_evaluations
-from gliomaseg.evaluation.measures import MEASURES, Measure
+from gliomaseg.evaluation.measure import CaseMasks, Measure
+from gliomaseg.evaluation.measures import MEASURES
 from gliomaseg.evaluation.results import read_evaluation
+from gliomaseg.evaluation.scoring import score_case
 from gliomaseg.report.html import write_report
 from gliomaseg.report.terminal import comparison_text, summary_text
 

@@ -1,6 +1,5 @@
 """Measure a model against reference masks: every measure of each case, with means and confidence intervals."""
 
-from gliomaseg.evaluation.case_scores import ScoreGrid
 from gliomaseg.evaluation.evaluate import (
     CaseSelection,
     EvaluateOptions,
@@ -18,7 +17,7 @@ from gliomaseg.evaluation.results import (
     dumps,
     read_evaluation,
 )
-from gliomaseg.evaluation.summary import assemble, summarise
+from gliomaseg.evaluation.scoring import ScoreGrid, assemble, summarise
 
 __all__ = [
     "CaseScores",

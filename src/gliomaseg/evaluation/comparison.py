@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gliomaseg.errors import DataError
 from gliomaseg.evaluation import measures
-from gliomaseg.evaluation.measures import Measure
+from gliomaseg.evaluation.measure import Measure, number
 from gliomaseg.evaluation.results import CaseScores, EvaluationSetting, read_evaluation
 from gliomaseg.metrics.paired_tests import PairedComparison, compare
 
@@ -130,4 +130,4 @@ def _difference(row: CaseScores, other: CaseScores) -> CaseDifference:
 
 
 def _without_nan(paired: PairedComparison) -> dict[str, float | int | None]:
-    return {name: measures.number(value) for name, value in asdict(paired).items()}
+    return {name: number(value) for name, value in asdict(paired).items()}

@@ -18,9 +18,16 @@ from gliomaseg.data.case import LoadedCase, read_case
 from gliomaseg.data.index import Case, DataIndex, read_index, require_outside, require_sound
 from gliomaseg.data.split import choose_fold, read_splits, select
 from gliomaseg.errors import DataError, GliomasegError, OutputExistsError, ResourceError
-from gliomaseg.evaluation.case_scores import ScoredCase, ScoreGrid, failed_case, score_case
-from gliomaseg.evaluation.results import METRICS, PICTURES, Evaluation, EvaluationSetting, Learning, Line, dumps
-from gliomaseg.evaluation.summary import assemble
+from gliomaseg.evaluation.results import (
+    METRICS,
+    PICTURES,
+    Evaluation,
+    EvaluationSetting,
+    LearningCurve,
+    LoggedEpoch,
+    dumps,
+)
+from gliomaseg.evaluation.scoring import ScoredCase, ScoreGrid, assemble, failed_case, score_case
 from gliomaseg.model import file_digest, hashed_patient_id
 from gliomaseg.prediction import ScanPredictor
 from gliomaseg.prediction.predictor import AND
@@ -181,7 +188,7 @@ def evaluate(
     networks = [member for model in predictor.models for member in model.members]
     lines = learning_curve(predictor.models[0].folder.parent) if len(networks) == 1 else []
     fold = setting.fold if isinstance(setting.fold, int) else 0
-    learning = [Learning(fold=fold, lines=lines)] if lines else []
+    learning = [LearningCurve(fold=fold, lines=lines)] if lines else []
     evaluation = assemble(measured, setting=setting, grid=grid, seconds=time.perf_counter() - start)
     return evaluation.model_copy(update={"learning": learning})
 
@@ -231,7 +238,7 @@ def _seen(cases: Sequence[Case], measured: Sequence[ScoredCase]) -> int | None:
     return seen if any(found.trained_on for found in measured) else None
 
 
-def learning_curve(run: Path) -> list[Line]:
+def learning_curve(run: Path) -> list[LoggedEpoch]:
     """Return the lines of a run's `log.jsonl`; empty if the folder is not a run."""
     try:
         text = (run / "log.jsonl").read_text("utf-8")
@@ -239,7 +246,7 @@ def learning_curve(run: Path) -> list[Line]:
     except (OSError, ValueError, RecursionError):
         return []
     try:
-        return [Line.model_validate(line) for line in lines if isinstance(line, dict)]
+        return [LoggedEpoch.model_validate(line) for line in lines if isinstance(line, dict)]
     except ValidationError:
         return []
 

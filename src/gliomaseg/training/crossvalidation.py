@@ -24,10 +24,10 @@ from gliomaseg.evaluation import (
     learning_curve,
     measure_cases,
 )
-from gliomaseg.evaluation.case_scores import ScoredCase
 from gliomaseg.evaluation.evaluate import require_own_pictures
 from gliomaseg.evaluation.postprocessing_search import Trial, choose_postprocessing, try_postprocessing
-from gliomaseg.evaluation.results import METRICS, PICTURES, Learning
+from gliomaseg.evaluation.results import METRICS, PICTURES, LearningCurve
+from gliomaseg.evaluation.scoring import ScoredCase
 from gliomaseg.model import file_digest
 from gliomaseg.prediction import open_predictor
 from gliomaseg.training.run_folder import OURS, TrainOptions, is_finished
@@ -116,7 +116,7 @@ def _evaluate(
     """Return the evaluation of all patients; it writes their images into `folder`."""
     measured: list[ScoredCase] = []
     chosen = _tune(options, index, splits, say) if options.tune else None
-    learning: list[Learning] = []
+    learning: list[LearningCurve] = []
     digests = []
     for number, fold in enumerate(splits.folds):
         run = _fold_options(options, number).out
@@ -125,7 +125,7 @@ def _evaluate(
             predictor = predictor.with_postprocessing(chosen.each[number])
         cases = select(index, fold.validation)
         measured += measure_cases(cases, predictor, grid=options.grid, fold=number, folder=folder, progress=say)
-        learning.append(Learning(fold=number, lines=learning_curve(run)))
+        learning.append(LearningCurve(fold=number, lines=learning_curve(run)))
         digests.append(file_digest(predictor.model.onnx))
     setting = EvaluationSetting(
         data=options.data.resolve().name,
