@@ -29,7 +29,7 @@ from gliomaseg.config import Postprocessing, Recipe, Split, read_recipe
 from gliomaseg.data.index import read_index
 from gliomaseg.data.split import read_splits, select, split_data, write_splits
 from gliomaseg.engines import Engine
-from gliomaseg.evaluation import ScoreGrid, assemble, dumps, learning_curve, measure_cases
+from gliomaseg.evaluation import EvaluationSetting, ScoreGrid, assemble, dumps, learning_curve, measure_cases
 from gliomaseg.model import load_model
 from gliomaseg.prediction import engine_of, open_predictor
 from gliomaseg.training.run_folder import CURVES
@@ -86,15 +86,15 @@ def measured(name: str, data: Path, out: Path) -> dict[str, Any] | None:
         predictor = open_predictor(run).with_postprocessing(Postprocessing())
         found += measure_cases(select(index, splits.folds[number].validation), predictor, grid=ScoreGrid(), fold=number)
         logs.append([line.model_dump() for line in learning_curve(run)])
-    setting = {
-        "data": data.resolve().name,
-        "split": splits.by,
-        "seed": splits.seed,
-        "subset": f"validation of folds {', '.join(map(str, folds))}",
-        "model": name,
-        "threshold": 0.5,
-        "warning": None,
-    }
+    setting = EvaluationSetting(
+        data=data.resolve().name,
+        split=splits.by,
+        seed=splits.seed,
+        subset=f"validation of folds {', '.join(map(str, folds))}",
+        model=name,
+        threshold=0.5,
+        warning=None,
+    )
     evaluation = assemble(found, setting=setting, grid=ScoreGrid(), seconds=time.perf_counter() - start)
     write_text(out / name / "metrics.json", dumps(evaluation))
     return {

@@ -28,9 +28,9 @@ from gliomaseg.data.index import Case, read_index
 from gliomaseg.data.split import read_splits, select
 from gliomaseg.errors import GliomasegError, UsageError
 from gliomaseg.evaluation import ScoreGrid, assemble, dumps, measure_cases
-from gliomaseg.evaluation.case_scores import ScoredCase
 from gliomaseg.evaluation.dice_estimation import fit_dice_estimator, rank_quality
-from gliomaseg.evaluation.results import METRICS, CaseScores, Evaluation, read_evaluation
+from gliomaseg.evaluation.results import METRICS, CaseScores, Evaluation, EvaluationSetting, read_evaluation
+from gliomaseg.evaluation.scoring import ScoredCase
 from gliomaseg.model import SPLITS, Model, load_model
 from gliomaseg.prediction import WeightedEnsemble
 from gliomaseg.prediction.predictor import AND
@@ -140,8 +140,8 @@ def measure_together(crossed: Sequence[Crossed], data: Path) -> Evaluation:
     for number, cases, ensemble in fold_ensembles(crossed, data):
         measured += measure_cases(cases, ensemble, grid=ScoreGrid(), fold=number, progress=say)
     names = AND.join(one.folder.resolve().name for one in crossed)
-    setting = {**crossed[0].document.setting.model_dump(), "model": names}
-    setting |= {"model_digests": None, "threshold": None}
+    first = EvaluationSetting.model_validate(crossed[0].document.setting.model_dump())  # with all fields
+    setting = first.joined_with(EvaluationSetting(model=names, model_digests=None, threshold=None))
     return assemble(measured, setting=setting, grid=ScoreGrid(), seconds=time.perf_counter() - start)
 
 

@@ -17,8 +17,8 @@ from scipy import ndimage
 
 from gliomaseg.data.case import read_case
 from gliomaseg.data.index import read_index
-from gliomaseg.evaluation import ScoreGrid, assemble
-from gliomaseg.evaluation.case_scores import score_case
+from gliomaseg.evaluation import EvaluationSetting, ScoreGrid, assemble
+from gliomaseg.evaluation.scoring import score_case
 from gliomaseg.types import Mask, Probability
 
 PATIENTS = 22
@@ -50,7 +50,7 @@ def main() -> None:
         measured.append(score_case(case, reference=reference, probability=probability, predicted=predicted, grid=GRID))
         seconds += time.process_time() - start
     start = time.process_time()
-    assemble(measured, setting={}, grid=GRID, seconds=seconds)
+    assemble(measured, setting=EvaluationSetting(), grid=GRID, seconds=seconds)
     summary_s = time.process_time() - start
     sys.stdout.write(
         f"{len(measured)} patients, {slices} slices: {seconds:.2f} s, and {summary_s:.2f} s for intervals\n"

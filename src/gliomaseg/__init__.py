@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gliomaseg import metrics
-    from gliomaseg.api import Segmentation, evaluate, load_model, read_scan, segment, train
+    from gliomaseg.api import evaluate, load_model, read_scan, segment, train
     from gliomaseg.scan import Scan
+    from gliomaseg.segmentation import Segmentation
 
 __version__ = "0.1.0"
 __all__ = ["Scan", "Segmentation", "__version__", "evaluate", "load_model", "metrics", "read_scan", "segment", "train"]
 
-_MODULES = {"Scan": "gliomaseg.scan", "metrics": ""} | dict.fromkeys(
-    ("Segmentation", "evaluate", "load_model", "read_scan", "segment", "train"), "gliomaseg.api"
+_MODULES = {"Scan": "gliomaseg.scan", "Segmentation": "gliomaseg.segmentation", "metrics": ""} | dict.fromkeys(
+    ("evaluate", "load_model", "read_scan", "segment", "train"), "gliomaseg.api"
 )
 
 

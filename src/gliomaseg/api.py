@@ -3,104 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from gliomaseg.errors import GeometryError, UsageError, import_extra
-from gliomaseg.formats import FileKind, Grid, suffix_of, suffixes, write_pages, write_volume
-from gliomaseg.geometry import Affine
+from gliomaseg.errors import UsageError, import_extra
+from gliomaseg.geometry import Affine, Spacing
 from gliomaseg.metrics.volume import volume_ml
 from gliomaseg.prediction import ScanPredictor, open_models
 from gliomaseg.prediction.load import join_scans, load_input
 from gliomaseg.prediction.predict import MAX_BYTES
-from gliomaseg.scan import Scan
-from gliomaseg.types import Mask, Probability
+from gliomaseg.scan import AxisOrder, Scan, scan_of_array
+from gliomaseg.segmentation import Segmentation
 from gliomaseg.types import Sequence as MriSequence
 
 if TYPE_CHECKING:  # evaluation imports SciPy: half a second that a segmentation does not need
     from gliomaseg.evaluation.results import Evaluation
 
-Axes = Literal["zyx", "xyz"]
 ScanLike = str | Path | Scan | ArrayLike | Any
 """A path, a `Scan`, a NumPy array, or a nibabel image."""
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """The result of `segment`.
-
-    Attributes:
-        mask: tumour or not: bool, in the shape and axis order of the input; (z, y, x) for paths and scans.
-        probability: of tumour: float32 in [0, 1], same shape.
-        volume_ml: volume of the mask, in ml; 0 if it is empty, None if the voxel spacing is unknown.
-        predicted_dice: the Dice that the model expects of this mask, 0 to 1; None if the mask is empty or the model
-            has no Dice estimator.
-        warnings: sentences about an input that does not look like the training data; empty if there are none.
-        models: names of the models whose probabilities were averaged, the one with the largest weight first.
-        scan: the scan that was segmented.
-    """
-
-    mask: Mask
-    probability: Probability = field(repr=False)
-    volume_ml: float | None
-    predicted_dice: float | None
-    warnings: tuple[str, ...]
-    models: tuple[str, ...]
-    scan: Scan = field(repr=False)
-    _axes: Axes = field(default="zyx", repr=False)
-
-    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the mask on the grid of the scan, and return the path.
-
-        Args:
-            path: a new file. `.nii.gz`, `.nii`, `.nrrd`, `.mha` and `.mhd` write a volume with the values 0 and 1; the
-                scan needs an affine. `.tif` and `.tiff` write one page for each slice, with the values 0 and 255.
-            overwrite: replace an existing file.
-
-        Raises:
-            UsageError: the suffix is another one.
-            GeometryError: the suffix is a volume format and the scan has no affine.
-            OutputExistsError: the file exists and `overwrite` is False.
-        """
-        from gliomaseg.atomic import new_file, require_free
-
-        target = Path(path)
-        volume_suffixes = sorted(suffixes(FileKind.VOLUME))
-        suffix = suffix_of(target)
-        if suffix not in (*volume_suffixes, ".tif", ".tiff"):
-            known = ", ".join([*volume_suffixes, ".tif", ".tiff"])
-            raise UsageError(f"suffix is {suffix or 'missing'}, expected {known}", where=target, cure="use .nii.gz")
-        if suffix in volume_suffixes and self.scan.affine is None:
-            raise GeometryError("the scan has no affine", where=target, cure="save it as .tif, or give spacing_mm")
-        require_free(target, overwrite=overwrite)
-        mask = self._zyx(self.mask).astype(np.uint8)
-        with new_file(target) as temporary:
-            if self.scan.affine is None or suffix in (".tif", ".tiff"):
-                write_pages(temporary, mask * np.uint8(255))
-            else:
-                z, y, x = mask.shape
-                write_volume(temporary, mask, Grid((z, y, x), self.scan.affine), description="tumour mask")
-        return target
-
-    def to_nibabel(self) -> Any:
-        """Return the mask as a nibabel image, uint8, voxel axes x, y, z.
-
-        Raises:
-            GeometryError: the scan has no affine.
-        """
-        import nibabel
-
-        if self.scan.affine is None:
-            raise GeometryError("the scan has no affine", where=self.scan.source, cure="give spacing_mm or affine")
-        return nibabel.Nifti1Image(self._zyx(self.mask).T.astype(np.uint8), self.scan.affine)
-
-    def _zyx(self, array: NDArray[Any]) -> NDArray[Any]:
-        return array.T if self._axes == "xyz" else array
 
 
 def read_scan(
@@ -167,9 +91,9 @@ def segment(
     model: str | Path | ScanPredictor | None = None,
     t1: ScanLike | None = None,
     t1ce: ScanLike | None = None,
-    spacing_mm: tuple[float, float, float] | None = None,
+    spacing_mm: Spacing | None = None,
     affine: Affine | None = None,
-    axes: Axes = "zyx",
+    axes: AxisOrder = "zyx",
 ) -> Segmentation:
     """Return the tumour mask of one scan.
 
@@ -194,19 +118,24 @@ def segment(
         GliomasegError: what `read_scan` and `load_model` raise.
     """
     as_scan = partial(_scan_of, spacing_mm=spacing_mm, affine=affine, axes=axes)
-    flair, order = as_scan(scan)
+    flair, result_axes = as_scan(scan)
     others = {MriSequence.T1: t1, MriSequence.T1CE: t1ce}
     given = {name: as_scan(other)[0] for name, other in others.items() if other is not None}
     joined = join_scans(flair, given) if given else flair
-    found = _loaded(model).predict(joined)
+    prediction = _loaded(model).predict(joined)
     millilitres = None
     if joined.spacing_mm is not None:
-        millilitres = volume_ml(int(np.count_nonzero(found.mask)), spacing_mm=joined.spacing_mm)
-    mask = found.mask.T if order == "xyz" else found.mask
-    probability = found.probability.T if order == "xyz" else found.probability
-    names = tuple(one.config.name for one in found.models)
+        millilitres = volume_ml(int(np.count_nonzero(prediction.mask)), spacing_mm=joined.spacing_mm)
+    is_transposed = result_axes == "xyz"
     return Segmentation(
-        mask, probability, millilitres, found.predicted_dice, found.warnings, names, joined, _axes=order
+        mask=prediction.mask.T if is_transposed else prediction.mask,
+        probability=prediction.probability.T if is_transposed else prediction.probability,
+        volume_ml=millilitres,
+        predicted_dice=prediction.predicted_dice,
+        warnings=prediction.warnings,
+        models=tuple(used.config.name for used in prediction.models),
+        scan=joined,
+        _axes=result_axes,
     )
 
 
@@ -217,7 +146,7 @@ def evaluate(
     splits: str | Path | None = None,
     subset: Literal["train", "validation"] = "validation",
     fold: int = 0,
-    spacing_mm: tuple[float, float, float] | None = None,
+    spacing_mm: Spacing | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Return every measure of a model on a data set with reference masks.
@@ -300,8 +229,8 @@ def _loaded(model: str | Path | ScanPredictor | None) -> ScanPredictor:
 
 
 def _scan_of(
-    given: ScanLike, *, spacing_mm: tuple[float, float, float] | None, affine: Affine | None, axes: Axes
-) -> tuple[Scan, Axes]:
+    given: ScanLike, *, spacing_mm: Spacing | None, affine: Affine | None, axes: AxisOrder
+) -> tuple[Scan, AxisOrder]:
     """Return an input as a scan, and the axis order of its results."""
     if isinstance(given, str | Path):
         _require_no_geometry(spacing_mm, affine, str(given))
@@ -311,38 +240,12 @@ def _scan_of(
         return given, "zyx"
     if hasattr(given, "affine") and hasattr(given, "dataobj"):
         _require_no_geometry(spacing_mm, affine, "nibabel image")
-        return _array_scan(np.asarray(given.dataobj), given.affine, "xyz"), "xyz"
-    if spacing_mm is not None and affine is not None:
-        raise UsageError("spacing_mm and affine are both given", cure="give one of them")
-    if spacing_mm is None:
-        return _array_scan(np.asarray(given), affine, axes), axes
-    z, y, x = spacing_mm
-    axial = _array_scan(np.asarray(given), np.diag([-x, -y, z, 1.0]), axes)
-    return replace(axial, orientation_assumed=True), axes
+        return scan_of_array(np.asarray(given.dataobj), affine=given.affine, axes="xyz"), "xyz"
+    return scan_of_array(np.asarray(given), spacing_mm=spacing_mm, affine=affine, axes=axes), axes
 
 
-def _require_no_geometry(spacing_mm: Any, affine: Any, where: str) -> None:
+def _require_no_geometry(spacing_mm: Spacing | None, affine: Affine | None, where: str) -> None:
     if spacing_mm is not None or affine is not None:
         raise UsageError(
             "spacing_mm and affine are only for arrays", where=where, cure="omit them: the file defines its grid"
         )
-
-
-def _array_scan(array: NDArray[Any], affine: Affine | None, axes: Axes) -> Scan:
-    where = "array"
-    if axes not in ("zyx", "xyz"):
-        raise UsageError(f"axes is {axes!r}, expected 'zyx' or 'xyz'")
-    if array.ndim == 4 and axes == "xyz":
-        raise GeometryError(f"array shape is {array.shape}, expected (x, y, z)", where=where, cure="select one volume")
-    if array.ndim not in (3, 4):
-        raise GeometryError(f"array shape is {array.shape}, expected ({', '.join(axes)})", where=where)
-    voxels = array.T if axes == "xyz" else array
-    voxels = voxels[..., None] if voxels.ndim == 3 else voxels
-    if affine is None and voxels.dtype not in (np.uint8, np.uint16):
-        raise GeometryError(
-            f"array type is {voxels.dtype} and its grid is unknown", where=where, cure="give spacing_mm or affine"
-        )
-    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
-        raise GeometryError("array contains NaN or infinity", where=where, cure="replace these voxels")
-    matrix = None if affine is None else np.asarray(affine, np.float64)
-    return Scan(voxels, where, matrix)

@@ -1,21 +1,24 @@
-"""One examination in memory."""
+"""One examination in memory, read from files or made from an array."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.errors import GeometryError
+from gliomaseg.errors import GeometryError, UsageError
 from gliomaseg.geometry import Affine, Orientation, Spacing, axis_codes, orientation_to, require_affine, spacing_of
 from gliomaseg.types import Sequence, Voxels
 
 SEQUENCES = {1: (Sequence.FLAIR,), 3: (Sequence.T1, Sequence.FLAIR, Sequence.T1CE)}
 LEVEL_TOLERANCE = 0.01  # of a slice's intensity range: rounding to 8 bits stays below it
 AVAILABLE_SHARE = 0.9
+
+AxisOrder = Literal["zyx", "xyz"]
+"""Order of an array's axes: slices first, as in SimpleITK, or last, as in nibabel."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,52 @@ class Scan:
         shares = np.mean(differs, axis=0) if differs else np.zeros(len(self.sequences))
         named = zip(self.sequences, shares, strict=True)
         return frozenset({Sequence.FLAIR, *(name for name, share in named if share >= AVAILABLE_SHARE)})
+
+
+def scan_of_array(
+    array: NDArray[Any], *, spacing_mm: Spacing | None = None, affine: Affine | None = None, axes: AxisOrder = "zyx"
+) -> Scan:
+    """Return an array as a scan.
+
+    Args:
+        array: FLAIR, or RGB images of T1, FLAIR and T1ce with the shape (z, y, x, 3).
+        spacing_mm: voxel spacing along z, y, x. Slices must be axial and ascend, rows run from front to back, columns
+            from the patient's right to the left.
+        affine: instead of `spacing_mm`: 4 x 4 matrix from voxel indices (x, y, z) to mm, RAS+.
+        axes: order of the array's axes.
+
+    Raises:
+        UsageError: the axis order is unknown, or both `spacing_mm` and `affine` are given.
+        GeometryError: the array has another shape or type, or contains NaN or infinity.
+    """
+    if spacing_mm is not None and affine is not None:
+        raise UsageError("spacing_mm and affine are both given", cure="give one of them")
+    if spacing_mm is not None:
+        z, y, x = spacing_mm
+        affine = np.diag([-x, -y, z, 1.0])
+    voxels = _channels_last(array, axes)
+    if affine is None and voxels.dtype not in (np.uint8, np.uint16):
+        raise GeometryError(
+            f"array type is {voxels.dtype} and its grid is unknown", where="array", cure="give spacing_mm or affine"
+        )
+    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
+        raise GeometryError("array contains NaN or infinity", where="array", cure="replace these voxels")
+    matrix = None if affine is None else np.asarray(affine, np.float64)
+    return Scan(voxels, "array", matrix, orientation_assumed=spacing_mm is not None)
+
+
+def _channels_last(array: NDArray[Any], axes: AxisOrder) -> Voxels:
+    """Return an array in the axis order (z, y, x, c)."""
+    if axes not in ("zyx", "xyz"):
+        raise UsageError(f"axes is {axes!r}, expected 'zyx' or 'xyz'")
+    if array.ndim == 4 and axes == "xyz":
+        raise GeometryError(
+            f"array shape is {array.shape}, expected (x, y, z)", where="array", cure="select one volume"
+        )
+    if array.ndim not in (3, 4):
+        raise GeometryError(f"array shape is {array.shape}, expected ({', '.join(axes)})", where="array")
+    voxels = array.T if axes == "xyz" else array
+    return voxels[..., None] if voxels.ndim == 3 else voxels
 
 
 def flair_channel(channels: int) -> int:

@@ -8,12 +8,12 @@ import pytest
 
 from gliomaseg.data.index import Case, Slice
 from gliomaseg.errors import FormatError
-from gliomaseg.evaluation import ScoreGrid, assemble, dumps, measures
-from gliomaseg.evaluation.case_masks import CaseMasks
-from gliomaseg.evaluation.case_scores import score_case
+from gliomaseg.evaluation import EvaluationSetting, ScoreGrid, assemble, dumps, measures
 from gliomaseg.evaluation.comparison import compare_evaluations
-from gliomaseg.evaluation.measures import MEASURES, Measure
+from gliomaseg.evaluation.measure import CaseMasks, Measure
+from gliomaseg.evaluation.measures import MEASURES
 from gliomaseg.evaluation.results import read_evaluation
+from gliomaseg.evaluation.scoring import score_case
 from gliomaseg.report.html import write_report
 from gliomaseg.report.terminal import comparison_text, summary_text
 
@@ -50,7 +50,7 @@ def write_evaluation(folder: Path, predicted_rows: int):
         )
         for name in ("A_XX_1_20000101", "B_XX_2_20000101")
     ]
-    evaluation = assemble(found, setting={"model": folder.name}, grid=ScoreGrid(), seconds=0.0)
+    evaluation = assemble(found, setting=EvaluationSetting(model=folder.name), grid=ScoreGrid(), seconds=0.0)
     folder.mkdir()
     (folder / "metrics.json").write_text(dumps(evaluation), "utf-8")
     return evaluation

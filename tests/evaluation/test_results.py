@@ -7,8 +7,8 @@ import pytest
 from gliomaseg.data.index import Case, Slice
 from gliomaseg.errors import DataError, FormatError
 from gliomaseg.evaluation import ScoreGrid
-from gliomaseg.evaluation.case_scores import score_case
 from gliomaseg.evaluation.results import Evaluation, Summary, read_evaluation
+from gliomaseg.evaluation.scoring import score_case
 
 
 def test_a_folder_without_metrics_is_named(tmp_path):

@@ -148,8 +148,6 @@ def test_a_dice_is_expected_where_the_model_was_fitted_for_it(scan, tmp_path):
     assert fitted.predict(nothing).predicted_dice is None
 
 
-def test_what_is_odd_about_a_scan_is_told(scan, tmp_path):
+def test_prediction_of_a_black_scan_has_a_warning(scan, tmp_path):
     nothing = Scan(np.zeros_like(scan.voxels), "here")
-    assert predictor(tmp_path).predict(nothing).quality_report()["warnings"] == [
-        "is almost black or constant: no head is visible"
-    ]
+    assert predictor(tmp_path).predict(nothing).warnings == ("is almost black or constant: no head is visible",)

@@ -1,6 +1,6 @@
 """All settings of a run. A recipe is a TOML file of settings; each of its sections is a class here."""
 
-from gliomaseg.config.base import Settings, parse_settings
+from gliomaseg.config.base import DocumentPart, Index, Settings, Text, Tree, parse_settings, printable_text
 from gliomaseg.config.migration import metrics_to_format_2, model_config_to_format_2
 from gliomaseg.config.network import FcnResnet50, Network, ResidualUnet, Smp, Unet
 from gliomaseg.config.preprocessing import DiceEstimator, Postprocessing, Preprocessing
@@ -11,7 +11,9 @@ __all__ = [
     "LOSS_NAMES",
     "Augmentation",
     "DiceEstimator",
+    "DocumentPart",
     "FcnResnet50",
+    "Index",
     "Network",
     "Postprocessing",
     "Preprocessing",
@@ -20,12 +22,15 @@ __all__ = [
     "Settings",
     "Smp",
     "Split",
+    "Text",
     "Training",
+    "Tree",
     "Unet",
     "loss_terms",
     "metrics_to_format_2",
     "model_config_to_format_2",
     "parse_settings",
+    "printable_text",
     "read_recipe",
     "recipe_names",
 ]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from gliomaseg.errors import DataError
 from gliomaseg.evaluation import measures
-from gliomaseg.evaluation.measures import Measure
-from gliomaseg.evaluation.results import CaseScores, Setting, read_evaluation
+from gliomaseg.evaluation.measure import Measure, number
+from gliomaseg.evaluation.results import CaseScores, EvaluationSetting, read_evaluation
 from gliomaseg.metrics.paired_tests import PairedComparison, compare
 
 # If these differ between the evaluations, the reference masks differ too.
@@ -44,8 +44,8 @@ class Comparison:
         patients: `dice_volume` of each patient.
     """
 
-    a: Setting
-    b: Setting
+    a: EvaluationSetting
+    b: EvaluationSetting
     left_out: tuple[str, ...]
     definitions: Mapping[str, str | None]
     measures: Mapping[str, PairedComparison]
@@ -58,7 +58,7 @@ class Comparison:
             "b": self.b.model_dump(),
             "left_out": list(self.left_out),
             "definitions": dict(self.definitions),
-            "measures": {name: _without_nan(asdict(found)) for name, found in self.measures.items()},
+            "measures": {name: _without_nan(paired) for name, paired in self.measures.items()},
             "patients": [asdict(entry) for entry in self.patients],
         }
 
@@ -129,5 +129,5 @@ def _difference(row: CaseScores, other: CaseScores) -> CaseDifference:
     return CaseDifference(row.patient, a, b, None if a is None or b is None else b - a)
 
 
-def _without_nan(fields: dict[str, Any]) -> dict[str, Any]:
-    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in fields.items()}
+def _without_nan(paired: PairedComparison) -> dict[str, float | int | None]:
+    return {name: number(value) for name, value in asdict(paired).items()}

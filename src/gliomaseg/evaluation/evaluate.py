@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,20 @@ from gliomaseg.data.case import LoadedCase, read_case
 from gliomaseg.data.index import Case, DataIndex, read_index, require_outside, require_sound
 from gliomaseg.data.split import choose_fold, read_splits, select
 from gliomaseg.errors import DataError, GliomasegError, OutputExistsError, ResourceError
-from gliomaseg.evaluation.case_scores import ScoredCase, ScoreGrid, failed_case, score_case
-from gliomaseg.evaluation.results import METRICS, PICTURES, Evaluation, Learning, Line, dumps
-from gliomaseg.evaluation.summary import assemble
+from gliomaseg.evaluation.results import (
+    METRICS,
+    PICTURES,
+    Evaluation,
+    EvaluationSetting,
+    LearningCurve,
+    LoggedEpoch,
+    dumps,
+)
+from gliomaseg.evaluation.scoring import ScoredCase, ScoreGrid, assemble, failed_case, score_case
 from gliomaseg.model import file_digest, hashed_patient_id
 from gliomaseg.prediction import ScanPredictor
 from gliomaseg.prediction.predictor import AND
+from gliomaseg.types import Mask
 
 
 @dataclass(frozen=True)
@@ -127,33 +135,33 @@ def evaluate_data(
     return evaluate(cases, predictor, setting=setting, grid=grid, folder=folder, progress=progress)
 
 
-def _choose(index: DataIndex, data: Path, side: CaseSelection | None) -> tuple[Sequence[Case], dict[str, Any]]:
-    """Return the cases to measure, and the fields of `Setting` that describe them."""
+def _choose(index: DataIndex, data: Path, selection: CaseSelection | None) -> tuple[Sequence[Case], EvaluationSetting]:
+    """Return the cases to measure, and the setting that describes them."""
     require_sound(index)
-    setting: dict[str, Any] = {"data": data.resolve().name, "split": None, "subset": None, "warning": None}
-    cases = index.cases
-    if side is not None:
-        splits = read_splits(side.splits)
-        fold = choose_fold(splits, side.fold)
-        cases = select(index, fold.train if side.subset == "train" else fold.validation)
-        if not cases:
-            raise DataError(f"the {side.subset} side of fold {side.fold} is empty", where=side.splits)
-        setting |= {
-            "split": splits.by,
-            "seed": splits.seed,
-            "subset": side.subset,
-            "fold": side.fold,
-            "splits_digest": file_digest(side.splits),
-            "warning": splits.warning,
-        }
-    return cases, setting
+    if selection is None:
+        setting = EvaluationSetting(data=data.resolve().name, split=None, subset=None, warning=None)
+        return index.cases, setting
+    splits = read_splits(selection.splits)
+    fold = choose_fold(splits, selection.fold)
+    cases = select(index, fold.train if selection.subset == "train" else fold.validation)
+    if not cases:
+        raise DataError(f"the {selection.subset} side of fold {selection.fold} is empty", where=selection.splits)
+    return cases, EvaluationSetting(
+        data=data.resolve().name,
+        split=splits.by,
+        seed=splits.seed,
+        subset=selection.subset,
+        fold=selection.fold,
+        splits_digest=file_digest(selection.splits),
+        warning=splits.warning,
+    )
 
 
 def evaluate(
     cases: Sequence[Case],
     predictor: ScanPredictor,
     *,
-    setting: Mapping[str, Any] | None = None,
+    setting: EvaluationSetting | None = None,
     grid: ScoreGrid | None = None,
     folder: Path | None = None,
     progress: Callable[[str], None] | None = None,
@@ -163,7 +171,7 @@ def evaluate(
     Args:
         cases: the cases to measure; after a split by slice, with the chosen slices only.
         predictor: one model, or an ensemble.
-        setting: fields of `Setting` (data, split, subset, fold, warning).
+        setting: describes the cases; the fields on the model are added.
         grid: how lengths are measured; in pixels if None.
         folder: for an image of each patient, `<case>.png`; images are not written if None.
         progress: called with a line for each case.
@@ -178,11 +186,13 @@ def evaluate(
     start = time.perf_counter()
     grid = grid or ScoreGrid()
     measured = measure_cases(cases, predictor, grid=grid, folder=folder, progress=progress)
-    about = {**(setting or {}), **predictor_setting(predictor), "patients_seen": _seen(cases, measured)}
+    setting = (setting or EvaluationSetting()).joined_with(_model_setting(predictor, _seen(cases, measured)))
     networks = [member for model in predictor.models for member in model.members]
     lines = learning_curve(predictor.models[0].folder.parent) if len(networks) == 1 else []
-    learning = [Learning(fold=about.get("fold") or 0, lines=lines)] if lines else []
-    return assemble(measured, setting=about, grid=grid, seconds=time.perf_counter() - start, learning=learning)
+    fold = setting.fold if isinstance(setting.fold, int) else 0
+    learning = [LearningCurve(fold=fold, lines=lines)] if lines else []
+    evaluation = assemble(measured, setting=setting, grid=grid, seconds=time.perf_counter() - start)
+    return evaluation.model_copy(update={"learning": learning})
 
 
 def measure_cases(
@@ -211,16 +221,17 @@ def measure_cases(
     return measured
 
 
-def predictor_setting(predictor: ScanPredictor) -> dict[str, Any]:
-    """Return the fields of `Setting` that describe the model; the threshold only if all models share it."""
+def _model_setting(predictor: ScanPredictor, patients_seen: int | None) -> EvaluationSetting:
+    """Return the setting that describes the model; it has the threshold only if all models share it."""
     configs = [model.config for model in predictor.models]
     thresholds = {config.postprocessing.threshold for config in configs}
-    return {
-        "model": AND.join(config.name for config in configs),
-        "model_digest": predictor.digest,
-        "engine": predictor.engine,
-        "threshold": thresholds.pop() if len(thresholds) == 1 else None,
-    }
+    return EvaluationSetting(
+        model=AND.join(config.name for config in configs),
+        model_digest=predictor.digest,
+        engine=predictor.engine,
+        threshold=thresholds.pop() if len(thresholds) == 1 else None,
+        patients_seen=patients_seen,
+    )
 
 
 def _seen(cases: Sequence[Case], measured: Sequence[ScoredCase]) -> int | None:
@@ -229,7 +240,7 @@ def _seen(cases: Sequence[Case], measured: Sequence[ScoredCase]) -> int | None:
     return seen if any(found.trained_on for found in measured) else None
 
 
-def learning_curve(run: Path) -> list[Line]:
+def learning_curve(run: Path) -> list[LoggedEpoch]:
     """Return the lines of a run's `log.jsonl`; empty if the folder is not a run."""
     try:
         text = (run / "log.jsonl").read_text("utf-8")
@@ -237,7 +248,7 @@ def learning_curve(run: Path) -> list[Line]:
     except (OSError, ValueError, RecursionError):
         return []
     try:
-        return [Line.model_validate(line) for line in lines if isinstance(line, dict)]
+        return [LoggedEpoch.model_validate(line) for line in lines if isinstance(line, dict)]
     except ValidationError:
         return []
 
@@ -248,18 +259,19 @@ def _measure_one(
     examination = read_case(case)
     prediction = predictor.predict(examination.scan)
     probability, predicted = prediction.probability, prediction.mask
-    found = score_case(
+    scored = score_case(
         case, reference=examination.reference, probability=probability, predicted=predicted, grid=grid, fold=fold
     )
-    changes: dict[str, Any] = {**prediction.confidence, "predicted_dice": prediction.predicted_dice}
+    confidence = {**prediction.confidence, "predicted_dice": prediction.predicted_dice}
+    scores = scored.scores.model_copy(update=confidence)
     if len(predictor.models) > 1:
-        changes["model"] = prediction.model_name
+        scores = scores.model_copy(update={"model": prediction.model_name})
     if folder is not None:
-        k = _slice_to_draw(found.counts)
+        k = _slice_to_draw(scored.counts)
         _draw(examination, k, predicted[k], folder)
-        changes["picture_slice"] = case.slices[k].number
-    trained_on = frozenset(mark for model in prediction.models for mark in model.config.trained_on)
-    return replace(found, scores=found.scores.model_copy(update=changes), trained_on=trained_on)
+        scores = scores.model_copy(update={"picture_slice": case.slices[k].number})
+    trained_on = frozenset(hashed_id for model in prediction.models for hashed_id in model.config.trained_on)
+    return replace(scored, scores=scores, trained_on=trained_on)
 
 
 def _slice_to_draw(counts: NDArray[np.int64]) -> int:
@@ -273,7 +285,7 @@ def _slice_to_draw(counts: NDArray[np.int64]) -> int:
     return int((wrong if wrong.any() else reference).argmax())
 
 
-def _draw(examination: LoadedCase, k: int, predicted: Any, folder: Path) -> None:
+def _draw(examination: LoadedCase, k: int, predicted: Mask, folder: Path) -> None:
     """Write one slice with both outlines, enlarged twice so that thin lines are visible."""
     image = examination.scan.voxels[k]
     drawn = overlays.overlay(image, reference=examination.reference[k], predicted=predicted, scale=2)

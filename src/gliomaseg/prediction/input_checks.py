@@ -153,9 +153,15 @@ def distance_from_flair(features: ImageFeatures, limits: InputLimits) -> float:
 @cache
 def read_limits() -> InputLimits:
     """Return the limits that are installed with the package."""
-    tree: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
-    mean, std, weights = (np.array(tree.pop(name)) for name in ("mean", "std", "weights"))
-    return InputLimits(mean, std, weights, **tree)
+    fitted = json.loads(FILE.read_text("utf-8"))
+    return InputLimits(
+        mean=np.array(fitted["mean"]),
+        std=np.array(fitted["std"]),
+        weights=np.array(fitted["weights"]),
+        bias=fitted["bias"],
+        t1_score=fitted["t1_score"],
+        distance=fitted["distance"],
+    )
 
 
 def _is_head(features: ImageFeatures) -> bool:

@@ -15,7 +15,7 @@ from gliomaseg.prediction.inputs import Input, Kind, mask_formats
 from gliomaseg.prediction.load import LoadedScan, load_input
 from gliomaseg.prediction.mask_statistics import MaskStatistics, measure_mask
 from gliomaseg.prediction.outputs import Result, Targets, targets_of
-from gliomaseg.prediction.predictor import ScanPredictor
+from gliomaseg.prediction.predictor import Prediction, ScanPredictor
 
 MAX_BYTES = 4 * 2**30
 _EXISTS = "{}: exists, so the scan was not predicted again"
@@ -123,7 +123,7 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
     except GliomasegError as fault:
         return _failed(entry, fault, start)
     try:
-        found, trust = _find(entry, loaded, predictor, targets, options)
+        prediction, statistics = _predict_and_write(entry, loaded, predictor, targets, options)
     except ResourceError:
         raise
     except GliomasegError as fault:
@@ -133,10 +133,12 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
     return PredictRow(
         str(entry.path),
         [str(file) for file in targets.files],
-        **asdict(found),
-        **trust,
+        **asdict(statistics),
         orientation=loaded.scan.orientation,
         series=None if loaded.series is None else loaded.series.series_uid,
+        model=prediction.model_name,
+        predicted_dice=None if prediction.predicted_dice is None else round(prediction.predicted_dice, 3),
+        warnings=[*_file_warnings(entry, loaded), *prediction.warnings],
         skipped=skipped_lines(entry),
         seconds=round(time.perf_counter() - start, 3),
     )
@@ -162,19 +164,22 @@ def skipped_lines(entry: Input) -> list[str]:
     return [f"{Path(os.path.relpath(file.path, folder)).as_posix()}: {file.reason}" for file in entry.skipped]
 
 
-def _find(
+def _predict_and_write(
     entry: Input, loaded: LoadedScan, predictor: ScanPredictor, targets: Targets, options: PredictOptions
-) -> tuple[MaskStatistics, dict[str, Any]]:
-    """Predict, measure and write; return the mask's numbers, and the row's fields on the model and its confidence."""
+) -> tuple[Prediction, MaskStatistics]:
     prediction = predictor.predict(loaded.scan)
-    found = measure_mask(prediction.mask, loaded.scan)
-    result = Result(loaded, prediction, entry.name, found.tumour_volume_ml, options.deidentify)
+    statistics = measure_mask(prediction.mask, loaded.scan)
+    result = Result(loaded, prediction, entry.name, statistics.tumour_volume_ml, options.deidentify)
     targets.write(result, overwrite=options.overwrite)
-    trust = {"model": prediction.model_name, **prediction.quality_report()}
-    trust["warnings"][:0] = entry.warnings
+    return prediction, statistics
+
+
+def _file_warnings(entry: Input, loaded: LoadedScan) -> list[str]:
+    """Return warnings from the slice numbers and from the DICOM header."""
+    warnings = list(entry.warnings)
+    if loaded.series is not None and not loaded.series.series.is_flair:
+        warnings.append(NOT_FLAIR)
     if entry.gaps:
         before, after = entry.gaps[0]
-        trust["warnings"].insert(0, f"its numbers jump from {before} to {after}: slices may be missing")
-    if loaded.series is not None and not loaded.series.series.is_flair:
-        trust["warnings"].insert(0, NOT_FLAIR)
-    return found, trust
+        warnings.append(f"its numbers jump from {before} to {after}: slices may be missing")
+    return warnings

@@ -18,7 +18,8 @@ from typing import Any
 from gliomaseg.atomic import require_free, write_text
 from gliomaseg.errors import OutputExistsError, import_extra
 from gliomaseg.evaluation import measures
-from gliomaseg.evaluation.measures import COUNTS, Measure
+from gliomaseg.evaluation.measure import Measure
+from gliomaseg.evaluation.measures import COUNTS
 from gliomaseg.evaluation.results import METRICS, PICTURES, CaseScores, Evaluation, MeasureSummary, read_evaluation
 from gliomaseg.report import summary_text
 from gliomaseg.report.images import embed_images

@@ -130,9 +130,9 @@ def models_text(models: Sequence[BundledModel]) -> list[str]:
     lines = []
     for model in models:
         score = model.dice_volume
-        low, high = (score or {}).get("ci95") or (None, None)
+        low, high = (score and score.ci95) or (None, None)
         interval = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
-        headline = f"dice_volume {score['mean']:.3f}{interval}" if score else "not scored"
+        headline = f"dice_volume {score.mean:.3f}{interval}" if score else "not scored"
         needed = " and ".join(SEQUENCE_LABELS.get(name, name) for name in model.sequences)
         when = "the default" if model.default else f"also run if a scan has {needed}"
         words = [model.title, f"{model.size_bytes / 2**20:.1f} MiB", headline, when]

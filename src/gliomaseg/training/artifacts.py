@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from gliomaseg import overlays
 from gliomaseg.atomic import new_file, new_folder
 from gliomaseg.data.batches import batches, load_batch
 from gliomaseg.data.case import LoadedCase, read_case
+from gliomaseg.evaluation import EvaluationSetting
 from gliomaseg.evaluation.evaluate import evaluate
 from gliomaseg.metrics import overlap
 from gliomaseg.model import CARD, CONFIG, ONNX, ModelConfig, write_config, write_digests, write_metrics
@@ -35,7 +35,7 @@ BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 DICE = {"dice_volume": BLUE, "dice_tumour_slices": ORANGE, "dice_batch": GREEN, "dice_slices_empty_one": PURPLE}
 
 
-def write_artifacts(run: Run, setting: Mapping[str, Any]) -> None:
+def write_artifacts(run: Run, setting: EvaluationSetting) -> None:
     """Export the model, evaluate it with ONNX Runtime as its users will run it, and draw the images.
 
     Raises:

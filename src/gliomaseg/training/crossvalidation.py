@@ -15,11 +15,19 @@ from gliomaseg.data.case import read_case
 from gliomaseg.data.index import DataIndex, read_index, require_outside, require_sound
 from gliomaseg.data.split import Splits, read_splits, select, split_data, write_splits
 from gliomaseg.errors import ConfigError, InputError, UsageError
-from gliomaseg.evaluation import Evaluation, ScoreGrid, assemble, dumps, learning_curve, measure_cases
-from gliomaseg.evaluation.case_scores import ScoredCase
+from gliomaseg.evaluation import (
+    Evaluation,
+    EvaluationSetting,
+    ScoreGrid,
+    assemble,
+    dumps,
+    learning_curve,
+    measure_cases,
+)
 from gliomaseg.evaluation.evaluate import require_own_pictures
 from gliomaseg.evaluation.postprocessing_search import Trial, choose_postprocessing, try_postprocessing
-from gliomaseg.evaluation.results import METRICS, PICTURES, Learning
+from gliomaseg.evaluation.results import METRICS, PICTURES, LearningCurve
+from gliomaseg.evaluation.scoring import ScoredCase
 from gliomaseg.model import file_digest
 from gliomaseg.prediction import open_predictor
 from gliomaseg.training.run_folder import OURS, TrainOptions, is_finished
@@ -108,7 +116,7 @@ def _evaluate(
     """Return the evaluation of all patients; it writes their images into `folder`."""
     measured: list[ScoredCase] = []
     chosen = _tune(options, index, splits, say) if options.tune else None
-    learning: list[Learning] = []
+    learning: list[LearningCurve] = []
     digests = []
     for number, fold in enumerate(splits.folds):
         run = _fold_options(options, number).out
@@ -117,24 +125,27 @@ def _evaluate(
             predictor = predictor.with_postprocessing(chosen.each[number])
         cases = select(index, fold.validation)
         measured += measure_cases(cases, predictor, grid=options.grid, fold=number, folder=folder, progress=say)
-        learning.append(Learning(fold=number, lines=learning_curve(run)))
+        learning.append(LearningCurve(fold=number, lines=learning_curve(run)))
         digests.append(file_digest(predictor.model.onnx))
-    setting = {
-        "data": options.data.resolve().name,
-        "split": splits.by,
-        "seed": splits.seed,
-        "folds": len(splits.folds),
-        "subset": "validation of every fold",
-        "splits_digest": file_digest(options.out / SPLITS),
-        "warning": None,
-        "model": options.recipe.title or options.recipe.network.name,
-        "model_digests": digests,
-        "threshold": None if chosen else options.recipe.postprocessing.threshold,
-        "tuned": chosen is not None,
-    }
-    seconds = time.perf_counter() - start
-    tuned = {"postprocessing": chosen.whole, "postprocessing_by_fold": list(chosen.each)} if chosen else {}
-    return assemble(measured, setting=setting, grid=options.grid, seconds=seconds, learning=learning, **tuned)
+    setting = EvaluationSetting(
+        data=options.data.resolve().name,
+        split=splits.by,
+        seed=splits.seed,
+        folds=len(splits.folds),
+        subset="validation of every fold",
+        splits_digest=file_digest(options.out / SPLITS),
+        warning=None,
+        model=options.recipe.title or options.recipe.network.name,
+        model_digests=digests,
+        threshold=None if chosen else options.recipe.postprocessing.threshold,
+        tuned=chosen is not None,
+    )
+    evaluation = assemble(measured, setting=setting, grid=options.grid, seconds=time.perf_counter() - start)
+    evaluation = evaluation.model_copy(update={"learning": learning})
+    if chosen is None:
+        return evaluation
+    tuned = {"postprocessing": chosen.whole, "postprocessing_by_fold": list(chosen.each)}
+    return evaluation.model_copy(update=tuned)
 
 
 @dataclass(frozen=True)

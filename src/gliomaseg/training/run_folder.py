@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import tomli_w
 
@@ -83,16 +82,8 @@ def start_folder(options: TrainOptions, splits: Splits) -> None:
 def write_settings(options: TrainOptions) -> None:
     """Write the recipe. Remove the curves: artifacts of the previous settings do not finish this run."""
     (options.out / CURVES).unlink(missing_ok=True)
-    write_text(options.out / CONFIG, tomli_w.dumps(_without_none(options.recipe.model_dump())))
-
-
-def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
-    """Return a tree without its None values: TOML has no null, and a missing setting gets its default."""
-    return {
-        key: _without_none(value) if isinstance(value, dict) else value
-        for key, value in tree.items()
-        if value is not None
-    }
+    # TOML has no null: a missing setting gets its default.
+    write_text(options.out / CONFIG, tomli_w.dumps(options.recipe.model_dump(exclude_none=True)))
 
 
 def _require_same_recipe(options: TrainOptions, *, changeable: tuple[str, ...] = _CHANGEABLE) -> None:
@@ -113,13 +104,15 @@ def _require_same_recipe(options: TrainOptions, *, changeable: tuple[str, ...] =
         if "exported_checkpoint" in changeable and last:
             tree.pop("postprocessing")
     if before != now:
-        section, key = next((s, k) for s in now if isinstance(now[s], dict) for k in _changed_keys(now[s], before[s]))
+        changed = (
+            f"{section}.{key}"
+            for section in now
+            if isinstance(now[section], dict)
+            for key in {**now[section], **before[section]}
+            if now[section].get(key) != before[section].get(key)
+        )
         raise ConfigError(
-            f"the run was started with another {section}.{key}",
+            f"the run was started with another {next(changed)}",
             where=config,
             cure="resume with the same recipe and settings",
         )
-
-
-def _changed_keys(now: dict[str, Any], before: dict[str, Any]) -> list[str]:
-    return [key for key in {**now, **before} if now.get(key) != before.get(key)]

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -23,6 +22,7 @@ from gliomaseg.data.cache import Cache, open_cache
 from gliomaseg.data.index import Case, DataIndex, read_index, require_outside
 from gliomaseg.data.split import Fold, Splits, choose_fold, left_out, read_splits, select, split_data
 from gliomaseg.errors import ConfigError, DataError
+from gliomaseg.evaluation import EvaluationSetting
 from gliomaseg.losses import build_loss
 from gliomaseg.networks import build_network
 from gliomaseg.training.accelerator import deterministic, handle_signals, open_accelerator
@@ -119,7 +119,7 @@ def _check_masks(index: DataIndex, cache: Cache, say: Callable[[str], None]) -> 
     Raises:
         DataError: a case's masks may be inverted.
     """
-    ranges = zip(index.cases, *cache.ends, strict=True)
+    ranges = zip(index.cases, *cache.case_limits, strict=True)
     coverage = {case.name: mask_coverage(cache.masks[first : last + 1]) for case, first, last in ranges}
     if inverted := inverted_masks(coverage):
         raise DataError(inverted[0].what, where=inverted[0].where, cure="run `gliomaseg audit`, then repair the masks")
@@ -263,12 +263,12 @@ def _require_whole_stacks(options: TrainOptions, splits: Splits) -> None:
         )
 
 
-def _setting(options: TrainOptions, splits: Splits) -> dict[str, Any]:
-    return {
-        "data": options.data.resolve().name,
-        "split": splits.by,
-        "seed": splits.seed,
-        "subset": "validation",
-        "fold": options.fold,
-        "warning": splits.warning,
-    }
+def _setting(options: TrainOptions, splits: Splits) -> EvaluationSetting:
+    return EvaluationSetting(
+        data=options.data.resolve().name,
+        split=splits.by,
+        seed=splits.seed,
+        subset="validation",
+        fold=options.fold,
+        warning=splits.warning,
+    )
