@@ -27,7 +27,8 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
-from gliomaseg.config import Preprocessing, ResidualUnet
+from gliomaseg.config import Preprocessing
+from gliomaseg.config.network import ResidualUnet
 from gliomaseg.data.batches import load_batch
 from gliomaseg.data.cache import Cache, open_cache
 from gliomaseg.data.index import Case, read_index

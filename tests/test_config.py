@@ -7,19 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from gliomaseg.config import (
-    Augmentation,
-    FcnResnet50,
-    Network,
-    Preprocessing,
-    Recipe,
-    ResidualUnet,
-    Smp,
-    Unet,
-    parse_settings,
-    read_recipe,
-    recipe_names,
-)
+from gliomaseg.config import Augmentation, Network, Preprocessing, Recipe, parse_settings, read_recipe, recipe_names
+from gliomaseg.config.network import FcnResnet50, ResidualUnet, Smp, Unet
 from gliomaseg.errors import ConfigError
 
 
@@ -186,6 +175,18 @@ def test_other_settings_stay(reference: Recipe) -> None:
     changed = reference.with_settings(["training.epochs=5"])
     but = {"title": True, "training": {"epochs"}}
     assert changed.model_dump(exclude=but) == reference.model_dump(exclude=but)
+
+
+@pytest.mark.parametrize("setting", ["mean=0.3", "std=0.25"])
+def test_fixed_mean_and_std_are_refused_with_zscore(reference: Recipe, setting: str) -> None:
+    name, value = setting.split("=")
+    message = refusal(reference, "preprocessing.normalisation=zscore", f"preprocessing.{setting}")
+    assert f"preprocessing.{name} is {value}, expected the default 0.5 with preprocessing.normalisation" in message
+    assert f"remove {name}, or set normalisation to 'fixed'" in message
+
+
+def test_default_mean_and_std_are_accepted_with_zscore(reference: Recipe) -> None:
+    assert reference.with_settings(["preprocessing.normalisation=zscore"]).preprocessing.mean == 0.5
 
 
 def test_title_notes_changed_settings_once(reference: Recipe) -> None:

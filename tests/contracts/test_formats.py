@@ -264,6 +264,7 @@ ENLARGE: dict[str, Callable[[bytes, int], bytes]] = {
 def test_a_header_that_declares_too_many_voxels_is_refused_before_memory_is_allocated(
     suffix: str, side: int, error: type[GliomasegError], tmp_path: Path
 ) -> None:
+    assert suffix in ENLARGE, f"add {suffix} to ENLARGE: a function that writes another size into a file's header"
     path = write(tmp_path / f"a{suffix}")
     path.write_bytes(ENLARGE[suffix](path.read_bytes(), side))
     tracemalloc.start()

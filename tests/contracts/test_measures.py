@@ -1,6 +1,7 @@
 """The contract of the table of measures: one entry is enough for a measure to appear everywhere."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,14 @@ def test_names_are_unique_and_every_entry_is_complete():
         assert measure.short, measure.name
         assert measure.range[0] < measure.range[1], measure.name
         assert measure.compute or measure.pool, measure.name
+
+
+def test_every_summarised_measure_is_in_the_guide():
+    guide = (Path(__file__).parents[2] / "docs" / "guide" / "evaluate.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`.+?) \|", guide, re.MULTILINE)
+    documented = {re.sub("_(px|mm)$", "", name) for row in rows for name in re.findall(r"`(\w+)`", row)}
+    summarised = {re.sub("_(px|mm)$", "", measure.name) for measure in MEASURES if measure.definition}
+    assert summarised - documented == set(), "add a row to a table of measures in docs/guide/evaluate.md"
 
 
 def test_every_value_lies_in_the_range_of_its_measure():

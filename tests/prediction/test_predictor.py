@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from gliomaseg.config import DiceEstimator, Postprocessing, Preprocessing, ResidualUnet
+from gliomaseg.config import DiceEstimator, Postprocessing, Preprocessing
+from gliomaseg.config.network import ResidualUnet
 from gliomaseg.model import Model, ModelConfig
 from gliomaseg.prediction import Predictor
 from gliomaseg.preprocessing import level_counts, normalise

@@ -2,7 +2,7 @@
 
 from gliomaseg.config.base import DocumentPart, Index, Settings, Text, Tree, parse_settings, printable_text
 from gliomaseg.config.migration import metrics_to_format_2, model_config_to_format_2
-from gliomaseg.config.network import FcnResnet50, Network, ResidualUnet, Smp, Unet
+from gliomaseg.config.network import Network
 from gliomaseg.config.preprocessing import DiceEstimator, Postprocessing, Preprocessing
 from gliomaseg.config.recipe import Recipe, read_recipe, recipe_names
 from gliomaseg.config.training import LOSS_NAMES, Augmentation, Split, Training, loss_terms
@@ -12,20 +12,16 @@ __all__ = [
     "Augmentation",
     "DiceEstimator",
     "DocumentPart",
-    "FcnResnet50",
     "Index",
     "Network",
     "Postprocessing",
     "Preprocessing",
     "Recipe",
-    "ResidualUnet",
     "Settings",
-    "Smp",
     "Split",
     "Text",
     "Training",
     "Tree",
-    "Unet",
     "loss_terms",
     "metrics_to_format_2",
     "model_config_to_format_2",

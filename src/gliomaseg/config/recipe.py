@@ -45,6 +45,7 @@ class Recipe(Settings):
             )
         if isinstance(network, ResidualUnet):
             self._fits_residual_unet(network)
+        self._fits_normalisation()
         if isinstance(network, FcnResnet50) and network.weights != "none" and preprocessing.inputs != 3:
             raise ValueError(
                 f"network.weights is {network.weights!r}, expected 'none' with {preprocessing.inputs} channels of input"
@@ -55,6 +56,15 @@ class Recipe(Settings):
                 "which separates neighbours"
             )
         return self
+
+    def _fits_normalisation(self) -> None:
+        for name in ("mean", "std") if self.preprocessing.normalisation == "zscore" else ():
+            value, default = getattr(self.preprocessing, name), Preprocessing.model_fields[name].default
+            if value != default:  # a complete recipe has the unused default
+                raise ValueError(
+                    f"preprocessing.{name} is {value}, expected the default {default} with preprocessing.normalisation "
+                    f"= 'zscore', which does not use it; remove {name}, or set normalisation to 'fixed'"
+                )
 
     def _fits_residual_unet(self, network: ResidualUnet) -> None:
         features, coarsest = len(network.features), self.preprocessing.size_px >> network.downsampling_steps

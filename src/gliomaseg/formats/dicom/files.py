@@ -128,7 +128,7 @@ def _is_zip_of_dicom(path: Path) -> bool:
 
 @contextmanager
 def open_source_files(path: Path) -> Iterator[SourceFiles]:
-    """Return the DICOM files of a file, folder or zip; those of a zip can be open_source_files inside the block only.
+    """Return the DICOM files of a file, folder or zip; those of a zip can be opened inside the block only.
 
     A file is DICOM if bytes 128 to 131 are `DICM`; a file with a suffix such as `.dcm` must have them. A folder is
     searched with its subfolders. Links to folders are not followed: they may be circular.
