@@ -32,7 +32,6 @@ from gliomaseg.formats import (
 )
 from gliomaseg.formats.dicom import read_dicom, write_series
 from gliomaseg.geometry import Orientation
-from gliomaseg.prediction.outputs import WRITERS
 from orientation_cases import turn_affine, turn_back
 
 GIB = 2**30
@@ -92,10 +91,6 @@ def test_an_entry_reads_writes_and_has_default_mask_formats(suffix: str) -> None
     assert isinstance(form, SeriesFormat) or callable(form.write)
     assert form.mask_formats
     assert set(form.mask_formats) <= set(MaskFormat)
-
-
-def test_every_mask_format_has_a_writer() -> None:
-    assert set(WRITERS) == set(MaskFormat)
 
 
 @every_suffix
