@@ -6,16 +6,16 @@ No image of a person went into them: `solids`, `anatomy`, `brain` and `tumour` d
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.atomic import is_disk_full
+from gliomaseg.atomic import is_disk_full, remove
 from gliomaseg.choices import PhantomFormat
-from gliomaseg.errors import ConfigError, GliomasegError, OutputExistsError, ResourceError
+from gliomaseg.errors import ConfigError, GliomasegError, ResourceError
+from gliomaseg.ownership import OutputFolder
 from gliomaseg.phantoms.acquisition import draw_acquisition
 from gliomaseg.phantoms.anatomy import Head, Image, cavity, draw_outside
 from gliomaseg.phantoms.brain import paint_fluid, paint_rims, paint_tissue, shape_brain
@@ -150,14 +150,14 @@ def write_phantoms(  # noqa: PLR0913 - each says one thing, by name
         patients: how many, at least 1; patient k is the same however many there are.
         seed: which set of patients, from 0.
         side_px: side of the square slices, pixels, at least 32.
-        overwrite: remove the phantoms that are in `kaggle_3m` first.
+        overwrite: remove the phantoms of an earlier call first.
         progress: called with the name of every patient that is done.
         kind: what they are written as.
 
     Raises:
         ConfigError: a number is too small.
-        OutputExistsError: the folder is not empty and overwrite is not set, or it contains files other than
-            phantoms: only phantoms are ever removed.
+        OutputExistsError: the folder is not empty and overwrite is not set, or it has files that no earlier call
+            wrote, or that were changed since.
         ResourceError: the disk is full.
         MissingExtraError: DICOM is chosen and its extra is not installed.
         GliomasegError: the folder cannot be written.
@@ -166,15 +166,21 @@ def write_phantoms(  # noqa: PLR0913 - each says one thing, by name
         raise ConfigError(f"{patients} is too small", where="patients", cure="give 1 or more")
     _check(index=0, seed=seed, side_px=side_px, slices=None)
     root = Path(destination) / ("kaggle_3m" if kind == "tiff" else kind)
+    # The manifest lies beside the patients' folders, not among them.
+    output = OutputFolder(Path(destination), "phantom", option="folder")
+    output.require_replaceable(root, overwrite=overwrite)
     try:
-        _make_room(root, overwrite=overwrite)
-        for index in range(patients):
-            patient = phantom_patient(index, seed=seed, side_px=side_px)
-            _write_patient(root, patient, kind)
-            if progress is not None:
-                progress(patient.name)
+        for entry in root.iterdir() if root.exists() else []:
+            remove(entry)
+        root.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
         raise _writing_fault(fault, root) from fault
+    for index in range(patients):
+        patient = phantom_patient(index, seed=seed, side_px=side_px)
+        with output.new_folder(root / patient.name) as folder:
+            WRITERS[kind](folder, patient)
+        if progress is not None:
+            progress(patient.name)
     return root
 
 
@@ -183,30 +189,3 @@ def _writing_fault(fault: OSError, root: Path) -> GliomasegError:
     if is_disk_full(fault):
         return ResourceError("the disk is full", where=root, cure="free some space or choose another disk")
     return GliomasegError(f"cannot write: {fault.strerror or fault}", where=root, cure="choose another folder")
-
-
-def _make_room(root: Path, *, overwrite: bool) -> None:
-    """Make the folder, empty; remove only phantoms, and only if overwrite is set."""
-    present = sorted(root.iterdir()) if root.exists() else []
-    if present and not overwrite:
-        cure = "choose another folder or pass --overwrite"
-        raise OutputExistsError("folder is not empty", where=root, cure=cure)
-    for path in present:
-        if not path.name.removeprefix(".").startswith(PREFIX) or path.is_symlink() or not path.is_dir():
-            # It may be the real data set: that is never ours to remove.
-            raise OutputExistsError("is not a phantom and is not removed", where=path, cure="choose another folder")
-    for path in present:
-        shutil.rmtree(path)
-    root.mkdir(parents=True, exist_ok=True)
-
-
-def _write_patient(root: Path, patient: PhantomPatient, kind: PhantomFormat) -> None:
-    """Write one patient's folder; it gets its name once it is complete."""
-    unfinished = root / f".{patient.name}.unfinished"
-    unfinished.mkdir()
-    try:
-        WRITERS[kind](unfinished, patient)
-        unfinished.rename(root / patient.name)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise

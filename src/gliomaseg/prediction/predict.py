@@ -15,6 +15,7 @@ from gliomaseg.prediction.load import LoadedScan, load_input
 from gliomaseg.prediction.mask_statistics import MaskStatistics, measure_mask
 from gliomaseg.prediction.outputs import Result, Targets, targets_of
 from gliomaseg.prediction.predictor import ScanPredictor
+from gliomaseg.prediction.reference_masks import require_outside_data_set
 
 MAX_BYTES = 4 * 2**30
 NOT_FLAIR = "is not FLAIR by its DICOM header"
@@ -27,7 +28,7 @@ class PredictOptions:
     Attributes:
         to: formats of the masks; empty takes the defaults of the input's format.
         probabilities: whether probabilities are written too.
-        overwrite: whether existing results are replaced.
+        overwrite: whether results of an earlier call that nobody changed are replaced.
         max_bytes: limit of the memory for an input; a larger input is refused.
         series: UID or number of the DICOM series; None chooses the FLAIR series.
         deidentify: whether DICOM segmentations omit the patient's name, id and dates.
@@ -131,6 +132,7 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
 def _free_targets(entry: Input, out: Path, options: PredictOptions) -> Targets:
     formats = mask_formats(entry, options.to)
     targets = targets_of(entry, out, formats=formats, probabilities=options.probabilities)
+    require_outside_data_set(entry, targets)
     targets.require_free(overwrite=options.overwrite)
     return targets
 
