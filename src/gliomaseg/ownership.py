@@ -1,4 +1,4 @@
-"""The one rule of `--overwrite`: a command replaces only files that it wrote and that nobody changed since.
+"""The one rule of `--overwrite`: a command replaces only files that it wrote and that are unchanged since.
 
 Each command records its files in a manifest, `.gliomaseg-files`, in the output folder: a JSON object a line, with the
 path relative to the folder, the SHA-256 and the command. A file gets its line before its name, so a killed process
@@ -86,7 +86,7 @@ class OutputFolder:
 
         Args:
             targets: files and folders in the output folder, or the folder itself.
-            overwrite: whether own files that nobody changed may be replaced.
+            overwrite: whether own files that are unchanged may be replaced.
 
         Raises:
             OutputExistsError: a target is foreign or was changed, at any depth; or it exists and `overwrite` is not
@@ -105,7 +105,7 @@ class OutputFolder:
                 raise OutputExistsError("exists already", where=target, cure=cure)
 
     def owns(self, target: Path) -> bool:
-        """Return whether a file or folder exists, and this command wrote all of it, and nobody changed it since."""
+        """Return whether a file or folder exists, and is as this command wrote it."""
         return os.path.lexists(target) and not any(self._foreign_files(target))
 
     def has_record(self, target: Path) -> bool:

@@ -4,7 +4,7 @@ A folder gets its final name only once it is complete. kagglehub fetches into
 its own cache (`KAGGLEHUB_CACHE` moves it), where a broken download resumes and a complete one needs
 no network. From there, and from a local folder, files are hard-linked, or copied where the file
 system cannot link: a linked file that is changed in place changes in both. An existing folder is
-replaced only if an earlier download wrote all of its files and nobody changed them.
+replaced only if an earlier download wrote all of its files, and they are unchanged.
 """
 
 from __future__ import annotations

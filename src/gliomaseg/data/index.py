@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gliomaseg.errors import DataError, UsageError
+from gliomaseg.ownership import MANIFEST
 
 # TCGA_CS_4941_19960909: source, site, patient, date of the examination.
 _NAME = re.compile(r"(?P<patient>[A-Za-z]+_(?P<site>[A-Za-z0-9]+)_[A-Za-z0-9]+)_\d{8}$")
@@ -103,7 +104,7 @@ def _read_root(data: Path) -> DataIndex:
     found = _Findings()
     folders = _patient_folders(root)
     cases = tuple(case for folder in folders if (case := _read_case(folder, found)).slices)
-    known = {folder.name for folder in folders} | {Path(copy).parts[0] for copy in COPIES}
+    known = {folder.name for folder in folders} | {Path(copy).parts[0] for copy in COPIES} | {MANIFEST}
     found.strays.extend(entry.name for entry in root.iterdir() if entry.name not in known)
     if not cases:
         raise DataError("contains no slice with both an image and a mask", where=root)

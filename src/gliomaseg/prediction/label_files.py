@@ -15,7 +15,7 @@ NAME = "glioma"
 def write_labels(output: OutputFolder, *, overwrite: bool = False) -> None:
     """Write label files for ITK-SNAP and 3D Slicer beside the masks: one of each for a whole folder.
 
-    An existing file is kept. With `overwrite`, it is replaced if `predict` wrote it and nobody changed it.
+    An existing file is kept. With `overwrite`, it is replaced if it is as `predict` wrote it.
 
     Raises:
         ResourceError: the disk is full.

@@ -28,7 +28,7 @@ class PredictOptions:
     Attributes:
         to: formats of the masks; empty takes the defaults of the input's format.
         probabilities: whether probabilities are written too.
-        overwrite: whether results of an earlier call that nobody changed are replaced.
+        overwrite: whether unchanged results of an earlier call are replaced.
         max_bytes: limit of the memory for an input; a larger input is refused.
         series: UID or number of the DICOM series; None chooses the FLAIR series.
         deidentify: whether DICOM segmentations omit the patient's name, id and dates.

@@ -66,7 +66,7 @@ def is_finished(options: TrainOptions) -> bool:
 
 
 def run_output(folder: Path, *, is_run: bool = False) -> OutputFolder:
-    """Return the files that a run has written to its folder; `is_run`: whether it is known to be a run's folder."""
+    """Return the files that a run has written to its folder; `is_run`: whether it certainly is a run's folder."""
     output = OutputFolder(folder, "train")
     # A run starts with the splits: without a line about them, a file of these names may be anybody's.
     if output.has_record(folder / SPLITS):
@@ -97,7 +97,7 @@ def start_folder(options: TrainOptions, splits: Splits) -> None:
 
 
 def empty_folder(folder: Path) -> None:
-    """Remove what is in a folder: its manifest last, so that after a kill it describes what is left."""
+    """Remove all files of a folder, the manifest last: after a kill, it still describes the remaining files."""
     # Remove the entries, not the folder: it may be the working directory or a mount point.
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name == MANIFEST):
         if entry.name != LOCK:
