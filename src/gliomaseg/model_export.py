@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from gliomaseg.atomic import new_folder, require_free, require_own
 from gliomaseg.config import Tree
 from gliomaseg.errors import DataError, ModelError, UsageError, import_extra
 from gliomaseg.evaluation.dice_estimation import DiceEstimatorFit, dice_estimator_text, fit_dice_estimator
@@ -17,8 +16,6 @@ from gliomaseg.evaluation.measures import conventions
 from gliomaseg.evaluation.results import Evaluation, read_evaluation
 from gliomaseg.model import (
     CARD,
-    CONFIG,
-    DIGESTS,
     METRICS,
     ONNX,
     WEIGHTS,
@@ -30,10 +27,10 @@ from gliomaseg.model import (
     write_digests,
     write_metrics,
 )
+from gliomaseg.ownership import OutputFolder
 
 OPENVINO = ("model.xml", "model.bin")
 KINDS: dict[str, tuple[str, ...]] = {"onnx": (ONNX,), "openvino": (ONNX, *OPENVINO), "safetensors": (WEIGHTS,)}
-OURS = (CARD, CONFIG, DIGESTS, METRICS, ONNX, WEIGHTS, *OPENVINO)
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class ExportOptions:
         name: name of the new model; None keeps the name.
         evaluation: a folder that `crossvalidate` or `evaluate` wrote; its scores replace those of the model.
         card: a Markdown file that replaces the model card.
-        overwrite: replace an existing model folder.
+        overwrite: replace a model folder that `export` wrote.
     """
 
     model: Path
@@ -74,20 +71,21 @@ def export_model(options: ExportOptions, *, say: Callable[[str], None]) -> Path:
 
     Raises:
         ModelError: the model is incomplete, lacks the requested weights, or has the scores of another network.
-        OutputExistsError: `out` exists, or with `overwrite`, it is not a model folder.
+        OutputExistsError: `out` exists, or with `overwrite`, it has files that `export` did not write or that were
+            changed since.
         UsageError: `to` is not a kind, the name is not valid, or `out` contains the model.
         MissingExtraError: OpenVINO is not installed.
         DataError: the evaluation or the card cannot be read.
     """
     _require_valid_options(options)
-    require_free(options.out, overwrite=options.overwrite)
-    require_own(options.out, OURS)
+    output = OutputFolder(options.out, "export")
+    output.require_replaceable(options.out, overwrite=options.overwrite)
     model = load_model(options.model)
     _require_separate_folder(options, model)
     _require_scored(model)
     scores = _scores(options, model, say)
     card = _read(options.card) if options.card else _extended_card(model, scores)
-    with new_folder(options.out, overwrite=options.overwrite) as folder:
+    with output.new_folder(options.out, overwrite=options.overwrite) as folder:
         _copy_network(model, options, folder)
         write_config(folder, _exported_config(options, model, scores))
         _write_scores(folder, scores)

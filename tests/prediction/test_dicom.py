@@ -131,6 +131,10 @@ def test_masks_are_written_in_the_chosen_formats(patient: Path, predictor: Predi
     assert not list(tmp_path.glob("*.nii.gz"))
     assert row.error is None
     assert predicted(patient, tmp_path, predictor, to=("png", "tiff"), overwrite=True).error is None
+    assert predicted(patient, tmp_path, predictor, to=("png", "dicom-seg"), overwrite=True).error is None
+    assert sorted(file.name for file in tmp_path.glob(f"{name}_mask*")) == [f"{name}_mask", f"{name}_mask.dcm"]
+    assert predicted(patient, tmp_path, predictor, to=("nifti",), overwrite=True).error is None
+    assert [file.name for file in tmp_path.glob(f"{name}_mask*")] == [f"{name}_mask.nii.gz"]
 
 
 def test_unsuitable_options_are_refused_before_any_work(patient: Path, tmp_path: Path) -> None:

@@ -95,11 +95,59 @@ def test_existing_results_are_kept_without_overwrite(predictor, tmp_path):
     write_picture(tmp_path / "s.png", np.zeros((16, 16), np.uint8))
     (entry,) = list_inputs([tmp_path / "s.png"])
     out = tmp_path / "out"
-    out.mkdir()
-    (out / "s_mask.png").write_text("mine")
-    assert "--overwrite" in predict(entry, out, predictor).error
-    assert (out / "s_mask.png").read_text() == "mine"
+    assert predict(entry, out, predictor).error is None
+    assert "exists already; pass --overwrite, or another --out" in predict(entry, out, predictor).error
     assert predict(entry, out, predictor, PredictOptions(overwrite=True)).error is None
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("name", ["s_mask.png", "s_overlay.png"])
+def test_a_result_that_was_changed_or_is_foreign_is_kept(predictor, tmp_path, name, overwrite):
+    write_picture(tmp_path / "s.png", np.zeros((16, 16), np.uint8))
+    (entry,) = list_inputs([tmp_path / "s.png"])
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("mine")
+    error = predict(entry, out, predictor, PredictOptions(overwrite=overwrite)).error
+    assert error == f"{out / name}: is not ours: predict did not write it; move it, or pass another --out"
+    assert [file.name for file in out.iterdir()] == [name]
+    (out / name).unlink()
+    predict(entry, out, predictor)
+    (out / name).write_text("corrected")
+    error = predict(entry, out, predictor, PredictOptions(overwrite=overwrite)).error
+    assert error == f"{out / name}: was changed since predict wrote it; move it, or pass another --out"
+    assert (out / name).read_text() == "corrected"
+
+
+def test_a_stack_with_a_foreign_file_among_its_results_is_kept(predictor, patient, tmp_path):
+    (entry,) = list_inputs([patient])
+    assert predict(entry, tmp_path, predictor).error is None
+    assert predict(entry, tmp_path, predictor, PredictOptions(overwrite=True)).error is None
+    mine = tmp_path / patient.name / f"{patient.name}_99_mask.tif"
+    mine.write_text("mine")
+    error = predict(entry, tmp_path, predictor, PredictOptions(overwrite=True)).error
+    assert error.startswith(f"{mine}: is not ours")
+    assert mine.read_text() == "mine"
+
+
+def test_overwriting_with_fewer_formats_leaves_no_mask_of_before(predictor, tmp_path):
+    write_picture(tmp_path / "s.png", np.zeros((16, 16), np.uint8))
+    (entry,) = list_inputs([tmp_path / "s.png"])
+    out = tmp_path / "out"
+    predict(entry, out, predictor, PredictOptions(to=("png", "tiff"), probabilities=True))
+    (out / "s2_mask.tif").write_text("another input's")
+    assert predict(entry, out, predictor, PredictOptions(overwrite=True)).error is None
+    assert sorted(file.name for file in out.glob("s*")) == ["s2_mask.tif", "s_mask.png", "s_overlay.png"]
+
+
+def test_overwriting_with_fewer_formats_keeps_a_mask_that_was_corrected(predictor, tmp_path):
+    write_picture(tmp_path / "s.png", np.zeros((16, 16), np.uint8))
+    (entry,) = list_inputs([tmp_path / "s.png"])
+    out = tmp_path / "out"
+    predict(entry, out, predictor, PredictOptions(to=("png", "tiff")))
+    (out / "s_mask.tif").write_text("corrected")
+    assert predict(entry, out, predictor, PredictOptions(overwrite=True)).error is None
+    assert (out / "s_mask.tif").read_text() == "corrected"
 
 
 def test_masks_and_overlays_are_not_taken_for_pictures(predictor, tmp_path):

@@ -257,6 +257,16 @@ def test_existing_results_are_kept_without_overwrite(predictor: Predictor, tmp_p
     assert predicted(path, out, predictor, overwrite=True).error is None
 
 
+def test_own_label_files_are_kept(predictor: Predictor, tmp_path: Path) -> None:
+    path = save(tmp_path / "scan.nii", head()[0])
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "glioma_labels.txt").write_text("my colours")
+    assert predicted(path, out, predictor).error is None
+    assert predicted(path, out, predictor, overwrite=True).error is None
+    assert (out / "glioma_labels.txt").read_text() == "my colours"
+
+
 def test_probabilities_of_pictures_are_pictures(predictor: Predictor, tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png", np.full((20, 30), 255, np.uint8))
     row = predicted(tmp_path / "a.png", tmp_path / "out", predictor, probabilities=True)

@@ -73,19 +73,21 @@ def split(
     overwrite: Overwrite = False,
 ) -> None:
     """Split a data set into training and validation. Only `--by slice` puts a patient on both sides."""
-    from gliomaseg.atomic import require_free
     from gliomaseg.config import Split, parse_settings
     from gliomaseg.data.index import read_index
     from gliomaseg.data.split import split_data, write_splits
+    from gliomaseg.ownership import OutputFolder
     from gliomaseg.report.terminal import splits_text
 
     if holdout is not None and (folds is not None or by is Grouping.site):
         raise UsageError("--holdout cannot be used with --folds or --by site", cure="omit it")
     share = {} if holdout is None else {"holdout": holdout}
     settings = parse_settings(Split, {"by": by, "folds": folds, "seed": seed, **share}, where="split")
-    require_free(out, overwrite=overwrite)
+    output = OutputFolder(out.parent, "split")
+    output.require_replaceable(out, overwrite=overwrite)
     splits = split_data(read_index(data), settings)
-    write_splits(splits, out)
+    with output.new_file(out) as temporary:
+        write_splits(splits, temporary)
     if splits.warning:
         log(f"warning: {splits.warning}")
     print_result(None, f"{splits_text(splits)}\n{out}", as_json=False)

@@ -14,7 +14,10 @@ Data = Annotated[
     Path, typer.Argument(metavar="DATA", help="A folder in the Kaggle layout: the archive's root, or its kaggle_3m.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace files that this command wrote earlier. Foreign or changed files stay."),
+]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
 Cache = Annotated[
     Path | None, typer.Option("--cache", help="Folder for preprocessed slices (default: the user's cache).")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gliomaseg.errors import DataError, UsageError
 from gliomaseg.formats import FileKind, suffix_of, suffixes
+from gliomaseg.ownership import MANIFEST
 from gliomaseg.system_files import is_system_file
 
 # TCGA_CS_4941_19960909: source, site, patient, date of the examination.
@@ -105,7 +106,7 @@ def _read_root(data: Path) -> DataIndex:
     found = _Findings()
     folders = _patient_folders(root)
     cases = tuple(case for folder in folders if (case := _read_case(folder, found)).slices)
-    known = {folder.name for folder in folders} | {Path(copy).parts[0] for copy in COPIES}
+    known = {folder.name for folder in folders} | {Path(copy).parts[0] for copy in COPIES} | {MANIFEST}
     for entry in sorted(root.iterdir()):
         if entry.name not in known:
             found.strays.append(entry.name)

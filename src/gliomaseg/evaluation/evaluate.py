@@ -15,11 +15,10 @@ from PIL import Image
 from pydantic import ValidationError
 
 from gliomaseg import overlays
-from gliomaseg.atomic import new_folder, require_free, require_own, write_text
 from gliomaseg.data.case import LoadedCase, read_case
 from gliomaseg.data.index import Case, DataIndex, read_index, require_outside, require_sound
 from gliomaseg.data.split import choose_fold, read_splits, select
-from gliomaseg.errors import DataError, GliomasegError, OutputExistsError, ResourceError
+from gliomaseg.errors import DataError, GliomasegError, ResourceError
 from gliomaseg.evaluation.results import (
     METRICS,
     PICTURES,
@@ -31,6 +30,7 @@ from gliomaseg.evaluation.results import (
 )
 from gliomaseg.evaluation.scoring import ScoredCase, ScoreGrid, assemble, failed_case, score_case
 from gliomaseg.model import file_digest, hashed_patient_id
+from gliomaseg.ownership import OutputFolder
 from gliomaseg.prediction import ScanPredictor
 from gliomaseg.prediction.predictor import AND
 from gliomaseg.types import Mask
@@ -54,7 +54,7 @@ class EvaluateOptions:
         out: where `metrics.json` and a picture of each patient go.
         side: of a split; all patients if None.
         grid: how lengths are measured.
-        overwrite: whether an existing evaluation is replaced.
+        overwrite: whether an earlier evaluation is replaced.
     """
 
     data: Path
@@ -68,17 +68,19 @@ class EvaluateOptions:
         """The document of the evaluation."""
         return self.out / METRICS
 
+    @property
+    def output(self) -> OutputFolder:
+        """The files of an earlier evaluation."""
+        return OutputFolder(self.out, "evaluate")
+
     def require_free(self) -> None:
         """Check that the output folder is free.
 
         Raises:
-            OutputExistsError: an evaluation exists and `overwrite` is not set, or the folder of images contains
-                other files.
+            OutputExistsError: an evaluation exists and `overwrite` is not set, or a file was changed or is foreign.
         """
-        if self.out.exists() and not self.out.is_dir():
-            raise OutputExistsError("is a file", where=self.out, cure="name another place")
-        require_free(self.metrics, overwrite=self.overwrite)
-        require_own_pictures(self.out)
+        self.output.require_replaceable(self.metrics, overwrite=self.overwrite)
+        self.output.require_replaceable(self.out / PICTURES, overwrite=True)
 
 
 def evaluate_into(
@@ -96,23 +98,10 @@ def evaluate_into(
     index = read_index(order.data)
     require_outside(index, order.out)
     cases, setting = _choose(index, order.data, order.side)  # before anything is written
-    with new_folder(order.out / PICTURES, overwrite=True) as folder:
+    with order.output.new_folder(order.out / PICTURES, overwrite=True) as folder:
         evaluation = evaluate(cases, predictor, setting=setting, grid=order.grid, folder=folder, progress=progress)
-        write_text(order.metrics, dumps(evaluation))  # inside: an error keeps the old numbers and images
+        order.output.write_text(order.metrics, dumps(evaluation))  # inside: an error keeps the old numbers and images
     return evaluation
-
-
-def require_own_pictures(folder: Path) -> None:
-    """Check that the images in a folder belong to its evaluation.
-
-    Raises:
-        OutputExistsError: there is another file.
-    """
-    try:
-        drawn = {f"{row['patient']}.png" for row in json.loads((folder / METRICS).read_text("utf-8"))["patients"]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        drawn = set()
-    require_own(folder / PICTURES, drawn)
 
 
 def evaluate_data(

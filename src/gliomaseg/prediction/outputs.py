@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gliomaseg import overlays
-from gliomaseg.atomic import new_file, new_folder, require_free
 from gliomaseg.choices import MaskFormat
-from gliomaseg.errors import OutputExistsError
 from gliomaseg.formats import write_pages, write_picture, write_volume
 from gliomaseg.formats.dicom import write_segmentation
+from gliomaseg.ownership import OutputFolder
 from gliomaseg.prediction.contact_sheet import SheetText, draw_contact_sheet
-from gliomaseg.prediction.inputs import OWN, Input, Kind
+from gliomaseg.prediction.inputs import Input, Kind
 from gliomaseg.prediction.label_files import write_labels
 from gliomaseg.prediction.load import LoadedScan
 from gliomaseg.prediction.predictor import Prediction
@@ -42,14 +41,6 @@ class Result:
     name: str
     volume_ml: float | None = None
     deidentify: bool = False
-
-
-def _require_masks_only(folder: Path) -> None:
-    """Refuse to replace a folder that has other files than a prediction: they may be the patient's own slices."""
-    for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if not entry.is_file() or not entry.stem.endswith(OWN):
-            what = "is not a predicted file and is not removed"
-            raise OutputExistsError(what, where=entry, cure="pass another --out")
 
 
 @dataclass(frozen=True)
@@ -79,10 +70,14 @@ class ImageTargets:
     Attributes:
         images: the files of each image.
         folder: the folder of a stack's files; None for a single image.
+        output: the files that `predict` wrote to the output folder.
+        other_files: further names of results of a single image, for other options.
     """
 
     images: tuple[ImageFiles, ...]
     folder: Path | None
+    output: OutputFolder
+    other_files: tuple[Path, ...] = ()
 
     @property
     def files(self) -> list[Path]:
@@ -93,12 +88,10 @@ class ImageTargets:
         """Refuse to write over existing files, unless `overwrite` is set.
 
         Raises:
-            OutputExistsError: an output exists, or a stack's folder has other files than a prediction.
+            OutputExistsError: an output exists, or with `overwrite`, `predict` did not write it or it was changed.
         """
-        for target in [self.folder] if self.folder else self.images[0].files:
-            require_free(target, overwrite=overwrite)
-        if self.folder:
-            _require_masks_only(self.folder)
+        targets = [self.folder] if self.folder else self.images[0].files
+        self.output.require_replaceable(*targets, overwrite=overwrite)
 
     def write(self, result: Result, *, overwrite: bool) -> None:
         """Write all files.
@@ -113,10 +106,11 @@ class ImageTargets:
         """
         loaded, prediction = result.loaded, result.prediction
         with ExitStack() as stack:
-            inside = stack.enter_context(new_folder(self.folder, overwrite=overwrite)) if self.folder else None
+            opened = self.output.new_folder(self.folder, overwrite=overwrite) if self.folder else None
+            inside = stack.enter_context(opened) if opened else None
 
             def write(file: Path, pixels: Pixels) -> None:
-                write_picture(inside / file.name if inside else stack.enter_context(new_file(file)), pixels)
+                write_picture(inside / file.name if inside else stack.enter_context(self.output.new_file(file)), pixels)
 
             slices = zip(self.images, loaded.images, prediction.mask, prediction.probability, strict=True)
             for target, image, mask, probability in slices:
@@ -125,6 +119,8 @@ class ImageTargets:
                 write(target.overlay, overlays.overlay(image, predicted=mask))
                 if target.probability:
                     write(target.probability, _probability_levels(probability))
+        if overwrite:
+            self.output.remove_own(self.other_files)
 
 
 @dataclass(frozen=True)
@@ -137,11 +133,15 @@ class VolumeTargets:
             left. A PNG mask is a folder of the same slices.
         overlay: a contact sheet of up to 12 axial slices.
         probability: NIfTI, 0.0 to 1.0, or TIFF, 0 to 255; None if it is not wanted.
+        output: the files that `predict` wrote to the output folder.
+        other_files: further names of results of this input, for other options.
     """
 
     masks: dict[MaskFormat, Path]
     overlay: Path
     probability: Path | None
+    output: OutputFolder
+    other_files: tuple[Path, ...] = ()
 
     @property
     def files(self) -> list[Path]:
@@ -152,12 +152,9 @@ class VolumeTargets:
         """Refuse to write over existing files, unless `overwrite` is set.
 
         Raises:
-            OutputExistsError: an output exists, or the folder of slices has other files than a prediction.
+            OutputExistsError: an output exists, or with `overwrite`, `predict` did not write it or it was changed.
         """
-        for target in self.files:
-            require_free(target, overwrite=overwrite)
-        if MaskFormat.png in self.masks:
-            _require_masks_only(self.masks[MaskFormat.png])
+        self.output.require_replaceable(*self.files, overwrite=overwrite)
 
     def write(self, result: Result, *, overwrite: bool) -> None:
         """Write all files; the first mask gets its name last.
@@ -176,18 +173,25 @@ class VolumeTargets:
         )
         sheet = draw_contact_sheet(result.loaded.scan, prediction.mask, text)
         if MaskFormat.nifti in self.masks:  # first: if the disk is full, there is then no mask without a row
-            write_labels(self.masks[MaskFormat.nifti].parent, overwrite=overwrite)
+            write_labels(self.output, overwrite=overwrite)
         with ExitStack() as stack:
             for form, target in self.masks.items():
                 is_folder = form == MaskFormat.png
-                opened = new_folder(target, overwrite=overwrite) if is_folder else new_file(target)
+                opened = (
+                    self.output.new_folder(target, overwrite=overwrite) if is_folder else self.output.new_file(target)
+                )
                 WRITERS[form](stack.enter_context(opened), result)
-            write_picture(stack.enter_context(new_file(self.overlay)), np.asarray(sheet))
+            write_picture(stack.enter_context(self.output.new_file(self.overlay)), np.asarray(sheet))
             if self.probability:
-                _write_probability(stack.enter_context(new_file(self.probability)), result)
+                _write_probability(stack.enter_context(self.output.new_file(self.probability)), result)
+        if overwrite:
+            self.output.remove_own(self.other_files)
 
 
 Targets = ImageTargets | VolumeTargets
+
+_IMAGE_FORMATS = (MaskFormat.tiff, MaskFormat.png)
+_SUFFIXES = {MaskFormat.nifti: ".nii.gz", MaskFormat.dicom_seg: ".dcm", MaskFormat.tiff: ".tif", MaskFormat.png: ""}
 
 
 def targets_of(entry: Input, out: Path, *, formats: Sequence[MaskFormat], probabilities: bool) -> Targets:
@@ -199,6 +203,7 @@ def targets_of(entry: Input, out: Path, *, formats: Sequence[MaskFormat], probab
         formats: the mask formats, from `mask_formats`.
         probabilities: whether probabilities are written too.
     """
+    output = OutputFolder(out, "predict")
     if entry.kind in (Kind.PICTURE, Kind.STACK):
         folder = out / entry.name if entry.kind is Kind.STACK else None
         names = [portable_name(file.stem) for file in entry.pictures] if folder else [entry.name]
@@ -206,14 +211,21 @@ def targets_of(entry: Input, out: Path, *, formats: Sequence[MaskFormat], probab
             _image_files(file, (folder or out) / name, formats, probabilities=probabilities)
             for file, name in zip(entry.pictures, names, strict=True)
         ]
-        return ImageTargets(tuple(images), folder)
-    suffixes = {MaskFormat.nifti: ".nii.gz", MaskFormat.dicom_seg: ".dcm", MaskFormat.tiff: ".tif", MaskFormat.png: ""}
+        every = [] if folder else _image_files(entry.path, out / entry.name, _IMAGE_FORMATS, probabilities=True).files
+        return ImageTargets(tuple(images), folder, output, _without(every, images[0].files))
+    masks = {form: out / f"{entry.name}_mask{suffix}" for form, suffix in _SUFFIXES.items()}
     probability = out / f"{entry.name}_probability{'.nii.gz' if entry.has_affine else '.tif'}"
-    return VolumeTargets(
-        {form: out / f"{entry.name}_mask{suffixes[form]}" for form in formats},
+    targets = VolumeTargets(
+        {form: masks[form] for form in formats},
         overlay=out / f"{entry.name}_overlay.png",
         probability=probability if probabilities else None,
+        output=output,
     )
+    return replace(targets, other_files=_without([*masks.values(), probability], targets.files))
+
+
+def _without(files: Sequence[Path], others: Sequence[Path]) -> tuple[Path, ...]:
+    return tuple(file for file in files if file not in others)
 
 
 def _image_files(file: Path, target: Path, formats: Sequence[MaskFormat], *, probabilities: bool) -> ImageFiles:

@@ -16,6 +16,7 @@ from gliomaseg.prediction.load import LoadedScan, load_input
 from gliomaseg.prediction.mask_statistics import MaskStatistics, measure_mask
 from gliomaseg.prediction.outputs import Result, Targets, targets_of
 from gliomaseg.prediction.predictor import Prediction, ScanPredictor
+from gliomaseg.prediction.reference_masks import require_outside_data_set
 
 MAX_BYTES = 4 * 2**30
 _EXISTS = "{}: exists, so the scan was not predicted again"
@@ -29,7 +30,7 @@ class PredictOptions:
     Attributes:
         to: formats of the masks; empty takes the defaults of the input's format.
         probabilities: whether probabilities are written too.
-        overwrite: whether existing results are replaced.
+        overwrite: whether unchanged results of an earlier call are replaced.
         max_bytes: limit of the memory for an input; a larger input is refused.
         series: UID or number of the DICOM series; None chooses the FLAIR series.
         skip_existing: whether an input whose results all exist is not predicted.
@@ -146,7 +147,9 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
 
 def _targets(entry: Input, out: Path, options: PredictOptions) -> Targets:
     formats = mask_formats(entry, options.to)
-    return targets_of(entry, out, formats=formats, probabilities=options.probabilities)
+    targets = targets_of(entry, out, formats=formats, probabilities=options.probabilities)
+    require_outside_data_set(entry, targets)
+    return targets
 
 
 def _failed(entry: Input, fault: GliomasegError, start: float) -> PredictRow:

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gliomaseg import overlays
-from gliomaseg.atomic import new_file, new_folder
 from gliomaseg.data.batches import batches, load_batch
 from gliomaseg.data.case import LoadedCase, read_case
 from gliomaseg.evaluation import EvaluationSetting
@@ -27,6 +26,7 @@ from gliomaseg.training.checkpoint import load_network
 from gliomaseg.training.model_card import model_card
 from gliomaseg.training.onnx_export import export_network
 from gliomaseg.training.run import Run
+from gliomaseg.training.run_folder import MODEL, run_output
 from gliomaseg.types import Batch, Pixels
 
 SAMPLES = 4
@@ -48,7 +48,7 @@ def write_artifacts(run: Run, setting: EvaluationSetting) -> None:
     if run.recipe.training.exported_checkpoint == "best":
         network = build_network(run.recipe.network, run.recipe.preprocessing.inputs)
         load_network(run.best, network)
-    with new_folder(run.folder / "model", overwrite=True) as folder:
+    with run_output(run.folder, is_run=True).new_folder(run.folder / MODEL, overwrite=True) as folder:
         patients = [case.patient for case in run.train]
         export_network(network, run.recipe, folder, name=run.folder.resolve().name, patients=patients)
         if run.recipe.training.onnx_precision == "int8":
@@ -63,7 +63,7 @@ def write_artifacts(run: Run, setting: EvaluationSetting) -> None:
         (folder / CARD).write_text(card, "utf-8")
         write_digests(folder)
         _draw_samples(run, predictor)
-    with new_file(run.folder / "curves.png") as temporary:
+    with run_output(run.folder).new_file(run.folder / "curves.png") as temporary:
         draw_curves(run.progress.history, temporary, title=run.recipe.title or run.recipe.network.name)
 
 
@@ -102,7 +102,7 @@ def _draw_samples(run: Run, predictor: Predictor) -> None:
         notes.append(f"{case.name}, slice {case.slices[k].number}: {score}")
     headings = ("input MRI", "ground truth", "prediction")
     sheet = overlays.panel(rows, columns=headings, notes=notes, title="Tumour segmentation, validation cases")
-    with new_file(run.folder / "samples.png") as temporary:
+    with run_output(run.folder).new_file(run.folder / "samples.png") as temporary:
         sheet.save(temporary, format="PNG")
 
 

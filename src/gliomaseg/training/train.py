@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from gliomaseg.atomic import locked
-from gliomaseg.config import read_recipe
+from gliomaseg.config import Recipe, read_recipe
 from gliomaseg.data.audit import inverted_masks, mask_coverage, mask_warnings
 from gliomaseg.data.batches import on_device
 from gliomaseg.data.cache import Cache, open_cache
@@ -89,6 +89,7 @@ def _train(
 ) -> None:
     """Train, and write the artifacts; only the main process reads and writes the run's folder."""
     is_main = accelerator.is_main_process
+    _download_weights(options.recipe)
     with deterministic(), ExitStack() as stack:
         if is_main:
             stack.enter_context(locked(options.out))
@@ -102,6 +103,12 @@ def _train(
         if is_main:
             write_artifacts(run, _setting(options, splits))
         accelerator.wait_for_everyone()
+
+
+def _download_weights(recipe: Recipe) -> None:
+    """Download pretrained weights before the run's folder is made: without network, no folder is left behind."""
+    if recipe.network.pretrained_weights != "none":
+        build_network(recipe.network, recipe.preprocessing.inputs)
 
 
 def _require_slice_per_process(batch: int, processes: int) -> None:
@@ -223,7 +230,7 @@ def _require_same_split(options: TrainOptions, now: Progress, before: Progress) 
         raise DataError(
             "the data set differs from the one that the run was started with",
             where=options.data,
-            cure="resume with the same data, or start again with --overwrite",
+            cure="resume with the same data, or name another --out",
         )
     # With another split, the run would validate on patients that it was trained on.
     if before.sides not in ("", now.sides):
