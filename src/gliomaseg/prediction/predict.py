@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from gliomaseg.choices import MaskFormat
-from gliomaseg.errors import GliomasegError, ResourceError, UsageError
+from gliomaseg.errors import GliomasegError, PartlyDoneError, ResourceError, UsageError
 from gliomaseg.prediction.inputs import Input, Kind, mask_formats
 from gliomaseg.prediction.load import LoadedScan, load_input
 from gliomaseg.prediction.mask_statistics import MaskStatistics, measure_mask
-from gliomaseg.prediction.outputs import Result, Targets, targets_of
+from gliomaseg.prediction.outputs import Result, Targets, Written, targets_of
 from gliomaseg.prediction.predictor import ScanPredictor
 
 MAX_BYTES = 4 * 2**30
@@ -45,7 +45,9 @@ class PredictOptions:
 class PredictRow:
     """The result of one input; `error` is None if it succeeded. `MaskStatistics` and `Prediction` describe the rest.
 
-    `series` is the UID of the chosen DICOM series, `model` the names of the models.
+    `series` is the UID of the chosen DICOM series, `model` the names of the models. `skipped` has `<name>: <reason>`
+    for each file of the input that was not used. If an output could not be written, `warnings` has the reason, and
+    `fault` is a `PartlyDoneError`.
     """
 
     input: str
@@ -62,6 +64,7 @@ class PredictRow:
     model: str | None = None
     predicted_dice: float | None = None
     warnings: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
     seconds: float = 0.0
     error: str | None = None
     fault: GliomasegError | None = field(default=None, repr=False, compare=False)
@@ -91,7 +94,8 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
     Masks of images are 0 and 255 in the input's format and size; overlays are PNG with the mask's outline. The files
     of an image are written to `out`, those of a stack to `out/<name>`, all of them or none. The mask of a volume is
     NIfTI, 0 and 1 on exactly the input's grid; its overlay is one contact sheet of the slices with tumour. A DICOM
-    series gets a DICOM segmentation too. An error that the user can cause is not raised: the row has it in `error`.
+    series gets a DICOM segmentation too. If one file of a volume or series cannot be written, the others are, and the
+    row has the reason as a warning. An error that the user can cause is not raised: the row has it in `error`.
 
     Args:
         entry: from `list_inputs`.
@@ -110,7 +114,7 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
     except GliomasegError as fault:
         return _failed(entry, fault, start)
     try:
-        found, trust = _find(entry, loaded, predictor, targets, options)
+        found, trust, written = _find(entry, loaded, predictor, targets, options)
     except ResourceError:
         raise
     except GliomasegError as fault:
@@ -119,13 +123,20 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
         return _failed(entry, ResourceError("memory is exhausted", where=entry.path, cure="crop it"), start)
     return PredictRow(
         str(entry.path),
-        [str(file) for file in targets.files],
+        [str(file) for file in written.files],
         **asdict(found),
         **trust,
         orientation=loaded.scan.orientation,
         series=None if loaded.series is None else loaded.series.series_uid,
+        skipped=[] if loaded.series is None else list(loaded.series.skipped),
         seconds=round(time.perf_counter() - start, 3),
+        fault=None if written.is_complete else _unwritten(entry, targets, written),
     )
+
+
+def _unwritten(entry: Input, targets: Targets, written: Written) -> PartlyDoneError:
+    what = f"{len(written.files)} of {len(targets.files)} outputs are written"
+    return PartlyDoneError(what, where=entry.path, cure="see the warnings")
 
 
 def _free_targets(entry: Input, out: Path, options: PredictOptions) -> Targets:
@@ -146,16 +157,19 @@ def failed_row(entry: Input, fault: GliomasegError) -> PredictRow:
 
 def _find(
     entry: Input, loaded: LoadedScan, predictor: ScanPredictor, targets: Targets, options: PredictOptions
-) -> tuple[MaskStatistics, dict[str, Any]]:
-    """Predict, measure and write; return the mask's numbers, and the row's fields on the model and its confidence."""
+) -> tuple[MaskStatistics, dict[str, Any], Written]:
+    """Predict, measure and write; return the mask's numbers, the row's fields on the model, and the files."""
     prediction = predictor.predict(loaded.scan)
     found = measure_mask(prediction.mask, loaded.scan)
     result = Result(loaded, prediction, entry.name, found.tumour_volume_ml, options.deidentify)
-    targets.write(result, overwrite=options.overwrite)
+    written = targets.write(result, overwrite=options.overwrite)
     trust = {"model": prediction.model_name, **prediction.quality_report()}
     if entry.gaps:
         before, after = entry.gaps[0]
         trust["warnings"].insert(0, f"its numbers jump from {before} to {after}: slices may be missing")
     if loaded.series is not None and not loaded.series.series.is_flair:
         trust["warnings"].insert(0, NOT_FLAIR)
-    return found, trust
+    if loaded.series is not None:
+        trust["warnings"] += loaded.series.warnings
+    trust["warnings"] += written.warnings
+    return found, trust, written
