@@ -1,4 +1,4 @@
-"""JPEG with and without loss, encoded by two other encoders."""
+"""JPEG with and without loss and high-throughput JPEG 2000, encoded by other encoders."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from imagecodecs import jpeg8_encode, ljpeg_encode
+from imagecodecs import htj2k_encode, jpeg8_encode, ljpeg_encode
 from pydicom.encaps import generate_frames
-from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1
+from pydicom.uid import HTJ2KLossless, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1
 
 from gliomaseg.errors import FormatError
 from gliomaseg.formats.dicom import write_series
@@ -37,6 +37,11 @@ def test_lossless_series_comes_back(make: Any, folder: Path, syntax: Any, encode
     assert volume.voxels.dtype == np.uint16
     assert np.array_equal(volume.voxels, make.voxels())
     assert volume.warnings == ()
+
+
+def test_high_throughput_jpeg_2000_comes_back(make: Any, folder: Path) -> None:
+    volume = make.read(make.encode_jpeg(folder, HTJ2KLossless, partial(htj2k_encode, reversible=True)))
+    assert np.array_equal(volume.voxels, make.voxels())
 
 
 @every_process

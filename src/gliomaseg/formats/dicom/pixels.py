@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.encaps import generate_frames
 from pydicom.uid import (
+    HTJ2K,
     JPEG2000,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -38,6 +41,9 @@ _DECODERS: dict[str, Callable[..., decoders.Decoded]] = {
     RLELossless: decoders.decode_rle,
     JPEG2000Lossless: decoders.decode_jpeg_2000,
     JPEG2000: decoders.decode_jpeg_2000,
+    HTJ2KLossless: decoders.decode_jpeg_2000,
+    HTJ2KLosslessRPCL: decoders.decode_jpeg_2000,
+    HTJ2K: decoders.decode_jpeg_2000,
     JPEGLSLossless: decoders.decode_jpeg_ls,
     JPEGLSNearLossless: decoders.decode_jpeg_ls,
     JPEGLossless: decoders.decode_lossless_jpeg,
