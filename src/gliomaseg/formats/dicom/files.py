@@ -27,11 +27,7 @@ from gliomaseg.formats.dicom.file_kinds import (
 from gliomaseg.system_files import is_system_file
 
 MAX_FILES = 100_000
-# Elements of a header are read one by one: a file of millions of tiny elements would take minutes.
-MAX_READS = 1_000_000
 SUFFIXES = (*FILE_SUFFIXES, ".zip")
-_SMALL_BYTES = 4_096
-_CHECK = "check the source of the file"
 _MAX_MEMBERS = 1_000
 _INDEX = "DICOMDIR"  # an index of other files, without an image
 _IS_INDEX = "is an index (DICOMDIR), without an image"
@@ -97,46 +93,6 @@ def skipped_lines(skipped: Sequence[Skipped]) -> tuple[str, ...]:
             lines.append(f"{file.name}: {file.reason}")
     lines += [f"{count - _MAX_NAMED:,} more files: {why}" for why, count in counts.items() if count > _MAX_NAMED]
     return tuple(lines)
-
-
-class LimitedFile:
-    """A file with limits: on the bytes of one read (its own length), on the sum of all, and on the number of reads."""
-
-    def __init__(self, file: BinaryIO, source: Source, *, max_bytes: int) -> None:
-        self._file = file
-        self._source = source
-        self._left_bytes = max_bytes
-        self._reads = 0
-
-    def read(self, size: int = -1) -> bytes:
-        """Return up to `size` bytes, or all remaining bytes."""
-        self._reads += 1
-        if self._reads > MAX_READS:
-            raise ResourceError(
-                f"has a header of more than {MAX_READS:,} elements", where=self._source.name, cure=_CHECK
-            )
-        if 0 <= size <= _SMALL_BYTES:
-            return self._file.read(size)
-        remaining = max(self._source.size_bytes - self._file.tell(), 0)
-        size = remaining if size < 0 else min(size, remaining)
-        self._left_bytes -= size
-        if self._left_bytes < 0:
-            raise too_large(self._source.name)
-        return self._file.read(size)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """Set the position, as for files."""
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """Return the position, in bytes from the start."""
-        return self._file.tell()
-
-
-def too_large(name: str) -> ResourceError:
-    """Return the error of a file that needs more memory than the limit."""
-    what = "needs more memory than the limit"
-    return ResourceError(what, where=name, cure="raise --max-memory, or check the source of the file")
 
 
 def is_dicom(path: Path) -> bool:
@@ -267,10 +223,9 @@ def _head(source: Source) -> bytes:
 
 
 def _files(folder: Path) -> _Listing:
-    listing = _Listing()
-    count = 0
+    listing, count = _Listing(), 0
     with translated_errors(folder):
-        for root, folders, names in os.walk(folder, onerror=_raise):
+        for root, folders, names in os.walk(folder, onerror=_reraise):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             count += len(names)
             if count > MAX_FILES:
@@ -301,10 +256,6 @@ def _reason_to_skip(path: Path, relative: str) -> str:
         return "is a link to a folder, which is not followed"
     is_special = path.exists() and not path.is_file() and not path.is_dir()
     return "is a pipe or a device" if is_special else ""
-
-
-def _raise(fault: OSError) -> None:
-    raise fault
 
 
 def source_of(path: Path) -> Source:
@@ -339,6 +290,10 @@ def _members(archive: zipfile.ZipFile, path: Path) -> _Listing:
 def _opener(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
     # Every seek backwards decompresses a member again from its start: the buffer avoids most of them.
     return lambda: io.BufferedReader(cast("io.RawIOBase", archive.open(member)), 1 << 16)
+
+
+def _reraise(fault: OSError) -> None:
+    raise fault
 
 
 def _printable(text: str) -> str:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from gliomaseg.errors import FormatError
 from gliomaseg.formats.dicom.errors import translated_errors
 from gliomaseg.formats.dicom.file_kinds import BIG_ENDIAN, IMPLICIT, META_GROUP
-from gliomaseg.formats.dicom.files import LimitedFile, Skipped, Source, SourceFiles, index_error, too_large
+from gliomaseg.formats.dicom.files import Skipped, Source, SourceFiles, index_error
+from gliomaseg.formats.dicom.limited_file import LimitedFile, too_large
 
 if TYPE_CHECKING:
     from pydicom import Dataset
