@@ -14,7 +14,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from gliomaseg.errors import DataError, FormatError, GeometryError, ResourceError, UsageError
+from gliomaseg.errors import DataError, FormatError, GeometryError, PartlyDoneError, ResourceError, UsageError
 from gliomaseg.formats.dicom import read_dicom
 from gliomaseg.metrics import overlap
 from gliomaseg.phantoms import phantom_patient, write_phantoms
@@ -114,6 +114,73 @@ def test_a_bad_series_gives_a_row_without_files(
     row = predicted(folder, tmp_path / "out", predictor)
     assert isinstance(row.fault, kind)
     assert not (tmp_path / "out").exists()
+
+
+def changed(patient: Path, folder: Path, **values: Any) -> Path:
+    """Return a copy of the FLAIR series with other values in its headers; None drops one."""
+    for file in shutil.copytree(patient / "flair", folder).iterdir():
+        data = pydicom.dcmread(file)
+        for keyword, value in values.items():
+            data.pop(keyword, None)
+            if value is not None:
+                setattr(data, keyword, value)
+        data.save_as(file)
+    return folder
+
+
+def test_other_files_are_written_if_the_segmentation_fails(patient: Path, predictor: Predictor, tmp_path: Path) -> None:
+    folder = changed(patient, tmp_path / "scan", StudyInstanceUID=None)
+    row = predicted(folder, tmp_path / "out", predictor, probabilities=True)
+    names = ["scan_mask.nii.gz", "scan_overlay.png", "scan_probability.nii.gz"]
+    assert [Path(file).name for file in row.outputs] == names
+    labels = {"glioma_labels.ctbl", "glioma_labels.txt"}
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {*names, *labels}
+    assert row.error is None
+    assert row.tumour_voxels == predicted(patient, tmp_path / "whole", predictor).tumour_voxels
+    why = "StudyInstanceUID of the series is missing or invalid, and a DICOM segmentation needs it"
+    cure = "export the series again, or pass --to nifti"
+    assert row.warnings[-1] == f"DICOM segmentation not written: {why}; {cure}"
+    assert isinstance(row.fault, PartlyDoneError)
+    assert row.fault.line() == f"{folder}: 3 of 4 outputs are written; see the warnings"
+
+
+def test_overlay_is_written_if_the_only_mask_fails(patient: Path, predictor: Predictor, tmp_path: Path) -> None:
+    folder = changed(patient, tmp_path / "scan", StudyInstanceUID=None)
+    row = predicted(folder, tmp_path / "out", predictor, to=("dicom-seg",))
+    assert [Path(file).name for file in row.outputs] == ["scan_overlay.png"]
+    assert row.warnings[-1].endswith("--to nifti")
+    assert isinstance(row.fault, PartlyDoneError)
+
+
+def test_folder_that_cannot_be_written_fails_the_row(patient: Path, predictor: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("x")
+    row = predicted(patient, tmp_path / "out", predictor, to=("dicom-seg",))
+    assert row.error is not None
+    assert row.outputs == []
+
+
+def test_anonymised_series_gets_a_segmentation_and_a_warning(
+    patient: Path, predictor: Predictor, tmp_path: Path
+) -> None:
+    folder = changed(patient, tmp_path / "scan", FrameOfReferenceUID=None, SliceThickness=None)
+    row = predicted(folder, tmp_path / "out", predictor)
+    assert (row.error, row.fault) == (None, None)
+    assert "FrameOfReferenceUID of the series is missing" in row.warnings[-1]
+    nifti = np.asarray(nibabel.load(tmp_path / "out" / "scan_mask.nii.gz").dataobj).T > 0
+    flair = read_dicom(folder, max_bytes=2**30)
+    segmentation = highdicom.seg.segread(tmp_path / "out" / "scan_mask.dcm")
+    frames = segmentation.get_pixels_by_source_instance([header.SOPInstanceUID for header in flair.headers])
+    assert np.array_equal(frames[..., 0] > 0, nifti)
+
+
+def test_files_that_are_not_used_are_in_the_row(patient: Path, predictor: Predictor, tmp_path: Path) -> None:
+    folder = shutil.copytree(patient, tmp_path / "scan")
+    (folder / "README").write_text("x")
+    row = predicted(folder, tmp_path / "out", predictor)
+    slices = len(list((patient / "t1").iterdir()))
+    assert {line.split(":")[0] for line in row.skipped} == {
+        "README", f"{patient.name}_mask.dcm", f"series number 2 ({slices} files)", f"series number 3 ({slices} files)"
+    }  # fmt: skip
 
 
 def test_more_memory_than_allowed_is_refused(patient: Path, predictor: Predictor, tmp_path: Path) -> None:

@@ -160,7 +160,8 @@ def kind_of(path: Path) -> FileKind | None:
     """Return a file's kind by its suffix, else by its first bytes; None if the format is unknown."""
     if suffix_of(path) in READERS:
         return READERS[suffix_of(path)].kind
-    return FileKind.SERIES if dicom.is_dicom(path) else None
+    # A DICOMDIR cannot be read, and the reader of DICOM reports why.
+    return FileKind.SERIES if dicom.is_dicom(path) or dicom.is_index(path) else None
 
 
 def read_volume(path: Path, *, max_bytes: int) -> ScanFile:

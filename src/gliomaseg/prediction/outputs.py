@@ -1,10 +1,10 @@
-"""The files that `predict` writes for one input: masks, overlays and probabilities, all of them or none."""
+"""The files that `predict` writes for one input: masks, overlays and probabilities."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from gliomaseg import overlays
 from gliomaseg.choices import MaskFormat
+from gliomaseg.errors import GliomasegError, ResourceError
 from gliomaseg.formats import write_pages, write_picture, write_volume
 from gliomaseg.formats.dicom import write_segmentation
 from gliomaseg.ownership import OutputFolder
@@ -41,6 +42,25 @@ class Result:
     name: str
     volume_ml: float | None = None
     deidentify: bool = False
+
+
+# Writes a file or folder and returns warnings, if there are any.
+Writer = Callable[[Path, Result], tuple[str, ...] | None]
+
+
+@dataclass
+class Written:
+    """The files that were written for one input.
+
+    Attributes:
+        files: the files and folders.
+        warnings: the reason for each file that was not written, and the values that were replaced.
+        is_complete: whether all files were written.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    is_complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,8 +113,8 @@ class ImageTargets:
         targets = [self.folder] if self.folder else self.images[0].files
         self.output.require_replaceable(*targets, overwrite=overwrite)
 
-    def write(self, result: Result, *, overwrite: bool) -> None:
-        """Write all files.
+    def write(self, result: Result, *, overwrite: bool) -> Written:
+        """Write all files, or none.
 
         Args:
             result: the prediction for the images.
@@ -121,6 +141,7 @@ class ImageTargets:
                     write(target.probability, _probability_levels(probability))
         if overwrite:
             self.output.remove_own(self.other_files)
+        return Written(self.files)
 
 
 @dataclass(frozen=True)
@@ -156,16 +177,16 @@ class VolumeTargets:
         """
         self.output.require_replaceable(*self.files, overwrite=overwrite)
 
-    def write(self, result: Result, *, overwrite: bool) -> None:
-        """Write all files; the first mask gets its name last.
+    def write(self, result: Result, *, overwrite: bool) -> Written:
+        """Write every file that can be written; the first mask gets its name last.
 
         Args:
             result: the prediction for the volume.
             overwrite: whether an existing folder of slices is replaced.
 
         Raises:
-            ResourceError: the disk is full.
-            FormatError: the DICOM series lacks a value that a segmentation must refer to.
+            ResourceError: the disk is full; then no file is written.
+            GliomasegError: no file can be written.
         """
         prediction = result.prediction
         text = SheetText(
@@ -174,18 +195,39 @@ class VolumeTargets:
         sheet = draw_contact_sheet(result.loaded.scan, prediction.mask, text)
         if MaskFormat.nifti in self.masks:  # first: if the disk is full, there is then no mask without a row
             write_labels(self.output, overwrite=overwrite)
+        written = Written()
+        faults: list[GliomasegError] = []
         with ExitStack() as stack:
-            for form, target in self.masks.items():
-                is_folder = form == MaskFormat.png
+
+            def write(name: str, target: Path, writer: Writer, *, is_folder: bool = False) -> None:
                 opened = (
                     self.output.new_folder(target, overwrite=overwrite) if is_folder else self.output.new_file(target)
                 )
-                WRITERS[form](stack.enter_context(opened), result)
-            write_picture(stack.enter_context(self.output.new_file(self.overlay)), np.asarray(sheet))
+                try:
+                    with ExitStack() as own:
+                        notes = writer(own.enter_context(opened), result)
+                        stack.push(own.pop_all())
+                except ResourceError:
+                    raise
+                except GliomasegError as fault:
+                    faults.append(fault)
+                    reason = f"{fault.what}; {fault.cure}" if fault.cure else fault.what
+                    written.warnings.append(f"{name} not written: {reason}")
+                    return
+                written.files.append(target)
+                written.warnings.extend(notes or ())
+
+            for form, target in self.masks.items():
+                write(_NAMES[form], target, WRITERS[form], is_folder=form == MaskFormat.png)
+            write("overlay", self.overlay, lambda file, _: write_picture(file, np.asarray(sheet)))
             if self.probability:
-                _write_probability(stack.enter_context(self.output.new_file(self.probability)), result)
+                write("probability", self.probability, _write_probability)
+            if faults and not written.files:
+                raise faults[0]
         if overwrite:
             self.output.remove_own(self.other_files)
+        written.is_complete = not faults
+        return written
 
 
 Targets = ImageTargets | VolumeTargets
@@ -248,11 +290,11 @@ def _write_on_grid(file: Path, array: Any, loaded: LoadedScan, *, description: s
     write_volume(file, array, loaded.grid, description=description)
 
 
-def _write_segmentation(file: Path, result: Result) -> None:
+def _write_segmentation(file: Path, result: Result) -> tuple[str, ...]:
     prediction, series = result.prediction, result.loaded.series
     if series is None:
         raise TypeError("a DICOM segmentation needs a DICOM series")
-    write_segmentation(
+    return write_segmentation(
         file,
         mask=prediction.mask,
         volume=series,
@@ -271,13 +313,20 @@ def _write_slices(folder: Path, result: Result) -> None:
         write_picture(folder / f"{result.name}_{number}_mask.png", _mask_levels(plane))
 
 
-WRITERS: dict[MaskFormat, Callable[[Path, Result], None]] = {
+WRITERS: dict[MaskFormat, Writer] = {
     MaskFormat.nifti: _write_nifti,
     MaskFormat.dicom_seg: _write_segmentation,
     MaskFormat.tiff: _write_tiff,
     MaskFormat.png: _write_slices,
 }
 """For each format, the function that writes a volume's mask to a file or folder."""
+
+_NAMES = {
+    MaskFormat.nifti: "NIfTI mask",
+    MaskFormat.dicom_seg: "DICOM segmentation",
+    MaskFormat.tiff: "TIFF mask",
+    MaskFormat.png: "PNG mask",
+}
 
 
 def _write_probability(file: Path, result: Result) -> None:

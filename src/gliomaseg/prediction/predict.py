@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from gliomaseg.choices import MaskFormat
-from gliomaseg.errors import GliomasegError, ResourceError, UsageError
+from gliomaseg.errors import GliomasegError, PartlyDoneError, ResourceError, UsageError
 from gliomaseg.prediction.inputs import Input, Kind, mask_formats
 from gliomaseg.prediction.load import LoadedScan, load_input
 from gliomaseg.prediction.mask_statistics import MaskStatistics, measure_mask
-from gliomaseg.prediction.outputs import Result, Targets, targets_of
+from gliomaseg.prediction.outputs import Result, Targets, Written, targets_of
 from gliomaseg.prediction.predictor import Prediction, ScanPredictor
 from gliomaseg.prediction.reference_masks import require_outside_data_set
 
@@ -50,7 +50,9 @@ class PredictOptions:
 class PredictRow:
     """The result of one input; `error` is None if it succeeded. `MaskStatistics` and `Prediction` describe the rest.
 
-    `series` is the UID of the chosen DICOM series, `model` the names of the models.
+    `series` is the UID of the chosen DICOM series, `model` the names of the models. `skipped` has `<name>: <reason>`
+    for each file of the input that was not used. If an output could not be written, `warnings` has the reason, and
+    `fault` is a `PartlyDoneError`.
     """
 
     input: str
@@ -100,7 +102,8 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
     Masks of images are 0 and 255 in the input's format and size; overlays are PNG with the mask's outline. The files
     of an image are written to `out`, those of a stack to `out/<name>`, all of them or none. The mask of a volume is
     NIfTI, 0 and 1 on exactly the input's grid; its overlay is one contact sheet of the slices with tumour. A DICOM
-    series gets a DICOM segmentation too. An error that the user can cause is not raised: the row has it in `error`.
+    series gets a DICOM segmentation too. If one file of a volume or series cannot be written, the others are, and the
+    row has the reason as a warning. An error that the user can cause is not raised: the row has it in `error`.
 
     Args:
         entry: from `list_inputs`.
@@ -124,7 +127,7 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
     except GliomasegError as fault:
         return _failed(entry, fault, start)
     try:
-        prediction, statistics = _predict_and_write(entry, loaded, predictor, targets, options)
+        prediction, statistics, written = _predict_and_write(entry, loaded, predictor, targets, options)
     except ResourceError:
         raise
     except GliomasegError as fault:
@@ -133,16 +136,22 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
         return _failed(entry, ResourceError("memory is exhausted", where=entry.path, cure="crop it"), start)
     return PredictRow(
         str(entry.path),
-        [str(file) for file in targets.files],
+        [str(file) for file in written.files],
         **asdict(statistics),
         orientation=loaded.scan.orientation,
         series=None if loaded.series is None else loaded.series.series_uid,
         model=prediction.model_name,
         predicted_dice=None if prediction.predicted_dice is None else round(prediction.predicted_dice, 3),
-        warnings=[*_file_warnings(entry, loaded), *prediction.warnings],
-        skipped=skipped_lines(entry),
+        warnings=[*_file_warnings(entry, loaded), *prediction.warnings, *written.warnings],
+        skipped=[*skipped_lines(entry), *(() if loaded.series is None else loaded.series.skipped)],
         seconds=round(time.perf_counter() - start, 3),
+        fault=None if written.is_complete else _unwritten(entry, targets, written),
     )
+
+
+def _unwritten(entry: Input, targets: Targets, written: Written) -> PartlyDoneError:
+    what = f"{len(written.files)} of {len(targets.files)} outputs are written"
+    return PartlyDoneError(what, where=entry.path, cure="see the warnings")
 
 
 def _targets(entry: Input, out: Path, options: PredictOptions) -> Targets:
@@ -169,12 +178,12 @@ def skipped_lines(entry: Input) -> list[str]:
 
 def _predict_and_write(
     entry: Input, loaded: LoadedScan, predictor: ScanPredictor, targets: Targets, options: PredictOptions
-) -> tuple[Prediction, MaskStatistics]:
+) -> tuple[Prediction, MaskStatistics, Written]:
     prediction = predictor.predict(loaded.scan)
     statistics = measure_mask(prediction.mask, loaded.scan)
     result = Result(loaded, prediction, entry.name, statistics.tumour_volume_ml, options.deidentify)
-    targets.write(result, overwrite=options.overwrite)
-    return prediction, statistics
+    written = targets.write(result, overwrite=options.overwrite)
+    return prediction, statistics, written
 
 
 def _file_warnings(entry: Input, loaded: LoadedScan) -> list[str]:
@@ -185,4 +194,4 @@ def _file_warnings(entry: Input, loaded: LoadedScan) -> list[str]:
     if entry.gaps:
         before, after = entry.gaps[0]
         warnings.append(f"its numbers jump from {before} to {after}: slices may be missing")
-    return warnings
+    return warnings if loaded.series is None else [*warnings, *loaded.series.warnings]

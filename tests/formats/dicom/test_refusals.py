@@ -11,13 +11,13 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.uid import (
+    MPEG2MPML,
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
-    JPEGBaseline8Bit,
     JPEGLSLossless,
     MRImageStorage,
     RLELossless,
@@ -146,7 +146,7 @@ def test_mosaic_is_refused(make: Any, folder: Path) -> None:
     assert "mosaics" in make.refusal(folder, GeometryError)
 
 
-@pytest.mark.parametrize(("uid", "shown"), [(JPEGBaseline8Bit, "JPEG Baseline"), ("1.2.3.4", "1.2.3.4")])
+@pytest.mark.parametrize(("uid", "shown"), [(MPEG2MPML, "MPEG2"), ("1.2.3.4", "1.2.3.4")])
 def test_unsupported_transfer_syntax_is_named(make: Any, folder: Path, uid: str, shown: str) -> None:
     for file in make.encode(folder, RLELossless).iterdir():
         data = pydicom.dcmread(file)
@@ -155,6 +155,13 @@ def test_unsupported_transfer_syntax_is_named(make: Any, folder: Path, uid: str,
     line = make.refusal(folder, FormatError)
     assert "transfer syntax is" in line
     assert shown in line
+
+
+def test_compressed_pixels_without_a_file_header_are_refused(make: Any, folder: Path) -> None:
+    file = make.encode(folder, RLELossless) / "0003.dcm"
+    make.bare(file)
+    line = make.refusal(folder, FormatError)
+    assert "0003.dcm: transfer syntax is Explicit VR Little Endian, or missing, but the pixels are compressed" in line
 
 
 def test_bytes_after_the_pixels_are_refused(make: Any, folder: Path) -> None:
