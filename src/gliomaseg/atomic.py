@@ -144,7 +144,8 @@ def require_free(path: Path, *, overwrite: bool = False) -> None:
     # A broken link exists, too.
     if overwrite or not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
         return
-    raise OutputExistsError("exists already", where=path, cure="name another place, or pass --overwrite")
+    cure = "name another place, or replace it (--overwrite, in Python overwrite=True)"
+    raise OutputExistsError("exists already", where=path, cure=cure)
 
 
 def require_own(folder: Path, names: Collection[str]) -> None:

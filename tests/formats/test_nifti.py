@@ -255,7 +255,7 @@ def test_numbers_beyond_reason_are_refused(tmp_path: Path, value: float) -> None
         (280, "<f", float("inf"), "affine is not a 4 x 4 matrix"),
         (280, "<f", float("nan"), "affine is not a 4 x 4 matrix"),
         (280, "<f", 5000.0, "expected 0.01 to 100 mm"),
-        (280, "<4f", (0, 0, 0, 0), "; correct the affine in its header"),
+        (280, "<4f", (0, 0, 0, 0), "; correct the affine"),
     ],
 )
 def test_an_invalid_grid_is_refused(

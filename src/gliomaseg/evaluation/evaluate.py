@@ -19,7 +19,7 @@ from gliomaseg.atomic import new_folder, require_free, require_own, write_text
 from gliomaseg.data.case import LoadedCase, read_case
 from gliomaseg.data.index import Case, DataIndex, read_index, require_outside, require_sound
 from gliomaseg.data.split import choose_fold, read_splits, select
-from gliomaseg.errors import DataError, GliomasegError, OutputExistsError, ResourceError
+from gliomaseg.errors import DataError, GliomasegError, OutputExistsError, ResourceError, UsageError
 from gliomaseg.evaluation.case_scores import ScoredCase, ScoreGrid, failed_case, score_case
 from gliomaseg.evaluation.results import METRICS, PICTURES, Evaluation, Learning, Line, dumps
 from gliomaseg.evaluation.summary import assemble
@@ -35,6 +35,15 @@ class CaseSelection:
     splits: Path
     subset: Literal["train", "validation"] = "validation"
     fold: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the subset.
+
+        Raises:
+            UsageError: it is neither "train" nor "validation".
+        """
+        if self.subset not in ("train", "validation"):
+            raise UsageError(f"subset is {self.subset!r}, expected train or validation")
 
 
 @dataclass(frozen=True)

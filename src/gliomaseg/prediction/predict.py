@@ -80,9 +80,9 @@ def require_options(entries: Sequence[Input], options: PredictOptions) -> None:
     for entry in entries:
         mask_formats(entry, options.to)
     if options.series is not None and not options.series.strip():
-        raise UsageError("is empty", where="--series", cure="give the number or the UID of a series")
+        raise UsageError("is empty", where="series", cure="give the number or the UID of a series")
     if options.series is not None and not any(entry.kind is Kind.SERIES for entry in entries):
-        raise UsageError("no input is a DICOM series", where="--series", cure="omit the option")
+        raise UsageError("no input is a DICOM series", where="series", cure="omit it")
 
 
 def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictOptions | None = None) -> PredictRow:
