@@ -44,7 +44,7 @@ ArrayInput = NDArray[Any] | Sequence[NDArray[Any]] | SupportsArray | NibabelImag
 
 @dataclass(frozen=True, eq=False)
 class ArrayGeometry:
-    """Where the voxels of an array lie.
+    """The grid of an array.
 
     Attributes:
         spacing_mm: voxel spacing along z, y, x; the slices are axial.
