@@ -95,7 +95,7 @@ def require_affine(affine: Affine, *, where: str) -> None:
         GeometryError: it is not a 4 x 4 matrix of finite numbers below one kilometre, two axes have the same
             direction, or a voxel spacing is below 0.01 or above 100 mm.
     """
-    cure = "correct the affine in its header"
+    cure = "correct the affine"
     # NaN is not less than anything; a square of what is larger would overflow.
     numbers = affine.shape == (4, 4) and bool((np.abs(affine) < FARTHEST_MM).all())
     if not numbers or affine[3].tolist() != [0, 0, 0, 1]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.errors import GeometryError, UsageError
+from gliomaseg.errors import GeometryError
 from gliomaseg.geometry import Affine, Orientation, Spacing, axis_codes, orientation_to, require_affine, spacing_of
 from gliomaseg.types import Sequence, Voxels
 
@@ -17,18 +17,16 @@ SEQUENCES = {1: (Sequence.FLAIR,), 3: (Sequence.T1, Sequence.FLAIR, Sequence.T1C
 LEVEL_TOLERANCE = 0.01  # of a slice's intensity range: rounding to 8 bits stays below it
 AVAILABLE_SHARE = 0.9
 
-AxisOrder = Literal["zyx", "xyz"]
-"""Order of an array's axes: slices first, as in SimpleITK, or last, as in nibabel."""
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # equality of arrays has no single truth value
 class Scan:
     """The slices of one examination on its own grid.
 
     Attributes:
-        voxels: real numbers, all finite, shape (z, y, x, c): c is 1 (FLAIR, or a grey image) or 3 (T1, FLAIR,
+        voxels: real numbers, shape (z, y, x, c): c is 1 (FLAIR, or a grey image) or 3 (T1, FLAIR,
             contrast-enhanced T1: the order of the LGG data set). Without an affine they are axial images of 8 or 16
-            bits, as in the training data. With an affine, z may have any direction.
+            bits, as in the training data. With an affine, z may have any direction. NaN and infinity are replaced by
+            the background: 0, or the smallest finite value if that is negative.
         source: the file or folder that the scan was read from.
         affine: voxel indices (x, y, z, 1) to millimetres in the patient, RAS+; None if the file has none.
         orientation_assumed: whether the affine's directions are the format's default and not the file's own.
@@ -37,7 +35,7 @@ class Scan:
             the channels with FLAIR.
     """
 
-    voxels: Voxels
+    voxels: Voxels = field(repr=False)
     source: str
     affine: Affine | None = None
     orientation_assumed: bool = False
@@ -48,19 +46,22 @@ class Scan:
         """Check the array and the affine.
 
         Raises:
-            GeometryError: the voxels have another number of axes or channels, or no slice; or the affine is not
-                usable.
+            GeometryError: the voxels have another number of axes or channels, no slice, or no finite value; or the
+                affine is not usable.
+            TypeError: the voxels or the affine are not NumPy arrays.
             ValueError: the number of sequence names differs from the number of channels, or a name is unknown.
         """
+        _require_arrays(self.voxels, self.affine)
         shape = self.voxels.shape
         if len(shape) != 4 or shape[3] not in SEQUENCES or 0 in shape:
-            raise GeometryError(f"array shape is {shape}, expected (z, y, x, 1) or (z, y, x, 3)", where=self.source)
+            raise GeometryError(f"shape is {shape}, expected (z, y, x, 1) or (z, y, x, 3)", where=self.source)
         if self.affine is None and self.voxels.dtype not in (np.uint8, np.uint16):
             raise GeometryError(f"image type is {self.voxels.dtype}, expected 8 or 16 bits", where=self.source)
         if self.affine is not None:
             if self.voxels.dtype.kind not in "iuf":
                 raise GeometryError(f"voxel type is {self.voxels.dtype}, expected real numbers", where=self.source)
             require_affine(self.affine, where=self.source)
+            object.__setattr__(self, "voxels", _finite(self.voxels, self.source))
         names = self.sequences or SEQUENCES[shape[3]]
         object.__setattr__(self, "sequences", tuple(Sequence(name) for name in names))
         if len(self.sequences) != shape[3]:
@@ -106,55 +107,28 @@ class Scan:
         return frozenset({Sequence.FLAIR, *(name for name, share in named if share >= AVAILABLE_SHARE)})
 
 
-def scan_of_array(
-    array: NDArray[Any], *, spacing_mm: Spacing | None = None, affine: Affine | None = None, axes: AxisOrder = "zyx"
-) -> Scan:
-    """Return an array as a scan.
-
-    Args:
-        array: FLAIR, or RGB images of T1, FLAIR and T1ce with the shape (z, y, x, 3).
-        spacing_mm: voxel spacing along z, y, x. Slices must be axial and ascend, rows run from front to back, columns
-            from the patient's right to the left.
-        affine: instead of `spacing_mm`: 4 x 4 matrix from voxel indices (x, y, z) to mm, RAS+.
-        axes: order of the array's axes.
-
-    Raises:
-        UsageError: the axis order is unknown, or both `spacing_mm` and `affine` are given.
-        GeometryError: the array has another shape or type, or contains NaN or infinity.
-    """
-    if spacing_mm is not None and affine is not None:
-        raise UsageError("spacing_mm and affine are both given", cure="give one of them")
-    if spacing_mm is not None:
-        z, y, x = spacing_mm
-        affine = np.diag([-x, -y, z, 1.0])
-    voxels = _channels_last(array, axes)
-    if affine is None and voxels.dtype not in (np.uint8, np.uint16):
-        raise GeometryError(
-            f"array type is {voxels.dtype} and its grid is unknown", where="array", cure="give spacing_mm or affine"
-        )
-    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
-        raise GeometryError("array contains NaN or infinity", where="array", cure="replace these voxels")
-    matrix = None if affine is None else np.asarray(affine, np.float64)
-    return Scan(voxels, "array", matrix, orientation_assumed=spacing_mm is not None)
-
-
-def _channels_last(array: NDArray[Any], axes: AxisOrder) -> Voxels:
-    """Return an array in the axis order (z, y, x, c)."""
-    if axes not in ("zyx", "xyz"):
-        raise UsageError(f"axes is {axes!r}, expected 'zyx' or 'xyz'")
-    if array.ndim == 4 and axes == "xyz":
-        raise GeometryError(
-            f"array shape is {array.shape}, expected (x, y, z)", where="array", cure="select one volume"
-        )
-    if array.ndim not in (3, 4):
-        raise GeometryError(f"array shape is {array.shape}, expected ({', '.join(axes)})", where="array")
-    voxels = array.T if axes == "xyz" else array
-    return voxels[..., None] if voxels.ndim == 3 else voxels
-
-
 def flair_channel(channels: int) -> int:
     """Return the index of FLAIR among the channels of an image: 0 of one channel, else 1."""
     return 1 if channels > 1 else 0
+
+
+def _require_arrays(voxels: Any, affine: Any) -> None:
+    if not isinstance(voxels, np.ndarray) or isinstance(voxels, np.ma.MaskedArray):
+        raise TypeError(f"voxels are {type(voxels).__name__}, expected a plain NumPy array (z, y, x, c)")
+    if affine is not None and not (isinstance(affine, np.ndarray) and affine.dtype.kind in "iuf"):
+        raise TypeError(f"affine is {type(affine).__name__}, expected a NumPy array of 4 x 4 numbers")
+
+
+def _finite(voxels: Voxels, source: str) -> Voxels:
+    """Return voxels with the background instead of NaN and infinity, as for files; the same array if all are finite."""
+    if np.isfinite([voxels.min(), voxels.max()]).all():
+        return voxels
+    finite = np.isfinite(voxels)
+    if not finite.any():
+        raise GeometryError("voxels are all NaN or infinite", where=source, cure="pass a scan with finite values")
+    filled = voxels.copy()
+    filled[~finite] = min(voxels[finite].min(), 0)
+    return filled
 
 
 def _differs(plane: NDArray[Any], flair: NDArray[Any]) -> bool:

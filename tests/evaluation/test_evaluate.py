@@ -244,15 +244,17 @@ def test_a_file_in_the_place_of_the_folder_is_kept(cases, tmp_path):
         evaluate_into(EvaluateOptions(tmp_path / "data", tmp_path / "out", overwrite=True), Oracle())
 
 
-@pytest.mark.parametrize("spacing", [(0, 1, 1), (-1, 1, 1), (float("nan"), 1, 1), (1, 1, float("inf")), (2000, 1, 1)])
+@pytest.mark.parametrize(
+    "spacing", [(0, 1, 1), (-1, 1, 1), (float("nan"), 1, 1), (1, 1, float("inf")), (2000, 1, 1), (5, 1), (), 5.0, "511"]
+)
 def test_a_spacing_that_is_none_is_refused_at_once(spacing):
-    with pytest.raises(ConfigError, match=r"--spacing-mm: spacing is .*, expected three lengths"):
+    with pytest.raises(ConfigError, match=r"^spacing_mm is .*, expected three lengths"):
         ScoreGrid(spacing)
 
 
 @pytest.mark.parametrize("tolerance", [-1.0, float("nan"), float("inf")])
 def test_a_tolerance_that_is_none_is_refused_at_once(tolerance):
-    with pytest.raises(ConfigError, match="--tolerance"):
+    with pytest.raises(ConfigError, match=r"^tolerance is"):
         ScoreGrid(tolerance=tolerance)
 
 

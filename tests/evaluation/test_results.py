@@ -55,6 +55,20 @@ def test_a_wrong_value_is_refused_with_its_place(write_metrics, key, value, word
         read_evaluation(write_metrics(text))
 
 
+def test_a_measure_with_a_wrong_name_is_a_key_error(write_metrics):
+    (row,) = read_evaluation(write_metrics('{"patients": [{"patient": "A", "dice_volume": 0.5}]}')).patients
+    assert row["dice_volume"] == 0.5
+    assert row["iou"] is None  # a measure that this file does not have
+    with pytest.raises(KeyError, match="measure is 'dice', expected one such as 'dice_volume'"):
+        row["dice"]
+
+
+def test_a_summary_iterates_over_its_measures_as_a_dictionary():
+    summary = Summary.model_validate({"dice_volume": {"mean": 0.5}, "patients": 2})
+    assert list(summary) == ["dice_volume"]
+    assert dict(summary) == dict(summary.items()) == {"dice_volume": summary["dice_volume"]}
+
+
 def test_bytes_that_are_no_text_are_refused(tmp_path):
     (tmp_path / "metrics.json").write_bytes(b"\xff\xfe{}")
     with pytest.raises(FormatError, match="not readable JSON"):

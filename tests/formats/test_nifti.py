@@ -250,7 +250,7 @@ def test_finite_values_over_1e30_are_refused(tmp_path: Path, value: float) -> No
         (280, "<f", float("inf"), "affine is not a 4 x 4 matrix"),
         (280, "<f", float("nan"), "affine is not a 4 x 4 matrix"),
         (280, "<f", 5000.0, "expected 0.01 to 100 mm"),
-        (280, "<4f", (0, 0, 0, 0), "; correct the affine in its header"),
+        (280, "<4f", (0, 0, 0, 0), "; correct the affine"),
     ],
 )
 def test_an_invalid_grid_is_refused(

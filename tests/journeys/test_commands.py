@@ -116,7 +116,7 @@ def test_predict_of_a_folder_of_volumes_goes_on_past_bad_ones(bright, tmp_path):
     assert rows["good.nii.gz"]["orientation"] == "LPS"
     assert rows["good.nii.gz"]["tumour_volume_ml"] == pytest.approx(rows["good.nii.gz"]["tumour_voxels"] * 0.576)
     assert "cut short" in rows["short.nii.gz"]["error"]
-    assert "raise --max-memory" in rows["large.nii"]["error"]
+    assert "raise the memory limit (--max-memory" in rows["large.nii"]["error"]
     written = sorted(path.name for path in (tmp_path / "out").glob("[!.]*"))
     assert written == ["glioma_labels.ctbl", "glioma_labels.txt", "good_mask.nii.gz", "good_overlay.png"]
     assert "MUSTER" not in done.stdout + done.stderr

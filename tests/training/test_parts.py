@@ -76,6 +76,12 @@ def test_a_missing_gpu_raises():
         open_accelerator("cuda", "auto")
 
 
+@pytest.mark.parametrize("device", ["tpu", "CUDA", "cuda:1", ""])
+def test_an_unknown_device_is_refused(device):
+    with pytest.raises(UsageError, match=f"device is '{device}', expected one of auto, cpu, cuda"):
+        open_accelerator(device, "fp32")
+
+
 @pytest.mark.parametrize(("precision", "mixed"), [("fp32", "no"), ("bf16", "bf16")])
 def test_each_run_gets_its_own_precision(precision, mixed):
     assert open_accelerator("cpu", precision).mixed_precision == mixed

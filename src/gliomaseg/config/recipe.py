@@ -90,13 +90,13 @@ class Recipe(Settings):
             if section not in tree or not isinstance(tree[section], dict):
                 raise ConfigError(
                     f"section is {section!r}, which does not exist",
-                    where=f"--set {setting}",
+                    where=f"setting {setting}",
                     cure=f"sections are {', '.join(k for k, v in tree.items() if isinstance(v, dict))}",
                 )
             if section == "network" and key == "name" and value != tree[section]["name"]:
                 tree[section] = {}
             tree[section][key] = value
-        changed = parse_settings(self.__class__, tree, where="--set " + " ".join(settings))
+        changed = parse_settings(self.__class__, tree, where="setting " + " ".join(settings))
         return changed.model_copy(update={"title": _title(self, changed)})
 
 
@@ -113,8 +113,8 @@ def _parse(setting: str) -> tuple[str, str, Any]:
     if not (equals and dot and key):
         raise ConfigError(
             "setting has another form, expected section.key=value",
-            where=f"--set {setting}",
-            cure="write for example --set training.epochs=5",
+            where=f"setting {setting}",
+            cure="write for example training.epochs=5",
         )
     try:
         value = tomllib.loads(f"value = {text}")["value"]

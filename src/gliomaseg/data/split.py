@@ -218,7 +218,7 @@ def choose_fold(splits: Splits, fold: int) -> Fold:
         ConfigError: the fold does not exist.
     """
     if not 0 <= fold < len(splits.folds):
-        raise ConfigError(f"fold {fold} does not exist", where="--fold", cure=f"folds are 0 to {len(splits.folds) - 1}")
+        raise ConfigError(f"fold {fold} does not exist", where="fold", cure=f"folds are 0 to {len(splits.folds) - 1}")
     return splits.folds[fold]
 
 

@@ -18,7 +18,7 @@ from gliomaseg import overlays
 from gliomaseg.data.case import LoadedCase, read_case
 from gliomaseg.data.index import Case, DataIndex, read_index, require_outside, require_sound
 from gliomaseg.data.split import choose_fold, read_splits, select
-from gliomaseg.errors import DataError, GliomasegError, ResourceError
+from gliomaseg.errors import DataError, GliomasegError, ResourceError, UsageError
 from gliomaseg.evaluation.results import (
     METRICS,
     PICTURES,
@@ -43,6 +43,15 @@ class CaseSelection:
     splits: Path
     subset: Literal["train", "validation"] = "validation"
     fold: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the subset.
+
+        Raises:
+            UsageError: it is neither "train" nor "validation".
+        """
+        if self.subset not in ("train", "validation"):
+            raise UsageError(f"subset is {self.subset!r}, expected train or validation")
 
 
 @dataclass(frozen=True)

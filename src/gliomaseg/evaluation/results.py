@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import ItemsView, Iterator, KeysView
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -53,7 +54,13 @@ class CaseScores(DocumentPart):
     picture_slice: Index | None = None
 
     def __getitem__(self, name: str) -> float | None:
-        """Return a measure; None if it is undefined or missing."""
+        """Return a measure; None if it is undefined or the case failed.
+
+        Raises:
+            KeyError: no measure has this name.
+        """
+        if name not in self.measures and measure_named(name) is None:
+            raise KeyError(f"measure is {name!r}, expected one such as {HEADLINE!r}")
         return self.measures.get(name)
 
     @property
@@ -117,6 +124,18 @@ class Summary(DocumentPart):
             KeyError: the summary has no such measure.
         """
         return self.measures[name]
+
+    def __iter__(self) -> Iterator[str]:  # type: ignore[override] # pydantic would iterate over the fields
+        """Iterate over the names of the measures, as a dictionary does."""
+        return iter(self.measures)
+
+    def keys(self) -> KeysView[str]:
+        """Return the names of the measures."""
+        return self.measures.keys()
+
+    def items(self) -> ItemsView[str, MeasureSummary]:
+        """Return the names and entries of the measures."""
+        return self.measures.items()
 
     @model_validator(mode="before")
     @classmethod

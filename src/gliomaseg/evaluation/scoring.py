@@ -28,6 +28,7 @@ from gliomaseg.evaluation.results import (
 from gliomaseg.metrics import calibration, overlap
 from gliomaseg.metrics.bootstrap import DRAWS, bootstrap_interval
 from gliomaseg.metrics.calibration import CalibrationTable
+from gliomaseg.metrics.mask_checks import lengths_of
 from gliomaseg.metrics.overlap import Counts
 from gliomaseg.types import Mask, Probability
 
@@ -50,17 +51,19 @@ class ScoreGrid:
         """Check both values, before hours of work.
 
         Raises:
-            ConfigError: a spacing is not over 0 and at most 1000 mm, or the tolerance is negative or not finite.
+            ConfigError: the spacing is not three lengths over 0 and at most 1000 mm, or the tolerance is negative or
+                not finite.
         """
-        if self.spacing_mm and not all(0 < length <= LARGEST_MM for length in self.spacing_mm):
-            shown = " ".join(f"{length:g}" for length in self.spacing_mm)
-            raise ConfigError(
-                f"spacing is {shown}, expected three lengths over 0, at most {LARGEST_MM}",
-                where="--spacing-mm",
-                cure="give millimetres along z, y and x",
-            )
+        if self.spacing_mm is not None:
+            lengths = lengths_of(self.spacing_mm)
+            if lengths is None or max(lengths) > LARGEST_MM:
+                raise ConfigError(
+                    f"spacing_mm is {self.spacing_mm!r}, expected three lengths over 0, at most {LARGEST_MM}",
+                    cure="give millimetres along z, y and x",
+                )
+            object.__setattr__(self, "spacing_mm", lengths)
         if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
-            raise ConfigError(f"tolerance is {self.tolerance:g}, expected a length of 0 or more", where="--tolerance")
+            raise ConfigError(f"tolerance is {self.tolerance:g}, expected a length of 0 or more")
 
     @property
     def unit(self) -> str:

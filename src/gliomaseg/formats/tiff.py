@@ -62,7 +62,8 @@ def read_pages(path: Path, *, most_values: int) -> NDArray[Any]:
         _check_pages(file, path)
         if first.size * len(file.pages) > most_values:
             what = f"declares {len(file.pages)} pages of {first.size:,} values, over the limit of {most_values:,}"
-            raise ResourceError(what, where=path, cure="crop it, or raise --max-memory")
+            cure = "crop it, or raise the memory limit (--max-memory, in Python max_bytes)"
+            raise ResourceError(what, where=path, cure=cure)
         stack = np.empty((len(file.pages), *first.shape), first.dtype)
         for number, (page, target) in enumerate(zip(file.pages, stack, strict=True), start=1):
             if page.shape != first.shape or page.dtype != first.dtype:

@@ -91,9 +91,9 @@ def require_options(entries: Sequence[Input], options: PredictOptions) -> None:
     if options.skip_existing and options.overwrite:
         raise UsageError("cannot be used with --overwrite", where="--skip-existing", cure="omit one of them")
     if options.series is not None and not options.series.strip():
-        raise UsageError("is empty", where="--series", cure="give the number or the UID of a series")
+        raise UsageError("is empty", where="series", cure="give the number or the UID of a series")
     if options.series is not None and not any(entry.kind is Kind.SERIES for entry in entries):
-        raise UsageError("no input is a DICOM series", where="--series", cure="omit the option")
+        raise UsageError("no input is a DICOM series", where="series", cure="omit it")
 
 
 def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictOptions | None = None) -> PredictRow:

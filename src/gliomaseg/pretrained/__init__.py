@@ -54,7 +54,7 @@ def find_model(model: Path | None) -> Path:
     """
     if model is None:
         if not MODELS:
-            raise UsageError("this version has no bundled model", where="--model", cure="name a run or a model folder")
+            raise UsageError("this version has no bundled model", where="model", cure="name a run or a model folder")
         return HOME / MODELS[0]
     if str(model) in MODELS and not model.exists():
         return HOME / str(model)

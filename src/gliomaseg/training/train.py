@@ -230,7 +230,7 @@ def _require_same_split(options: TrainOptions, now: Progress, before: Progress) 
         raise DataError(
             "the data set differs from the one that the run was started with",
             where=options.data,
-            cure="resume with the same data, or name another --out",
+            cure="resume with the same data, or name another folder",
         )
     # With another split, the run would validate on patients that it was trained on.
     if before.sides not in ("", now.sides):
@@ -266,7 +266,7 @@ def _require_whole_stacks(options: TrainOptions, splits: Splits) -> None:
         raise ConfigError(
             f"preprocessing.context_slices is {context_slices}, expected 0 with a split by slice",
             where=options.splits or options.out,
-            cure="split by patient, or use --set preprocessing.context_slices=0",
+            cure="split by patient, or set preprocessing.context_slices=0",
         )
 
 

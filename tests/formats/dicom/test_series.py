@@ -100,7 +100,7 @@ def test_series_are_listed_unless_exactly_one_is_flair(flair: bool, words: str) 
     line = caught.value.line()
     assert line.startswith(f"scans: has 2 series, and {words}: [1.2] number 1, 'series 1.2', ")
     assert "20 slices of 192 x 256" in line
-    assert line.endswith("choose one with --series")
+    assert line.endswith("choose one (--series, in Python series)")
 
 
 def test_number_of_two_series_is_ambiguous() -> None:

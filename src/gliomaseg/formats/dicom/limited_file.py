@@ -50,4 +50,5 @@ class LimitedFile:
 def too_large(name: str) -> ResourceError:
     """Return the error of a file that needs more memory than the limit."""
     what = "needs more memory than the limit"
-    return ResourceError(what, where=name, cure="raise --max-memory, or check the source of the file")
+    cure = "check the source of the file, or raise the memory limit (--max-memory, in Python max_bytes)"
+    return ResourceError(what, where=name, cure=cure)

@@ -78,7 +78,8 @@ def _read(instances: list[Instance], series: Series, *, where: str, max_bytes: i
     voxels = sum(layout.frames for layout in layouts) * layouts[0].rows * layouts[0].columns
     if voxels * _FLOAT_BYTES > max_bytes:
         what = f"declares {voxels * _FLOAT_BYTES / 1e6:,.0f} MB of voxels, over the limit of {max_bytes / 1e6:,.0f} MB"
-        raise ResourceError(what, where=where, cure="raise --max-memory, or check the source of the files")
+        cure = "check the source of the files, or raise the memory limit (--max-memory, in Python max_bytes)"
+        raise ResourceError(what, where=where, cure=cure)
     frames = [frames_of(instance, layout.frames) for instance, layout in zip(instances, layouts, strict=True)]
     slices = stack([frame.plane for own in frames for frame in own], where=where)
     filled, kept = _decode(instances, layouts, frames, slices, max_bytes=max_bytes)

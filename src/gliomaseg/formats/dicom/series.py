@@ -166,7 +166,7 @@ def choose_series(found: Sequence[Series], *, wanted: str | None, where: str | P
         return fitting[0]
     listed = "; ".join(series.line() for series in found[:_MAX_LISTED])
     more = f"; and {len(found) - _MAX_LISTED} more" if len(found) > _MAX_LISTED else ""
-    raise DataError(f"{what}: {listed}{more}", where=where, cure="choose one with --series")
+    raise DataError(f"{what}: {listed}{more}", where=where, cure="choose one (--series, in Python series)")
 
 
 def looks_like_flair(header: Dataset) -> bool:

@@ -1,4 +1,4 @@
-"""The result of the Python API: the mask of one scan, and its files."""
+"""The typed result of segmenting one scan from Python."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 from gliomaseg.atomic import new_file, require_free
 from gliomaseg.errors import GeometryError, UsageError
 from gliomaseg.formats import FileKind, Grid, suffix_of, suffixes, write_pages, write_volume
-from gliomaseg.scan import AxisOrder, Scan
+from gliomaseg.prediction.scan_arrays import Axes
+from gliomaseg.scan import Scan
 from gliomaseg.types import Mask, Probability
 
+PAGE_SUFFIXES = (".tif", ".tiff")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)  # equality of arrays has no single truth value
 class Segmentation:
-    """The result of `segment`.
+    """The mask of one scan, its volume, predicted Dice and warnings: the result of `segment`.
 
     Attributes:
         mask: tumour or not: bool, in the shape and axis order of the input; (z, y, x) for paths and scans.
@@ -31,44 +34,45 @@ class Segmentation:
         scan: the scan that was segmented.
     """
 
-    mask: Mask
+    mask: Mask = field(repr=False)
     probability: Probability = field(repr=False)
     volume_ml: float | None
     predicted_dice: float | None
     warnings: tuple[str, ...]
     models: tuple[str, ...]
     scan: Scan = field(repr=False)
-    _axes: AxisOrder = field(default="zyx", repr=False)
+    _axes: Axes = field(default="zyx", repr=False)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the mask on the grid of the scan, and return the path.
 
         Args:
-            path: a new file. `.nii.gz`, `.nii`, `.nrrd`, `.mha` and `.mhd` write a volume with the values 0 and 1; the
-                scan needs an affine. `.tif` and `.tiff` write one page for each slice, with the values 0 and 255.
+            path: a new file; missing folders are created. `.nii.gz`, `.nii`, `.nrrd`, `.mha` and `.mhd` write a
+                volume with the values 0 and 1; the scan needs an affine. `.tif` and `.tiff` write one page for each
+                axial slice, from the lowest upwards, with the values 0 and 255.
             overwrite: replace an existing file.
 
         Raises:
-            UsageError: the suffix is another one.
+            UsageError: the path has another suffix, or none.
             GeometryError: the suffix is a volume format and the scan has no affine.
             OutputExistsError: the file exists and `overwrite` is False.
         """
-        target = Path(path)
+        target, affine = Path(path), self.scan.affine
         volume_suffixes = sorted(suffixes(FileKind.VOLUME))
         suffix = suffix_of(target)
-        if suffix not in (*volume_suffixes, ".tif", ".tiff"):
-            known = ", ".join([*volume_suffixes, ".tif", ".tiff"])
-            raise UsageError(f"suffix is {suffix or 'missing'}, expected {known}", where=target, cure="use .nii.gz")
-        if suffix in volume_suffixes and self.scan.affine is None:
+        if suffix not in (*volume_suffixes, *PAGE_SUFFIXES):
+            known = ", ".join([*volume_suffixes, *PAGE_SUFFIXES])
+            raise UsageError(f"suffix is {suffix or 'missing'}, expected {known}", where=str(path) or "path")
+        if suffix in volume_suffixes and affine is None:
             raise GeometryError("the scan has no affine", where=target, cure="save it as .tif, or give spacing_mm")
         require_free(target, overwrite=overwrite)
         mask = self._zyx(self.mask).astype(np.uint8)
         with new_file(target) as temporary:
-            if self.scan.affine is None or suffix in (".tif", ".tiff"):
-                write_pages(temporary, mask * np.uint8(255))
+            if affine is None or suffix in PAGE_SUFFIXES:
+                write_pages(temporary, self.scan.axial.turn(mask) * np.uint8(255))
             else:
                 z, y, x = mask.shape
-                write_volume(temporary, mask, Grid((z, y, x), self.scan.affine), description="tumour mask")
+                write_volume(temporary, mask, Grid((z, y, x), affine), description="tumour mask")
         return target
 
     def to_nibabel(self) -> Any:
