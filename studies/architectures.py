@@ -30,6 +30,7 @@ from gliomaseg.data.index import read_index
 from gliomaseg.data.split import read_splits, select, split_data, write_splits
 from gliomaseg.engines import Engine
 from gliomaseg.evaluation import EvaluationSetting, ScoreGrid, assemble, dumps, learning_curve, measure_cases
+from gliomaseg.evaluation.measures import conventions
 from gliomaseg.model import load_model
 from gliomaseg.prediction import engine_of, open_predictor
 from gliomaseg.training.run_folder import CURVES
@@ -43,9 +44,7 @@ NETWORKS: Mapping[str, tuple[Sequence[str], int]] = {
     "unet": (("network.name=unet",), 3),
     "fcn_resnet50": (("network.name=fcn_resnet50",), 1),
 }
-MEASURES = (
-    "dice_volume", "dice_tumour_slices", "dice_slices_empty_one", "dice_batch", "empty_slice_false_positive_rate",
-)  # fmt: skip
+MEASURES = conventions()
 PASSES = 5
 
 

@@ -14,12 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from gliomaseg.evaluation.measures import conventions
 from gliomaseg.evaluation.results import CaseScores, Summary, read_evaluation
 from gliomaseg.metrics.bootstrap import bootstrap_interval
 
-MEASURES = (
-    "dice_volume", "dice_tumour_slices", "dice_slices_empty_one", "dice_batch", "empty_slice_false_positive_rate",
-)  # fmt: skip
 WORST = 10
 Rows = Sequence[CaseScores]
 
@@ -28,7 +26,7 @@ def measures(summary: Summary) -> Iterator[str]:
     """Give the table of the five conventions."""
     yield "| measure | mean | 95 % CI | median |"
     yield "|---|---|---|---|"
-    for name in MEASURES:
+    for name in conventions():
         if (entry := summary.measures.get(name)) is None:
             continue
         yield f"| `{name}` | {_short(entry.mean)} | {entry.interval_text()} | {_short(entry.median)} |"
