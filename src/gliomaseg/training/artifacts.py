@@ -33,7 +33,8 @@ from gliomaseg.types import Batch, Pixels
 
 SAMPLES = 4
 CALIBRATION_SLICES, CALIBRATION_BATCH = 240, 16
-COLOURS = BLUE, ORANGE, PURPLE, GREEN = "#0072B2", "#D55E00", "#CC79A7", "#009E73"
+BLUE, ORANGE = "#0072B2", "#D55E00"
+COLOURS = (BLUE, ORANGE, "#CC79A7", "#009E73")  # of the Dice conventions
 
 
 def write_artifacts(run: Run, setting: EvaluationSetting) -> None:
