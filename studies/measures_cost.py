@@ -1,4 +1,4 @@
-"""How long all measures of 22 patients take on one core, reading and prediction not counted.
+"""Measure the time of all measures of 22 patients on one core, without reading and prediction.
 
 The prediction is the reference, made thinner and moved, with a false lesion: every measure has work to do.
 

@@ -1,4 +1,4 @@
-"""A DICOM series in, a segmentation that refers to it and a NIfTI mask out."""
+"""Prediction of a DICOM series: a DICOM segmentation that refers to it, and a NIfTI mask."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(root.iterdir())
 
 
-def predicted(path: Path, out: Path, predictor: Predictor, **wishes: Any) -> PredictRow:
+def predicted(path: Path, out: Path, predictor: Predictor, **options: Any) -> PredictRow:
     (entry,) = list_inputs([path])
-    return predict(entry, out, predictor, PredictOptions(**wishes))
+    return predict(entry, out, predictor, PredictOptions(**options))
 
 
-def test_flair_is_taken_of_three_series_and_both_masks_are_the_same(
+def test_flair_is_chosen_among_three_series_and_both_mask_formats_agree(
     patient: Path, predictor: Predictor, tmp_path: Path
 ) -> None:
     row = predicted(patient, tmp_path, predictor)
@@ -69,7 +69,7 @@ def test_flair_is_taken_of_three_series_and_both_masks_are_the_same(
     assert np.array_equal(frames[..., 0] > 0, mask)
 
 
-def test_the_phantoms_exact_mask_comes_back_from_its_segmentation(patient: Path) -> None:
+def test_a_dicom_segmentation_returns_the_exact_mask_of_the_phantom(patient: Path) -> None:
     phantom = phantom_patient(0, side_px=96)
     flair = read_dicom(patient / "flair", max_bytes=2**30)
     segmentation = highdicom.seg.segread(patient / f"{patient.name}_mask.dcm")
@@ -89,7 +89,7 @@ def test_dicom_and_nifti_of_one_phantom_give_one_mask(predictor: Predictor, tmp_
     assert volumes[0] == pytest.approx(volumes[1], rel=1e-3)
 
 
-def test_another_series_is_taken_by_its_number(patient: Path, predictor: Predictor, tmp_path: Path) -> None:
+def test_the_option_series_chooses_a_series_by_number(patient: Path, predictor: Predictor, tmp_path: Path) -> None:
     row = predicted(patient, tmp_path, predictor, series="2")
     assert row.series == read_dicom(patient / "t1", max_bytes=2**30).series_uid
 
@@ -214,7 +214,7 @@ def test_unsuitable_options_are_refused_before_any_work(patient: Path, tmp_path:
         require_options(list_inputs([tmp_path / "a.nii"]), PredictOptions(series="1"))
 
 
-def planted(patient: Path, folder: Path) -> Path:
+def series_with_names(patient: Path, folder: Path) -> Path:
     """Return a copy of a series with twenty names and a birth date in it."""
     for file in shutil.copytree(patient / "flair", folder).iterdir():
         data = pydicom.dcmread(file)
@@ -225,29 +225,29 @@ def planted(patient: Path, folder: Path) -> Path:
     return folder
 
 
-def told(data: bytes) -> list[str]:
+def planted_names_in(data: bytes) -> list[str]:
     return [name for name in [*NAMES, "19610203"] if name.encode() in data]
 
 
 def test_only_the_segmentation_contains_the_patients_name(
     patient: Path, predictor: Predictor, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    scan = planted(patient, tmp_path / "scan")
+    scan = series_with_names(patient, tmp_path / "scan")
     row = predicted(scan, tmp_path / "out", predictor, probabilities=True)
     segmentation = tmp_path / "out" / "scan_mask.dcm"
-    assert told(segmentation.read_bytes())[:2] == NAMES[:2]
+    assert planted_names_in(segmentation.read_bytes())[:2] == NAMES[:2]
     printed = capfd.readouterr()
     texts = [json.dumps(row.document()).encode(), (printed.out + printed.err).encode()]
     for file in (tmp_path / "out").iterdir():
         if file != segmentation:
             packed = file.suffix == ".gz"
             texts += [file.name.encode(), nibabel.load(file).header.binaryblock if packed else file.read_bytes()]
-    assert not [name for text in texts for name in told(text)]
+    assert not [name for text in texts for name in planted_names_in(text)]
 
 
 def test_deidentified_results_have_no_patient_name(patient: Path, predictor: Predictor, tmp_path: Path) -> None:
-    predicted(planted(patient, tmp_path / "scan"), tmp_path / "out", predictor, deidentify=True)
-    assert not told((tmp_path / "out" / "scan_mask.dcm").read_bytes())
+    predicted(series_with_names(patient, tmp_path / "scan"), tmp_path / "out", predictor, deidentify=True)
+    assert not planted_names_in((tmp_path / "out" / "scan_mask.dcm").read_bytes())
 
 
 @pytest.mark.real_data

@@ -1,4 +1,4 @@
-"""What files and folders mean: which of them are one scan, and what its results are called."""
+"""Files and folders become inputs: how they are grouped into scans, and the names of their results."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def touch(folder: Path, *files: str) -> Path:
     return folder
 
 
-def found(*paths: Path) -> list[tuple[str, Kind]]:
+def inputs_of(*paths: Path) -> list[tuple[str, Kind]]:
     return [(entry.name, entry.kind) for entry in list_inputs(list(paths))]
 
 
@@ -39,40 +39,40 @@ def found(*paths: Path) -> list[tuple[str, Kind]]:
 
 
 def test_a_folder_of_dicom_files_is_one_scan(tmp_path: Path) -> None:
-    assert found(series(tmp_path / "anna")) == [("anna", Kind.SERIES)]
+    assert inputs_of(series(tmp_path / "anna")) == [("anna", Kind.SERIES)]
 
 
-def test_a_study_of_a_folder_for_each_series_is_one_scan(tmp_path: Path) -> None:
+def test_a_study_with_one_folder_for_each_series_is_one_scan(tmp_path: Path) -> None:
     series(tmp_path / "anna" / "1", number=1)
     series(tmp_path / "anna" / "2", number=2, description="T1")
-    assert found(tmp_path / "anna") == [("anna", Kind.SERIES)]
+    assert inputs_of(tmp_path / "anna") == [("anna", Kind.SERIES)]
 
 
-def test_a_folder_of_studies_is_a_scan_for_each(tmp_path: Path) -> None:
+def test_a_folder_of_studies_gives_one_scan_for_each_study(tmp_path: Path) -> None:
     for patient in ("anna", "berta"):
         series(tmp_path / patient / "flair", patient, number=1)
         series(tmp_path / patient / "t1", patient, number=2)
-    assert found(tmp_path) == [("anna", Kind.SERIES), ("berta", Kind.SERIES)]
+    assert inputs_of(tmp_path) == [("anna", Kind.SERIES), ("berta", Kind.SERIES)]
 
 
-def test_folders_of_one_name_get_the_names_of_their_parents(tmp_path: Path) -> None:
+def test_folders_with_equal_names_are_named_after_their_parents(tmp_path: Path) -> None:
     for patient in ("anna", "berta"):
         series(tmp_path / patient / "flair", patient)
-    assert found(tmp_path) == [("anna_flair", Kind.SERIES), ("berta_flair", Kind.SERIES)]
+    assert inputs_of(tmp_path) == [("anna_flair", Kind.SERIES), ("berta_flair", Kind.SERIES)]
 
 
-def test_series_of_two_studies_side_by_side_are_a_scan_each(tmp_path: Path) -> None:
+def test_series_of_two_studies_in_one_folder_are_two_scans(tmp_path: Path) -> None:
     for patient, names in {"A": ("one", "three"), "B": ("two", "four")}.items():
         for name in names:
             series(tmp_path / name, patient)
-    assert [name for name, _ in found(tmp_path)] == ["four", "one", "three", "two"]
+    assert [name for name, _ in inputs_of(tmp_path)] == ["four", "one", "three", "two"]
 
 
 def test_files_without_a_suffix_are_dicom_by_their_first_bytes(tmp_path: Path) -> None:
     for file in series(tmp_path / "anna").iterdir():
         file.rename(file.with_name(f"IM.{file.stem}"))
-    assert found(tmp_path / "anna") == [("anna", Kind.SERIES)]
-    assert found(tmp_path / "anna" / "IM.0001") == [("IM.0001", Kind.SERIES)]
+    assert inputs_of(tmp_path / "anna") == [("anna", Kind.SERIES)]
+    assert inputs_of(tmp_path / "anna" / "IM.0001") == [("IM.0001", Kind.SERIES)]
 
 
 def test_a_zip_of_dicom_files_is_one_scan_and_another_zip_is_skipped(tmp_path: Path) -> None:
@@ -80,28 +80,28 @@ def test_a_zip_of_dicom_files_is_one_scan_and_another_zip_is_skipped(tmp_path: P
     shutil.make_archive(str(tmp_path / "in" / "anna"), "zip", folder)
     with zipfile.ZipFile(tmp_path / "in" / "other.zip", "w") as box:
         box.writestr("thesis.txt", "precious")
-    assert found(tmp_path / "in") == [("anna", Kind.SERIES)]
+    assert inputs_of(tmp_path / "in") == [("anna", Kind.SERIES)]
 
 
-def test_the_index_of_a_disc_and_predicted_segmentations_are_skipped(tmp_path: Path) -> None:
+def test_dicomdir_and_predicted_segmentations_are_skipped(tmp_path: Path) -> None:
     folder = series(tmp_path / "disc" / "anna")
     shutil.copy(folder / "0001.dcm", tmp_path / "disc" / "DICOMDIR")
     shutil.copy(folder / "0001.dcm", tmp_path / "disc" / "anna_mask.dcm")
     series(tmp_path / "disc" / "berta", "B")
-    assert found(tmp_path / "disc") == [("anna", Kind.SERIES), ("berta", Kind.SERIES)]
+    assert inputs_of(tmp_path / "disc") == [("anna", Kind.SERIES), ("berta", Kind.SERIES)]
 
 
 def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
     series(tmp_path / "anna")
     (tmp_path / "again").symlink_to(tmp_path)
-    assert len(found(tmp_path)) == 1
+    assert len(inputs_of(tmp_path)) == 1
 
 
 # --- pictures
 
 
 @pytest.mark.parametrize("names", [["a_1.png", "a_2.png", "a_10.png"], ["1.tif", "2.tif", "10.tif"]])
-def test_numbered_pictures_of_one_name_are_one_stack_in_the_order_of_numbers(names: list[str], tmp_path: Path) -> None:
+def test_numbered_images_of_one_name_are_one_stack_sorted_by_number(names: list[str], tmp_path: Path) -> None:
     (entry,) = list_inputs([touch(tmp_path / "anna", *names)])
     assert (entry.name, entry.kind) == ("anna", Kind.STACK)
     assert [file.name for file in entry.pictures] == names
@@ -110,7 +110,7 @@ def test_numbered_pictures_of_one_name_are_one_stack_in_the_order_of_numbers(nam
 @pytest.mark.parametrize(
     "names", [["a.png", "b.png"], ["a_1.png", "b_2.png"], ["a_1.png", "a_01.png"], ["a_1.png", "a_2.tif"], ["a_1.png"]]
 )
-def test_other_pictures_are_a_scan_each(names: list[str], tmp_path: Path) -> None:
+def test_other_images_are_one_scan_each(names: list[str], tmp_path: Path) -> None:
     entries = list_inputs([touch(tmp_path / "anna", *names)])
     assert {entry.kind for entry in entries} == {Kind.PICTURE}
     assert len(entries) == len(names)
@@ -118,19 +118,19 @@ def test_other_pictures_are_a_scan_each(names: list[str], tmp_path: Path) -> Non
 
 def test_a_tiff_of_several_pages_is_one_scan(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "anna.tif", np.zeros((3, 8, 8), np.uint8), photometric="minisblack")
-    assert found(tmp_path / "anna.tif") == [("anna", Kind.PAGES)]
+    assert inputs_of(tmp_path / "anna.tif") == [("anna", Kind.PAGES)]
 
 
-def test_the_folder_one_stands_in_gives_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_working_directory_gives_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path / "anna", "1.png", "2.png")
     monkeypatch.chdir(tmp_path / "anna")
-    assert found(Path()) == [("anna", Kind.STACK)]
+    assert inputs_of(Path()) == [("anna", Kind.STACK)]
 
 
 # --- sequences
 
 
-def test_sequences_make_one_scan_called_after_flair(tmp_path: Path) -> None:
+def test_joined_sequences_are_one_scan_named_after_flair(tmp_path: Path) -> None:
     touch(tmp_path, "a_flair.nii.gz", "a_t1.nii.gz")
     entry = join_sequences(tmp_path / "a_flair.nii.gz", t1=tmp_path / "a_t1.nii.gz", t1ce=None)
     assert entry.name == "a_flair"
@@ -138,7 +138,7 @@ def test_sequences_make_one_scan_called_after_flair(tmp_path: Path) -> None:
     assert entry.t1ce is None
 
 
-def test_a_sequence_that_is_several_scans_is_refused(tmp_path: Path) -> None:
+def test_a_sequence_path_with_several_scans_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "a.nii.gz", "b.nii.gz")
     with pytest.raises(DataError, match="has 2 scans"):
         join_sequences(tmp_path, t1=None, t1ce=None)
@@ -156,7 +156,7 @@ def test_an_unreadable_zip_is_an_input_with_an_error(tmp_path: Path) -> None:
     damaged = bytearray((tmp_path / "flipped.zip").read_bytes())
     damaged[31:36] = b"\xff" * 5
     (tmp_path / "flipped.zip").write_bytes(damaged)
-    assert [name for name, _ in found(tmp_path)] == ["cut", "flipped"]
+    assert [name for name, _ in inputs_of(tmp_path)] == ["cut", "flipped"]
 
 
 def test_gaps_in_a_stack_are_detected(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Numbers of a mask, worked by hand."""
+"""Statistics of a mask equal hand calculations."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def first_slice(patient):
     return patient / f"{patient.name}_1.tif"
 
 
-def test_a_patients_folder_is_one_row_with_a_mask_and_an_overlay_a_slice(patient, predictor, tmp_path):
+def test_a_case_folder_gives_one_row_with_a_mask_and_an_overlay_for_each_slice(patient, predictor, tmp_path):
     (entry,) = list_inputs([patient])
     row = predict(entry, tmp_path / "out", predictor)
     assert row.error is None
@@ -33,7 +33,7 @@ def test_a_patients_folder_is_one_row_with_a_mask_and_an_overlay_a_slice(patient
     assert row.tumour_volume_ml is None
 
 
-def test_slices_are_taken_in_the_order_of_their_numbers(tmp_path):
+def test_slices_are_sorted_by_number(tmp_path):
     folder = tmp_path / "A_XX_1_20000101"
     folder.mkdir()
     for number in (1, 2, 10):
@@ -45,7 +45,7 @@ def test_slices_are_taken_in_the_order_of_their_numbers(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".tif", ".png"])
 @pytest.mark.parametrize("shape", [(64, 64, 3), (50, 80, 3), (100, 40)])
-def test_a_mask_has_the_size_and_the_format_of_its_picture(suffix, shape, predictor, tmp_path):
+def test_a_mask_has_the_size_and_format_of_its_image(suffix, shape, predictor, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     write_picture(tmp_path / f"slice{suffix}", pixels)
     (entry,) = list_inputs([tmp_path / f"slice{suffix}"])
@@ -55,7 +55,7 @@ def test_a_mask_has_the_size_and_the_format_of_its_picture(suffix, shape, predic
     assert read_picture(tmp_path / "out" / "slice_overlay.png").shape == (*shape[:2], 3)
 
 
-def test_png_and_tiff_of_one_picture_give_one_mask(patient, predictor, tmp_path):
+def test_png_and_tiff_of_the_same_image_give_the_same_mask(patient, predictor, tmp_path):
     pixels = read_picture(first_slice(patient))
     masks = []
     for suffix in (".tif", ".png"):
@@ -65,7 +65,7 @@ def test_png_and_tiff_of_one_picture_give_one_mask(patient, predictor, tmp_path)
     assert np.array_equal(*masks)
 
 
-def test_the_mask_is_where_the_probability_exceeds_the_threshold(patient, predictor):
+def test_the_written_mask_is_true_above_the_threshold(patient, predictor):
     from gliomaseg.data.case import stack_slices
 
     scan = stack_slices([read_picture(first_slice(patient))], [first_slice(patient)])
@@ -156,11 +156,11 @@ def test_masks_and_overlays_are_not_taken_for_pictures(predictor, tmp_path):
     assert [entry.path.name for entry in list_inputs([tmp_path])] == ["s.png"]
 
 
-def test_a_folder_of_patients_gives_a_row_a_patient(phantoms):
+def test_a_folder_of_cases_gives_one_row_for_each_case(phantoms):
     assert len(list_inputs([phantoms])) == 5
 
 
-def test_an_input_named_twice_is_one_input(patient):
+def test_an_input_given_twice_is_predicted_once(patient):
     assert len(list_inputs([patient, patient])) == 1
 
 

@@ -47,7 +47,7 @@ def evaluate(
     options = evaluation.EvaluateOptions(
         data=data,
         out=out,
-        side=evaluation.CaseSelection(splits, subset.value, fold) if splits else None,
+        selection=evaluation.CaseSelection(splits, subset.value, fold) if splits else None,
         grid=evaluation.ScoreGrid(spacing_mm, tolerance),
         overwrite=overwrite,
     )

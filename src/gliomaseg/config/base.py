@@ -18,7 +18,7 @@ class Settings(BaseModel):
 
 
 def printable_text(text: str) -> str:
-    """Return a text without control characters and surrogates, cut to 2000 characters."""
+    """Return a text without control characters, cut to 2000 characters; surrogates become question marks."""
     kept = "".join(c if c.isprintable() else " " for c in text[:LONGEST_TEXT])
     return " ".join(kept.encode("utf-8", "replace").decode("utf-8").split())
 

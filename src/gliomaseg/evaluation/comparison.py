@@ -81,8 +81,7 @@ def compare_evaluations(a: Path, b: Path) -> Comparison:
     table = {measure.name: measure for measure in measures.MEASURES if measure.definition and measure.compute}
     either = [name for name in {**first.definitions, **second.definitions} if name in table]
     names = [name for name in either if first.definitions.get(name) == second.definitions.get(name)]
-    order = sorted(rows)
-    pairs = [(rows[name], others[name]) for name in order]
+    pairs = [(rows[name], others[name]) for name in sorted(rows)]
     return Comparison(
         a=first.setting,
         b=second.setting,
@@ -114,13 +113,13 @@ def _require_same_patients(rows: Mapping[str, CaseScores], others: Mapping[str, 
 
 
 def _paired(measure: Measure, pairs: Sequence[tuple[CaseScores, CaseScores]]) -> PairedComparison:
-    first, second = (_values(measure, [pair[side] for pair in pairs]) for side in (0, 1))
+    first, second = (_values(measure, [pair[index] for pair in pairs]) for index in (0, 1))
     return compare(baseline=first, candidate=second, higher_is_better=not measure.lower_is_better)
 
 
 def _values(measure: Measure, rows: Sequence[CaseScores]) -> NDArray[np.float64]:
-    found = (row.measures.get(measure.name) for row in rows)
-    values = np.array([math.nan if value is None else float(value) for value in found], np.float64)
+    values_or_none = (row.measures.get(measure.name) for row in rows)
+    values = np.array([math.nan if value is None else float(value) for value in values_or_none], np.float64)
     return np.abs(values) if measure.signed else values
 
 

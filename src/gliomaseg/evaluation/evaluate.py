@@ -38,7 +38,7 @@ from gliomaseg.types import Mask
 
 @dataclass(frozen=True)
 class CaseSelection:
-    """One side of one fold of a splits file."""
+    """The training or the validation cases of one fold of a splits file."""
 
     splits: Path
     subset: Literal["train", "validation"] = "validation"
@@ -61,14 +61,14 @@ class EvaluateOptions:
     Attributes:
         data: a folder in the Kaggle layout.
         out: where `metrics.json` and a picture of each patient go.
-        side: of a split; all patients if None.
+        selection: the cases of a split that are evaluated; all cases if None.
         grid: how lengths are measured.
         overwrite: whether an earlier evaluation is replaced.
     """
 
     data: Path
     out: Path
-    side: CaseSelection | None = None
+    selection: CaseSelection | None = None
     grid: ScoreGrid = ScoreGrid()
     overwrite: bool = False
 
@@ -93,7 +93,7 @@ class EvaluateOptions:
 
 
 def evaluate_into(
-    order: EvaluateOptions, predictor: ScanPredictor, *, progress: Callable[[str], None] | None = None
+    options: EvaluateOptions, predictor: ScanPredictor, *, progress: Callable[[str], None] | None = None
 ) -> Evaluation:
     """Measure a model and write the evaluation into its folder, `metrics.json` last.
 
@@ -116,20 +116,20 @@ def evaluate_into(
 def evaluate_data(
     data: Path,
     predictor: ScanPredictor,
-    side: CaseSelection | None = None,
+    selection: CaseSelection | None = None,
     *,
     grid: ScoreGrid | None = None,
     folder: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """Measure a model on a data set, or on one side of a split of it.
+    """Measure a model on a data set, or on the training or validation cases of a split.
 
     Raises:
         DataError: the data set has problems, or the splits are empty or do not fit it.
         ConfigError: there is no such fold.
         ResourceError: the disk is full.
     """
-    cases, setting = _choose(read_index(data), data, side)
+    cases, setting = _choose(read_index(data), data, selection)
     return evaluate(cases, predictor, setting=setting, grid=grid, folder=folder, progress=progress)
 
 
@@ -184,7 +184,9 @@ def evaluate(
     start = time.perf_counter()
     grid = grid or ScoreGrid()
     measured = measure_cases(cases, predictor, grid=grid, folder=folder, progress=progress)
-    setting = (setting or EvaluationSetting()).joined_with(_model_setting(predictor, _seen(cases, measured)))
+    setting = (setting or EvaluationSetting()).joined_with(
+        _model_setting(predictor, _count_training_patients(cases, measured))
+    )
     networks = [member for model in predictor.models for member in model.members]
     lines = learning_curve(predictor.models[0].folder.parent) if len(networks) == 1 else []
     fold = setting.fold if isinstance(setting.fold, int) else 0
@@ -206,15 +208,15 @@ def measure_cases(
     measured = []
     for number, case in enumerate(cases, start=1):
         try:
-            found = _measure_one(case, predictor, grid, fold, folder)
+            scored = _measure_one(case, predictor, grid, fold, folder)
         except ResourceError:
             raise
         except GliomasegError as fault:
-            found = failed_case(case, fault.line(), fold=fold)
-        measured.append(found)
+            scored = failed_case(case, fault.line(), fold=fold)
+        measured.append(scored)
         if progress:
-            value = found.scores.dice_volume
-            text = found.scores.error or f"dice_volume {'undefined' if value is None else f'{value:.3f}'}"
+            value = scored.scores.dice_volume
+            text = scored.scores.error or f"dice_volume {'undefined' if value is None else f'{value:.3f}'}"
             progress(f"{number} of {len(cases)} {case.name}: {text}")
     return measured
 
@@ -232,10 +234,12 @@ def _model_setting(predictor: ScanPredictor, patients_seen: int | None) -> Evalu
     )
 
 
-def _seen(cases: Sequence[Case], measured: Sequence[ScoredCase]) -> int | None:
+def _count_training_patients(cases: Sequence[Case], measured: Sequence[ScoredCase]) -> int | None:
     """Return how many patients are in the training set of their model; None if the models do not name theirs."""
-    seen = sum(hashed_patient_id(case.patient) in found.trained_on for case, found in zip(cases, measured, strict=True))
-    return seen if any(found.trained_on for found in measured) else None
+    count = sum(
+        hashed_patient_id(case.patient) in scored.trained_on for case, scored in zip(cases, measured, strict=True)
+    )
+    return count if any(scored.trained_on for scored in measured) else None
 
 
 def learning_curve(run: Path) -> list[LoggedEpoch]:

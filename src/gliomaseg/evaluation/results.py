@@ -290,7 +290,7 @@ def read_evaluation(folder: Path) -> Evaluation:
             place = f"{place}.{first['ctx']['name']}"
         what = first["msg"].removeprefix("Value error, ")
         raise FormatError(printable_text(f"{place}: {what}"), where=path, cure=CURE) from fault
-    except (ValueError, RecursionError) as fault:  # JSON and UTF-8 are both told of as ValueError
+    except (ValueError, RecursionError) as fault:  # JSON and UTF-8 errors are both ValueErrors
         raise FormatError(f"is not readable JSON ({type(fault).__name__})", where=path, cure=CURE) from fault
     except OSError as fault:
         raise FormatError(f"cannot be read ({fault.strerror or fault})", where=path, cure="check its rights") from fault

@@ -204,8 +204,8 @@ def _summarise_cases(cases: Sequence[CaseScores], *, unit: str) -> dict[str, Mea
     summary = {}
     for measure in measures.MEASURES:
         if measure.definition and measure.applies(unit) and not measure.pool:
-            found = [case.measures.get(measure.name) for case in cases]
-            values = [np.array([value], np.float64) for value in found if value is not None]
+            defined = [value for case in cases if (value := case.measures.get(measure.name)) is not None]
+            values = [np.array([value], np.float64) for value in defined]
             summary[measure.name] = _statistics(values, undefined=len(cases) - len(values))
     return summary
 
