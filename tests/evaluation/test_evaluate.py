@@ -177,12 +177,12 @@ def test_evaluate_into_writes_metrics_and_an_image_of_each_patient(cases, tmp_pa
 
 def test_a_perfect_prediction_is_drawn_at_its_largest_tumour(tmp_path):
     case = write_case(tmp_path / "data", "A_XX_1_20000101", [(1, 1), (4, 4), (2, 2)])
-    assert evaluate([case], Oracle(), folder=tmp_path).patients[0].picture_slice == 2
+    assert evaluate([case], BrightnessPredictor(), folder=tmp_path).patients[0].picture_slice == 2
 
 
 def test_an_empty_prediction_is_warned_of_with_the_score_that_it_gets(tmp_path):
     case = write_case(tmp_path / "data", "A_XX_1_20000101", [(0, 4), (0, 0), (0, 0), (0, 0)])
-    lines = warning_lines(evaluate([case], Oracle()))
+    lines = warning_lines(evaluate([case], BrightnessPredictor()))
     # Three of four slices have no tumour and count as 1: 0.750.
     assert lines[0] == (
         "warning: Nothing predicted: No slice has a predicted tumour. dice_slices_empty_one counts each slice without "
@@ -192,8 +192,8 @@ def test_an_empty_prediction_is_warned_of_with_the_score_that_it_gets(tmp_path):
 
 
 def test_an_evaluation_that_is_there_is_kept(cases, tmp_path):
-    order = EvaluateOptions(tmp_path / "data", tmp_path / "out")
-    evaluate_into(order, Oracle())
+    options = EvaluateOptions(tmp_path / "data", tmp_path / "out")
+    evaluate_into(options, BrightnessPredictor())
     with pytest.raises(OutputExistsError):
         evaluate_into(options, BrightnessPredictor())
     evaluate_into(replace(options, overwrite=True), BrightnessPredictor())

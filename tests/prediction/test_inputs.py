@@ -146,7 +146,7 @@ def test_a_sequence_path_with_several_scans_is_refused(tmp_path: Path) -> None:
 
 def test_two_scans_of_one_name_get_the_names_of_their_folders(tmp_path: Path) -> None:
     paths = series(tmp_path / "a" / "flair"), series(tmp_path / "b" / "flair", "B")
-    assert found(*paths) == [("a_flair", Kind.SERIES), ("b_flair", Kind.SERIES)]
+    assert inputs_of(*paths) == [("a_flair", Kind.SERIES), ("b_flair", Kind.SERIES)]
 
 
 def test_an_unreadable_zip_is_an_input_with_an_error(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_volumes_are_found_at_any_depth_and_named_after_their_cases(tmp_path: Pa
     touch(tmp_path / "p1", "flair.nii.gz")
     touch(tmp_path / "p2" / "mri", "flair.nii.gz")
     touch(tmp_path / "sub-03" / "ses-1" / "anat", "sub-03_ses-1_FLAIR.nii.gz")
-    assert found(tmp_path) == [
+    assert inputs_of(tmp_path) == [
         ("p1_flair", Kind.VOLUME), ("p2_flair", Kind.VOLUME), ("sub-03_ses-1_FLAIR", Kind.VOLUME)
     ]  # fmt: skip
 
@@ -308,7 +308,7 @@ def test_a_link_to_a_folder_of_volumes_is_followed_once(tmp_path: Path) -> None:
     for name in ("anna", "berta"):
         (tmp_path / "data" / name).symlink_to(tmp_path / "store")
     (tmp_path / "data" / "up").symlink_to(tmp_path)
-    assert found(tmp_path / "data") == [("anna_flair", Kind.VOLUME)]
+    assert inputs_of(tmp_path / "data") == [("anna_flair", Kind.VOLUME)]
 
 
 def test_the_folder_of_the_results_is_not_searched(tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def test_channels_of_nnunet_are_chosen_by_their_names_in_the_data_set(tmp_path: 
     assert [len(entry.warnings) for entry in list_inputs([tmp_path])] == [1, 1, 1, 1]
     names = {"0": "T1", "1": "T1ce", "2": "T2", "3": "FLAIR"}
     (tmp_path / "dataset.json").write_text(json.dumps({"channel_names": names}))
-    assert found(tmp_path) == [("BRATS_001_0003", Kind.VOLUME)]
+    assert inputs_of(tmp_path) == [("BRATS_001_0003", Kind.VOLUME)]
 
 
 def test_numbered_images_of_several_sequences_are_one_stack_of_flair(tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_two_images_of_one_name_are_written_under_the_names_of_their_folders(pre
         write_picture(tmp_path / folder / "s.png", np.zeros((16, 16), np.uint8))
     for entry in list_inputs([tmp_path / "a", tmp_path / "b"]):
         assert predict(entry, tmp_path / "out", predictor).error is None
-    names = sorted(file.name for file in (tmp_path / "out").iterdir())
+    names = sorted(file.name for file in (tmp_path / "out").glob("[!.]*"))
     assert names == ["a_s_mask.png", "a_s_overlay.png", "b_s_mask.png", "b_s_overlay.png"]
 
 

@@ -243,7 +243,7 @@ def test_the_overlay_of_an_empty_mask_is_titled_nothing_found(
         overlays, "contact_sheet", lambda tiles, **words: (drawn.update(words), draw(tiles, **words))[1]
     )
     path = save(tmp_path / "scan.nii", head()[0])
-    row = predicted(path, tmp_path / "out", Predictor(predictor.model, BlindEngine()))
+    row = predicted(path, tmp_path / "out", Predictor(predictor.model, ZeroEngine()))
     assert "nothing found" in drawn["heading"][0]
     assert drawn["notes"][0] == "slice 7 of 26"
     assert not mask_of(tmp_path / "out").any()

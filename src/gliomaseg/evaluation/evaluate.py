@@ -103,13 +103,15 @@ def evaluate_into(
         DataError: the data set has problems, or the splits are empty or do not fit it.
         ResourceError: the disk is full.
     """
-    order.require_free()
-    index = read_index(order.data)
-    require_outside(index, order.out)
-    cases, setting = _choose(index, order.data, order.side)  # before anything is written
-    with order.output.new_folder(order.out / PICTURES, overwrite=True) as folder:
-        evaluation = evaluate(cases, predictor, setting=setting, grid=order.grid, folder=folder, progress=progress)
-        order.output.write_text(order.metrics, dumps(evaluation))  # inside: an error keeps the old numbers and images
+    options.require_free()
+    index = read_index(options.data)
+    require_outside(index, options.out)
+    cases, setting = _choose(index, options.data, options.selection)  # before anything is written
+    with options.output.new_folder(options.out / PICTURES, overwrite=True) as folder:
+        evaluation = evaluate(cases, predictor, setting=setting, grid=options.grid, folder=folder, progress=progress)
+        options.output.write_text(
+            options.metrics, dumps(evaluation)
+        )  # inside: an error keeps the old numbers and images
     return evaluation
 
 
