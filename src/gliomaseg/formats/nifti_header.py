@@ -10,7 +10,7 @@ import numpy as np
 
 from gliomaseg.errors import FormatError, GeometryError
 from gliomaseg.formats.voxels import COPY_AGAIN
-from gliomaseg.geometry import Affine, spacing_of
+from gliomaseg.geometry import Affine, is_sheared, spacing_of
 
 _UNIT_MM = {1: 1000.0, 3: 0.001}  # metres and micrometres; 2 is millimetres, and 0 (not given) is taken for them
 _GRID_FIELDS = (
@@ -138,7 +138,8 @@ def new_header(shape: tuple[int, int, int], affine: Affine) -> Header:
     header = Nifti1Header()
     header.set_data_shape(shape[::-1])
     header["pixdim"][1:4] = spacing_of(affine)[::-1]
-    header.set_qform(affine, code=1)
+    # A quaternion cannot express shear: readers that prefer the qform would place the voxels elsewhere.
+    header.set_qform(None if is_sheared(affine) else affine, code=0 if is_sheared(affine) else 1)
     header.set_sform(affine, code=1)
     header.set_xyzt_units("mm")
     return header
