@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gliomaseg.errors import GeometryError, UsageError, import_extra
-from gliomaseg.formats import FileKind, Grid, suffix_of, suffixes, write_pages, write_volume
+from gliomaseg.formats import FileKind, Grid, suffix_of, write_pages, write_volume, written_suffixes
 from gliomaseg.geometry import Affine
 from gliomaseg.metrics.volume import volume_ml
 from gliomaseg.prediction import ScanPredictor, open_models
@@ -70,7 +70,7 @@ class Segmentation:
         from gliomaseg.atomic import new_file, require_free
 
         target = Path(path)
-        volume_suffixes = sorted(suffixes(FileKind.VOLUME))
+        volume_suffixes = written_suffixes(FileKind.VOLUME)
         suffix = suffix_of(target)
         if suffix not in (*volume_suffixes, ".tif", ".tiff"):
             known = ", ".join([*volume_suffixes, ".tif", ".tiff"])

@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -161,3 +162,21 @@ def test_an_unreadable_zip_is_an_input_with_an_error(tmp_path: Path) -> None:
 def test_gaps_in_a_stack_are_detected(tmp_path: Path) -> None:
     (entry,) = list_inputs([touch(tmp_path / "anna", "a1.png", "a2.png", "a5.png")])
     assert entry.gaps == [(2, 5)]
+
+
+# --- NIfTI pairs
+
+
+def test_a_nifti_pair_is_one_input(tmp_path: Path) -> None:
+    nibabel.save(nibabel.Nifti1Pair(VOXELS, np.eye(4)), tmp_path / "a.hdr")
+    header, voxels = tmp_path / "a.hdr", tmp_path / "a.img"
+    for named in ([tmp_path], [header], [voxels], [header, voxels]):
+        assert [entry.path for entry in list_inputs(named)] == [header]
+
+
+def test_dicom_files_named_img_are_one_series(tmp_path: Path) -> None:
+    folder = series(tmp_path / "anna")
+    for number, file in enumerate(sorted(folder.iterdir())):
+        file.rename(folder / f"{number}.img")
+    assert found(folder) == [("anna", Kind.SERIES)]
+    assert found(folder / "0.img") == [("0.img", Kind.SERIES)]

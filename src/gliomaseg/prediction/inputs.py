@@ -12,7 +12,17 @@ from pathlib import Path
 
 from gliomaseg.choices import MaskFormat
 from gliomaseg.errors import DataError, ResourceError, UsageError
-from gliomaseg.formats import READERS, FileKind, count_pages, kind_of, stem_of, suffix_of, suffixes
+from gliomaseg.formats import (
+    READERS,
+    SHARED_SUFFIXES,
+    FileKind,
+    count_pages,
+    kind_of,
+    primary_file,
+    stem_of,
+    suffix_of,
+    suffixes,
+)
 from gliomaseg.formats.dicom import SUFFIXES, is_dicom, study_of
 
 OWN = ("_mask", "_overlay", "_probability")
@@ -165,7 +175,7 @@ def _file(path: Path) -> Input:
     """Return a file's input by its suffix, else by its first bytes; an unknown format fails when it is read."""
     kind = kind_of(path)
     if kind is FileKind.VOLUME:
-        return Input(path, Kind.VOLUME)
+        return Input(primary_file(path), Kind.VOLUME)
     if kind is FileKind.SERIES:
         return Input(path, Kind.SERIES)
     return Input(path, Kind.PAGES if kind is FileKind.IMAGE and count_pages(path) > 1 else Kind.PICTURE)
@@ -204,7 +214,9 @@ def _is_image(entry: Path) -> bool:
 
 
 def _is_volume(entry: Path) -> bool:
-    return entry.is_file() and suffix_of(entry) in _VOLUMES and not stem_of(entry).endswith(OWN)
+    if not entry.is_file() or suffix_of(entry) not in _VOLUMES or stem_of(entry).endswith(OWN):
+        return False
+    return kind_of(entry) is FileKind.VOLUME and primary_file(entry) == entry
 
 
 def _flair_only(volumes: Sequence[Path]) -> list[Path]:
@@ -270,7 +282,7 @@ def _dicom_folders(root: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _may_be_dicom(file: Path) -> bool:
-    return suffix_of(file) not in _IMAGES | _VOLUMES and not stem_of(file).endswith("_mask")
+    return suffix_of(file) not in (_IMAGES | _VOLUMES) - SHARED_SUFFIXES and not stem_of(file).endswith("_mask")
 
 
 def _raise(fault: OSError) -> None:
