@@ -30,6 +30,7 @@ from gliomaseg.model import (
     write_digests,
     write_metrics,
 )
+from gliomaseg.user_files import read_text
 
 OPENVINO = ("model.xml", "model.bin")
 KINDS: dict[str, tuple[str, ...]] = {"onnx": (ONNX,), "openvino": (ONNX, *OPENVINO), "safetensors": (WEIGHTS,)}
@@ -233,7 +234,7 @@ def _dice_estimator_lines(fit: DiceEstimatorFit) -> list[str]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return read_text(path)
     except (OSError, UnicodeDecodeError) as fault:
         raise DataError("cannot be read as text", where=path) from fault
 

@@ -20,6 +20,7 @@ from gliomaseg.cli.data import audit, download, phantom, split
 from gliomaseg.cli.evaluate import compare, evaluate, report
 from gliomaseg.cli.models import export, models
 from gliomaseg.cli.output import log
+from gliomaseg.cli.paths import with_checked_paths
 from gliomaseg.cli.predict import predict
 from gliomaseg.cli.train import crossvalidate, demo, train
 from gliomaseg.errors import GliomasegError, Interrupted, ResourceError, UsageError
@@ -49,7 +50,7 @@ for command in (
     models,
     bench,
 ):
-    app.command()(command)
+    app.command()(with_checked_paths(command))
 
 
 def _print_version(requested: bool) -> None:

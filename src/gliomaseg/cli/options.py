@@ -9,15 +9,18 @@ from typing import Annotated
 import typer
 
 from gliomaseg.choices import MaskFormat
+from gliomaseg.cli.paths import Output
 
 Data = Annotated[
     Path, typer.Argument(metavar="DATA", help="A folder in the Kaggle layout: the archive's root, or its kaggle_3m.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
-Out = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder for the results."), Output.FOLDER]
 Cache = Annotated[
-    Path | None, typer.Option("--cache", help="Folder for preprocessed slices (default: the user's cache).")
+    Path | None,
+    typer.Option("--cache", help="Folder for preprocessed slices (default: the user's cache)."),
+    Output.FOLDER,
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0)]
 

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.atomic import new_folder, remove
+from gliomaseg.atomic import is_disk_full, new_folder, remove
 from gliomaseg.config import Preprocessing
 from gliomaseg.data.case import read_case
 from gliomaseg.data.index import Case, DataIndex, require_sound
@@ -29,6 +30,7 @@ from gliomaseg.data.split import slice_names
 from gliomaseg.errors import DataError, GliomasegError, ResourceError, UsageError
 from gliomaseg.preprocessing import level_counts, prepare, prepare_mask
 from gliomaseg.types import Mask, PreparedSlices
+from gliomaseg.user_files import expand_home
 
 LAYOUT = 1
 RESERVE_BYTES = 200_000_000
@@ -83,9 +85,9 @@ class Cache:
 def default_cache_folder() -> Path:
     """Return `$GLIOMASEG_CACHE`, else `gliomaseg` in the user's cache folder."""
     if named := os.environ.get("GLIOMASEG_CACHE"):
-        return Path(named)
+        return expand_home(named)
     if named := os.environ.get("XDG_CACHE_HOME"):
-        return Path(named, "gliomaseg")
+        return expand_home(named) / "gliomaseg"
     try:
         return Path.home() / ".cache" / "gliomaseg"
     except RuntimeError as fault:  # no HOME, and a user of no name
@@ -111,7 +113,7 @@ def open_cache(
         DataError: the index has problems, named by the first.
         FormatError: a file cannot be read.
         GeometryError: a mask is not of its picture's size.
-        ResourceError: the disk has no room for the cache.
+        ResourceError: the disk has too little room for the cache.
         GliomasegError: the folder cannot be written.
     """
     require_sound(index)
@@ -187,6 +189,7 @@ def _discard(path: Path) -> None:
 
 def _build(index: DataIndex, preprocessing: Preprocessing, path: Path) -> None:
     shape = _shape(index, preprocessing)
+    _require_writable(path.parent)
     _require_room(path, math.prod(shape) + math.prod(_flat(shape)))
     with new_folder(path, first_wins=True) as folder:
         images = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
@@ -210,13 +213,34 @@ def _build(index: DataIndex, preprocessing: Preprocessing, path: Path) -> None:
         (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
 
 
+def _require_writable(folder: Path) -> None:
+    """Create the folder of the caches, and check that files can be created in it.
+
+    Raises:
+        GliomasegError: they cannot, as on a read-only disk.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return
+    except OSError as fault:
+        if is_disk_full(fault):
+            return  # `_require_room` gives the numbers
+        raise GliomasegError(
+            f"cache folder cannot be written ({fault.strerror or fault})",
+            where=folder,
+            cure="name a folder on a writable disk with --cache or GLIOMASEG_CACHE",
+        ) from fault
+
+
 def _require_room(path: Path, needed: int) -> None:
-    # The cache's folder may not be there yet.
+    # The cache's folder may not exist if the disk is full.
     free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
-    # A full disk under a memory map kills the process with a bus error: ask before.
+    # A full disk under a memory map kills the process with a bus error: check before.
     if free < needed + RESERVE_BYTES:
         raise ResourceError(
-            f"the cache needs {needed / 1e6:.0f} MB and {free / 1e6:.0f} MB are free",
+            f"{free / 1e6:.0f} MB are free, expected {(needed + RESERVE_BYTES) / 1e6:.0f} MB:"
+            f" {needed / 1e6:.0f} MB for the cache and {RESERVE_BYTES / 1e6:.0f} MB in reserve",
             where=path.parent,
-            cure="free some space, or set GLIOMASEG_CACHE to another disk",
+            cure="free some space, or name another disk with --cache or GLIOMASEG_CACHE",
         )

@@ -22,6 +22,7 @@ from gliomaseg.config import Settings, Split
 from gliomaseg.data.index import Case, DataIndex, identify
 from gliomaseg.data.split_features import SplitFeatures, read_split_features
 from gliomaseg.errors import ConfigError, DataError
+from gliomaseg.user_files import read_text
 
 LEAK = (
     "slices of one patient are on both sides: neighbouring slices look alike, so scores on the validation "
@@ -185,7 +186,7 @@ def read_splits(path: Path) -> Splits:
             patient does where the split is not by slice.
     """
     try:
-        tree: Any = json.loads(path.read_text("utf-8"))
+        tree: Any = json.loads(read_text(path))
         splits = Splits.model_validate(tree)
     except OSError as fault:
         raise DataError(f"cannot be read ({fault.strerror})", where=path) from fault

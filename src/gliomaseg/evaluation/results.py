@@ -29,6 +29,7 @@ from pydantic_core import PydanticCustomError
 from gliomaseg.config import Postprocessing, metrics_to_format_2
 from gliomaseg.errors import DataError, FormatError
 from gliomaseg.evaluation.measures import HEADLINE, measure_named
+from gliomaseg.user_files import read_text
 
 METRICS = "metrics.json"
 PICTURES = "pictures"
@@ -308,7 +309,7 @@ def read_evaluation(folder: Path) -> Evaluation:
     try:
         if path.stat().st_size > LARGEST_BYTES:
             raise FormatError(f"is larger than {LARGEST_BYTES >> 20} MiB", where=path, cure=CURE)
-        tree = json.loads(path.read_text("utf-8"), parse_constant=lambda _word: None)
+        tree = json.loads(read_text(path), parse_constant=lambda _word: None)
         if not isinstance(tree, dict) or "patients" not in tree:
             raise FormatError("evaluation lacks the key `patients`", where=path, cure=CURE)
         return Evaluation.model_validate(metrics_to_format_2(tree))

@@ -61,7 +61,9 @@ def _describe(first: bytes) -> tuple[str, str] | None:
 
 
 def wrong_content(path: Path, suffix: str) -> FormatError | None:
-    """Return the error for a file whose content is of another format than its suffix; None if the content is unknown or fits.
+    """Return the error for a file whose content is of another format than its suffix.
+
+    The result is None if the content is unknown or fits the suffix.
 
     Args:
         path: a file that could not be read.
