@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 import tempfile
 import tracemalloc
@@ -415,6 +416,10 @@ def test_jpeg_is_not_written(tmp_path: Path) -> None:
         (b"PK\x03\x04", "is a zip file"),
         (bytes(344) + b"n+1\0", "is a NIfTI file, but its suffix is .png; rename it to end in .nii"),
         (b"ObjectType = Image", "is a MetaImage file"),
+        (
+            gzip.compress(bytes(344) + b"n+1\0"),
+            "is a gzipped NIfTI file, but its suffix is .png; rename it to end in .nii.gz",
+        ),
     ],
 )
 def test_a_file_under_a_wrong_suffix_gets_the_true_reason(tmp_path: Path, content: bytes, words: str) -> None:

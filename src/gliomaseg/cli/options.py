@@ -103,7 +103,8 @@ Tune = Annotated[
 Inputs = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="INPUT...", help="NIfTI, DICOM, TIFF or PNG files, folders of them, zips of DICOM, or patient folders."
+        metavar="INPUT...",
+        help="NIfTI, DICOM, TIFF, PNG or JPEG files, folders of them, zips of DICOM, or patient folders.",
     ),
 ]
 Flair = Annotated[Path | None, typer.Option("--flair", help="FLAIR of one case, instead of INPUT.")]

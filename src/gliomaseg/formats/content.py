@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import zlib
 from pathlib import Path
 
 from gliomaseg.errors import FormatError
@@ -20,8 +22,6 @@ _STARTS: tuple[tuple[bytes, str, str], ...] = (
     (b"\0\x05\x16\x07", "an AppleDouble file, which macOS writes beside the real one", ""),
     (b"%PDF", "a PDF file", ""),
     (b"GIF8", "a GIF file", ""),
-    (b"BM", "a Windows bitmap", ""),
-    (b"RIFF", "a WebP or another RIFF file", ""),
     (b"\x89HDF", "an HDF5 or MINC file", ""),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself", ""),
     (b"7z\xbc\xaf", "a 7-Zip archive", ""),
@@ -29,9 +29,13 @@ _STARTS: tuple[tuple[bytes, str, str], ...] = (
 )
 _HTML = re.compile(rb"\s*<(!doctype|html)", re.IGNORECASE)
 _METAIMAGE = re.compile(rb"\s*(ObjectType|NDims)\s*=")
+_NIFTI_FILE = ("a NIfTI file", ".nii")
 _NIFTI = {b"n+1\0": ".nii", b"n+2\0": ".nii", b"ni1\0": ".hdr", b"ni2\0": ".hdr"}
-_SAME = {".tiff": ".tif", ".jpeg": ".jpg", ".nii.gz": ".nii", ".mhd": ".mha", ".hdr.gz": ".hdr", ".img.gz": ".hdr"}
-_SAME |= {".img": ".hdr"}
+_SAME = {
+    ".tiff": ".tif", ".jpeg": ".jpg", ".nii.gz": ".nii", ".mhd": ".mha",
+    ".hdr.gz": ".hdr", ".img": ".hdr", ".img.gz": ".hdr",
+}  # fmt: skip
+_GZIP = b"\x1f\x8b"
 
 
 def describe_content(path: Path) -> tuple[str, str] | None:
@@ -41,9 +45,14 @@ def describe_content(path: Path) -> tuple[str, str] | None:
     """
     try:
         with path.open("rb") as file:
-            return _describe(file.read(_FIRST_BYTES))
-    except OSError:
+            first = file.read(_FIRST_BYTES)
+        if not first.startswith(_GZIP):
+            return _describe(first)
+        with gzip.open(path) as unpacked:
+            inner = _describe(unpacked.read(_FIRST_BYTES))
+    except (OSError, EOFError, zlib.error):
         return None
+    return ("a gzipped NIfTI file", ".nii.gz") if inner == _NIFTI_FILE else None
 
 
 def _describe(first: bytes) -> tuple[str, str] | None:
@@ -52,7 +61,7 @@ def _describe(first: bytes) -> tuple[str, str] | None:
     if first[128:132] == b"DICM":
         return "a DICOM file", ".dcm"
     if suffix := _NIFTI.get(first[344:348]) or _NIFTI.get(first[4:8]):
-        return "a NIfTI file" if suffix == ".nii" else "the header of a NIfTI pair", suffix
+        return _NIFTI_FILE if suffix == ".nii" else ("the header of a NIfTI pair", suffix)
     if _METAIMAGE.match(first):
         return "a MetaImage file", ".mha"
     if _HTML.match(first):
@@ -75,7 +84,7 @@ def wrong_content(path: Path, suffix: str) -> FormatError | None:
     words, right = described
     if words == "empty":
         return FormatError("is empty", where=path, cure="copy or export it again")
-    if right == _SAME.get(suffix, suffix):
+    if _SAME.get(right, right) == _SAME.get(suffix, suffix):
         return None
     cure = f"rename it to end in {right}" if right else "pass an image, a volume or DICOM"
     return FormatError(f"is {words}, but its suffix is {suffix or 'missing'}", where=path, cure=cure)
