@@ -86,6 +86,18 @@ def test_recipe_is_read_from_a_file(tmp_path: Path) -> None:
     assert (recipe.title, recipe.training.epochs, recipe.training.batch) == ("mine", 7, 4)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_recipe_of_a_windows_editor_is_read(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "mine.toml").write_bytes('title = "mine"\r\n[training]\r\nepochs = 7\r\n'.encode(encoding))
+    assert read_recipe(str(tmp_path / "mine.toml")).training.epochs == 7
+
+
+def test_recipe_in_the_home_folder_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.toml").write_text('title = "mine"')
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert read_recipe("~/mine.toml").title == "mine"
+
+
 def test_unknown_recipe_error_lists_the_packaged_ones() -> None:
     with pytest.raises(ConfigError, match=r"recipe does not exist; .*packaged recipe: fcn_resnet50, .*unet_small"):
         read_recipe("resnet")
@@ -106,7 +118,7 @@ def test_name_too_long_for_the_disk_raises() -> None:
     ("content", "message"),
     [
         (b"title = ", "is not TOML"),
-        (b"\xff\xfe", "cannot be read"),
+        (b"\xfftitle", "cannot be read"),
         (b"[training]\nepoch = 3", "training.epoch: Extra inputs are not permitted"),
         (b"[trainig]\nepochs = 3", "trainig: Extra inputs are not permitted"),
         (b"training = 3", "training: "),

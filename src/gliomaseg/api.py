@@ -134,8 +134,8 @@ def segment(
     joined = join_scans(flair, given) if given else flair
     found = _loaded(model).predict(joined)
     millilitres = None
-    if joined.spacing_mm is not None:
-        millilitres = volume_ml(int(np.count_nonzero(found.mask)), spacing_mm=joined.spacing_mm)
+    if joined.affine is not None:
+        millilitres = volume_ml(int(np.count_nonzero(found.mask)), affine=joined.affine)
     mask = found.mask.T if order == "xyz" else found.mask
     probability = found.probability.T if order == "xyz" else found.probability
     names = tuple(one.config.name for one in found.models)

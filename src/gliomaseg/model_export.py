@@ -28,6 +28,7 @@ from gliomaseg.model import (
     write_metrics,
 )
 from gliomaseg.ownership import OutputFolder
+from gliomaseg.user_files import read_text
 
 OPENVINO = ("model.xml", "model.bin")
 KINDS: dict[str, tuple[str, ...]] = {"onnx": (ONNX,), "openvino": (ONNX, *OPENVINO), "safetensors": (WEIGHTS,)}
@@ -242,7 +243,7 @@ def _extended_card(model: Model, scores: _Scores) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return read_text(path)
     except (OSError, UnicodeDecodeError) as fault:
         raise DataError("cannot be read as text", where=path) from fault
 

@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.errors import GeometryError
-from gliomaseg.geometry import Affine, Orientation, Spacing, axis_codes, orientation_to, require_affine, spacing_of
+from gliomaseg.geometry import (
+    Affine,
+    Orientation,
+    Spacing,
+    axis_codes,
+    orientation_to,
+    pixel_area_mm2,
+    require_affine,
+    spacing_of,
+)
 from gliomaseg.types import Sequence, Voxels
 
 SEQUENCES = {1: (Sequence.FLAIR,), 3: (Sequence.T1, Sequence.FLAIR, Sequence.T1CE)}
@@ -71,6 +80,11 @@ class Scan:
     def spacing_mm(self) -> Spacing | None:
         """Voxel spacing along (z, y, x), in millimetres; None without an affine."""
         return None if self.affine is None else spacing_of(self.affine)
+
+    @property
+    def axial_pixel_mm2(self) -> float | None:
+        """Area of a pixel of an axial slice, in mm2; None without an affine."""
+        return None if self.affine is None else pixel_area_mm2(self.affine, self.axial.axes[0])
 
     @property
     def orientation(self) -> str | None:

@@ -7,6 +7,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -363,3 +364,21 @@ def test_another_file_beside_slices_does_not_make_the_stack_a_fault(other: str, 
 def test_both_suffixes_of_tiff_are_one_stack(tmp_path: Path) -> None:
     (entry,) = list_inputs([touch(tmp_path / "anna", "a_1.tif", "a_2.tiff", "a_3.TIF")])
     assert (entry.kind, entry.numbers) == (Kind.STACK, (1, 2, 3))
+
+
+# --- NIfTI pairs
+
+
+def test_a_nifti_pair_is_one_input(tmp_path: Path) -> None:
+    nibabel.save(nibabel.Nifti1Pair(np.zeros((2, 3, 4), np.int16), np.eye(4)), tmp_path / "a.hdr")
+    header, voxels = tmp_path / "a.hdr", tmp_path / "a.img"
+    for named in ([tmp_path], [header], [voxels], [header, voxels]):
+        assert [entry.path for entry in list_inputs(named)] == [header]
+
+
+def test_dicom_files_named_img_are_one_series(tmp_path: Path) -> None:
+    folder = series(tmp_path / "anna")
+    for number, file in enumerate(sorted(folder.iterdir())):
+        file.rename(folder / f"{number}.img")
+    assert inputs_of(folder) == [("anna", Kind.SERIES)]
+    assert inputs_of(folder / "0.img") == [("0.img", Kind.SERIES)]

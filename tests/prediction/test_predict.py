@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from gliomaseg.errors import DataError
-from gliomaseg.formats import read_picture, write_picture
+from gliomaseg.formats import read_orientation, read_pages, read_picture, write_pages, write_picture
 from gliomaseg.prediction import PredictOptions, list_inputs, open_predictor
 from gliomaseg.prediction.predict import predict
 
@@ -189,3 +192,50 @@ def test_a_row_has_warnings_and_predicted_dice(predictor, tmp_path):
     assert row.error is None
     assert row.document()["warnings"] == ["is almost black or constant: no head is visible"]
     assert row.document()["predicted_dice"] is None
+
+
+@pytest.mark.parametrize("tag", [3, 6])
+def test_the_mask_of_a_turned_tiff_lies_on_it_as_viewers_show_it(patient, predictor, tag, tmp_path):
+    upright = read_picture(first_slice(patient))
+    write_picture(tmp_path / "up.tif", upright)
+    write_picture(tmp_path / "turned.tif", upright, orientation=tag)
+    for name in ("up", "turned"):
+        assert predict(list_inputs([tmp_path / f"{name}.tif"])[0], tmp_path / "out", predictor).error is None
+    expected = read_picture(tmp_path / "out" / "up_mask.tif")
+    assert np.array_equal(read_picture(tmp_path / "out" / "turned_mask.tif"), expected)
+    assert read_orientation(tmp_path / "out" / "turned_mask.tif") == tag  # the same stored order, and the same tag
+    overlays = [read_picture(tmp_path / "out" / f"{name}_overlay.png") for name in ("up", "turned")]
+    assert np.array_equal(*overlays)
+
+
+def test_the_pages_of_a_turned_tiff_get_its_tag(patient, predictor, tmp_path):
+    slices = np.stack([read_picture(first_slice(patient))[..., 1]] * 2)
+    write_pages(tmp_path / "pages.tif", slices, orientation=6)
+    assert predict(list_inputs([tmp_path / "pages.tif"])[0], tmp_path / "out", predictor).error is None
+    assert read_orientation(tmp_path / "out" / "pages_mask.tif") == 6
+    assert read_pages(tmp_path / "out" / "pages_mask.tif", max_bytes=2**24).shape[:3] == slices.shape
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPEG"])
+def test_the_mask_of_a_jpeg_is_an_upright_png(patient, predictor, suffix, tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(read_picture(first_slice(patient))[:40]).save(tmp_path / f"s{suffix}", exif=exif)
+    row = predict(list_inputs([tmp_path])[0], tmp_path / "out", predictor)
+    assert row.error is None
+    assert [Path(file).name for file in row.outputs] == ["s_mask.png", "s_overlay.png"]
+    assert read_picture(tmp_path / "out" / "s_mask.png").shape == (64, 40, 1)
+
+
+def test_a_folder_of_numbered_jpegs_is_a_stack(patient, predictor, tmp_path):
+    folder = tmp_path / "anna"
+    folder.mkdir()
+    for number in (1, 2, 3):
+        Image.fromarray(read_picture(patient / f"{patient.name}_{number}.tif")).save(folder / f"anna_{number}.jpg")
+    row = predict(list_inputs([folder])[0], tmp_path / "out", predictor)
+    assert row.error is None
+    assert sorted(file.name for file in (tmp_path / "out" / "anna").glob("*_mask.png")) == [
+        "anna_1_mask.png",
+        "anna_2_mask.png",
+        "anna_3_mask.png",
+    ]

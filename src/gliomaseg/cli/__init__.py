@@ -21,6 +21,7 @@ from gliomaseg.cli.evaluate import compare, evaluate, report
 from gliomaseg.cli.examples import epilog_of
 from gliomaseg.cli.models import export, models
 from gliomaseg.cli.output import log
+from gliomaseg.cli.paths import with_checked_paths
 from gliomaseg.cli.predict import predict
 from gliomaseg.cli.train import crossvalidate, demo, train
 from gliomaseg.errors import GliomasegError, Interrupted, ResourceError, UsageError
@@ -49,7 +50,7 @@ for command in (
     models,
     bench,
 ):
-    app.command(epilog=epilog_of(command.__name__))(command)
+    app.command(epilog=epilog_of(command.__name__))(with_checked_paths(command))
 
 
 def _print_version(requested: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from gliomaseg.choices import MaskFormat
+from gliomaseg.cli.paths import Output
 
 Data = Annotated[
     Path, typer.Argument(metavar="DATA", help="A folder in the Kaggle layout: the archive's root, or its kaggle_3m.")
@@ -18,9 +19,11 @@ Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="Replace files that this command wrote earlier. Foreign or changed files stay."),
 ]
-Out = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder for the results."), Output.FOLDER]
 Cache = Annotated[
-    Path | None, typer.Option("--cache", help="Folder for preprocessed slices (default: the user's cache).")
+    Path | None,
+    typer.Option("--cache", help="Folder for preprocessed slices (default: the user's cache)."),
+    Output.FOLDER,
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0)]
 
@@ -104,7 +107,7 @@ Inputs = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="INPUT...",
-        help="NIfTI, NRRD, MetaImage, DICOM, TIFF or PNG files, folders of them, zips of DICOM, or patient folders.",
+        help="NIfTI, NRRD, MetaImage, DICOM, TIFF, PNG or JPEG files, folders of them, or zips of DICOM.",
     ),
 ]
 Flair = Annotated[Path | None, typer.Option("--flair", help="FLAIR of one case, instead of INPUT.")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from importlib import resources
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import model_validator
@@ -15,6 +14,7 @@ from gliomaseg.config.network import FcnResnet50, Network, ResidualUnet
 from gliomaseg.config.preprocessing import Postprocessing, Preprocessing
 from gliomaseg.config.training import Augmentation, Split, Training
 from gliomaseg.errors import ConfigError
+from gliomaseg.user_files import expand_home, read_text
 
 CHANGED = ", with changed settings"
 
@@ -138,7 +138,7 @@ def read_recipe(name_or_file: str) -> Recipe:
     if name_or_file in recipe_names():
         text = resources.files("gliomaseg").joinpath("recipes", f"{name_or_file}.toml").read_text("utf-8")
     else:
-        path = Path(name_or_file)
+        path = expand_home(name_or_file)
         try:
             if path.suffix != ".toml" or not path.is_file():
                 raise ConfigError(
@@ -146,7 +146,7 @@ def read_recipe(name_or_file: str) -> Recipe:
                     where=name_or_file,
                     cure=f"name a .toml file or a packaged recipe: {', '.join(recipe_names())}",
                 )
-            text = path.read_text("utf-8")
+            text = read_text(path)
         except (OSError, UnicodeDecodeError) as fault:
             raise ConfigError(f"cannot be read ({fault})", where=path) from fault
     try:

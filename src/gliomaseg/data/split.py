@@ -22,6 +22,7 @@ from gliomaseg.config import Settings, Split
 from gliomaseg.data.index import Case, DataIndex, identify
 from gliomaseg.data.split_features import SplitFeatures, read_split_features
 from gliomaseg.errors import ConfigError, DataError
+from gliomaseg.user_files import read_text
 
 LEAK = (
     "slices of one patient are on both sides: neighbouring slices look alike, so scores on the validation "
@@ -189,7 +190,7 @@ def read_splits(path: Path) -> Splits:
             by slice, only a slice on both sides is an error.
     """
     try:
-        splits = Splits.model_validate(json.loads(path.read_text("utf-8")))
+        splits = Splits.model_validate(json.loads(read_text(path)))
     except OSError as fault:
         raise DataError(f"cannot be read ({fault.strerror})", where=path) from fault
     except (ValueError, ValidationError, RecursionError) as fault:

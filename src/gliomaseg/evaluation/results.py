@@ -27,6 +27,7 @@ from gliomaseg.config import DocumentPart, Index, Postprocessing, Text, metrics_
 from gliomaseg.errors import DataError, FormatError
 from gliomaseg.evaluation.measure import Count, Number, Share, check_value, is_number
 from gliomaseg.evaluation.measures import HEADLINE, measure_named
+from gliomaseg.user_files import read_text
 
 METRICS = "metrics.json"
 PICTURES = "pictures"
@@ -279,7 +280,7 @@ def read_evaluation(folder: Path) -> Evaluation:
     try:
         if path.stat().st_size > LARGEST_BYTES:
             raise FormatError(f"is larger than {LARGEST_BYTES >> 20} MiB", where=path, cure=CURE)
-        tree = json.loads(path.read_text("utf-8"), parse_constant=lambda _word: None)
+        tree = json.loads(read_text(path), parse_constant=lambda _word: None)
         if not isinstance(tree, dict) or "patients" not in tree:
             raise FormatError("evaluation lacks the key `patients`", where=path, cure=CURE)
         return Evaluation.model_validate(metrics_to_format_2(tree))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gliomaseg.errors import GeometryError
-from gliomaseg.geometry import Spacing
+from gliomaseg.geometry import Affine, Spacing
 from gliomaseg.types import Mask
 
 VOXELS: Spacing = (1.0, 1.0, 1.0)
@@ -86,6 +86,13 @@ def diagonal(shape: tuple[int, ...], spacing: Spacing) -> float:
     5.0
     """
     return math.hypot(*(max(size - 1, 0) * length for size, length in zip(shape, spacing, strict=True)))
+
+
+def sheared_diagonal_mm(shape: tuple[int, ...], affine: Affine) -> float:
+    """Return the longest of the four diagonals of a grid whose axes may be at any angle, centre to centre, in mm."""
+    steps = np.array([max(size - 1, 0) for size in reversed(shape)])
+    signs = np.array([[1, 1, 1], [1, 1, -1], [1, -1, 1], [1, -1, -1]])
+    return float(np.linalg.norm((signs * steps) @ affine[:3, :3].T, axis=1).max())
 
 
 def joint_box(*, reference: Mask, predicted: Mask) -> tuple[slice, slice, slice]:

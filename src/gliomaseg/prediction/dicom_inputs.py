@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 
 from gliomaseg.errors import FormatError, MissingExtraError
-from gliomaseg.formats import FileKind, stem_of, suffix_of, suffixes
+from gliomaseg.formats import SHARED_SUFFIXES, FileKind, stem_of, suffix_of, suffixes
 from gliomaseg.formats.dicom import is_dicom, study_of
 from gliomaseg.prediction.folder_listing import FolderFiles, FolderListing
 from gliomaseg.prediction.inputs import Input, Kind, SkippedFile
 
-_OTHER = suffixes(FileKind.IMAGE, FileKind.VOLUME)
+_OTHER = suffixes(FileKind.IMAGE, FileKind.VOLUME) - SHARED_SUFFIXES
 _DICOM = suffixes(FileKind.SERIES)
 _INDEX = "DICOMDIR"
 
@@ -62,7 +62,11 @@ def find_dicom(root: Path, listing: FolderListing) -> DicomInputs:
     for folder in listing.folders:
         files = [file for file in folder.files if suffix_of(file) not in _OTHER and file.name != _INDEX]
         dicom = {file for file in files if not stem_of(file).endswith("_mask") and is_dicom(file)}
-        others += [SkippedFile(file, _reason(file)) for file in files if file not in dicom]
+        others += [
+            SkippedFile(file, _reason(file))
+            for file in files
+            if file not in dicom and suffix_of(file) not in SHARED_SUFFIXES
+        ]
         links, unlike = _broken_links(folder, has_dicom=any(file.suffix.lower() != ".zip" for file in dicom))
         broken += links
         others += [SkippedFile(link, "is a broken link") for link in unlike]

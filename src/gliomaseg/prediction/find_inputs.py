@@ -8,7 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gliomaseg.errors import DataError, FormatError
-from gliomaseg.formats import FileKind, count_pages, kind_of, stem_of, suffix_of, suffixes
+from gliomaseg.formats import (
+    SHARED_SUFFIXES,
+    FileKind,
+    count_pages,
+    kind_of,
+    primary_file,
+    stem_of,
+    suffix_of,
+    suffixes,
+)
 from gliomaseg.naming import parse_name
 from gliomaseg.prediction.case_selection import Candidate, candidate_of, mask_reason, role_warnings, select_inputs
 from gliomaseg.prediction.dicom_inputs import DicomInputs, broken_link, find_dicom
@@ -142,7 +151,7 @@ def _candidates_in(folder: FolderFiles, root: Path, dicom: DicomInputs) -> tuple
     volumes: list[Path] = []
     for file in (*folder.files, *folder.broken_links):
         suffix = suffix_of(file)
-        if suffix not in _IMAGES | _VOLUMES:
+        if suffix not in _IMAGES | _VOLUMES or _is_second_name(file):
             continue
         reason = mask_reason(file, root) or (_BESIDE_DICOM if in_dicom and suffix in _IMAGES else "")
         if reason:
@@ -160,6 +169,11 @@ def _candidates_in(folder: FolderFiles, root: Path, dicom: DicomInputs) -> tuple
     candidates = [_stack_candidate(stack, folder.path, root, lost) for stack in stacks]
     candidates += [candidate_of(_file(file), folder.path, stem_of(file), root) for file in files]
     return candidates, skipped
+
+
+def _is_second_name(file: Path) -> bool:
+    """Return whether a file is the voxel file of a pair, or DICOM in spite of its suffix."""
+    return primary_file(file) != file or (suffix_of(file) in SHARED_SUFFIXES and kind_of(file) is FileKind.SERIES)
 
 
 def _maybe_slices(folder: FolderFiles) -> list[Path]:
@@ -189,7 +203,7 @@ def _file(path: Path) -> Input:
     fault = None if path.exists() else broken_link(path)
     kind = kind_of(path)
     if kind is FileKind.VOLUME:
-        return Input(path, Kind.VOLUME, fault=fault)
+        return Input(primary_file(path), Kind.VOLUME, fault=fault)
     if kind is FileKind.SERIES:
         return Input(path, Kind.SERIES, fault=fault)
     return Input(path, Kind.PAGES if kind is FileKind.IMAGE and count_pages(path) > 1 else Kind.PICTURE, fault=fault)

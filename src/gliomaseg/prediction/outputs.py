@@ -129,13 +129,15 @@ class ImageTargets:
             opened = self.output.new_folder(self.folder, overwrite=overwrite) if self.folder else None
             inside = stack.enter_context(opened) if opened else None
 
-            def write(file: Path, pixels: Pixels) -> None:
-                write_picture(inside / file.name if inside else stack.enter_context(self.output.new_file(file)), pixels)
+            def write(file: Path, pixels: Pixels, orientation: int = 1) -> None:
+                path = inside / file.name if inside else stack.enter_context(self.output.new_file(file))
+                write_picture(path, pixels, orientation=orientation)
 
-            slices = zip(self.images, loaded.images, prediction.mask, prediction.probability, strict=True)
-            for target, image, mask, probability in slices:
+            images = zip(self.images, loaded.images, loaded.orientations, strict=True)
+            slices = zip(images, prediction.mask, prediction.probability, strict=True)
+            for (target, image, orientation), mask, probability in slices:
                 for file in target.masks:
-                    write(file, _mask_levels(mask))
+                    write(file, _mask_levels(mask), orientation)
                 write(target.overlay, overlays.overlay(image, predicted=mask))
                 if target.probability:
                     write(target.probability, _probability_levels(probability))
@@ -305,7 +307,8 @@ def _write_segmentation(file: Path, result: Result) -> tuple[str, ...]:
 
 
 def _write_tiff(file: Path, result: Result) -> None:
-    write_pages(file, _mask_levels(result.loaded.scan.axial.turn(result.prediction.mask)))
+    orientation = result.loaded.orientations[0] if result.loaded.orientations else 1
+    write_pages(file, _mask_levels(result.loaded.scan.axial.turn(result.prediction.mask)), orientation=orientation)
 
 
 def _write_slices(folder: Path, result: Result) -> None:
