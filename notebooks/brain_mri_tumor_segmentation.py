@@ -26,24 +26,30 @@
 # %% [markdown]
 # ## Setting up
 #
-# `DATA = "phantoms"` draws synthetic patients. It needs no download and takes a few minutes on a processor.
-# `DATA = "kaggle"` downloads the LGG MRI segmentation data set (about 3 GB) and trains the reference recipe. That
-# needs a GPU, for example on Colab.
+# `DATA` chooses the data:
+#
+# - `"phantoms"` draws synthetic patients. It needs no download and takes a few minutes on a processor.
+# - `"kaggle"` downloads the LGG MRI segmentation data set (about 3 GB).
+# - Any other text is the path of a folder in the layout of that data set.
+#
+# For patients, set `RECIPE = "fcn_resnet50"` to train the reference recipe. It needs a GPU, for example on Colab.
+# All files are written to the folder `OUT`. If you run the notebook again, it replaces the files of the last run.
 
 # %%
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-DATA = "phantoms"  # or "kaggle"
+DATA = "phantoms"  # or "kaggle", or the path of a folder
+RECIPE = "unet_small"  # or "fcn_resnet50"
+OUT = Path("gliomaseg-notebook")
 FAST = os.environ.get("GLIOMASEG_NOTEBOOK_FAST") == "1"  # set by the tests: every step, at the smallest size
 
 if "google.colab" in sys.modules:
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "gliomaseg[train]"], check=True)
 
-os.chdir(tempfile.mkdtemp(prefix="gliomaseg-"))  # all files are written to this folder
+OUT.mkdir(exist_ok=True)
 
 # %%
 import io
@@ -85,10 +91,12 @@ from gliomaseg.data.layouts import read_cases
 from gliomaseg.phantoms import write_phantoms
 from gliomaseg.report.terminal import audit_text
 
-if DATA == "kaggle":
+if DATA == "phantoms":
+    root = write_phantoms(OUT / "phantoms", patients=5 if FAST else 10, side_px=64, overwrite=True)
+elif DATA == "kaggle":
     root = download(progress=print)
 else:
-    root = write_phantoms(Path("phantoms"), patients=5 if FAST else 10, side_px=64)
+    root = Path(DATA)
 
 index = read_cases(root)
 findings = audit(index)
@@ -137,15 +145,13 @@ from gliomaseg.config import read_recipe
 from gliomaseg.preprocessing import normalise, prepare
 
 reference_recipe = read_recipe("fcn_resnet50")
-small_recipe = read_recipe("unet_small")
-if DATA == "kaggle":
-    recipe = reference_recipe
-elif FAST:
+recipe = read_recipe(RECIPE)
+if FAST:
     tiny = ["preprocessing.size_px=64", "network.base_features=4", "network.levels=2", "training.epochs=1"]
-    recipe = small_recipe.with_settings(tiny)
-else:
+    recipe = recipe.with_settings(tiny)
+elif DATA == "phantoms":
     small = ["preprocessing.size_px=64", "network.base_features=8", "training.batch=4", "training.epochs=24"]
-    recipe = small_recipe.with_settings(small)
+    recipe = recipe.with_settings(small)
 print(f"recipe: {recipe.network.name}, {recipe.preprocessing}")
 
 seen = []
@@ -167,8 +173,8 @@ show(
 # ## Model
 #
 # The reference is torchvision's FCN-ResNet50: a ResNet-50 that keeps more of its resolution, and a head with two
-# classes, background and tumour. It has 33 million parameters and needs a GPU. With phantoms, this notebook trains
-# the small U-Net at 64 pixels instead, which takes minutes on any machine. The rest of the code is the same.
+# classes, background and tumour. It has 33 million parameters and needs a GPU. The small U-Net is the default here.
+# With phantoms at 64 pixels, it takes minutes on any machine. The rest of the code is the same.
 
 # %%
 from gliomaseg.networks import build_network
@@ -189,7 +195,7 @@ from gliomaseg.data.split import split_data, write_splits
 from gliomaseg.report.terminal import splits_text
 
 by_patient = split_data(index, Split(by="patient", holdout=0.3))
-write_splits(by_patient, Path("by-patient.json"))
+write_splits(by_patient, OUT / "by-patient.json")
 print(splits_text(by_patient))
 
 # %% [markdown]
@@ -200,8 +206,9 @@ print(splits_text(by_patient))
 # %%
 from gliomaseg.training.train import TrainOptions, train
 
-run = Path("run")
-model = train(TrainOptions(recipe, root, run, splits=Path("by-patient.json"), cache=Path("cache")), say=print)
+run, cache = OUT / "run", OUT / "cache"
+options = TrainOptions(recipe, root, run, splits=OUT / "by-patient.json", cache=cache, overwrite=True)
+model = train(options, say=print)
 
 # %%
 Image(filename=run / "curves.png")
@@ -231,7 +238,7 @@ from gliomaseg.prediction import open_predictor
 from gliomaseg.report.terminal import summary_text
 
 predictor = open_predictor(model)
-metrics = evaluate_data(root, predictor, CaseSelection(Path("by-patient.json")))
+metrics = evaluate_data(root, predictor, CaseSelection(OUT / "by-patient.json"))
 print(summary_text(metrics.summary))
 print()
 for name in conventions():
@@ -293,10 +300,9 @@ show(rows, columns=columns, notes=notes, title="Validation side", side_px=200)
 
 # %%
 by_slice = split_data(index, Split(by="slice", holdout=0.3))
-write_splits(by_slice, Path("by-slice.json"))
-leaking_model = train(
-    TrainOptions(recipe, root, Path("run-by-slice"), splits=Path("by-slice.json"), cache=Path("cache")), say=print
-)
+write_splits(by_slice, OUT / "by-slice.json")
+options = TrainOptions(recipe, root, OUT / "run-by-slice", splits=OUT / "by-slice.json", cache=cache, overwrite=True)
+leaking_model = train(options, say=print)
 leaking = json.loads((leaking_model / "metrics.json").read_text("utf-8"))
 
 # %%
@@ -305,11 +311,10 @@ for name in conventions():
     print(f"{name:<34}{metrics.summary[name].mean:>11.3f}{leaking['summary'][name]['mean']:>11.3f}")
 
 # %% [markdown]
-# In this run, the split by slice gives the lower `dice_volume`, and the better number by every other convention. It
-# is one run of each kind, on ten phantoms, and the two validation sides contain different slices. Two such numbers do
-# not measure a leak; `docs/results/leakage.md` does, with all other conditions equal. The second number also answers
-# a different question: how well the network fills gaps in the stacks that it was trained on. The first number answers
-# how well it works on a new patient.
+# The table shows one run of each kind. On few phantoms, chance decides which number is higher, and the two validation
+# sides contain different slices. Two such numbers do not measure a leak; `docs/results/leakage.md` does, with all
+# other conditions equal. The second number also answers a different question: how well the network fills gaps in the
+# stacks that it was trained on. The first number answers how well it works on a new patient.
 #
 # gliomaseg splits by patient by default. If the split is by slice, the splits file, the metrics and the model card
 # contain the warning that is printed above.
@@ -317,7 +322,7 @@ for name in conventions():
 # %% [markdown]
 # ## Next steps
 #
-# - `DATA = "kaggle"` at the top runs this notebook on patients, with the reference recipe.
+# - `DATA = "kaggle"` and `RECIPE = "fcn_resnet50"` at the top run this notebook on patients, with the reference recipe.
 # - The same steps on the command line are `gliomaseg download`, `audit`, `split`, `train`, `evaluate`, `predict`.
 # - The guide describes each step in detail; `docs/results` contains the results on patients.
 # - The data set is licensed CC BY-NC-SA 4.0: use weights trained on it for non-commercial purposes, and share them

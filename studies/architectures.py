@@ -29,7 +29,8 @@ from gliomaseg.config import Postprocessing, Recipe, Split, read_recipe
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import read_splits, select, split_data, write_splits
 from gliomaseg.engines import Engine
-from gliomaseg.evaluation import ScoreGrid, assemble, dumps, learning_curve, measure_cases
+from gliomaseg.evaluation import EvaluationSetting, ScoreGrid, assemble, dumps, learning_curve, measure_cases
+from gliomaseg.evaluation.measures import conventions
 from gliomaseg.model import load_model
 from gliomaseg.prediction import engine_of, open_predictor
 from gliomaseg.training.run_folder import CURVES
@@ -43,14 +44,12 @@ NETWORKS: Mapping[str, tuple[Sequence[str], int]] = {
     "unet": (("network.name=unet",), 3),
     "fcn_resnet50": (("network.name=fcn_resnet50",), 1),
 }
-MEASURES = (
-    "dice_volume", "dice_tumour_slices", "dice_slices_empty_one", "dice_batch", "empty_slice_false_positive_rate",
-)  # fmt: skip
+MEASURES = conventions()
 PASSES = 5
 
 
 def say(text: str) -> None:
-    """Tell what goes on."""
+    """Print a line of progress to stderr."""
     sys.stderr.write(f"{text}\n")
 
 
@@ -69,9 +68,9 @@ def train_one(name: str, fold: int, data: Path, out: Path) -> None:
     splits = out / "splits.json"
     if not splits.is_file():
         write_splits(split_data(read_cases(data), Split(by="patient", folds=FOLDS)), splits)
-    order = TrainOptions(recipe_of(name), data, out / name / f"fold-{fold}", splits=splits, fold=fold, resume=True)
-    if not is_finished(order):
-        train(order, say=say)
+    options = TrainOptions(recipe_of(name), data, out / name / f"fold-{fold}", splits=splits, fold=fold, resume=True)
+    if not is_finished(options):
+        train(options, say=say)
 
 
 def measured(name: str, data: Path, out: Path) -> dict[str, Any] | None:
@@ -80,44 +79,46 @@ def measured(name: str, data: Path, out: Path) -> dict[str, Any] | None:
     folds = [number for number in range(FOLDS) if (out / name / f"fold-{number}" / CURVES).is_file()]
     if not folds:
         return None
-    start, found, logs = time.perf_counter(), [], []
+    start, scored, logs = time.perf_counter(), [], []
     for number in folds:
         run = out / name / f"fold-{number}"
         predictor = open_predictor(run).with_postprocessing(Postprocessing())
-        found += measure_cases(select(index, splits.folds[number].validation), predictor, grid=ScoreGrid(), fold=number)
+        scored += measure_cases(
+            select(index, splits.folds[number].validation), predictor, grid=ScoreGrid(), fold=number
+        )
         logs.append([line.model_dump() for line in learning_curve(run)])
-    setting = {
-        "data": data.resolve().name,
-        "split": splits.by,
-        "seed": splits.seed,
-        "subset": f"validation of folds {', '.join(map(str, folds))}",
-        "model": name,
-        "threshold": 0.5,
-        "warning": None,
-    }
-    evaluation = assemble(found, setting=setting, grid=ScoreGrid(), seconds=time.perf_counter() - start)
+    setting = EvaluationSetting(
+        data=data.resolve().name,
+        split=splits.by,
+        seed=splits.seed,
+        subset=f"validation of folds {', '.join(map(str, folds))}",
+        model=name,
+        threshold=0.5,
+        warning=None,
+    )
+    evaluation = assemble(scored, setting=setting, grid=ScoreGrid(), seconds=time.perf_counter() - start)
     write_text(out / name / "metrics.json", dumps(evaluation))
     return {
         "network": name,
         "folds": folds,
         "parameters": weights_of(name),
         "images": round(float(np.mean([sum(line["images"] for line in log) for log in logs]))),
-        "minutes": round(float(np.mean([quiet_seconds(log) for log in logs])) / 60, 1),
+        "minutes": round(float(np.mean([undisturbed_seconds(log) for log in logs])) / 60, 1),
         **{measure: evaluation.summary[measure].model_dump(exclude_unset=True) for measure in MEASURES},
     }
 
 
-def quiet_seconds(log: Sequence[Mapping[str, Any]]) -> float:
+def undisturbed_seconds(log: Sequence[Mapping[str, Any]]) -> float:
     """Return the seconds of training, had all epochs been as fast as the fastest: others were disturbed.
 
-    >>> quiet_seconds([{"images": 10, "images_per_s": 2.0}, {"images": 20, "images_per_s": 1.0}])
+    >>> undisturbed_seconds([{"images": 10, "images_per_s": 2.0}, {"images": 20, "images_per_s": 1.0}])
     15.0
     """
     return float(sum(line["images"] for line in log) / max(line["images_per_s"] for line in log))
 
 
 def weights_of(name: str) -> int:
-    """Return how many weights a network learns."""
+    """Return the number of trainable weights of a network."""
     from gliomaseg.networks import build_network
 
     recipe = recipe_of(name)
@@ -137,8 +138,8 @@ def speeds(rows: Sequence[Mapping[str, Any]], out: Path) -> dict[str, float]:
 
 def one_pass(engine: Engine, recipe: Recipe, slices: int = 32) -> float:
     """Return the seconds that a slice takes."""
-    side = recipe.preprocessing.size_px
-    batch = np.random.default_rng(0).standard_normal((4, recipe.preprocessing.inputs, side, side), np.float32)
+    size_px = recipe.preprocessing.size_px
+    batch = np.random.default_rng(0).standard_normal((4, recipe.preprocessing.inputs, size_px, size_px), np.float32)
     start = time.perf_counter()
     for _ in range(slices // 4):
         engine.probabilities(batch)
@@ -165,22 +166,22 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 def main() -> None:
     """Train one network on one fold, or measure all that were trained."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    training, measuring = verbs.add_parser("train"), verbs.add_parser("table")
+    commands = parser.add_subparsers(dest="command", required=True)
+    training, measuring = commands.add_parser("train"), commands.add_parser("table")
     training.add_argument("network", choices=sorted(NETWORKS))
     training.add_argument("fold", type=int, choices=range(FOLDS))
     for one in (training, measuring):
         one.add_argument("--data", type=Path, required=True, help="a folder in the Kaggle layout")
         one.add_argument("--out", type=Path, required=True, help="output folder of the runs")
     arguments = parser.parse_args()
-    if arguments.verb == "train":
+    if arguments.command == "train":
         train_one(arguments.network, arguments.fold, arguments.data, arguments.out)
         return
     if not (arguments.out / "splits.json").is_file():
         parser.error(f"{arguments.out} has no trained network; run `train` first")
     rows = [row for name in NETWORKS if (row := measured(name, arguments.data, arguments.out))]
-    found = speeds(rows, arguments.out)
-    rows = [{**row, "slices_per_s": found[row["network"]]} for row in rows]
+    slices_per_s = speeds(rows, arguments.out)
+    rows = [{**row, "slices_per_s": slices_per_s[row["network"]]} for row in rows]
     write_text(arguments.out / "architectures.json", json.dumps(rows, indent=1) + "\n")
     sys.stdout.write(f"{table(rows)}\n")
 

@@ -27,22 +27,22 @@ from gliomaseg.errors import GliomasegError
 from gliomaseg.formats import Grid, write_volume
 from gliomaseg.metrics.bootstrap import bootstrap_interval
 from gliomaseg.metrics.overlap import dice
-from gliomaseg.prediction.inputs import join_sequences
+from gliomaseg.prediction import join_sequences
 from gliomaseg.prediction.load import load_input
 from gliomaseg.prediction.predict import MAX_BYTES
 from gliomaseg.scan import Scan
 from gliomaseg.types import Mask
 
-FIELD_MM, SLICE_MM = Preprocessing().fov_mm, 5.5  # of the data set's pictures, about
+FIELD_MM, SLICE_MM = Preprocessing().fov_mm, 5.5  # of the images of the data set, approximately
 PIXELS_MM = (0.56, 0.84, 1.05)
 TWELVE_BITS = 15.0  # times 255 is just under 4,096
-NOISE = 0.02  # standard deviation, of the brightest value that there can be
+NOISE = 0.02  # standard deviation as a share of the highest possible value
 AS_PICTURES = "original images"
 
 
 @dataclass(frozen=True)
 class Volumes:
-    """An examination as NIfTI files, read as a user's would be, and its reference on their grid."""
+    """An examination read back from NIfTI files, and its reference mask on their grid."""
 
     scan: Scan
     reference: Mask
@@ -56,7 +56,7 @@ def resampled(stack: NDArray[np.float32], pixel_mm: float) -> NDArray[np.float32
 
 
 def write_stack(stack: NDArray[np.float32], pixel_mm: float, path: Path) -> None:
-    """Write slices, whose rows go back and whose columns go left, as a NIfTI file whose rows go to the front."""
+    """Write slices (rows to the back, columns to the left) as a NIfTI file with rows to the front."""
     affine = np.diag([-pixel_mm, pixel_mm, SLICE_MM, 1])
     write_volume(path, stack[:, ::-1].astype(np.int16), Grid(stack.shape, affine), description="image")
 
@@ -78,7 +78,7 @@ def as_volumes(examination: LoadedCase, pixel_mm: float, folder: Path, seed: int
 
 
 def score_patients(crossed: Sequence[Path], data: Path, folds: Sequence[int]) -> list[dict[str, float]]:
-    """Return the Dice of each patient that has tumour: of its pictures, and of its volumes by their pixels' size.
+    """Return the Dice of each patient with tumour: of its images, and of its volumes by pixel size.
 
     Raises:
         GliomasegError: a cross-validation or the data are missing or damaged, or the folds differ.
@@ -99,7 +99,7 @@ def score_patients(crossed: Sequence[Path], data: Path, folds: Sequence[int]) ->
 
 
 def table(patients: Sequence[dict[str, float]]) -> str:
-    """Return the mean over patients of each form, and how much less it is than that of the pictures, as Markdown."""
+    """Return the mean Dice for each pixel size, and its loss against the images, as Markdown."""
     lines = ["| pixel size | `dice_volume` | loss (95 % CI) | largest loss of a patient |", "|---|---|---|---|"]
     before = np.array([scores[AS_PICTURES] for scores in patients])
     for name in patients[0]:
@@ -112,7 +112,7 @@ def table(patients: Sequence[dict[str, float]]) -> str:
 
 
 def main() -> None:
-    """Predict every patient in each form, and print what comes out."""
+    """Predict each patient as images and as volumes, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("crossed", type=Path, nargs="+", help="tuned cross-validations with the same folds")
     parser.add_argument("--data", type=Path, required=True)

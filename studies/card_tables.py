@@ -14,28 +14,26 @@ from pathlib import Path
 
 import numpy as np
 
+from gliomaseg.evaluation.measures import conventions
 from gliomaseg.evaluation.results import CaseScores, Summary, read_evaluation
 from gliomaseg.metrics.bootstrap import bootstrap_interval
 
-MEASURES = (
-    "dice_volume", "dice_tumour_slices", "dice_slices_empty_one", "dice_batch", "empty_slice_false_positive_rate",
-)  # fmt: skip
 WORST = 10
 Rows = Sequence[CaseScores]
 
 
 def measures(summary: Summary) -> Iterator[str]:
-    """Give the table of the five conventions."""
+    """Yield the table of the Dice conventions."""
     yield "| measure | mean | 95 % CI | median |"
     yield "|---|---|---|---|"
-    for name in MEASURES:
+    for name in conventions():
         if (entry := summary.measures.get(name)) is None:
             continue
         yield f"| `{name}` | {_short(entry.mean)} | {entry.interval_text()} | {_short(entry.median)} |"
 
 
 def groups(rows: Rows, heading: str, group_of: Callable[[CaseScores], str]) -> Iterator[str]:
-    """Give `dice_volume` and false alarms of each group of patients, with intervals where there are five or more."""
+    """Yield `dice_volume` and the false positive rate of each group, with intervals for groups of five or more."""
     yield f"| {heading} | patients | `dice_volume` (95 % CI) | median | lowest | mean false positive rate |"
     yield "|---|---|---|---|---|---|"
     scored = [row for row in rows if row["dice_volume"] is not None]
@@ -53,7 +51,7 @@ def groups(rows: Rows, heading: str, group_of: Callable[[CaseScores], str]) -> I
 
 
 def by_size(rows: Rows) -> Callable[[CaseScores], str]:
-    """Return what tells small, middle and large tumours apart: a third of the patients each."""
+    """Return a function that sorts patients into three groups of equal number by tumour size."""
     sizes = sorted(row["reference_voxels"] for row in rows if row["reference_voxels"])
     first, second = (sizes[len(sizes) * k // 3] for k in (1, 2))
 
@@ -67,7 +65,7 @@ def by_size(rows: Rows) -> Callable[[CaseScores], str]:
 
 
 def by_missing(data: Path) -> Callable[[CaseScores], str]:
-    """Return what tells patients by the sequence that is a copy of FLAIR."""
+    """Return a function that groups patients by their missing sequences: copies of FLAIR."""
     from gliomaseg.data.case import read_case
     from gliomaseg.data.layouts import read_cases
 
@@ -80,7 +78,7 @@ def by_missing(data: Path) -> Callable[[CaseScores], str]:
 
 
 def worst(rows: Rows) -> Iterator[str]:
-    """Give the patients of the lowest Dice, and the pixels of both masks."""
+    """Yield the patients with the lowest Dice, and the sizes of both masks."""
     yield "| patient | `dice_volume` | reference (pixels) | predicted (pixels) | overlap (pixels) |"
     yield "|---|---|---|---|---|"
     scored = sorted((row for row in rows if row["dice_volume"] is not None), key=lambda row: row["dice_volume"])

@@ -28,9 +28,9 @@ from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import read_splits, select
 from gliomaseg.errors import GliomasegError, UsageError
 from gliomaseg.evaluation import ScoreGrid, assemble, dumps, measure_cases
-from gliomaseg.evaluation.case_scores import ScoredCase
 from gliomaseg.evaluation.dice_estimation import fit_dice_estimator, rank_quality
-from gliomaseg.evaluation.results import METRICS, CaseScores, Evaluation, read_evaluation
+from gliomaseg.evaluation.results import METRICS, CaseScores, Evaluation, EvaluationSetting, read_evaluation
+from gliomaseg.evaluation.scoring import ScoredCase
 from gliomaseg.model import SPLITS, Model, load_model
 from gliomaseg.prediction import WeightedEnsemble
 from gliomaseg.prediction.predictor import AND
@@ -39,19 +39,19 @@ Row = dict[str, Any]
 
 
 def say(text: str) -> None:
-    """Tell what goes on."""
+    """Print a line of progress to stderr."""
     sys.stderr.write(f"{text}\n")
 
 
 @dataclass(frozen=True)
 class Crossed:
-    """A tuned cross-validation: its folder, and what it measured."""
+    """A tuned cross-validation: its folder and its evaluation."""
 
     folder: Path
     document: Evaluation
 
     def model(self, fold: int) -> Model:
-        """Return a fold's model as if it shipped: it decides and expects by what the other folds taught.
+        """Return the model of a fold; its postprocessing and Dice estimator are fitted on the other folds.
 
         Raises:
             ModelError: it is missing or damaged.
@@ -67,7 +67,7 @@ class Crossed:
 
 
 def read_tuned(folder: Path) -> Crossed:
-    """Return a cross-validation, with what each fold's masks were made by.
+    """Return a cross-validation with the postprocessing of each fold.
 
     Raises:
         DataError: there is no evaluation in the folder.
@@ -82,7 +82,7 @@ def read_tuned(folder: Path) -> Crossed:
 
 
 def fold_ensembles(crossed: Sequence[Crossed], data: Path) -> Iterator[tuple[int, Sequence[Case], WeightedEnsemble]]:
-    """Give each fold's number, its patients, and the networks that have not seen them.
+    """Yield the number of each fold, its patients, and the networks that were not trained on them.
 
     Args:
         crossed: with the same folds.
@@ -102,7 +102,7 @@ def fold_ensembles(crossed: Sequence[Crossed], data: Path) -> Iterator[tuple[int
 def patients_with_tumour(
     crossed: Sequence[Path], data: Path, folds: Collection[int] = ()
 ) -> Iterator[tuple[LoadedCase, WeightedEnsemble]]:
-    """Give each patient that has tumour, read, and the networks that have not seen it.
+    """Yield each patient with tumour, and the networks that were not trained on this patient.
 
     Args:
         crossed: tuned cross-validations with the same folds.
@@ -122,7 +122,7 @@ def patients_with_tumour(
 
 
 def trust_of(rows: Sequence[CaseScores]) -> dict[str, Any]:
-    """Return how well the Dice to expect tells the Dice; where nothing was found, 0 is expected."""
+    """Return how well predicted Dice ranks the patients; the predicted Dice of an empty mask counts as 0."""
     scored = [row for row in rows if row.dice_volume is not None]
     dice = np.array([row.dice_volume for row in scored])
     guess = np.array([row.predicted_dice or 0.0 for row in scored])
@@ -130,7 +130,7 @@ def trust_of(rows: Sequence[CaseScores]) -> dict[str, Any]:
 
 
 def measure_together(crossed: Sequence[Crossed], data: Path) -> Evaluation:
-    """Return the evaluation of all patients, each predicted by both networks that have not seen it.
+    """Return the evaluation of all patients, each predicted by the two networks that were not trained on it.
 
     Raises:
         GliomasegError: as of `fold_ensembles`.
@@ -140,13 +140,13 @@ def measure_together(crossed: Sequence[Crossed], data: Path) -> Evaluation:
     for number, cases, ensemble in fold_ensembles(crossed, data):
         measured += measure_cases(cases, ensemble, grid=ScoreGrid(), fold=number, progress=say)
     names = AND.join(one.folder.resolve().name for one in crossed)
-    setting = {**crossed[0].document.setting.model_dump(), "model": names}
-    setting |= {"model_digests": None, "threshold": None}
+    first = EvaluationSetting.model_validate(crossed[0].document.setting.model_dump())  # with all fields
+    setting = first.joined_with(EvaluationSetting(model=names, model_digests=None, threshold=None))
     return assemble(measured, setting=setting, grid=ScoreGrid(), seconds=time.perf_counter() - start)
 
 
 def main() -> None:
-    """Predict, write, and print what came out."""
+    """Predict all patients, write the evaluation, and print the scores."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("first", type=Path, help="cross-validation of the FLAIR model")
     parser.add_argument("second", type=Path, help="cross-validation of the T1 and FLAIR model")

@@ -29,26 +29,26 @@ FAR_PX = 2
 
 
 def nowhere(reference: Mask, _predicted: Mask) -> Mask:
-    """Return no pixel: the prediction as it is."""
+    """Return an empty selection: the prediction stays as it is."""
     return np.zeros_like(reference)
 
 
 def empty_slices(reference: Mask, predicted: Mask) -> Mask:
-    """Return the slices that have no tumour."""
+    """Return the slices without tumour."""
     return np.broadcast_to(~reference.any(axis=(1, 2), keepdims=True), predicted.shape)
 
 
 def missed_slices(reference: Mask, predicted: Mask) -> Mask:
-    """Return the slices that have tumour, and in which nothing is predicted."""
+    """Return the slices with tumour and an empty prediction."""
     missed = reference.any(axis=(1, 2), keepdims=True) & ~predicted.any(axis=(1, 2), keepdims=True)
     return np.broadcast_to(missed, predicted.shape)
 
 
 def border(width_px: int) -> Where:
-    """Return what gives the pixels near the reference's outline, in slices of which both have some.
+    """Return a function that selects pixels near the outline of the reference, in slices where no mask is empty.
 
-    Near: at most so far, from centre to centre, from a pixel on the outline's other side. Where a tumour meets the
-    picture's edge there is no outline.
+    A pixel is near if the distance to a pixel on the other side of the outline is at most `width_px`. The edge of the
+    image is not an outline.
     """
     disc = (np.hypot(*np.mgrid[-width_px : width_px + 1, -width_px : width_px + 1]) <= width_px)[None]
 
@@ -60,12 +60,12 @@ def border(width_px: int) -> Where:
 
 
 def missed_far(reference: Mask, predicted: Mask) -> Mask:
-    """Return what is missed farther than two pixels from the outline, in slices of which both have some."""
+    """Return missed tumour farther than two pixels from the outline, in slices where no mask is empty."""
     return reference & ~missed_slices(reference, predicted) & ~border(FAR_PX)(reference, predicted)
 
 
 def false_far(reference: Mask, predicted: Mask) -> Mask:
-    """Return what is no tumour, farther than two pixels from the outline, in slices of which both have some."""
+    """Return false positives farther than two pixels from the outline, in slices where no mask is empty."""
     return ~reference & ~empty_slices(reference, predicted) & ~border(FAR_PX)(reference, predicted)
 
 
@@ -82,7 +82,7 @@ KINDS: dict[str, Where] = {
 
 
 def mended(reference: Mask, predicted: Mask) -> dict[str, float]:
-    """Return the Dice of a prediction that is replaced by the reference where each kind of error is.
+    """Return the Dice of a prediction after the correction of each kind of error.
 
     Args:
         reference: shape (z, y, x), with tumour.
@@ -95,7 +95,7 @@ def mended(reference: Mask, predicted: Mask) -> dict[str, float]:
 
 
 def table(patients: Sequence[Mapping[str, float]]) -> str:
-    """Return the mean over patients of each kind, with its interval, and the median, as Markdown."""
+    """Return mean, 95 % confidence interval and median for each kind of error, as Markdown."""
     lines = ["| corrected errors | `dice_volume` (95 % CI) | median | below 0.70 |", "|---|---|---|---|"]
     for kind in KINDS:
         values = np.array([scores[kind] for scores in patients])
@@ -106,7 +106,7 @@ def table(patients: Sequence[Mapping[str, float]]) -> str:
 
 
 def score_patients(crossed: Sequence[Path], data: Path) -> list[dict[str, float]]:
-    """Return what is lost of each patient that has tumour.
+    """Return the Dice of each patient with tumour, by kind of corrected error.
 
     Raises:
         GliomasegError: a cross-validation or the data are missing or damaged, or the folds differ.
@@ -118,7 +118,7 @@ def score_patients(crossed: Sequence[Path], data: Path) -> list[dict[str, float]
 
 
 def main() -> None:
-    """Predict every patient, mend its mask in each way, and print what comes out."""
+    """Predict each patient, correct each kind of error in its mask, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("crossed", type=Path, nargs="+", help="tuned cross-validations with the same folds")
     parser.add_argument("--data", type=Path, required=True)

@@ -51,9 +51,9 @@ def stacks_of(voxels: NDArray[np.uint8]) -> Stacks:
 
 def fit(patients: list[Stacks]) -> dict[str, Any]:
     """Return the limits: ridge-penalised logistic regression of T1 against FLAIR on standardised pairs of levels."""
-    found = [(name, image_features(stack)) for stacks in patients for (name, _size), stack in stacks.items()]
-    pairs = np.array([seen.pairs for _name, seen in found if seen])
-    t1 = np.array([name != "FLAIR" for name, seen in found if seen])
+    stack_features = [(name, image_features(stack)) for stacks in patients for (name, _size), stack in stacks.items()]
+    pairs = np.array([features.pairs for _name, features in stack_features if features])
+    t1 = np.array([name != "FLAIR" for name, features in stack_features if features])
     centre, spread = pairs.mean(axis=0), pairs.std(axis=0)
     model = LogisticRegression(C=1.0, max_iter=5000).fit((pairs - centre) / spread, t1)
     weights = model.coef_[0] / spread
@@ -71,23 +71,23 @@ def fit(patients: list[Stacks]) -> dict[str, Any]:
 
 
 def count(patients: list[Stacks], title: str) -> None:
-    """Print how many stacks of each sequence and size get which warning, and what a slice costs."""
+    """Print the warnings of the stacks of each sequence and size, and the time for a slice."""
     tally: dict[tuple[str, int], list[str]] = defaultdict(list)
     slices, start = 0, time.process_time()
     for stacks in patients:
         for (name, size), stack in stacks.items():
             slices += len(stack)
-            doubts = input_warnings(stack[:, None], Preprocessing(size_px=size, input="flair"))
-            tally[name, size].append(doubts[0] if doubts else "")
+            stack_warnings = input_warnings(stack[:, None], Preprocessing(size_px=size, input="flair"))
+            tally[name, size].append(stack_warnings[0] if stack_warnings else "")
     cost_ms = 1000 * (time.process_time() - start) / slices
     sys.stdout.write(f"{title}: {cost_ms:.2f} ms a slice\n")
-    for (name, size), said in sorted(tally.items()):
-        kinds = {kind: said.count(kind) for kind in sorted(set(said)) if kind}
-        sys.stdout.write(f"  {name}, {size} px: {sum(kinds.values())} of {len(said)} warned {kinds or ''}\n")
+    for (name, size), warnings in sorted(tally.items()):
+        kinds = {kind: warnings.count(kind) for kind in sorted(set(warnings)) if kind}
+        sys.stdout.write(f"  {name}, {size} px: {sum(kinds.values())} of {len(warnings)} warned {kinds or ''}\n")
 
 
 def count_t1(patients: list[Stacks], size: int) -> None:
-    """Print how often T1 is called none by a network of T1 and FLAIR, and FLAIR in place of T1."""
+    """Print how often a T1-FLAIR model warns about real T1, and about FLAIR in place of T1."""
     preprocessing = Preprocessing(size_px=size, input="t1_flair")
     right, wrong = [], []
     for stacks in patients:
@@ -114,7 +114,7 @@ def knee(generator: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def count_others(scans: list[Path]) -> None:
-    """Print what is said of stacks that are no FLAIR of patients, of phantoms and of given volumes."""
+    """Print the warnings for stacks other than FLAIR of patients, for phantoms and for given volumes."""
     generator = np.random.default_rng(0)
     shape = (20, 256, 256)
     others = {
@@ -134,12 +134,12 @@ def count_others(scans: list[Path]) -> None:
         volume: Any = read_volume(file, max_bytes=2**33)
         others[file.name] = prepare(volume.scan, preprocessing).slices[:, 0]
     for name, stack in others.items():
-        doubts = input_warnings(stack[:, None], preprocessing)
-        sys.stdout.write(f"  {name}: {', '.join(doubts) or 'no warning'}\n")
+        stack_warnings = input_warnings(stack[:, None], preprocessing)
+        sys.stdout.write(f"  {name}: {', '.join(stack_warnings) or 'no warning'}\n")
 
 
 def main() -> None:
-    """Fit, write if asked, and count."""
+    """Fit the limits, write them with `--write`, and count the warnings."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--scan", type=Path, action="append", default=[], help="Another volume to check.")

@@ -41,12 +41,12 @@ SMALL = ["preprocessing.size_px=64", "training.epochs=8"]
 
 
 def say(text: str) -> None:
-    """Tell what goes on."""
+    """Print a line of progress to stderr."""
     sys.stderr.write(f"{text}\n")
 
 
 def draw_arms(index: CaseList, seed: int) -> dict[str, Fold]:
-    """Return who trains and what is scored, for both arms; the scored slices and the number in training are equal."""
+    """Return training and evaluation slices of both arms: the same evaluation, equally many training slices."""
     fold = split_data(index, Split(by="patient", holdout=0.2, seed=seed)).folds[0]
     scored, known = [], []
     for case in select(index, fold.validation):
@@ -67,12 +67,12 @@ def measure(index: CaseList, recipe: Recipe, out: Path, seed: int) -> dict[str, 
         splits = folder.parent / f"{arm}.json"
         if not splits.is_file():
             write_splits(Splits(by="slice", seed=seed, warning=LEAK, folds=(fold,)), splits)
-        order = TrainOptions(
+        options = TrainOptions(
             recipe.with_settings([f"training.seed={seed}"]), index.root, folder, splits=splits, resume=True
         )
-        if not is_finished(order):
+        if not is_finished(options):
             say(f"seed {seed}, {arm}")
-            train(order, say=say)
+            train(options, say=say)
         results[arm] = evaluate(select(index, fold.validation), open_predictor(folder))
     return results
 

@@ -1,4 +1,4 @@
-"""How long all measures of 22 patients take on one core, reading and prediction not counted.
+"""Measure the time of all measures of 22 patients on one core, without reading and prediction.
 
 The prediction is the reference, made thinner and moved, with a false lesion: every measure has work to do.
 
@@ -17,8 +17,8 @@ from scipy import ndimage
 
 from gliomaseg.data.case import read_case
 from gliomaseg.data.layouts import read_cases
-from gliomaseg.evaluation import ScoreGrid, assemble
-from gliomaseg.evaluation.case_scores import score_case
+from gliomaseg.evaluation import EvaluationSetting, ScoreGrid, assemble
+from gliomaseg.evaluation.scoring import score_case
 from gliomaseg.types import Mask, Probability
 
 PATIENTS = 22
@@ -50,7 +50,7 @@ def main() -> None:
         measured.append(score_case(case, reference=reference, probability=probability, predicted=predicted, grid=GRID))
         seconds += time.process_time() - start
     start = time.process_time()
-    assemble(measured, setting={}, grid=GRID, seconds=seconds)
+    assemble(measured, setting=EvaluationSetting(), grid=GRID, seconds=seconds)
     summary_s = time.process_time() - start
     sys.stdout.write(
         f"{len(measured)} patients, {slices} slices: {seconds:.2f} s, and {summary_s:.2f} s for intervals\n"

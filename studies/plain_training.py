@@ -27,7 +27,8 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
-from gliomaseg.config import Preprocessing, ResidualUnet
+from gliomaseg.config import Preprocessing
+from gliomaseg.config.network import ResidualUnet
 from gliomaseg.data.batches import load_batch
 from gliomaseg.data.cache import Cache, open_cache
 from gliomaseg.data.case import Case
@@ -41,7 +42,7 @@ STEPS, BATCH, RATE, KEPT = 2500, 16, 2e-3, 0.995
 
 @dataclass
 class Stacks:
-    """Slices in memory, float32 (n, 3, y, x), their masks (n, y, x), and where each case's end."""
+    """Slices in memory, float32 (n, 3, y, x), their masks (n, y, x), and the number of slices of each case."""
 
     images: Tensor
     masks: Tensor
@@ -90,7 +91,7 @@ def dice_volume(network: nn.Module, side: Stacks) -> float:
 
 
 def train(training: Stacks, validation: Stacks, log: Path, *, steps: int) -> None:
-    """Train, and append a line to the log after each epoch's worth of slices."""
+    """Train, and append a line to the log after each epoch."""
     torch.manual_seed(0)
     network = build_network(ResidualUnet(), PREPARATION.inputs)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(KEPT), use_buffers=True)
@@ -125,7 +126,7 @@ def train(training: Stacks, validation: Stacks, log: Path, *, steps: int) -> Non
 
 
 def main() -> None:
-    """Train on one side of a fold, and validate on the other."""
+    """Train on the training cases of a fold, and validate on its validation cases."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     for name in ("--data", "--splits", "--out"):
         parser.add_argument(name, type=Path, required=True)

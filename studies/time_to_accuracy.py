@@ -25,12 +25,12 @@ LEVELS = (0.75, 0.80, 0.85)
 
 
 def say(text: str) -> None:
-    """Tell what goes on."""
+    """Print a line of progress to stderr."""
     sys.stderr.write(f"{text}\n")
 
 
 def first_times(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the seconds of training until each level, None where it was not reached, and the best that was.
+    """Return the seconds of training until each level (None if it was not reached), and the highest score.
 
     >>> lines = [{"dice_volume": 0.7, "train_seconds": 60.0, "images": 10}]
     >>> lines += [{"dice_volume": 0.81, "train_seconds": 50.0, "images": 10}]
@@ -54,7 +54,7 @@ def first_times(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def timed(run: Path) -> dict[str, Any]:
-    """Return the times of a run that is there."""
+    """Return the times of a finished run."""
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text("utf-8").splitlines()]
     return {"run": run.name, **first_times(lines)}
 
@@ -72,10 +72,10 @@ def trained(arguments: argparse.Namespace) -> list[Path]:
         write_splits(split_data(read_cases(arguments.data), Split(by="patient")), splits)
     runs = []
     for name, recipe in recipes:
-        order = TrainOptions(recipe, arguments.data, arguments.out / name, splits=splits, resume=True)
-        if not is_finished(order):
-            train(order, say=say)
-        runs.append(order.out)
+        options = TrainOptions(recipe, arguments.data, arguments.out / name, splits=splits, resume=True)
+        if not is_finished(options):
+            train(options, say=say)
+        runs.append(options.out)
     return runs
 
 
@@ -96,7 +96,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Train what is asked for, or read what is there; print the table."""
+    """Train the recipes, or read finished runs, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--run", type=Path, action="append", default=[], help="folder of a finished run")
     parser.add_argument("--recipe", action="append", default=[], help="a recipe to train")

@@ -102,7 +102,8 @@ def bright(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import onnx
     from onnx import TensorProto, helper
 
-    from gliomaseg.config import Postprocessing, Preprocessing, Unet
+    from gliomaseg.config import Postprocessing, Preprocessing
+    from gliomaseg.config.network import Unet
     from gliomaseg.model import ModelConfig, write_config, write_digests
 
     folder = tmp_path_factory.mktemp("bright") / "model"

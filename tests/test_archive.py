@@ -71,7 +71,7 @@ def test_unpack_says_a_line_per_five_percent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["/etc/x", "../x", "a/../../x", "a/..", "C:/x", "C:x", "..\\x", "a\\b", "\\\\host\\share\\x"]
+    "name", ["/etc/x", "../x", "a/../../x", "a/..", "C:/x", "C:x", "..\\x", "a\\..\\..\\x", "\\\\host\\share\\x"]
 )
 def test_a_member_that_climbs_out_is_refused(tmp_path: Path, name: str) -> None:
     path = make_zip(tmp_path / "a.zip", {"good": b"1", name: b"2"})
@@ -81,10 +81,22 @@ def test_a_member_that_climbs_out_is_refused(tmp_path: Path, name: str) -> None:
     assert list((tmp_path / "into").iterdir()) == []
 
 
+def test_backslashes_of_windows_separate_folders(tmp_path: Path) -> None:
+    into = unpack(make_zip(tmp_path / "a.zip", {"export\\p\\a.tif": b"1", "export\\empty\\": b""}))
+    assert (into / "export" / "p" / "a.tif").read_bytes() == b"1"
+    assert (into / "export" / "empty").is_dir()
+
+
+def test_one_path_with_both_separators_is_there_twice(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", {"p/a.tif": b"1", "p\\a.tif": b"2"})
+    with pytest.raises(FormatError, match="is there twice"):
+        archive.declared_bytes(path)
+
+
 def test_a_name_with_a_null_byte_is_refused(tmp_path: Path) -> None:
     path = make_zip(tmp_path / "a.zip", {"aQb.tif": b"1"})
     path.write_bytes(path.read_bytes().replace(b"aQb.tif", b"a\0b.tif"))
-    with pytest.raises(FormatError):
+    with pytest.raises(FormatError, match="null byte"):
         archive.declared_bytes(path)
 
 

@@ -7,19 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from gliomaseg.config import (
-    Augmentation,
-    FcnResnet50,
-    Network,
-    Preprocessing,
-    Recipe,
-    ResidualUnet,
-    Smp,
-    Unet,
-    parse_settings,
-    read_recipe,
-    recipe_names,
-)
+from gliomaseg.config import Augmentation, Network, Preprocessing, Recipe, parse_settings, read_recipe, recipe_names
+from gliomaseg.config.network import FcnResnet50, ResidualUnet, Smp, Unet
 from gliomaseg.errors import ConfigError
 
 
@@ -97,6 +86,18 @@ def test_recipe_is_read_from_a_file(tmp_path: Path) -> None:
     assert (recipe.title, recipe.training.epochs, recipe.training.batch) == ("mine", 7, 4)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_recipe_of_a_windows_editor_is_read(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "mine.toml").write_bytes('title = "mine"\r\n[training]\r\nepochs = 7\r\n'.encode(encoding))
+    assert read_recipe(str(tmp_path / "mine.toml")).training.epochs == 7
+
+
+def test_recipe_in_the_home_folder_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.toml").write_text('title = "mine"')
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert read_recipe("~/mine.toml").title == "mine"
+
+
 def test_unknown_recipe_error_lists_the_packaged_ones() -> None:
     with pytest.raises(ConfigError, match=r"recipe does not exist; .*packaged recipe: fcn_resnet50, .*unet_small"):
         read_recipe("resnet")
@@ -117,7 +118,7 @@ def test_name_too_long_for_the_disk_raises() -> None:
     ("content", "message"),
     [
         (b"title = ", "is not TOML"),
-        (b"\xff\xfe", "cannot be read"),
+        (b"\xfftitle", "cannot be read"),
         (b"[training]\nepoch = 3", "training.epoch: Extra inputs are not permitted"),
         (b"[trainig]\nepochs = 3", "trainig: Extra inputs are not permitted"),
         (b"training = 3", "training: "),
@@ -186,6 +187,18 @@ def test_other_settings_stay(reference: Recipe) -> None:
     changed = reference.with_settings(["training.epochs=5"])
     but = {"title": True, "training": {"epochs"}}
     assert changed.model_dump(exclude=but) == reference.model_dump(exclude=but)
+
+
+@pytest.mark.parametrize("setting", ["mean=0.3", "std=0.25"])
+def test_fixed_mean_and_std_are_refused_with_zscore(reference: Recipe, setting: str) -> None:
+    name, value = setting.split("=")
+    message = refusal(reference, "preprocessing.normalisation=zscore", f"preprocessing.{setting}")
+    assert f"preprocessing.{name} is {value}, expected the default 0.5 with preprocessing.normalisation" in message
+    assert f"remove {name}, or set normalisation to 'fixed'" in message
+
+
+def test_default_mean_and_std_are_accepted_with_zscore(reference: Recipe) -> None:
+    assert reference.with_settings(["preprocessing.normalisation=zscore"]).preprocessing.mean == 0.5
 
 
 def test_title_notes_changed_settings_once(reference: Recipe) -> None:
@@ -273,7 +286,7 @@ def test_unknown_section_error_lists_the_sections(reference: Recipe) -> None:
     ],
 )
 def test_wrong_name_or_value_raises_with_its_name(reference: Recipe, setting: str) -> None:
-    assert refusal(reference, setting).startswith(f"--set {' '.join(setting.split())}: {setting.partition('.')[0]}")
+    assert refusal(reference, setting).startswith(f"setting {' '.join(setting.split())}: {setting.partition('.')[0]}")
 
 
 def test_another_network_brings_its_own_defaults(reference: Recipe) -> None:

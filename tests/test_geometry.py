@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import nibabel
 import numpy as np
@@ -20,11 +21,14 @@ from gliomaseg.geometry import (
     axis_codes,
     field_of_view,
     from_lps,
+    is_sheared,
     line_weights,
     orientation_to,
+    pixel_area_mm2,
     pixel_centres,
     require_affine,
     spacing_of,
+    voxel_volume_mm3,
 )
 from orientation_cases import ALL_48, turn_affine, turn_back
 
@@ -195,3 +199,27 @@ def test_weights_of_places_inside_add_up_to_one(count: int, new: int, start: flo
     inside = (wanted >= -0.5) & (wanted <= count - 0.5)
     assert np.allclose(sums, inside, atol=1e-5)
     assert np.allclose(line_weights(count, wanted, reach=max(1, step), repeated=True).sum(axis=1), 1, atol=1e-5)
+
+
+# --- sheared affines: x 1 mm, y 2 mm, z (2, 0, 5) mm
+
+SHEARED = np.array([[1.0, 0, 2, 0], [0, 2, 0, 0], [0, 0, 5, 0], [0, 0, 0, 1]])
+
+
+def test_the_volume_of_a_sheared_voxel_is_the_determinant() -> None:
+    # 1 x 2 x 5; the lengths would give 1 x 2 x sqrt(29) = 10.77
+    assert voxel_volume_mm3(SHEARED) == pytest.approx(10)
+
+
+def test_the_area_of_a_pixel_is_the_parallelogram_of_its_sides() -> None:
+    assert pixel_area_mm2(SHEARED, 0) == pytest.approx(2)  # x and y: 1 x 2
+    assert pixel_area_mm2(SHEARED, 1) == pytest.approx(5)  # x and z: base 1, height 5, not 1 x sqrt(29)
+    assert pixel_area_mm2(SHEARED, 2) == pytest.approx(2 * math.sqrt(29))  # y and z are at right angles
+
+
+def test_shear_is_detected_and_rotation_is_not_shear() -> None:
+    rotated = np.eye(4)
+    rotated[:3, :3] = Rotation.from_euler("xyz", [10, 25, 40], degrees=True).as_matrix() @ np.diag([0.9, 0.8, 5])
+    assert is_sheared(SHEARED)
+    assert not is_sheared(rotated.astype(np.float32).astype(np.float64))
+    assert not is_sheared(LPS)

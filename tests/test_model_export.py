@@ -12,6 +12,7 @@ from gliomaseg.data.layouts import read_cases
 from gliomaseg.errors import DataError, MissingExtraError, ModelError, OutputExistsError, UsageError
 from gliomaseg.model import file_digest, load_model, write_digests
 from gliomaseg.model_export import ExportOptions, export_model
+from gliomaseg.ownership import MANIFEST
 from gliomaseg.prediction import open_predictor
 
 DICE = [0.5, 0.6, 0.9, 0.92, 0.88, 0.95, 0.4, 0.85, 0.93, 0.9]
@@ -22,7 +23,7 @@ def hush(_text):
 
 
 def names_in(folder):
-    return sorted(file.name for file in folder.iterdir())
+    return sorted(file.name for file in folder.iterdir() if file.name != MANIFEST)
 
 
 @pytest.fixture
@@ -125,9 +126,25 @@ def test_only_a_model_folder_is_replaced_and_only_with_overwrite(trained, tmp_pa
         export_model(ExportOptions(trained, out), say=hush)
     export_model(ExportOptions(trained, out, name="second", overwrite=True), say=hush)
     assert load_model(out).config.name == "second"
-    (out / "thesis.txt").touch()
-    with pytest.raises(OutputExistsError, match="not ours"):
+    (out / "notes").mkdir()
+    (out / "notes" / "thesis.txt").touch()
+    with pytest.raises(OutputExistsError, match=r"thesis\.txt: is not ours"):
         export_model(ExportOptions(trained, out, overwrite=True), say=hush)
+    assert load_model(out).config.name == "second"
+
+
+def test_a_card_that_was_edited_is_not_overwritten(trained, tmp_path):
+    out = export_model(ExportOptions(trained, tmp_path / "out"), say=hush)
+    (out / "README.md").write_text("# My words\n")
+    with pytest.raises(OutputExistsError, match=r"README\.md: was changed since export wrote it"):
+        export_model(ExportOptions(trained, out, overwrite=True), say=hush)
+    assert (out / "README.md").read_text() == "# My words\n"
+
+
+def test_the_model_of_a_run_is_not_overwritten_by_export(trained, tmp_path):
+    own = shutil.copytree(trained / "model", tmp_path / "run" / "model")
+    with pytest.raises(OutputExistsError, match="not ours"):
+        export_model(ExportOptions(trained, own, overwrite=True), say=hush)
 
 
 @pytest.mark.parametrize("change", [{"name": "../up"}, {"name": ""}, {"to": "tflite"}])

@@ -27,7 +27,7 @@ def test_stack_of_one_or_three_channels_is_kept_as_it_is(dtype: type, channels: 
 def test_array_of_another_shape_is_refused_with_its_place(shape: tuple[int, ...]) -> None:
     with pytest.raises(GeometryError) as caught:
         Scan(np.zeros(shape, np.uint8), "here")
-    assert caught.value.line() == f"here: array shape is {shape}, expected (z, y, x, 1) or (z, y, x, 3)"
+    assert caught.value.line() == f"here: shape is {shape}, expected (z, y, x, 1) or (z, y, x, 3)"
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.int16, np.int64, np.uint32, np.float32, np.float64])
@@ -60,6 +60,43 @@ def test_a_volume_may_hold_any_real_numbers(dtype: type) -> None:
 def test_other_numbers_are_refused(dtype: type) -> None:
     with pytest.raises(GeometryError, match="expected real numbers"):
         Scan(np.zeros((1, 4, 5, 1), dtype), "here", AFFINE)
+
+
+def test_nan_and_infinity_become_the_background() -> None:
+    voxels = np.full((1, 2, 2, 1), 7, np.float32)
+    voxels[0, 0, 0], voxels[0, 0, 1], voxels[0, 1, 0] = np.nan, -np.inf, -2
+    scan = Scan(voxels, "here", AFFINE)
+    assert scan.voxels.ravel().tolist() == [-2, -2, -2, 7]  # the smallest finite value is below 0
+    assert scan.voxels.dtype == np.float32
+    assert np.isnan(voxels[0, 0, 0, 0])  # the caller's array is unchanged
+    voxels[0, 1, 0] = 3
+    assert Scan(voxels, "here", AFFINE).voxels.ravel().tolist() == [0, 0, 3, 7]
+    finite = np.ones((1, 2, 2, 1))
+    assert Scan(finite, "here", AFFINE).voxels is finite
+
+
+def test_voxels_that_are_all_nan_are_refused() -> None:
+    with pytest.raises(GeometryError, match="here: voxels are all NaN or infinite; "):
+        Scan(np.full((1, 2, 2, 1), np.nan), "here", AFFINE)
+
+
+@pytest.mark.parametrize("voxels", [[[1]], np.ma.zeros((1, 2, 2, 1), np.uint8), None])
+def test_voxels_that_are_not_an_array_are_a_type_error(voxels: Any) -> None:
+    with pytest.raises(TypeError, match=r"voxels are \w+, expected a plain NumPy array"):
+        Scan(voxels, "here")
+
+
+@pytest.mark.parametrize("affine", [AFFINE.tolist(), "x", np.full((4, 4), "1")])
+def test_an_affine_that_is_not_an_array_of_numbers_is_a_type_error(affine: Any) -> None:
+    with pytest.raises(TypeError, match=r"affine is \w+, expected a NumPy array"):
+        Scan(np.zeros((1, 2, 2, 1), np.uint8), "here", affine)
+
+
+def test_a_scan_is_printed_without_its_voxels_and_compared_by_identity() -> None:
+    scan, other = (Scan(np.zeros((1, 2, 2, 1), np.uint8), "here") for _ in range(2))
+    assert "array" not in repr(scan)
+    assert scan != other
+    assert len({scan, other}) == 2
 
 
 def test_spacing_and_orientation_follow_from_the_affine() -> None:

@@ -15,15 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gliomaseg import metrics
-    from gliomaseg.api import Segmentation, evaluate, load_model, read_scan, segment, train
+    from gliomaseg.api import evaluate, load_model, read_scan, segment, train
+    from gliomaseg.prediction.segmentation import Segmentation
     from gliomaseg.scan import Scan
 
 __version__ = "0.1.0"
 __all__ = ["Scan", "Segmentation", "__version__", "evaluate", "load_model", "metrics", "read_scan", "segment", "train"]
 
-_MODULES = {"Scan": "gliomaseg.scan", "metrics": ""} | dict.fromkeys(
-    ("Segmentation", "evaluate", "load_model", "read_scan", "segment", "train"), "gliomaseg.api"
-)
+_MODULES = {
+    "Scan": "gliomaseg.scan",
+    "Segmentation": "gliomaseg.prediction.segmentation",
+    "metrics": "",
+} | dict.fromkeys(("evaluate", "load_model", "read_scan", "segment", "train"), "gliomaseg.api")
 
 
 def __getattr__(name: str) -> Any:

@@ -3,104 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-from gliomaseg.errors import GeometryError, UsageError, import_extra
-from gliomaseg.formats import FileKind, Grid, suffix_of, suffixes, write_pages, write_volume
+from gliomaseg.errors import UsageError, import_extra
 from gliomaseg.geometry import Affine
 from gliomaseg.metrics.volume import volume_ml
-from gliomaseg.prediction import ScanPredictor, open_models
+from gliomaseg.prediction import (
+    PredictOptions,
+    ScanPredictor,
+    join_sequences,
+    list_inputs,
+    open_models,
+    require_options,
+)
 from gliomaseg.prediction.load import load_input
 from gliomaseg.prediction.predict import MAX_BYTES
+from gliomaseg.prediction.scan_arrays import ArrayGeometry, ArrayInput, Axes, scan_of_array
+from gliomaseg.prediction.segmentation import Segmentation
 from gliomaseg.scan import Scan, join_scans
-from gliomaseg.types import Mask, Probability
 from gliomaseg.types import Sequence as MriSequence
 
 if TYPE_CHECKING:  # evaluation imports SciPy: half a second that a segmentation does not need
     from gliomaseg.evaluation.results import Evaluation
 
-Axes = Literal["zyx", "xyz"]
-ScanLike = str | Path | Scan | ArrayLike | Any
+__all__ = ["ScanLike", "Segmentation", "evaluate", "load_model", "read_scan", "segment", "train"]
+
+ScanLike = str | Path | Scan | ArrayInput
 """A path, a `Scan`, a NumPy array, or a nibabel image."""
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """The result of `segment`.
-
-    Attributes:
-        mask: tumour or not: bool, in the shape and axis order of the input; (z, y, x) for paths and scans.
-        probability: of tumour: float32 in [0, 1], same shape.
-        volume_ml: volume of the mask, in ml; 0 if it is empty, None if the voxel spacing is unknown.
-        predicted_dice: the Dice that the model expects of this mask, 0 to 1; None if the mask is empty or the model
-            has no Dice estimator.
-        warnings: sentences about an input that does not look like the training data; empty if there are none.
-        models: names of the models whose probabilities were averaged, the one with the largest weight first.
-        scan: the scan that was segmented.
-    """
-
-    mask: Mask
-    probability: Probability = field(repr=False)
-    volume_ml: float | None
-    predicted_dice: float | None
-    warnings: tuple[str, ...]
-    models: tuple[str, ...]
-    scan: Scan = field(repr=False)
-    _axes: Axes = field(default="zyx", repr=False)
-
-    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the mask on the grid of the scan, and return the path.
-
-        Args:
-            path: a new file. `.nii.gz`, `.nii`, `.nrrd`, `.mha` and `.mhd` write a volume with the values 0 and 1; the
-                scan needs an affine. `.tif` and `.tiff` write one page for each slice, with the values 0 and 255.
-            overwrite: replace an existing file.
-
-        Raises:
-            UsageError: the suffix is another one.
-            GeometryError: the suffix is a volume format and the scan has no affine.
-            OutputExistsError: the file exists and `overwrite` is False.
-        """
-        from gliomaseg.atomic import new_file, require_free
-
-        target = Path(path)
-        volume_suffixes = sorted(suffixes(FileKind.VOLUME))
-        suffix = suffix_of(target)
-        if suffix not in (*volume_suffixes, ".tif", ".tiff"):
-            known = ", ".join([*volume_suffixes, ".tif", ".tiff"])
-            raise UsageError(f"suffix is {suffix or 'missing'}, expected {known}", where=target, cure="use .nii.gz")
-        if suffix in volume_suffixes and self.scan.affine is None:
-            raise GeometryError("the scan has no affine", where=target, cure="save it as .tif, or give spacing_mm")
-        require_free(target, overwrite=overwrite)
-        mask = self._zyx(self.mask).astype(np.uint8)
-        with new_file(target) as temporary:
-            if self.scan.affine is None or suffix in (".tif", ".tiff"):
-                write_pages(temporary, mask * np.uint8(255))
-            else:
-                z, y, x = mask.shape
-                write_volume(temporary, mask, Grid((z, y, x), self.scan.affine), description="tumour mask")
-        return target
-
-    def to_nibabel(self) -> Any:
-        """Return the mask as a nibabel image, uint8, voxel axes x, y, z.
-
-        Raises:
-            GeometryError: the scan has no affine.
-        """
-        import nibabel
-
-        if self.scan.affine is None:
-            raise GeometryError("the scan has no affine", where=self.scan.source, cure="give spacing_mm or affine")
-        return nibabel.Nifti1Image(self._zyx(self.mask).T.astype(np.uint8), self.scan.affine)
-
-    def _zyx(self, array: NDArray[Any]) -> NDArray[Any]:
-        return array.T if self._axes == "xyz" else array
 
 
 def read_scan(
@@ -111,7 +43,7 @@ def read_scan(
     series: str | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Scan:
-    """Return the scan of a file or folder: NIfTI, DICOM, TIFF or PNG.
+    """Return the scan of a file or folder: NIfTI, NRRD, MetaImage, DICOM, TIFF or PNG.
 
     Args:
         path: FLAIR, an RGB image (T1, FLAIR, T1ce), or a folder with the slices of one case or one DICOM series.
@@ -121,24 +53,23 @@ def read_scan(
         max_bytes: inputs that need more memory are refused.
 
     Raises:
-        UsageError: the path contains several scans.
+        UsageError: the path contains several scans, or `series` is given and it is not DICOM.
         DataError: the path contains no scan.
         FormatError: a file is missing, damaged or of another format.
         GeometryError: slices or sequences are on different grids.
         ResourceError: the scan needs more memory.
         MissingExtraError: the input is DICOM and `gliomaseg[dicom]` is not installed.
     """
-    from gliomaseg.prediction import join_sequences, list_inputs
-
-    if t1 is not None or t1ce is not None:
-        others = [None if other is None else Path(other) for other in (t1, t1ce)]
-        return load_input(
-            join_sequences(Path(path), t1=others[0], t1ce=others[1]), series=series, max_bytes=max_bytes
-        ).scan
-    entries = list_inputs([Path(path)])
+    source = _path(path, "path")
+    others = [None if other is None else _path(other, name) for name, other in (("t1", t1), ("t1ce", t1ce))]
+    if t1 is None and t1ce is None:
+        entries = list(list_inputs([source]))
+    else:
+        entries = [join_sequences(source, t1=others[0], t1ce=others[1])]
     if len(entries) > 1:
         names = ", ".join(entry.name for entry in entries[:3])
         raise UsageError(f"contains {len(entries)} scans ({names}, ...)", where=path, cure="name one of them")
+    require_options(entries, PredictOptions(series=series))
     return load_input(entries[0], series=series, max_bytes=max_bytes).scan
 
 
@@ -158,7 +89,8 @@ def load_model(name_or_path: str | Path | None = None, *, engine: str = "onnxrun
     """
     from gliomaseg.pretrained import find_models
 
-    return open_models(find_models(None if name_or_path is None else Path(name_or_path)), engine=engine)
+    path = None if name_or_path is None else _path(name_or_path, "name_or_path")
+    return open_models(find_models(path), engine=engine)
 
 
 def segment(
@@ -169,13 +101,14 @@ def segment(
     t1ce: ScanLike | None = None,
     spacing_mm: tuple[float, float, float] | None = None,
     affine: Affine | None = None,
-    axes: Axes = "zyx",
+    axes: Axes | None = None,
 ) -> Segmentation:
     """Return the tumour mask of one scan.
 
     Args:
         scan: FLAIR, as a path, a `Scan`, a nibabel image or a NumPy array. An array has the axes of `axes`; arrays
-            (z, y, x, 3) are RGB images of T1, FLAIR and T1ce.
+            (z, y, x, 3) are RGB images of T1, FLAIR and T1ce. To choose a DICOM series, give `read_scan(path,
+            series=...)`.
         model: what `load_model` returns, or its argument.
         t1: pre-contrast T1 on the same grid, of the same kind as `scan`.
         t1ce: contrast-enhanced T1 on the same grid, of the same kind as `scan`.
@@ -183,25 +116,26 @@ def segment(
             back, columns from the patient's right to the left.
         affine: of an array, instead of `spacing_mm`: 4 x 4 matrix from voxel indices (x, y, z) to mm, RAS+, as in
             nibabel.
-        axes: of an array: "zyx" (SimpleITK, pydicom stacks) or "xyz" (nibabel's `get_fdata()`).
+        axes: of an array: "zyx" (SimpleITK, pydicom stacks; the default) or "xyz" (nibabel's `get_fdata()`).
 
     Returns:
         The mask, in the shape and axis order of the input, with volume, predicted Dice and warnings.
 
     Raises:
-        UsageError: `spacing_mm` or `affine` is given with a path, or both are given.
+        UsageError: `spacing_mm`, `affine` or `axes` has another form or is given for an input that is not an array.
         GeometryError: the array has another shape or type, or the sequences are on different grids.
+        TypeError: the scan or the model is of another type.
         GliomasegError: what `read_scan` and `load_model` raise.
     """
-    as_scan = partial(_scan_of, spacing_mm=spacing_mm, affine=affine, axes=axes)
-    flair, order = as_scan(scan)
+    geometry = ArrayGeometry(spacing_mm, affine, axes)
+    flair, order = _scan_of(scan, geometry, "scan")
     others = {MriSequence.T1: t1, MriSequence.T1CE: t1ce}
-    given = {name: as_scan(other)[0] for name, other in others.items() if other is not None}
+    given = {name: _scan_of(other, geometry, str(name))[0] for name, other in others.items() if other is not None}
     joined = join_scans(flair, given) if given else flair
     found = _loaded(model).predict(joined)
     millilitres = None
-    if joined.spacing_mm is not None:
-        millilitres = volume_ml(int(np.count_nonzero(found.mask)), spacing_mm=joined.spacing_mm)
+    if joined.affine is not None:
+        millilitres = volume_ml(int(np.count_nonzero(found.mask)), affine=joined.affine)
     mask = found.mask.T if order == "xyz" else found.mask
     probability = found.probability.T if order == "xyz" else found.probability
     names = tuple(one.config.name for one in found.models)
@@ -236,13 +170,18 @@ def evaluate(
         `definitions`. The fields are those of `metrics.json`.
 
     Raises:
+        UsageError: there is no such subset, or subset or fold is given without splits.
+        ConfigError: there is no such fold, or the spacing is not three lengths.
         DataError: the data set has problems, or the splits do not fit it.
         GliomasegError: what `load_model` raises.
     """
     from gliomaseg.evaluation import CaseSelection, ScoreGrid, evaluate_data
 
-    selection = None if splits is None else CaseSelection(Path(splits), subset, fold)
-    return evaluate_data(Path(data), _loaded(model), selection, grid=ScoreGrid(spacing_mm), progress=progress)
+    if splits is None and (fold != 0 or subset != "validation"):
+        raise UsageError("subset and fold need splits", cure="give splits, or omit both")
+    selection = None if splits is None else CaseSelection(_path(splits, "splits"), subset, fold)
+    grid = ScoreGrid(spacing_mm)
+    return evaluate_data(_path(data, "data"), _loaded(model), selection, grid=grid, progress=progress)
 
 
 def train(
@@ -274,18 +213,24 @@ def train(
 
     Raises:
         MissingExtraError: `gliomaseg[train]` is not installed.
+        UsageError: there is no such device, or resume and overwrite are both True.
         ConfigError: the recipe or a setting is wrong.
         OutputExistsError: `out` is not empty.
         DataError: the data set has problems.
+        TypeError: `settings` is one string.
     """
     from gliomaseg.config import read_recipe
 
+    if isinstance(settings, str):
+        raise TypeError("settings is a string, expected a list of strings such as ['training.epochs=5']")
+    if resume and overwrite:
+        raise UsageError("resume and overwrite are both True", cure="choose one of them")
     module = import_extra("gliomaseg.training.train", "train", purpose="training")
     options = module.TrainOptions(
-        recipe=read_recipe(str(recipe)).with_settings(list(settings)),
-        data=Path(data),
-        out=Path(out),
-        splits=None if splits is None else Path(splits),
+        recipe=read_recipe(str(_path(recipe, "recipe"))).with_settings(list(settings)),
+        data=_path(data, "data"),
+        out=_path(out, "out"),
+        splits=None if splits is None else _path(splits, "splits"),
         fold=fold,
         device=device,
         resume=resume,
@@ -296,53 +241,28 @@ def train(
 
 
 def _loaded(model: str | Path | ScanPredictor | None) -> ScanPredictor:
-    return load_model(model) if model is None or isinstance(model, str | Path) else model
+    if model is None or isinstance(model, str | Path):
+        return load_model(model)
+    if not hasattr(model, "predict"):
+        raise TypeError(f"model is {type(model).__name__}, expected a name, a path or the result of load_model")
+    return model
 
 
-def _scan_of(
-    given: ScanLike, *, spacing_mm: tuple[float, float, float] | None, affine: Affine | None, axes: Axes
-) -> tuple[Scan, Axes]:
+def _scan_of(given: ScanLike, geometry: ArrayGeometry, name: str) -> tuple[Scan, Axes]:
     """Return an input as a scan, and the axis order of its results."""
     if isinstance(given, str | Path):
-        _require_no_geometry(spacing_mm, affine, str(given))
-        return read_scan(given), "zyx"
+        path = _path(given, name)
+        geometry.require_absent(str(path))
+        return read_scan(path), "zyx"
     if isinstance(given, Scan):
-        _require_no_geometry(spacing_mm, affine, given.source)
+        geometry.require_absent(given.source)
         return given, "zyx"
-    if hasattr(given, "affine") and hasattr(given, "dataobj"):
-        _require_no_geometry(spacing_mm, affine, "nibabel image")
-        return _array_scan(np.asarray(given.dataobj), given.affine, "xyz"), "xyz"
-    if spacing_mm is not None and affine is not None:
-        raise UsageError("spacing_mm and affine are both given", cure="give one of them")
-    if spacing_mm is None:
-        return _array_scan(np.asarray(given), affine, axes), axes
-    z, y, x = spacing_mm
-    axial = _array_scan(np.asarray(given), np.diag([-x, -y, z, 1.0]), axes)
-    return replace(axial, orientation_assumed=True), axes
+    return scan_of_array(given, geometry, name=name)
 
 
-def _require_no_geometry(spacing_mm: Any, affine: Any, where: str) -> None:
-    if spacing_mm is not None or affine is not None:
-        raise UsageError(
-            "spacing_mm and affine are only for arrays", where=where, cure="omit them: the file defines its grid"
-        )
-
-
-def _array_scan(array: NDArray[Any], affine: Affine | None, axes: Axes) -> Scan:
-    where = "array"
-    if axes not in ("zyx", "xyz"):
-        raise UsageError(f"axes is {axes!r}, expected 'zyx' or 'xyz'")
-    if array.ndim == 4 and axes == "xyz":
-        raise GeometryError(f"array shape is {array.shape}, expected (x, y, z)", where=where, cure="select one volume")
-    if array.ndim not in (3, 4):
-        raise GeometryError(f"array shape is {array.shape}, expected ({', '.join(axes)})", where=where)
-    voxels = array.T if axes == "xyz" else array
-    voxels = voxels[..., None] if voxels.ndim == 3 else voxels
-    if affine is None and voxels.dtype not in (np.uint8, np.uint16):
-        raise GeometryError(
-            f"array type is {voxels.dtype} and its grid is unknown", where=where, cure="give spacing_mm or affine"
-        )
-    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
-        raise GeometryError("array contains NaN or infinity", where=where, cure="replace these voxels")
-    matrix = None if affine is None else np.asarray(affine, np.float64)
-    return Scan(voxels, where, matrix)
+def _path(given: str | Path, name: str) -> Path:
+    if not isinstance(given, str | Path):
+        raise TypeError(f"{name} is {type(given).__name__}, expected a path")
+    if isinstance(given, str) and not given.strip():  # Path("") would be the current folder
+        raise UsageError(f"{name} is an empty string, expected a path", cure='write "." for the current folder')
+    return Path(given)

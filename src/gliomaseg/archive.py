@@ -71,13 +71,28 @@ def unpack(archive: Path, *, into: Path, say: Say) -> None:
         declared = _checked_bytes(members, archive=archive)
         step, done = steps(say, "unpacking"), 0
         for member in members:
-            place = into / PurePosixPath(member.filename)
-            if member.is_dir():
+            place = into / PurePosixPath(member_name(member))
+            if is_folder(member):
                 place.mkdir(parents=True, exist_ok=True)
                 continue
             place.parent.mkdir(parents=True, exist_ok=True)
             done += _write(box, member, place)
             step(100 * done / max(declared, 1))
+
+
+def member_name(member: zipfile.ZipInfo) -> str:
+    r"""Return the path of a member with slashes: some archives of Windows have backslashes.
+
+    >>> member_name(zipfile.ZipInfo("export\\IM001"))
+    'export/IM001'
+    """
+    # The name as stored: zipfile cuts `filename` at a null byte.
+    return member.orig_filename.replace("\\", "/")
+
+
+def is_folder(member: zipfile.ZipInfo) -> bool:
+    """Return whether a member of a zip is a folder."""
+    return member_name(member).endswith("/")
 
 
 def require_space(needed_bytes: int, *, on: Path, cure: str) -> None:
@@ -120,7 +135,7 @@ def _checked_bytes(members: list[zipfile.ZipInfo], *, archive: Path) -> int:
         raise ResourceError(f"{what} ({limit})", where=archive, cure="check where it comes from")
     seen: set[PurePosixPath] = set()
     for member in members:
-        path = PurePosixPath(member.filename)
+        path = PurePosixPath(member_name(member))
         fault = "is there twice" if path in seen else _refusal(member)
         if fault:
             raise FormatError(f"member {member.filename!r} {fault}", where=archive, cure=_CURE)
@@ -128,18 +143,18 @@ def _checked_bytes(members: list[zipfile.ZipInfo], *, archive: Path) -> int:
         if member.file_size >= RATIO_COUNTS_FROM_BYTES and ratio > MAX_RATIO:
             what = f"member {member.filename!r} would grow {ratio:,.0f}-fold"
             raise ResourceError(what, where=archive, cure="check where it comes from")
-        if not member.is_dir():
+        if not is_folder(member):
             seen.add(path)
     return declared
 
 
 def _refusal(member: zipfile.ZipInfo) -> str:
     """Return why a member may not be unpacked, or an empty text."""
-    # The name as stored: zipfile cuts `filename` at a null byte and, on Windows, turns backslashes.
-    name = member.orig_filename
-    climbs = name.startswith("/") or ".." in name.split("/") or PureWindowsPath(name).drive
-    if climbs or "\\" in name or "\0" in name:
+    name = member_name(member)
+    if name.startswith("/") or ".." in name.split("/") or PureWindowsPath(name).drive:
         return "leads out of the target folder"
+    if "\0" in name:
+        return "has a null byte in its name"
     if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link or a device"
     if member.flag_bits & 1:

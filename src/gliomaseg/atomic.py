@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import re
+import secrets
 import shutil
-import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -15,6 +15,9 @@ from typing import IO
 from gliomaseg.errors import GliomasegError, OutputExistsError, ResourceError, UsageError
 
 LOCK = ".lock"
+UNFINISHED = ".gliomaseg-"
+"""The names of unfinished files and folders start with this; a killed process leaves them."""
+MANY_FILES = 500
 
 
 @contextmanager
@@ -29,8 +32,7 @@ def new_file(path: Path) -> Iterator[Path]:
     """
     with _translated(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The suffix stays last: writers choose their format by it.
-        temporary = path.with_name(f".{os.getpid()}.{path.name}")
+        temporary = _unfinished(path)
         try:
             yield temporary
             _sync(temporary)
@@ -57,13 +59,11 @@ def new_folder(path: Path, *, overwrite: bool = False, first_wins: bool = False)
     require_free(path, overwrite=overwrite or first_wins)
     with _translated(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        temporary = _unfinished(path)
+        temporary.mkdir()
         try:
             yield temporary
-            temporary.chmod(0o755)  # mkdtemp's is private
-            for file in temporary.rglob("*"):
-                if file.is_file():
-                    _sync(file)
+            _sync_all([file for file in temporary.rglob("*") if file.is_file()])
             _take_name(temporary, path, overwrite=overwrite, first_wins=first_wins)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -80,8 +80,17 @@ def _take_name(temporary: Path, path: Path, *, overwrite: bool, first_wins: bool
         require_free(path, overwrite=overwrite)  # another process took the name while this folder was filled
         old = temporary.with_name(temporary.name + ".old")
         path.rename(old)
-        temporary.rename(path)
+        try:
+            temporary.rename(path)
+        except BaseException:
+            old.rename(path)
+            raise
         remove(old)
+
+
+def _unfinished(path: Path) -> Path:
+    """Return a new name beside `path`. The suffix stays last: writers choose their format by it."""
+    return path.with_name(f"{UNFINISHED}{secrets.token_hex(4)}-{path.name}")
 
 
 @contextmanager
@@ -144,31 +153,7 @@ def require_free(path: Path, *, overwrite: bool = False) -> None:
     # A broken link exists, too.
     if overwrite or not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
         return
-    raise OutputExistsError("exists already", where=path, cure="name another place, or pass --overwrite")
-
-
-def require_own(folder: Path, names: Collection[str]) -> None:
-    """Raise an error if a folder contains files that gliomaseg did not write there.
-
-    Args:
-        folder: may be missing.
-        names: of what we write there; their unfinished forms, as a killed process leaves them, count too.
-
-    Raises:
-        OutputExistsError: the folder is a file, or contains other files.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise OutputExistsError("is a file", where=folder, cure="name another place")
-    for entry in sorted(folder.iterdir()) if folder.exists() else []:
-        if entry.name not in names and not any(_is_unfinished(entry.name, name) for name in names):
-            raise OutputExistsError(
-                "is not removed: it is not ours", where=entry, cure="move it, or name another place"
-            )
-
-
-def _is_unfinished(entry: str, name: str) -> bool:
-    own = re.escape(name)
-    return re.fullmatch(rf"\.\d+\.{own}|\.{own}\.\w{{8}}(\.old)?", entry) is not None
+    raise OutputExistsError("exists already", where=path, cure="name another place")
 
 
 def is_disk_full(fault: OSError) -> bool:
@@ -178,8 +163,20 @@ def is_disk_full(fault: OSError) -> bool:
     )
 
 
+def _sync_all(files: list[Path]) -> None:
+    if len(files) > MANY_FILES and hasattr(os, "sync"):  # for thousands of files, one by one takes minutes
+        os.sync()
+        return
+    for file in files:
+        _sync(file)
+
+
 def _sync(file: Path) -> None:
-    with file.open("rb") as handle:
+    is_writable = os.access(file, os.W_OK)
+    if os.name == "nt" and not is_writable:
+        return
+    # Windows flushes only files that are open for writing.
+    with file.open("r+b" if is_writable else "rb") as handle:
         os.fsync(handle.fileno())
 
 

@@ -7,22 +7,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gliomaseg import evaluation
-from gliomaseg.atomic import remove, require_free, require_own
 from gliomaseg.config import read_recipe
 from gliomaseg.data.audit import audit
 from gliomaseg.data.case_list import CaseList
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import read_splits, select, split_data, write_splits
 from gliomaseg.errors import DataError, GliomasegError
+from gliomaseg.ownership import OutputFolder
 from gliomaseg.phantoms import write_phantoms
 from gliomaseg.prediction import PredictOptions, list_inputs, open_predictor
 from gliomaseg.prediction.predict import predict
 from gliomaseg.report.terminal import audit_text, splits_text, summary_text
-from gliomaseg.training.run_folder import TrainOptions
+from gliomaseg.training.run_folder import TrainOptions, run_output
 from gliomaseg.training.train import train
 
 PATIENTS = 12
-_OURS = ("cache", "data", "evaluation", "prediction", "run", "splits.json")
+_CACHE = ("*/images.npy", "*/manifest.json", "*/masks.npy")
 
 
 def run_demo(out: Path, recipe: str, *, overwrite: bool, log: Callable[[str], None]) -> dict[str, str]:
@@ -42,13 +42,13 @@ def run_demo(out: Path, recipe: str, *, overwrite: bool, log: Callable[[str], No
     """
     start = time.monotonic()
     chosen = read_recipe(recipe).with_settings(["split.by=patient"])
-    require_free(out, overwrite=overwrite)
-    require_own(out, _OURS)
+    _require_free(out, overwrite=overwrite)
     index = _phantoms(out / "data", overwrite=overwrite, log=log)
     data = index.root
     log("[3/6] splitting them by patient")
     splits = split_data(index, chosen.split)
-    write_splits(splits, out / "splits.json")
+    with OutputFolder(out, "demo").new_file(out / "splits.json") as temporary:
+        write_splits(splits, temporary)
     log(splits_text(splits))
     log(f"[4/6] training: {chosen.title}")
     order = TrainOptions(
@@ -56,7 +56,7 @@ def run_demo(out: Path, recipe: str, *, overwrite: bool, log: Callable[[str], No
     )
     model = train(order, say=log)
     picked = _use(model, index, out, overwrite=overwrite, log=log)
-    remove(out / "cache")
+    OutputFolder(out / "cache", "demo", growing=_CACHE).remove_own([out / "cache"])
     log(f"done in {time.monotonic() - start:.0f} s")
     return {
         "data": str(data),
@@ -66,6 +66,21 @@ def run_demo(out: Path, recipe: str, *, overwrite: bool, log: Callable[[str], No
         "curves": str(out / "run" / "curves.png"),
         "masks": str(out / "prediction" / picked),
     }
+
+
+def _require_free(out: Path, *, overwrite: bool) -> None:
+    """Raise if the folder has files that no demo wrote, or that were changed since."""
+    parts = {
+        "cache": OutputFolder(out / "cache", "demo", growing=_CACHE),
+        "data": OutputFolder(out / "data", "phantom"),
+        "evaluation": OutputFolder(out / "evaluation", "evaluate"),
+        "prediction": OutputFolder(out / "prediction", "predict"),
+        "run": run_output(out / "run"),
+    }
+    own = OutputFolder(out, "demo")
+    own.require_replaceable(overwrite=overwrite)
+    for entry in sorted(out.glob("*")):
+        parts.get(entry.name, own).require_replaceable(entry, overwrite=overwrite)
 
 
 def _phantoms(folder: Path, *, overwrite: bool, log: Callable[[str], None]) -> CaseList:

@@ -19,6 +19,7 @@ from gliomaseg.config import (
     model_config_to_format_2,
 )
 from gliomaseg.errors import ModelError
+from gliomaseg.user_files import read_text
 
 FORMAT = 2
 ONNX = "model.onnx"
@@ -137,7 +138,7 @@ def _fold_runs(path: Path) -> list[Path]:
     if (path / CONFIG).is_file() or (path / "model").is_dir() or not (path / "fold-0").is_dir():
         return []
     try:
-        folds = len(json.loads((path / SPLITS).read_text("utf-8"))["folds"])
+        folds = len(json.loads(read_text(path / SPLITS))["folds"])
     except (OSError, ValueError, KeyError, TypeError) as fault:
         raise ModelError(f"has folds but no readable {SPLITS}", where=path, cure="name one of its folds") from fault
     runs = [path / f"fold-{number}" for number in range(folds)]
@@ -178,7 +179,7 @@ def _ensemble(path: Path, models: list[Model]) -> Ensemble:
 def _chosen_postprocessing(path: Path) -> Postprocessing | None:
     """Return the postprocessing that `crossvalidate --tune` chose on all folds; None without `--tune`."""
     try:
-        chosen = metrics_to_format_2(json.loads((path / METRICS).read_text("utf-8"))).get("postprocessing")
+        chosen = metrics_to_format_2(json.loads(read_text(path / METRICS))).get("postprocessing")
         return chosen and Postprocessing.model_validate(chosen)
     except FileNotFoundError:
         return None
@@ -235,7 +236,7 @@ def file_digest(path: Path) -> str:
 
 def _verify(folder: Path) -> None:
     try:
-        lines = (folder / DIGESTS).read_text("utf-8").splitlines()
+        lines = read_text(folder / DIGESTS).splitlines()
     except (OSError, UnicodeDecodeError) as fault:
         raise ModelError(
             f"{DIGESTS} is missing or cannot be read", where=folder, cure="copy the whole model folder again"

@@ -5,35 +5,33 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from gliomaseg.atomic import new_folder, require_free, require_own
-from gliomaseg.config import Postprocessing
+from gliomaseg.config import Tree
 from gliomaseg.errors import DataError, ModelError, UsageError, import_extra
 from gliomaseg.evaluation.dice_estimation import DiceEstimatorFit, dice_estimator_text, fit_dice_estimator
 from gliomaseg.evaluation.measures import conventions
-from gliomaseg.evaluation.results import read_evaluation
+from gliomaseg.evaluation.results import Evaluation, read_evaluation
 from gliomaseg.model import (
     CARD,
-    CONFIG,
-    DIGESTS,
     METRICS,
     ONNX,
     WEIGHTS,
     Model,
+    ModelConfig,
     file_digest,
     load_model,
     write_config,
     write_digests,
     write_metrics,
 )
+from gliomaseg.ownership import OutputFolder
+from gliomaseg.user_files import read_text
 
 OPENVINO = ("model.xml", "model.bin")
 KINDS: dict[str, tuple[str, ...]] = {"onnx": (ONNX,), "openvino": (ONNX, *OPENVINO), "safetensors": (WEIGHTS,)}
-OURS = (CARD, CONFIG, DIGESTS, METRICS, ONNX, WEIGHTS, *OPENVINO)
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class ExportOptions:
         name: name of the new model; None keeps the name.
         evaluation: a folder that `crossvalidate` or `evaluate` wrote; its scores replace those of the model.
         card: a Markdown file that replaces the model card.
-        overwrite: replace an existing model folder.
+        overwrite: replace a model folder that `export` wrote.
     """
 
     model: Path
@@ -74,28 +72,24 @@ def export_model(options: ExportOptions, *, say: Callable[[str], None]) -> Path:
 
     Raises:
         ModelError: the model is incomplete, lacks the requested weights, or has the scores of another network.
-        OutputExistsError: `out` exists, or with `overwrite`, it is not a model folder.
+        OutputExistsError: `out` exists, or with `overwrite`, it has files that `export` did not write or that were
+            changed since.
         UsageError: `to` is not a kind, the name is not valid, or `out` contains the model.
         MissingExtraError: OpenVINO is not installed.
         DataError: the evaluation or the card cannot be read.
     """
     _require_valid_options(options)
-    require_free(options.out, overwrite=options.overwrite)
-    require_own(options.out, OURS)
+    output = OutputFolder(options.out, "export")
+    output.require_replaceable(options.out, overwrite=options.overwrite)
     model = load_model(options.model)
     _require_separate_folder(options, model)
     _require_scored(model)
-    metrics, fit = _scores(options, model, say)
-    card = (
-        _read(options.card)
-        if options.card
-        else _own_card(model, metrics, fit, scored_anew=options.evaluation is not None)
-    )
-    with new_folder(options.out, overwrite=options.overwrite) as folder:
+    scores = _scores(options, model, say)
+    card = _read(options.card) if options.card else _extended_card(model, scores)
+    with output.new_folder(options.out, overwrite=options.overwrite) as folder:
         _copy_network(model, options, folder)
-        write_config(folder, model.config.model_copy(update=_changes(options, model, metrics, fit)))
-        if metrics is not None:
-            write_metrics(folder, metrics)
+        write_config(folder, _exported_config(options, model, scores))
+        _write_scores(folder, scores)
         (folder / CARD).write_text(card, "utf-8")
         write_digests(folder)
     return options.out
@@ -123,18 +117,30 @@ def _require_separate_folder(options: ExportOptions, model: Model) -> None:
         raise UsageError("is the model's folder or contains it", where=options.out, cure="use another --out")
 
 
-def _changes(
-    options: ExportOptions, model: Model, metrics: Mapping[str, Any] | None, fit: DiceEstimatorFit | None
-) -> dict[str, Any]:
-    """Return the settings of the new model that differ from those of the old one."""
-    changed: dict[str, Any] = {"name": options.name or model.config.name}
-    if fit is not None:
-        changed["dice_estimator"] = fit.dice_estimator
-    if metrics is not None and options.evaluation is not None and (postprocessing := metrics.get("postprocessing")):
-        changed["postprocessing"] = Postprocessing.model_validate(postprocessing)
+@dataclass(frozen=True)
+class _Scores:
+    """The scores of the new model.
+
+    Attributes:
+        folder: the folder whose `metrics.json` is copied; None to write no scores.
+        evaluation: the later evaluation; None if the model keeps its scores, or has none.
+        fit: of the Dice estimator to this evaluation; None if it cannot be fitted.
+    """
+
+    folder: Path | None
+    evaluation: Evaluation | None = None
+    fit: DiceEstimatorFit | None = None
+
+
+def _exported_config(options: ExportOptions, model: Model, scores: _Scores) -> ModelConfig:
+    config = model.config.model_copy(update={"name": options.name or model.config.name})
+    if scores.fit is not None:
+        config = config.model_copy(update={"dice_estimator": scores.fit.dice_estimator})
+    if scores.evaluation is not None and scores.evaluation.postprocessing is not None:
+        config = config.model_copy(update={"postprocessing": scores.evaluation.postprocessing})
     if options.to == "safetensors":
-        changed["onnx_precision"] = "fp32"
-    return changed
+        config = config.model_copy(update={"onnx_precision": "fp32"})
+    return config
 
 
 def _copy_network(model: Model, options: ExportOptions, folder: Path) -> None:
@@ -160,85 +166,89 @@ def _require_scored(model: Model) -> None:
         )
 
 
-def _scores(
-    options: ExportOptions, model: Model, say: Callable[[str], None]
-) -> tuple[dict[str, Any] | None, DiceEstimatorFit | None]:
-    """Return the scores of the new model, including the measures of the fit, and the fit of the Dice estimator."""
+def _scores(options: ExportOptions, model: Model, say: Callable[[str], None]) -> _Scores:
+    """Return the scores of the new model, and fit the Dice estimator to a cross-validation.
+
+    Raises:
+        ModelError: the evaluation belongs to another network.
+        DataError: a `metrics.json` cannot be read.
+    """
     if options.to == "safetensors" and model.config.onnx_precision != "fp32":
         say("scores are left out: they belong to the int8 network; evaluate the exported model")
-        return None, None
+        return _Scores(None)
     if options.evaluation is None:
-        return _read_json(model.folder / METRICS), None
-    known = read_evaluation(options.evaluation)
-    metrics = _read_json(options.evaluation / METRICS) or {}
-    scored = known.setting.model_digest
+        return _Scores(model.folder)
+    evaluation = read_evaluation(options.evaluation)
+    scored = evaluation.setting.model_digest
     same = {model.digest}
     if model.config.onnx_precision == "fp32" and model.weights.is_file():  # the torch engine differs by rounding only
         same.add(file_digest(model.weights))
     if scored is not None and scored not in same:
         raise ModelError("is not the network of this evaluation", where=options.model, cure="evaluate this model")
-    if (folds := known.setting.model_digests) and model.digest not in folds:
+    if (folds := evaluation.setting.model_digests) and model.digest not in folds:
         say("the scores belong to the networks of the cross-validation; this network has no scores of its own")
     # Only in a cross-validation was every patient evaluated by a model that was not trained on this patient.
-    if not known.setting.model_digests:
+    if not evaluation.setting.model_digests:
         say("the Dice estimator is not fitted: the evaluation is not a cross-validation")
-        return metrics, None
+        return _Scores(options.evaluation, evaluation)
     try:
-        fit = fit_dice_estimator(known.patients)
+        fit = fit_dice_estimator(evaluation.patients)
     except DataError as fault:
         say(f"the Dice estimator is not fitted: {fault.what}")
-        return metrics, None
-    measures = {name: value for name, value in asdict(fit).items() if name != "dice_estimator"}
-    metrics["dice_estimator"] = {**measures, **fit.dice_estimator.model_dump()}
+        return _Scores(options.evaluation, evaluation)
     say(dice_estimator_text(fit))
-    return metrics, fit
+    return _Scores(options.evaluation, evaluation, fit)
 
 
-def _own_card(
-    model: Model, metrics: Mapping[str, Any] | None, fit: DiceEstimatorFit | None, *, scored_anew: bool
-) -> str:
+def _write_scores(folder: Path, scores: _Scores) -> None:
+    """Copy `metrics.json`, and add the Dice estimator with its measures if it was fitted."""
+    metrics = None if scores.folder is None else _read_json(scores.folder / METRICS)
+    if metrics is None:
+        return
+    if scores.fit is not None:
+        measures = {name: value for name, value in asdict(scores.fit).items() if name != "dice_estimator"}
+        metrics["dice_estimator"] = {**measures, **scores.fit.dice_estimator.model_dump()}
+    write_metrics(folder, metrics)
+
+
+def _extended_card(model: Model, scores: _Scores) -> str:
     """Return the model card, with the scores of a later evaluation at its end."""
     card = model.folder / CARD
     text = _read(card) if card.is_file() else f"# {model.config.name}\n"
-    if not scored_anew or metrics is None:
+    if scores.evaluation is None:
         return text
-    setting, summary = metrics.get("setting") or {}, metrics["summary"]
+    setting, summary = scores.evaluation.setting, scores.evaluation.summary
     lines = [
         "",
         "## Scores of the later evaluation",
         "",
-        f"{summary.get('patients')} patients of {setting.get('data')}, {setting.get('subset') or 'all'}.",
+        f"{summary.patients} patients of {setting.data}, {setting.subset or 'all'}.",
         "",
         "| measure | mean | 95 % CI |",
         "|---|---|---|",
     ]
     for name in conventions():
-        entry = summary.get(name) or {}
-        low, high = entry.get("ci95") or (None, None)
-        interval = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
-        if entry.get("mean") is not None:
-            lines.append(f"| `{name}` | {entry['mean']:.3f} | {interval} |")
-    if postprocessing := metrics.get("postprocessing"):
-        chosen = ", ".join(f"{name} {value:g}" for name, value in postprocessing.items() if not isinstance(value, bool))
+        entry = summary.measures.get(name)
+        if entry is not None and entry.mean is not None:
+            lines.append(f"| `{name}` | {entry.mean:.3f} | {entry.interval_text()} |")
+    if postprocessing := scores.evaluation.postprocessing:
+        values = postprocessing.model_dump().items()
+        chosen = ", ".join(f"{name} {value:g}" for name, value in values if not isinstance(value, bool))
         lines += ["", f"The postprocessing was chosen on all folds ({chosen}). It replaces the threshold above."]
-    return text.rstrip("\n") + "\n" + "\n".join([*lines, *(_dice_estimator_lines(fit) if fit else []), ""])
-
-
-def _dice_estimator_lines(fit: DiceEstimatorFit) -> list[str]:
-    return [
-        "",
-        f"Each prediction has a predicted Dice, computed from its confidence features: {dice_estimator_text(fit)}.",
-    ]
+    if scores.fit:
+        fit_text = dice_estimator_text(scores.fit)
+        lines += ["", f"Each prediction has a predicted Dice, computed from its confidence features: {fit_text}."]
+    return text.rstrip("\n") + "\n" + "\n".join([*lines, ""])
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return read_text(path)
     except (OSError, UnicodeDecodeError) as fault:
         raise DataError("cannot be read as text", where=path) from fault
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def _read_json(path: Path) -> Tree | None:
     """Return a JSON object; None if the file does not exist.
 
     Raises:

@@ -1,4 +1,4 @@
-"""One examination in memory."""
+"""One examination in memory, read from files or made from an array."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from gliomaseg.geometry import (
     axis_codes,
     farthest_corner_mm,
     orientation_to,
+    pixel_area_mm2,
     require_affine,
     spacing_of,
 )
@@ -29,14 +30,15 @@ AVAILABLE_SHARE = 0.9
 SAME_POSITION_MM = 0.01  # rounding of an affine to float32 stays below it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # equality of arrays has no single truth value
 class Scan:
     """The slices of one examination on its own grid.
 
     Attributes:
-        voxels: real numbers, all finite, shape (z, y, x, c): c is 1 (FLAIR, or a grey image) or 3 (T1, FLAIR,
+        voxels: real numbers, shape (z, y, x, c): c is 1 (FLAIR, or a grey image) or 3 (T1, FLAIR,
             contrast-enhanced T1: the order of the LGG data set). Without an affine they are axial images of 8 or 16
-            bits, as in the training data. With an affine, z may have any direction.
+            bits, as in the training data. With an affine, z may have any direction. NaN and infinity are replaced by
+            the background: 0, or the smallest finite value if that is negative.
         source: the file or folder that the scan was read from.
         affine: voxel indices (x, y, z, 1) to millimetres in the patient, RAS+; None if the file has none.
         orientation_assumed: whether the affine's directions are the format's default and not the file's own.
@@ -45,7 +47,7 @@ class Scan:
             the channels with FLAIR.
     """
 
-    voxels: Voxels
+    voxels: Voxels = field(repr=False)
     source: str
     affine: Affine | None = None
     orientation_assumed: bool = False
@@ -56,19 +58,22 @@ class Scan:
         """Check the array and the affine.
 
         Raises:
-            GeometryError: the voxels have another number of axes or channels, or no slice; or the affine is not
-                usable.
+            GeometryError: the voxels have another number of axes or channels, no slice, or no finite value; or the
+                affine is not usable.
+            TypeError: the voxels or the affine are not NumPy arrays.
             ValueError: the number of sequence names differs from the number of channels, or a name is unknown.
         """
+        _require_arrays(self.voxels, self.affine)
         shape = self.voxels.shape
         if len(shape) != 4 or shape[3] not in SEQUENCES or 0 in shape:
-            raise GeometryError(f"array shape is {shape}, expected (z, y, x, 1) or (z, y, x, 3)", where=self.source)
+            raise GeometryError(f"shape is {shape}, expected (z, y, x, 1) or (z, y, x, 3)", where=self.source)
         if self.affine is None and self.voxels.dtype not in (np.uint8, np.uint16):
             raise GeometryError(f"image type is {self.voxels.dtype}, expected 8 or 16 bits", where=self.source)
         if self.affine is not None:
             if self.voxels.dtype.kind not in "iuf":
                 raise GeometryError(f"voxel type is {self.voxels.dtype}, expected real numbers", where=self.source)
             require_affine(self.affine, where=self.source)
+            object.__setattr__(self, "voxels", _finite(self.voxels, self.source))
         names = self.sequences or SEQUENCES[shape[3]]
         object.__setattr__(self, "sequences", tuple(Sequence(name) for name in names))
         if len(self.sequences) != shape[3]:
@@ -78,6 +83,11 @@ class Scan:
     def spacing_mm(self) -> Spacing | None:
         """Voxel spacing along (z, y, x), in millimetres; None without an affine."""
         return None if self.affine is None else spacing_of(self.affine)
+
+    @property
+    def axial_pixel_mm2(self) -> float | None:
+        """Area of a pixel of an axial slice, in mm2; None without an affine."""
+        return None if self.affine is None else pixel_area_mm2(self.affine, self.axial.axes[0])
 
     @property
     def orientation(self) -> str | None:
@@ -117,6 +127,25 @@ class Scan:
 def flair_channel(channels: int) -> int:
     """Return the index of FLAIR among the channels of an image: 0 of one channel, else 1."""
     return 1 if channels > 1 else 0
+
+
+def _require_arrays(voxels: Any, affine: Any) -> None:
+    if not isinstance(voxels, np.ndarray) or isinstance(voxels, np.ma.MaskedArray):
+        raise TypeError(f"voxels are {type(voxels).__name__}, expected a plain NumPy array (z, y, x, c)")
+    if affine is not None and not (isinstance(affine, np.ndarray) and affine.dtype.kind in "iuf"):
+        raise TypeError(f"affine is {type(affine).__name__}, expected a NumPy array of 4 x 4 numbers")
+
+
+def _finite(voxels: Voxels, source: str) -> Voxels:
+    """Return voxels with the background instead of NaN and infinity, as for files; the same array if all are finite."""
+    if np.isfinite([voxels.min(), voxels.max()]).all():
+        return voxels
+    finite = np.isfinite(voxels)
+    if not finite.any():
+        raise GeometryError("voxels are all NaN or infinite", where=source, cure="pass a scan with finite values")
+    filled = voxels.copy()
+    filled[~finite] = min(voxels[finite].min(), 0)
+    return filled
 
 
 def _differs(plane: NDArray[Any], flair: NDArray[Any]) -> bool:

@@ -1,21 +1,24 @@
-"""Files that an operating system leaves beside a user's files, such as `._scan.dcm` of macOS."""
+"""Files that macOS, Windows or a file server leave in folders and zips, and that are never a user's data."""
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePath
 
-_NAMES = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
-_FOLDER = "__MACOSX"
-_APPLE_DOUBLE = "._"
+_FILES = frozenset({".ds_store", ".localized", "desktop.ini", "ehthumbs.db", "icon\r", "thumbs.db"})
+_FOLDERS = frozenset(
+    {"$recycle.bin", ".fseventsd", ".spotlight-v100", ".trashes", "@eadir", "__macosx", "system volume information"}
+)
 
 
-def is_system_file(path: str | PurePath) -> bool:
-    """Return whether a file belongs to macOS or Windows and is therefore no data of the user.
+def is_system_file(path_or_name: str | PurePath) -> bool:
+    r"""Return whether a file was made by an operating system, by its name or by a folder in its path.
 
-    These are `._*` (AppleDouble), `.DS_Store`, `Thumbs.db`, `desktop.ini`, and everything below `__MACOSX`.
+    These are AppleDouble files (`._*`), `.DS_Store`, `Thumbs.db`, `desktop.ini`, all files below `__MACOSX`, and the
+    like. Capital letters do not matter, and the parts of a path may be joined by `/` or `\`.
 
-    >>> is_system_file("series/._0001.dcm"), is_system_file("__MACOSX/a.tif"), is_system_file("series/0001.dcm")
+    >>> is_system_file("scan/._slice_1.tif"), is_system_file("__MACOSX/scan/a.dcm"), is_system_file("scan/a.dcm")
     (True, True, False)
     """
-    path = PurePath(path)
-    return path.name.startswith(_APPLE_DOUBLE) or path.name.lower() in _NAMES or _FOLDER in path.parts
+    parts = [part.lower() for part in re.split(r"[/\\]", str(path_or_name))]
+    return parts[-1].startswith("._") or parts[-1] in _FILES or not _FOLDERS.isdisjoint(parts)

@@ -1,6 +1,7 @@
 """The contract of the table of measures: one entry is enough for a measure to appear everywhere."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,12 @@ import pytest
 
 from gliomaseg.data.case import Case, Slice
 from gliomaseg.errors import FormatError
-from gliomaseg.evaluation import ScoreGrid, assemble, dumps, measures
-from gliomaseg.evaluation.case_masks import CaseMasks
-from gliomaseg.evaluation.case_scores import score_case
+from gliomaseg.evaluation import EvaluationSetting, ScoreGrid, assemble, dumps, measures
 from gliomaseg.evaluation.comparison import compare_evaluations
-from gliomaseg.evaluation.measures import MEASURES, Measure
+from gliomaseg.evaluation.measure import CaseMasks, Measure
+from gliomaseg.evaluation.measures import MEASURES
 from gliomaseg.evaluation.results import read_evaluation
+from gliomaseg.evaluation.scoring import score_case
 from gliomaseg.report.html import write_report
 from gliomaseg.report.terminal import comparison_text, summary_text
 
@@ -50,7 +51,7 @@ def write_evaluation(folder: Path, predicted_rows: int):
         )
         for name in ("A_XX_1_20000101", "B_XX_2_20000101")
     ]
-    evaluation = assemble(found, setting={"model": folder.name}, grid=ScoreGrid(), seconds=0.0)
+    evaluation = assemble(found, setting=EvaluationSetting(model=folder.name), grid=ScoreGrid(), seconds=0.0)
     folder.mkdir()
     (folder / "metrics.json").write_text(dumps(evaluation), "utf-8")
     return evaluation
@@ -100,6 +101,14 @@ def test_names_are_unique_and_every_entry_is_complete():
         assert measure.short, measure.name
         assert measure.range[0] < measure.range[1], measure.name
         assert measure.compute or measure.pool, measure.name
+
+
+def test_every_summarised_measure_is_in_the_guide():
+    guide = (Path(__file__).parents[2] / "docs" / "guide" / "evaluate.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`.+?) \|", guide, re.MULTILINE)
+    documented = {re.sub("_(px|mm)$", "", name) for row in rows for name in re.findall(r"`(\w+)`", row)}
+    summarised = {re.sub("_(px|mm)$", "", measure.name) for measure in MEASURES if measure.definition}
+    assert summarised - documented == set(), "add a row to a table of measures in docs/guide/evaluate.md"
 
 
 def test_every_value_lies_in_the_range_of_its_measure():

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,9 +87,7 @@ def assert_cache_matches_data(cache: Cache, index: CaseList, preprocessing: Prep
     prepared = [prepare(case.scan, preprocessing) for case in cases]
     masks = [prepare_mask(case.reference, slices) for case, slices in zip(cases, prepared, strict=True)]
     assert np.array_equal(cache.images, np.concatenate([slices.slices for slices in prepared]))
-    assert np.array_equal(
-        cache.masks, np.concatenate([prepare_mask(case.reference, prepare(case.scan, preprocessing)) for case in cases])
-    )
+    assert np.array_equal(cache.masks, np.concatenate(masks))
 
 
 # --- content
@@ -363,9 +362,33 @@ def test_too_little_disk_space_is_refused_before_writing(
     # 5 slices of 32 x 32, one byte a pixel for image and mask, plus the reserve, minus one byte.
     free = 5 * 32 * 32 * 2 + cache_module.RESERVE_BYTES - 1
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, free))  # type: ignore[attr-defined]
-    with pytest.raises(ResourceError, match=r"MB are free; free some space, or set GLIOMASEG_CACHE"):
+    with pytest.raises(
+        ResourceError, match=r"MB are free, expected 200 MB: 0 MB for the cache and 200 MB in reserve; free some space"
+    ):
         open_cache(index, SMALL, folder=folder)
     assert not folder.exists() or entry_names(folder) == []
+
+
+def test_a_read_only_disk_is_named_as_the_reason(
+    index: CaseList, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", fail)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, 4_000_000))  # type: ignore[attr-defined]
+    with pytest.raises(
+        GliomasegError, match=r"cache folder cannot be written \(Read-only file system\); name a folder"
+    ):
+        open_cache(index, SMALL, folder=folder)
+
+
+def test_a_cache_on_a_read_only_disk_is_still_read(
+    index: CaseList, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = open_cache(index, SMALL, folder=folder)
+    monkeypatch.setattr(tempfile, "TemporaryFile", None)
+    assert open_cache(index, SMALL, folder=folder).digest == first.digest
 
 
 def test_full_disk_during_a_build_leaves_an_empty_folder(
@@ -392,6 +415,15 @@ def test_file_instead_of_the_cache_folder_is_refused(index: CaseList, folder: Pa
 def test_default_folder_is_the_environment_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GLIOMASEG_CACHE", str(tmp_path / "own_flag"))
     assert default_cache_folder() == tmp_path / "own_flag"
+
+
+def test_a_tilde_in_the_environment_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GLIOMASEG_CACHE", "~/cache")
+    assert default_cache_folder() == tmp_path / "cache"
+    monkeypatch.delenv("GLIOMASEG_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "~/xdg")
+    assert default_cache_folder() == tmp_path / "xdg" / "gliomaseg"
 
 
 def test_default_folder_is_in_xdg_cache_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -141,3 +141,12 @@ def test_only_the_slices_of_the_case_are_read(case: Case) -> None:
     chosen: tuple[Slice, ...] = (case.slices[1],)
     loaded = read_case(Case(case.name, case.patient, case.site, chosen))
     assert loaded.reference.sum(axis=(1, 2)).tolist() == [16]
+
+
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+def test_a_mask_of_one_bit_is_a_mask(tmp_path: Path, photometric: str) -> None:
+    mask = np.eye(8, dtype=bool)
+    write(tmp_path / "a_1.tif", np.full((8, 8), 9, np.uint8))
+    stored = mask if photometric == "minisblack" else ~mask
+    tifffile.imwrite(tmp_path / "a_1_mask.tif", stored, photometric=photometric)
+    assert np.array_equal(read_slice(Slice(1, tmp_path / "a_1.tif", tmp_path / "a_1_mask.tif"))[1], mask)

@@ -13,7 +13,9 @@ import pytest
 
 from gliomaseg import archive
 from gliomaseg.data.download import download
+from gliomaseg.data.layouts import read_cases
 from gliomaseg.errors import DataError, FormatError, OutputExistsError, ResourceError, UsageError
+from gliomaseg.ownership import MANIFEST
 
 PATIENT = "TCGA_CS_4941_19960909"
 PICTURE = f"kaggle_3m/{PATIENT}/{PATIENT}_1.tif"
@@ -56,7 +58,7 @@ def make_folder(path: Path, members: dict[str, bytes]) -> Path:
 
 
 def read(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file())
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
@@ -108,13 +110,27 @@ def test_without_to_a_source_goes_to_the_current_folder(
     assert download(source=box) == (tmp_path / "lgg-mri-segmentation").resolve()
 
 
-@pytest.mark.parametrize(
-    ("prefix", "root"), [("", ""), ("kaggle_3m/", ""), ("wrap/kaggle_3m/", "wrap"), ("wrap/", "wrap")]
-)
-def test_the_root_is_where_the_layout_starts(tmp_path: Path, prefix: str, root: str) -> None:
-    name = f"{prefix}{PATIENT}/{PATIENT}_12.tif"
-    box = make_zip(tmp_path / "a.zip", {name: b"1", "readme.txt": b""})
-    assert download(to=tmp_path / "data", source=box) == (tmp_path / "data" / root).resolve()
+@pytest.mark.parametrize("prefix", ["", "kaggle_3m/", "wrap/kaggle_3m/", "wrap/", "a/b/kaggle_3m/", "archive (1)/a/b/"])
+@pytest.mark.parametrize("beside", ["readme.txt", "__MACOSX/wrap/._readme.txt", None])
+def test_the_named_folder_is_the_data_set(tmp_path: Path, prefix: str, beside: str | None) -> None:
+    members = {f"{prefix}{PATIENT}/{PATIENT}_12{end}.tif": b"1" for end in ("", "_mask")}
+    box = make_zip(tmp_path / "a.zip", {**members, **({beside: b"2"} if beside else {})})
+    root = download(to=tmp_path / "data", source=box)
+    assert root == (tmp_path / "data").resolve()
+    assert [case.name for case in read_cases(root).cases] == [PATIENT]
+    inner = "kaggle_3m/" if "kaggle_3m" in prefix else ""
+    assert sorted(read(root)) == sorted(
+        [*(f"{inner}{PATIENT}/{PATIENT}_12{end}.tif" for end in ("", "_mask")), *([beside] if beside else [])]
+    )
+
+
+def test_a_wrapping_folder_stays_if_a_file_beside_it_has_the_name_of_one_in_it(tmp_path: Path) -> None:
+    members = {"readme.txt": b"1", "wrap/readme.txt": b"2", f"wrap/{PATIENT}/{PATIENT}_1.tif": b"3"}
+    lines: list[str] = []
+    root = download(to=tmp_path / "data", source=make_zip(tmp_path / "a.zip", members), progress=lines.append)
+    assert root == (tmp_path / "data/wrap").resolve()
+    assert lines[-1] == f"the data set is {root}"
+    assert read(tmp_path / "data") == members
 
 
 @pytest.mark.parametrize(
@@ -177,44 +193,68 @@ def test_too_little_room_is_found_before_unpacking(box: Path, tmp_path: Path, mo
     assert names(tmp_path) == ["archive.zip"]
 
 
-def test_a_full_folder_is_not_touched_without_overwrite(box: Path, tmp_path: Path) -> None:
-    old = make_folder(tmp_path / "data", {"mine.txt": b"1"})
-    with pytest.raises(OutputExistsError, match="pass --overwrite"):
-        download(to=old, source=box)
-    assert names(old) == ["mine.txt"]
+FOREIGN = {"corrections.csv": b"1", "own/own_1.tif": b"2"}
 
 
-def test_a_full_folder_is_replaced_with_overwrite(box: Path, tmp_path: Path) -> None:
-    old = make_folder(tmp_path / "data", {"mine.txt": b"1"})
-    assert read(download(to=old, source=box, overwrite=True)) == DATA
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_with_foreign_files_is_kept(box: Path, tmp_path: Path, *, overwrite: bool) -> None:
+    old = make_folder(tmp_path / "data", FOREIGN)
+    with pytest.raises(OutputExistsError, match=r"not ours.*: corrections\.csv, own/own_1\.tif; move them") as caught:
+        download(to=old, source=box, overwrite=overwrite)
+    assert "--overwrite" not in caught.value.line()
+    assert read(old) == FOREIGN
     assert names(tmp_path) == ["archive.zip", "data"]
 
 
-def test_the_old_folder_stays_where_the_new_one_fails(tmp_path: Path) -> None:
-    old = make_folder(tmp_path / "data", {"mine.txt": b"1"})
-    box = make_zip(tmp_path / "a.zip", {"readme.txt": b""})
+@pytest.mark.parametrize("name", ["notes.txt", f"kaggle_3m/{PATIENT}/notes.txt"])
+def test_a_foreign_file_in_an_earlier_download_is_kept(box: Path, tmp_path: Path, name: str) -> None:
+    old = make_folder(download(to=tmp_path / "data", source=box), {name: b"mine"})
+    for overwrite in (False, True):
+        with pytest.raises(OutputExistsError, match=r"notes\.txt: is not ours; ?|notes\.txt: is not ours: download"):
+            download(to=old, source=box, overwrite=overwrite)
+    assert read(old) == {**DATA, name: b"mine"}
+
+
+def test_a_corrected_mask_in_an_earlier_download_is_kept(box: Path, tmp_path: Path) -> None:
+    old = download(to=tmp_path / "data", source=box)
+    mask = old / f"kaggle_3m/{PATIENT}/{PATIENT}_1_mask.tif"
+    mask.write_bytes(b"corrected")
+    with pytest.raises(OutputExistsError, match=r"_1_mask\.tif: was changed since download wrote it"):
+        download(to=old, source=box, overwrite=True)
+    assert mask.read_bytes() == b"corrected"
+
+
+def test_an_earlier_download_is_replaced_only_with_overwrite(source: Path, tmp_path: Path) -> None:
+    other = make_zip(tmp_path / "b.zip", {f"{PATIENT}/{PATIENT}_7.tif": b"old"})
+    old = download(to=tmp_path / "data", source=other)
+    with pytest.raises(OutputExistsError, match="exists already; pass --overwrite, or another --to"):
+        download(to=old, source=source)
+    assert read(download(to=old, source=source, overwrite=True)) == DATA
+    assert read(download(to=old, source=other, overwrite=True)) == {f"{PATIENT}/{PATIENT}_7.tif": b"old"}
+    assert names(tmp_path) == sorted([source.name, "b.zip", "data"])
+
+
+def test_a_manifest_in_the_source_gives_no_right_to_overwrite(folder: Path, tmp_path: Path) -> None:
+    first = download(to=tmp_path / "first", source=folder)
+    before = (first / MANIFEST).read_bytes()
+    second = download(to=tmp_path / "second", source=first)
+    assert (first / MANIFEST).read_bytes() == before == (second / MANIFEST).read_bytes()
+
+
+def test_the_old_folder_stays_where_the_new_one_fails(tmp_path: Path, box: Path) -> None:
+    old = download(to=tmp_path / "data", source=box)
+    other = make_zip(tmp_path / "a.zip", {"readme.txt": b""})
     with pytest.raises(DataError):
-        download(to=old, source=box, overwrite=True)
-    assert read(old) == {"mine.txt": b"1"}
-    assert names(tmp_path) == ["a.zip", "data"]
+        download(to=old, source=other, overwrite=True)
+    assert read(old) == DATA
+    assert names(tmp_path) == ["a.zip", "archive.zip", "data"]
 
 
-def test_the_old_folder_comes_back_where_the_last_step_fails(
-    box: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    old = make_folder(tmp_path / "data", {"mine.txt": b"1"})
-    rename = Path.rename
-
-    def fail_once(path: Path, target: Path) -> Path:
-        if path.name == "new":
-            raise KeyboardInterrupt
-        return rename(path, target)
-
-    monkeypatch.setattr(Path, "rename", fail_once)
-    with pytest.raises(KeyboardInterrupt):
-        download(to=old, source=box, overwrite=True)
-    assert read(old) == {"mine.txt": b"1"}
-    assert names(tmp_path) == ["archive.zip", "data"]
+def test_a_file_that_comes_while_the_archive_is_unpacked_is_kept(box: Path, tmp_path: Path) -> None:
+    old = download(to=tmp_path / "data", source=box)
+    with pytest.raises(OutputExistsError, match=r"notes\.txt"):
+        download(to=old, source=box, overwrite=True, progress=lambda _line: (old / "notes.txt").touch())
+    assert read(old) == {**DATA, "notes.txt": b""}
 
 
 def test_an_empty_folder_is_filled(box: Path, tmp_path: Path) -> None:

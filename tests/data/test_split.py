@@ -274,6 +274,12 @@ def test_written_splits_are_read_back_equal(tmp_path: Path, split: Split) -> Non
     assert read_splits(tmp_path / "new" / "splits.json") == splits
 
 
+def test_splits_of_a_windows_editor_are_read(tmp_path: Path) -> None:
+    splits = draw_splits(TEN, Split())
+    (tmp_path / "splits.json").write_text(json.dumps(splits.model_dump()), "utf-8-sig")
+    assert read_splits(tmp_path / "splits.json") == splits
+
+
 def test_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"splits\.json: cannot be read \(No such file"):
         read_splits(tmp_path / "splits.json")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from gliomaseg.config import FcnResnet50, ResidualUnet, Unet, read_recipe
+from gliomaseg.config import read_recipe
+from gliomaseg.config.network import FcnResnet50, ResidualUnet, Unet
 from gliomaseg.engines import ENGINES, open_engine
 from gliomaseg.errors import MissingExtraError, ModelError, UsageError
 from gliomaseg.model import load_model

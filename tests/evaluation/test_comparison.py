@@ -33,47 +33,47 @@ def test_the_difference_is_b_minus_a_on_the_same_patients(tmp_path):
     assert (comparison.a.model, comparison.b.model) == ("a", "b")
 
 
-def test_less_is_better_for_distances(tmp_path):
+def test_a_lower_distance_counts_as_a_win(tmp_path):
     a = write(tmp_path / "a", [row("P1", 0.5, hausdorff_95_px=9.0), row("P2", 0.5, hausdorff_95_px=4.0)])
     b = write(tmp_path / "b", [row("P1", 0.5, hausdorff_95_px=3.0), row("P2", 0.5, hausdorff_95_px=5.0)])
     found = compare_evaluations(a, b).measures["hausdorff_95_px"]
     assert (found.mean_difference, found.wins, found.losses) == (-2.5, 1, 1)
 
 
-def test_signed_errors_are_compared_by_size(tmp_path):
+def test_signed_errors_are_compared_by_absolute_value(tmp_path):
     a = write(tmp_path / "a", [row("P1", 0.5, volume_error=-0.5)])
     b = write(tmp_path / "b", [row("P1", 0.5, volume_error=0.25)])
     found = compare_evaluations(a, b).measures["volume_error"]
     assert (found.mean_difference, found.wins) == (-0.25, 1)
 
 
-def test_a_patient_without_a_value_is_counted_apart(tmp_path):
+def test_a_patient_without_a_value_counts_as_undefined(tmp_path):
     a = write(tmp_path / "a", [row("P1", None), row("P2", 0.5)])
     b = write(tmp_path / "b", [row("P1", 0.5), row("P2", 0.5)])
     found = compare_evaluations(a, b).measures["dice_volume"]
     assert (found.patients, found.undefined, math.isnan(found.low)) == (1, 1, True)
 
 
-def test_no_value_is_written_as_nan(tmp_path):
+def test_the_document_contains_no_nan(tmp_path):
     a, b = (write(tmp_path / name, [row("P1", None)]) for name in "ab")
     json.dumps(compare_evaluations(a, b).document(), allow_nan=False)
 
 
-def test_other_patients_are_refused(tmp_path):
+def test_evaluations_of_different_patients_are_refused(tmp_path):
     a = write(tmp_path / "a", [row("P1", 0.5), row("P2", 0.5)])
     b = write(tmp_path / "b", [row("P1", 0.5), row("P3", 0.5)])
     with pytest.raises(DataError, match=r"P2 \(2 in all\) is in one evaluation only"):
         compare_evaluations(a, b)
 
 
-def test_other_reference_masks_are_refused(tmp_path):
+def test_evaluations_with_different_reference_masks_are_refused(tmp_path):
     a = write(tmp_path / "a", [row("P1", 0.5)])
     b = write(tmp_path / "b", [row("P1", 0.5) | {"reference_voxels": 99}])
     with pytest.raises(DataError, match="reference_voxels of P1 is 100 in one and 99 in the other"):
         compare_evaluations(a, b)
 
 
-def test_what_the_two_define_differently_is_left_out_and_named(tmp_path):
+def test_measures_with_different_definitions_are_left_out_and_named(tmp_path):
     a, b = (write(tmp_path / name, [row("P1", 0.5, surface_dice=0.5)]) for name in "ab")
     for folder, tolerance in ((a, "2"), (b, "9")):
         document = json.loads((folder / "metrics.json").read_text())
@@ -99,7 +99,7 @@ def test_nobody_cannot_be_compared(tmp_path):
         compare_evaluations(a, a)
 
 
-def test_a_patient_twice_is_no_evaluation(tmp_path):
+def test_a_patient_listed_twice_is_refused(tmp_path):
     a = write(tmp_path / "a", [row("P1", 0.5), row("P1", 0.6)])
     with pytest.raises(FormatError, match="P1 is there 2 times"):
         compare_evaluations(a, a)

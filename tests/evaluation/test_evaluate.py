@@ -24,8 +24,8 @@ from gliomaseg.prediction.predictor import Prediction
 from gliomaseg.report.terminal import warning_lines
 
 
-class Oracle:
-    """Stands in for a predictor: calls bright what is bright."""
+class BrightnessPredictor:
+    """A predictor whose mask is true in bright voxels."""
 
     engine = "onnxruntime"
     digest = "0" * 64
@@ -73,8 +73,8 @@ def cases(tmp_path):
     ]
 
 
-def test_each_convention_is_as_worked_by_hand(cases):
-    summary = evaluate(cases, Oracle()).summary
+def test_each_dice_convention_equals_the_hand_calculation(cases):
+    summary = evaluate(cases, BrightnessPredictor()).summary
     # A: 2*2/(4+3) over the volume; B: 2*4/(8+4).
     assert summary["dice_volume"].mean == pytest.approx((4 / 7 + 8 / 12) / 2)
     assert summary["dice_tumour_slices"].mean == pytest.approx((4 / 6 + 1 + 0) / 3)
@@ -84,16 +84,16 @@ def test_each_convention_is_as_worked_by_hand(cases):
     assert summary["dice_batch"].mean == pytest.approx((12 / 15 + 0) / 2, abs=1e-5)
 
 
-def test_every_patient_is_a_row_with_its_own_numbers(cases):
-    rows = evaluate(cases, Oracle()).patients
+def test_each_patient_has_a_row_with_its_own_measures(cases):
+    rows = evaluate(cases, BrightnessPredictor()).patients
     assert [row.patient for row in rows] == ["A_XX_1_20000101", "B_XX_2_20000101"]
     assert (rows[0]["reference_voxels"], rows[0]["predicted_voxels"], rows[0]["overlap_voxels"]) == (4, 3, 2)
     assert rows[1]["dice_volume"] == pytest.approx(8 / 12)
 
 
-def test_a_patient_without_any_tumour_is_counted_apart(tmp_path):
+def test_a_patient_without_any_tumour_counts_as_undefined(tmp_path):
     cases = [write_case(tmp_path, "A_XX_1_20000101", [(0, 0)]), write_case(tmp_path, "B_XX_2_20000101", [(4, 4)])]
-    evaluation = evaluate(cases, Oracle())
+    evaluation = evaluate(cases, BrightnessPredictor())
     assert evaluation.patients[0]["dice_volume"] is None
     assert evaluation.summary["dice_volume"].model_dump() == {
         "mean": 1.0, "median": 1.0, "ci95": [None, None], "n": 1, "undefined": 1,
@@ -101,22 +101,22 @@ def test_a_patient_without_any_tumour_is_counted_apart(tmp_path):
 
 
 def test_an_evaluation_is_json_without_nan(cases):
-    text = dumps(evaluate(cases, Oracle()))
+    text = dumps(evaluate(cases, BrightnessPredictor()))
     assert "NaN" not in text
     assert json.loads(text)["definitions"].keys() >= {"dice_volume", "dice_batch"}
 
 
-def test_nobody_gives_no_numbers():
+def test_an_evaluation_without_cases_has_undefined_means():
     summary = summarise({})
     assert summary["dice_volume"].mean is None
     assert summary.slices == 0
 
 
-def test_a_side_of_a_split_is_measured_alone(cases, tmp_path):
+def test_only_the_chosen_subset_of_a_split_is_evaluated(cases, tmp_path):
     splits = tmp_path / "splits.json"
     fold = {"train": ["A_XX_1_20000101"], "validation": ["B_XX_2_20000101"]}
     splits.write_text(json.dumps({"by": "patient", "seed": 0, "folds": [fold]}))
-    evaluation = evaluate_data(tmp_path / "data", Oracle(), CaseSelection(splits))
+    evaluation = evaluate_data(tmp_path / "data", BrightnessPredictor(), CaseSelection(splits))
     assert [row.patient for row in evaluation.patients] == ["B_XX_2_20000101"]
     assert evaluation.setting.subset == "validation"
 
@@ -124,12 +124,12 @@ def test_a_side_of_a_split_is_measured_alone(cases, tmp_path):
 def test_a_data_set_with_problems_is_refused(cases, tmp_path):
     cases[0].slices[0].mask.unlink()
     with pytest.raises(DataError, match="has no mask"):
-        evaluate_data(tmp_path / "data", Oracle())
+        evaluate_data(tmp_path / "data", BrightnessPredictor())
 
 
-def test_a_patient_that_cannot_be_read_is_a_row_with_its_reason(cases):
+def test_an_unreadable_patient_has_a_row_with_the_error(cases):
     cases[0].slices[1].image.write_bytes(b"damaged")
-    evaluation = evaluate(cases, Oracle())
+    evaluation = evaluate(cases, BrightnessPredictor())
     bad, good = evaluation.patients
     assert "is not a readable TIFF" in bad.error
     assert "dice_volume" not in bad.measures
@@ -138,20 +138,20 @@ def test_a_patient_that_cannot_be_read_is_a_row_with_its_reason(cases):
     assert (summary.patients, summary.failed, summary["dice_volume"].n) == (2, 1, 1)
 
 
-def test_nobody_that_could_be_read_gives_no_numbers(cases):
+def test_an_evaluation_with_only_unreadable_patients_has_undefined_means(cases):
     for case in cases:
         case.slices[0].image.write_bytes(b"")
-    summary = evaluate(cases, Oracle()).summary
+    summary = evaluate(cases, BrightnessPredictor()).summary
     assert (summary.failed, summary["dice_volume"].mean, summary["brier_score"].n) == (2, None, 0)
 
 
 def test_every_measure_of_the_summary_is_defined(cases):
-    evaluation = evaluate(cases, Oracle())
+    evaluation = evaluate(cases, BrightnessPredictor())
     assert evaluation.summary.measures.keys() == evaluation.definitions.keys()
 
 
-def test_the_calibration_adds_up_over_patients(cases):
-    curve = evaluate(cases, Oracle()).calibration
+def test_the_calibration_is_summed_over_patients(cases):
+    curve = evaluate(cases, BrightnessPredictor()).calibration
     assert sum(curve.pixels) == 5 * 16
     # 7 pixels of brightness 200: probability .784, of which 2 + 4 are tumour.
     place = int(200 / 255 * 15)
@@ -161,10 +161,10 @@ def test_the_calibration_adds_up_over_patients(cases):
     assert curve.tumour_share[5] is None
 
 
-def test_an_evaluation_writes_numbers_and_a_picture_of_each_patient(cases, tmp_path):
-    order = EvaluateOptions(tmp_path / "data", tmp_path / "out")
-    evaluation = evaluate_into(order, Oracle())
-    assert json.loads(order.metrics.read_text()) == evaluation.document()
+def test_evaluate_into_writes_metrics_and_an_image_of_each_patient(cases, tmp_path):
+    options = EvaluateOptions(tmp_path / "data", tmp_path / "out")
+    evaluation = evaluate_into(options, BrightnessPredictor())
+    assert json.loads(options.metrics.read_text()) == evaluation.document()
     names = sorted(entry.name for entry in (tmp_path / "out" / "pictures").iterdir())
     assert names == ["A_XX_1_20000101.png", "B_XX_2_20000101.png"]
     # Wrong pixels of each slice: A 2, 0, 1; B 0, 4.
@@ -177,12 +177,12 @@ def test_an_evaluation_writes_numbers_and_a_picture_of_each_patient(cases, tmp_p
 
 def test_a_perfect_prediction_is_drawn_at_its_largest_tumour(tmp_path):
     case = write_case(tmp_path / "data", "A_XX_1_20000101", [(1, 1), (4, 4), (2, 2)])
-    assert evaluate([case], Oracle(), folder=tmp_path).patients[0].picture_slice == 2
+    assert evaluate([case], BrightnessPredictor(), folder=tmp_path).patients[0].picture_slice == 2
 
 
 def test_an_empty_prediction_is_warned_of_with_the_score_that_it_gets(tmp_path):
     case = write_case(tmp_path / "data", "A_XX_1_20000101", [(0, 4), (0, 0), (0, 0), (0, 0)])
-    lines = warning_lines(evaluate([case], Oracle()))
+    lines = warning_lines(evaluate([case], BrightnessPredictor()))
     # Three of four slices have no tumour and count as 1: 0.750.
     assert lines[0] == (
         "warning: Nothing predicted: No slice has a predicted tumour. dice_slices_empty_one counts each slice without "
@@ -192,31 +192,31 @@ def test_an_empty_prediction_is_warned_of_with_the_score_that_it_gets(tmp_path):
 
 
 def test_an_evaluation_that_is_there_is_kept(cases, tmp_path):
-    order = EvaluateOptions(tmp_path / "data", tmp_path / "out")
-    evaluate_into(order, Oracle())
+    options = EvaluateOptions(tmp_path / "data", tmp_path / "out")
+    evaluate_into(options, BrightnessPredictor())
     with pytest.raises(OutputExistsError):
-        evaluate_into(order, Oracle())
-    evaluate_into(replace(order, overwrite=True), Oracle())
+        evaluate_into(options, BrightnessPredictor())
+    evaluate_into(replace(options, overwrite=True), BrightnessPredictor())
 
 
-def test_a_folder_of_pictures_that_is_not_ours_is_kept(cases, tmp_path):
+def test_a_foreign_folder_of_images_is_not_overwritten(cases, tmp_path):
     (tmp_path / "out" / "pictures").mkdir(parents=True)
     (tmp_path / "out" / "pictures" / "thesis.docx").write_text("precious")
     with pytest.raises(OutputExistsError, match=r"thesis\.docx"):
-        evaluate_into(EvaluateOptions(tmp_path / "data", tmp_path / "out", overwrite=True), Oracle())
+        evaluate_into(EvaluateOptions(tmp_path / "data", tmp_path / "out", overwrite=True), BrightnessPredictor())
     assert (tmp_path / "out" / "pictures" / "thesis.docx").read_text() == "precious"
 
 
-def test_a_fault_after_the_pictures_leaves_the_old_evaluation_whole(cases, tmp_path, monkeypatch):
-    order = EvaluateOptions(tmp_path / "data", tmp_path / "out")
-    evaluate_into(order, Oracle())
+def test_an_error_after_the_images_leaves_the_old_evaluation_complete(cases, tmp_path, monkeypatch):
+    options = EvaluateOptions(tmp_path / "data", tmp_path / "out")
+    evaluate_into(options, BrightnessPredictor())
     before = contents(tmp_path / "out")
     monkeypatch.setattr("gliomaseg.evaluation.evaluate.dumps", lambda _evaluation: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        evaluate_into(replace(order, overwrite=True), Oracle())
+        evaluate_into(replace(options, overwrite=True), BrightnessPredictor())
     assert contents(tmp_path / "out") == before
     with pytest.raises(ZeroDivisionError):
-        evaluate_into(EvaluateOptions(tmp_path / "data", tmp_path / "fresh"), Oracle())
+        evaluate_into(EvaluateOptions(tmp_path / "data", tmp_path / "fresh"), BrightnessPredictor())
     assert contents(tmp_path / "fresh") == {}
 
 
@@ -224,39 +224,41 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {file: file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
 
 
-def test_a_picture_of_nobody_is_not_ours(cases, tmp_path):
-    order = EvaluateOptions(tmp_path / "data", tmp_path / "out")
-    evaluate_into(order, Oracle())
+def test_an_image_that_belongs_to_no_patient_is_not_overwritten(cases, tmp_path):
+    options = EvaluateOptions(tmp_path / "data", tmp_path / "out")
+    evaluate_into(options, BrightnessPredictor())
     (tmp_path / "out" / "pictures" / "holiday.png").write_text("precious")
     with pytest.raises(OutputExistsError, match=r"holiday\.png"):
-        evaluate_into(replace(order, overwrite=True), Oracle())
+        evaluate_into(replace(options, overwrite=True), BrightnessPredictor())
 
 
-def test_nothing_is_written_among_the_data(cases, tmp_path):
+def test_an_out_folder_inside_the_data_is_refused(cases, tmp_path):
     for place in ("data", "data/A_XX_1_20000101", "data/new"):
         with pytest.raises(UsageError, match="lies inside the data set"):
-            evaluate_into(EvaluateOptions(tmp_path / "data", tmp_path / place), Oracle())
+            evaluate_into(EvaluateOptions(tmp_path / "data", tmp_path / place), BrightnessPredictor())
 
 
-def test_a_file_in_the_place_of_the_folder_is_kept(cases, tmp_path):
+def test_a_file_with_the_name_of_the_out_folder_is_kept(cases, tmp_path):
     (tmp_path / "out").write_text("precious")
     with pytest.raises(OutputExistsError, match="is a file"):
-        evaluate_into(EvaluateOptions(tmp_path / "data", tmp_path / "out", overwrite=True), Oracle())
+        evaluate_into(EvaluateOptions(tmp_path / "data", tmp_path / "out", overwrite=True), BrightnessPredictor())
 
 
-@pytest.mark.parametrize("spacing", [(0, 1, 1), (-1, 1, 1), (float("nan"), 1, 1), (1, 1, float("inf")), (2000, 1, 1)])
+@pytest.mark.parametrize(
+    "spacing", [(0, 1, 1), (-1, 1, 1), (float("nan"), 1, 1), (1, 1, float("inf")), (2000, 1, 1), (5, 1), (), 5.0, "511"]
+)
 def test_a_spacing_that_is_none_is_refused_at_once(spacing):
-    with pytest.raises(ConfigError, match=r"--spacing-mm: spacing is .*, expected three lengths"):
+    with pytest.raises(ConfigError, match=r"^spacing_mm is .*, expected three lengths"):
         ScoreGrid(spacing)
 
 
 @pytest.mark.parametrize("tolerance", [-1.0, float("nan"), float("inf")])
 def test_a_tolerance_that_is_none_is_refused_at_once(tolerance):
-    with pytest.raises(ConfigError, match="--tolerance"):
+    with pytest.raises(ConfigError, match=r"^tolerance is"):
         ScoreGrid(tolerance=tolerance)
 
 
-def test_a_log_with_nan_is_no_reason_to_lose_an_evaluation(tmp_path):
+def test_an_evaluation_accepts_a_training_log_with_nan(tmp_path):
     (tmp_path / "log.jsonl").write_text('{"epoch": 1, "validation_loss": NaN}\n')
     assert [line.model_dump(exclude_unset=True) for line in learning_curve(tmp_path)] == [
         {"epoch": 1, "validation_loss": None}
@@ -265,15 +267,15 @@ def test_a_log_with_nan_is_no_reason_to_lose_an_evaluation(tmp_path):
     assert learning_curve(tmp_path) == []
 
 
-def test_a_slice_numbered_0_has_its_picture(tmp_path):
+def test_the_image_of_slice_0_is_an_example(tmp_path):
     case = write_case(tmp_path / "data", "A_XX_1_20000101", [(4, 4), (0, 0)])
     first = replace(case.slices[0], number=0)
-    evaluation = evaluate([replace(case, slices=(first,))], Oracle(), folder=tmp_path)
+    evaluation = evaluate([replace(case, slices=(first,))], BrightnessPredictor(), folder=tmp_path)
     assert [example.slice for example in evaluation.examples] == [0, 0, 0]
 
 
 def test_known_spacing_gives_millimetres_and_millilitres(cases):
-    evaluation = evaluate(cases, Oracle(), grid=ScoreGrid((5.0, 2.0, 2.0), tolerance=1.0))
+    evaluation = evaluate(cases, BrightnessPredictor(), grid=ScoreGrid((5.0, 2.0, 2.0), tolerance=1.0))
     row = evaluation.patients[0]
     assert row["reference_ml"] == pytest.approx(4 * 0.02)
     assert row["hausdorff_95_mm"] > 0
@@ -282,16 +284,16 @@ def test_known_spacing_gives_millimetres_and_millilitres(cases):
     assert evaluation.setting.spacing_mm == [5.0, 2.0, 2.0]
 
 
-def test_slices_with_gaps_have_no_surface(cases):
+def test_slices_with_gaps_have_no_surface_measures(cases):
     """A split by slice leaves some out: planes that are neighbours in the stack are none in the head."""
     gaps = replace(cases[0], slices=cases[0].slices[::2])
-    row = evaluate([gaps], Oracle()).patients[0]
+    row = evaluate([gaps], BrightnessPredictor()).patients[0]
     assert row["dice_volume"] is not None
     assert "hausdorff_95_px" not in row.measures
 
 
-def test_a_row_keeps_the_signs_that_the_expected_dice_is_fitted_to(cases):
-    row = evaluate(cases, Oracle()).patients[0]
+def test_a_row_has_the_confidence_features_and_the_predicted_dice(cases):
+    row = evaluate(cases, BrightnessPredictor()).patients[0]
     # n bright pixels of 200 / 255 each, all in the mask: 2 n p / (n p + n).
     assert row.soft_dice == pytest.approx(2 * (200 / 255) / (200 / 255 + 1))
     assert 0 < row.uncertainty < 1

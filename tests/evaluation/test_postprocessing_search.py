@@ -1,4 +1,4 @@
-"""What is chosen is what is best of the patients that it is chosen by; worked by hand."""
+"""The chosen postprocessing has the highest mean Dice over patients; hand calculations."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def trial(dice=0.5, *, best=None, entropy=1.0):
 
 @pytest.fixture
 def blobs():
-    """Return a sure tumour of 64 voxels, a fainter rim of it, and a small false alarm."""
+    """Return a confident tumour of 64 voxels, a fainter rim, and a small false positive."""
     probability = np.zeros((4, 16, 16), np.float32)
     probability[:, 2:6, 2:6] = 0.9
     probability[:, 2:6, 6:8] = 0.3
@@ -33,7 +33,7 @@ def blobs():
     return probability, reference
 
 
-def test_each_choice_has_its_dice(blobs):
+def test_each_threshold_and_size_has_its_own_dice(blobs):
     dice = try_postprocessing(*blobs).dice
     at = {(t, s): dice[THRESHOLDS.index(t), SIZES.index(s)] for t in (0.25, 0.5) for s in (0, 10, 100)}
     assert at[0.5, 0] == pytest.approx(2 * 64 / (66 + 96))
@@ -43,7 +43,7 @@ def test_each_choice_has_its_dice(blobs):
     assert at[0.25, 10] == 1
 
 
-def test_the_choice_is_the_best_of_them(blobs):
+def test_the_postprocessing_with_the_highest_dice_is_chosen(blobs):
     postprocessing = choose_postprocessing([try_postprocessing(*blobs)], tta_flip=True)
     assert postprocessing.tta_flip
     assert postprocessing.min_component_voxels == 30  # the largest that leaves the tumour
@@ -52,13 +52,13 @@ def test_the_choice_is_the_best_of_them(blobs):
     assert np.array_equal((mask > postprocessing.threshold)[:, :8, :8], blobs[1][:, :8, :8])
 
 
-def test_of_equals_the_plain_one_is_taken():
+def test_among_equal_dice_the_default_postprocessing_is_chosen():
     postprocessing = choose_postprocessing([trial(), trial()], tta_flip=False)
     assert postprocessing.threshold == pytest.approx(0.5)
     assert postprocessing.min_component_voxels == SIZES[-1]
 
 
-def test_all_patients_count_alike():
+def test_each_patient_has_the_same_weight():
     some = [trial(0.5, best=(0.3, 0)), trial(0.5, best=(0.3, 0)), trial(0.5, best=(0.7, 0))]
     postprocessing = choose_postprocessing(some, tta_flip=False)
     row = THRESHOLDS.index(0.3)
@@ -66,21 +66,21 @@ def test_all_patients_count_alike():
     assert postprocessing.threshold == pytest.approx(odds / (1 + odds), abs=1e-3)
 
 
-def test_too_sure_probabilities_get_a_temperature_above_one():
+def test_overconfident_probabilities_get_a_temperature_above_one():
     generator = np.random.default_rng(0)
     probability = np.full((1, 100, 100), 0.99, np.float32)
     reference = generator.random(probability.shape) < 0.8
     assert choose_postprocessing([try_postprocessing(probability, reference)], tta_flip=False).temperature == 3
 
 
-def test_patients_without_tumour_on_either_side_do_not_count(blobs):
+def test_patients_with_two_empty_masks_do_not_count(blobs):
     nothing = try_postprocessing(np.zeros((1, 4, 4), np.float32), np.zeros((1, 4, 4), bool))
     assert np.isnan(nothing.dice).all()
     alone = choose_postprocessing([try_postprocessing(*blobs)], tta_flip=False)
     assert choose_postprocessing([try_postprocessing(*blobs), nothing], tta_flip=False) == alone
 
 
-def test_a_false_alarm_is_never_better_than_nothing(blobs):
+def test_a_false_positive_never_scores_higher_than_an_empty_mask(blobs):
     quiet = np.zeros((1, 4, 4), bool)
     alarmed = try_postprocessing(np.full((1, 4, 4), 0.3, np.float32), quiet)
     alone = choose_postprocessing([try_postprocessing(*blobs)], tta_flip=False)
@@ -90,7 +90,7 @@ def test_a_false_alarm_is_never_better_than_nothing(blobs):
         choose_postprocessing([alarmed], tta_flip=False)
 
 
-def test_what_is_sure_and_right_costs_at_a_high_temperature():
+def test_confident_correct_predictions_have_a_higher_loss_at_a_high_temperature():
     probability = np.full((1, 400, 501), 5e-7, np.float32)
     probability[..., 0] = 0.97
     reference = np.zeros(probability.shape, bool)
@@ -98,6 +98,6 @@ def test_what_is_sure_and_right_costs_at_a_high_temperature():
     assert choose_postprocessing([try_postprocessing(probability, reference)], tta_flip=False).temperature == 1.5
 
 
-def test_nobody_to_choose_by_is_a_fault():
+def test_choosing_without_patients_is_refused():
     with pytest.raises(DataError, match="highest mean Dice of all thresholds is 0"):
         choose_postprocessing([], tta_flip=False)

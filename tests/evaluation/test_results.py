@@ -7,16 +7,16 @@ import pytest
 from gliomaseg.data.case import Case, Slice
 from gliomaseg.errors import DataError, FormatError
 from gliomaseg.evaluation import ScoreGrid
-from gliomaseg.evaluation.case_scores import score_case
 from gliomaseg.evaluation.results import Evaluation, Summary, read_evaluation
+from gliomaseg.evaluation.scoring import score_case
 
 
-def test_a_folder_without_metrics_is_named(tmp_path):
+def test_a_folder_without_metrics_is_refused_by_name(tmp_path):
     with pytest.raises(DataError, match=r"there is no metrics\.json; name a folder"):
         read_evaluation(tmp_path)
 
 
-def test_a_missing_folder_is_the_same_fault(tmp_path):
+def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(DataError, match="there is no"):
         read_evaluation(tmp_path / "nowhere")
 
@@ -30,7 +30,7 @@ def test_a_missing_folder_is_the_same_fault(tmp_path):
     ],
     ids=range(15),
 )  # fmt: skip
-def test_what_is_no_evaluation_is_refused(write_metrics, text):
+def test_a_file_that_is_not_an_evaluation_is_refused(write_metrics, text):
     with pytest.raises(FormatError, match="; run `gliomaseg evaluate` again"):
         read_evaluation(write_metrics(text))
 
@@ -49,10 +49,24 @@ def test_what_is_no_evaluation_is_refused(write_metrics, text):
         ("patient", 7, "should be a valid string"),
     ],
 )
-def test_a_wrong_value_is_refused_with_its_place(write_metrics, key, value, words):
+def test_an_invalid_value_is_refused_and_the_error_names_its_key(write_metrics, key, value, words):
     text = json.dumps({"patients": [{"patient": "A"} | {key: value}]}).replace("Infinity", "1e999")
     with pytest.raises(FormatError, match=rf"metrics\.json: patients\.0\.{key}: .*{words}"):
         read_evaluation(write_metrics(text))
+
+
+def test_a_measure_with_a_wrong_name_is_a_key_error(write_metrics):
+    (row,) = read_evaluation(write_metrics('{"patients": [{"patient": "A", "dice_volume": 0.5}]}')).patients
+    assert row["dice_volume"] == 0.5
+    assert row["iou"] is None  # a measure that this file does not have
+    with pytest.raises(KeyError, match="measure is 'dice', expected one such as 'dice_volume'"):
+        row["dice"]
+
+
+def test_a_summary_iterates_over_its_measures_as_a_dictionary():
+    summary = Summary.model_validate({"dice_volume": {"mean": 0.5}, "patients": 2})
+    assert list(summary) == ["dice_volume"]
+    assert dict(summary) == dict(summary.items()) == {"dice_volume": summary["dice_volume"]}
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path):
@@ -67,13 +81,13 @@ def test_a_file_that_is_too_large_is_not_read(write_metrics, monkeypatch):
         read_evaluation(write_metrics({"patients": []}))
 
 
-def test_calibration_whose_lists_do_not_fit_is_refused(write_metrics):
+def test_a_calibration_with_lists_of_different_lengths_is_refused(write_metrics):
     table = {"edges": [0, 1], "pixels": [1, 2], "mean_probability": [None], "tumour_share": [None]}
     with pytest.raises(FormatError, match="calibration: the lists do not fit each other"):
         read_evaluation(write_metrics({"patients": [], "calibration": table}))
 
 
-def test_keys_that_are_missing_or_null_are_there_and_empty(write_metrics):
+def test_missing_and_null_keys_get_their_defaults(write_metrics):
     nothing = dict.fromkeys(Evaluation.model_fields) | {"patients": [{"patient": "A", "dice_volume": None}]}
     read = read_evaluation(write_metrics(nothing))
     assert read == read_evaluation(write_metrics({"patients": [{"patient": "A"}]}))
@@ -82,24 +96,24 @@ def test_keys_that_are_missing_or_null_are_there_and_empty(write_metrics):
     assert read.setting.split is None
 
 
-def test_unknown_keys_are_passed_over(write_metrics):
+def test_unknown_keys_are_ignored(write_metrics):
     assert read_evaluation(write_metrics({"patients": [], "later": [1], "setting": {"colour": "blue"}})).patients == []
 
 
-def test_nan_is_a_number_that_does_not_exist(write_metrics):
+def test_nan_is_read_as_none(write_metrics):
     assert (
         read_evaluation(write_metrics('{"patients": [{"patient": "A", "dice_volume": NaN}]}')).patients[0].dice_volume
         is None
     )
 
 
-def test_names_lose_control_characters_and_halves_of_characters(write_metrics):
+def test_control_characters_and_surrogates_are_removed_from_names(write_metrics):
     read = read_evaluation(write_metrics('{"patients": [{"patient": "A\\u0000\\n\\u202eB\\ud800"}]}'))
     assert read.patients[0].patient == "A B"
     read.patients[0].patient.encode("utf-8")
 
 
-def test_an_evaluation_of_today_can_be_read(write_metrics):
+def test_a_current_evaluation_can_be_read(write_metrics):
     """As the first version of `gliomaseg evaluate` writes it."""
     from gliomaseg.evaluation import summarise
     from gliomaseg.evaluation.measures import definitions
@@ -110,7 +124,7 @@ def test_an_evaluation_of_today_can_be_read(write_metrics):
     assert read.summary.slices == 0
 
 
-def test_what_evaluate_writes_is_read_whole(write_metrics):
+def test_a_written_evaluation_is_read_back_unchanged(write_metrics):
     """A key that the document does not know would be lost in reports and comparisons."""
     case = Case("A_XX_1_20000101", "A_XX_1", "XX", tuple(Slice(n, Path(), Path()) for n in (1, 2)))
     mask = np.zeros((2, 4, 4), bool)

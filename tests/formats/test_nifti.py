@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nibabel.analyze import AnalyzeImage
 from nibabel.nifti1 import Nifti1Header, Nifti1Image, Nifti1Pair
-from nibabel.nifti2 import Nifti2Image
+from nibabel.nifti2 import Nifti2Image, Nifti2Pair
 from numpy.typing import NDArray
 
 from gliomaseg.errors import FormatError, GeometryError, ResourceError
@@ -219,10 +220,87 @@ def test_colours_and_complex_numbers_are_refused(tmp_path: Path, dtype: Any) -> 
     assert "datatype is" in read_error(save(tmp_path / "a.nii", np.zeros((3, 4, 5), dtype)))
 
 
-def test_half_of_a_pair_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [".hdr", ".img"])
+@pytest.mark.parametrize("packed", ["", ".gz"])
+@pytest.mark.parametrize("kind", [Nifti1Pair, Nifti2Pair])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_pair_is_read_by_either_name(tmp_path: Path, named: str, packed: str, kind: type, order: str) -> None:
+    image = kind(DATA, AFFINE)
+    image.header.set_slope_inter(2, 10)
+    nibabel.save(kind(DATA, AFFINE, image.header.as_byteswapped(order)), tmp_path / f"a.hdr{packed}")
+    seen = read_volume(tmp_path / f"a{named}{packed}", max_bytes=GIB)
+    expected = nibabel.load(tmp_path / f"a.hdr{packed}")
+    assert np.array_equal(seen.scan.voxels[..., 0], np.asarray(expected.dataobj).T)
+    assert np.array_equal(seen.grid.affine, expected.affine)
+    assert seen.scan.source == str(tmp_path / f"a.hdr{packed}")
+
+
+def test_a_pair_in_capitals_is_read(tmp_path: Path) -> None:
     nibabel.save(Nifti1Pair(DATA, AFFINE), tmp_path / "a.hdr")
-    line = read_error(tmp_path / "a.nii", content=(tmp_path / "a.hdr").read_bytes() + bytes(4))
-    assert "is one half of a header and image pair" in line
+    (tmp_path / "a.hdr").rename(tmp_path / "B.HDR")
+    (tmp_path / "a.img").rename(tmp_path / "B.IMG")
+    assert np.array_equal(voxels(tmp_path / "B.IMG"), DATA.T)
+
+
+def test_the_mask_of_a_pair_is_one_file_on_its_grid(tmp_path: Path) -> None:
+    nibabel.save(Nifti1Pair(DATA, AFFINE), tmp_path / "a.hdr")
+    grid = read_volume(tmp_path / "a.img", max_bytes=GIB).grid
+    nifti.write(tmp_path / "m.nii.gz", np.ones((5, 6, 7), np.uint8), grid, description="mask")
+    mask = nibabel.load(tmp_path / "m.nii.gz")
+    assert isinstance(mask, Nifti1Image)
+    assert np.array_equal(mask.affine, nibabel.load(tmp_path / "a.hdr").affine)
+
+
+@pytest.mark.parametrize(("kept", "missing"), [(".hdr", ".img"), (".img", ".hdr")])
+def test_half_of_a_pair_names_the_other_half(tmp_path: Path, kept: str, missing: str) -> None:
+    nibabel.save(Nifti1Pair(DATA, AFFINE), tmp_path / "a.hdr")
+    (tmp_path / f"a{missing}").unlink()
+    assert f"and its {missing} file is missing; copy the {missing} file beside it" in read_error(tmp_path / f"a{kept}")
+
+
+def test_a_pair_whose_voxels_are_cut_short_names_the_voxel_file(tmp_path: Path) -> None:
+    nibabel.save(Nifti1Pair(DATA, AFFINE), tmp_path / "a.hdr")
+    content = (tmp_path / "a.img").read_bytes()
+    (tmp_path / "a.img").write_bytes(content[:-1])
+    with pytest.raises(FormatError, match=r"a\.img: is cut short"):
+        read_volume(tmp_path / "a.hdr", max_bytes=GIB)
+
+
+def test_an_analyze_header_is_refused_with_its_reason(tmp_path: Path) -> None:
+    nibabel.save(AnalyzeImage(DATA, None), tmp_path / "a.hdr")
+    assert "is an Analyze 7.5 header, which does not define left and right" in read_error(tmp_path / "a.hdr")
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.0, float("nan")])
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_an_sform_needs_no_voxel_size(tmp_path: Path, content: bytes, value: float, axis: int) -> None:
+    (tmp_path / "a.nii").write_bytes(patched(content, 76 + 4 * axis, "<f", value))
+    grid = read_volume(tmp_path / "a.nii", max_bytes=GIB).grid
+    assert np.allclose(grid.affine, AFFINE, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.0, float("nan")])
+@pytest.mark.parametrize("codes", [(1, 0), (0, 0)])  # the qform only; none
+def test_a_voxel_size_is_needed_without_an_sform(
+    tmp_path: Path, content: bytes, value: float, codes: tuple[int, int]
+) -> None:
+    changed = patched(patched(content, 80, "<f", value), 252, "<2h", *codes)
+    line = read_error(tmp_path / "a.nii", GeometryError, changed)
+    assert f"voxel size (pixdim[1] to pixdim[3]) is {value:g} x" in line
+    assert "correct pixdim, or set an sform and sform_code" in line
+
+
+def test_sizes_of_zero_beyond_the_third_axis_count_as_one(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.nii").write_bytes(patched(content, 40, "<5h", 4, 7, 6, 5, 0))
+    volume = read_volume(tmp_path / "a.nii", max_bytes=GIB)
+    assert np.array_equal(volume.scan.voxels[..., 0], DATA.T)
+    nifti.write(tmp_path / "m.nii", np.ones((5, 6, 7), np.uint8), volume.grid, description="mask")
+    assert nibabel.load(tmp_path / "m.nii").shape == (7, 6, 5, 1)
+
+
+def test_a_dicom_file_named_nii_gets_the_true_reason(tmp_path: Path) -> None:
+    line = read_error(tmp_path / "a.nii", content=bytes(128) + b"DICM" + bytes(400))
+    assert "is a DICOM file, but its suffix is .nii; rename it to end in .dcm" in line
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 7.0])
@@ -244,13 +322,10 @@ def test_finite_values_over_1e30_are_refused(tmp_path: Path, value: float) -> No
 @pytest.mark.parametrize(
     ("offset", "form", "value", "words"),
     [
-        (80, "<f", 0.0, "voxel size (pixdim x, y, z) is 0 x"),
-        (84, "<f", -1.0, "voxel size (pixdim x, y, z) is"),
-        (88, "<f", float("nan"), "voxel size (pixdim x, y, z) is"),
         (280, "<f", float("inf"), "affine is not a 4 x 4 matrix"),
         (280, "<f", float("nan"), "affine is not a 4 x 4 matrix"),
         (280, "<f", 5000.0, "expected 0.01 to 100 mm"),
-        (280, "<4f", (0, 0, 0, 0), "; correct the affine in its header"),
+        (280, "<4f", (0, 0, 0, 0), "; correct the affine"),
     ],
 )
 def test_an_invalid_grid_is_refused(
@@ -439,6 +514,14 @@ def test_a_new_header_has_the_given_grid(tmp_path: Path) -> None:
     assert isinstance(image.header, Nifti1Header)
     assert image.header.get_xyzt_units()[0] == "mm"
     assert (int(image.header["qform_code"]), int(image.header["sform_code"])) == (1, 1)
+
+
+def test_a_new_header_of_a_sheared_grid_has_no_qform(tmp_path: Path) -> None:
+    sheared = np.array([[1.0, 0, 2, 0], [0, 2, 0, 0], [0, 0, 5, 0], [0, 0, 0, 1]])
+    nifti.write(tmp_path / "m.nii", np.ones((5, 6, 7), np.uint8), Grid((5, 6, 7), sheared), description="mask")
+    image = nibabel.load(tmp_path / "m.nii")
+    assert np.allclose(image.affine, sheared)
+    assert (int(image.header["qform_code"]), int(image.header["sform_code"])) == (0, 1)
 
 
 @pytest.mark.real_data

@@ -49,7 +49,7 @@ def test_predict_overwrite_never_replaces_a_patients_slices(phantoms, trained, t
     patient = min(data.iterdir())
     before = sorted(entry.name for entry in patient.iterdir())
     done = run("predict", patient, "--out", data, "--model", trained, "--overwrite", cwd=tmp_path, code=2)
-    assert "is not removed" in done.stderr
+    assert "lies inside the data set; name a place outside of it" in done.stderr
     assert sorted(entry.name for entry in patient.iterdir()) == before
 
 
@@ -61,7 +61,7 @@ def test_predict_overwrite_replaces_an_earlier_prediction(phantoms, trained, tmp
 
 def test_train_overwrite_removes_nothing_but_runs(phantoms, tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(OutputExistsError, match=r"thesis\.txt: is not removed"):
+    with pytest.raises(OutputExistsError, match=r"thesis\.txt: is not ours"):
         train(order(phantoms, tmp_path, overwrite=True), say=hush)
     data = tmp_path / "data"
     shutil.copytree(phantoms, data)
@@ -78,7 +78,7 @@ def test_demo_overwrite_removes_nothing_but_demos(tmp_path):
         run_demo(tmp_path, "unet_small", overwrite=True, log=hush)
     (tmp_path / "thesis.txt").unlink()
     (tmp_path / "data" / "kaggle_3m" / "TCGA_XX_1_20000101").mkdir(parents=True)
-    with pytest.raises(OutputExistsError, match="not a phantom"):
+    with pytest.raises(OutputExistsError, match="phantom did not write it"):
         run_demo(tmp_path, "unet_small", overwrite=True, log=hush)
     assert (tmp_path / "data" / "kaggle_3m" / "TCGA_XX_1_20000101").is_dir()
 

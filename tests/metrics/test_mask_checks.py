@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,9 +51,15 @@ def test_masks_of_different_shapes_are_refused() -> None:
         require_pair(reference=np.zeros((2, 3, 4), bool), predicted=np.zeros((2, 4, 3), bool))
 
 
-@pytest.mark.parametrize("spacing", [(1, 1), (1, 1, 1, 1), (0, 1, 1), (1, -1, 1), (1, 1, math.nan), (math.inf, 1, 1)])
-def test_spacing_that_is_not_three_positive_lengths_is_refused(spacing: tuple[float, ...]) -> None:
-    with pytest.raises(GeometryError, match="expected three positive lengths"):
+@pytest.mark.parametrize(
+    "spacing",
+    [
+        (1, 1), (1, 1, 1, 1), (0, 1, 1), (1, -1, 1), (1, 1, math.nan), (math.inf, 1, 1),
+        None, 1.0, "111", ("1", "1", "1"), (1, 1, 1j),
+    ],
+)  # fmt: skip
+def test_spacing_that_is_not_three_positive_lengths_is_refused(spacing: Any) -> None:
+    with pytest.raises(GeometryError, match=r"spacing is .*, expected three positive lengths \(z, y, x\)"):
         require_spacing(spacing)
 
 

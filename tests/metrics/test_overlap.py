@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,6 +116,15 @@ def test_counts_of_an_empty_stack_have_no_row() -> None:
 def test_counts_of_masks_of_different_shapes_are_refused() -> None:
     with pytest.raises(GeometryError, match=r"reference mask has shape \(2, 4, 5\), predicted mask has \(1, 4, 5\)"):
         count_slices(reference=np.zeros((2, 4, 5), bool), predicted=np.zeros((1, 4, 5), bool))
+
+
+@pytest.mark.parametrize("labels", [np.full((1, 2, 2), 4), np.ones((1, 2, 2)), [[[True, True], [True, True]]]])
+@pytest.mark.parametrize("name", ["reference", "predicted"])
+def test_labels_floats_and_lists_are_refused(name: str, labels: Any) -> None:
+    masks = {"reference": np.ones((1, 2, 2), bool), "predicted": np.ones((1, 2, 2), bool), name: labels}
+    for measure in (dice, count_slices):
+        with pytest.raises(TypeError, match=rf"{name} mask (has dtype|is list).*, expected .*bool"):
+            measure(**masks)
 
 
 @quick

@@ -270,3 +270,35 @@ def test_all_mask_pairs_on_a_grid_of_three_voxels() -> None:
         distances = surface_distances(reference=reference, predicted=predicted)
         expected = distances_in_python(reference, predicted, (1, 1, 1))
         assert all_distances(distances) == expected[0] + expected[1]
+
+
+# --- affines
+
+# x 1 mm, y 2 mm, z (2, 0, 5) mm
+SHEARED = np.array([[1.0, 0, 2, 0], [0, 2, 0, 0], [0, 0, 5, 0], [0, 0, 0, 1]])
+
+
+def test_distances_on_a_sheared_grid_are_those_of_the_positions() -> None:
+    reference, predicted = np.zeros((2, 3, 4, 8), bool)
+    reference[0, 1, 2], predicted[1, 1, 0] = True, True  # at (2, 2, 0) and (2, 2, 5): 5 mm apart, not sqrt(29 + 4)
+    distances = surface_distances(reference=reference, predicted=predicted, affine=SHEARED)
+    assert (distances.from_reference.tolist(), distances.from_predicted.tolist()) == ([5], [5])
+    # z 2, y 3, x 7 steps: (7 + 4, 6, 10) mm
+    assert distances.grid_diagonal == pytest.approx(math.sqrt(121 + 36 + 100))
+
+
+def test_an_empty_mask_on_a_sheared_grid_costs_the_diagonal() -> None:
+    mask = row_mask(3, 4)
+    distances = surface_distances(reference=mask, predicted=row_mask(), affine=SHEARED)
+    assert hausdorff_95(distances) == distances.grid_diagonal
+    assert math.isnan(hausdorff_95(surface_distances(reference=row_mask(), predicted=row_mask(), affine=SHEARED)))
+
+
+@quick
+@given(two_masks, spacings)
+def test_an_affine_at_right_angles_gives_the_distances_of_its_spacing(masks: Pair, spacing: Triple) -> None:
+    affine = np.diag([-spacing[2], -spacing[1], spacing[0], 1.0])
+    first = surface_distances(reference=masks[0], predicted=masks[1], spacing=spacing)
+    second = surface_distances(reference=masks[0], predicted=masks[1], affine=affine)
+    assert np.array_equal(first.from_reference, second.from_reference)
+    assert first.grid_diagonal == second.grid_diagonal

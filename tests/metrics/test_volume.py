@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,19 @@ def test_volume_is_the_number_of_voxels_times_their_volume() -> None:
 
 def test_cube_with_sides_of_100_mm_is_1000_ml() -> None:
     assert volume_ml(100**3, spacing_mm=(1, 1, 1)) == 1000
+
+
+def test_the_volume_of_a_sheared_grid_is_voxels_times_the_determinant() -> None:
+    # x 1 mm, y 2 mm, z (2, 0, 5) mm: 100 voxels of 10 mm3; the lengths would give 100 x 10.77 mm3
+    sheared = np.array([[1.0, 0, 2, 0], [0, 2, 0, 0], [0, 0, 5, 0], [0, 0, 0, 1]])
+    assert volume_ml(100, affine=sheared) == pytest.approx(1)
+
+
+def test_either_spacing_or_affine_is_given() -> None:
+    with pytest.raises(ValueError, match="either spacing_mm or affine"):
+        volume_ml(1)
+    with pytest.raises(ValueError, match="either spacing_mm or affine"):
+        volume_ml(1, spacing_mm=(1, 1, 1), affine=np.eye(4))
 
 
 def test_volume_of_no_voxels_is_zero() -> None:

@@ -1,49 +1,56 @@
 """The contract of all networks."""
 
 import pathlib
+import pkgutil
+import typing
 
 import pytest
 import torch
-from pydantic import BaseModel
 from torch import nn
 
-from gliomaseg.config import FcnResnet50, ResidualUnet, Unet, read_recipe, recipe_names
+from gliomaseg import networks
+from gliomaseg.config import Network, read_recipe, recipe_names
+from gliomaseg.config.network import FcnResnet50, NetworkSettings
 from gliomaseg.errors import DownloadError
-from gliomaseg.networks import NETWORKS, TumourProbability, build_network, fcn_resnet50
+from gliomaseg.networks import TumourProbability, build_network, fcn_resnet50
 
-SMALLEST: dict[str, BaseModel] = {
-    "fcn_resnet50": FcnResnet50(),
-    "unet": Unet(base_features=4, levels=2),
-    "residual_unet": ResidualUnet(features=(4, 8, 8)),
-}  # smp is optional and has its own file
+SETTINGS = {kind().name: kind() for kind in typing.get_args(typing.get_args(Network)[0])}
+INSTALLED = sorted(SETTINGS.keys() - {"smp"})  # smp is optional and has its own file
+GUIDE = pathlib.Path(__file__).parents[2] / "docs" / "guide" / "train.md"
 
 
-def test_every_network_is_tested_here():
-    assert {*SMALLEST, "smp"} == NETWORKS.keys()
+def test_every_network_has_settings_a_module_and_a_row_in_the_guide():
+    modules = {module.name for module in pkgutil.iter_modules(networks.__path__)} - {"torchvision_compat"}
+    classes = {kind.model_fields["name"].default for kind in NetworkSettings.__subclasses__()}
+    rows = {name for name in SETTINGS if f'| `"{name}"` |' in GUIDE.read_text("utf-8")}
+    assert classes == SETTINGS.keys(), "add the class of settings to the union Network of config/network.py"
+    assert modules - SETTINGS.keys() == set(), "add a class of settings with this name to config/network.py"
+    assert SETTINGS.keys() - modules == set(), "add a module networks/NAME.py with a function build"
+    assert SETTINGS.keys() - rows == set(), "add a row to the table of networks in docs/guide/train.md"
 
 
 @pytest.mark.parametrize("inputs", [1, 3, 5])
-@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize("name", INSTALLED)
 def test_a_network_returns_two_logits_a_pixel(name, inputs):
-    network = build_network(SMALLEST[name], inputs).eval()
+    network = build_network(SETTINGS[name], inputs).eval()
     with torch.inference_mode():
         logits = network(torch.zeros(2, inputs, 64, 96))
     assert logits.shape == (2, 2, 64, 96)
     assert logits.dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize("name", INSTALLED)
 def test_equal_seeds_give_equal_weights(name):
     states = []
     for _ in range(2):
         torch.manual_seed(3)
-        states.append(build_network(SMALLEST[name]).state_dict())
+        states.append(build_network(SETTINGS[name]).state_dict())
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
-@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize("name", INSTALLED)
 def test_every_weight_gets_a_gradient(name):
-    network = build_network(SMALLEST[name]).train()
+    network = build_network(SETTINGS[name]).train()
     network(torch.randn(2, 3, 64, 64)).square().mean().backward()
     assert [key for key, weight in network.named_parameters() if weight.grad is None] == []
 

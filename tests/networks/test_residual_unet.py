@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gliomaseg.config import ResidualUnet
+from gliomaseg.config.network import ResidualUnet
 from gliomaseg.networks import build_network
 from gliomaseg.networks.residual_unet import ResidualLevel
 

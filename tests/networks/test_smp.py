@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from gliomaseg.config import Smp
+from gliomaseg.config.network import Smp
 from gliomaseg.errors import ConfigError, DownloadError, MissingExtraError
 from gliomaseg.networks import build_network
 

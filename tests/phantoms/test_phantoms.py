@@ -13,6 +13,7 @@ import pytest
 import tifffile
 
 from gliomaseg import phantoms
+from gliomaseg.choices import PhantomFormat
 from gliomaseg.errors import ConfigError, GliomasegError, OutputExistsError, ResourceError
 from gliomaseg.phantoms import PhantomPatient, phantom_patient, write_phantoms
 
@@ -189,29 +190,45 @@ def test_progress_gets_the_name_of_every_patient(tmp_path: Path, patients: list[
     assert names == [patient.name for patient in patients[:2]]
 
 
-def test_folder_with_files_is_refused_without_overwrite(tmp_path: Path) -> None:
+def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    for kind in PhantomFormat:
+        root = write_phantoms(tmp_path, patients=1, side_px=SIDE_PX, kind=kind)
+        with pytest.raises(OutputExistsError, match="exists already; pass --overwrite"):
+            write_phantoms(tmp_path, patients=1, side_px=SIDE_PX, kind=kind)
+        assert len(list(root.iterdir())) == 1
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_with_other_patients_is_kept(tmp_path: Path, *, overwrite: bool) -> None:
     kept = tmp_path / "kaggle_3m" / "TCGA_XX_0001_19990101"
     kept.mkdir(parents=True)
-    with pytest.raises(OutputExistsError, match="pass --overwrite"):
-        write_phantoms(tmp_path, patients=1, side_px=SIDE_PX)
+    with pytest.raises(OutputExistsError, match="phantom did not write it; move it, or pass another folder"):
+        write_phantoms(tmp_path, patients=1, side_px=SIDE_PX, overwrite=overwrite)
     assert kept.is_dir()
 
 
-def test_overwrite_refuses_a_folder_with_other_files(tmp_path: Path) -> None:
-    kept = tmp_path / "kaggle_3m" / "TCGA_XX_0001_19990101"
-    old = tmp_path / "kaggle_3m" / "PHANTOM_AA_0001_20000101"
-    kept.mkdir(parents=True)
-    old.mkdir()
-    with pytest.raises(OutputExistsError, match="not a phantom"):
+@pytest.mark.parametrize("name", ["notes.txt", "sub/notes.txt"])
+def test_overwrite_keeps_a_foreign_file_in_a_patients_folder(tmp_path: Path, name: str) -> None:
+    patient = next(write_phantoms(tmp_path, patients=1, side_px=SIDE_PX).iterdir())
+    (patient / name).parent.mkdir(exist_ok=True)
+    (patient / name).write_text("mine")
+    with pytest.raises(OutputExistsError, match=r"notes\.txt: is not ours"):
         write_phantoms(tmp_path, patients=1, side_px=SIDE_PX, overwrite=True)
-    assert kept.is_dir()
-    assert old.is_dir()
+    assert (patient / name).read_text() == "mine"
 
 
-def test_overwrite_replaces_older_phantoms(tmp_path: Path, patients: list[PhantomPatient]) -> None:
-    old = tmp_path / "kaggle_3m" / "PHANTOM_AA_0001_20000101"
-    old.mkdir(parents=True)
-    root = write_phantoms(tmp_path, patients=1, side_px=SIDE_PX, overwrite=True)
+def test_overwrite_keeps_a_mask_that_was_corrected(tmp_path: Path) -> None:
+    patient = next(write_phantoms(tmp_path, patients=1, side_px=SIDE_PX).iterdir())
+    (patient / f"{patient.name}_1_mask.tif").write_bytes(b"corrected")
+    with pytest.raises(OutputExistsError, match=r"_1_mask\.tif: was changed since phantom wrote it"):
+        write_phantoms(tmp_path, patients=1, side_px=SIDE_PX, overwrite=True)
+    assert (patient / f"{patient.name}_1_mask.tif").read_bytes() == b"corrected"
+
+
+@pytest.mark.parametrize("kind", PhantomFormat)
+def test_overwrite_replaces_older_phantoms(tmp_path: Path, patients: list[PhantomPatient], kind: PhantomFormat) -> None:
+    write_phantoms(tmp_path, patients=2, seed=7, side_px=SIDE_PX, kind=kind)
+    root = write_phantoms(tmp_path, patients=1, side_px=SIDE_PX, overwrite=True, kind=kind)
     assert [path.name for path in root.iterdir()] == [patients[0].name]
 
 
@@ -223,7 +240,7 @@ def test_empty_folder_is_accepted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "kind", "words"),
-    [(errno.ENOSPC, ResourceError, "disk is full"), (errno.EACCES, GliomasegError, "cannot write")],
+    [(errno.ENOSPC, ResourceError, "disk is full"), (errno.EACCES, GliomasegError, "cannot be written")],
 )
 def test_failed_write_leaves_only_complete_patients(
     tmp_path: Path,

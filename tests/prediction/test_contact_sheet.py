@@ -1,4 +1,4 @@
-"""Which slices a preview shows."""
+"""The slices that a contact sheet shows."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def areas(count: int, first: int, last: int, largest: int) -> np.ndarray:
     return values
 
 
-def test_all_slices_with_tumour_and_their_neighbours_are_shown() -> None:
+def test_all_slices_with_tumour_and_the_adjacent_slices_are_shown() -> None:
     assert choose_slices(areas(30, 10, 14, 12)) == list(range(9, 16))
 
 
 @pytest.mark.parametrize("largest", range(20, 101))
-def test_of_many_slices_twelve_are_spread_and_the_largest_is_among_them(largest: int) -> None:
+def test_of_many_tumour_slices_twelve_evenly_spaced_ones_and_the_largest_are_shown(largest: int) -> None:
     chosen = choose_slices(areas(155, 20, 100, largest))
     assert len(chosen) == 12
     assert (chosen[0], chosen[-1]) == (19, 101)
@@ -28,7 +28,7 @@ def test_of_many_slices_twelve_are_spread_and_the_largest_is_among_them(largest:
     assert max(np.diff(chosen)) <= 16
 
 
-def test_specks_far_away_do_not_spread_the_slices() -> None:
+def test_distant_small_components_do_not_spread_the_shown_slices() -> None:
     values = areas(155, 70, 80, 75) * 100
     values[[3, 150]] = 1
     chosen = choose_slices(values)
@@ -36,7 +36,7 @@ def test_specks_far_away_do_not_spread_the_slices() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 12, 155])
-def test_without_tumour_slices_of_the_middle_are_shown(count: int) -> None:
+def test_without_tumour_the_middle_slices_are_shown(count: int) -> None:
     chosen = choose_slices(np.zeros(count, np.int64))
     assert 1 <= len(chosen) <= 12
     assert chosen[0] >= count // 4
@@ -44,7 +44,7 @@ def test_without_tumour_slices_of_the_middle_are_shown(count: int) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 12])
-def test_a_tumour_everywhere_is_shown_from_end_to_end(count: int) -> None:
+def test_a_tumour_in_all_slices_is_shown_from_the_first_to_the_last(count: int) -> None:
     assert choose_slices(np.full(count, 4)) == list(range(count))
 
 

@@ -1,4 +1,4 @@
-"""A DICOM series in, a segmentation that refers to it and a NIfTI mask out."""
+"""Prediction of a DICOM series: a DICOM segmentation that refers to it, and a NIfTI mask."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from gliomaseg.errors import DataError, FormatError, GeometryError, ResourceError, UsageError
+from gliomaseg.errors import DataError, FormatError, GeometryError, PartlyDoneError, ResourceError, UsageError
 from gliomaseg.formats.dicom import read_dicom
 from gliomaseg.metrics import overlap
 from gliomaseg.phantoms import phantom_patient, write_phantoms
@@ -45,12 +45,12 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(root.iterdir())
 
 
-def predicted(path: Path, out: Path, predictor: Predictor, **wishes: Any) -> PredictRow:
+def predicted(path: Path, out: Path, predictor: Predictor, **options: Any) -> PredictRow:
     (entry,) = list_inputs([path])
-    return predict(entry, out, predictor, PredictOptions(**wishes))
+    return predict(entry, out, predictor, PredictOptions(**options))
 
 
-def test_flair_is_taken_of_three_series_and_both_masks_are_the_same(
+def test_flair_is_chosen_among_three_series_and_both_mask_formats_agree(
     patient: Path, predictor: Predictor, tmp_path: Path
 ) -> None:
     row = predicted(patient, tmp_path, predictor)
@@ -69,7 +69,7 @@ def test_flair_is_taken_of_three_series_and_both_masks_are_the_same(
     assert np.array_equal(frames[..., 0] > 0, mask)
 
 
-def test_the_phantoms_exact_mask_comes_back_from_its_segmentation(patient: Path) -> None:
+def test_a_dicom_segmentation_returns_the_exact_mask_of_the_phantom(patient: Path) -> None:
     phantom = phantom_patient(0, side_px=96)
     flair = read_dicom(patient / "flair", max_bytes=2**30)
     segmentation = highdicom.seg.segread(patient / f"{patient.name}_mask.dcm")
@@ -89,7 +89,7 @@ def test_dicom_and_nifti_of_one_phantom_give_one_mask(predictor: Predictor, tmp_
     assert volumes[0] == pytest.approx(volumes[1], rel=1e-3)
 
 
-def test_another_series_is_taken_by_its_number(patient: Path, predictor: Predictor, tmp_path: Path) -> None:
+def test_the_option_series_chooses_a_series_by_number(patient: Path, predictor: Predictor, tmp_path: Path) -> None:
     row = predicted(patient, tmp_path, predictor, series="2")
     assert row.series == read_dicom(patient / "t1", max_bytes=2**30).series_uid
 
@@ -116,6 +116,73 @@ def test_a_bad_series_gives_a_row_without_files(
     assert not (tmp_path / "out").exists()
 
 
+def changed(patient: Path, folder: Path, **values: Any) -> Path:
+    """Return a copy of the FLAIR series with other values in its headers; None drops one."""
+    for file in shutil.copytree(patient / "flair", folder).iterdir():
+        data = pydicom.dcmread(file)
+        for keyword, value in values.items():
+            data.pop(keyword, None)
+            if value is not None:
+                setattr(data, keyword, value)
+        data.save_as(file)
+    return folder
+
+
+def test_other_files_are_written_if_the_segmentation_fails(patient: Path, predictor: Predictor, tmp_path: Path) -> None:
+    folder = changed(patient, tmp_path / "scan", StudyInstanceUID=None)
+    row = predicted(folder, tmp_path / "out", predictor, probabilities=True)
+    names = ["scan_mask.nii.gz", "scan_overlay.png", "scan_probability.nii.gz"]
+    assert [Path(file).name for file in row.outputs] == names
+    labels = {"glioma_labels.ctbl", "glioma_labels.txt"}
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {*names, *labels}
+    assert row.error is None
+    assert row.tumour_voxels == predicted(patient, tmp_path / "whole", predictor).tumour_voxels
+    why = "StudyInstanceUID of the series is missing or invalid, and a DICOM segmentation needs it"
+    cure = "export the series again, or pass --to nifti"
+    assert row.warnings[-1] == f"DICOM segmentation not written: {why}; {cure}"
+    assert isinstance(row.fault, PartlyDoneError)
+    assert row.fault.line() == f"{folder}: 3 of 4 outputs are written; see the warnings"
+
+
+def test_overlay_is_written_if_the_only_mask_fails(patient: Path, predictor: Predictor, tmp_path: Path) -> None:
+    folder = changed(patient, tmp_path / "scan", StudyInstanceUID=None)
+    row = predicted(folder, tmp_path / "out", predictor, to=("dicom-seg",))
+    assert [Path(file).name for file in row.outputs] == ["scan_overlay.png"]
+    assert row.warnings[-1].endswith("--to nifti")
+    assert isinstance(row.fault, PartlyDoneError)
+
+
+def test_folder_that_cannot_be_written_fails_the_row(patient: Path, predictor: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("x")
+    row = predicted(patient, tmp_path / "out", predictor, to=("dicom-seg",))
+    assert row.error is not None
+    assert row.outputs == []
+
+
+def test_anonymised_series_gets_a_segmentation_and_a_warning(
+    patient: Path, predictor: Predictor, tmp_path: Path
+) -> None:
+    folder = changed(patient, tmp_path / "scan", FrameOfReferenceUID=None, SliceThickness=None)
+    row = predicted(folder, tmp_path / "out", predictor)
+    assert (row.error, row.fault) == (None, None)
+    assert "FrameOfReferenceUID of the series is missing" in row.warnings[-1]
+    nifti = np.asarray(nibabel.load(tmp_path / "out" / "scan_mask.nii.gz").dataobj).T > 0
+    flair = read_dicom(folder, max_bytes=2**30)
+    segmentation = highdicom.seg.segread(tmp_path / "out" / "scan_mask.dcm")
+    frames = segmentation.get_pixels_by_source_instance([header.SOPInstanceUID for header in flair.headers])
+    assert np.array_equal(frames[..., 0] > 0, nifti)
+
+
+def test_files_that_are_not_used_are_in_the_row(patient: Path, predictor: Predictor, tmp_path: Path) -> None:
+    folder = shutil.copytree(patient, tmp_path / "scan")
+    (folder / "README").write_text("x")
+    row = predicted(folder, tmp_path / "out", predictor)
+    slices = len(list((patient / "t1").iterdir()))
+    assert {line.split(":")[0] for line in row.skipped} == {
+        "README", f"{patient.name}_mask.dcm", f"series number 2 ({slices} files)", f"series number 3 ({slices} files)"
+    }  # fmt: skip
+
+
 def test_more_memory_than_allowed_is_refused(patient: Path, predictor: Predictor, tmp_path: Path) -> None:
     row = predicted(patient, tmp_path, predictor, max_bytes=100_000)
     assert isinstance(row.fault, ResourceError)
@@ -131,6 +198,10 @@ def test_masks_are_written_in_the_chosen_formats(patient: Path, predictor: Predi
     assert not list(tmp_path.glob("*.nii.gz"))
     assert row.error is None
     assert predicted(patient, tmp_path, predictor, to=("png", "tiff"), overwrite=True).error is None
+    assert predicted(patient, tmp_path, predictor, to=("png", "dicom-seg"), overwrite=True).error is None
+    assert sorted(file.name for file in tmp_path.glob(f"{name}_mask*")) == [f"{name}_mask", f"{name}_mask.dcm"]
+    assert predicted(patient, tmp_path, predictor, to=("nifti",), overwrite=True).error is None
+    assert [file.name for file in tmp_path.glob(f"{name}_mask*")] == [f"{name}_mask.nii.gz"]
 
 
 def test_unsuitable_options_are_refused_before_any_work(patient: Path, tmp_path: Path) -> None:
@@ -143,7 +214,7 @@ def test_unsuitable_options_are_refused_before_any_work(patient: Path, tmp_path:
         require_options(list_inputs([tmp_path / "a.nii"]), PredictOptions(series="1"))
 
 
-def planted(patient: Path, folder: Path) -> Path:
+def series_with_names(patient: Path, folder: Path) -> Path:
     """Return a copy of a series with twenty names and a birth date in it."""
     for file in shutil.copytree(patient / "flair", folder).iterdir():
         data = pydicom.dcmread(file)
@@ -154,29 +225,29 @@ def planted(patient: Path, folder: Path) -> Path:
     return folder
 
 
-def told(data: bytes) -> list[str]:
+def planted_names_in(data: bytes) -> list[str]:
     return [name for name in [*NAMES, "19610203"] if name.encode() in data]
 
 
 def test_only_the_segmentation_contains_the_patients_name(
     patient: Path, predictor: Predictor, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    scan = planted(patient, tmp_path / "scan")
+    scan = series_with_names(patient, tmp_path / "scan")
     row = predicted(scan, tmp_path / "out", predictor, probabilities=True)
     segmentation = tmp_path / "out" / "scan_mask.dcm"
-    assert told(segmentation.read_bytes())[:2] == NAMES[:2]
+    assert planted_names_in(segmentation.read_bytes())[:2] == NAMES[:2]
     printed = capfd.readouterr()
     texts = [json.dumps(row.document()).encode(), (printed.out + printed.err).encode()]
     for file in (tmp_path / "out").iterdir():
         if file != segmentation:
             packed = file.suffix == ".gz"
             texts += [file.name.encode(), nibabel.load(file).header.binaryblock if packed else file.read_bytes()]
-    assert not [name for text in texts for name in told(text)]
+    assert not [name for text in texts for name in planted_names_in(text)]
 
 
 def test_deidentified_results_have_no_patient_name(patient: Path, predictor: Predictor, tmp_path: Path) -> None:
-    predicted(planted(patient, tmp_path / "scan"), tmp_path / "out", predictor, deidentify=True)
-    assert not told((tmp_path / "out" / "scan_mask.dcm").read_bytes())
+    predicted(series_with_names(patient, tmp_path / "scan"), tmp_path / "out", predictor, deidentify=True)
+    assert not planted_names_in((tmp_path / "out" / "scan_mask.dcm").read_bytes())
 
 
 @pytest.mark.real_data

@@ -1,4 +1,4 @@
-"""What does not look like FLAIR of a head is told of; what does is not."""
+"""Warnings for scans that do not look like FLAIR of a head."""
 
 import numpy as np
 import pytest
@@ -36,22 +36,22 @@ def phantom():
     return np.moveaxis(phantom_patient(0, side_px=256, slices=20).image, 3, 1)
 
 
-def test_a_phantoms_flair_is_not_warned_of(phantom):
+def test_the_flair_of_a_phantom_has_no_warning(phantom):
     assert input_warnings(phantom[:, 1:2], Preprocessing(size_px=256, input="flair")) == ()
     assert input_warnings(phantom, Preprocessing(size_px=256, input="t1_flair_t1ce")) == ()
     assert input_warnings(phantom[:, :2], Preprocessing(size_px=256, input="t1_flair")) == ()
 
 
 @pytest.mark.parametrize("channels", ["t1_flair", "t1_flair_t1ce"])
-def test_what_lacks_the_t1_that_a_model_looks_at_is_warned_of(phantom, channels):
-    lacking = phantom[:, [1, 1, 2] if channels == "all" else [1, 1]]
-    assert input_warnings(lacking, Preprocessing(size_px=256, input=channels)) == (NO_T1,)
-    assert input_warnings(lacking[:3], Preprocessing(size_px=256, input=channels)) == (NO_T1,)
+def test_a_missing_t1_gives_a_warning_for_a_t1_model(phantom, channels):
+    without_t1 = phantom[:, [1, 1, 2] if channels == "t1_flair_t1ce" else [1, 1]]
+    assert input_warnings(without_t1, Preprocessing(size_px=256, input=channels)) == (NO_T1,)
+    assert input_warnings(without_t1[:3], Preprocessing(size_px=256, input=channels)) == (NO_T1,)
 
 
 @pytest.mark.parametrize("channels", ["t1_flair", "t1_flair_t1ce"])
-def test_what_is_called_t1_and_does_not_look_like_it_is_warned_of(phantom, channels):
-    count = 3 if channels == "all" else 2
+def test_a_t1_channel_that_does_not_look_like_t1_gives_a_warning(phantom, channels):
+    count = 3 if channels == "t1_flair_t1ce" else 2
     darker, black = phantom[:, :count].copy(), phantom[:, :count].copy()
     darker[:, 0] = phantom[:, 1] * 0.9
     black[:, 0] = 0
@@ -60,51 +60,51 @@ def test_what_is_called_t1_and_does_not_look_like_it_is_warned_of(phantom, chann
     assert input_warnings(darker[:3], Preprocessing(size_px=256, input=channels)) == ()
 
 
-def test_a_phantoms_t1_is(phantom):
+def test_the_t1_of_a_phantom_gives_a_warning_as_flair(phantom):
     assert input_warnings(phantom[:, :1], Preprocessing(size_px=256, input="flair")) == (T1,)
 
 
-def test_nothing_is_said_of_the_sequence_where_flair_is_mixed_or_coarse(phantom):
+def test_grey_or_coarse_input_has_no_sequence_warning(phantom):
     assert input_warnings(phantom[:, :1], Preprocessing(size_px=256, input="grey")) == ()
     assert input_warnings(phantom[:, :1, ::4, ::4], Preprocessing(size_px=64, input="flair")) == ()
 
 
-def test_nothing_is_said_of_the_sequence_where_slices_were_merged(phantom):
+def test_merged_slices_have_no_sequence_warning(phantom):
     assert input_warnings(phantom[:, :1], Preprocessing(size_px=256, input="flair"), merged=True) == ()
     assert input_warnings(np.zeros(SHAPE, np.uint8), FLAIR, merged=True) == (EMPTY,)
 
 
-def test_black_is_nothing():
+def test_a_black_stack_is_reported_as_almost_black():
     assert input_warnings(np.zeros(SHAPE, np.uint8), FLAIR) == (EMPTY,)
     assert input_warnings(np.zeros((1, 1, 128, 128), np.uint8), FLAIR) == (EMPTY,)
 
 
 @pytest.mark.parametrize("level", [90, 255])
-def test_one_grey_is_no_head(level):
+def test_a_uniform_stack_does_not_pass_as_a_head(level):
     assert input_warnings(np.full(SHAPE, level, np.uint8), FLAIR) == (NO_HEAD,)
 
 
-def test_noise_is_no_head():
+def test_noise_does_not_pass_as_a_head():
     generator = np.random.default_rng(0)
     assert input_warnings(generator.integers(0, 256, SHAPE, np.uint8), FLAIR) == (NO_HEAD,)
     assert input_warnings(np.clip(generator.rayleigh(30, SHAPE), 0, 255).astype(np.uint8), FLAIR) == (NO_HEAD,)
 
 
-def test_an_even_disc_has_the_shape_of_a_head_but_no_brain():
+def test_a_uniform_disc_passes_as_a_head_but_not_as_a_brain():
     assert input_warnings(disc(45, 150), FLAIR) == (NO_BRAIN,)
 
 
-def test_a_thin_bar_is_no_head():
+def test_a_thin_bar_does_not_pass_as_a_head():
     bar = np.zeros(SHAPE, np.uint8)
     bar[:, :, 56:72, 8:120] = 150
     assert input_warnings(bar, FLAIR) == (NO_HEAD,)
 
 
-def test_of_a_few_slices_only_emptiness_is_told():
+def test_a_short_stack_is_only_checked_for_black():
     assert input_warnings(disc(45, 150)[:3], FLAIR) == ()
 
 
-def test_a_disc_is_described_by_hand():
+def test_the_features_of_a_disc_equal_the_hand_calculation():
     seen = image_features(disc(40, 100)[:, 0])
     assert seen.area == pytest.approx(np.pi * 41**2 / 128**2, rel=0.02)  # smoothing reaches one pixel further
     assert seen.fullness == pytest.approx(1, abs=0.02)
@@ -116,13 +116,13 @@ def test_a_disc_is_described_by_hand():
     assert np.exp(seen.pairs[11]) == pytest.approx(1.001)
 
 
-def test_slices_with_a_small_head_are_left_out():
+def test_slices_with_a_small_head_do_not_count():
     stack = np.concatenate([disc(40, 100), disc(10, 100)[:5]])
     assert image_features(stack[:, 0]).slices == 12
 
 
 @pytest.mark.real_data
-def test_real_flair_is_not_warned_of_and_real_t1_is(real_data):
+def test_real_flair_has_no_warning_and_real_t1_has_one(real_data):
     flair = t1 = 0
     cases = read_cases(real_data).cases[1:40:2]  # those that the limits were not fitted on
     for case in cases:
@@ -133,7 +133,7 @@ def test_real_flair_is_not_warned_of_and_real_t1_is(real_data):
     assert t1 >= 15
 
 
-def test_a_volume_is_judged_as_it_is_prepared(phantom):
+def test_a_volume_is_checked_after_its_preparation(phantom):
     from gliomaseg.scan import Scan
 
     affine = np.diag([0.84, 0.84, 5.0, 1.0])

@@ -1,4 +1,4 @@
-"""What is read becomes one scan: pages are slices, sequences are channels, and what does not fit is refused."""
+"""Loading an input as one scan: pages are slices, sequences are channels, unsuitable files are refused."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def predictor(bright: Path) -> Predictor:
 # --- sequences
 
 
-def test_sequences_are_channels_in_the_data_sets_order(tmp_path: Path) -> None:
+def test_sequences_become_channels_in_the_order_of_the_data_set(tmp_path: Path) -> None:
     parts = {name: noise() for name in ("flair", "t1", "t1ce")}
     files = {name: volume(tmp_path / f"{name}.nii", voxels) for name, voxels in parts.items()}
     scan = load_input(join_sequences(files["flair"], t1=files["t1"], t1ce=files["t1ce"]), max_bytes=MOST_BYTES).scan
@@ -59,7 +59,7 @@ def test_a_missing_sequence_is_a_copy_of_flair(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "shift_mm", "words"), [((4, 6, 6), 0, "6 x 6 x 4 voxels"), ((4, 6, 5), 0.1, "by up to 0.1 mm")]
 )
-def test_sequences_on_another_grid_are_refused(
+def test_sequences_on_different_grids_are_refused(
     shape: tuple[int, ...], shift_mm: float, words: str, tmp_path: Path
 ) -> None:
     affine = np.diag([2.0, 2, 5, 1])
@@ -69,14 +69,14 @@ def test_sequences_on_another_grid_are_refused(
         load_input(join_sequences(volume(tmp_path / "f.nii", noise()), t1=other, t1ce=None), max_bytes=MOST_BYTES)
 
 
-def test_pictures_with_colours_are_no_single_sequence(tmp_path: Path) -> None:
+def test_colour_images_are_refused_as_a_single_sequence(tmp_path: Path) -> None:
     write_picture(tmp_path / "f.png", noise("u1", (8, 8, 3)))
     write_picture(tmp_path / "t.png", noise("u1", (8, 8)))
     with pytest.raises(GeometryError, match="image is in colour"):
         load_input(join_sequences(tmp_path / "f.png", t1=tmp_path / "t.png", t1ce=None), max_bytes=MOST_BYTES)
 
 
-def test_sequences_share_the_memory(tmp_path: Path) -> None:
+def test_the_memory_limit_covers_all_sequences_together(tmp_path: Path) -> None:
     files = [volume(tmp_path / f"{name}.nii", noise()) for name in "abc"]
     needed = 4 * 6 * 5 * 9
     load_input(join_sequences(files[0], t1=files[1], t1ce=files[2]), max_bytes=3 * needed)
@@ -101,9 +101,9 @@ def pages(path: Path, voxels: Any, **options: Any) -> Path:
     return path
 
 
-def predicted(path: Path, out: Path, predictor: Predictor, **wishes: Any) -> PredictRow:
+def predicted(path: Path, out: Path, predictor: Predictor, **options: Any) -> PredictRow:
     (entry,) = list_inputs([path])
-    return predict(entry, out, predictor, PredictOptions(**wishes))
+    return predict(entry, out, predictor, PredictOptions(**options))
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2"])
@@ -114,7 +114,7 @@ def test_pages_are_the_slices_of_one_scan(dtype: str, tmp_path: Path) -> None:
     assert np.array_equal(scan.voxels[..., 0], voxels)
 
 
-def test_the_mask_of_pages_has_as_many_pages(predictor: Predictor, tmp_path: Path) -> None:
+def test_the_mask_of_a_tiff_has_as_many_pages(predictor: Predictor, tmp_path: Path) -> None:
     voxels = np.zeros((5, 32, 24), np.uint8)
     voxels[2, 8:20, 6:18] = 255
     row = predicted(pages(tmp_path / "a.tif", voxels), tmp_path / "out", predictor, probabilities=True)
@@ -128,7 +128,7 @@ def test_the_mask_of_pages_has_as_many_pages(predictor: Predictor, tmp_path: Pat
 
 
 @pytest.mark.parametrize("other", [(16, 10), (18, 12)])
-def test_pages_of_two_sizes_are_refused(other: tuple[int, int], tmp_path: Path) -> None:
+def test_tiff_pages_of_two_sizes_are_refused(other: tuple[int, int], tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         for shape in ((16, 12), other):
             file.write(noise("u1", shape), photometric="minisblack", metadata=None)
@@ -136,7 +136,7 @@ def test_pages_of_two_sizes_are_refused(other: tuple[int, int], tmp_path: Path) 
         load_input(list_inputs([tmp_path / "a.tif"])[0], max_bytes=MOST_BYTES)
 
 
-def test_pages_that_declare_more_than_the_memory_are_refused_unread(tmp_path: Path) -> None:
+def test_tiff_pages_over_the_memory_limit_are_refused_before_reading(tmp_path: Path) -> None:
     file = pages(tmp_path / "a.tif", np.zeros((50, 200, 200), np.uint8), compression="zlib")
     with pytest.raises(ResourceError, match="declares 50 pages"):
         load_input(list_inputs([file])[0], max_bytes=1_000_000)
@@ -149,27 +149,29 @@ def test_pages_that_declare_more_than_the_memory_are_refused_unread(tmp_path: Pa
         ({"imagej": True, "metadata": {"axes": "TZYX"}}, "2 times"),
     ],
 )
-def test_pages_that_are_channels_or_times_are_refused(options: dict[str, Any], words: str, tmp_path: Path) -> None:
+def test_tiff_pages_that_are_channels_or_time_points_are_refused(
+    options: dict[str, Any], words: str, tmp_path: Path
+) -> None:
     file = pages(tmp_path / "a.tif", noise("u1", (2, 4, 16, 12)), **options)
     with pytest.raises(FormatError, match=words):
         load_input(list_inputs([file])[0], max_bytes=MOST_BYTES)
 
 
-def test_a_gap_in_a_numbered_stack_is_a_warning(predictor: Predictor, tmp_path: Path) -> None:
+def test_a_gap_in_a_numbered_stack_gives_a_warning(predictor: Predictor, tmp_path: Path) -> None:
     for number in (1, 2, 5):
         write_picture(tmp_path / f"{number}.png", noise("u1", (20, 20)))
     row = predicted(tmp_path, tmp_path / "out", predictor)
     assert row.warnings[0] == "its numbers jump from 2 to 5: slices may be missing"
 
 
-def test_pages_cut_short_are_refused(tmp_path: Path) -> None:
+def test_truncated_tiff_pages_are_refused(tmp_path: Path) -> None:
     file = pages(tmp_path / "a.tif", noise("u1", (5, 64, 64)))
     file.write_bytes(file.read_bytes()[:9_000])
     with pytest.raises(FormatError):
         load_input(list_inputs([file])[0], max_bytes=MOST_BYTES)
 
 
-def test_a_numbered_stack_is_a_folder_of_masks(predictor: Predictor, tmp_path: Path) -> None:
+def test_a_numbered_stack_gives_a_folder_of_masks(predictor: Predictor, tmp_path: Path) -> None:
     (tmp_path / "anna").mkdir()
     for number in range(1, 4):
         write_picture(tmp_path / "anna" / f"{number:03d}.png", noise("u1", (20, 20)))

@@ -1,4 +1,4 @@
-"""Numbers of a mask, worked by hand."""
+"""Statistics of a mask equal hand calculations."""
 
 from __future__ import annotations
 
@@ -37,3 +37,14 @@ def test_images_without_spacing_have_values_in_voxels_only() -> None:
 
 def test_an_empty_mask_has_no_box() -> None:
     assert bounding_box(np.zeros((2, 3, 4), bool)) is None
+
+
+def test_a_sheared_scan_is_measured_by_its_true_geometry() -> None:
+    # x 1 mm, y (0.75, 2, 0) mm, z (2, 0, 5) mm: a voxel has 10 mm3, a pixel of an axial slice 2 mm2
+    sheared = np.array([[1, 0.75, 2, 0], [0, 2, 0, 0], [0, 0, 5, 0], [0, 0, 0, 1.0]])
+    mask = np.zeros((4, 5, 6), bool)
+    mask[1:3, 1:3, 0:3] = True  # 2 z, 2 y, 3 x
+    found = measure_mask(mask, Scan(np.zeros((4, 5, 6, 1), np.int16), "here", sheared))
+    assert found.tumour_volume_ml == 0.12  # 12 x 10 mm3
+    assert found.largest_area_mm2 == 12  # 6 x 2 mm2
+    assert found.extent_mm == {"x": 3, "y": 4.27, "z": 10.77}  # edges: 2 x sqrt(0.75^2 + 2^2), 2 x sqrt(29)

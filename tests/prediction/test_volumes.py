@@ -1,4 +1,4 @@
-"""A volume in, a mask on exactly its grid out, however it lies, and numbers that are right."""
+"""Prediction of volumes: the mask has the grid of the input in every orientation, and the statistics are right."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from gliomaseg import overlays
-from gliomaseg.errors import DataError, FormatError, ResourceError, UsageError
-from gliomaseg.formats import FileKind, Grid, suffixes, write_picture, write_volume
+from gliomaseg.errors import DataError, FormatError, ResourceError
+from gliomaseg.formats import FileKind, Grid, write_picture, write_volume, written_suffixes
 from gliomaseg.metrics import overlap
 from gliomaseg.phantoms import write_phantoms
 from gliomaseg.prediction import PredictOptions, Predictor, PredictRow, list_inputs, open_predictor
@@ -91,7 +91,7 @@ def test_the_mask_is_the_same_in_all_48_orientations(predictor: Predictor, tmp_p
         ((14, 300, 270), np.diag([-0.6, -0.6, 10, 1])),  # fine pixels, thick slices
     ],
 )
-def test_acquisitions_of_every_geometry_give_the_tumours_volume(
+def test_acquisitions_of_every_geometry_give_the_volume_of_the_tumour(
     shape: tuple[int, int, int], affine: NDArray[Any], predictor: Predictor, tmp_path: Path
 ) -> None:
     affine = affine.copy()
@@ -105,7 +105,9 @@ def test_acquisitions_of_every_geometry_give_the_tumours_volume(
 
 
 @pytest.mark.parametrize("angles", [(10, 5, -8), (-20, 15, 30), (35, 0, 0)])
-def test_oblique_scans_give_the_tumour(angles: tuple[float, ...], predictor: Predictor, tmp_path: Path) -> None:
+def test_the_tumour_is_segmented_in_oblique_scans(
+    angles: tuple[float, ...], predictor: Predictor, tmp_path: Path
+) -> None:
     affine = np.eye(4)
     affine[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() @ np.diag([-2.0, -2, 4])
     affine[:3, 3] = -affine[:3, :3] @ [44.5, 49.5, 21]
@@ -116,7 +118,7 @@ def test_oblique_scans_give_the_tumour(angles: tuple[float, ...], predictor: Pre
 
 
 @pytest.mark.parametrize(("gain", "offset", "dtype"), [(1, 0, "f4"), (0.01, -3, "f8"), (30, -2000, "i4")])
-def test_the_scale_of_the_intensities_does_not_matter(
+def test_the_mask_does_not_depend_on_the_intensity_scale(
     gain: float, offset: float, dtype: str, predictor: Predictor, tmp_path: Path
 ) -> None:
     volume, _ = head()
@@ -125,7 +127,7 @@ def test_the_scale_of_the_intensities_does_not_matter(
     assert overlap.dice(reference=mask_of(tmp_path / "a"), predicted=mask_of(tmp_path / "b")) > 0.99
 
 
-def test_a_head_at_the_edge_of_a_large_field_is_found(predictor: Predictor, tmp_path: Path) -> None:
+def test_the_tumour_is_segmented_at_the_edge_of_a_large_field_of_view(predictor: Predictor, tmp_path: Path) -> None:
     volume, tumour = head()
     wide = np.pad(volume, ((0, 0), (0, 90), (100, 0)))
     row = predicted(save(tmp_path / "scan.nii", wide), tmp_path / "out", predictor)
@@ -134,7 +136,7 @@ def test_a_head_at_the_edge_of_a_large_field_is_found(predictor: Predictor, tmp_
     assert overlap.dice(reference=truth, predicted=mask_of(tmp_path / "out")) > 0.97
 
 
-def test_the_volume_of_a_phantoms_tumour_comes_back(predictor: Predictor, tmp_path: Path) -> None:
+def test_the_tumour_volume_of_a_phantom_is_measured(predictor: Predictor, tmp_path: Path) -> None:
     """The exact mask, given as a picture of itself: what is lost is what preparing and restoring lose."""
     root = write_phantoms(tmp_path, patients=3, side_px=128, kind="nifti")
     for folder in root.iterdir():
@@ -171,7 +173,7 @@ def test_the_mask_has_the_inputs_grid_and_no_names(predictor: Predictor, tmp_pat
     assert "MUSTER" not in json.dumps(row.document())
 
 
-@pytest.mark.parametrize("suffix", sorted(suffixes(FileKind.VOLUME)))
+@pytest.mark.parametrize("suffix", written_suffixes(FileKind.VOLUME))
 def test_every_volume_format_gives_the_same_mask_on_its_grid(suffix: str, predictor: Predictor, tmp_path: Path) -> None:
     volume, _ = head()
     predicted(save(tmp_path / "nifti" / "scan.nii", volume), tmp_path / "expected", predictor)
@@ -199,7 +201,7 @@ def test_the_row_has_volume_and_position(predictor: Predictor, tmp_path: Path) -
     assert row.extent_mm == pytest.approx({"x": 50, "y": 50, "z": 50}, abs=5)
 
 
-def test_labels_lie_beside_the_masks(predictor: Predictor, tmp_path: Path) -> None:
+def test_label_files_are_written_beside_the_masks(predictor: Predictor, tmp_path: Path) -> None:
     predicted(save(tmp_path / "scan.nii", head()[0]), tmp_path / "out", predictor)
     lines = (tmp_path / "out" / "glioma_labels.txt").read_text().splitlines()
     assert [line.split() for line in lines if line.endswith('"glioma"')] == [
@@ -208,7 +210,7 @@ def test_labels_lie_beside_the_masks(predictor: Predictor, tmp_path: Path) -> No
     assert "1 glioma 230 159 0 255" in (tmp_path / "out" / "glioma_labels.ctbl").read_text()
 
 
-def test_the_overlay_shows_the_slices_with_tumour_and_their_neighbours(
+def test_the_overlay_shows_the_slices_with_tumour_and_the_adjacent_slices(
     predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: dict[str, Any] = {}
@@ -225,8 +227,8 @@ def test_the_overlay_shows_the_slices_with_tumour_and_their_neighbours(
     assert (sheet == overlays.PREDICTED_COLOUR).all(axis=2).sum() > 200
 
 
-class BlindEngine:
-    """An engine that never finds anything."""
+class ZeroEngine:
+    """An engine whose probabilities are all 0."""
 
     def probabilities(self, batch: Batch) -> Probability:
         return np.zeros((len(batch), *batch.shape[2:]), np.float32)
@@ -241,7 +243,7 @@ def test_the_overlay_of_an_empty_mask_is_titled_nothing_found(
         overlays, "contact_sheet", lambda tiles, **words: (drawn.update(words), draw(tiles, **words))[1]
     )
     path = save(tmp_path / "scan.nii", head()[0])
-    row = predicted(path, tmp_path / "out", Predictor(predictor.model, BlindEngine()))
+    row = predicted(path, tmp_path / "out", Predictor(predictor.model, ZeroEngine()))
     assert "nothing found" in drawn["heading"][0]
     assert drawn["notes"][0] == "slice 7 of 26"
     assert not mask_of(tmp_path / "out").any()
@@ -255,6 +257,16 @@ def test_existing_results_are_kept_without_overwrite(predictor: Predictor, tmp_p
     assert predicted(path, out, predictor).error is None
     assert "--overwrite" in (predicted(path, out, predictor).error or "")
     assert predicted(path, out, predictor, overwrite=True).error is None
+
+
+def test_own_label_files_are_kept(predictor: Predictor, tmp_path: Path) -> None:
+    path = save(tmp_path / "scan.nii", head()[0])
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "glioma_labels.txt").write_text("my colours")
+    assert predicted(path, out, predictor).error is None
+    assert predicted(path, out, predictor, overwrite=True).error is None
+    assert (out / "glioma_labels.txt").read_text() == "my colours"
 
 
 def test_probabilities_of_pictures_are_pictures(predictor: Predictor, tmp_path: Path) -> None:
@@ -276,7 +288,7 @@ def test_a_bad_volume_gives_a_row_with_its_reason_and_no_files(predictor: Predic
     assert not (tmp_path / "out").exists()
 
 
-def test_a_volume_over_the_memory_is_a_row(predictor: Predictor, tmp_path: Path) -> None:
+def test_a_volume_over_the_memory_limit_gives_a_row_with_the_error(predictor: Predictor, tmp_path: Path) -> None:
     row = predicted(save(tmp_path / "scan.nii", head()[0]), tmp_path / "out", predictor, max_bytes=1_000_000)
     assert isinstance(row.fault, ResourceError)
     assert "--max-memory" in (row.error or "")
@@ -296,21 +308,20 @@ def touch(folder: Path, *files: str) -> Path:
     return folder
 
 
-def test_a_folder_of_volumes_gives_an_input_each(tmp_path: Path) -> None:
+def test_a_folder_of_volumes_gives_one_input_for_each_volume(tmp_path: Path) -> None:
     assert names(touch(tmp_path, "a.nii", "b.nii.gz", "a_mask.nii.gz", "b_probability.nii.gz", "c.txt")) == ["a", "b"]
 
 
-def test_of_a_cases_sequences_only_flair_is_taken(tmp_path: Path) -> None:
+def test_only_flair_is_chosen_among_the_sequences_of_a_case(tmp_path: Path) -> None:
     touch(tmp_path, *(f"case-000-{kind}.nii.gz" for kind in ("t1n", "t1c", "t2w", "t2f", "seg")))
     assert names(tmp_path) == ["case-000-t2f"]
     assert names(touch(tmp_path, "other-t1c.nii.gz")) == ["case-000-t2f", "other-t1c"]
 
 
-def test_cases_with_the_same_file_names_get_their_folders_names(tmp_path: Path) -> None:
+def test_cases_with_equal_file_names_are_named_after_their_folders(tmp_path: Path) -> None:
     touch(tmp_path, "anna/flair.nii.gz", "berta/flair.nii.gz", "berta/t1.nii.gz", "carla/carla_flair.nii")
     assert names(tmp_path) == ["anna_flair", "berta_flair", "carla_flair"]
-    with pytest.raises(UsageError, match="same name"):
-        names(tmp_path / "anna", tmp_path / "berta")
+    assert names(tmp_path / "anna", tmp_path / "berta") == ["anna_flair", "berta_flair"]
 
 
 def test_an_empty_folder_names_the_known_formats(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from gliomaseg import pretrained
 from gliomaseg.errors import ModelError, UsageError
 from gliomaseg.model import load_model, write_digests, write_metrics
-from gliomaseg.pretrained import find_model, find_models, list_models
+from gliomaseg.pretrained import DiceSummary, find_model, find_models, list_models
 
 LARGEST_BYTES = 12 * 2**20
 
@@ -70,7 +70,7 @@ def test_neither_path_nor_name_raises_with_the_known_names(bundled):
 def test_the_list_has_size_and_dice_with_the_default_first(bundled):
     first, second = list_models()
     assert (first.model, first.default, second.default) == ("first", True, False)
-    assert first.dice_volume == {"mean": 0.9, "median": 0.92, "ci95": [0.88, 0.92]}
+    assert first.dice_volume == DiceSummary(mean=0.9, median=0.92, ci95=(0.88, 0.92))
     assert first.size_bytes == sum(file.stat().st_size for file in (bundled / "first").iterdir())
     assert second.dice_volume is None
 

@@ -252,12 +252,20 @@ def test_volumes_are_in_millilitres_where_the_spacing_is_known(report, evaluatio
 
 def test_a_file_that_exists_is_kept_without_overwrite(folder, tmp_path):
     out = tmp_path / "report.html"
-    out.write_text("precious")
+    write_report(folder, out)
     with pytest.raises(OutputExistsError, match="--overwrite"):
         write_report(folder, out)
-    assert out.read_text() == "precious"
     write_report(folder, out, overwrite=True)
     assert out.read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_a_page_that_is_not_a_report_is_kept(folder, tmp_path):
+    out = tmp_path / "report.html"
+    out.write_text("precious")
+    for overwrite in (False, True):
+        with pytest.raises(OutputExistsError, match="not ours: report did not write it; move it, or pass another"):
+            write_report(folder, out, overwrite=overwrite)
+    assert out.read_text() == "precious"
 
 
 def test_without_the_extra_the_fault_names_it(folder, tmp_path, monkeypatch):

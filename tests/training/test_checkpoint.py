@@ -7,7 +7,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from gliomaseg.errors import DataError, ResourceError
-from gliomaseg.training.checkpoint import Progress, load_checkpoint, load_network, save_checkpoint
+from gliomaseg.training.checkpoint import EpochRecord, Progress, load_checkpoint, load_network, save_checkpoint
 
 # One process imports torch; a fork of it saves until it is killed, once for each pause.
 SAVE_UNTIL_KILLED = """
@@ -42,7 +42,8 @@ def trained_pair():
 
 def test_a_checkpoint_round_trip_restores_network_optimiser_and_progress(tmp_path):
     network, optimiser = trained_pair()
-    progress = Progress(epoch=1, step=7, loss_sum=0.1 + 0.2, images=28, best=0.5, history=[{"epoch": 1}], digest="d")
+    record = EpochRecord(1, 0.1 + 0.2, 0.5, {"dice_volume": 0.5, "dice_batch": None}, 28, 1.5, 0.5, 18.667)
+    progress = Progress(epoch=1, step=7, loss_sum=0.1 + 0.2, images=28, best=0.5, history=[record], digest="d")
     save_checkpoint(tmp_path / "last.safetensors", network, optimiser, progress)
     other = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
     other_optimiser = torch.optim.Adam(other.parameters(), lr=0.01)

@@ -1,6 +1,7 @@
 """Cross-validation: every patient is evaluated once, runs can be resumed, wrong options raise."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from gliomaseg.errors import ConfigError, ModelError, OutputExistsError, UsageEr
 from gliomaseg.evaluation.evaluate import evaluate
 from gliomaseg.model import file_digest, load_model, write_config, write_digests
 from gliomaseg.model_export import export_model
+from gliomaseg.ownership import MANIFEST
 from gliomaseg.prediction import open_predictor
 from gliomaseg.training import crossvalidation
 from gliomaseg.training.crossvalidation import CrossValidateOptions, crossvalidate
@@ -131,7 +133,9 @@ def test_an_out_folder_inside_the_data_raises(phantoms):
         crossvalidate(options(phantoms, phantoms / "crossed"), say=quiet)
 
 
-@pytest.mark.parametrize("name", ["pictures/holiday.png", "fold-2024-notes/diary.txt", "fold-0/diary.txt"])
+@pytest.mark.parametrize(
+    "name", ["pictures/holiday.png", "fold-2024-notes/diary.txt", "fold-0/diary.txt", "fold-0/model/diary.txt"]
+)
 def test_overwrite_keeps_foreign_files_in_subfolders(name, phantoms, tmp_path):
     out = tmp_path / "out"
     (out / name).parent.mkdir(parents=True)
@@ -140,6 +144,32 @@ def test_overwrite_keeps_foreign_files_in_subfolders(name, phantoms, tmp_path):
     with pytest.raises(OutputExistsError):
         crossvalidate(options(phantoms, out, overwrite=True), say=quiet)
     assert (out / name).read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    "name", ["pictures/holiday.png", "fold-1/model/notes.txt", "fold-0/tensorboard/notes.txt", "notes.txt"]
+)
+def test_overwrite_keeps_a_foreign_file_in_a_finished_cross_validation(name, crossed, phantoms, tmp_path):
+    out = shutil.copytree(crossed, tmp_path / "out")
+    (out / name).parent.mkdir(exist_ok=True)
+    (out / name).write_text("precious")
+    with pytest.raises(OutputExistsError, match=rf"{re.escape(name)}: is not ours"):
+        crossvalidate(options(phantoms, out, overwrite=True), say=quiet)
+    assert (out / name).read_text() == "precious"
+    assert (out / "fold-1" / "model" / "model.onnx").is_file()
+
+
+def test_overwrite_replaces_a_cross_validation(crossed, phantoms, tmp_path, monkeypatch):
+    out = shutil.copytree(crossed, tmp_path / "out")
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(crossvalidation, "train", stop)
+    for _ in range(2):  # the second replaces what an interrupted one left
+        with pytest.raises(KeyboardInterrupt):
+            crossvalidate(options(phantoms, out, overwrite=True), say=quiet)
+        assert sorted(entry.name for entry in out.iterdir()) == [MANIFEST, "splits.json"]
 
 
 def test_a_split_by_slice_raises(phantoms, tmp_path):

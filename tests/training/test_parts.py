@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,13 +14,12 @@ from gliomaseg.errors import UsageError
 from gliomaseg.evaluation.results import Evaluation
 from gliomaseg.training.accelerator import deterministic, handle_signals, open_accelerator
 from gliomaseg.training.artifacts import draw_curves
+from gliomaseg.training.checkpoint import EpochRecord
 from gliomaseg.training.model_card import model_card
 from gliomaseg.training.progress import ProgressDisplay, TensorBoard
 
-LINE = {
-    "epoch": 1, "train_loss": 0.4, "validation_loss": 0.5, "dice_volume": None, "dice_tumour_slices": 0.1,
-    "dice_slices_empty_one": 0.6, "dice_batch": 0.5,
-}  # fmt: skip
+SCORES = {"dice_volume": None, "dice_tumour_slices": 0.1, "dice_slices_empty_one": 0.6, "dice_batch": 0.5}
+RECORD = EpochRecord(1, 0.4, 0.5, SCORES, images=8, train_seconds=2.0, validation_seconds=1.0, images_per_s=4.0)
 
 
 def metrics(*, warning=None):
@@ -33,7 +33,8 @@ def metrics(*, warning=None):
 
 
 def test_curves_are_drawn_if_a_score_is_undefined(tmp_path):
-    draw_curves([LINE, {**LINE, "epoch": 2, "dice_volume": 0.3}], tmp_path / "curves.png", title="a run")
+    second = replace(RECORD, epoch=2, scores={**SCORES, "dice_volume": 0.3})
+    draw_curves([RECORD, second], tmp_path / "curves.png", title="a run")
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.size == (1100, 440)
         assert np.asarray(picture.convert("L")).std() > 5
@@ -76,14 +77,29 @@ def test_a_missing_gpu_raises():
         open_accelerator("cuda", "auto")
 
 
+@pytest.mark.parametrize("device", ["tpu", "CUDA", "cuda:1", ""])
+def test_an_unknown_device_is_refused(device):
+    with pytest.raises(UsageError, match=f"device is '{device}', expected one of auto, cpu, cuda"):
+        open_accelerator(device, "fp32")
+
+
 @pytest.mark.parametrize(("precision", "mixed"), [("fp32", "no"), ("bf16", "bf16")])
 def test_each_run_gets_its_own_precision(precision, mixed):
     assert open_accelerator("cpu", precision).mixed_precision == mixed
 
 
+def test_a_line_of_the_log_has_the_scores_beside_the_losses_and_is_read_back():
+    line = RECORD.document()
+    assert list(line) == [
+        "epoch", "train_loss", "validation_loss", "dice_volume", "dice_tumour_slices", "dice_slices_empty_one",
+        "dice_batch", "images", "train_seconds", "validation_seconds", "images_per_s",
+    ]  # fmt: skip
+    assert EpochRecord.from_document(line) == RECORD
+
+
 def test_tensorboard_gets_the_numbers_of_an_epoch(tmp_path):
     board = TensorBoard(tmp_path)
-    board.write(LINE)
+    board.write(RECORD)
     board.close()
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -95,7 +111,7 @@ def test_tensorboard_gets_the_numbers_of_an_epoch(tmp_path):
 def test_without_tensorboard_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr("gliomaseg.training.progress.find_spec", lambda _name: None)
     board = TensorBoard(tmp_path)
-    board.write(LINE)
+    board.write(RECORD)
     board.close()
     assert list(tmp_path.iterdir()) == []
 

@@ -1,7 +1,9 @@
 """Training from a recipe to a model folder; killed processes are resumed."""
 
+import importlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,13 +19,16 @@ import gliomaseg
 from gliomaseg.config import Split, read_recipe
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import split_data, write_splits
-from gliomaseg.errors import ConfigError, DataError, OutputExistsError
+from gliomaseg.errors import ConfigError, DataError, DownloadError, OutputExistsError
 from gliomaseg.model import file_digest, load_model
+from gliomaseg.ownership import MANIFEST
 from gliomaseg.prediction import open_predictor
 from gliomaseg.scan import Scan
+from gliomaseg.training import run_folder
 from gliomaseg.training.run_folder import TrainOptions
 from gliomaseg.training.train import train
 
+train_module = importlib.import_module("gliomaseg.training.train")
 SMALL = ["preprocessing.size_px=64", "network.base_features=8", "network.levels=3", "training.epochs=2"]
 # The reference network has dropout and many weights: a hard case for resuming bit for bit.
 REFERENCE = ["preprocessing.size_px=32", "training.batch=8", "training.epochs=2"]
@@ -210,6 +215,82 @@ def test_a_folder_that_is_not_empty_raises(phantoms, tmp_path):
     with pytest.raises(OutputExistsError):
         train(options_for(phantoms, tmp_path / "run"), say=quiet)
     assert (tmp_path / "run" / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "name", ["notes.txt", "model/notes.txt", "tensorboard/notes.txt", "checkpoint/epoch-1.safetensors", "my/notes.txt"]
+)
+def test_overwrite_keeps_a_foreign_file_in_a_run(name, finished, phantoms, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    (run / name).parent.mkdir(exist_ok=True)
+    (run / name).write_text("mine")
+    with pytest.raises(OutputExistsError, match=rf"{re.escape(name)}: is not ours: train did not write it"):
+        train(options_for(phantoms, run, overwrite=True), say=quiet)
+    assert (run / name).read_text() == "mine"
+    assert load_model(run).onnx.is_file()
+
+
+@pytest.mark.parametrize("name", ["config.toml", "model/README.md"])
+def test_overwrite_keeps_a_changed_file_of_a_run(name, finished, phantoms, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    with (run / name).open("a") as file:
+        file.write("# my words\n")
+    with pytest.raises(OutputExistsError, match=rf"{re.escape(name)}: was changed since train wrote it"):
+        train(options_for(phantoms, run, overwrite=True), say=quiet)
+
+
+def test_overwrite_keeps_files_that_have_the_names_of_a_run(phantoms, tmp_path):
+    (tmp_path / "run" / "checkpoint").mkdir(parents=True)
+    for name in ("log.jsonl", "checkpoint/last.safetensors"):
+        (tmp_path / "run" / name).write_text("mine")
+    with pytest.raises(OutputExistsError, match=r"not ours .*: log\.jsonl, checkpoint/last\.safetensors"):
+        train(options_for(phantoms, tmp_path / "run", overwrite=True), say=quiet)
+
+
+def test_resuming_keeps_a_foreign_file_in_the_model_folder(finished, phantoms, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    (run / "model" / "notes.txt").write_text("mine")
+    with pytest.raises(OutputExistsError, match=r"notes\.txt: is not ours"):
+        train(options_for(phantoms, run, "training.epochs=3", resume=True), say=quiet)
+    assert (run / "model" / "notes.txt").read_text() == "mine"
+
+
+def test_a_run_without_a_manifest_can_be_resumed(finished, phantoms, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")  # as version 0.1.0 wrote it
+    (run / MANIFEST).unlink()
+    train(options_for(phantoms, run, resume=True), say=quiet)
+    with pytest.raises(OutputExistsError, match="not ours"):
+        train(options_for(phantoms, run, overwrite=True), say=quiet)
+
+
+@pytest.mark.parametrize("call", ["train_epochs", "write_artifacts", "write_settings_of_a_run"])
+@pytest.mark.parametrize("changes", [{"overwrite": True}, {"resume": True}])
+def test_a_killed_run_can_be_overwritten_and_resumed(call, changes, phantoms, tmp_path, monkeypatch):
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    owner = run_folder if call == "write_settings_of_a_run" else train_module
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, call.removesuffix("_of_a_run"), die)
+        with pytest.raises(KeyboardInterrupt):
+            train(options_for(phantoms, tmp_path / "run"), say=quiet)
+    (tmp_path / "run" / ".lock").touch()
+    assert load_model(train(options_for(phantoms, tmp_path / "run", **changes), say=quiet)).onnx.is_file()
+
+
+def test_weights_that_cannot_be_downloaded_leave_no_run_and_keep_the_old_one(phantoms, finished, tmp_path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise DownloadError("the weights cannot be downloaded")
+
+    monkeypatch.setattr(train_module, "build_network", fail)
+    recipe = read_recipe("fcn_resnet50").with_settings([*REFERENCE, "network.weights=imagenet"])
+    run = shutil.copytree(finished, tmp_path / "run")
+    for out, overwrite in ((tmp_path / "new", False), (run, True)):
+        order = TrainOptions(recipe, phantoms, out, cache=tmp_path / "cache", overwrite=overwrite)
+        with pytest.raises(DownloadError):
+            train(order, say=quiet)
+    assert not (tmp_path / "new").exists()
+    assert load_model(run).onnx.is_file()
 
 
 def test_a_split_by_slice_warns_in_log_splits_metrics_and_card(phantoms, tmp_path):

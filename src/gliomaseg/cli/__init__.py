@@ -18,8 +18,10 @@ from gliomaseg.atomic import is_disk_full
 from gliomaseg.cli.bench import bench
 from gliomaseg.cli.data import audit, download, phantom, split
 from gliomaseg.cli.evaluate import compare, evaluate, report
+from gliomaseg.cli.examples import epilog_of
 from gliomaseg.cli.models import export, models
 from gliomaseg.cli.output import log
+from gliomaseg.cli.paths import with_checked_paths
 from gliomaseg.cli.predict import predict
 from gliomaseg.cli.train import crossvalidate, demo, train
 from gliomaseg.errors import GliomasegError, Interrupted, ResourceError, UsageError
@@ -27,7 +29,6 @@ from gliomaseg.errors import GliomasegError, Interrupted, ResourceError, UsageEr
 app = typer.Typer(
     name="gliomaseg",
     help="Segment tumours in brain MRI and estimate the quality of each mask. Research software, not a medical device.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -49,7 +50,7 @@ for command in (
     models,
     bench,
 ):
-    app.command()(command)
+    app.command(epilog=epilog_of(command.__name__))(with_checked_paths(command))
 
 
 def _print_version(requested: bool) -> None:

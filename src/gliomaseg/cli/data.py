@@ -11,11 +11,14 @@ import typer
 from gliomaseg.choices import PhantomFormat
 from gliomaseg.cli.options import Data, Grouping, Json, Overwrite, Seed
 from gliomaseg.cli.output import log, print_result
+from gliomaseg.cli.paths import Output
 from gliomaseg.errors import DataError, UsageError
 
 
 def download(
-    to: Annotated[Path | None, typer.Option("--to", help="Folder for the data (default: kagglehub's cache).")] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Folder for the data (default: kagglehub's cache)."), Output.FOLDER
+    ] = None,
     source: Annotated[Path | None, typer.Option("--from", help="A local zip or folder to import instead.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -27,7 +30,7 @@ def download(
 
 
 def phantom(
-    folder: Annotated[Path, typer.Argument(metavar="DIR")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR"), Output.FOLDER],
     patients: Annotated[int, typer.Option("--patients")] = 12,
     seed: Seed = 0,
     size: Annotated[int, typer.Option("--size", min=64, max=1024, help="Side length of a slice in pixels.")] = 256,
@@ -61,7 +64,7 @@ def audit(data: Data, as_json: Json = False) -> None:
 
 def split(
     data: Data,
-    out: Annotated[Path, typer.Option("--out", help="The splits file to write.")],
+    out: Annotated[Path, typer.Option("--out", help="The splits file to write."), Output.FILE],
     by: Annotated[
         Grouping, typer.Option("--by", help="site: each fold leaves one site out; slice: leaks patients to both sides.")
     ] = Grouping.patient,
@@ -73,19 +76,21 @@ def split(
     overwrite: Overwrite = False,
 ) -> None:
     """Split a data set into training and validation. Only `--by slice` puts a patient on both sides."""
-    from gliomaseg.atomic import require_free
     from gliomaseg.config import Split, parse_settings
     from gliomaseg.data.layouts import read_cases
     from gliomaseg.data.split import split_data, write_splits
+    from gliomaseg.ownership import OutputFolder
     from gliomaseg.report.terminal import splits_text
 
     if holdout is not None and (folds is not None or by is Grouping.site):
         raise UsageError("--holdout cannot be used with --folds or --by site", cure="omit it")
     share = {} if holdout is None else {"holdout": holdout}
     settings = parse_settings(Split, {"by": by, "folds": folds, "seed": seed, **share}, where="split")
-    require_free(out, overwrite=overwrite)
+    output = OutputFolder(out.parent, "split")
+    output.require_replaceable(out, overwrite=overwrite)
     splits = split_data(read_cases(data), settings)
-    write_splits(splits, out)
+    with output.new_file(out) as temporary:
+        write_splits(splits, temporary)
     if splits.warning:
         log(f"warning: {splits.warning}")
     print_result(None, f"{splits_text(splits)}\n{out}", as_json=False)

@@ -22,6 +22,7 @@ from gliomaseg.cli.options import (
     Tolerance,
 )
 from gliomaseg.cli.output import log, open_predictor, print_result, raise_for_failures
+from gliomaseg.cli.paths import Output
 from gliomaseg.errors import UsageError
 
 
@@ -47,7 +48,7 @@ def evaluate(
     options = evaluation.EvaluateOptions(
         data=data,
         out=out,
-        side=evaluation.CaseSelection(splits, subset.value, fold) if splits else None,
+        selection=evaluation.CaseSelection(splits, subset.value, fold) if splits else None,
         grid=evaluation.ScoreGrid(spacing_mm, tolerance),
         overwrite=overwrite,
     )
@@ -76,7 +77,7 @@ def report(
     evaluation: Annotated[
         Path, typer.Argument(metavar="EVAL", help="A folder that `evaluate` or `crossvalidate` wrote.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="The HTML file to write.")],
+    out: Annotated[Path, typer.Option("--out", help="The HTML file to write."), Output.FILE],
     overwrite: Overwrite = False,
 ) -> None:
     """Write an evaluation as one HTML file. It has charts, images, and a row for each patient."""

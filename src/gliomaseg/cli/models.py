@@ -9,13 +9,14 @@ import typer
 
 from gliomaseg.cli.options import Json, Overwrite, Weights
 from gliomaseg.cli.output import log, model_folder, print_result
+from gliomaseg.cli.paths import Output
 
 
 def export(
     model: Annotated[
         Path, typer.Argument(metavar="MODEL", help="A run folder, a model folder, or a bundled model's name.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="The model folder to write.")],
+    out: Annotated[Path, typer.Option("--out", help="The model folder to write."), Output.FOLDER],
     to: Annotated[Weights, typer.Option("--to", help="Format of the exported weights.")] = Weights.onnx,
     name: Annotated[str | None, typer.Option("--name", help="Name of the exported model (default: unchanged).")] = None,
     evaluation: Annotated[

@@ -9,15 +9,21 @@ from typing import Annotated
 import typer
 
 from gliomaseg.choices import MaskFormat
+from gliomaseg.cli.paths import Output
 
 Data = Annotated[
     Path, typer.Argument(metavar="DATA", help="A folder in the Kaggle layout: the archive's root, or its kaggle_3m.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
-Out = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace files that this command wrote earlier. Foreign or changed files stay."),
+]
+Out = Annotated[Path, typer.Option("--out", help="Folder for the results."), Output.FOLDER]
 Cache = Annotated[
-    Path | None, typer.Option("--cache", help="Folder for preprocessed slices (default: the user's cache).")
+    Path | None,
+    typer.Option("--cache", help="Folder for preprocessed slices (default: the user's cache)."),
+    Output.FOLDER,
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0)]
 
@@ -100,7 +106,8 @@ Tune = Annotated[
 Inputs = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="INPUT...", help="NIfTI, DICOM, TIFF or PNG files, folders of them, zips of DICOM, or patient folders."
+        metavar="INPUT...",
+        help="NIfTI, NRRD, MetaImage, DICOM, TIFF, PNG or JPEG files, folders of them, or zips of DICOM.",
     ),
 ]
 Flair = Annotated[Path | None, typer.Option("--flair", help="FLAIR of one case, instead of INPUT.")]
@@ -113,6 +120,10 @@ MaskFormats = Annotated[
     list[MaskFormat] | None, typer.Option("--to", help="Format of the masks (default: the input's format).")
 ]
 Probabilities = Annotated[bool, typer.Option("--probabilities", help="Also write probabilities.")]
+SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Do not predict scans whose results exist.")]
+CsvFile = Annotated[
+    Path | None, typer.Option("--csv", metavar="FILE", help="Also write a table with a row for each scan.")
+]
 Deidentify = Annotated[
     bool, typer.Option("--deidentify", help="Omit the patient's name, id and dates from DICOM segmentations.")
 ]

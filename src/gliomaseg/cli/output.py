@@ -106,11 +106,14 @@ def raise_for_rows(faults: Sequence[GliomasegError | None], kind: str) -> None:
     Raises:
         GliomasegError: the fault of the only row, or an error with the exit code that all rows share.
         InputError: all rows failed, with different exit codes.
-        PartlyDoneError: some rows failed.
+        PartlyDoneError: some rows failed, or lack an output.
     """
     failed = [fault for fault in faults if fault is not None]
     if len(failed) == len(faults) == 1:
         raise failed[0]
+    if any(isinstance(fault, PartlyDoneError) for fault in failed):
+        what = f"{len(failed)} of {len(faults)} {kind} failed or lack an output"
+        raise PartlyDoneError(what, cure="see their rows")
     if failed and len(failed) == len(faults) and len({fault.exit_code for fault in failed}) == 1:
         error = GliomasegError(f"all {len(failed)} {kind} failed", cure="see their rows")
         error.exit_code = failed[0].exit_code

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gliomaseg.atomic import require_free
 from gliomaseg.cli.options import (
     T1,
+    CsvFile,
     Deidentify,
     Engine,
     EngineName,
@@ -21,13 +23,14 @@ from gliomaseg.cli.options import (
     Overwrite,
     Probabilities,
     Series,
+    SkipExisting,
     T1ce,
 )
 from gliomaseg.cli.output import import_nibabel, log, open_predictor, parse_size, print_result, raise_for_rows
 from gliomaseg.errors import ResourceError, UsageError
 
 if TYPE_CHECKING:
-    from gliomaseg.prediction import Input, PredictOptions, PredictRow, ScanPredictor
+    from gliomaseg.prediction import Input, InputList, PredictOptions, PredictRow, ScanPredictor
 
 
 def predict(
@@ -43,13 +46,16 @@ def predict(
     probabilities: Probabilities = False,
     deidentify: Deidentify = False,
     max_memory: MaxMemory = "4G",
+    csv: CsvFile = None,
+    skip_existing: SkipExisting = False,
     as_json: Json = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a mask and an overlay for each scan, on its own grid."""
     from gliomaseg import prediction
     from gliomaseg.prediction.inputs import Kind
-    from gliomaseg.report.terminal import rows_text
+    from gliomaseg.report.prediction_csv import read_csv, write_csv
+    from gliomaseg.report.terminal import dice_note
 
     options = prediction.PredictOptions(
         to=tuple(to or ()),
@@ -58,47 +64,73 @@ def predict(
         max_bytes=parse_size(max_memory, where="--max-memory"),
         series=series,
         deidentify=deidentify,
+        skip_existing=skip_existing,
     )
-    entries = _list_inputs(inputs or [], flair=flair, t1=t1, t1ce=t1ce)
+    earlier = read_csv(csv) if csv is not None and skip_existing else {}
+    if csv is not None:
+        require_free(csv, overwrite=overwrite or skip_existing)
+    entries = _list_inputs(inputs or [], out, flair=flair, t1=t1, t1ce=t1ce)
     prediction.require_options(entries, options)
+    _log_skipped(entries, inputs or [])
     if any(entry.kind is Kind.VOLUME for entry in entries):
         import_nibabel()
     predictor = open_predictor(model, engine=engine)
-    rows, stop = _predict_all(entries, out, predictor, options)
-    print_result([row.document() for row in rows], rows_text(rows), as_json=as_json)
+    rows, stop = _predict_all(entries, out, predictor, options, as_json=as_json)
+    if as_json:
+        print_result([row.document() for row in rows], "", as_json=True)
+    elif note := dice_note(rows):
+        print_result(None, note, as_json=False)
+    if csv is not None:
+        write_csv(csv, rows, earlier=earlier)
     if stop is not None:
         raise stop
     raise_for_rows([row.fault for row in rows], "inputs")
 
 
 def _predict_all(
-    entries: Sequence[Input], out: Path, predictor: ScanPredictor, options: PredictOptions
+    entries: Sequence[Input], out: Path, predictor: ScanPredictor, options: PredictOptions, *, as_json: bool
 ) -> tuple[list[PredictRow], BaseException | None]:
     """Return one row for each finished input, and the exception that stopped the work early, if any."""
+    from gliomaseg.cli.progress import ScanProgress
     from gliomaseg.prediction import failed_row
     from gliomaseg.prediction import predict as predict_module
 
     rows: list[PredictRow] = []
+    progress = ScanProgress(len(entries), as_json=as_json)
     try:
         for entry in entries:
+            progress.start(len(rows), entry)
             rows.append(predict_module.predict(entry, out, predictor, options))
-            for warning in rows[-1].warnings:
-                log(f"warning: {rows[-1].input}: {warning}")
+            progress.finish(rows[-1])
     except ResourceError as fault:
-        return [*rows, failed_row(entries[len(rows)], fault)], fault
+        rows.append(failed_row(entries[len(rows)], fault))
+        progress.finish(rows[-1])
+        return rows, fault
     except KeyboardInterrupt as fault:
+        progress.clear()
         return rows, fault
     return rows, None
 
 
-def _list_inputs(inputs: list[Path], *, flair: Path | None, t1: Path | None, t1ce: Path | None) -> list[Input]:
-    from gliomaseg.prediction import join_sequences, list_inputs
+def _log_skipped(entries: InputList, roots: Sequence[Path]) -> None:
+    """Print the files that are neither inputs nor belong to one; the rows name the others."""
+    from gliomaseg.report.skipped_text import relative_name, skipped_lines
+
+    for line in skipped_lines([(relative_name(file.path, roots), file.reason) for file in entries.left_out]):
+        log(f"skipped: {line}")
+    if entries.system_files:
+        log(f"skipped: system files and hidden files: {entries.system_files}")
+
+
+def _list_inputs(inputs: list[Path], out: Path, *, flair: Path | None, t1: Path | None, t1ce: Path | None) -> InputList:
+    from gliomaseg.prediction import InputList, join_sequences, list_inputs
 
     if flair is not None and not inputs:
-        return [join_sequences(flair, t1=t1, t1ce=t1ce)]
+        entry = join_sequences(flair, t1=t1, t1ce=t1ce)
+        return InputList((entry,), entry.skipped)
     if flair is not None or t1 is not None or t1ce is not None:
         cure = "give --flair, and --t1 and --t1ce if available, without INPUT"
         raise UsageError("--flair, --t1 and --t1ce describe one case, which needs FLAIR", cure=cure)
     if not inputs:
         raise UsageError("nothing to predict", cure="name a scan, or --flair")
-    return list_inputs(inputs)
+    return list_inputs(inputs, without=out)

@@ -92,8 +92,8 @@ def crossvalidate(
 ) -> None:
     """Train K folds and pool their results. Each patient is evaluated with the model that was not trained on it."""
     from gliomaseg.config import read_recipe
-    from gliomaseg.evaluation.case_scores import ScoreGrid
     from gliomaseg.evaluation.results import read_evaluation
+    from gliomaseg.evaluation.scoring import ScoreGrid
     from gliomaseg.report.terminal import summary_text
 
     split_settings = [f"split.by={by.value}"] if by else []

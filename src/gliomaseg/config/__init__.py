@@ -1,8 +1,8 @@
 """All settings of a run. A recipe is a TOML file of settings; each of its sections is a class here."""
 
-from gliomaseg.config.base import Settings, parse_settings
+from gliomaseg.config.base import DocumentPart, Index, Settings, Text, Tree, parse_settings, printable_text
 from gliomaseg.config.migration import metrics_to_format_2, model_config_to_format_2
-from gliomaseg.config.network import FcnResnet50, Network, ResidualUnet, Smp, Unet
+from gliomaseg.config.network import Network
 from gliomaseg.config.preprocessing import DiceEstimator, Postprocessing, Preprocessing
 from gliomaseg.config.recipe import Recipe, read_recipe, recipe_names
 from gliomaseg.config.training import LOSS_NAMES, Augmentation, Split, Training, loss_terms
@@ -11,21 +11,22 @@ __all__ = [
     "LOSS_NAMES",
     "Augmentation",
     "DiceEstimator",
-    "FcnResnet50",
+    "DocumentPart",
+    "Index",
     "Network",
     "Postprocessing",
     "Preprocessing",
     "Recipe",
-    "ResidualUnet",
     "Settings",
-    "Smp",
     "Split",
+    "Text",
     "Training",
-    "Unet",
+    "Tree",
     "loss_terms",
     "metrics_to_format_2",
     "model_config_to_format_2",
     "parse_settings",
+    "printable_text",
     "read_recipe",
     "recipe_names",
 ]

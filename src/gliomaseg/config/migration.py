@@ -5,7 +5,7 @@ Format 2 gave the keys the field's terms (decision 15) and removed four settings
 
 from __future__ import annotations
 
-from typing import Any
+from gliomaseg.config.base import Tree
 
 _SECTIONS = {"preparation": "preprocessing", "decision": "postprocessing", "quality": "dice_estimator"}
 _KEYS = {
@@ -35,12 +35,12 @@ _SEQUENCES = {"pre": "t1", "post": "t1ce"}
 _REMOVED = {"network": {"deep_supervision": 0, "presence": False, "members": 1}, "augmentation": {"tumour_contrast": 0}}
 
 
-def to_format_2(tree: dict[str, Any]) -> dict[str, Any]:
+def to_format_2(tree: Tree) -> Tree:
     """Return settings of format 1 or 2 with the names of format 2, without a change of the argument.
 
     A key of format 2 wins over its old name. A removed setting that was in use stays, so that validation fails.
     """
-    migrated: dict[str, Any] = {}
+    migrated: Tree = {}
     for name, section in tree.items():
         new_name = _SECTIONS.get(name, name)
         migrated[new_name] = _section(new_name, section) if isinstance(section, dict) else section
@@ -51,7 +51,7 @@ def to_format_2(tree: dict[str, Any]) -> dict[str, Any]:
     return {**migrated, "format": 2} if tree.get("format") == 1 else migrated
 
 
-def model_config_to_format_2(tree: dict[str, Any]) -> dict[str, Any]:
+def model_config_to_format_2(tree: Tree) -> Tree:
     """Return a model's `config.json` of format 1 or 2 as format 2."""
     if tree.get("format") != 1:
         return tree
@@ -64,7 +64,7 @@ def model_config_to_format_2(tree: dict[str, Any]) -> dict[str, Any]:
     return migrated
 
 
-def metrics_to_format_2(tree: dict[str, Any]) -> dict[str, Any]:
+def metrics_to_format_2(tree: Tree) -> Tree:
     """Return an evaluation's `metrics.json` of version 0.1.0 with today's keys."""
     migrated = to_format_2(tree)
     if isinstance(by_fold := migrated.pop("decisions_by_fold", None), list):
@@ -74,7 +74,7 @@ def metrics_to_format_2(tree: dict[str, Any]) -> dict[str, Any]:
     return migrated
 
 
-def _section(name: str, section: dict[str, Any]) -> dict[str, Any]:
+def _section(name: str, section: Tree) -> Tree:
     keys, removed = _KEYS.get(name, {}), _REMOVED.get(name, {})
     kept = {key: value for key, value in section.items() if not (key in removed and value == removed[key])}
     old = {keys[key]: value for key, value in kept.items() if key in keys}

@@ -1,4 +1,7 @@
-"""Settings of the networks: one class for each."""
+"""Settings of the networks: one class for each, and the union `Network` of them all.
+
+The module `networks/NAME.py` builds the network whose settings have `name = "NAME"`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ SMP_DOWNSAMPLING_STEPS = 5  # the default depth of encoders in segmentation_mode
 
 
 class NetworkSettings(Settings):
-    """The interface of all networks' settings. A network for which pretrained weights exist has a field `weights`."""
+    """The interface of all networks' settings.
+
+    Every subclass has a field `name` and is listed in `Network`. If pretrained weights exist, it has a field `weights`.
+    """
 
     @property
     def downsampling_steps(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from importlib import resources
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import model_validator
@@ -15,6 +14,7 @@ from gliomaseg.config.network import FcnResnet50, Network, ResidualUnet
 from gliomaseg.config.preprocessing import Postprocessing, Preprocessing
 from gliomaseg.config.training import Augmentation, Split, Training
 from gliomaseg.errors import ConfigError
+from gliomaseg.user_files import expand_home, read_text
 
 CHANGED = ", with changed settings"
 
@@ -45,6 +45,7 @@ class Recipe(Settings):
             )
         if isinstance(network, ResidualUnet):
             self._fits_residual_unet(network)
+        self._fits_normalisation()
         if isinstance(network, FcnResnet50) and network.weights != "none" and preprocessing.inputs != 3:
             raise ValueError(
                 f"network.weights is {network.weights!r}, expected 'none' with {preprocessing.inputs} channels of input"
@@ -55,6 +56,15 @@ class Recipe(Settings):
                 "which separates neighbours"
             )
         return self
+
+    def _fits_normalisation(self) -> None:
+        for name in ("mean", "std") if self.preprocessing.normalisation == "zscore" else ():
+            value, default = getattr(self.preprocessing, name), Preprocessing.model_fields[name].default
+            if value != default:  # a complete recipe has the unused default
+                raise ValueError(
+                    f"preprocessing.{name} is {value}, expected the default {default} with preprocessing.normalisation "
+                    f"= 'zscore', which does not use it; remove {name}, or set normalisation to 'fixed'"
+                )
 
     def _fits_residual_unet(self, network: ResidualUnet) -> None:
         features, coarsest = len(network.features), self.preprocessing.size_px >> network.downsampling_steps
@@ -80,13 +90,13 @@ class Recipe(Settings):
             if section not in tree or not isinstance(tree[section], dict):
                 raise ConfigError(
                     f"section is {section!r}, which does not exist",
-                    where=f"--set {setting}",
+                    where=f"setting {setting}",
                     cure=f"sections are {', '.join(k for k, v in tree.items() if isinstance(v, dict))}",
                 )
             if section == "network" and key == "name" and value != tree[section]["name"]:
                 tree[section] = {}
             tree[section][key] = value
-        changed = parse_settings(self.__class__, tree, where="--set " + " ".join(settings))
+        changed = parse_settings(self.__class__, tree, where="setting " + " ".join(settings))
         return changed.model_copy(update={"title": _title(self, changed)})
 
 
@@ -103,8 +113,8 @@ def _parse(setting: str) -> tuple[str, str, Any]:
     if not (equals and dot and key):
         raise ConfigError(
             "setting has another form, expected section.key=value",
-            where=f"--set {setting}",
-            cure="write for example --set training.epochs=5",
+            where=f"setting {setting}",
+            cure="write for example training.epochs=5",
         )
     try:
         value = tomllib.loads(f"value = {text}")["value"]
@@ -128,7 +138,7 @@ def read_recipe(name_or_file: str) -> Recipe:
     if name_or_file in recipe_names():
         text = resources.files("gliomaseg").joinpath("recipes", f"{name_or_file}.toml").read_text("utf-8")
     else:
-        path = Path(name_or_file)
+        path = expand_home(name_or_file)
         try:
             if path.suffix != ".toml" or not path.is_file():
                 raise ConfigError(
@@ -136,7 +146,7 @@ def read_recipe(name_or_file: str) -> Recipe:
                     where=name_or_file,
                     cure=f"name a .toml file or a packaged recipe: {', '.join(recipe_names())}",
                 )
-            text = path.read_text("utf-8")
+            text = read_text(path)
         except (OSError, UnicodeDecodeError) as fault:
             raise ConfigError(f"cannot be read ({fault})", where=path) from fault
     try:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,13 +22,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.atomic import new_folder, remove
+from gliomaseg.atomic import is_disk_full, new_folder, remove
 from gliomaseg.config import Preprocessing
 from gliomaseg.data.case import Case, Volumes, read_case
 from gliomaseg.data.case_list import CaseList, require_sound
 from gliomaseg.errors import DataError, GliomasegError, ResourceError, UsageError
 from gliomaseg.preprocessing import level_counts, prepare, prepare_mask
 from gliomaseg.types import Mask, PreparedSlices
+from gliomaseg.user_files import expand_home
 
 LAYOUT = 1
 RESERVE_BYTES = 200_000_000
@@ -91,9 +93,9 @@ def default_cache_folder() -> Path:
         UsageError: the variable is not set and the home folder is unknown.
     """
     if folder := os.environ.get("GLIOMASEG_CACHE"):
-        return Path(folder)
+        return expand_home(folder)
     if user_cache := os.environ.get("XDG_CACHE_HOME"):
-        return Path(user_cache, "gliomaseg")
+        return expand_home(user_cache) / "gliomaseg"
     try:
         return Path.home() / ".cache" / "gliomaseg"
     except RuntimeError as fault:  # HOME is not set, and the user has no entry in the password database
@@ -215,6 +217,7 @@ def _discard(path: Path) -> None:
 
 def _build(index: CaseList, preprocessing: Preprocessing, path: Path) -> None:
     size, names = preprocessing.size_px, list[str]()
+    _require_writable(path.parent)
     _require_disk_space(path, needed_bytes=index.slice_count * (preprocessing.sequences + 1) * size**2)
     with new_folder(path, first_wins=True) as folder:
         with (
@@ -267,13 +270,34 @@ class _GrowingArray:
         np.lib.format.write_array_header_1_0(self._file, header)
 
 
+def _require_writable(folder: Path) -> None:
+    """Create the folder of the caches, and check that files can be created in it.
+
+    Raises:
+        GliomasegError: they cannot, as on a read-only disk.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return
+    except OSError as fault:
+        if is_disk_full(fault):
+            return  # `_require_disk_space` gives the numbers
+        raise GliomasegError(
+            f"cache folder cannot be written ({fault.strerror or fault})",
+            where=folder,
+            cure="name a folder on a writable disk with --cache or GLIOMASEG_CACHE",
+        ) from fault
+
+
 def _require_disk_space(path: Path, *, needed_bytes: int) -> None:
-    # The folder of the cache may not exist yet.
+    # The folder of the cache may not exist if the disk is full.
     free_bytes = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
     # If the disk fills up under a memory map, a bus error kills the process: check first.
     if free_bytes < needed_bytes + RESERVE_BYTES:
         raise ResourceError(
-            f"the cache needs {needed_bytes / 1e6:.0f} MB and {free_bytes / 1e6:.0f} MB are free",
+            f"{free_bytes / 1e6:.0f} MB are free, expected {(needed_bytes + RESERVE_BYTES) / 1e6:.0f} MB:"
+            f" {needed_bytes / 1e6:.0f} MB for the cache and {RESERVE_BYTES / 1e6:.0f} MB in reserve",
             where=path.parent,
-            cure="free some space, or set GLIOMASEG_CACHE to another disk",
+            cure="free some space, or name another disk with --cache or GLIOMASEG_CACHE",
         )

@@ -25,6 +25,7 @@ from gliomaseg.data.case_list import CaseList
 from gliomaseg.data.layouts.kaggle import identify
 from gliomaseg.data.split_features import SplitFeatures, read_split_features
 from gliomaseg.errors import ConfigError, DataError
+from gliomaseg.user_files import read_text
 
 LEAK = (
     "slices of one patient are on both sides: neighbouring slices look alike, so scores on the validation "
@@ -191,7 +192,7 @@ def read_splits(path: Path) -> Splits:
             by slice, only a slice on both sides is an error.
     """
     try:
-        splits = Splits.model_validate(json.loads(path.read_text("utf-8")))
+        splits = Splits.model_validate(json.loads(read_text(path)))
     except OSError as fault:
         raise DataError(f"cannot be read ({fault.strerror})", where=path) from fault
     except (ValueError, ValidationError, RecursionError) as fault:
@@ -220,7 +221,7 @@ def choose_fold(splits: Splits, fold: int) -> Fold:
         ConfigError: the fold does not exist.
     """
     if not 0 <= fold < len(splits.folds):
-        raise ConfigError(f"fold {fold} does not exist", where="--fold", cure=f"folds are 0 to {len(splits.folds) - 1}")
+        raise ConfigError(f"fold {fold} does not exist", where="fold", cure=f"folds are 0 to {len(splits.folds) - 1}")
     return splits.folds[fold]
 
 

@@ -45,7 +45,7 @@ def open_engine(name: str, *, onnx: Path, weights: Path, network: Network, input
         ModelError: the network cannot be loaded.
     """
     if name not in ENGINES:
-        raise UsageError(f"engine is {name!r}, expected one of {', '.join(ENGINES)}", where="--engine")
+        raise UsageError(f"engine is {name!r}, expected one of {', '.join(ENGINES)}")
     member = import_extra(ENGINES[name], EXTRAS.get(name, "train"), purpose=f"the engine {name}")
     load: Callable[[Path, Path, Network, int], Engine] = member.load
     return load(onnx, weights, network, inputs)

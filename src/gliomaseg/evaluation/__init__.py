@@ -1,6 +1,5 @@
 """Measure a model against reference masks: every measure of each case, with means and confidence intervals."""
 
-from gliomaseg.evaluation.case_scores import ScoreGrid
 from gliomaseg.evaluation.evaluate import (
     CaseSelection,
     EvaluateOptions,
@@ -9,14 +8,23 @@ from gliomaseg.evaluation.evaluate import (
     learning_curve,
     measure_cases,
 )
-from gliomaseg.evaluation.results import CaseScores, Evaluation, MeasureSummary, Summary, dumps, read_evaluation
-from gliomaseg.evaluation.summary import assemble, summarise
+from gliomaseg.evaluation.results import (
+    CaseScores,
+    Evaluation,
+    EvaluationSetting,
+    MeasureSummary,
+    Summary,
+    dumps,
+    read_evaluation,
+)
+from gliomaseg.evaluation.scoring import ScoreGrid, assemble, summarise
 
 __all__ = [
     "CaseScores",
     "CaseSelection",
     "EvaluateOptions",
     "Evaluation",
+    "EvaluationSetting",
     "MeasureSummary",
     "ScoreGrid",
     "Summary",

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from gliomaseg.errors import DataError
 from gliomaseg.evaluation import measures
-from gliomaseg.evaluation.measures import Measure
-from gliomaseg.evaluation.results import CaseScores, Setting, read_evaluation
+from gliomaseg.evaluation.measure import Measure, number
+from gliomaseg.evaluation.results import CaseScores, EvaluationSetting, read_evaluation
 from gliomaseg.metrics.paired_tests import PairedComparison, compare
 
 # If these differ between the evaluations, the reference masks differ too.
@@ -44,8 +44,8 @@ class Comparison:
         patients: `dice_volume` of each patient.
     """
 
-    a: Setting
-    b: Setting
+    a: EvaluationSetting
+    b: EvaluationSetting
     left_out: tuple[str, ...]
     definitions: Mapping[str, str | None]
     measures: Mapping[str, PairedComparison]
@@ -58,7 +58,7 @@ class Comparison:
             "b": self.b.model_dump(),
             "left_out": list(self.left_out),
             "definitions": dict(self.definitions),
-            "measures": {name: _without_nan(asdict(found)) for name, found in self.measures.items()},
+            "measures": {name: _without_nan(paired) for name, paired in self.measures.items()},
             "patients": [asdict(entry) for entry in self.patients],
         }
 
@@ -81,8 +81,7 @@ def compare_evaluations(a: Path, b: Path) -> Comparison:
     table = {measure.name: measure for measure in measures.MEASURES if measure.definition and measure.compute}
     either = [name for name in {**first.definitions, **second.definitions} if name in table]
     names = [name for name in either if first.definitions.get(name) == second.definitions.get(name)]
-    order = sorted(rows)
-    pairs = [(rows[name], others[name]) for name in order]
+    pairs = [(rows[name], others[name]) for name in sorted(rows)]
     return Comparison(
         a=first.setting,
         b=second.setting,
@@ -114,13 +113,13 @@ def _require_same_patients(rows: Mapping[str, CaseScores], others: Mapping[str, 
 
 
 def _paired(measure: Measure, pairs: Sequence[tuple[CaseScores, CaseScores]]) -> PairedComparison:
-    first, second = (_values(measure, [pair[side] for pair in pairs]) for side in (0, 1))
+    first, second = (_values(measure, [pair[index] for pair in pairs]) for index in (0, 1))
     return compare(baseline=first, candidate=second, higher_is_better=not measure.lower_is_better)
 
 
 def _values(measure: Measure, rows: Sequence[CaseScores]) -> NDArray[np.float64]:
-    found = (row.measures.get(measure.name) for row in rows)
-    values = np.array([math.nan if value is None else float(value) for value in found], np.float64)
+    values_or_none = (row.measures.get(measure.name) for row in rows)
+    values = np.array([math.nan if value is None else float(value) for value in values_or_none], np.float64)
     return np.abs(values) if measure.signed else values
 
 
@@ -129,5 +128,5 @@ def _difference(row: CaseScores, other: CaseScores) -> CaseDifference:
     return CaseDifference(row.patient, a, b, None if a is None or b is None else b - a)
 
 
-def _without_nan(fields: dict[str, Any]) -> dict[str, Any]:
-    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in fields.items()}
+def _without_nan(paired: PairedComparison) -> dict[str, float | int | None]:
+    return {name: number(value) for name, value in asdict(paired).items()}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,27 +15,44 @@ from PIL import Image
 from pydantic import ValidationError
 
 from gliomaseg import overlays
-from gliomaseg.atomic import new_folder, require_free, require_own, write_text
 from gliomaseg.data.case import Case, LoadedCase, read_case
 from gliomaseg.data.case_list import CaseList, require_outside, require_sound
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import choose_fold, read_splits, select
-from gliomaseg.errors import DataError, GliomasegError, OutputExistsError, ResourceError
-from gliomaseg.evaluation.case_scores import ScoredCase, ScoreGrid, failed_case, score_case
-from gliomaseg.evaluation.results import METRICS, PICTURES, Evaluation, Learning, Line, dumps
-from gliomaseg.evaluation.summary import assemble
+from gliomaseg.errors import DataError, GliomasegError, ResourceError, UsageError
+from gliomaseg.evaluation.results import (
+    METRICS,
+    PICTURES,
+    Evaluation,
+    EvaluationSetting,
+    LearningCurve,
+    LoggedEpoch,
+    dumps,
+)
+from gliomaseg.evaluation.scoring import ScoredCase, ScoreGrid, assemble, failed_case, score_case
 from gliomaseg.model import file_digest, hashed_patient_id
+from gliomaseg.ownership import OutputFolder
 from gliomaseg.prediction import ScanPredictor
 from gliomaseg.prediction.predictor import AND
+from gliomaseg.types import Mask
 
 
 @dataclass(frozen=True)
 class CaseSelection:
-    """One side of one fold of a splits file."""
+    """The training or the validation cases of one fold of a splits file."""
 
     splits: Path
     subset: Literal["train", "validation"] = "validation"
     fold: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the subset.
+
+        Raises:
+            UsageError: it is neither "train" nor "validation".
+        """
+        if self.subset not in ("train", "validation"):
+            raise UsageError(f"subset is {self.subset!r}, expected train or validation")
 
 
 @dataclass(frozen=True)
@@ -45,14 +62,14 @@ class EvaluateOptions:
     Attributes:
         data: a folder in the Kaggle layout.
         out: where `metrics.json` and a picture of each patient go.
-        side: of a split; all patients if None.
+        selection: the cases of a split that are evaluated; all cases if None.
         grid: how lengths are measured.
-        overwrite: whether an existing evaluation is replaced.
+        overwrite: whether an earlier evaluation is replaced.
     """
 
     data: Path
     out: Path
-    side: CaseSelection | None = None
+    selection: CaseSelection | None = None
     grid: ScoreGrid = ScoreGrid()
     overwrite: bool = False
 
@@ -61,21 +78,23 @@ class EvaluateOptions:
         """The document of the evaluation."""
         return self.out / METRICS
 
+    @property
+    def output(self) -> OutputFolder:
+        """The files of an earlier evaluation."""
+        return OutputFolder(self.out, "evaluate")
+
     def require_free(self) -> None:
         """Check that the output folder is free.
 
         Raises:
-            OutputExistsError: an evaluation exists and `overwrite` is not set, or the folder of images contains
-                other files.
+            OutputExistsError: an evaluation exists and `overwrite` is not set, or a file was changed or is foreign.
         """
-        if self.out.exists() and not self.out.is_dir():
-            raise OutputExistsError("is a file", where=self.out, cure="name another place")
-        require_free(self.metrics, overwrite=self.overwrite)
-        require_own_pictures(self.out)
+        self.output.require_replaceable(self.metrics, overwrite=self.overwrite)
+        self.output.require_replaceable(self.out / PICTURES, overwrite=True)
 
 
 def evaluate_into(
-    order: EvaluateOptions, predictor: ScanPredictor, *, progress: Callable[[str], None] | None = None
+    options: EvaluateOptions, predictor: ScanPredictor, *, progress: Callable[[str], None] | None = None
 ) -> Evaluation:
     """Measure a model and write the evaluation into its folder, `metrics.json` last.
 
@@ -85,76 +104,65 @@ def evaluate_into(
         DataError: the data set has problems, or the splits are empty or do not fit it.
         ResourceError: the disk is full.
     """
-    order.require_free()
-    index = read_cases(order.data)
-    require_outside(index, order.out)
-    cases, setting = _choose(index, order.data, order.side)  # before anything is written
-    with new_folder(order.out / PICTURES, overwrite=True) as folder:
-        evaluation = evaluate(cases, predictor, setting=setting, grid=order.grid, folder=folder, progress=progress)
-        write_text(order.metrics, dumps(evaluation))  # inside: an error keeps the old numbers and images
+    options.require_free()
+    index = read_cases(options.data)
+    require_outside(index, options.out)
+    cases, setting = _choose(index, options.data, options.selection)  # before anything is written
+    with options.output.new_folder(options.out / PICTURES, overwrite=True) as folder:
+        evaluation = evaluate(cases, predictor, setting=setting, grid=options.grid, folder=folder, progress=progress)
+        options.output.write_text(
+            options.metrics, dumps(evaluation)
+        )  # inside: an error keeps the old numbers and images
     return evaluation
-
-
-def require_own_pictures(folder: Path) -> None:
-    """Check that the images in a folder belong to its evaluation.
-
-    Raises:
-        OutputExistsError: there is another file.
-    """
-    try:
-        drawn = {f"{row['patient']}.png" for row in json.loads((folder / METRICS).read_text("utf-8"))["patients"]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        drawn = set()
-    require_own(folder / PICTURES, drawn)
 
 
 def evaluate_data(
     data: Path,
     predictor: ScanPredictor,
-    side: CaseSelection | None = None,
+    selection: CaseSelection | None = None,
     *,
     grid: ScoreGrid | None = None,
     folder: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """Measure a model on a data set, or on one side of a split of it.
+    """Measure a model on a data set, or on the training or validation cases of a split.
 
     Raises:
         DataError: the data set has problems, or the splits are empty or do not fit it.
         ConfigError: there is no such fold.
         ResourceError: the disk is full.
     """
-    cases, setting = _choose(read_cases(data), data, side)
+    cases, setting = _choose(read_cases(data), data, selection)
     return evaluate(cases, predictor, setting=setting, grid=grid, folder=folder, progress=progress)
 
 
-def _choose(index: CaseList, data: Path, side: CaseSelection | None) -> tuple[Sequence[Case], dict[str, Any]]:
-    """Return the cases to measure, and the fields of `Setting` that describe them."""
+def _choose(index: CaseList, data: Path, selection: CaseSelection | None) -> tuple[Sequence[Case], EvaluationSetting]:
+    """Return the cases to measure, and the setting that describes them."""
     require_sound(index)
-    setting: dict[str, Any] = {"data": data.resolve().name, "split": None, "subset": None, "warning": None}
-    cases = index.cases
-    if side is not None:
-        splits = read_splits(side.splits)
-        fold = choose_fold(splits, side.fold)
-        cases = select(index, fold.train if side.subset == "train" else fold.validation)
-        if not cases:
-            raise DataError(f"the {side.subset} side of fold {side.fold} is empty", where=side.splits)
-        setting |= {
-            "split": splits.by,
-            "seed": splits.seed,
-            "subset": side.subset,
-            "fold": side.fold,
-            "splits_digest": file_digest(side.splits),
-            "warning": splits.warning,
-        }
-    return cases, setting
+    if selection is None:
+        setting = EvaluationSetting(data=data.resolve().name, split=None, subset=None, warning=None)
+        return index.cases, setting
+    splits = read_splits(selection.splits)
+    fold = choose_fold(splits, selection.fold)
+    cases = select(index, fold.train if selection.subset == "train" else fold.validation)
+    if not cases:
+        raise DataError(f"the {selection.subset} side of fold {selection.fold} is empty", where=selection.splits)
+    return cases, EvaluationSetting(
+        data=data.resolve().name,
+        split=splits.by,
+        seed=splits.seed,
+        subset=selection.subset,
+        fold=selection.fold,
+        splits_digest=file_digest(selection.splits),
+        warning=splits.warning,
+    )
 
 
 def evaluate(
     cases: Sequence[Case],
     predictor: ScanPredictor,
     *,
-    setting: Mapping[str, Any] | None = None,
+    setting: EvaluationSetting | None = None,
     grid: ScoreGrid | None = None,
     folder: Path | None = None,
     progress: Callable[[str], None] | None = None,
@@ -164,7 +172,7 @@ def evaluate(
     Args:
         cases: the cases to measure; after a split by slice, with the chosen slices only.
         predictor: one model, or an ensemble.
-        setting: fields of `Setting` (data, split, subset, fold, warning).
+        setting: describes the cases; the fields on the model are added.
         grid: how lengths are measured; in pixels if None.
         folder: for an image of each patient, `<case>.png`; images are not written if None.
         progress: called with a line for each case.
@@ -179,11 +187,15 @@ def evaluate(
     start = time.perf_counter()
     grid = grid or ScoreGrid()
     measured = measure_cases(cases, predictor, grid=grid, folder=folder, progress=progress)
-    about = {**(setting or {}), **predictor_setting(predictor), "patients_seen": _seen(cases, measured)}
+    setting = (setting or EvaluationSetting()).joined_with(
+        _model_setting(predictor, _count_training_patients(cases, measured))
+    )
     networks = [member for model in predictor.models for member in model.members]
     lines = learning_curve(predictor.models[0].folder.parent) if len(networks) == 1 else []
-    learning = [Learning(fold=about.get("fold") or 0, lines=lines)] if lines else []
-    return assemble(measured, setting=about, grid=grid, seconds=time.perf_counter() - start, learning=learning)
+    fold = setting.fold if isinstance(setting.fold, int) else 0
+    learning = [LearningCurve(fold=fold, lines=lines)] if lines else []
+    evaluation = assemble(measured, setting=setting, grid=grid, seconds=time.perf_counter() - start)
+    return evaluation.model_copy(update={"learning": learning})
 
 
 def measure_cases(
@@ -199,38 +211,41 @@ def measure_cases(
     measured = []
     for number, case in enumerate(cases, start=1):
         try:
-            found = _measure_one(case, predictor, grid, fold, folder)
+            scored = _measure_one(case, predictor, grid, fold, folder)
         except ResourceError:
             raise
         except GliomasegError as fault:
-            found = failed_case(case, fault.line(), fold=fold)
-        measured.append(found)
+            scored = failed_case(case, fault.line(), fold=fold)
+        measured.append(scored)
         if progress:
-            value = found.scores.dice_volume
-            text = found.scores.error or f"dice_volume {'undefined' if value is None else f'{value:.3f}'}"
+            value = scored.scores.dice_volume
+            text = scored.scores.error or f"dice_volume {'undefined' if value is None else f'{value:.3f}'}"
             progress(f"{number} of {len(cases)} {case.name}: {text}")
     return measured
 
 
-def predictor_setting(predictor: ScanPredictor) -> dict[str, Any]:
-    """Return the fields of `Setting` that describe the model; the threshold only if all models share it."""
+def _model_setting(predictor: ScanPredictor, patients_seen: int | None) -> EvaluationSetting:
+    """Return the setting that describes the model; it has the threshold only if all models share it."""
     configs = [model.config for model in predictor.models]
     thresholds = {config.postprocessing.threshold for config in configs}
-    return {
-        "model": AND.join(config.name for config in configs),
-        "model_digest": predictor.digest,
-        "engine": predictor.engine,
-        "threshold": thresholds.pop() if len(thresholds) == 1 else None,
-    }
+    return EvaluationSetting(
+        model=AND.join(config.name for config in configs),
+        model_digest=predictor.digest,
+        engine=predictor.engine,
+        threshold=thresholds.pop() if len(thresholds) == 1 else None,
+        patients_seen=patients_seen,
+    )
 
 
-def _seen(cases: Sequence[Case], measured: Sequence[ScoredCase]) -> int | None:
+def _count_training_patients(cases: Sequence[Case], measured: Sequence[ScoredCase]) -> int | None:
     """Return how many patients are in the training set of their model; None if the models do not name theirs."""
-    seen = sum(hashed_patient_id(case.patient) in found.trained_on for case, found in zip(cases, measured, strict=True))
-    return seen if any(found.trained_on for found in measured) else None
+    count = sum(
+        hashed_patient_id(case.patient) in scored.trained_on for case, scored in zip(cases, measured, strict=True)
+    )
+    return count if any(scored.trained_on for scored in measured) else None
 
 
-def learning_curve(run: Path) -> list[Line]:
+def learning_curve(run: Path) -> list[LoggedEpoch]:
     """Return the lines of a run's `log.jsonl`; empty if the folder is not a run."""
     try:
         text = (run / "log.jsonl").read_text("utf-8")
@@ -238,7 +253,7 @@ def learning_curve(run: Path) -> list[Line]:
     except (OSError, ValueError, RecursionError):
         return []
     try:
-        return [Line.model_validate(line) for line in lines if isinstance(line, dict)]
+        return [LoggedEpoch.model_validate(line) for line in lines if isinstance(line, dict)]
     except ValidationError:
         return []
 
@@ -249,18 +264,19 @@ def _measure_one(
     examination = read_case(case)
     prediction = predictor.predict(examination.scan)
     probability, predicted = prediction.probability, prediction.mask
-    found = score_case(
+    scored = score_case(
         case, reference=examination.reference, probability=probability, predicted=predicted, grid=grid, fold=fold
     )
-    changes: dict[str, Any] = {**prediction.confidence, "predicted_dice": prediction.predicted_dice}
+    confidence = {**prediction.confidence, "predicted_dice": prediction.predicted_dice}
+    scores = scored.scores.model_copy(update=confidence)
     if len(predictor.models) > 1:
-        changes["model"] = prediction.model_name
+        scores = scores.model_copy(update={"model": prediction.model_name})
     if folder is not None:
-        k = _slice_to_draw(found.counts)
+        k = _slice_to_draw(scored.counts)
         _draw(examination, k, predicted[k], folder)
-        changes["picture_slice"] = case.slices[k].number
-    trained_on = frozenset(mark for model in prediction.models for mark in model.config.trained_on)
-    return replace(found, scores=found.scores.model_copy(update=changes), trained_on=trained_on)
+        scores = scores.model_copy(update={"picture_slice": case.slices[k].number})
+    trained_on = frozenset(hashed_id for model in prediction.models for hashed_id in model.config.trained_on)
+    return replace(scored, scores=scores, trained_on=trained_on)
 
 
 def _slice_to_draw(counts: NDArray[np.int64]) -> int:
@@ -274,7 +290,7 @@ def _slice_to_draw(counts: NDArray[np.int64]) -> int:
     return int((wrong if wrong.any() else reference).argmax())
 
 
-def _draw(examination: LoadedCase, k: int, predicted: Any, folder: Path) -> None:
+def _draw(examination: LoadedCase, k: int, predicted: Mask, folder: Path) -> None:
     """Write one slice with both outlines, enlarged twice so that thin lines are visible."""
     image = examination.scan.voxels[k]
     drawn = overlays.overlay(image, reference=examination.reference[k], predicted=predicted, scale=2)

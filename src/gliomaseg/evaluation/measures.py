@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.evaluation.case_masks import CaseMasks
+from gliomaseg.evaluation.measure import CaseMasks, Measure, number
 from gliomaseg.metrics import calibration, overlap, surface
 from gliomaseg.metrics.calibration import BINS, CANDIDATE
-from gliomaseg.metrics.overlap import BATCH, SMOOTH, Counts
+from gliomaseg.metrics.overlap import BATCH, SMOOTH
 from gliomaseg.metrics.volume import volume_error, volume_ml
 
 COUNTS, DICE, EXTENT = "Counts", "Dice, by convention", "Voxels"
@@ -28,57 +27,6 @@ LENGTHS = {
     "px": "pixels (the step from slice to slice counts as one pixel: the spacing is not known)",
     "mm": "millimetres",
 }
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One measure: a key of a case's row and, if it has a definition, of the summary.
-
-    Attributes:
-        name: its key in `metrics.json`.
-        label: its name in words.
-        short: the heading of its column in the report.
-        group: its heading in the summary of the report.
-        compute: its value for one case; None if only a data set has it. NaN and None mean undefined.
-        definition: a sentence that is printed with it. Measures without one are not in the summary.
-        unit: "px", "mm", "ml", "voxels", "slices", or empty; "mm" and "ml" need the spacing, "px" its absence.
-        range: lowest and highest value.
-        higher_is_better: None for counts, and for signed errors, where a size near 0 is better.
-        signed: whether comparisons use the absolute value.
-        whole: whether it is a count.
-        core: whether the printed table of patients shows it.
-        needs_consecutive_slices: whether it is undefined where slices are missing.
-        pool: its values over all slices or batches of a data set, from the counts; None if each case has one value.
-    """
-
-    name: str
-    label: str
-    short: str
-    group: str
-    compute: Callable[[CaseMasks], float | int | None] | None
-    definition: str = ""
-    unit: str = ""
-    range: tuple[float, float] = (0.0, 1.0)
-    higher_is_better: bool | None = True
-    signed: bool = False
-    whole: bool = False
-    core: bool = False
-    needs_consecutive_slices: bool = False
-    pool: Callable[[Counts], NDArray[np.float64]] | None = None
-
-    @property
-    def is_share(self) -> bool:
-        """Whether its values lie between 0 and 1."""
-        return self.range == (0.0, 1.0) and not self.whole
-
-    @property
-    def lower_is_better(self) -> bool:
-        """Whether a lower value, or a lower absolute value, is better."""
-        return self.higher_is_better is False or self.signed
-
-    def applies(self, unit: str) -> bool:
-        """Return whether a case whose lengths are in `unit` (mm or px) has it."""
-        return {"px": "px", "mm": "mm", "ml": "mm"}.get(self.unit, unit) == unit
 
 
 def _count(
@@ -346,8 +294,3 @@ def definitions(*, unit: str, tolerance: float) -> dict[str, str]:
         for measure in MEASURES
         if measure.definition and measure.applies(unit)
     }
-
-
-def number(value: float | int | None) -> float | int | None:
-    """Return a value for JSON: None instead of NaN."""
-    return None if value is None or math.isnan(value) else value

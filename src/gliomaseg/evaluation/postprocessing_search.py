@@ -69,7 +69,7 @@ def choose_postprocessing(trials: Sequence[Trial], *, tta_flip: bool) -> Postpro
         )
     temperature = TEMPERATURES[int(np.sum([trial.entropy for trial in trials], axis=0).argmin())]
     good = np.argwhere(means >= means.max() - 0.001)
-    row, column = min(good.tolist(), key=lambda place: (abs(THRESHOLDS[place[0]] - 0.5), -place[1]))
+    row, column = min(good.tolist(), key=lambda cell: (abs(THRESHOLDS[cell[0]] - 0.5), -cell[1]))
     at = at_temperature(np.array([THRESHOLDS[row]], np.float32), temperature)
     return Postprocessing(
         threshold=round(float(at[0]), 4), temperature=temperature, tta_flip=tta_flip, min_component_voxels=SIZES[column]
@@ -87,8 +87,8 @@ def _dice_by_size(mask: Mask, reference: Mask) -> NDArray[np.float64]:
     total = np.count_nonzero(reference)
     kept = [voxels >= size for size in SIZES]
     overlap = np.array([both[keep].sum() for keep in kept])
-    found = np.array([voxels[keep].sum() for keep in kept])
-    return 2 * overlap / (found + total)
+    predicted = np.array([voxels[keep].sum() for keep in kept])
+    return 2 * overlap / (predicted + total)
 
 
 def _entropies(probability: Probability, reference: Mask) -> NDArray[np.float64]:

@@ -8,68 +8,34 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import ItemsView, Iterator, KeysView
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
-    TypeAdapter,
     ValidationError,
     field_serializer,
     model_serializer,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
-from gliomaseg.config import Postprocessing, metrics_to_format_2
+from gliomaseg.config import DocumentPart, Index, Postprocessing, Text, metrics_to_format_2, printable_text
 from gliomaseg.errors import DataError, FormatError
+from gliomaseg.evaluation.measure import Count, Number, Share, check_value, is_number
 from gliomaseg.evaluation.measures import HEADLINE, measure_named
+from gliomaseg.user_files import read_text
 
 METRICS = "metrics.json"
 PICTURES = "pictures"
 LARGEST_BYTES = 64 * 2**20
-LONGEST_TEXT = 2000
 CURE = "run `gliomaseg evaluate` again"
 
 
-def _printable(text: str) -> str:
-    """Return a text without control characters and halves of characters, cut to a length that can be read."""
-    kept = "".join(c if c.isprintable() else " " for c in text[:LONGEST_TEXT])
-    return " ".join(kept.encode("utf-8", "replace").decode("utf-8").split())
-
-
-Text = Annotated[str, AfterValidator(_printable)]
-Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
-Share = Annotated[float, Field(ge=-1e-9, le=1 + 1e-9)]
-Count = Annotated[int, Field(ge=0, le=10**15)]
-Index = Annotated[int, Field(ge=0, le=10**9)]
-
-
-_SHARE: TypeAdapter[float | None] = TypeAdapter(Share | None, config=ConfigDict(strict=True))
-_COUNT: TypeAdapter[int | None] = TypeAdapter(Count | None, config=ConfigDict(strict=True))
-_NUMBER: TypeAdapter[float | None] = TypeAdapter(Number | None, config=ConfigDict(strict=True))
-
-
-class _Part(BaseModel):
-    """Unknown keys are ignored. Null counts as missing where the default is not null."""
-
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        optional = {name for name, field in cls.model_fields.items() if field.default is None}
-        return {k: v for k, v in given.items() if v is not None or k in optional}
-
-
-class CaseScores(_Part):
+class CaseScores(DocumentPart):
     """One case: its measures, or the reason why it has none.
 
     In JSON the measures stand beside the other keys. Keys that are neither a field nor a measure are ignored,
@@ -79,7 +45,7 @@ class CaseScores(_Part):
     patient: Text
     site: Text | None = None
     fold: Index | None = None
-    measures: dict[Text, float | int | None] = {}
+    measures: dict[Text, float | int | None] = Field(default_factory=dict)
     error: Text | None = None
     soft_dice: Share | None = None
     uncertainty: Share | None = None
@@ -89,7 +55,13 @@ class CaseScores(_Part):
     picture_slice: Index | None = None
 
     def __getitem__(self, name: str) -> float | None:
-        """Return a measure; None if it is undefined or missing."""
+        """Return a measure; None if it is undefined or the case failed.
+
+        Raises:
+            KeyError: no measure has this name.
+        """
+        if name not in self.measures and measure_named(name) is None:
+            raise KeyError(f"measure is {name!r}, expected one such as {HEADLINE!r}")
         return self.measures.get(name)
 
     @property
@@ -104,15 +76,15 @@ class CaseScores(_Part):
             return given
         fields = {key: value for key, value in given.items() if key in cls.model_fields}
         rest = {key: value for key, value in given.items() if key not in fields and value is not None}
-        values = {key: value for key, value in rest.items() if measure_named(key) or _plain(value)}
+        values = {key: value for key, value in rest.items() if measure_named(key) or is_number(value)}
         for name, value in values.items():  # before the types are checked, so that the error names the measure
-            _check_measure(name, value)
+            check_value(name, value, measure_named(name))
         return fields | {"measures": values}
 
     @model_validator(mode="after")
     def _check_measures(self) -> CaseScores:
         for name, value in self.measures.items():
-            _check_measure(name, value)
+            check_value(name, value, measure_named(name))
         return self
 
     @model_serializer(mode="wrap")
@@ -122,28 +94,12 @@ class CaseScores(_Part):
         return {**head, **fields.pop("measures", {}), **fields}
 
 
-def _plain(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e15
-
-
-def _check_measure(name: str, value: float | int | None) -> None:
-    measure = measure_named(name)
-    kind: TypeAdapter[Any] = _NUMBER
-    if measure is not None:
-        kind = _COUNT if measure.whole else _SHARE if measure.is_share else _NUMBER
-    try:
-        kind.validate_python(value)
-    except ValidationError as fault:
-        context = {"name": name, "reason": fault.errors()[0]["msg"]}
-        raise PydanticCustomError("measure", "{reason}", context) from fault
-
-
-class MeasureSummary(_Part):
+class MeasureSummary(DocumentPart):
     """One measure over all patients."""
 
     mean: Number | None = None
     median: Number | None = None
-    ci95: Annotated[list[Number | None], Field(min_length=2, max_length=2)] = [None, None]
+    ci95: list[Number | None] = Field(default=[None, None], min_length=2, max_length=2)
     n: Count | None = None
     undefined: Count | None = None
 
@@ -153,10 +109,10 @@ class MeasureSummary(_Part):
         return "" if low is None or high is None else f"{low:.{digits}f} to {high:.{digits}f}"
 
 
-class Summary(_Part):
+class Summary(DocumentPart):
     """The measures over all patients, and how much was measured. In JSON the measures stand beside the counts."""
 
-    measures: dict[Text, MeasureSummary] = {}
+    measures: dict[Text, MeasureSummary] = Field(default_factory=dict)
     patients: Count | None = None
     slices: Count | None = None
     tumour_slices: Count | None = None
@@ -169,6 +125,18 @@ class Summary(_Part):
             KeyError: the summary has no such measure.
         """
         return self.measures[name]
+
+    def __iter__(self) -> Iterator[str]:  # type: ignore[override] # pydantic would iterate over the fields
+        """Iterate over the names of the measures, as a dictionary does."""
+        return iter(self.measures)
+
+    def keys(self) -> KeysView[str]:
+        """Return the names of the measures."""
+        return self.measures.keys()
+
+    def items(self) -> ItemsView[str, MeasureSummary]:
+        """Return the names and entries of the measures."""
+        return self.measures.items()
 
     @model_validator(mode="before")
     @classmethod
@@ -184,8 +152,8 @@ class Summary(_Part):
         return {**fields.pop("measures", {}), **fields}
 
 
-class Setting(_Part):
-    """What was measured, and how. Other keys are kept."""
+class EvaluationSetting(DocumentPart):
+    """The data and the model of an evaluation, and how it was measured. Other keys are kept."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
@@ -208,8 +176,12 @@ class Setting(_Part):
     spacing_mm: Annotated[list[Annotated[float, Field(gt=0, le=1000)]], Field(min_length=3, max_length=3)] | None = None
     orientation: Text | None = None
 
+    def joined_with(self, other: EvaluationSetting) -> EvaluationSetting:
+        """Return both settings as one; the fields of `other` win."""
+        return self.model_copy(update=other.model_dump(exclude_unset=True))
 
-class Calibration(_Part):
+
+class Calibration(DocumentPart):
     """Pixels in bins of predicted probability."""
 
     edges: list[Share]
@@ -227,7 +199,7 @@ class Calibration(_Part):
         return self
 
 
-class Line(_Part):
+class LoggedEpoch(DocumentPart):
     """One epoch of training. Other keys of the log are kept."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
@@ -239,14 +211,14 @@ class Line(_Part):
     dice_tumour_slices: Share | None = None
 
 
-class Learning(_Part):
+class LearningCurve(DocumentPart):
     """The epochs of one fold."""
 
     fold: Index | None = None
-    lines: list[Line] = []
+    lines: list[LoggedEpoch] = Field(default_factory=list)
 
 
-class Example(_Part):
+class Example(DocumentPart):
     """A picture of one slice, in a file beside the numbers."""
 
     kind: Literal["best", "median", "worst"]
@@ -257,22 +229,22 @@ class Example(_Part):
     orientation: Text | None = None
 
 
-class Evaluation(_Part):
+class Evaluation(DocumentPart):
     """The document `metrics.json`."""
 
-    patients: list[CaseScores] = []
+    patients: list[CaseScores] = Field(default_factory=list)
     summary: Summary = Summary()
-    definitions: dict[Text, Text | None] = {}
+    definitions: dict[Text, Text | None] = Field(default_factory=dict)
     interval: Text | None = None
     calibration: Calibration | None = None
-    examples: list[Example] = []
-    learning: list[Learning] = []
-    setting: Setting = Setting()
-    versions: dict[Text, Text | None] = {}
+    examples: list[Example] = Field(default_factory=list)
+    learning: list[LearningCurve] = Field(default_factory=list)
+    setting: EvaluationSetting = EvaluationSetting()
+    versions: dict[Text, Text | None] = Field(default_factory=dict)
     seconds: Number | None = None
     command: Text | None = None
     postprocessing: Postprocessing | None = None  # what `crossvalidate --tune` chose
-    postprocessing_by_fold: list[Postprocessing] = []  # each on the other folds
+    postprocessing_by_fold: list[Postprocessing] = Field(default_factory=list)  # each on the other folds
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Evaluation:
@@ -308,7 +280,7 @@ def read_evaluation(folder: Path) -> Evaluation:
     try:
         if path.stat().st_size > LARGEST_BYTES:
             raise FormatError(f"is larger than {LARGEST_BYTES >> 20} MiB", where=path, cure=CURE)
-        tree = json.loads(path.read_text("utf-8"), parse_constant=lambda _word: None)
+        tree = json.loads(read_text(path), parse_constant=lambda _word: None)
         if not isinstance(tree, dict) or "patients" not in tree:
             raise FormatError("evaluation lacks the key `patients`", where=path, cure=CURE)
         return Evaluation.model_validate(metrics_to_format_2(tree))
@@ -318,8 +290,8 @@ def read_evaluation(folder: Path) -> Evaluation:
         if first["type"] == "measure":
             place = f"{place}.{first['ctx']['name']}"
         what = first["msg"].removeprefix("Value error, ")
-        raise FormatError(_printable(f"{place}: {what}"), where=path, cure=CURE) from fault
-    except (ValueError, RecursionError) as fault:  # JSON and UTF-8 are both told of as ValueError
+        raise FormatError(printable_text(f"{place}: {what}"), where=path, cure=CURE) from fault
+    except (ValueError, RecursionError) as fault:  # JSON and UTF-8 errors are both ValueErrors
         raise FormatError(f"is not readable JSON ({type(fault).__name__})", where=path, cure=CURE) from fault
     except OSError as fault:
         raise FormatError(f"cannot be read ({fault.strerror or fault})", where=path, cure="check its rights") from fault

@@ -6,22 +6,25 @@ a series is a set of DICOM files.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.choices import MaskFormat
 from gliomaseg.errors import FormatError
-from gliomaseg.formats import dicom, metaimage, nifti, nrrd, png, tiff
+from gliomaseg.formats import dicom, jpeg, metaimage, nifti, nrrd, png, tiff
+from gliomaseg.formats.content import wrong_content
+from gliomaseg.formats.format_kinds import FileKind, Format, ImageFormat, SeriesFormat, VolumeFormat
+from gliomaseg.formats.orientation_tag import UPRIGHT
 from gliomaseg.formats.scan_file import Grid, ScanFile
 
 __all__ = [
     "READERS",
+    "SHARED_SUFFIXES",
     "FileKind",
     "Format",
     "Grid",
@@ -31,6 +34,8 @@ __all__ = [
     "VolumeFormat",
     "count_pages",
     "kind_of",
+    "primary_file",
+    "read_orientation",
     "read_pages",
     "read_picture",
     "read_volume",
@@ -40,91 +45,25 @@ __all__ = [
     "write_pages",
     "write_picture",
     "write_volume",
+    "written_suffixes",
 ]
 
 
-class FileKind(StrEnum):
-    """The content of a file."""
-
-    IMAGE = "image"
-    VOLUME = "volume"
-    SERIES = "series"
-
-
-class ReadsVolume(Protocol):
-    """The reader of a volume format."""
-
-    def __call__(self, path: Path, *, max_bytes: int) -> ScanFile:
-        """Return a file's volume. `read_volume` lists the exceptions."""
-
-
-class WritesVolume(Protocol):
-    """The writer of a volume format."""
-
-    def __call__(self, path: Path, voxels: NDArray[Any], grid: Grid, *, description: str) -> None:
-        """Write voxels on a grid; `write_volume` describes the arguments."""
-
-
-@dataclass(frozen=True)
-class ImageFormat:
-    """A format of single images.
-
-    Attributes:
-        read: returns the pixels, (y, x) or (y, x, c).
-        write: writes uint8 pixels, (y, x) or (y, x, 3).
-        mask_formats: the formats of the masks of such files, unless the user chooses others.
-        has_pages: whether one file may have several images: a stack.
-    """
-
-    kind: ClassVar = FileKind.IMAGE
-    read: Callable[[Path], NDArray[Any]]
-    write: Callable[[Path, NDArray[np.uint8]], None]
-    mask_formats: tuple[MaskFormat, ...]
-    has_pages: bool = False
-
-
-@dataclass(frozen=True)
-class VolumeFormat:
-    """A format of volumes with an affine.
-
-    Attributes:
-        read: returns the scan and its grid.
-        write: writes an array on a grid.
-        mask_formats: the formats of the masks of such files, unless the user chooses others.
-    """
-
-    kind: ClassVar = FileKind.VOLUME
-    read: ReadsVolume
-    write: WritesVolume
-    mask_formats: tuple[MaskFormat, ...] = (MaskFormat.nifti,)
-
-
-@dataclass(frozen=True)
-class SeriesFormat:
-    """A format whose volumes are spread over several files.
-
-    Attributes:
-        read: returns one series.
-        mask_formats: the formats of the masks of such files, unless the user chooses others.
-    """
-
-    kind: ClassVar = FileKind.SERIES
-    read: Callable[..., dicom.DicomVolume]
-    mask_formats: tuple[MaskFormat, ...] = (MaskFormat.nifti, MaskFormat.dicom_seg)
-
-
-Format = ImageFormat | VolumeFormat | SeriesFormat
-
 _TIFF = ImageFormat(tiff.read, tiff.write, (MaskFormat.tiff,), has_pages=True)
+_JPEG = ImageFormat(jpeg.read, None, (MaskFormat.png,))
 _NIFTI = VolumeFormat(nifti.read, nifti.write)
+_NIFTI_PAIR = VolumeFormat(nifti.read, None)
 _METAIMAGE = VolumeFormat(metaimage.read, metaimage.write)
 
 READERS: dict[str, Format] = {
     ".tif": _TIFF,
     ".tiff": _TIFF,
     ".png": ImageFormat(png.read, png.write, (MaskFormat.png,)),
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
     ".nii": _NIFTI,
     ".nii.gz": _NIFTI,
+    **dict.fromkeys(nifti.PAIR_SUFFIXES, _NIFTI_PAIR),
     ".nrrd": VolumeFormat(nrrd.read, nrrd.write),
     ".mha": _METAIMAGE,
     ".mhd": _METAIMAGE,
@@ -132,9 +71,18 @@ READERS: dict[str, Format] = {
 }
 
 
+SHARED_SUFFIXES = frozenset({".img"})
+"""Suffixes that DICOM files have too: the first bytes decide."""
+
+
 def suffixes(*kinds: FileKind) -> frozenset[str]:
     """Return the suffixes of the formats of some kinds."""
     return frozenset(suffix for suffix, form in READERS.items() if form.kind in kinds)
+
+
+def written_suffixes(kind: FileKind) -> list[str]:
+    """Return the suffixes of the formats of a kind that can be written, sorted."""
+    return sorted(suffix for suffix, form in READERS.items() if form.kind is kind and getattr(form, "write", None))
 
 
 def suffix_of(path: Path) -> str:
@@ -158,9 +106,21 @@ def stem_of(path: Path) -> str:
 
 def kind_of(path: Path) -> FileKind | None:
     """Return a file's kind by its suffix, else by its first bytes; None if the format is unknown."""
-    if suffix_of(path) in READERS:
-        return READERS[suffix_of(path)].kind
-    return FileKind.SERIES if dicom.is_dicom(path) else None
+    suffix = suffix_of(path)
+    if suffix in READERS and suffix not in SHARED_SUFFIXES:
+        return READERS[suffix].kind
+    # A DICOMDIR cannot be read, and the reader of DICOM reports why.
+    if dicom.is_dicom(path) or dicom.is_index(path):
+        return FileKind.SERIES
+    return READERS[suffix].kind if suffix in READERS else None
+
+
+def primary_file(path: Path) -> Path:
+    """Return the file that stands for a volume of two files: the header of a voxel file; else the path itself.
+
+    The voxel file of a NIfTI pair is then not a second input.
+    """
+    return nifti.header_of_pair(path) or path
 
 
 def read_volume(path: Path, *, max_bytes: int, channel: int | None = None, is_mask: bool = False) -> ScanFile:
@@ -181,10 +141,11 @@ def read_volume(path: Path, *, max_bytes: int, channel: int | None = None, is_ma
     """
     form = _volume_format(path)
     _require_file(path)
-    if channel is not None and form is _NIFTI:
-        volume = nifti.read(path, max_bytes=max_bytes, channel=channel)
-    else:
-        volume = form.read(path, max_bytes=max_bytes)
+    with _true_reasons(path):
+        if channel is not None and form is _NIFTI:
+            volume = nifti.read(path, max_bytes=max_bytes, channel=channel)
+        else:
+            volume = form.read(path, max_bytes=max_bytes)
     if not is_mask and volume.scan.voxels.min() == volume.scan.voxels.max():
         raise FormatError("voxels are all equal", where=path, cure="pass a volume with image contrast")
     return volume
@@ -204,18 +165,24 @@ def write_volume(path: Path, voxels: NDArray[Any], grid: Grid, *, description: s
         ValueError: the voxels do not have the grid's shape, or another data type.
         OSError: the disk is full or the folder cannot be written.
     """
-    _volume_format(path).write(path, voxels, grid, description=description)
+    form = _volume_format(path)
+    if form.write is None:
+        raise _not_written(path, FileKind.VOLUME)
+    form.write(path, voxels, grid, description=description)
 
 
 def read_picture(path: Path) -> NDArray[Any]:
-    """Return one image's pixels: uint8 or uint16, shape (y, x, c) with c = 1 or 3.
+    """Return one image's pixels as viewers show them: uint8 or uint16, shape (y, x, c) with c = 1 or 3.
+
+    They are turned by the Orientation tag of TIFF or EXIF.
 
     Raises:
         FormatError: the suffix is unknown, or the file is missing, damaged, too large or of another format.
     """
     form = _image_format(path)
     _require_file(path)
-    pixels = form.read(path)
+    with _true_reasons(path):
+        pixels = form.read(path)
     return _grey_or_rgb(pixels[..., None] if pixels.ndim == 2 else pixels, path)
 
 
@@ -225,7 +192,7 @@ def count_pages(path: Path) -> int:
 
 
 def read_pages(path: Path, *, max_bytes: int) -> NDArray[Any]:
-    """Return the pages of a TIFF as slices: uint8 or uint16, shape (z, y, x, c) with c = 1 or 3.
+    """Return the pages of a TIFF as slices, as viewers show them: uint8 or uint16, shape (z, y, x, c) with c = 1 or 3.
 
     Raises:
         FormatError: the file is missing, damaged or of another format, or its pages differ in size or data type.
@@ -233,27 +200,48 @@ def read_pages(path: Path, *, max_bytes: int) -> NDArray[Any]:
     """
     _require_file(path)
     # The peak memory of prediction: 16-bit voxels, 8-bit levels, probability and mask.
-    slices = tiff.read_pages(path, most_values=max_bytes // 8)
+    with _true_reasons(path):
+        slices = tiff.read_pages(path, most_values=max_bytes // 8)
     return _grey_or_rgb(slices[..., None] if slices.ndim == 3 else slices, path)
 
 
-def write_pages(path: Path, slices: NDArray[np.uint8]) -> None:
-    """Write slices (z, y, x), uint8, as the pages of a TIFF.
+def read_orientation(path: Path) -> int:
+    """Return the Orientation tag that a mask of this file should have: the tag of a TIFF, else 1 (upright).
+
+    Raises:
+        FormatError: the TIFF is missing or damaged.
+    """
+    return tiff.read_orientation(path) if READERS.get(suffix_of(path)) is _TIFF else UPRIGHT
+
+
+def write_pages(path: Path, slices: NDArray[np.uint8], *, orientation: int = UPRIGHT) -> None:
+    """Write slices (z, y, x), uint8, as the pages of a TIFF; `write_picture` describes the orientation.
 
     Raises:
         OSError: the disk is full or the folder cannot be written.
     """
-    tiff.write_pages(path, slices)
+    tiff.write_pages(path, slices, orientation=orientation)
 
 
-def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
+def write_picture(path: Path, pixels: NDArray[np.uint8], *, orientation: int = UPRIGHT) -> None:
     """Write uint8 pixels (y, x) or (y, x, 3) in the format of the suffix.
 
+    Args:
+        path: the new file.
+        pixels: as viewers show them.
+        orientation: the Orientation tag of a TIFF, in whose order its pixels are stored. Other formats have none.
+
     Raises:
-        FormatError: the suffix is unknown.
+        FormatError: the suffix is unknown, or the format loses information.
         OSError: the disk is full or the folder cannot be written.
     """
-    _image_format(path).write(path, pixels)
+    form = _image_format(path)
+    if form.write is None:
+        raise _not_written(path, FileKind.IMAGE)
+    if form is _TIFF:
+        tiff.write(path, pixels, orientation=orientation)
+    else:
+        form.write(path, pixels)
 
 
 def _grey_or_rgb(pixels: NDArray[Any], path: Path) -> NDArray[Any]:
@@ -284,11 +272,29 @@ def _volume_format(path: Path) -> VolumeFormat:
     return form
 
 
+@contextmanager
+def _true_reasons(path: Path) -> Iterator[None]:
+    """Replace the error for a file whose content is of another format than its suffix."""
+    try:
+        yield
+    except FormatError as fault:
+        if path.is_file() and (reason := wrong_content(path, suffix_of(path))):
+            raise reason from fault
+        raise
+
+
 def _require_file(path: Path) -> None:
     if path.exists() and not path.is_file():  # opening a pipe would wait for ever
         raise FormatError("is not a regular file", where=path, cure="pass a file")
 
 
 def _unknown(path: Path) -> FormatError:
+    if path.is_file() and (reason := wrong_content(path, suffix_of(path))):
+        return reason
     known = " ".join([*sorted(suffixes(FileKind.IMAGE)), *sorted(suffixes(FileKind.VOLUME)), "or DICOM"])
     return FormatError(f"suffix is {path.suffix or 'missing'}, expected {known}", where=path, cure="convert the file")
+
+
+def _not_written(path: Path, kind: FileKind) -> FormatError:
+    known = " ".join(written_suffixes(kind))
+    return FormatError(f"suffix is {suffix_of(path)}, expected {known}", where=path, cure="use another suffix")

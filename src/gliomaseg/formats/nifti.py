@@ -1,4 +1,6 @@
-"""NIfTI-1 and NIfTI-2 in one file, plain or gzipped: nibabel parses the header, everything else is checked here.
+"""NIfTI-1 and NIfTI-2, in one file or as a pair (.hdr and .img), plain or gzipped.
+
+nibabel parses the header, everything else is checked here.
 
 Source: https://nifti.nimh.nih.gov/nifti-1 (nifti1.h) and https://nifti.nimh.nih.gov/nifti-2.
 """
@@ -18,7 +20,17 @@ from numpy.typing import NDArray
 
 import gliomaseg
 from gliomaseg.errors import FormatError
-from gliomaseg.formats.nifti_header import Header, affine_of, grid_only, new_header, parse_header, scaling_of, shape_of
+from gliomaseg.formats.nifti_header import (
+    Header,
+    affine_of,
+    grid_only,
+    is_header,
+    is_pair,
+    new_header,
+    parse_header,
+    scaling_of,
+    shape_of,
+)
 from gliomaseg.formats.scan_file import Grid, ScanFile
 from gliomaseg.formats.voxels import (
     CHUNK_BYTES,
@@ -33,6 +45,7 @@ from gliomaseg.formats.voxels import (
 from gliomaseg.geometry import require_affine
 from gliomaseg.scan import Scan
 
+PAIR_SUFFIXES = (".hdr", ".img", ".hdr.gz", ".img.gz")
 _GZIP = b"\x1f\x8b"
 _TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
 _REFUSED = {1: "single bits", 32: "complex", 128: "RGB", 1536: "128-bit float", 1792: "complex", 2048: "complex"}
@@ -53,6 +66,8 @@ class NiftiGrid(Grid):
 def read(path: Path, *, max_bytes: int, channel: int | None = None) -> ScanFile:
     """Return a file's volume, or one volume of a 4D file.
 
+    If the volume is a pair, `path` may be either file. The scan's source is then the header.
+
     If both qform and sform are absent, the axes are assumed to point to R, A and S (method 1 of the standard), and the
     scan records this.
 
@@ -67,18 +82,50 @@ def read(path: Path, *, max_bytes: int, channel: int | None = None) -> ScanFile:
         GeometryError: its spacing or affine is invalid.
         ResourceError: prediction needs more memory for it.
     """
+    path = header_of_pair(path) or path
     with translated_errors(path, "NIfTI"):
         with _open_unpacked(path) as stream:
             header = _read_header(stream, path)
-            voxels: Readable = stream
-            if channel is not None:
-                voxels = _select_channel(stream, header, channel, path)
+            window = None if channel is None else _select_channel(header, channel, path)
             shape = shape_of(header, path)
             affine, assumed = affine_of(header, path)
             require_affine(affine, where=str(path))
-            flat = read_voxels(voxels, _layout(header, path), path, max_bytes=max_bytes)
+            if not is_pair(header):
+                _skip(stream, int(header["vox_offset"]) - int(header["sizeof_hdr"]), path)
+                flat = read_voxels(_within(stream, window, path), _layout(header, path), path, max_bytes=max_bytes)
+        if is_pair(header):
+            flat = _read_second_file(header, path, window, max_bytes=max_bytes)
         scan = Scan(flat.reshape(*shape, 1), str(path), affine, orientation_assumed=assumed)
         return ScanFile(scan, NiftiGrid(shape, affine, grid_only(header)))
+
+
+def header_of_pair(path: Path) -> Path | None:
+    """Return the header file of a pair, if `path` is its voxel file and the header lies beside it; else None."""
+    return _other_half(path, ".img", ".hdr")
+
+
+def _other_half(path: Path, own: str, other: str) -> Path | None:
+    """Return the existing file of a pair that has the suffix `other`, if `path` has the suffix `own`, of any case."""
+    name = path.name.lower()
+    packed = name.endswith(".gz")
+    stem = path.name[: -len(".gz")] if packed else path.name
+    if not stem.lower().endswith(own):
+        return None
+    stem = stem[: -len(own)]
+    suffixes = [other + ".gz", other] if packed else [other, other + ".gz"]
+    candidates = [path.with_name(stem + form(suffix)) for suffix in suffixes for form in (str.lower, str.upper)]
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _read_second_file(header: Header, path: Path, window: Window | None, *, max_bytes: int) -> NDArray[Any]:
+    """Return the voxels of a pair, one axis, from the file beside its header."""
+    voxels = _other_half(path, ".hdr", ".img")
+    if voxels is None:
+        what = "is the header of a NIfTI pair, and its .img file is missing"
+        raise FormatError(what, where=path, cure="copy the .img file beside it, or convert the pair to one .nii file")
+    with translated_errors(voxels, "NIfTI"), _open_unpacked(voxels) as stream:
+        _skip(stream, int(header["vox_offset"]), voxels)
+        return read_voxels(_within(stream, window, voxels), _layout(header, voxels), voxels, max_bytes=max_bytes)
 
 
 @contextmanager
@@ -95,15 +142,27 @@ def _open_unpacked(path: Path) -> Iterator[BinaryIO]:
 
 
 def _read_header(stream: BinaryIO, path: Path) -> Header:
-    """Return the header; the stream is then at the first voxel."""
+    """Return the header; the stream is then behind it."""
     first = stream.read(348)
     if first[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c"):  # 540: NIfTI-2
         first += stream.read(192)
-    header = parse_header(first, path)
-    skipped = int(header["vox_offset"]) - len(first)
-    while skipped:
-        skipped -= len(read_exactly(stream, min(skipped, CHUNK_BYTES), path))
-    return header
+    if path.name.lower().endswith((".img", ".img.gz")) and not is_header(first):
+        what = "is the voxel file of a NIfTI pair, and its .hdr file is missing"
+        raise FormatError(what, where=path, cure="copy the .hdr file beside it, or convert the pair to one .nii file")
+    return parse_header(first, path)
+
+
+def _skip(stream: BinaryIO, count: int, path: Path) -> None:
+    while count > 0:
+        count -= len(read_exactly(stream, min(count, CHUNK_BYTES), path))
+
+
+@dataclass(frozen=True)
+class Window:
+    """Part of a file's voxels: its first byte, from the first voxel of the file, and its length."""
+
+    start_bytes: int
+    size_bytes: int
 
 
 class _OneVolume:
@@ -120,8 +179,8 @@ class _OneVolume:
         return part
 
 
-def _select_channel(stream: Readable, header: Header, channel: int, path: Path) -> _OneVolume:
-    """Return the voxels of one channel; the header becomes that of a 3D file.
+def _select_channel(header: Header, channel: int, path: Path) -> Window:
+    """Return where the voxels of one channel lie; the header becomes that of a 3D file.
 
     Raises:
         FormatError: the file is not 4D, or has fewer channels.
@@ -133,10 +192,15 @@ def _select_channel(stream: Readable, header: Header, channel: int, path: Path) 
         raise FormatError(what, where=path, cure="correct the channels in its dataset.json")
     header["dim"][0], header["dim"][4] = 3, 1
     size_bytes = math.prod(dim[1:4]) * int(header["bitpix"]) // 8
-    skipped = channel * size_bytes
-    while skipped:
-        skipped -= len(read_exactly(stream, min(skipped, CHUNK_BYTES), path))
-    return _OneVolume(stream, size_bytes)
+    return Window(channel * size_bytes, size_bytes)
+
+
+def _within(stream: Readable, window: Window | None, path: Path) -> Readable:
+    """Return the stream, or the part of it that a window shows."""
+    if window is None:
+        return stream
+    _skip(stream, window.start_bytes, path)
+    return _OneVolume(stream, window.size_bytes)
 
 
 def _layout(header: Header, path: Path) -> VoxelLayout:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gliomaseg.errors import FormatError
+from gliomaseg.formats.orientation_tag import exif_orientation, turn_upright
 
 MAX_PIXELS = 64_000_000
 # zlib level 3 compresses outlined slices as well as level 6, the default, in two fifths of its time.
@@ -22,19 +23,15 @@ _GREY = 0
 def read(path: Path) -> NDArray[Any]:
     """Return the pixels: uint8 (y, x) or (y, x, 3), or uint16 (y, x) for a 16-bit grey image.
 
+    They are turned by the EXIF orientation, if the file has one.
+
     Raises:
         FormatError: the file is missing, damaged, declares over 64 million pixels, or has 16-bit colours.
     """
     try:
         _check_header(path)
         with Image.open(path, formats=["PNG"]) as picture:
-            if picture.mode in ("I;16", "I"):
-                return np.asarray(picture).astype(np.uint16)
-            grey = picture.mode in ("1", "L", "LA")
-            if picture.mode == "P":
-                # Pillow warns about partly transparent palettes unless the image is converted to RGBA first.
-                return np.asarray(picture.convert("RGBA").convert("RGB"))
-            return np.asarray(picture.convert("L" if grey else "RGB"))
+            return turn_upright(_pixels(picture), exif_orientation(picture))
     except FormatError:
         raise
     except FileNotFoundError as fault:
@@ -42,6 +39,16 @@ def read(path: Path) -> NDArray[Any]:
     # Pillow raises SyntaxError, struct.error, zlib.error and others for damaged files.
     except Exception as fault:
         raise FormatError(f"is not a readable PNG ({type(fault).__name__}: {fault})", where=path) from fault
+
+
+def _pixels(picture: Image.Image) -> NDArray[Any]:
+    if picture.mode in ("I;16", "I"):
+        return np.asarray(picture).astype(np.uint16)
+    grey = picture.mode in ("1", "L", "LA")
+    if picture.mode == "P":
+        # Pillow warns about partly transparent palettes unless the image is converted to RGBA first.
+        return np.asarray(picture.convert("RGBA").convert("RGB"))
+    return np.asarray(picture.convert("L" if grey else "RGB"))
 
 
 def _check_header(path: Path) -> None:

@@ -1,40 +1,65 @@
-"""TIFF, through tifffile."""
+"""TIFF, through tifffile; pages that tifffile cannot decode by itself, through Pillow."""
 
 from __future__ import annotations
 
 import logging
 import math
+import os
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from PIL import Image
 
 from gliomaseg.errors import FormatError, GliomasegError, ResourceError
+from gliomaseg.formats.orientation_tag import TAG, UPRIGHT, turn_as_stored, turn_upright, valid_orientation
 
 MAX_PIXELS = 64_000_000
-_PLAIN = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
+_WHITE_IS_ZERO = tifffile.PHOTOMETRIC.MINISWHITE
+_PLAIN = (tifffile.PHOTOMETRIC.MINISBLACK, _WHITE_IS_ZERO, tifffile.PHOTOMETRIC.RGB)
 _DEFLATE = (tifffile.COMPRESSION.ADOBE_DEFLATE, tifffile.COMPRESSION.DEFLATE)
-_COMPRESSIONS = (tifffile.COMPRESSION.NONE, *_DEFLATE, tifffile.COMPRESSION.PACKBITS, tifffile.COMPRESSION.LZW)
+_BY_TIFFFILE = (tifffile.COMPRESSION.NONE, *_DEFLATE, tifffile.COMPRESSION.PACKBITS)
+_JPEG = tifffile.COMPRESSION.JPEG
+# tifffile needs the package imagecodecs for these; Pillow brings libtiff, which decodes no more than a page declares.
+_BY_PILLOW = (
+    tifffile.COMPRESSION.LZW, tifffile.COMPRESSION.CCITTRLE, tifffile.COMPRESSION.CCITTFAX3,
+    tifffile.COMPRESSION.CCITTFAX4, _JPEG, tifffile.COMPRESSION.ZSTD, tifffile.COMPRESSION.LZMA,
+)  # fmt: skip
+_STDERR_LOCK = Lock()
 # tifffile logs its exceptions too; an error must be one line.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 def read(path: Path) -> NDArray[Any]:
-    """Return the pixels of a single-page TIFF: shape (y, x) or (y, x, samples), as the file stores them.
+    """Return the pixels of a single-page TIFF as viewers show them: shape (y, x) or (y, x, samples).
+
+    They are turned by the Orientation tag, and grey is inverted if 0 is white. One bit becomes 0 and 255.
 
     Raises:
         FormatError: the file is missing, damaged, has several pages, declares over 64 million values or
-            unpacks to more than it declares, or is neither plain grey nor RGB (a palette, inverted grey).
+            unpacks to more than it declares, or is neither grey nor RGB (a palette).
     """
     with _opened(path) as file:
         if len(file.pages) != 1:
             raise FormatError(f"has {len(file.pages)} pages, expected 1", where=path, cure="save one image a file")
         return _read_page(file.pages[0], path)
+
+
+def read_orientation(path: Path) -> int:
+    """Return the Orientation tag of a file's first page, 1 to 8; 1 (upright) if it is missing or not valid.
+
+    Raises:
+        FormatError: the file is missing or damaged.
+    """
+    with _opened(path) as file:
+        return _orientation(file.pages[0])
 
 
 def count_pages(path: Path) -> int:
@@ -47,14 +72,14 @@ def count_pages(path: Path) -> int:
 
 
 def read_pages(path: Path, *, most_values: int) -> NDArray[Any]:
-    """Return the pages of a TIFF as slices: shape (z, y, x) or (z, y, x, samples).
+    """Return the pages of a TIFF as slices, as viewers show them: shape (z, y, x) or (z, y, x, samples).
 
     Args:
         path: the file.
         most_values: limit of the declared number of values, checked before memory is allocated.
 
     Raises:
-        FormatError: as for `read`, or the pages differ in size or data type.
+        FormatError: as for `read`, or the pages differ in size, data type or Orientation.
         ResourceError: the pages declare more than `most_values`.
     """
     with _opened(path) as file:
@@ -62,14 +87,23 @@ def read_pages(path: Path, *, most_values: int) -> NDArray[Any]:
         _check_pages(file, path)
         if first.size * len(file.pages) > most_values:
             what = f"declares {len(file.pages)} pages of {first.size:,} values, over the limit of {most_values:,}"
-            raise ResourceError(what, where=path, cure="crop it, or raise --max-memory")
-        stack = np.empty((len(file.pages), *first.shape), first.dtype)
+            cure = "crop it, or raise the memory limit (--max-memory, in Python max_bytes)"
+            raise ResourceError(what, where=path, cure=cure)
+        lowest = _read_page(first, path)
+        stack = np.empty((len(file.pages), *lowest.shape), lowest.dtype)
         for number, (page, target) in enumerate(zip(file.pages, stack, strict=True), start=1):
-            if page.shape != first.shape or page.dtype != first.dtype:
-                what = f"page {number} is {page.shape} {page.dtype}, expected {first.shape} {first.dtype} as in page 1"
-                raise FormatError(what, where=path, cure="save pages of one size and data type")
-            target[:] = _read_page(page, path)
+            _require_same_kind(page, first, number, path)
+            target[:] = lowest if number == 1 else _read_page(page, path)
         return stack
+
+
+def _require_same_kind(page: Any, first: Any, number: int, path: Path) -> None:
+    if page.shape != first.shape or page.dtype != first.dtype:
+        what = f"page {number} is {page.shape} {page.dtype}, expected {first.shape} {first.dtype} as in page 1"
+        raise FormatError(what, where=path, cure="save pages of one size and data type")
+    if _orientation(page) != _orientation(first):
+        what = f"Orientation is {_orientation(page)} in page {number}, expected {_orientation(first)} as in page 1"
+        raise FormatError(what, where=path, cure="save pages of one orientation")
 
 
 def _check_pages(file: tifffile.TiffFile, path: Path) -> None:
@@ -111,18 +145,62 @@ def _read_page(page: Any, path: Path) -> NDArray[Any]:
         raise FormatError(what, where=path, cure="save one image a file")
     if page.compression in _DEFLATE:
         _check_deflate(page, path)
-    return np.asarray(page.asarray())
+    if page.compression in _BY_PILLOW or page.bitspersample < 8:
+        return _decoded_by_pillow(page, path)
+    pixels = np.asarray(page.asarray())
+    return turn_upright(_inverted(pixels) if page.photometric == _WHITE_IS_ZERO else pixels, _orientation(page))
+
+
+def _orientation(page: Any) -> int:
+    return valid_orientation(page.tags.valueof(TAG))
+
+
+def _inverted(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return grey values of which 0 is white, with 0 as black; other types than unsigned integers are refused later."""
+    return np.iinfo(pixels.dtype).max - pixels if pixels.dtype.kind == "u" else pixels
+
+
+@contextmanager
+def _quiet_libtiff() -> Iterator[None]:
+    """Drop Pillow's warnings, and the lines that libtiff prints to stderr itself: an error must be one line."""
+    with _STDERR_LOCK, warnings.catch_warnings(), Path(os.devnull).open("wb") as nowhere:
+        warnings.simplefilter("ignore")
+        kept = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _decoded_by_pillow(page: Any, path: Path) -> NDArray[Any]:
+    """Return a page's pixels; Pillow turns them by the Orientation tag itself."""
+    if page.bitspersample == 16 and page.axes != "YX":
+        what = f"compression of 16-bit colours is {page.compression.name}, expected none or deflate"
+        raise FormatError(what, where=path, cure="save it uncompressed, or with 8 bits a channel")
+    # A file object and not its name: Pillow 13 maps named raw files into memory, and then turns them wrongly.
+    with _quiet_libtiff(), path.open("rb") as file, Image.open(file, formats=["TIFF"]) as picture:
+        picture.seek(page.index)
+        picture.load()
+        if picture.mode == "1":
+            return np.asarray(picture.convert("L"))
+        pixels = np.asarray(picture)
+        # Pillow inverts grey of up to 8 bits itself.
+        inverted = page.photometric == _WHITE_IS_ZERO and page.bitspersample == 16
+        return _inverted(pixels) if inverted else pixels
 
 
 def _check_kind(page: Any, path: Path) -> None:
-    """Refuse layouts that tifffile does not convert: palette indices, inverted grey, separate colour planes."""
-    if page.photometric not in _PLAIN or page.axes not in ("YX", "YXS"):
+    """Refuse layouts that are not converted: palette indices, separate colour planes, lossy colour spaces."""
+    known = _PLAIN + ((tifffile.PHOTOMETRIC.YCBCR,) if page.compression == _JPEG else ())
+    if page.photometric not in known or page.axes not in ("YX", "YXS"):
         kind = getattr(page.photometric, "name", page.photometric)
-        what = f"pixel layout is {kind} {page.axes}, expected MINISBLACK or RGB"
+        what = f"pixel layout is {kind} {page.axes}, expected grey or RGB"
         raise FormatError(what, where=path, cure="save it as plain grey or RGB")
-    if page.compression not in _COMPRESSIONS:
+    if page.compression not in _BY_TIFFFILE + _BY_PILLOW:
         kind = getattr(page.compression, "name", page.compression)
-        what = f"compression is {kind}, expected none, deflate, LZW or PackBits"
+        what = f"compression is {kind}, expected none, deflate, LZW, PackBits, CCITT, JPEG, LZMA or Zstandard"
         raise FormatError(what, where=path, cure="save it uncompressed or with deflate")
 
 
@@ -135,13 +213,31 @@ def _check_deflate(page: Any, path: Path) -> None:
             raise FormatError("decompresses to more bytes than it declares", where=path, cure="save it again")
 
 
-def write(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """Write pixels (y, x) or (y, x, 3), uint8, without loss."""
-    tifffile.imwrite(path, pixels, photometric="minisblack" if pixels.ndim == 2 else "rgb", compression="zlib")
+def write(path: Path, pixels: NDArray[np.uint8], *, orientation: int = UPRIGHT) -> None:
+    """Write upright pixels (y, x) or (y, x, 3), uint8, without loss.
+
+    Args:
+        path: the new file.
+        pixels: as viewers show them.
+        orientation: the Orientation tag to write, 1 to 8; the pixels are stored in its order.
+    """
+    tifffile.imwrite(
+        path,
+        turn_as_stored(pixels, orientation),
+        photometric="minisblack" if pixels.ndim == 2 else "rgb",
+        compression="zlib",
+        extratags=_orientation_tag(orientation),
+    )
 
 
-def write_pages(path: Path, slices: NDArray[np.uint8]) -> None:
-    """Write slices (z, y, x), uint8, as pages, without loss."""
+def write_pages(path: Path, slices: NDArray[np.uint8], *, orientation: int = UPRIGHT) -> None:
+    """Write upright slices (z, y, x), uint8, as pages, without loss; `write` describes the orientation."""
+    tag = _orientation_tag(orientation)
     with tifffile.TiffWriter(path) as file:
         for plane in slices:
-            file.write(plane, photometric="minisblack", compression="zlib", metadata=None)
+            stored = turn_as_stored(plane, orientation)
+            file.write(stored, photometric="minisblack", compression="zlib", metadata=None, extratags=tag)
+
+
+def _orientation_tag(orientation: int) -> list[tuple[int, str, int, int, bool]]:
+    return [] if orientation == UPRIGHT else [(TAG, "H", 1, orientation, True)]

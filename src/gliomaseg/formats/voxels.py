@@ -193,14 +193,28 @@ def _require_memory(layout: VoxelLayout, path: Path, max_bytes: int) -> None:
     itemsize = layout.loaded.itemsize
     needed = layout.count * max(2 * itemsize + 2, itemsize + 7)
     if needed > max_bytes:
-        limit = max_bytes / 2**30
+        sizes = f"{_size_text(needed)} to predict, over the limit of {_size_text(max_bytes)}"
         raise ResourceError(
-            f"declares {layout.count:,} voxels, which take {needed / 2**30:.1f} GiB to predict, over {limit:.1f}",
+            f"declares {layout.count:,} voxels, which take {sizes}",
             where=path,
-            cure="crop or downsample it, or raise --max-memory",
+            cure="crop or downsample it, or raise the memory limit (--max-memory, in Python max_bytes)",
         )
     if layout.count * layout.stored.itemsize > layout.capacity_bytes:
         raise FormatError("is cut short", where=path, cure=COPY_AGAIN)
+
+
+def _size_text(size_bytes: int) -> str:
+    """Return a size in KiB, MiB or GiB.
+
+    >>> _size_text(100 * 2**10), _size_text(3 * 2**29)
+    ('100.0 KiB', '1.5 GiB')
+    """
+    size = size_bytes / 2**10
+    for unit in ("KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
 
 
 def _finite(flat: NDArray[Any], path: Path) -> NDArray[Any]:

@@ -63,34 +63,15 @@ __all__ = [
     "volume_ml",
 ]
 
-_FAMILY_OF = {
-    "average_symmetric_surface_distance": "surface",
-    "bootstrap_interval": "bootstrap",
-    "brier_score": "calibration",
-    "calibration_table": "calibration",
-    "count_lesions": "lesions",
-    "count_slices": "overlap",
-    "dice": "overlap",
-    "dice_batch": "overlap",
-    "dice_slices_empty_one": "overlap",
-    "dice_tumour_slices": "overlap",
-    "dice_volume": "overlap",
-    "empty_slice_false_positives": "overlap",
-    "expected_calibration_error": "calibration",
-    "hausdorff_95": "surface",
-    "iou": "overlap",
-    "normalised_surface_dice": "surface",
-    "precision": "overlap",
-    "sensitivity": "overlap",
-    "specificity": "overlap",
-    "surface_distances": "surface",
-    "volume_error": "volume",
-    "volume_ml": "volume",
-}
+# In this order: only the last two import SciPy, which prediction does not need.
+_MODULES = ("overlap", "volume", "bootstrap", "calibration", "lesions", "surface")
 
 
 def __getattr__(name: str) -> Any:
-    """Import a measure when it is used first: prediction needs only one of them, and no SciPy."""
-    if name not in _FAMILY_OF:
-        raise AttributeError(f"module 'gliomaseg.metrics' has no attribute {name!r}")
-    return getattr(import_module(f"gliomaseg.metrics.{_FAMILY_OF[name]}"), name)
+    """Import a measure's module at its first use."""
+    for module in _MODULES if name in __all__ else ():
+        try:
+            return getattr(import_module(f"gliomaseg.metrics.{module}"), name)
+        except AttributeError:
+            continue
+    raise AttributeError(f"module 'gliomaseg.metrics' has no attribute {name!r}")

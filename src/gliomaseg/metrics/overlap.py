@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.errors import GeometryError
+from gliomaseg.metrics.mask_checks import require_masks
 from gliomaseg.types import Mask
 
 Counts = NDArray[np.int64]
@@ -28,6 +28,7 @@ def dice(*, reference: Mask, predicted: Mask) -> float:
         The overlap, or NaN if both masks are empty.
 
     Raises:
+        TypeError: a mask is not a NumPy array of bool.
         GeometryError: the shapes differ.
 
     Source: L. R. Dice, Ecology 26 (1945) 297, doi:10.2307/1932409.
@@ -35,21 +36,21 @@ def dice(*, reference: Mask, predicted: Mask) -> float:
     >>> dice(reference=np.array([True, True, False]), predicted=np.array([True, False, False]))
     0.6666666666666666
     """
-    counts = count_slices(reference=reference[None], predicted=predicted[None])
-    return dice_volume(counts)
+    require_masks(reference=reference, predicted=predicted)
+    return dice_volume(count_slices(reference=reference[None], predicted=predicted[None]))
 
 
 def count_slices(*, reference: Mask, predicted: Mask) -> Counts:
     """Return pixels in both, in the reference and in the prediction of each slice: int64, shape (z, 3).
 
     Raises:
+        TypeError: a mask is not a NumPy array of bool.
         GeometryError: the shapes differ.
 
     >>> count_slices(reference=np.ones((1, 2, 2), bool), predicted=np.eye(2, dtype=bool)[None]).tolist()
     [[2, 4, 2]]
     """
-    if reference.shape != predicted.shape:
-        raise GeometryError(f"reference mask has shape {reference.shape}, predicted mask has {predicted.shape}")
+    require_masks(reference=reference, predicted=predicted)
     axes = tuple(range(1, reference.ndim))
     sums = [np.count_nonzero(mask, axis=axes) for mask in (reference & predicted, reference, predicted)]
     return np.stack(sums, axis=1).astype(np.int64)

@@ -14,9 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import KDTree
 
-from gliomaseg.geometry import Spacing
-from gliomaseg.metrics.mask_checks import VOXELS, diagonal, joint_box, require_pair, require_spacing
+from gliomaseg.geometry import Affine, Spacing, is_sheared, spacing_of
+from gliomaseg.metrics.mask_checks import (
+    VOXELS,
+    diagonal,
+    joint_box,
+    require_pair,
+    require_spacing,
+    sheared_diagonal_mm,
+)
 from gliomaseg.types import Mask
 
 # A distance of 3 x 0.1 is 0.30000000000000004: it lies within 0.3.
@@ -40,13 +48,16 @@ class SurfaceDistances:
     grid_diagonal: float
 
 
-def surface_distances(*, reference: Mask, predicted: Mask, spacing: Spacing = VOXELS) -> SurfaceDistances:
+def surface_distances(
+    *, reference: Mask, predicted: Mask, spacing: Spacing = VOXELS, affine: Affine | None = None
+) -> SurfaceDistances:
     """Return the distances between two masks' surfaces, both ways.
 
     Args:
         reference: the expert's mask, bool, shape (z, y, x).
         predicted: the model's mask, bool, same shape.
         spacing: between voxels' centres along z, y, x: in mm, or (1, 1, 1) for distances in voxels.
+        affine: of the grid, instead of `spacing`: distances are in mm, and right for a sheared grid too.
 
     Raises:
         GeometryError: a mask is not 3D, the shapes differ, or the spacing is not three positive lengths.
@@ -59,10 +70,19 @@ def surface_distances(*, reference: Mask, predicted: Mask, spacing: Spacing = VO
     ([1.0, 0.0], [0.0, 1.0, 2.0])
     """
     require_pair(reference=reference, predicted=predicted)
+    if affine is not None:
+        spacing = spacing_of(affine)
     require_spacing(spacing)
     # Both masks lie in the box, so its border is outside of them as the grid's is: surfaces and nearest voxels stay.
     box = joint_box(reference=reference, predicted=predicted)
     reference_surface, predicted_surface = surface(reference[box]), surface(predicted[box])
+    if affine is not None and is_sheared(affine):
+        reference_mm, predicted_mm = (_positions_mm(each, affine) for each in (reference_surface, predicted_surface))
+        return SurfaceDistances(
+            _nearest_mm(reference_mm, predicted_mm),
+            _nearest_mm(predicted_mm, reference_mm),
+            sheared_diagonal_mm(reference.shape, affine),
+        )
     return SurfaceDistances(
         _directed(reference_surface, predicted_surface, spacing),
         _directed(predicted_surface, reference_surface, spacing),
@@ -157,6 +177,18 @@ def _directed(origin: Mask, target: Mask, spacing: Spacing) -> NDArray[np.float6
     if not target.any():
         return np.full(np.count_nonzero(origin), np.inf)
     return np.asarray(ndimage.distance_transform_edt(~target, sampling=spacing)[origin], np.float64)
+
+
+def _positions_mm(mask: Mask, affine: Affine) -> NDArray[np.float64]:
+    """Return the positions of a mask's voxels in mm, from the first voxel of its array: shape (n, 3)."""
+    return np.argwhere(mask)[:, ::-1] @ affine[:3, :3].T
+
+
+def _nearest_mm(origin: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the distance from each position to the nearest of the others; infinite if there are none."""
+    if not len(target):
+        return np.full(len(origin), np.inf)
+    return np.asarray(KDTree(target).query(origin)[0], np.float64)
 
 
 def _without_pair(distances: SurfaceDistances) -> float | None:

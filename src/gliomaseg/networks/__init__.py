@@ -1,24 +1,16 @@
-"""Networks: one file each. Input has shape (n, inputs, y, x); output is logits of shape (n, 2, y, x).
+"""Networks: one module each. Input has shape (n, inputs, y, x); output is logits of shape (n, 2, y, x).
 
-Class 0 is background, class 1 is tumour.
+Class 0 is background, class 1 is tumour. A network's module has the name of its settings in `config/network.py`, and a
+function `build(settings, inputs)` that returns an `nn.Module`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from importlib import import_module
 
 from torch import Tensor, nn
 
 from gliomaseg.config import Network
-from gliomaseg.networks import fcn_resnet50, residual_unet, smp, unet
-
-NETWORKS: dict[str, Callable[[Any, int], nn.Module]] = {
-    "fcn_resnet50": fcn_resnet50.build,
-    "unet": unet.build,
-    "residual_unet": residual_unet.build,
-    "smp": smp.build,
-}
 
 
 def build_network(settings: Network, inputs: int = 3) -> nn.Module:
@@ -33,7 +25,8 @@ def build_network(settings: Network, inputs: int = 3) -> nn.Module:
         MissingExtraError: the library of the network is not installed.
         ConfigError: the library has no such network.
     """
-    return NETWORKS[settings.name](settings, inputs)
+    network: nn.Module = import_module(f"gliomaseg.networks.{settings.name}").build(settings, inputs)
+    return network
 
 
 class TumourProbability(nn.Module):

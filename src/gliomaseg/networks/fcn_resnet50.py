@@ -15,7 +15,7 @@ from urllib.error import URLError
 import torch
 from torch import Tensor, nn
 
-from gliomaseg.config import FcnResnet50
+from gliomaseg.config.network import FcnResnet50
 from gliomaseg.errors import DownloadError
 from gliomaseg.networks import torchvision_compat
 

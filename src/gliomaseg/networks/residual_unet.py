@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gliomaseg.config import ResidualUnet
+from gliomaseg.config.network import ResidualUnet
 
 CLASSES = 2
 

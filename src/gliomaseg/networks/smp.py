@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from gliomaseg.config import Smp
+from gliomaseg.config.network import Smp
 from gliomaseg.errors import ConfigError, DownloadError, MissingExtraError
 from gliomaseg.networks import torchvision_compat
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gliomaseg.config import Unet
+from gliomaseg.config.network import Unet
 
 CLASSES = 2
 

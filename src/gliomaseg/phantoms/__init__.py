@@ -6,16 +6,16 @@ They contain no data of real persons. `anatomy`, `brain` and `tumour` draw a hea
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.atomic import is_disk_full
+from gliomaseg.atomic import is_disk_full, remove
 from gliomaseg.choices import PhantomFormat
-from gliomaseg.errors import ConfigError, GliomasegError, OutputExistsError, ResourceError
+from gliomaseg.errors import ConfigError, GliomasegError, ResourceError
+from gliomaseg.ownership import OutputFolder
 from gliomaseg.phantoms.acquisition import draw_acquisition
 from gliomaseg.phantoms.anatomy import Head, Image, cavity, draw_outside
 from gliomaseg.phantoms.brain import paint_fluid, paint_rims, paint_tissue, shape_brain
@@ -159,14 +159,14 @@ def write_phantoms(  # noqa: PLR0913 - public API, keyword-only
         patients: number of patients, at least 1. Patient k does not depend on this number.
         seed: number of the set of patients, from 0.
         side_px: side of the square slices in pixels, at least 32.
-        overwrite: first remove the phantoms in the folder.
+        overwrite: first remove the phantoms of an earlier call.
         progress: called with the name of each finished patient.
         kind: the file format.
 
     Raises:
         ConfigError: a number is too small.
-        OutputExistsError: the folder is not empty and overwrite is not set, or it contains files other than
-            phantoms. Only phantoms are ever removed.
+        OutputExistsError: the folder is not empty and overwrite is not set, or it has files that no earlier call
+            wrote, or that were changed since.
         ResourceError: the disk is full.
         MissingExtraError: DICOM is chosen and its extra is not installed.
         GliomasegError: the folder cannot be written.
@@ -175,15 +175,21 @@ def write_phantoms(  # noqa: PLR0913 - public API, keyword-only
         raise ConfigError(f"{patients} is too small", where="patients", cure="give 1 or more")
     _require_valid(index=0, seed=seed, side_px=side_px, slices=None)
     root = Path(destination) / ("kaggle_3m" if kind == "tiff" else kind)
+    # The manifest lies beside the patients' folders, not among them.
+    output = OutputFolder(Path(destination), "phantom", option="folder")
+    output.require_replaceable(root, overwrite=overwrite)
     try:
-        _prepare_folder(root, overwrite=overwrite)
-        for index in range(patients):
-            patient = phantom_patient(index, seed=seed, side_px=side_px)
-            _write_patient(root, patient, kind)
-            if progress is not None:
-                progress(patient.name)
+        for entry in root.iterdir() if root.exists() else []:
+            remove(entry)
+        root.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
         raise _write_error(fault, root) from fault
+    for index in range(patients):
+        patient = phantom_patient(index, seed=seed, side_px=side_px)
+        with output.new_folder(root / patient.name) as folder:
+            WRITERS[kind](folder, patient)
+        if progress is not None:
+            progress(patient.name)
     return root
 
 
@@ -192,30 +198,3 @@ def _write_error(fault: OSError, root: Path) -> GliomasegError:
     if is_disk_full(fault):
         return ResourceError("the disk is full", where=root, cure="free some space or choose another disk")
     return GliomasegError(f"cannot write: {fault.strerror or fault}", where=root, cure="choose another folder")
-
-
-def _prepare_folder(root: Path, *, overwrite: bool) -> None:
-    """Create an empty folder; remove only phantoms, and only if overwrite is set."""
-    existing = sorted(root.iterdir()) if root.exists() else []
-    if existing and not overwrite:
-        cure = "choose another folder or pass --overwrite"
-        raise OutputExistsError("folder is not empty", where=root, cure=cure)
-    for path in existing:
-        if not path.name.removeprefix(".").startswith(PREFIX) or path.is_symlink() or not path.is_dir():
-            # It may be the real data set.
-            raise OutputExistsError("is not a phantom and is not removed", where=path, cure="choose another folder")
-    for path in existing:
-        shutil.rmtree(path)
-    root.mkdir(parents=True, exist_ok=True)
-
-
-def _write_patient(root: Path, patient: PhantomPatient, kind: PhantomFormat) -> None:
-    """Write one patient's folder; it is renamed to its final name when it is complete."""
-    unfinished = root / f".{patient.name}.unfinished"
-    unfinished.mkdir()
-    try:
-        WRITERS[kind](unfinished, patient)
-        unfinished.rename(root / patient.name)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise

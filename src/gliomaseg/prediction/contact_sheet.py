@@ -60,7 +60,7 @@ def draw_contact_sheet(scan: Scan, mask: Mask, text: SheetText) -> Image.Image:
     shown = volume[chosen]
     levels = display_levels(shown)
     tiles = [_tile(plane, drawn[k], spacing_mm[1:]) for k, plane in zip(chosen, levels, strict=True)]
-    unit_mm2 = spacing_mm[1] * spacing_mm[2]
+    unit_mm2 = scan.axial_pixel_mm2 or 1.0
     unit = "px" if scan.spacing_mm is None else "mm2"
     notes = [
         f"slice {k + 1} of {len(areas)}" + (f", {areas[k] * unit_mm2:.0f} {unit}" if areas[k] else "") for k in chosen

@@ -78,9 +78,9 @@ def weighted_mean(predictions: Sequence[Prediction]) -> Prediction:
     """
     warnings = tuple(dict.fromkeys(warning for one in predictions for warning in one.warnings))
     fewest = min(len(one.warnings) for one in predictions)
-    trusted = [one for one in predictions if len(one.warnings) == fewest]
-    weights = _weights([one.predicted_dice or 0.0 for one in trusted])
-    by_weight = sorted(zip(weights.tolist(), trusted, strict=True), key=lambda pair: -pair[0])  # ties keep their order
+    averaged = [one for one in predictions if len(one.warnings) == fewest]
+    weights = _weights([one.predicted_dice or 0.0 for one in averaged])
+    by_weight = sorted(zip(weights.tolist(), averaged, strict=True), key=lambda pair: -pair[0])  # ties keep their order
     counted = [(weight, one) for weight, one in by_weight if weight]
     first = counted[0][1]
     if len(counted) == 1:

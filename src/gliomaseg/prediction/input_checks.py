@@ -24,7 +24,7 @@ EMPTY = "is almost black or constant: no head is visible"
 NO_HEAD = "does not look like axial slices of a head"
 NO_BRAIN = "does not look like a brain on FLAIR"
 T1 = "looks like T1, not like FLAIR"
-NO_T1 = "has no T1 (before contrast), which this model also needs; give it with --t1"
+NO_T1 = "has no T1 (before contrast), which this model also needs; give it (--t1, in Python t1)"
 NOT_T1 = "T1 (before contrast) does not look like T1"
 T1_COPY = "T1 (before contrast) is a copy of FLAIR and is not used"
 LABEL_MAP = "looks like a mask or label map, not like a scan"
@@ -153,9 +153,15 @@ def distance_from_flair(features: ImageFeatures, limits: InputLimits) -> float:
 @cache
 def read_limits() -> InputLimits:
     """Return the limits that are installed with the package."""
-    tree: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
-    mean, std, weights = (np.array(tree.pop(name)) for name in ("mean", "std", "weights"))
-    return InputLimits(mean, std, weights, **tree)
+    fitted = json.loads(FILE.read_text("utf-8"))
+    return InputLimits(
+        mean=np.array(fitted["mean"]),
+        std=np.array(fitted["std"]),
+        weights=np.array(fitted["weights"]),
+        bias=fitted["bias"],
+        t1_score=fitted["t1_score"],
+        distance=fitted["distance"],
+    )
 
 
 def _is_head(features: ImageFeatures) -> bool:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
-from gliomaseg.atomic import write_text
 from gliomaseg.overlays import PREDICTED_COLOUR
+from gliomaseg.ownership import OutputFolder
 
 ITK_SNAP = "glioma_labels.txt"
 SLICER = "glioma_labels.ctbl"
 NAME = "glioma"
 
 
-def write_labels(folder: Path, *, overwrite: bool = False) -> None:
+def write_labels(output: OutputFolder, *, overwrite: bool = False) -> None:
     """Write label files for ITK-SNAP and 3D Slicer beside the masks: one of each for a whole folder.
 
-    An existing file is kept, unless `overwrite` is set.
+    An existing file is kept. With `overwrite`, it is replaced if it is as `predict` wrote it.
 
     Raises:
         ResourceError: the disk is full.
@@ -36,5 +36,6 @@ def write_labels(folder: Path, *, overwrite: bool = False) -> None:
         SLICER: f"# Color table file\n# 2 values\n0 background 0 0 0 0\n1 {NAME} {red} {green} {blue} 255\n",
     }
     for name, text in texts.items():
-        if overwrite or not (folder / name).exists():
-            write_text(folder / name, text)
+        file = output.folder / name
+        if not os.path.lexists(file) or (overwrite and output.owns(file)):
+            output.write_text(file, text)

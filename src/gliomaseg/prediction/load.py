@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gliomaseg.data.case import stack_slices
 from gliomaseg.errors import FormatError
-from gliomaseg.formats import Grid, read_pages, read_picture, read_volume
+from gliomaseg.formats import Grid, read_orientation, read_pages, read_picture, read_volume
 from gliomaseg.formats.dicom import DicomVolume
 from gliomaseg.prediction.inputs import Input, Kind
 from gliomaseg.scan import Scan, join_scans
@@ -26,13 +26,15 @@ class LoadedScan:
 
     Attributes:
         scan: voxels and affine.
-        images: the image files as they were read, (y, x, c) each; empty for volumes and series.
+        images: the image files as viewers show them, (y, x, c) each; empty for volumes and series.
+        orientations: the Orientation tag for the TIFF mask of each image, or of all pages of a file.
         grid: of the volumes to write; None if the input has no affine.
         series: the DICOM volume with its headers; None for other formats.
     """
 
     scan: Scan
     images: tuple[NDArray[Any], ...] = ()
+    orientations: tuple[int, ...] = ()
     grid: Grid | None = None
     series: DicomVolume | None = field(default=None, repr=False)
 
@@ -52,6 +54,8 @@ def load_input(entry: Input, *, series: str | None = None, max_bytes: int) -> Lo
         ResourceError: prediction needs more than `max_bytes`.
         MissingExtraError: the input is DICOM and the extra `dicom` is not installed.
     """
+    if entry.fault is not None:
+        raise entry.fault
     others = {Sequence.T1: entry.t1, Sequence.T1CE: entry.t1ce}
     share = max_bytes // (1 + sum(other is not None for other in others.values()))
     flair = _load(entry, series=series, max_bytes=share)
@@ -71,9 +75,9 @@ def _load(entry: Input, *, series: str | None, max_bytes: int) -> LoadedScan:
         return _load_series(entry, series=series, max_bytes=max_bytes)
     if entry.kind is Kind.PAGES:
         slices = read_pages(entry.path, max_bytes=max_bytes)
-        return LoadedScan(Scan(slices, str(entry.path)))
+        return LoadedScan(Scan(slices, str(entry.path)), orientations=(read_orientation(entry.path),))
     images = tuple(read_picture(file) for file in entry.pictures)
-    return LoadedScan(stack_slices(images, entry.pictures), images)
+    return LoadedScan(stack_slices(images, entry.pictures), images, tuple(map(read_orientation, entry.pictures)))
 
 
 def _load_series(entry: Input, *, series: str | None, max_bytes: int) -> LoadedScan:

@@ -23,7 +23,8 @@ class MaskStatistics:
         tumour_slices: number of axial slices with tumour.
         bounding_box: first and last voxel along the file's x, y and z, from 0; None for an empty mask.
         components: number of connected components (26-connectivity).
-        extent_mm: lengths of the bounding box along the same axes; None for an empty mask.
+        extent_mm: lengths of the bounding box's edges, along the same axes; None for an empty mask. If the affine is
+            sheared, the edges are not at right angles.
     """
 
     tumour_voxels: int
@@ -42,14 +43,14 @@ def measure_mask(mask: Mask, scan: Scan) -> MaskStatistics:
     areas = np.array([np.count_nonzero(plane) for plane in orientation.turn(mask)])
     box = bounding_box(mask)
     voxels, extent, area = int(areas.sum()), None, None
-    if spacing_mm is not None:
-        area = round(float(areas.max()) * float(np.prod(orientation.turn_spacing(spacing_mm)[1:])), 2)
+    if spacing_mm is not None and scan.axial_pixel_mm2 is not None:
+        area = round(float(areas.max()) * scan.axial_pixel_mm2, 2)
         if box is not None:
             lengths = ((part.stop - part.start) * mm for part, mm in zip(box, spacing_mm, strict=True))
             extent = {axis: round(length, 2) for axis, length in zip("zyx", lengths, strict=True)}
     return MaskStatistics(
         tumour_voxels=voxels,
-        tumour_volume_ml=None if spacing_mm is None else round(volume_ml(voxels, spacing_mm=spacing_mm), 4),
+        tumour_volume_ml=None if scan.affine is None else round(volume_ml(voxels, affine=scan.affine), 4),
         largest_area_mm2=area,
         tumour_slices=int(np.count_nonzero(areas)),
         bounding_box=None if box is None else _named(box),

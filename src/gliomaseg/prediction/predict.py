@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -9,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from gliomaseg.choices import MaskFormat
-from gliomaseg.errors import GliomasegError, ResourceError, UsageError
+from gliomaseg.errors import GliomasegError, PartlyDoneError, ResourceError, UsageError
 from gliomaseg.prediction.inputs import Input, Kind, mask_formats
 from gliomaseg.prediction.load import LoadedScan, load_input
 from gliomaseg.prediction.mask_statistics import MaskStatistics, measure_mask
-from gliomaseg.prediction.outputs import Result, Targets, targets_of
-from gliomaseg.prediction.predictor import ScanPredictor
+from gliomaseg.prediction.outputs import Result, Targets, Written, targets_of
+from gliomaseg.prediction.predictor import Prediction, ScanPredictor
+from gliomaseg.prediction.reference_masks import require_outside_data_set
 
 MAX_BYTES = 4 * 2**30
+_EXISTS = "{}: exists, so the scan was not predicted again"
 NOT_FLAIR = "is not FLAIR by its DICOM header"
 
 
@@ -27,9 +30,10 @@ class PredictOptions:
     Attributes:
         to: formats of the masks; empty takes the defaults of the input's format.
         probabilities: whether probabilities are written too.
-        overwrite: whether existing results are replaced.
+        overwrite: whether unchanged results of an earlier call are replaced.
         max_bytes: limit of the memory for an input; a larger input is refused.
         series: UID or number of the DICOM series; None chooses the FLAIR series.
+        skip_existing: whether an input whose results all exist is not predicted.
         deidentify: whether DICOM segmentations omit the patient's name, id and dates.
     """
 
@@ -39,13 +43,16 @@ class PredictOptions:
     max_bytes: int = MAX_BYTES
     series: str | None = None
     deidentify: bool = False
+    skip_existing: bool = False
 
 
 @dataclass(frozen=True)
 class PredictRow:
     """The result of one input; `error` is None if it succeeded. `MaskStatistics` and `Prediction` describe the rest.
 
-    `series` is the UID of the chosen DICOM series, `model` the names of the models.
+    `series` is the UID of the chosen DICOM series, `model` the names of the models. `skipped` has `<name>: <reason>`
+    for each file of the input that was not used. If an output could not be written, `warnings` has the reason, and
+    `fault` is a `PartlyDoneError`.
     """
 
     input: str
@@ -62,6 +69,7 @@ class PredictRow:
     model: str | None = None
     predicted_dice: float | None = None
     warnings: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
     seconds: float = 0.0
     error: str | None = None
     fault: GliomasegError | None = field(default=None, repr=False, compare=False)
@@ -75,14 +83,17 @@ def require_options(entries: Sequence[Input], options: PredictOptions) -> None:
     """Refuse options that cannot apply to the inputs, before any work is done.
 
     Raises:
-        UsageError: a mask format does not suit an input, or a series is given and no input is DICOM.
+        UsageError: a mask format does not suit an input, a series is given and no input is DICOM, or existing results
+            are to be both kept and replaced.
     """
     for entry in entries:
         mask_formats(entry, options.to)
+    if options.skip_existing and options.overwrite:
+        raise UsageError("cannot be used with --overwrite", where="--skip-existing", cure="omit one of them")
     if options.series is not None and not options.series.strip():
-        raise UsageError("is empty", where="--series", cure="give the number or the UID of a series")
+        raise UsageError("is empty", where="series", cure="give the number or the UID of a series")
     if options.series is not None and not any(entry.kind is Kind.SERIES for entry in entries):
-        raise UsageError("no input is a DICOM series", where="--series", cure="omit the option")
+        raise UsageError("no input is a DICOM series", where="series", cure="omit it")
 
 
 def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictOptions | None = None) -> PredictRow:
@@ -91,7 +102,8 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
     Masks of images are 0 and 255 in the input's format and size; overlays are PNG with the mask's outline. The files
     of an image are written to `out`, those of a stack to `out/<name>`, all of them or none. The mask of a volume is
     NIfTI, 0 and 1 on exactly the input's grid; its overlay is one contact sheet of the slices with tumour. A DICOM
-    series gets a DICOM segmentation too. An error that the user can cause is not raised: the row has it in `error`.
+    series gets a DICOM segmentation too. If one file of a volume or series cannot be written, the others are, and the
+    row has the reason as a warning. An error that the user can cause is not raised: the row has it in `error`.
 
     Args:
         entry: from `list_inputs`.
@@ -105,12 +117,17 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
     start = time.perf_counter()
     options = options or PredictOptions()
     try:
-        targets = _free_targets(entry, out, options)
+        targets = _targets(entry, out, options)
+        if options.skip_existing and all(file.exists() for file in targets.files):
+            return PredictRow(
+                str(entry.path), [str(file) for file in targets.files], skipped=[_EXISTS.format(targets.files[0].name)]
+            )
+        targets.require_free(overwrite=options.overwrite)
         loaded = load_input(entry, series=options.series, max_bytes=options.max_bytes)
     except GliomasegError as fault:
         return _failed(entry, fault, start)
     try:
-        found, trust = _find(entry, loaded, predictor, targets, options)
+        prediction, statistics, written = _predict_and_write(entry, loaded, predictor, targets, options)
     except ResourceError:
         raise
     except GliomasegError as fault:
@@ -119,19 +136,28 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
         return _failed(entry, ResourceError("memory is exhausted", where=entry.path, cure="crop it"), start)
     return PredictRow(
         str(entry.path),
-        [str(file) for file in targets.files],
-        **asdict(found),
-        **trust,
+        [str(file) for file in written.files],
+        **asdict(statistics),
         orientation=loaded.scan.orientation,
         series=None if loaded.series is None else loaded.series.series_uid,
+        model=prediction.model_name,
+        predicted_dice=None if prediction.predicted_dice is None else round(prediction.predicted_dice, 3),
+        warnings=[*_file_warnings(entry, loaded), *prediction.warnings, *written.warnings],
+        skipped=[*skipped_lines(entry), *(() if loaded.series is None else loaded.series.skipped)],
         seconds=round(time.perf_counter() - start, 3),
+        fault=None if written.is_complete else _unwritten(entry, targets, written),
     )
 
 
-def _free_targets(entry: Input, out: Path, options: PredictOptions) -> Targets:
+def _unwritten(entry: Input, targets: Targets, written: Written) -> PartlyDoneError:
+    what = f"{len(written.files)} of {len(targets.files)} outputs are written"
+    return PartlyDoneError(what, where=entry.path, cure="see the warnings")
+
+
+def _targets(entry: Input, out: Path, options: PredictOptions) -> Targets:
     formats = mask_formats(entry, options.to)
     targets = targets_of(entry, out, formats=formats, probabilities=options.probabilities)
-    targets.require_free(overwrite=options.overwrite)
+    require_outside_data_set(entry, targets)
     return targets
 
 
@@ -141,21 +167,31 @@ def _failed(entry: Input, fault: GliomasegError, start: float) -> PredictRow:
 
 def failed_row(entry: Input, fault: GliomasegError) -> PredictRow:
     """Return the row of an input that failed."""
-    return PredictRow(str(entry.path), error=fault.line(), fault=fault)
+    return PredictRow(str(entry.path), skipped=skipped_lines(entry), error=fault.line(), fault=fault)
 
 
-def _find(
+def skipped_lines(entry: Input) -> list[str]:
+    """Return `<name>: <reason>` for each file of an input's case that is not used; names are relative to its folder."""
+    folder = entry.path if entry.kind is Kind.STACK and entry.path.is_dir() else entry.path.parent
+    return [f"{Path(os.path.relpath(file.path, folder)).as_posix()}: {file.reason}" for file in entry.skipped]
+
+
+def _predict_and_write(
     entry: Input, loaded: LoadedScan, predictor: ScanPredictor, targets: Targets, options: PredictOptions
-) -> tuple[MaskStatistics, dict[str, Any]]:
-    """Predict, measure and write; return the mask's numbers, and the row's fields on the model and its confidence."""
+) -> tuple[Prediction, MaskStatistics, Written]:
     prediction = predictor.predict(loaded.scan)
-    found = measure_mask(prediction.mask, loaded.scan)
-    result = Result(loaded, prediction, entry.name, found.tumour_volume_ml, options.deidentify)
-    targets.write(result, overwrite=options.overwrite)
-    trust = {"model": prediction.model_name, **prediction.quality_report()}
+    statistics = measure_mask(prediction.mask, loaded.scan)
+    result = Result(loaded, prediction, entry.name, statistics.tumour_volume_ml, options.deidentify)
+    written = targets.write(result, overwrite=options.overwrite)
+    return prediction, statistics, written
+
+
+def _file_warnings(entry: Input, loaded: LoadedScan) -> list[str]:
+    """Return warnings from the slice numbers and from the DICOM header."""
+    warnings = list(entry.warnings)
+    if loaded.series is not None and not loaded.series.series.is_flair:
+        warnings.append(NOT_FLAIR)
     if entry.gaps:
         before, after = entry.gaps[0]
-        trust["warnings"].insert(0, f"its numbers jump from {before} to {after}: slices may be missing")
-    if loaded.series is not None and not loaded.series.series.is_flair:
-        trust["warnings"].insert(0, NOT_FLAIR)
-    return found, trust
+        warnings.append(f"its numbers jump from {before} to {after}: slices may be missing")
+    return warnings if loaded.series is None else [*warnings, *loaded.series.warnings]

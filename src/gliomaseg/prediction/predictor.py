@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import abc
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,11 +48,6 @@ class Prediction:
     def model_name(self) -> str:
         """The names of its models, joined by " + "."""
         return AND.join(model.config.name for model in self.models)
-
-    def quality_report(self) -> dict[str, Any]:
-        """Return `predicted_dice`, rounded to three digits, and `warnings`: keys of a result row."""
-        predicted_dice = None if self.predicted_dice is None else round(self.predicted_dice, 3)
-        return {"predicted_dice": predicted_dice, "warnings": list(self.warnings)}
 
 
 class ScanPredictor(Protocol):

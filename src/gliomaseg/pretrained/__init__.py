@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gliomaseg.errors import ModelError, UsageError
 from gliomaseg.model import METRICS, load_model
@@ -16,6 +15,15 @@ MODELS: tuple[str, ...] = ("glioma-flair", "glioma-t1-flair")
 
 
 @dataclass(frozen=True)
+class DiceSummary:
+    """Mean, median and 95 % confidence interval of a model's `dice_volume`; None if the scores lack one."""
+
+    mean: float
+    median: float | None
+    ci95: tuple[float | None, float | None] | None
+
+
+@dataclass(frozen=True)
 class BundledModel:
     """The description of a bundled model.
 
@@ -23,7 +31,7 @@ class BundledModel:
         model: its name.
         title: one line.
         size_bytes: size of its folder.
-        dice_volume: mean, median and ci95 of `dice_volume`; None if it was not measured.
+        dice_volume: of its cross-validation; None if it was not measured.
         default: whether the model runs on every scan if the user names no model. Other models run only if the scan
             has all their sequences.
         sequences: its input sequences.
@@ -32,7 +40,7 @@ class BundledModel:
     model: str
     title: str
     size_bytes: int
-    dice_volume: dict[str, Any] | None
+    dice_volume: DiceSummary | None
     default: bool
     sequences: tuple[str, ...]
 
@@ -46,7 +54,7 @@ def find_model(model: Path | None) -> Path:
     """
     if model is None:
         if not MODELS:
-            raise UsageError("this version has no bundled model", where="--model", cure="name a run or a model folder")
+            raise UsageError("this version has no bundled model", where="model", cure="name a run or a model folder")
         return HOME / MODELS[0]
     if str(model) in MODELS and not model.exists():
         return HOME / str(model)
@@ -90,10 +98,12 @@ def _describe(name: str, *, default: bool) -> BundledModel:
     return BundledModel(name, model.config.title, size_bytes, dice_volume, default, model.config.sequences)
 
 
-def _dice_volume(metrics: Path) -> dict[str, Any] | None:
-    """Return mean, median and 95 % CI of `dice_volume`; None if the file or the number is missing."""
+def _dice_volume(metrics: Path) -> DiceSummary | None:
+    """Return the summary of `dice_volume`; None if the file or the number is missing."""
     try:
         entry = json.loads(metrics.read_text("utf-8"))["summary"]["dice_volume"]
-        return {"mean": float(entry["mean"]), "median": entry.get("median"), "ci95": entry.get("ci95")}
+        low, high = entry.get("ci95") or (None, None)
+        interval = (low, high) if entry.get("ci95") else None
+        return DiceSummary(float(entry["mean"]), entry.get("median"), interval)
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from gliomaseg.evaluation.results import Evaluation, Line
+from gliomaseg.evaluation.results import Evaluation, LoggedEpoch
 from gliomaseg.report.svg import BLUE, HEIGHT, ORANGE, QUIET, THOUSANDS, Chart, as_svg, new_figure, share_axis
 
 
@@ -84,6 +84,6 @@ def _curves(evaluation: Evaluation, names: dict[str, tuple[str, str]], words: tu
     return Chart(name, title, caption + more, as_svg(figure, name=name, title=title))
 
 
-def _value(line: Line, key: str) -> float | None:
+def _value(line: LoggedEpoch, key: str) -> float | None:
     value: float | None = getattr(line, key)
     return value

@@ -15,11 +15,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from gliomaseg.atomic import require_free, write_text
 from gliomaseg.errors import OutputExistsError, import_extra
 from gliomaseg.evaluation import measures
-from gliomaseg.evaluation.measures import COUNTS, Measure
+from gliomaseg.evaluation.measure import Measure
+from gliomaseg.evaluation.measures import COUNTS
 from gliomaseg.evaluation.results import METRICS, PICTURES, CaseScores, Evaluation, MeasureSummary, read_evaluation
+from gliomaseg.ownership import OutputFolder
 from gliomaseg.report import summary_text
 from gliomaseg.report.images import embed_images
 
@@ -33,10 +34,11 @@ def write_report(evaluation: Path, out: Path, *, overwrite: bool = False) -> Pat
     Args:
         evaluation: the folder that `gliomaseg evaluate` wrote.
         out: the HTML file to write.
-        overwrite: whether a file of that name is replaced.
+        overwrite: whether an earlier report of that name is replaced.
 
     Raises:
-        OutputExistsError: `out` exists and `overwrite` is not set, or it is part of the evaluation.
+        OutputExistsError: `out` exists and `overwrite` is not set, or it is not a report or was changed since, or it
+            is part of the evaluation.
         MissingExtraError: matplotlib or Jinja are not installed.
         DataError: there is no evaluation in the folder.
         FormatError: the evaluation is damaged.
@@ -44,8 +46,9 @@ def write_report(evaluation: Path, out: Path, *, overwrite: bool = False) -> Pat
     """
     if out.resolve() == (evaluation / METRICS).resolve() or (evaluation / PICTURES).resolve() in out.resolve().parents:
         raise OutputExistsError("is part of the evaluation itself", where=out, cure="name another --out")
-    require_free(out, overwrite=overwrite)
-    write_text(out, render(read_evaluation(evaluation), evaluation))
+    output = OutputFolder(out.parent, "report")
+    output.require_replaceable(out, overwrite=overwrite)
+    output.write_text(out, render(read_evaluation(evaluation), evaluation))
     return out
 
 

@@ -10,7 +10,8 @@ from gliomaseg.data.split import Splits
 from gliomaseg.evaluation.comparison import Comparison
 from gliomaseg.evaluation.results import Evaluation, Summary
 from gliomaseg.prediction import PredictRow
-from gliomaseg.pretrained import BundledModel
+from gliomaseg.prediction.predictor import AND
+from gliomaseg.pretrained import MODELS, BundledModel
 from gliomaseg.report.summary_text import FEW, NO_SPLIT, warnings
 
 SHOWN = 20
@@ -102,9 +103,22 @@ def comparison_text(comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
-def rows_text(rows: Sequence[PredictRow]) -> str:
-    """Return a line for each predicted input."""
-    return "\n".join(row.error or f"{row.input}: {_amount(row)}, by {row.model}, {_work(row)}" for row in rows)
+def row_text(row: PredictRow) -> str:
+    """Return the line of a predicted input."""
+    if row.error is not None:
+        return row.error if row.error.startswith(row.input) else f"{row.input}: {row.error}"
+    if row.tumour_voxels is None:
+        return f"{row.input}: predicted before, {len(row.outputs)} files kept"
+    return f"{row.input}: {_amount(row)}, by {row.model}, {_work(row)}"
+
+
+def dice_note(rows: Sequence[PredictRow]) -> str:
+    """Return a line on the data that the predicted Dice was fitted on; empty if no row has a predicted Dice."""
+    names = {name for row in rows if row.predicted_dice is not None for name in (row.model or "").split(AND)}
+    if not names:
+        return ""
+    data = "lower-grade gliomas of the LGG data set" if names <= set(MODELS) else "patients of the model's data set"
+    return f"predicted Dice: an estimate, fitted on {data}; other tumours and scanners can differ"
 
 
 def _work(row: PredictRow) -> str:
@@ -116,9 +130,9 @@ def models_text(models: Sequence[BundledModel]) -> list[str]:
     lines = []
     for model in models:
         score = model.dice_volume
-        low, high = (score or {}).get("ci95") or (None, None)
+        low, high = (score and score.ci95) or (None, None)
         interval = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
-        headline = f"dice_volume {score['mean']:.3f}{interval}" if score else "not scored"
+        headline = f"dice_volume {score.mean:.3f}{interval}" if score else "not scored"
         needed = " and ".join(SEQUENCE_LABELS.get(name, name) for name in model.sequences)
         when = "the default" if model.default else f"also run if a scan has {needed}"
         words = [model.title, f"{model.size_bytes / 2**20:.1f} MiB", headline, when]

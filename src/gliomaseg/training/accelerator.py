@@ -19,6 +19,8 @@ from accelerate.utils import InitProcessGroupKwargs
 
 from gliomaseg.errors import UsageError
 
+DEVICES = ("auto", "cpu", "cuda")
+
 
 def open_accelerator(device: str, precision: str) -> Accelerator:
     """Return an accelerator for a device and a precision.
@@ -28,10 +30,12 @@ def open_accelerator(device: str, precision: str) -> Accelerator:
         precision: "auto" (bf16 if the hardware supports it), "fp32" or "bf16".
 
     Raises:
-        UsageError: `device` is "cuda" and torch finds no GPU.
+        UsageError: `device` has another value, or it is "cuda" and torch finds no GPU.
     """
+    if device not in DEVICES:
+        raise UsageError(f"device is {str(device)!r}, expected one of {', '.join(DEVICES)}")
     if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("torch finds no GPU", where="--device cuda", cure="use --device auto or cpu")
+        raise UsageError("device is 'cuda', but torch finds no GPU", cure="choose the device auto or cpu")
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     bf16 = precision == "bf16" or (precision == "auto" and _has_bf16(on_cpu=on_cpu))
     # Without this, a second run in the same process would keep the precision of the first.

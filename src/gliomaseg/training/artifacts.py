@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,29 +12,32 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gliomaseg import overlays
-from gliomaseg.atomic import new_file, new_folder
 from gliomaseg.data.batches import batches, load_batch
 from gliomaseg.data.case import LoadedCase, read_case
+from gliomaseg.evaluation import EvaluationSetting
 from gliomaseg.evaluation.evaluate import evaluate
+from gliomaseg.evaluation.measure import Measure
+from gliomaseg.evaluation.measures import DICE, MEASURES
 from gliomaseg.metrics import overlap
 from gliomaseg.model import CARD, CONFIG, ONNX, ModelConfig, write_config, write_digests, write_metrics
 from gliomaseg.networks import build_network
 from gliomaseg.onnx_compression import quantize_int8
 from gliomaseg.prediction import Predictor, open_predictor
 from gliomaseg.preprocessing import display_levels, prepare
-from gliomaseg.training.checkpoint import load_network
+from gliomaseg.training.checkpoint import EpochRecord, load_network
 from gliomaseg.training.model_card import model_card
 from gliomaseg.training.onnx_export import export_network
 from gliomaseg.training.run import Run
+from gliomaseg.training.run_folder import MODEL, run_output
 from gliomaseg.types import Batch, Pixels
 
 SAMPLES = 4
 CALIBRATION_SLICES, CALIBRATION_BATCH = 240, 16
-BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-DICE = {"dice_volume": BLUE, "dice_tumour_slices": ORANGE, "dice_batch": GREEN, "dice_slices_empty_one": PURPLE}
+BLUE, ORANGE = "#0072B2", "#D55E00"
+COLOURS = (BLUE, ORANGE, "#CC79A7", "#009E73")  # of the Dice conventions
 
 
-def write_artifacts(run: Run, setting: Mapping[str, Any]) -> None:
+def write_artifacts(run: Run, setting: EvaluationSetting) -> None:
     """Export the model, evaluate it with ONNX Runtime as its users will run it, and draw the images.
 
     Raises:
@@ -48,7 +50,7 @@ def write_artifacts(run: Run, setting: Mapping[str, Any]) -> None:
     if run.recipe.training.exported_checkpoint == "best":
         network = build_network(run.recipe.network, run.recipe.preprocessing.inputs)
         load_network(run.best, network)
-    with new_folder(run.folder / "model", overwrite=True) as folder:
+    with run_output(run.folder, is_run=True).new_folder(run.folder / MODEL, overwrite=True) as folder:
         patients = [case.patient for case in run.train]
         export_network(network, run.recipe, folder, name=run.folder.resolve().name, patients=patients)
         if run.recipe.training.onnx_precision == "int8":
@@ -63,7 +65,7 @@ def write_artifacts(run: Run, setting: Mapping[str, Any]) -> None:
         (folder / CARD).write_text(card, "utf-8")
         write_digests(folder)
         _draw_samples(run, predictor)
-    with new_file(run.folder / "curves.png") as temporary:
+    with run_output(run.folder).new_file(run.folder / "curves.png") as temporary:
         draw_curves(run.progress.history, temporary, title=run.recipe.title or run.recipe.network.name)
 
 
@@ -102,7 +104,7 @@ def _draw_samples(run: Run, predictor: Predictor) -> None:
         notes.append(f"{case.name}, slice {loaded.numbers[k]}: {score}")
     headings = ("input MRI", "ground truth", "prediction")
     sheet = overlays.panel(rows, columns=headings, notes=notes, title="Tumour segmentation, validation cases")
-    with new_file(run.folder / "samples.png") as temporary:
+    with run_output(run.folder).new_file(run.folder / "samples.png") as temporary:
         sheet.save(temporary, format="PNG")
 
 
@@ -119,17 +121,20 @@ def _sample(case: LoadedCase, k: int, predictor: Predictor) -> tuple[list[Pixels
     return row, overlap.dice(reference=reference, predicted=mask)
 
 
-def draw_curves(history: Sequence[Mapping[str, object]], path: Path, *, title: str) -> None:
+def draw_curves(history: Sequence[EpochRecord], path: Path, *, title: str) -> None:
     """Draw the losses and Dice values of each epoch into a PNG of 1100 x 440 pixels."""
     figure = Figure(figsize=(11, 4.4), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     losses, dice = figure.subplots(1, 2)
-    epochs = [line["epoch"] for line in history]
-    for name, colour in (("train_loss", BLUE), ("validation_loss", ORANGE)):
-        losses.plot(epochs, [line[name] for line in history], color=colour, marker="o", label=name.replace("_", " "))
-    for name, colour in DICE.items():
-        values = [float("nan") if line[name] is None else line[name] for line in history]
-        dice.plot(epochs, values, color=colour, marker="o", label=name)
+    epochs = [record.epoch for record in history]
+    losses.plot(epochs, [record.train_loss for record in history], color=BLUE, marker="o", label="train loss")
+    losses.plot(
+        epochs, [record.validation_loss for record in history], color=ORANGE, marker="o", label="validation loss"
+    )
+    for measure, colour in zip(_dice_measures(), COLOURS, strict=True):
+        scores = [record.scores.get(measure.name) for record in history]
+        values = [float("nan") if score is None else score for score in scores]
+        dice.plot(epochs, values, color=colour, marker="o", label=measure.label)
     losses.set(title="Loss", xlabel="epoch", ylabel="loss", ylim=(0, None))
     dice.set(title="Dice on the validation cases", xlabel="epoch", ylabel="Dice", ylim=(0, 1.02))
     for axes in (losses, dice):
@@ -139,3 +144,8 @@ def draw_curves(history: Sequence[Mapping[str, object]], path: Path, *, title: s
         axes.legend(frameon=False)
     figure.suptitle(title)
     figure.savefig(path, format="png")
+
+
+def _dice_measures() -> list[Measure]:
+    """Return the Dice conventions without the false positive rate, for which lower is better."""
+    return [measure for measure in MEASURES if measure.group == DICE and measure.higher_is_better]

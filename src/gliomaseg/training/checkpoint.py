@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TypedDict
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,22 +20,51 @@ from torch import Tensor, nn
 from gliomaseg.atomic import new_file
 from gliomaseg.errors import DataError
 
+LogLine = dict[str, int | float | None]
+"""One line of `log.jsonl`."""
 
-class EpochRecord(TypedDict):
-    """A finished epoch: one line of `log.jsonl`. Dice values are means on the validation cases; None if undefined."""
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """A finished epoch: one line of `log.jsonl`.
+
+    Attributes:
+        epoch: its number, from 1.
+        train_loss: mean over the training images.
+        validation_loss: mean over the slices of the validation cases.
+        scores: mean of each Dice convention on the validation cases, by the measure's name; None if undefined.
+        images: number of training images.
+        train_seconds: training time without validation.
+        validation_seconds: time of the validation.
+        images_per_s: training speed.
+    """
 
     epoch: int
     train_loss: float
     validation_loss: float
-    dice_volume: float | None
-    dice_tumour_slices: float | None
-    dice_slices_empty_one: float | None
-    dice_batch: float | None
-    empty_slice_false_positive_rate: float | None
+    scores: dict[str, float | None]
     images: int
     train_seconds: float
     validation_seconds: float
     images_per_s: float
+
+    def document(self) -> LogLine:
+        """Return the line of the log: the scores stand beside the other keys."""
+        line: LogLine = {}
+        for entry in fields(self):
+            line |= self.scores if entry.name == "scores" else {entry.name: getattr(self, entry.name)}
+        return line
+
+    @classmethod
+    def from_document(cls, line: LogLine) -> EpochRecord:
+        """Return the record of a line; each key that is not a field is a score.
+
+        Raises:
+            TypeError: a field is missing.
+        """
+        names = {entry.name for entry in fields(cls)}
+        known: Any = {name: value for name, value in line.items() if name in names}
+        return cls(scores={name: value for name, value in line.items() if name not in names}, **known)
 
 
 @dataclass
@@ -63,6 +92,21 @@ class Progress:
     digest: str = ""
     sides: str = ""
 
+    def to_json(self) -> str:
+        """Return the progress as the JSON text of a checkpoint."""
+        return json.dumps({**asdict(self), "history": [record.document() for record in self.history]})
+
+    @classmethod
+    def from_json(cls, text: str) -> Progress:
+        """Return the progress that `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: the text is damaged.
+        """
+        document = json.loads(text)
+        history = [EpochRecord.from_document(line) for line in document.pop("history")]
+        return cls(history=history, **document)
+
 
 def save_checkpoint(
     path: Path,
@@ -85,7 +129,7 @@ def save_checkpoint(
         tensors |= {f"optimiser.{number}.{name}": tensor for name, tensor in entries.items()}
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with new_file(path) as temporary:
-        write_tensors(on_cpu, temporary, metadata={"progress": json.dumps(asdict(progress))})
+        write_tensors(on_cpu, temporary, metadata={"progress": progress.to_json()})
 
 
 def write_tensors(tensors: dict[str, Tensor], path: Path, *, metadata: dict[str, str] | None = None) -> None:
@@ -113,7 +157,7 @@ def load_checkpoint(
     """
     try:
         with safe_open(path, framework="pt") as file:
-            progress = Progress(**json.loads(file.metadata()["progress"]))
+            progress = Progress.from_json(file.metadata()["progress"])
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         network.load_state_dict(_part(tensors, "network."))
         if average is not None:

@@ -9,21 +9,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gliomaseg.atomic import LOCK, locked, new_folder, remove, require_free, require_own, write_text
+from gliomaseg.atomic import locked
 from gliomaseg.config import Postprocessing, Recipe, Split
 from gliomaseg.data.case import read_case
 from gliomaseg.data.case_list import CaseList, require_outside, require_sound
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import Splits, read_splits, select, split_data, write_splits
 from gliomaseg.errors import ConfigError, InputError, UsageError
-from gliomaseg.evaluation import Evaluation, ScoreGrid, assemble, dumps, learning_curve, measure_cases
-from gliomaseg.evaluation.case_scores import ScoredCase
-from gliomaseg.evaluation.evaluate import require_own_pictures
+from gliomaseg.evaluation import (
+    Evaluation,
+    EvaluationSetting,
+    ScoreGrid,
+    assemble,
+    dumps,
+    learning_curve,
+    measure_cases,
+)
 from gliomaseg.evaluation.postprocessing_search import Trial, choose_postprocessing, try_postprocessing
-from gliomaseg.evaluation.results import METRICS, PICTURES, Learning
+from gliomaseg.evaluation.results import METRICS, PICTURES, LearningCurve
+from gliomaseg.evaluation.scoring import ScoredCase
 from gliomaseg.model import file_digest
+from gliomaseg.ownership import OutputFolder
 from gliomaseg.prediction import open_predictor
-from gliomaseg.training.run_folder import OURS, TrainOptions, is_finished
+from gliomaseg.training.run_folder import TrainOptions, empty_folder, is_finished, run_output
 from gliomaseg.training.train import train
 
 SPLITS = "splits.json"
@@ -92,9 +100,9 @@ def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) 
             say(f"fold {number + 1} of {len(runs)}" + (" is already trained" if done[number] else ""))
             if not done[number]:
                 train(run, say=say)
-        with new_folder(options.out / PICTURES, overwrite=True) as folder:
+        with _output(options).new_folder(options.out / PICTURES, overwrite=True) as folder:
             evaluation = _evaluate(options, index, splits, folder, start, say)
-            write_text(options.out / METRICS, dumps(evaluation))
+            _output(options).write_text(options.out / METRICS, dumps(evaluation))
     return options.out / METRICS
 
 
@@ -109,7 +117,7 @@ def _evaluate(
     """Return the evaluation of all patients; it writes their images into `folder`."""
     measured: list[ScoredCase] = []
     chosen = _tune(options, index, splits, say) if options.tune else None
-    learning: list[Learning] = []
+    learning: list[LearningCurve] = []
     digests = []
     for number, fold in enumerate(splits.folds):
         run = _fold_options(options, number).out
@@ -118,24 +126,27 @@ def _evaluate(
             predictor = predictor.with_postprocessing(chosen.each[number])
         cases = select(index, fold.validation)
         measured += measure_cases(cases, predictor, grid=options.grid, fold=number, folder=folder, progress=say)
-        learning.append(Learning(fold=number, lines=learning_curve(run)))
+        learning.append(LearningCurve(fold=number, lines=learning_curve(run)))
         digests.append(file_digest(predictor.model.onnx))
-    setting = {
-        "data": options.data.resolve().name,
-        "split": splits.by,
-        "seed": splits.seed,
-        "folds": len(splits.folds),
-        "subset": "validation of every fold",
-        "splits_digest": file_digest(options.out / SPLITS),
-        "warning": None,
-        "model": options.recipe.title or options.recipe.network.name,
-        "model_digests": digests,
-        "threshold": None if chosen else options.recipe.postprocessing.threshold,
-        "tuned": chosen is not None,
-    }
-    seconds = time.perf_counter() - start
-    tuned = {"postprocessing": chosen.whole, "postprocessing_by_fold": list(chosen.each)} if chosen else {}
-    return assemble(measured, setting=setting, grid=options.grid, seconds=seconds, learning=learning, **tuned)
+    setting = EvaluationSetting(
+        data=options.data.resolve().name,
+        split=splits.by,
+        seed=splits.seed,
+        folds=len(splits.folds),
+        subset="validation of every fold",
+        splits_digest=file_digest(options.out / SPLITS),
+        warning=None,
+        model=options.recipe.title or options.recipe.network.name,
+        model_digests=digests,
+        threshold=None if chosen else options.recipe.postprocessing.threshold,
+        tuned=chosen is not None,
+    )
+    evaluation = assemble(measured, setting=setting, grid=options.grid, seconds=time.perf_counter() - start)
+    evaluation = evaluation.model_copy(update={"learning": learning})
+    if chosen is None:
+        return evaluation
+    tuned = {"postprocessing": chosen.whole, "postprocessing_by_fold": list(chosen.each)}
+    return evaluation.model_copy(update=tuned)
 
 
 @dataclass(frozen=True)
@@ -195,21 +206,24 @@ def _draw_folds(options: CrossValidateOptions, index: CaseList) -> Splits:
     return drawn
 
 
+def _output(options: CrossValidateOptions) -> OutputFolder:
+    return OutputFolder(options.out, "crossvalidate")
+
+
 def _require_free(options: CrossValidateOptions) -> None:
-    """Raise if the folder has files that no cross-validation wrote."""
-    require_free(options.out, overwrite=options.overwrite)
-    folds = [entry for entry in options.out.glob("fold-*") if re.fullmatch(r"fold-\d+", entry.name)]
-    require_own(options.out, {LOCK, SPLITS, METRICS, PICTURES, *(entry.name for entry in folds)})
-    require_own_pictures(options.out)
+    """Raise if the folder has files that no cross-validation wrote; each fold's folder is a run."""
+    folds = [entry for entry in sorted(options.out.glob("fold-*")) if re.fullmatch(r"fold-\d+", entry.name)]
+    others = [entry for entry in sorted(options.out.glob("*")) if entry not in folds]
+    _output(options).require_replaceable(*others, overwrite=options.overwrite)
     for entry in folds:
-        require_own(entry, OURS)
+        run_output(entry).require_replaceable(entry, overwrite=options.overwrite)
 
 
 def _start_folder(options: CrossValidateOptions, splits: Splits) -> None:
-    for entry in options.out.iterdir():
-        if entry.name != LOCK:
-            remove(entry)
-    write_splits(splits, options.out / SPLITS)
+    _require_free(options)
+    empty_folder(options.out)
+    with _output(options).new_file(options.out / SPLITS) as temporary:
+        write_splits(splits, temporary)
 
 
 def _fold_options(options: CrossValidateOptions, number: int) -> TrainOptions:

@@ -20,12 +20,15 @@ from torch import Tensor
 from gliomaseg.atomic import write_text
 from gliomaseg.data.batches import SLICE, batches, epoch_samples, load_batch, training_batch
 from gliomaseg.errors import TrainingError
-from gliomaseg.evaluation.summary import mean_scores
+from gliomaseg.evaluation.measures import HEADLINE
+from gliomaseg.evaluation.scoring import mean_scores
 from gliomaseg.metrics.overlap import Counts
 from gliomaseg.training.checkpoint import EpochRecord
 from gliomaseg.training.optimiser import ema_decay, learning_rate, update_ema
 from gliomaseg.training.run import Run
 from gliomaseg.types import SliceIndices
+
+LOGGED_SCORES = (HEADLINE, "dice_tumour_slices")
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,14 @@ def train_epochs(run: Run) -> None:
     while progress.epoch < run.recipe.training.epochs:
         train_one_epoch(run)
         record = finish_epoch(run)
-        if progress.best is None or (record["dice_volume"] or 0.0) > progress.best:
-            progress.best = record["dice_volume"] or 0.0
+        score = record.scores[HEADLINE] or 0.0
+        if progress.best is None or score > progress.best:
+            progress.best = score
             run.save(run.best)
         run.save(run.last)
         if run.tensorboard is not None:
-            write_text(run.folder / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in progress.history))
+            text = "".join(json.dumps(entry.document()) + "\n" for entry in progress.history)
+            write_text(run.folder / "log.jsonl", text)
             run.tensorboard.write(record)
         if run.is_stop_requested():
             run.save_and_stop(f"after epoch {progress.epoch}")
@@ -151,28 +156,23 @@ def finish_epoch(run: Run) -> EpochRecord:
     progress = run.progress
     start = time.monotonic()
     loss, counts = validate(run)
-    scores = mean_scores(counts)
-    record: EpochRecord = {
-        "epoch": progress.epoch + 1,
-        "train_loss": progress.loss_sum / max(1, progress.images),
-        "validation_loss": loss,
-        "dice_volume": scores["dice_volume"],
-        "dice_tumour_slices": scores["dice_tumour_slices"],
-        "dice_slices_empty_one": scores["dice_slices_empty_one"],
-        "dice_batch": scores["dice_batch"],
-        "empty_slice_false_positive_rate": scores["empty_slice_false_positive_rate"],
-        "images": progress.images,
-        "train_seconds": round(progress.seconds, 3),
-        "validation_seconds": round(time.monotonic() - start, 3),
-        "images_per_s": round(progress.images / max(progress.seconds, 1e-9), 3),
-    }
+    record = EpochRecord(
+        epoch=progress.epoch + 1,
+        train_loss=progress.loss_sum / max(1, progress.images),
+        validation_loss=loss,
+        scores=mean_scores(counts),
+        images=progress.images,
+        train_seconds=round(progress.seconds, 3),
+        validation_seconds=round(time.monotonic() - start, 3),
+        images_per_s=round(progress.images / max(progress.seconds, 1e-9), 3),
+    )
     progress.history.append(record)
     progress.epoch, progress.step = progress.epoch + 1, 0
     progress.loss_sum, progress.images, progress.seconds = 0.0, 0, 0.0
+    shown = ", ".join(f"{name} {_three(record.scores[name])}" for name in LOGGED_SCORES)
     run.display.log(
-        f"epoch {record['epoch']} of {run.recipe.training.epochs}: loss {record['train_loss']:.4f}, "
-        f"validation loss {loss:.4f}, dice_volume {_three(record['dice_volume'])}, "
-        f"dice_tumour_slices {_three(record['dice_tumour_slices'])}, {record['images_per_s']:.1f} images/s"
+        f"epoch {record.epoch} of {run.recipe.training.epochs}: loss {record.train_loss:.4f}, "
+        f"validation loss {loss:.4f}, {shown}, {record.images_per_s:.1f} images/s"
     )
     return record
 

@@ -81,9 +81,9 @@ class TensorBoard:
         """Write the numbers of an epoch."""
         if self._writer is None:
             return
-        for name, value in record.items():
-            if name != "epoch" and isinstance(value, int | float):
-                self._writer.add_scalar(name, value, record["epoch"])
+        for name, value in record.document().items():
+            if name != "epoch" and value is not None:
+                self._writer.add_scalar(name, value, record.epoch)
         self._writer.flush()
 
     def close(self) -> None:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import tomli_w
 
-from gliomaseg.atomic import LOCK, remove, require_free, require_own, write_text
+from gliomaseg.atomic import LOCK, remove
 from gliomaseg.config import Recipe, read_recipe
 from gliomaseg.data.split import Splits, write_splits
 from gliomaseg.errors import ConfigError
+from gliomaseg.model import CARD, DIGESTS, METRICS, ONNX, WEIGHTS
+from gliomaseg.model import CONFIG as MODEL_CONFIG
+from gliomaseg.ownership import MANIFEST, OutputFolder
 
 # Training settings that may change when a run is resumed: none of them changes the computations of an epoch.
 _CHANGEABLE = ("epochs", "checkpoint_minutes", "exported_checkpoint", "onnx_precision")
-CONFIG, CURVES = "config.toml", "curves.png"
-# Files and folders of a run: --overwrite removes nothing else.
-OURS = (
-    LOCK, "checkpoint", CONFIG, CURVES, "log.jsonl", "model", "samples.png", "splits.json", "tensorboard",
+CONFIG, CURVES, SPLITS, MODEL = "config.toml", "curves.png", "splits.json", "model"
+FILES = (CARD, DIGESTS, METRICS, MODEL_CONFIG, ONNX, WEIGHTS)
+# Files that change all the time, so that the manifest has no checksums of them.
+GROWING = (
+    "checkpoint/best.safetensors", "checkpoint/last.safetensors", "log.jsonl", "tensorboard/events.out.tfevents.*",
 )  # fmt: skip
 
 
@@ -61,38 +64,51 @@ def is_finished(options: TrainOptions) -> bool:
     return (options.out / CURVES).is_file()  # a run writes the curves last
 
 
+def run_output(folder: Path, *, is_run: bool = False) -> OutputFolder:
+    """Return the files that a run has written to its folder; `is_run`: whether it certainly is a run's folder."""
+    output = OutputFolder(folder, "train")
+    # A run starts with the splits: without a line about them, a file of these names may be anybody's.
+    if output.has_record(folder / SPLITS):
+        return replace(output, growing=GROWING)
+    # A run of version 0.1.0 has no manifest.
+    return replace(output, growing=tuple(f"{MODEL}/{name}" for name in FILES)) if is_run else output
+
+
 def require_out_folder(options: TrainOptions, *, resuming: bool) -> None:
-    """Raise if the folder has another run, or files that no run wrote."""
+    """Raise if the folder has another run, or files that no run wrote; a resumed run replaces only its model folder."""
+    output = run_output(options.out, is_run=resuming)
     if resuming:
         _require_same_recipe(options)
-    else:
-        require_free(options.out, overwrite=options.overwrite)
-        require_own(options.out, OURS)
+        output.require_replaceable(options.out / MODEL, overwrite=True)
+        return
+    # A run that was killed before its first checkpoint may lack its settings.
+    restart = options.resume and not (options.out / "checkpoint").exists()
+    output.require_replaceable(options.out, overwrite=options.overwrite or restart)
 
 
 def start_folder(options: TrainOptions, splits: Splits) -> None:
     """Empty the run's folder and write its splits and settings; `config.toml` comes last and marks a run."""
+    require_out_folder(options, resuming=False)  # again: preparing the data took a while
+    empty_folder(options.out)
+    with run_output(options.out).new_file(options.out / SPLITS) as temporary:
+        write_splits(splits, temporary)
+    write_settings(options)
+
+
+def empty_folder(folder: Path) -> None:
+    """Remove all files of a folder, the manifest last: after a kill, it still describes the remaining files."""
     # Remove the entries, not the folder: it may be the working directory or a mount point.
-    for entry in options.out.iterdir():
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name == MANIFEST):
         if entry.name != LOCK:
             remove(entry)
-    write_splits(splits, options.out / "splits.json")
-    write_settings(options)
 
 
 def write_settings(options: TrainOptions) -> None:
     """Write the recipe. Remove the curves: artifacts of the previous settings do not finish this run."""
     (options.out / CURVES).unlink(missing_ok=True)
-    write_text(options.out / CONFIG, tomli_w.dumps(_without_none(options.recipe.model_dump())))
-
-
-def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
-    """Return a tree without its None values: TOML has no null, and a missing setting gets its default."""
-    return {
-        key: _without_none(value) if isinstance(value, dict) else value
-        for key, value in tree.items()
-        if value is not None
-    }
+    # TOML has no null: a missing setting gets its default.
+    settings = tomli_w.dumps(options.recipe.model_dump(exclude_none=True))
+    run_output(options.out).write_text(options.out / CONFIG, settings)
 
 
 def _require_same_recipe(options: TrainOptions, *, changeable: tuple[str, ...] = _CHANGEABLE) -> None:
@@ -113,13 +129,15 @@ def _require_same_recipe(options: TrainOptions, *, changeable: tuple[str, ...] =
         if "exported_checkpoint" in changeable and last:
             tree.pop("postprocessing")
     if before != now:
-        section, key = next((s, k) for s in now if isinstance(now[s], dict) for k in _changed_keys(now[s], before[s]))
+        changed = (
+            f"{section}.{key}"
+            for section in now
+            if isinstance(now[section], dict)
+            for key in {**now[section], **before[section]}
+            if now[section].get(key) != before[section].get(key)
+        )
         raise ConfigError(
-            f"the run was started with another {section}.{key}",
+            f"the run was started with another {next(changed)}",
             where=config,
             cure="resume with the same recipe and settings",
         )
-
-
-def _changed_keys(now: dict[str, Any], before: dict[str, Any]) -> list[str]:
-    return [key for key in {**now, **before} if now.get(key) != before.get(key)]

@@ -9,14 +9,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import nn
 
 from gliomaseg.atomic import locked
-from gliomaseg.config import read_recipe
+from gliomaseg.config import Recipe, read_recipe
 from gliomaseg.data.audit import inverted_masks, mask_coverage, mask_warnings
 from gliomaseg.data.batches import on_device
 from gliomaseg.data.cache import Cache, open_cache
@@ -25,6 +24,7 @@ from gliomaseg.data.case_list import CaseList, require_outside
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import Fold, Splits, choose_fold, left_out, read_splits, require_disjoint, select, split_data
 from gliomaseg.errors import ConfigError, DataError
+from gliomaseg.evaluation import EvaluationSetting
 from gliomaseg.losses import build_loss
 from gliomaseg.networks import build_network
 from gliomaseg.training.accelerator import deterministic, handle_signals, open_accelerator
@@ -92,6 +92,7 @@ def _train(
 ) -> None:
     """Train, and write the artifacts; only the main process reads and writes the run's folder."""
     is_main = accelerator.is_main_process
+    _download_weights(options.recipe)
     with deterministic(), ExitStack() as stack:
         if is_main:
             stack.enter_context(locked(options.out))
@@ -105,6 +106,12 @@ def _train(
         if is_main:
             write_artifacts(run, _setting(options, splits))
         accelerator.wait_for_everyone()
+
+
+def _download_weights(recipe: Recipe) -> None:
+    """Download pretrained weights before the run's folder is made: without network, no folder is left behind."""
+    if recipe.network.pretrained_weights != "none":
+        build_network(recipe.network, recipe.preprocessing.inputs)
 
 
 def _require_slice_per_process(batch: int, processes: int) -> None:
@@ -226,7 +233,7 @@ def _require_same_split(options: TrainOptions, now: Progress, before: Progress) 
         raise DataError(
             "the data set differs from the one that the run was started with",
             where=options.data,
-            cure="resume with the same data, or start again with --overwrite",
+            cure="resume with the same data, or name another folder",
         )
     # With another split, the run would validate on patients that it was trained on.
     if before.sides not in ("", now.sides):
@@ -258,16 +265,16 @@ def _require_whole_stacks(options: TrainOptions, splits: Splits) -> None:
         raise ConfigError(
             f"preprocessing.context_slices is {context_slices}, expected 0 with a split by slice",
             where=options.splits or options.out,
-            cure="split by patient, or use --set preprocessing.context_slices=0",
+            cure="split by patient, or set preprocessing.context_slices=0",
         )
 
 
-def _setting(options: TrainOptions, splits: Splits) -> dict[str, Any]:
-    return {
-        "data": options.data.resolve().name,
-        "split": splits.by,
-        "seed": splits.seed,
-        "subset": "validation",
-        "fold": options.fold,
-        "warning": splits.warning,
-    }
+def _setting(options: TrainOptions, splits: Splits) -> EvaluationSetting:
+    return EvaluationSetting(
+        data=options.data.resolve().name,
+        split=splits.by,
+        seed=splits.seed,
+        subset="validation",
+        fold=options.fold,
+        warning=splits.warning,
+    )

@@ -6,6 +6,7 @@ import copy
 import os
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 from pydicom import Dataset, Sequence
+from pydicom.encaps import encapsulate
 from pydicom.uid import UID, EnhancedMRImageStorage
 
 from gliomaseg.errors import GliomasegError
@@ -85,6 +87,25 @@ class Maker:
         data.PixelData = b"".join(own.PixelData for own in slices)
         data.save_as(file, enforce_file_format=True)
         return file
+
+    def encode_jpeg(self, folder: Path, syntax: UID, encode: Callable[[NDArray[Any]], bytes]) -> Path:
+        """Store every file of a folder as JPEG, which pydicom cannot encode."""
+        for file in files(folder):
+            data = pydicom.dcmread(file)
+            frame = encode(data.pixel_array.view(f"u{data.pixel_array.itemsize}"))
+            data.PixelData = encapsulate([frame])
+            data["PixelData"].VR = "OB"
+            data["PixelData"].is_undefined_length = True
+            data.file_meta.TransferSyntaxUID = syntax
+            pydicom.dcmwrite(file, data, enforce_file_format=True)
+        return folder
+
+    def bare(self, file: Path, *, keep_meta: bool = False) -> None:
+        """Remove preamble and DICM, and the file header too unless it is kept."""
+        content = file.read_bytes()[132:]
+        if not keep_meta:  # (0002,0000) UL has the length of what follows it
+            content = content[12 + int.from_bytes(content[8:12], "little") :]
+        file.write_bytes(content)
 
     def zip(self, folder: Path, file: Path) -> Path:
         """Pack a folder."""

@@ -8,10 +8,21 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pydicom
 import pytest
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+    SecondaryCaptureImageStorage,
+)
 
 from gliomaseg.errors import FormatError, ResourceError
-from gliomaseg.formats.dicom import files, list_series
+from gliomaseg.formats.dicom import files, is_dicom, list_series
+
+PLAIN = [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian]
 
 
 def test_links_to_folders_are_not_followed(make: Any, folder: Path) -> None:
@@ -54,7 +65,7 @@ def test_more_files_than_the_limit_are_refused(make: Any, folder: Path, monkeypa
 @pytest.mark.parametrize("name", ["6.dcm", "6.IMA"])
 def test_file_with_the_suffix_only_is_refused(make: Any, folder: Path, name: str, content: bytes) -> None:
     (folder / name).write_bytes(content)
-    assert "has the suffix of a DICOM file" in make.refusal(folder, FormatError)
+    assert "has the name of a DICOM file" in make.refusal(folder, FormatError)
 
 
 def test_file_that_may_not_be_opened_is_refused(make: Any, folder: Path) -> None:
@@ -104,3 +115,149 @@ def test_zip_without_dicom_is_refused(make: Any, tmp_path: Path) -> None:
 def test_names_that_do_not_print_are_replaced(make: Any, folder: Path) -> None:
     (folder / "\x1b[31mred\n.dcm").write_bytes(b"x" * 200)
     assert "?[31mred?.dcm" in make.refusal(folder, FormatError)
+
+
+LIKE_SLICES = [b"", bytes(100), bytes(3000), b"\x07\x99garbage\0" * 300]
+LIKE_SLICES_IDS = ["empty", "short zeros", "zeros", "unknown"]
+
+
+@pytest.mark.parametrize("content", LIKE_SLICES, ids=LIKE_SLICES_IDS)
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+def test_file_that_may_be_a_slice_is_refused_by_its_name(
+    make: Any, folder: Path, tmp_path: Path, content: bytes, packed: bool
+) -> None:
+    for k, file in enumerate(sorted(folder.iterdir()), start=1):
+        file.rename(folder / f"IM{k:03}")
+    (folder / "IM006").write_bytes(content)
+    path = folder
+    if packed:
+        path = tmp_path / "a.zip"
+        with zipfile.ZipFile(path, "w") as box:
+            for file in folder.iterdir():
+                box.write(file, f"study/{file.name}")
+    line = make.refusal(path, FormatError)
+    assert "IM006: has the name of a DICOM file, and is " in line
+    assert line.endswith("copy it again, or remove it")
+
+
+@pytest.mark.parametrize("name", ["0006.dcm", "IM6", "1.2.840.10008.6", "series/6.ima"])
+def test_link_to_a_missing_slice_is_refused(make: Any, folder: Path, name: str) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).symlink_to("missing")
+    assert f"{name}: has the name of a DICOM file, and is linked to a missing file" in make.refusal(folder, FormatError)
+
+
+def test_page_in_place_of_a_slice_is_refused(make: Any, folder: Path) -> None:
+    for file in list(folder.iterdir()):
+        file.rename(file.with_suffix(""))
+    (folder / "0005").write_text("<html>not found</html>")
+    assert "0005: has the name of a DICOM file, and is an HTML page" in make.refusal(folder, FormatError)
+
+
+OTHERS = {
+    "._0001.dcm": (b"\0\x05\x16\x07" + bytes(200), "is a file of the operating system"),
+    ".DS_Store": (b"\0\0\0\x01Bud1" + bytes(200), "is a file of the operating system"),
+    "Thumbs.db": (b"\xd0\xcf\x11\xe0" + bytes(200), "is a file of the operating system"),
+    "__MACOSX/series/._0001.dcm": (b"\0\x05\x16\x07", "is a file of the operating system"),
+    "DICOMDIR": (bytes(128) + b"DICM", "is an index (DICOMDIR), without an image"),
+    "README": (b"Open viewer.exe to start. \xfcber 3 Bilder", "is a text file"),
+    "VERSION": (b"", "is empty"),
+    "index.htm": (b"<!DOCTYPE html><html>", "is an HTML page"),
+    "study.xml": (b"<?xml version='1.0'?>", "is an XML file"),
+    "report.pdf": (b"%PDF-1.7\n\x00\xff", "is a PDF document"),
+    "logo.png": (b"\x89PNG\r\n\x1a\n\0\0", "is a PNG image"),
+    "0001.jpg": (b"\xff\xd8\xff\xe0\0", "is a JPEG image"),
+    "viewer.exe": (b"MZ\x90\0", "is a Windows program"),
+    "viewer.bin": (b"\x07\x99\0\0" * 99, "is damaged or of an unknown format"),
+    "notes.txt": (b"", "is empty"),
+}
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+def test_other_files_are_left_out_and_named(make: Any, folder: Path, tmp_path: Path, packed: bool) -> None:
+    path = folder
+    for name, (content, _) in OTHERS.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    if packed:
+        path = tmp_path / "a.zip"
+        with zipfile.ZipFile(path, "w") as box:
+            for file in folder.rglob("*"):
+                box.write(file, str(file.relative_to(folder)))
+    volume = make.read(path)
+    assert np.array_equal(volume.voxels, make.voxels())
+    assert set(volume.skipped) == {f"{name}: {reason}" for name, (_, reason) in OTHERS.items()}
+
+
+def test_pipes_and_links_to_folders_are_named(make: Any, folder: Path, tmp_path: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    (tmp_path / "more").mkdir()
+    (folder / "link").symlink_to(tmp_path / "more", target_is_directory=True)
+    assert set(make.read(folder).skipped) == {
+        "pipe: is a pipe or a device",
+        "link: is a link to a folder, which is not followed",
+    }
+
+
+def test_hidden_folders_are_not_searched(make: Any, folder: Path) -> None:
+    (folder / ".git" / "ab").mkdir(parents=True)
+    (folder / ".git" / "ab" / "0123456789").write_bytes(b"\x78\x01\0\0" * 40)
+    assert make.read(folder).skipped == ()
+
+
+def test_other_objects_and_other_series_are_named(make: Any, folder: Path) -> None:
+    make.series(folder / "t1", seed=1, number=2, description="T1", echo_ms=9, inversion_ms=None)
+    make.change(folder / "t1" / "0005.dcm", SOPClassUID=SecondaryCaptureImageStorage)
+    assert make.read(folder, "1").skipped == (
+        "t1/0005.dcm: is Secondary Capture Image Storage, not an MR image",
+        "series number 2 (4 files): is not the chosen series",
+    )
+
+
+def test_many_files_of_one_reason_are_counted(make: Any, folder: Path) -> None:
+    for k in range(50):
+        (folder / f"{k:02}.txt").write_text("x")
+    skipped = make.read(folder).skipped
+    assert skipped[0] == "00.txt: is a text file"
+    assert skipped[20:] == ("30 more files: is a text file",)
+
+
+@pytest.mark.parametrize("syntax", PLAIN, ids=lambda uid: uid.keyword)
+@pytest.mark.parametrize("keep_meta", [False, True])
+@pytest.mark.parametrize("suffix", [".dcm", ""])
+def test_slices_without_preamble_are_read(make: Any, folder: Path, syntax: Any, keep_meta: bool, suffix: str) -> None:
+    make.encode(folder, syntax)
+    for file in sorted(folder.iterdir())[2:]:
+        make.bare(file, keep_meta=keep_meta)
+    for file in list(folder.iterdir()):
+        file.rename(file.with_suffix(suffix))
+    assert np.array_equal(make.read(folder).voxels, make.voxels())
+    assert all(is_dicom(file) for file in folder.iterdir())
+    assert make.read(folder / f"0005{suffix}").voxels.shape[0] == 1
+
+
+def test_slice_without_preamble_that_is_cut_is_refused(make: Any, folder: Path) -> None:
+    file = (folder / "0005.dcm").rename(folder / "0005")
+    make.bare(file)
+    content = file.read_bytes()
+    for length in [*range(0, len(content) - 16, 331), len(content) - 16]:
+        file.write_bytes(content[:length])
+        assert "0005" in make.refusal(folder, FormatError)
+
+
+@pytest.mark.parametrize("name", ["DICOMDIR", "dicomdir", "index.dcm"])
+def test_index_is_refused_with_the_way_out(make: Any, folder: Path, name: str) -> None:
+    data = pydicom.dcmread(folder / "0001.dcm")
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    data.save_as(folder / name)
+    line = make.refusal(folder / name, FormatError)
+    assert line.endswith("is an index (DICOMDIR), without an image; pass the folder that contains it")
+
+
+def test_zip_of_windows_is_read(make: Any, folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as box:
+        for file in folder.iterdir():
+            box.writestr(f"export\\series\\{file.name}", file.read_bytes())
+    assert np.array_equal(make.read(path).voxels, make.voxels())
+    assert is_dicom(path)

@@ -240,7 +240,7 @@ def test_deeply_nested_sequences_are_read_or_refused(make: Any, tmp_path: Path, 
 
 
 def test_header_of_a_million_elements_is_refused(make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gliomaseg.formats.dicom.files.MAX_READS", 10_000)
+    monkeypatch.setattr("gliomaseg.formats.dicom.limited_file.MAX_READS", 10_000)
     items = struct.pack("<HHL", 0xFFFE, 0xE000, 0) * 20_000
     content = dicom(META | {0x00081140: ("SQ", b"")})[:-4] + b"\xff\xff\xff\xff" + items
     (tmp_path / "a.dcm").write_bytes(content)

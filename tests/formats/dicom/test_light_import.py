@@ -60,6 +60,7 @@ def test_public_names_are_these() -> None:
         "Series",
         "choose_series",
         "is_dicom",
+        "is_index",
         "list_series",
         "read_dicom",
         "study_of",

@@ -187,12 +187,71 @@ def test_mask_of_numbers_is_a_fault_of_the_caller(plain: DicomVolume, tmp_path: 
         write(tmp_path / "seg.dcm", plain, np.zeros(plain.voxels.shape, np.uint8))
 
 
-@pytest.mark.parametrize("keyword", ["FrameOfReferenceUID", "StudyInstanceUID"])
-def test_series_that_cannot_be_referred_to_is_refused(make: Any, folder: Path, tmp_path: Path, keyword: str) -> None:
+def changed(make: Any, folder: Path, **values: Any) -> DicomVolume:
     for file in folder.iterdir():
-        make.change(file, **{keyword: None})
-    with pytest.raises(FormatError, match=keyword):
-        write(tmp_path / "seg.dcm", make.read(folder))
+        make.change(file, **values)
+    return make.read(folder)
+
+
+@pytest.mark.parametrize("value", [None, "", "ANONYMOUS"])
+def test_series_without_a_study_is_refused_by_its_name(make: Any, folder: Path, tmp_path: Path, value: Any) -> None:
+    volume = changed(make, folder, StudyInstanceUID=value)
+    with pytest.raises(FormatError) as caught:
+        write(tmp_path / "seg.dcm", volume)
+    what = "StudyInstanceUID of the series is missing or invalid, and a DICOM segmentation needs it"
+    assert caught.value.line() == f"{folder}: {what}; export the series again, or pass --to nifti"
+    assert not (tmp_path / "seg.dcm").exists()
+
+
+@pytest.mark.parametrize("value", [None, "", "ANONYMOUS"])
+def test_missing_frame_of_reference_is_made_from_the_series(
+    make: Any, folder: Path, tmp_path: Path, value: Any
+) -> None:
+    volume = changed(make, folder, FrameOfReferenceUID=value)
+    (warning,) = write_segmentation(
+        tmp_path / "a.dcm", mask=mask_of(volume), volume=volume, model_name="", model_version="", deidentify=False
+    )
+    assert warning.startswith("FrameOfReferenceUID of the series is missing or invalid")
+    first = highdicom.seg.segread(tmp_path / "a.dcm")
+    second = highdicom.seg.segread(write(tmp_path / "b.dcm", volume, deidentify=True))
+    assert pydicom.uid.UID(first.FrameOfReferenceUID).is_valid
+    assert first.FrameOfReferenceUID == second.FrameOfReferenceUID
+    assert np.array_equal(as_stored(tmp_path / "a.dcm", volume), mask_of(volume))
+
+
+@pytest.mark.parametrize("value", [None, "", 0, -5, b"5,4 "])
+@pytest.mark.parametrize("deidentify", [False, True])
+def test_missing_slice_thickness_is_taken_from_the_positions(
+    make: Any, folder: Path, tmp_path: Path, value: Any, deidentify: bool
+) -> None:
+    if isinstance(value, bytes):  # pydicom does not write such a number
+        for file in folder.iterdir():
+            make.change(file, SliceThickness="5.5")
+            file.write_bytes(file.read_bytes().replace(b"DS\x04\x005.5 ", b"DS\x04\x00" + value))
+        volume = make.read(folder)
+    else:
+        volume = changed(make, folder, SliceThickness=value)
+    file = write(tmp_path / "seg.dcm", volume, deidentify=deidentify)
+    (shared,) = highdicom.seg.segread(file).SharedFunctionalGroupsSequence
+    assert shared.PixelMeasuresSequence[0].SliceThickness == pytest.approx(5)  # the slices are 5 mm apart
+    assert np.array_equal(as_stored(file, volume), mask_of(volume))
+
+
+@pytest.mark.parametrize("value", [None, "", 0, -5])
+def test_invalid_spacing_between_slices_is_tolerated(make: Any, folder: Path, tmp_path: Path, value: Any) -> None:
+    volume = changed(make, folder, SpacingBetweenSlices=value)
+    file = write(tmp_path / "seg.dcm", volume)
+    assert np.array_equal(as_stored(file, volume), mask_of(volume))
+    assert highdicom.seg.segread(file).get_volume(combine_segments=True).spacing[0] == pytest.approx(5)
+
+
+def test_element_that_highdicom_lacks_is_named(make: Any, folder: Path, tmp_path: Path) -> None:
+    volume = make.read(folder)
+    del volume.headers[0].PixelSpacing
+    with pytest.raises(FormatError, match="PixelSpacing of the series is missing or invalid") as caught:
+        write(tmp_path / "seg.dcm", volume)
+    assert caught.value.where == str(folder)
+    assert caught.value.cure.endswith("--to nifti")
 
 
 @pytest.mark.parametrize(

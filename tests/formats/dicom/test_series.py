@@ -31,6 +31,10 @@ def header(**values: Any) -> Dataset:
         {"SeriesDescription": "FLAIR", "InversionTime": 0, "EchoTime": 0},
         {"SeriesDescription": "T2W_IR", "InversionTime": 2800, "EchoTime": 125},
         {"InversionTime": 1800, "EchoTime": 71},
+        {"InversionTime": 1300, "EchoTime": 70},
+        {"SeriesDescription": "t2_tse_da-fl_tra"},
+        {"SeriesDescription": "t2_tse_da-fl_tra", "InversionTime": 1350, "EchoTime": 90},
+        {"SeriesDescription": "T2_FL", "InversionTime": 1650, "EchoTime": 393},
         {"SeriesDescription": "FLAIR", "ImageType": ["DERIVED", "SECONDARY", "MPR"]},
     ],
 )
@@ -48,6 +52,9 @@ def test_flair_is_detected_by_name_or_by_parameters(values: dict[str, Any]) -> N
         {"SeriesDescription": "mprage", "InversionTime": 1000, "EchoTime": 3},
         {"SeriesDescription": "STIR", "InversionTime": 150, "EchoTime": 80},
         {"SeriesDescription": "T2", "EchoTime": 110},
+        {"SeriesDescription": "T2_FL", "EchoTime": 110},
+        {"InversionTime": 1299, "EchoTime": 110},
+        {"InversionTime": 2500, "EchoTime": 69},
         {"SeriesDescription": "FLAIR", "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},
         {"SeriesDescription": "FLAIR", "ImageType": ["DERIVED", "SECONDARY", "PROJECTION IMAGE"]},
     ],
@@ -62,6 +69,14 @@ def test_parameters_of_an_enhanced_file_count() -> None:
         MREchoSequence=Sequence([header(EffectiveEchoTime=140.0)]),
     )
     assert looks_like_flair(header(SharedFunctionalGroupsSequence=Sequence([shared])))
+
+
+def test_parameters_of_the_first_frame_count() -> None:
+    frame = header(
+        MRModifierSequence=Sequence([header(InversionTimes=[2200.0])]),
+        MREchoSequence=Sequence([header(EffectiveEchoTime=140.0)]),
+    )
+    assert looks_like_flair(header(PerFrameFunctionalGroupsSequence=Sequence([frame])))
 
 
 def series(uid: str, *, number: int | None = 1, is_flair: bool = False) -> Series:
@@ -85,7 +100,7 @@ def test_series_are_listed_unless_exactly_one_is_flair(flair: bool, words: str) 
     line = caught.value.line()
     assert line.startswith(f"scans: has 2 series, and {words}: [1.2] number 1, 'series 1.2', ")
     assert "20 slices of 192 x 256" in line
-    assert line.endswith("choose one with --series")
+    assert line.endswith("choose one (--series, in Python series)")
 
 
 def test_number_of_two_series_is_ambiguous() -> None:

@@ -11,6 +11,7 @@ from gliomaseg.data.case import UNKNOWN, Case, Slice
 from gliomaseg.data.case_list import CaseList, DataOptions, Problem
 from gliomaseg.errors import DataError
 from gliomaseg.formats import FileKind, suffix_of, suffixes
+from gliomaseg.ownership import MANIFEST
 from gliomaseg.system_files import is_system_file
 
 # TCGA_CS_4941_19960909: source, site, patient, date of the examination.
@@ -50,7 +51,7 @@ def read(data: Path, options: DataOptions) -> CaseList:
     found = _Findings()
     folders = _patient_folders(root)
     cases = tuple(case for folder in folders if (case := _read_case(folder, found, options)).slices)
-    known = {folder.name for folder in folders} | {Path(copy).parts[0] for copy in COPIES}
+    known = {folder.name for folder in folders} | {Path(copy).parts[0] for copy in COPIES} | {MANIFEST}
     for entry in sorted(root.iterdir()):
         if entry.name not in known:
             found.skipped.append(Problem(entry.name, NO_SLICE))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.formats.dicom.errors import missing_extra
-from gliomaseg.formats.dicom.files import SUFFIXES, is_dicom
+from gliomaseg.formats.dicom.files import SUFFIXES, is_dicom, is_index
 from gliomaseg.formats.dicom.series import DicomVolume, Series, choose_series
 from gliomaseg.formats.dicom.series_writer import Acquisition
 from gliomaseg.types import Mask
@@ -26,6 +26,7 @@ __all__ = [
     "Series",
     "choose_series",
     "is_dicom",
+    "is_index",
     "list_series",
     "read_dicom",
     "study_of",
@@ -66,7 +67,7 @@ def read_dicom(path: Path, *, series: str | None = None, max_bytes: int) -> Dico
 
     Args:
         path: a file, a folder (searched with its subfolders), or a zip. Single-frame and enhanced MR; uncompressed,
-            deflated, RLE, JPEG 2000 or JPEG-LS.
+            deflated, RLE, JPEG, lossless JPEG, JPEG 2000 or JPEG-LS.
         series: UID or number of the series. None chooses the only series, or the only one that `looks_like_flair`.
         max_bytes: limit of the voxels as float32, and of one file in memory; checked before decoding.
 
@@ -86,8 +87,11 @@ def read_dicom(path: Path, *, series: str | None = None, max_bytes: int) -> Dico
 
 def write_segmentation(
     path: Path, *, mask: Mask, volume: DicomVolume, model_name: str, model_version: str, deidentify: bool
-) -> None:
+) -> tuple[str, ...]:
     """Write a mask as a DICOM segmentation (SEG, binary) that refers to its series.
+
+    A missing SliceThickness is taken from the positions of the slices. A missing FrameOfReferenceUID is replaced by a
+    new one, derived from the SeriesInstanceUID.
 
     The file is written completely or not at all; an existing file is replaced. All slices are written: an empty mask
     gives a valid object whose frames are all empty. Two calls differ in UIDs and times only.
@@ -101,9 +105,12 @@ def write_segmentation(
         deidentify: whether name, id, birth date and all other values of patient and study are empty. UIDs are kept:
             they link the mask to its images. If False, the patient's name is copied from the series.
 
+    Returns:
+        Warnings about replaced values; empty for a complete series.
+
     Raises:
         GeometryError: the mask has another shape than the series.
-        FormatError: the series lacks a UID to which a segmentation must refer.
+        FormatError: the series lacks a value that a segmentation needs, such as the StudyInstanceUID.
         ResourceError: the disk is full.
         GliomasegError: the folder cannot be written.
         MissingExtraError: the extra `dicom` is not installed.
@@ -111,7 +118,7 @@ def write_segmentation(
     """
     with _extra():
         from gliomaseg.formats.dicom import segmentation
-    segmentation.write_segmentation(
+    return segmentation.write_segmentation(
         path, mask=mask, volume=volume, model_name=model_name, model_version=model_version, deidentify=deidentify
     )
 

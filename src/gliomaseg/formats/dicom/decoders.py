@@ -1,4 +1,4 @@
-"""Decoders of compressed frames: RLE, JPEG 2000 and JPEG-LS.
+"""Decoders of compressed frames: RLE, JPEG, JPEG 2000 and JPEG-LS.
 
 A decoder takes a frame's bytes and the size in the DICOM header, and returns raw unsigned values, shape (rows,
 columns), with the number of valid bits. It first compares the size in the compressed frame with the header: a few
@@ -21,10 +21,14 @@ Decoded = tuple[NDArray[Any], int]
 _RLE_HEADER = struct.Struct("<16L")
 _SIZ = struct.Struct(">4sHHLLLLLLLLH")  # markers, length, capabilities, sizes and offsets, components
 _START_OF_IMAGE = b"\xff\xd8"
-_START_OF_FRAME, _START_OF_SCAN = 0xF7, 0xDA
+_JPEG_LS_FRAME = (0xF7,)
+_START_OF_SCAN = 0xDA
 _END_OF_IMAGE = b"\xff\xd9"
 _MARKER = re.compile(rb"\xff[\x80-\xff]")  # within data, a 0 bit follows every byte of ones
-_JPEG_LS_FRAME = struct.Struct(">BHHB")  # bits, rows, columns, components
+_JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # but for restart markers; a byte 0 follows 255 within data
+_LOSSLESS_FRAME = (0xC3,)  # process 14
+_LOSSY_FRAMES = (0xC0, 0xC1)  # processes 1, and 2 and 4
+_FRAME_HEADER = struct.Struct(">BHHB")  # bits, rows, columns, components
 _MAX_TILES = 4_096
 _CURE = "copy or export it again"
 
@@ -100,8 +104,7 @@ def decode_jpeg_ls(frame: bytes, rows: int, columns: int, bits_allocated: int, *
     Raises:
         FormatError: it is not a codestream of one component of the declared size, or is damaged.
     """
-    bits, own_rows, own_columns, components = _jpeg_ls_frame(frame, name=name)
-    _require_size(name, (own_rows, own_columns, components), (rows, columns, 1), bits, bits_allocated)
+    bits = _jpeg_bits(frame, rows, columns, bits_allocated, starts=_JPEG_LS_FRAME, name=name)
     import jpeg_ls
 
     buffer, _ = jpeg_ls.decode_pixel_data(frame)
@@ -109,25 +112,64 @@ def decode_jpeg_ls(frame: bytes, rows: int, columns: int, bits_allocated: int, *
     return raw.reshape(rows, columns), bits
 
 
-def _jpeg_ls_frame(frame: bytes, *, name: str) -> tuple[int, int, int, int]:
-    """Return bits, rows, columns and components, after a check of the markers.
+def decode_lossless_jpeg(frame: bytes, rows: int, columns: int, bits_allocated: int, *, name: str) -> Decoded:
+    """Decode lossless JPEG (process 14, every selection value) through libjpeg-turbo.
 
-    CharLS loops for ever if a marker occurs before the end of the data.
+    Raises:
+        FormatError: it is not a codestream of one component of the declared size, or is damaged.
+    """
+    bits = _jpeg_bits(frame, rows, columns, bits_allocated, starts=_LOSSLESS_FRAME, name=name)
+    return _libjpeg(frame, rows, columns), bits
+
+
+def decode_lossy_jpeg(frame: bytes, rows: int, columns: int, bits_allocated: int, *, name: str) -> Decoded:
+    """Decode baseline JPEG of 8 bits, or extended JPEG of 12 bits, through libjpeg-turbo.
+
+    Raises:
+        FormatError: it is not a codestream of one component of the declared size, or is damaged.
+    """
+    bits = _jpeg_bits(frame, rows, columns, bits_allocated, starts=_LOSSY_FRAMES, name=name)
+    return _libjpeg(frame, rows, columns), bits
+
+
+def _libjpeg(frame: bytes, rows: int, columns: int) -> NDArray[Any]:
+    from imagecodecs import jpeg8_decode
+
+    raw: NDArray[Any] = jpeg8_decode(frame)
+    return raw.reshape(rows, columns)
+
+
+def _jpeg_bits(
+    frame: bytes, rows: int, columns: int, bits_allocated: int, *, starts: tuple[int, ...], name: str
+) -> int:
+    """Return the bits of a value, after a check of the markers and of the size.
+
+    CharLS loops for ever if a marker occurs before the end of the data, and libjpeg replaces missing data.
+
+    Args:
+        frame: the compressed frame.
+        rows: rows by the DICOM header.
+        columns: columns by the DICOM header.
+        bits_allocated: BitsAllocated of the DICOM header.
+        starts: the markers with which a frame of this process may start.
+        name: the file's name in error messages.
     """
     at, found = len(_START_OF_IMAGE), None
     if frame.startswith(_START_OF_IMAGE):
-        while at + 4 + _JPEG_LS_FRAME.size <= len(frame) and frame[at] == 0xFF:
+        while at + 4 + _FRAME_HEADER.size <= len(frame) and frame[at] == 0xFF:
             marker = frame[at + 1]
-            if marker == _START_OF_FRAME and found is None:
-                found = _JPEG_LS_FRAME.unpack_from(frame, at + 4)
+            if marker in starts and found is None:
+                found = _FRAME_HEADER.unpack_from(frame, at + 4)
             at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
             if marker == _START_OF_SCAN:
                 break
-    end = _MARKER.search(frame, at)
+    end = (_MARKER if starts == _JPEG_LS_FRAME else _JPEG_MARKER).search(frame, at)
     if found is None or end is None or end[0] != _END_OF_IMAGE:
-        raise FormatError("a frame is not a JPEG-LS codestream, or is damaged", where=name, cure=_CURE)
-    bits, rows, columns, components = found
-    return bits, rows, columns, components
+        kind = "JPEG-LS" if starts == _JPEG_LS_FRAME else "lossless JPEG" if starts == _LOSSLESS_FRAME else "JPEG"
+        raise FormatError(f"a frame is not a {kind} codestream, or is damaged", where=name, cure=_CURE)
+    bits, own_rows, own_columns, components = found
+    _require_size(name, (own_rows, own_columns, components), (rows, columns, 1), bits, bits_allocated)
+    return int(bits)
 
 
 def _require_size(

@@ -22,7 +22,7 @@ def translated_errors(where: str | PathLike[str]) -> Iterator[None]:
     """Translate every exception into one line about `where`, and silence warnings and logs.
 
     Raises:
-        FormatError: the file cannot be open_source_files, is damaged, or nests its sequences too deeply.
+        FormatError: the file cannot be opened, is damaged, or nests its sequences too deeply.
         MissingExtraError: a library of the extra `dicom` is not installed.
         ResourceError: the memory is exhausted.
     """

@@ -5,137 +5,150 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from gliomaseg.archive import declared_bytes
+from gliomaseg.archive import declared_bytes, is_folder, member_name
 from gliomaseg.errors import FormatError, ResourceError
 from gliomaseg.formats.dicom.errors import translated_errors
+from gliomaseg.formats.dicom.file_kinds import (
+    FILE_SUFFIXES,
+    HEAD_BYTES,
+    PREAMBLE_BYTES,
+    SliceNames,
+    dicom_start,
+    other_kind,
+    transfer_syntax,
+)
+from gliomaseg.system_files import is_system_file
 
 MAX_FILES = 100_000
-# Elements of a header are read one by one: a file of millions of tiny elements would take minutes.
-MAX_READS = 1_000_000
-HEAD_BYTES = 132
-MAGIC = b"DICM"
-FILE_SUFFIXES = (".dcm", ".dicom", ".ima")
 SUFFIXES = (*FILE_SUFFIXES, ".zip")
-_SMALL_BYTES = 4_096
-_CHECK = "check the source of the file"
 _MAX_MEMBERS = 1_000
 _INDEX = "DICOMDIR"  # an index of other files, without an image
+_IS_INDEX = "is an index (DICOMDIR), without an image"
+_MAX_NAMED = 20
+_EMPTY, _ZEROS, _UNKNOWN = "empty", "filled with zeros", "damaged or of an unknown format"
+_BROKEN_LINK = "linked to a missing file"
+_UNREADABLE = {_EMPTY, _ZEROS, _UNKNOWN, _BROKEN_LINK}
 
 
 @dataclass(frozen=True)
 class Source:
-    """One DICOM file.
+    """One file of a folder or zip.
 
     Attributes:
         name: for error messages: its path, or the archive's path and the member's name.
         size_bytes: its length, decompressed.
         open: opens it; a member of a zip is decompressed as it is read.
+        relative: its path within the folder or zip.
+        start: the position of its first element: behind the preamble and the mark DICM, or 0 if it has none.
+        syntax: the transfer syntax of a data set without a file header; otherwise empty.
     """
 
     name: str
     size_bytes: int
     open: Callable[[], BinaryIO]
+    relative: str = ""
+    start: int = PREAMBLE_BYTES
+    syntax: str = ""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that is not read, by its path within the folder or zip, and the reason."""
+
+    name: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class SourceFiles:
-    """The DICOM files of a folder or zip, in the order of their names, and the number of other files."""
+    """The DICOM files of a folder or zip, in the order of their names, and the other files."""
 
     sources: tuple[Source, ...]
-    others: int
+    skipped: tuple[Skipped, ...]
 
 
-class LimitedFile:
-    """A file with limits: on the bytes of one read (its own length), on the sum of all, and on the number of reads."""
+@dataclass
+class _Listing:
+    """The files of a folder or zip that may be DICOM, the links to missing files, and the other files."""
 
-    def __init__(self, file: BinaryIO, source: Source, *, max_bytes: int) -> None:
-        self._file = file
-        self._source = source
-        self._left_bytes = max_bytes
-        self._reads = 0
-
-    def read(self, size: int = -1) -> bytes:
-        """Return up to `size` bytes, or all remaining bytes."""
-        self._reads += 1
-        if self._reads > MAX_READS:
-            raise ResourceError(
-                f"has a header of more than {MAX_READS:,} elements", where=self._source.name, cure=_CHECK
-            )
-        if 0 <= size <= _SMALL_BYTES:
-            return self._file.read(size)
-        remaining = max(self._source.size_bytes - self._file.tell(), 0)
-        size = remaining if size < 0 else min(size, remaining)
-        self._left_bytes -= size
-        if self._left_bytes < 0:
-            raise too_large(self._source.name)
-        return self._file.read(size)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """Set the position, as for files."""
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """Return the position, in bytes from the start."""
-        return self._file.tell()
+    sources: list[Source] = field(default_factory=list)
+    broken_links: list[Source] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
 
 
-def too_large(name: str) -> ResourceError:
-    """Return the error of a file that needs more memory than the limit."""
-    what = "needs more memory than the limit"
-    return ResourceError(what, where=name, cure="raise --max-memory, or check the source of the file")
+def skipped_lines(skipped: Sequence[Skipped]) -> tuple[str, ...]:
+    """Return `<name>: <reason>` for each file; if more than 20 have one reason, the number of the others."""
+    counts: Counter[str] = Counter()
+    lines = []
+    for file in skipped:
+        counts[file.reason] += 1
+        if counts[file.reason] <= _MAX_NAMED:
+            lines.append(f"{file.name}: {file.reason}")
+    lines += [f"{count - _MAX_NAMED:,} more files: {why}" for why, count in counts.items() if count > _MAX_NAMED]
+    return tuple(lines)
 
 
 def is_dicom(path: Path) -> bool:
     """Return whether a file is DICOM, by its suffix or its first bytes, or a zip of DICOM files.
 
-    An unreadable zip counts as one: the error is then reported when it is read, and no patient is omitted silently.
+    Files of the operating system and a DICOMDIR are not. An unreadable zip counts as DICOM: the error is then reported
+    when it is read, and no patient is omitted silently.
     """
     try:
-        if not path.is_file() or path.name == _INDEX:
+        if is_system_file(path.name) or is_index(path) or not path.is_file():
             return False
         if path.suffix.lower() in FILE_SUFFIXES:
             return True
         if path.suffix.lower() == ".zip":
             return _is_zip_of_dicom(path)
         with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-        return head.endswith(MAGIC) and len(head) == HEAD_BYTES
+            return dicom_start(file.read(HEAD_BYTES)) is not None
     except OSError:
         return False
+
+
+def is_index(path: Path) -> bool:
+    """Return whether a file is a DICOMDIR by its name: an index of other files, without an image."""
+    return path.name.upper() == _INDEX and path.is_file()
 
 
 def _is_zip_of_dicom(path: Path) -> bool:
     """Return whether one of the members of a zip is DICOM, by suffix or first bytes, or is unreadable."""
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-            if any(member.filename.lower().endswith(FILE_SUFFIXES) for member in members):
+            members = [member for member in archive.infolist() if _is_data(member)]
+            if any(member_name(member).lower().endswith(FILE_SUFFIXES) for member in members):
                 return True
             for member in members[:_MAX_MEMBERS]:
                 with archive.open(member) as file:
-                    if file.read(HEAD_BYTES)[HEAD_BYTES - len(MAGIC) :] == MAGIC:
+                    if dicom_start(file.read(HEAD_BYTES)) is not None:
                         return True
     except Exception:  # BadZipFile, RuntimeError, NotImplementedError, ValueError, zlib.error, EOFError
         return True
     return False
 
 
+def _is_data(member: zipfile.ZipInfo) -> bool:
+    return not is_folder(member) and not is_system_file(member_name(member))
+
+
 @contextmanager
 def open_source_files(path: Path) -> Iterator[SourceFiles]:
-    """Return the DICOM files of a file, folder or zip; those of a zip can be open_source_files inside the block only.
+    """Return the DICOM files of a file, folder or zip; those of a zip can be opened inside the block only.
 
-    A file is DICOM if bytes 128 to 131 are `DICM`; a file with a suffix such as `.dcm` must have them. A folder is
-    searched with its subfolders. Links to folders are not followed: they may be circular.
+    A file is DICOM by its first bytes; the preamble and the mark DICM may be missing. A folder is searched with its
+    subfolders, but for hidden ones. Links to folders are not followed: they may be circular.
 
     Raises:
-        FormatError: the path is missing, unreadable, a file of another format or an unsafe zip, or a file with the
-            suffix of DICOM does not begin as DICOM.
+        FormatError: the path is missing, unreadable, a file of another format or an unsafe zip; or a file that is not
+            DICOM may be a slice, by its name: it is empty, damaged, or a link to a missing file.
         ResourceError: there are more than 100,000 files, or a zip exceeds the limits.
     """
     with translated_errors(path):
@@ -147,12 +160,14 @@ def open_source_files(path: Path) -> Iterator[SourceFiles]:
         with archive:
             yield _dicom_sources(_members(archive, path), path)
     else:
-        yield _dicom_sources(_files(path) if kind == "folder" else [_on_disk(path)], path)
+        yield _dicom_sources(_files(path) if kind == "folder" else _Listing([source_of(path)]), path)
 
 
 def _path_kind(path: Path) -> str:
     if path.is_dir():
         return "folder"
+    if is_index(path):
+        raise index_error(str(path))
     if not path.exists():
         raise FormatError("there is no such file or folder", where=path, cure="check the path")
     if not path.is_file():  # opening a pipe would wait for ever
@@ -161,67 +176,124 @@ def _path_kind(path: Path) -> str:
         head = file.read(HEAD_BYTES)
     if head.startswith(b"PK"):
         return "zip"
-    if not head.endswith(MAGIC) or len(head) < HEAD_BYTES:
-        raise FormatError(
-            "is not a DICOM file: bytes 128 to 131 are not DICM", where=path, cure="pass DICOM files, or a zip of them"
-        )
+    if dicom_start(head) is None:
+        what = f"is not a DICOM file, but {_state(head)}"
+        raise FormatError(what, where=path, cure="pass DICOM files, or a zip of them; or copy it again")
     return "file"
 
 
-def _dicom_sources(sources: list[Source], path: Path) -> SourceFiles:
+def index_error(name: str) -> FormatError:
+    """Return the error of a DICOMDIR that is passed as an input."""
+    return FormatError(_IS_INDEX, where=name, cure="pass the folder that contains it")
+
+
+def _state(head: bytes) -> str:
+    """Return the state of a file that is not DICOM."""
+    if not any(head):
+        return _ZEROS if head else _EMPTY
+    return other_kind(head) or _UNKNOWN
+
+
+def _dicom_sources(listing: _Listing, path: Path) -> SourceFiles:
     dicom: list[Source] = []
-    for source in sources:
-        if _is_dicom(source):
-            dicom.append(source)
-        elif source.name.lower().endswith(FILE_SUFFIXES):
-            # If it were ignored, the last slice of a series could be missing without a message.
-            what = "has the suffix of a DICOM file, and is empty, truncated or damaged"
+    other = [(source, _BROKEN_LINK) for source in listing.broken_links]
+    for source in listing.sources:
+        head = _head(source)
+        start = dicom_start(head)
+        if start is None:
+            other.append((source, _state(head)))
+        else:
+            syntax = "" if start or head[:2] == b"\x02\x00" else transfer_syntax(head)
+            dicom.append(replace(source, start=start, syntax=syntax))
+    names = SliceNames(source.relative for source in dicom)
+    for source, state in sorted(other, key=lambda entry: entry[0].relative):
+        # If such a file were ignored, the last slice of a series could be missing without a message.
+        if names.may_include(source.relative, known_kind=state not in _UNREADABLE):
+            what = f"has the name of a DICOM file, and is {state}"
             raise FormatError(what, where=source.name, cure="copy it again, or remove it")
-    others = len(sources) - len(dicom)
+    skipped = [*listing.skipped, *(Skipped(source.relative, f"is {state}") for source, state in other)]
     if not dicom:
-        raise FormatError(f"has 0 DICOM files and {others:,} other files", where=path, cure="pass DICOM files")
-    return SourceFiles(tuple(dicom), others)
+        raise FormatError(f"has 0 DICOM files and {len(skipped):,} other files", where=path, cure="pass DICOM files")
+    return SourceFiles(tuple(dicom), tuple(skipped))
 
 
-def _is_dicom(source: Source) -> bool:
+def _head(source: Source) -> bytes:
     with translated_errors(source.name), source.open() as file:
-        return file.read(HEAD_BYTES)[-len(MAGIC) :] == MAGIC
+        return file.read(HEAD_BYTES)
 
 
-def _files(folder: Path) -> list[Source]:
-    paths: list[Path] = []
+def _files(folder: Path) -> _Listing:
+    listing, count = _Listing(), 0
     with translated_errors(folder):
-        for root, folders, names in os.walk(folder, onerror=_raise):
-            folders.sort()
-            paths += [Path(root, name) for name in sorted(names)]
-            if len(paths) > MAX_FILES:
+        for root, folders, names in os.walk(folder, onerror=_reraise):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            count += len(names)
+            if count > MAX_FILES:
                 raise ResourceError(f"has over {MAX_FILES:,} files", where=folder, cure="pass the folder of one series")
-        # Pipes, devices and broken links are skipped.
-        return [_on_disk(path) for path in paths if path.is_file()]
+            for path in [Path(root, name) for name in [*folders, *sorted(names)]]:
+                _add(listing, path, folder)
+    return listing
 
 
-def _raise(fault: OSError) -> None:
-    raise fault
+def _add(listing: _Listing, path: Path, folder: Path) -> None:
+    """Add a file to the list of its kind; of folders, only links are listed."""
+    relative = _printable(str(path.relative_to(folder)))
+    reason = _reason_to_skip(path, relative)
+    if reason:
+        listing.skipped.append(Skipped(relative, reason))
+    elif path.is_file():
+        listing.sources.append(replace(source_of(path), relative=relative))
+    elif not path.is_dir():
+        listing.broken_links.append(Source(_printable(str(path)), 0, io.BytesIO, relative))
 
 
-def _on_disk(path: Path) -> Source:
+def _reason_to_skip(path: Path, relative: str) -> str:
+    if is_system_file(relative):
+        return "is a file of the operating system" if not path.is_dir() else ""
+    if is_index(path):
+        return _IS_INDEX
+    if path.is_symlink() and path.is_dir():
+        return "is a link to a folder, which is not followed"
+    is_special = path.exists() and not path.is_file() and not path.is_dir()
+    return "is a pipe or a device" if is_special else ""
+
+
+def source_of(path: Path) -> Source:
+    """Return a file on disk as a source, with the position of its first element.
+
+    Raises:
+        FormatError: it cannot be read.
+    """
     with translated_errors(path):
-        return Source(_printable(str(path)), path.stat().st_size, lambda: path.open("rb"))
+        name = _printable(str(path))
+        return Source(name, path.stat().st_size, lambda: path.open("rb"), relative=_printable(path.name))
 
 
-def _members(archive: zipfile.ZipFile, path: Path) -> list[Source]:
-    members = sorted(
-        (member for member in archive.infolist() if not member.is_dir()), key=lambda member: member.filename
-    )
-    return [
-        Source(_printable(str(path / member.filename)), member.file_size, _opener(archive, member))
-        for member in members
-    ]
+def _members(archive: zipfile.ZipFile, path: Path) -> _Listing:
+    listing = _Listing()
+    for member in sorted(archive.infolist(), key=member_name):
+        name = member_name(member)
+        parts = name.split("/")
+        relative = _printable(name)
+        if is_folder(member) or any(part.startswith(".") for part in parts[:-1] if part != "."):
+            continue
+        if is_system_file(name):
+            listing.skipped.append(Skipped(relative, "is a file of the operating system"))
+        elif parts[-1].upper() == _INDEX:
+            listing.skipped.append(Skipped(relative, _IS_INDEX))
+        else:
+            where = _printable(str(path / name))
+            listing.sources.append(Source(where, member.file_size, _opener(archive, member), relative))
+    return listing
 
 
 def _opener(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
     # Every seek backwards decompresses a member again from its start: the buffer avoids most of them.
     return lambda: io.BufferedReader(cast("io.RawIOBase", archive.open(member)), 1 << 16)
+
+
+def _reraise(fault: OSError) -> None:
+    raise fault
 
 
 def _printable(text: str) -> str:

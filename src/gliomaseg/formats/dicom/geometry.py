@@ -122,14 +122,24 @@ def _check_same_grid(planes: Sequence[Plane], *, where: str) -> None:
     usual = np.median(directions, axis=0)
     away = (abs(directions - usual) > _SAME_DIRECTION).any(axis=(1, 2))
     if away.any():
-        names = texts_of([plane.name for plane, other in zip(planes, away, strict=True) if other])
-        what = f"has slices of several orientations, as of a localiser ({names})"
+        others = [plane for plane, other in zip(planes, away, strict=True) if other]
+        angle = max(_angle_deg(plane, planes[int(np.argmin(away))]) for plane in others)
+        what = (
+            f"ImageOrientationPatient of {texts_of([plane.name for plane in others])} differs by {angle:.3g} degrees "
+            "from the other slices, expected one direction"
+        )
         raise GeometryError(what, where=where, cure=_REMOVE)
     spacings = np.array([plane.spacing_mm for plane in planes])
     away = (abs(spacings - np.median(spacings, axis=0)) > _SAME_SPACING * spacings).any(axis=1)
     if away.any():
         names = texts_of([plane.name for plane, other in zip(planes, away, strict=True) if other])
         raise GeometryError(f"has slices of several pixel spacings ({names})", where=where, cure=_REMOVE)
+
+
+def _angle_deg(one: Plane, other: Plane) -> float:
+    """Return the larger angle between the directions of two slices, along columns or along rows, in [0, 180]."""
+    cosines = np.clip((one.directions * other.directions).sum(axis=1), -1, 1)
+    return float(np.degrees(np.arccos(cosines)).max())
 
 
 def _check_gaps(along: NDArray[np.float64], ordered: Sequence[Plane], *, where: str) -> None:

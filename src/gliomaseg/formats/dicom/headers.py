@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from gliomaseg.errors import FormatError
 from gliomaseg.formats.dicom.errors import translated_errors
-from gliomaseg.formats.dicom.files import HEAD_BYTES, LimitedFile, Source, SourceFiles, too_large
+from gliomaseg.formats.dicom.file_kinds import BIG_ENDIAN, IMPLICIT, META_GROUP
+from gliomaseg.formats.dicom.files import Skipped, Source, SourceFiles, index_error
+from gliomaseg.formats.dicom.limited_file import LimitedFile, too_large
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -26,9 +28,8 @@ HEADER_BYTES = 64 << 20
 # SOP classes: enhanced MR image, legacy converted enhanced MR image, and (single-frame) MR image storage.
 MULTI_FRAME = ("1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
 MR = ("1.2.840.10008.5.1.4.1.1.4", *MULTI_FRAME)
-_IMPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"  # transfer syntaxes
-_DEFLATED = "1.2.840.10008.1.2.1.99"
-_META_GROUP = 2
+_DIRECTORY = "1.2.840.10008.1.3.10"  # the SOP class of a DICOMDIR
+_DEFLATED = "1.2.840.10008.1.2.1.99"  # a transfer syntax
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _UID_LENGTH = 64
 _TEXT_LENGTH = 64
@@ -39,7 +40,8 @@ _KEYWORDS = """
     SeriesDescription ProtocolName ImageType ScanningSequence SequenceVariant InversionTime EchoTime
     ImagePositionPatient ImageOrientationPatient PixelSpacing SliceThickness SpacingBetweenSlices NumberOfFrames
     SamplesPerPixel PhotometricInterpretation Rows Columns BitsAllocated BitsStored HighBit PixelRepresentation
-    RescaleSlope RescaleIntercept ModalityLUTSequence SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
+    RescaleSlope RescaleIntercept ModalityLUTSequence LossyImageCompression
+    SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
 """.split()  # noqa: SIM905
 
 
@@ -62,14 +64,15 @@ class Instance:
         return self.header.SOPClassUID in MULTI_FRAME
 
 
-def mr_instances(found: SourceFiles, *, where: str) -> list[Instance]:
-    """Return the MR files among the found ones, in the order of their names.
+def mr_instances(found: SourceFiles, *, where: str) -> tuple[list[Instance], list[Skipped]]:
+    """Return the MR files among the found ones, in the order of their names, and the other objects.
 
     Raises:
         FormatError: a file is damaged, or there are only other objects, which the message lists.
     """
     instances: list[Instance] = []
     other: Counter[str] = Counter()
+    skipped: list[Skipped] = []
     for source in found.sources:
         syntax, header = read(source, pixels=False, max_bytes=HEADER_BYTES)
         kind = uid(header, "SOPClassUID")
@@ -79,10 +82,13 @@ def mr_instances(found: SourceFiles, *, where: str) -> list[Instance]:
             instances.append(Instance(source, syntax, header))
         else:
             other[uid_name(kind)] += 1
+            skipped.append(Skipped(source.relative, f"is {uid_name(kind)}, not an MR image"))
+    if not instances and set(other) == {uid_name(_DIRECTORY)}:
+        raise index_error(where)
     if not instances:
         kinds = ", ".join(f"{count} x {kind}" for kind, count in other.most_common(3))
         raise FormatError(f"has 0 MR images, but {kinds}", where=where, cure="pass an MR series")
-    return instances
+    return instances, skipped
 
 
 def read(source: Source, *, pixels: bool, max_bytes: int) -> tuple[str, Dataset]:
@@ -105,7 +111,7 @@ def read(source: Source, *, pixels: bool, max_bytes: int) -> tuple[str, Dataset]
         raise too_large(source.name)
     with translated_errors(source.name), source.open() as file:
         limited = cast("BinaryIO", LimitedFile(file, source, max_bytes=max_bytes))
-        syntax, kind = _file_meta(limited, name=source.name)
+        syntax, kind = _file_meta(limited, source)
         if kind and kind not in MR and not pixels:  # damage in an unused object is ignored
             header = Dataset()
             header.SOPClassUID = kind
@@ -114,8 +120,8 @@ def read(source: Source, *, pixels: bool, max_bytes: int) -> tuple[str, Dataset]
             limited = _inflated(limited, source, pixels=pixels, max_bytes=max_bytes)
         header = read_dataset(
             limited,
-            is_implicit_VR=syntax == _IMPLICIT,
-            is_little_endian=syntax != _BIG_ENDIAN,
+            is_implicit_VR=syntax == IMPLICIT,
+            is_little_endian=syntax != BIG_ENDIAN,
             stop_when=None if pixels else _at_pixels,
             specific_tags=None if pixels else [Tag(keyword) for keyword in _KEYWORDS],
         )
@@ -133,11 +139,17 @@ def _require_sop_class(kind: str, header: Dataset, *, name: str) -> None:
         raise FormatError(what, where=name, cure="export the file again")
 
 
-def _file_meta(file: BinaryIO, *, name: str) -> tuple[str, str]:
-    """Return the transfer syntax and the SOP class in the file header; the file is then at its data set."""
+def _file_meta(file: BinaryIO, source: Source) -> tuple[str, str]:
+    """Return the transfer syntax and the SOP class in the file header; the file is then at its data set.
+
+    A data set without a file header has the syntax in which it is written, and no SOP class here.
+    """
     from pydicom.filereader import read_dataset
 
-    file.seek(HEAD_BYTES)
+    if source.syntax:
+        return source.syntax, ""
+    name = source.name
+    file.seek(source.start)
     meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_past_meta)
     syntax = uid(meta, "TransferSyntaxUID")
     if not syntax:
@@ -160,7 +172,7 @@ def texts_of(names: Sequence[str], *, most: int = 3) -> str:
 
 def _past_meta(tag: BaseTag, vr: str | None, length: int) -> bool:
     del vr, length
-    return tag >> 16 != _META_GROUP
+    return tag >> 16 != META_GROUP
 
 
 def _at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:

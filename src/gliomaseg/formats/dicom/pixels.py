@@ -11,12 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.encaps import generate_frames
 from pydicom.uid import (
+    HTJ2K,
     JPEG2000,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
     RLELossless,
@@ -34,9 +41,17 @@ _DECODERS: dict[str, Callable[..., decoders.Decoded]] = {
     RLELossless: decoders.decode_rle,
     JPEG2000Lossless: decoders.decode_jpeg_2000,
     JPEG2000: decoders.decode_jpeg_2000,
+    HTJ2KLossless: decoders.decode_jpeg_2000,
+    HTJ2KLosslessRPCL: decoders.decode_jpeg_2000,
+    HTJ2K: decoders.decode_jpeg_2000,
     JPEGLSLossless: decoders.decode_jpeg_ls,
     JPEGLSNearLossless: decoders.decode_jpeg_ls,
+    JPEGLossless: decoders.decode_lossless_jpeg,
+    JPEGLosslessSV1: decoders.decode_lossless_jpeg,
+    JPEGBaseline8Bit: decoders.decode_lossy_jpeg,
+    JPEGExtended12Bit: decoders.decode_lossy_jpeg,
 }
+_LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 _PIXEL_DATA = 0x7FE00010
 _TRAILING_TAGS = {0, 0xFFFAFFFA, 0xFFFCFFFC}  # zeros that fill a block, a signature, padding
 _MAX_COUNT = 65_535
@@ -64,6 +79,11 @@ class Layout:
         return np.dtype(f"{'i' if self.is_signed else 'u'}{self.bits_allocated // 8}")
 
 
+def is_lossy(instance: Instance) -> bool:
+    """Return whether pixels were compressed with loss, by the transfer syntax or the header."""
+    return instance.syntax in _LOSSY or text(instance.header, "LossyImageCompression") == "01"
+
+
 def layout_of(instance: Instance) -> Layout:
     """Return the pixel layout that a file declares.
 
@@ -72,7 +92,7 @@ def layout_of(instance: Instance) -> Layout:
     """
     header, name = instance.header, instance.name
     if instance.syntax not in _PLAIN and instance.syntax not in _DECODERS:
-        what = f"transfer syntax is {uid_name(instance.syntax)}, expected uncompressed, RLE, JPEG 2000 or JPEG-LS"
+        what = f"transfer syntax is {uid_name(instance.syntax)}, expected uncompressed, RLE, JPEG, JPEG 2000 or JPEG-LS"
         raise FormatError(what, where=name, cure="convert it, for example with dcmdjpeg or gdcmconv --raw")
     _require_grey(header, name=name)
     frames = 1 if value_of(header, "NumberOfFrames") is None else _count(header, "NumberOfFrames", name=name)
@@ -131,6 +151,9 @@ def stored_frames(data: Dataset, syntax: str, layout: Layout, *, name: str) -> I
         raise FormatError("pixel data are missing", where=name, cure="copy it again")
     _require_end(data, name=name)
     if syntax in _PLAIN:
+        if data["PixelData"].is_undefined_length:
+            what = f"transfer syntax is {uid_name(syntax)}, or missing, but the pixels are compressed"
+            raise FormatError(what, where=name, cure="export it again with its file header")
         yield from _plain_frames(pixels, syntax, layout, name=name)
         return
     offsets = (value_of(data, "ExtendedOffsetTable"), value_of(data, "ExtendedOffsetTableLengths"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 from gliomaseg.errors import GeometryError, GliomasegError, ResourceError
 from gliomaseg.formats.dicom import headers
 from gliomaseg.formats.dicom.errors import translated_errors
-from gliomaseg.formats.dicom.files import Source, is_dicom, open_source_files
+from gliomaseg.formats.dicom.files import Skipped, is_dicom, open_source_files, skipped_lines
 from gliomaseg.formats.dicom.geometry import Frame, Stack, frames_of, stack
-from gliomaseg.formats.dicom.headers import HEADER_BYTES, Instance, mr_instances, texts_of, uid, words
-from gliomaseg.formats.dicom.pixels import Layout, layout_of, stored_frames
+from gliomaseg.formats.dicom.headers import HEADER_BYTES, Instance, mr_instances, texts_of, uid, uid_name, words
+from gliomaseg.formats.dicom.pixels import Layout, is_lossy, layout_of, stored_frames
 from gliomaseg.formats.dicom.series import DicomVolume, Series, choose_series, grouped, series_of
 
 if TYPE_CHECKING:
@@ -29,10 +30,11 @@ _PIXEL_KEYWORDS = ("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengt
 
 def study_of(folder: Path) -> str:
     """Implement `gliomaseg.formats.dicom.study_of`; the first five DICOM files are tried."""
-    for file in islice((entry for entry in sorted(folder.iterdir()) if is_dicom(entry)), _MAX_TRIED):
-        source = Source(str(file), file.stat().st_size, lambda file=file: file.open("rb"))  # type: ignore[misc]
+    entries = (entry for entry in sorted(folder.iterdir()) if entry.suffix.lower() != ".zip" and is_dicom(entry))
+    for file in islice(entries, _MAX_TRIED):
         try:
-            _, header = headers.read(source, pixels=False, max_bytes=HEADER_BYTES)
+            with open_source_files(file) as found:
+                _, header = headers.read(found.sources[0], pixels=False, max_bytes=HEADER_BYTES)
         except GliomasegError:  # reported when the series is read
             continue
         if study := uid(header, "StudyInstanceUID"):
@@ -43,8 +45,8 @@ def study_of(folder: Path) -> str:
 def list_series(path: Path) -> list[Series]:
     """Implement `gliomaseg.formats.dicom.list_series`."""
     with open_source_files(path) as found:
-        groups = grouped(mr_instances(found, where=str(path)))
-        return _listed(groups)
+        instances, _ = mr_instances(found, where=str(path))
+        return _listed(grouped(instances))
 
 
 def _listed(groups: dict[str, list[Instance]]) -> list[Series]:
@@ -55,9 +57,19 @@ def _listed(groups: dict[str, list[Instance]]) -> list[Series]:
 def read_dicom(path: Path, *, series: str | None, max_bytes: int) -> DicomVolume:
     """Implement `gliomaseg.formats.dicom.read_dicom`."""
     with open_source_files(path) as found:
-        groups = grouped(mr_instances(found, where=str(path)))
-        chosen = choose_series(_listed(groups), wanted=series, where=path)
-        return _read(groups[chosen.uid], chosen, where=str(path), max_bytes=max_bytes)
+        instances, objects = mr_instances(found, where=str(path))
+        groups = grouped(instances)
+        listed = _listed(groups)
+        chosen = choose_series(listed, wanted=series, where=path)
+        volume = _read(groups[chosen.uid], chosen, where=str(path), max_bytes=max_bytes)
+        others = [_not_chosen(other, len(groups[other.uid])) for other in listed if other is not chosen]
+        return replace(volume, skipped=skipped_lines([*found.skipped, *objects, *others]))
+
+
+def _not_chosen(series: Series, files: int) -> Skipped:
+    number = series.uid if series.number is None else f"number {series.number}"
+    count = f"{files} {'file' if files == 1 else 'files'}"
+    return Skipped(f"series {number} ({count})", "is not the chosen series")
 
 
 def _read(instances: list[Instance], series: Series, *, where: str, max_bytes: int) -> DicomVolume:
@@ -66,7 +78,8 @@ def _read(instances: list[Instance], series: Series, *, where: str, max_bytes: i
     voxels = sum(layout.frames for layout in layouts) * layouts[0].rows * layouts[0].columns
     if voxels * _FLOAT_BYTES > max_bytes:
         what = f"declares {voxels * _FLOAT_BYTES / 1e6:,.0f} MB of voxels, over the limit of {max_bytes / 1e6:,.0f} MB"
-        raise ResourceError(what, where=where, cure="raise --max-memory, or check the source of the files")
+        cure = "check the source of the files, or raise the memory limit (--max-memory, in Python max_bytes)"
+        raise ResourceError(what, where=where, cure=cure)
     frames = [frames_of(instance, layout.frames) for instance, layout in zip(instances, layouts, strict=True)]
     slices = stack([frame.plane for own in frames for frame in own], where=where)
     filled, kept = _decode(instances, layouts, frames, slices, max_bytes=max_bytes)
@@ -76,7 +89,16 @@ def _read(instances: list[Instance], series: Series, *, where: str, max_bytes: i
         series,
         headers=tuple(kept) if instances[0].is_multi_frame else tuple(kept[index] for index in slices.order),
         frames=slices.order if instances[0].is_multi_frame else (),
+        path=where,
+        warnings=_loss_warnings(instances),
     )
+
+
+def _loss_warnings(instances: Sequence[Instance]) -> tuple[str, ...]:
+    lossy = [instance for instance in instances if is_lossy(instance)]
+    if not lossy:
+        return ()
+    return (f"{len(lossy)} of {len(instances)} files are compressed with loss ({uid_name(lossy[0].syntax)})",)
 
 
 def _check_one_grid(instances: Sequence[Instance], layouts: Sequence[Layout], *, where: str) -> None:

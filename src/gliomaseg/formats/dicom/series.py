@@ -18,13 +18,12 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 # "Dark fluid" is Siemens' name for FLAIR. Only letters are compared: scanners write spaces, hyphens and underscores.
-_NAMES = ("flair", "darkfluid")
+_NAMES = ("flair", "darkfluid", "dafl")
 _DERIVED_IMAGE_TYPES = {"LOCALIZER", "PROJECTION IMAGE", "MIP"}
-# FLAIR has an inversion time of about 2 s, which darkens fluid, and a long echo time, which brightens lesions.
-_INVERSION_MS = (1_800.0, 2_900.0)
-_ECHO_MS = 70.0
-# Outside these limits a series is not FLAIR, in spite of its name: T1 FLAIR inverts for less than a second.
-_NO_INVERSION_MS = (1_400.0, 3_500.0)
+# FLAIR has an inversion time of 1.3 s or more, which darkens fluid, and a long echo time, which brightens lesions.
+_MIN_INVERSION_MS = 1_300.0
+_MIN_ECHO_MS = 70.0
+# With a shorter echo time a series is not FLAIR, in spite of its name: T1 FLAIR.
 _NO_ECHO_MS = 50.0
 _MAX_LISTED = 20
 
@@ -74,6 +73,9 @@ class DicomVolume:
         headers: the headers of its files, without pixels and private elements: one a slice in the order of z, or one
             for a multi-frame file. They contain the patient's name and are never shown.
         frames: for each z, the frame (from 0) in a multi-frame file; empty for single-frame files.
+        path: the file, folder or zip, for error messages.
+        skipped: `<name>: <reason>` for each file that was not read, and for each series that was not chosen.
+        warnings: restrictions of the pixels, such as a compression with loss.
     """
 
     voxels: NDArray[Any] = field(repr=False)
@@ -81,6 +83,9 @@ class DicomVolume:
     series: Series
     headers: tuple[Dataset, ...] = field(repr=False)
     frames: tuple[int, ...] = field(repr=False)
+    path: str = ""
+    skipped: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def series_uid(self) -> str:
@@ -161,27 +166,27 @@ def choose_series(found: Sequence[Series], *, wanted: str | None, where: str | P
         return fitting[0]
     listed = "; ".join(series.line() for series in found[:_MAX_LISTED])
     more = f"; and {len(found) - _MAX_LISTED} more" if len(found) > _MAX_LISTED else ""
-    raise DataError(f"{what}: {listed}{more}", where=where, cure="choose one with --series")
+    raise DataError(f"{what}: {listed}{more}", where=where, cure="choose one (--series, in Python series)")
 
 
 def looks_like_flair(header: Dataset) -> bool:
     """Return whether name and parameters look like FLAIR.
 
-    The name is decisive unless the parameters contradict it (T1 FLAIR is not FLAIR here). Without such a name, the
-    inversion time must be 1,800 to 2,900 ms and the echo time above 70 ms.
+    The name is decisive unless the times contradict it (T1 FLAIR is not FLAIR here). Without such a name, the
+    inversion time must be 1,300 ms or more and the echo time 70 ms or more.
     """
     if _DERIVED_IMAGE_TYPES & set(words(header, "ImageType")):
         return False
     inversion_ms, echo_ms = _timing(header)
     short_echo = echo_ms is not None and echo_ms < _NO_ECHO_MS
-    other_inversion = inversion_ms is not None and not _NO_INVERSION_MS[0] <= inversion_ms <= _NO_INVERSION_MS[1]
-    if short_echo or other_inversion:
+    short_inversion = inversion_ms is not None and inversion_ms < _MIN_INVERSION_MS
+    if short_echo or short_inversion:
         return False
     if any(name in _letters(header) for name in _NAMES):
         return True
     if inversion_ms is None or echo_ms is None:
         return False
-    return _INVERSION_MS[0] <= inversion_ms <= _INVERSION_MS[1] and echo_ms > _ECHO_MS
+    return inversion_ms >= _MIN_INVERSION_MS and echo_ms >= _MIN_ECHO_MS
 
 
 def _letters(header: Dataset) -> str:
@@ -192,8 +197,10 @@ def _letters(header: Dataset) -> str:
 def _timing(header: Dataset) -> tuple[float | None, float | None]:
     """Return inversion and echo time in ms; None for a missing value, for which scanners may write 0."""
     inversion, echo = number(header, "InversionTime"), number(header, "EchoTime")
-    shared = item(header, "SharedFunctionalGroupsSequence")
-    modifier, timing = item(shared, "MRModifierSequence"), item(shared, "MREchoSequence")
+    groups = [item(header, f"{kind}FunctionalGroupsSequence") for kind in ("Shared", "PerFrame")]
+    modifier, timing = (
+        item(groups[0], keyword) or item(groups[1], keyword) for keyword in ("MRModifierSequence", "MREchoSequence")
+    )
     if modifier is not None and value_of(modifier, "InversionTimes") is not None:
         times = numbers(modifier, "InversionTimes", 1)
         inversion = None if times is None else float(times[0])

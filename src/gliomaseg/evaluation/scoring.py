@@ -1,45 +1,139 @@
-"""From measured cases to an evaluation: means, medians, confidence intervals, and counts of undefined values."""
+"""Score one case, and summarise scored cases as an evaluation: means, medians and confidence intervals."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 import gliomaseg
+from gliomaseg.data.case import Case
+from gliomaseg.errors import ConfigError
 from gliomaseg.evaluation import measures
-from gliomaseg.evaluation.case_scores import ScoredCase, ScoreGrid
-from gliomaseg.evaluation.measures import HEADLINE, definitions, mean, number
+from gliomaseg.evaluation.measure import CaseMasks, number
+from gliomaseg.evaluation.measures import HEADLINE, compute_measures, definitions, mean
 from gliomaseg.evaluation.results import (
     PICTURES,
     Calibration,
     CaseScores,
     Evaluation,
+    EvaluationSetting,
     Example,
     MeasureSummary,
-    Setting,
     Summary,
 )
 from gliomaseg.metrics import calibration, overlap
 from gliomaseg.metrics.bootstrap import DRAWS, bootstrap_interval
 from gliomaseg.metrics.calibration import CalibrationTable
+from gliomaseg.metrics.mask_checks import lengths_of
 from gliomaseg.metrics.overlap import Counts
+from gliomaseg.types import Mask, Probability
+
+LARGEST_MM = 1000
 
 
-def assemble(
-    cases: Sequence[ScoredCase], *, setting: Mapping[str, Any], grid: ScoreGrid, seconds: float, **more: Any
-) -> Evaluation:
+@dataclass(frozen=True)
+class ScoreGrid:
+    """How lengths are measured.
+
+    Attributes:
+        spacing_mm: distance of voxel centres along z, y, x; None if unknown: lengths are then in pixels.
+        tolerance: of `surface_dice`, in millimetres or pixels.
+    """
+
+    spacing_mm: tuple[float, float, float] | None = None
+    tolerance: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Check both values, before hours of work.
+
+        Raises:
+            ConfigError: the spacing is not three lengths over 0 and at most 1000 mm, or the tolerance is negative or
+                not finite.
+        """
+        if self.spacing_mm is not None:
+            lengths = lengths_of(self.spacing_mm)
+            if lengths is None or max(lengths) > LARGEST_MM:
+                raise ConfigError(
+                    f"spacing_mm is {self.spacing_mm!r}, expected three lengths over 0, at most {LARGEST_MM}",
+                    cure="give millimetres along z, y and x",
+                )
+            object.__setattr__(self, "spacing_mm", lengths)
+        if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
+            raise ConfigError(f"tolerance is {self.tolerance:g}, expected a length of 0 or more")
+
+    @property
+    def unit(self) -> str:
+        """Of lengths: mm or px."""
+        return "px" if self.spacing_mm is None else "mm"
+
+
+@dataclass(frozen=True)
+class ScoredCase:
+    """One case's scores with the counts and the calibration that a data set's summary adds up.
+
+    Attributes:
+        scores: the case's row.
+        counts: of each slice; empty if the case failed.
+        calibration: of all voxels.
+        trained_on: hashed patient ids of the model's training set; empty if the model does not name them.
+    """
+
+    scores: CaseScores
+    counts: Counts
+    calibration: CalibrationTable
+    trained_on: frozenset[str] = frozenset()
+
+
+def score_case(
+    case: Case, *, reference: Mask, probability: Probability, predicted: Mask, grid: ScoreGrid, fold: int | None = None
+) -> ScoredCase:
+    """Return every measure of one case's prediction.
+
+    Args:
+        case: the case of the slices.
+        reference: the expert's mask, bool, shape (z, y, x).
+        probability: of tumour, float32 in [0, 1], same shape.
+        predicted: the mask made from it, bool, same shape.
+        grid: how lengths are measured.
+        fold: of a cross-validation.
+
+    Raises:
+        GeometryError: the shapes differ.
+    """
+    numbers = [entry.number for entry in case.slices]
+    # A split by slice may leave slices out: neighbours in the stack are then not neighbours in the head.
+    consecutive = numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    masks = CaseMasks(reference, predicted, probability, grid.spacing_mm, grid.tolerance, consecutive)
+    counts = masks.counts  # checks the shapes
+    scores = _row(case, fold, compute_measures(masks), None)
+    return ScoredCase(scores, counts, masks.calibration)
+
+
+def failed_case(case: Case, reason: str, *, fold: int | None = None) -> ScoredCase:
+    """Return the row of a case without a prediction, with the reason."""
+    no_counts: Counts = np.zeros((0, 3), np.int64)
+    scores = _row(case, fold, {"slices": len(case.slices)}, reason)
+    return ScoredCase(scores, no_counts, calibration.empty_table())
+
+
+def _row(case: Case, fold: int | None, values: dict[str, float | int | None], error: str | None) -> CaseScores:
+    if fold is None:
+        return CaseScores(patient=case.name, site=case.site, measures=values, error=error)
+    return CaseScores(patient=case.name, site=case.site, fold=fold, measures=values, error=error)
+
+
+def assemble(cases: Sequence[ScoredCase], *, setting: EvaluationSetting, grid: ScoreGrid, seconds: float) -> Evaluation:
     """Return measured cases as one evaluation, the document of `metrics.json`.
 
     Args:
         cases: measured and failed ones.
-        setting: fields of `Setting`.
+        setting: the data and the model; the fields of `grid` are added.
         grid: how lengths were measured.
-        seconds: how long it took.
-        more: other fields of `Evaluation`, such as `learning`.
+        seconds: duration of the evaluation.
     """
     scored = [case for case in cases if case.scores.error is None]
     total = summarise({case.scores.patient: case.counts for case in scored})
@@ -60,12 +154,11 @@ def assemble(
         interval=f"95 %, percentile bootstrap over patients, {DRAWS} draws, seed 0",
         calibration=calibration_curve(table),
         examples=_examples([case.scores for case in scored]),
-        setting=Setting.model_validate(
-            {**setting, "spacing_mm": spacing, "tolerance": grid.tolerance, "orientation": "unknown"}
+        setting=setting.joined_with(
+            EvaluationSetting(spacing_mm=spacing, tolerance=grid.tolerance, orientation="unknown")
         ),
         versions={"gliomaseg": gliomaseg.__version__, "numpy": np.__version__},
         seconds=round(seconds, 3),
-        **more,
     )
 
 
@@ -111,8 +204,8 @@ def _summarise_cases(cases: Sequence[CaseScores], *, unit: str) -> dict[str, Mea
     summary = {}
     for measure in measures.MEASURES:
         if measure.definition and measure.applies(unit) and not measure.pool:
-            found = [case.measures.get(measure.name) for case in cases]
-            values = [np.array([value], np.float64) for value in found if value is not None]
+            defined = [value for case in cases if (value := case.measures.get(measure.name)) is not None]
+            values = [np.array([value], np.float64) for value in defined]
             summary[measure.name] = _statistics(values, undefined=len(cases) - len(values))
     return summary
 

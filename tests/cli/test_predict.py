@@ -1,0 +1,104 @@
+"""The command predict: rows as they are finished, tables, and results that exist."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gliomaseg.cli.examples import epilog_of
+from gliomaseg.cli.predict import predict
+from gliomaseg.errors import OutputExistsError, PartlyDoneError, UsageError
+from gliomaseg.formats import write_picture
+from gliomaseg.prediction import PredictRow
+from gliomaseg.report.terminal import dice_note, row_text
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a", "b"):
+        write_picture(folder / f"{name}.png", np.full((32, 32), 90, np.uint8))
+    (folder / "notes.txt").touch()
+    (folder / "b_mask.png").touch()
+    (folder / ".DS_Store").touch()
+    return folder
+
+
+def test_rows_are_printed_to_stdout_and_everything_else_to_stderr(
+    images: Path, bright: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predict(tmp_path / "out", [images], model=bright)
+    printed = capsys.readouterr()
+    assert [line.split(": ")[0] for line in printed.out.splitlines()] == [f"{images}/a.png", f"{images}/b.png"]
+    assert "scan 1 of 2" in printed.err
+    assert "skipped: notes.txt is not an image, a volume or DICOM" in printed.err
+    assert f"skipped beside {images}/b.png: b_mask.png is a mask by its name" in printed.err
+    assert "skipped: system files and hidden files: 1" in printed.err
+
+
+def test_under_json_stdout_is_one_document_and_the_rows_are_on_stderr(
+    images: Path, bright: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predict(tmp_path / "out", [images], model=bright, as_json=True)
+    printed = capsys.readouterr()
+    assert [row["skipped"] for row in json.loads(printed.out)] == [[], ["b_mask.png: is a mask by its name"]]
+    assert f"{images}/b.png: 0 tumour voxels" in printed.err
+
+
+def test_scans_whose_results_exist_are_not_predicted_again(images: Path, bright: Path, tmp_path: Path) -> None:
+    predict(tmp_path / "out", [images / "a.png"], model=bright)
+    (tmp_path / "out" / "a_mask.png").write_text("mine")
+    predict(tmp_path / "out", [images], model=bright, skip_existing=True, csv=tmp_path / "rows.csv")
+    assert (tmp_path / "out" / "a_mask.png").read_text() == "mine"
+    with (tmp_path / "rows.csv").open(encoding="utf-8", newline="") as text:
+        first, second = csv.DictReader(text)
+    assert (first["tumour_voxels"], second["tumour_voxels"]) == ("", "0")
+    assert first["skipped"] == "a_mask.png: exists, so the scan was not predicted again"
+    assert (tmp_path / "out" / "b_mask.png").is_file()
+
+
+def test_existing_results_are_either_kept_or_replaced(images: Path, bright: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--overwrite"):
+        predict(tmp_path / "out", [images], model=bright, skip_existing=True, overwrite=True)
+
+
+def test_an_existing_table_is_not_replaced_and_stops_the_work_before_it_begins(
+    images: Path, bright: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.csv").write_text("mine")
+    with pytest.raises(OutputExistsError):
+        predict(tmp_path / "out", [images], model=bright, csv=tmp_path / "rows.csv")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failed_scan_is_a_row_of_the_table(images: Path, bright: Path, tmp_path: Path) -> None:
+    (images / "b.png").unlink()
+    (images / "b.png").symlink_to("away.png")
+    with pytest.raises(PartlyDoneError, match="1 of 2"):
+        predict(tmp_path / "out", [images], model=bright, csv=tmp_path / "rows.csv")
+    with (tmp_path / "rows.csv").open(encoding="utf-8", newline="") as text:
+        assert ["link target" in row["error"] for row in csv.DictReader(text)] == [False, True]
+
+
+def test_the_predicted_dice_is_printed_with_the_data_it_was_fitted_on() -> None:
+    bundled = PredictRow("a", tumour_voxels=1, predicted_dice=0.8, model="glioma-flair + glioma-t1-flair")
+    assert "lower-grade gliomas of the LGG data set" in dice_note([bundled])
+    assert "the model's data set" in dice_note([PredictRow("a", predicted_dice=0.8, model="mine")])
+    assert dice_note([PredictRow("a", model="glioma-flair")]) == ""
+
+
+def test_a_line_of_an_error_names_the_input_once() -> None:
+    assert row_text(PredictRow("a", error="a: is damaged")) == "a: is damaged"
+    assert row_text(PredictRow("a", error="DICOM needs pydicom")) == "a: DICOM needs pydicom"
+
+
+def test_each_command_has_examples() -> None:
+    from gliomaseg.cli import app
+
+    names = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    assert [name for name in names if epilog_of(name) is None] == []
