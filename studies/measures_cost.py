@@ -43,11 +43,12 @@ def main() -> None:
     generator = np.random.default_rng(0)
     measured, slices, seconds = [], 0, 0.0
     for case in read_cases(arguments.data).cases[:PATIENTS]:
-        reference = read_case(case).reference
+        loaded = read_case(case)
+        reference = loaded.reference
         probability, predicted = plausible(reference, generator)
         slices += len(reference)
         start = time.process_time()
-        measured.append(score_case(case, reference=reference, probability=probability, predicted=predicted, grid=GRID))
+        measured.append(score_case(loaded, probability=probability, predicted=predicted, grid=GRID))
         seconds += time.process_time() - start
     start = time.process_time()
     assemble(measured, setting=EvaluationSetting(), grid=GRID, seconds=seconds)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gliomaseg.data.case import Case, Slice
+from gliomaseg.data.case import Case, LoadedCase, Slice
 from gliomaseg.errors import FormatError
 from gliomaseg.evaluation import EvaluationSetting, ScoreGrid, assemble, dumps, measures
 from gliomaseg.evaluation.comparison import compare_evaluations
@@ -17,6 +17,7 @@ from gliomaseg.evaluation.results import read_evaluation
 from gliomaseg.evaluation.scoring import score_case
 from gliomaseg.report.html import write_report
 from gliomaseg.report.terminal import comparison_text, summary_text
+from gliomaseg.scan import Scan
 
 DUMMY = Measure(
     "predicted_share",
@@ -43,8 +44,7 @@ def write_evaluation(folder: Path, predicted_rows: int):
     slices = tuple(Slice(n, Path(), Path()) for n in (1, 2))
     found = [
         score_case(
-            Case(name, name, "XX", slices),
-            reference=reference,
+            LoadedCase(Case(name, name, "XX", slices), Scan(np.zeros((2, 4, 4, 1), np.uint8), "s"), reference, (1, 2)),
             probability=predicted.astype(np.float32),
             predicted=predicted,
             grid=ScoreGrid(),

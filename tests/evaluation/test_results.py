@@ -4,11 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gliomaseg.data.case import Case, Slice
+from gliomaseg.data.case import Case, LoadedCase, Slice
 from gliomaseg.errors import DataError, FormatError
 from gliomaseg.evaluation import ScoreGrid
 from gliomaseg.evaluation.results import Evaluation, Summary, read_evaluation
 from gliomaseg.evaluation.scoring import score_case
+from gliomaseg.scan import Scan
 
 
 def test_a_folder_without_metrics_is_refused_by_name(tmp_path):
@@ -131,7 +132,8 @@ def test_a_written_evaluation_is_read_back_unchanged(write_metrics):
     mask[0, :2] = True
     probability = mask.astype(np.float32)
     for grid in (ScoreGrid(), ScoreGrid((5.0, 1.0, 1.0))):
-        found = score_case(case, reference=mask, probability=probability, predicted=mask, grid=grid, fold=0)
+        loaded = LoadedCase(case, Scan(np.zeros((2, 4, 4, 1), np.uint8), "s"), mask, (1, 2))
+        found = score_case(loaded, probability=probability, predicted=mask, grid=grid, fold=0)
         written = found.scores.model_dump(exclude_unset=True)
         (row,) = read_evaluation(write_metrics({"patients": [written]})).patients
         read = row.model_dump()

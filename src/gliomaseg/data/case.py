@@ -78,7 +78,7 @@ class Case:
     slices: tuple[Slice, ...] = ()
     volumes: Volumes | None = None
     date: str | None = None
-    labels: MaskLabels = field(default=MaskLabels())
+    labels: MaskLabels = field(default_factory=MaskLabels)
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -21,7 +21,7 @@ class DataOptions:
     """
 
     layout: str | None = None
-    labels: MaskLabels = field(default=MaskLabels())
+    labels: MaskLabels = field(default_factory=MaskLabels)
     patient_pattern: str | None = None
 
 

@@ -5,6 +5,7 @@ from gliomaseg.evaluation.evaluate import (
     EvaluateOptions,
     evaluate_data,
     evaluate_into,
+    grid_for,
     learning_curve,
     measure_cases,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "dumps",
     "evaluate_data",
     "evaluate_into",
+    "grid_for",
     "learning_curve",
     "measure_cases",
     "read_evaluation",

@@ -34,6 +34,7 @@ from gliomaseg.model import file_digest, hashed_patient_id
 from gliomaseg.ownership import OutputFolder
 from gliomaseg.prediction import ScanPredictor
 from gliomaseg.prediction.predictor import AND
+from gliomaseg.preprocessing import display_levels
 from gliomaseg.types import Mask
 
 
@@ -185,7 +186,7 @@ def evaluate(
         ResourceError: the disk is full.
     """
     start = time.perf_counter()
-    grid = grid or ScoreGrid()
+    grid = grid_for(cases, grid or ScoreGrid())
     measured = measure_cases(cases, predictor, grid=grid, folder=folder, progress=progress)
     setting = (setting or EvaluationSetting()).joined_with(
         _model_setting(predictor, _count_training_patients(cases, measured))
@@ -196,6 +197,12 @@ def evaluate(
     learning = [LearningCurve(fold=fold, lines=lines)] if lines else []
     evaluation = assemble(measured, setting=setting, grid=grid, seconds=time.perf_counter() - start)
     return evaluation.model_copy(update={"learning": learning})
+
+
+def grid_for(cases: Sequence[Case], grid: ScoreGrid) -> ScoreGrid:
+    """Return the grid of a data set: cases of volumes are measured by their affines, unless a spacing is given."""
+    by_affine = grid.spacing_mm is None and bool(cases) and all(case.volumes is not None for case in cases)
+    return replace(grid, by_affine=by_affine)
 
 
 def measure_cases(
@@ -261,20 +268,20 @@ def learning_curve(run: Path) -> list[LoggedEpoch]:
 def _measure_one(
     case: Case, predictor: ScanPredictor, grid: ScoreGrid, fold: int | None, folder: Path | None
 ) -> ScoredCase:
-    examination = read_case(case)
-    prediction = predictor.predict(examination.scan)
-    probability, predicted = prediction.probability, prediction.mask
-    scored = score_case(
-        case, reference=examination.reference, probability=probability, predicted=predicted, grid=grid, fold=fold
-    )
+    loaded = read_case(case)
+    prediction = predictor.predict(loaded.scan)
+    predicted = prediction.mask
+    scored = score_case(loaded, probability=prediction.probability, predicted=predicted, grid=grid, fold=fold)
     confidence = {**prediction.confidence, "predicted_dice": prediction.predicted_dice}
     scores = scored.scores.model_copy(update=confidence)
     if len(predictor.models) > 1:
         scores = scores.model_copy(update={"model": prediction.model_name})
     if folder is not None:
         k = _slice_to_draw(scored.counts)
-        _draw(examination, k, predicted[k], folder)
-        scores = scores.model_copy(update={"picture_slice": case.slices[k].number})
+        _draw(loaded, k, predicted, folder)
+        # The axial slices of a volume are numbered from below.
+        number = k + 1 if case.volumes is not None else loaded.numbers[k]
+        scores = scores.model_copy(update={"picture_slice": number})
     trained_on = frozenset(hashed_id for model in prediction.models for hashed_id in model.config.trained_on)
     return replace(scored, scores=scores, trained_on=trained_on)
 
@@ -290,8 +297,11 @@ def _slice_to_draw(counts: NDArray[np.int64]) -> int:
     return int((wrong if wrong.any() else reference).argmax())
 
 
-def _draw(examination: LoadedCase, k: int, predicted: Mask, folder: Path) -> None:
-    """Write one slice with both outlines, enlarged twice so that thin lines are visible."""
-    image = examination.scan.voxels[k]
-    drawn = overlays.overlay(image, reference=examination.reference[k], predicted=predicted, scale=2)
-    Image.fromarray(drawn).save(folder / f"{examination.case.name}.png")
+def _draw(loaded: LoadedCase, k: int, predicted: Mask, folder: Path) -> None:
+    """Write one axial slice with both outlines, enlarged twice so that thin lines are visible."""
+    scan, turn = loaded.scan, loaded.scan.axial.turn
+    image = turn(scan.voxels)[k]
+    if scan.affine is not None:
+        image = display_levels(image[..., scan.flair_index])[..., None]
+    drawn = overlays.overlay(image, reference=turn(loaded.reference)[k], predicted=turn(predicted)[k], scale=2)
+    Image.fromarray(drawn).save(folder / f"{loaded.case.name}.png")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated
 
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
+from gliomaseg.geometry import Affine, Orientation
 from gliomaseg.metrics import calibration, overlap, surface
 from gliomaseg.metrics.calibration import CalibrationTable
 from gliomaseg.metrics.lesions import Lesions, count_lesions
 from gliomaseg.metrics.mask_checks import VOXELS
 from gliomaseg.metrics.overlap import Counts
 from gliomaseg.metrics.surface import SurfaceDistances
+from gliomaseg.metrics.volume import volume_ml
 from gliomaseg.types import Mask, Probability
 
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
@@ -38,9 +40,11 @@ class CaseMasks:
         reference: the expert's mask, bool, shape (z, y, x).
         predicted: the predicted mask, bool, same shape.
         probability: of tumour, float32 in [0, 1], same shape.
-        spacing_mm: voxel spacing along z, y, x; None if unknown.
+        spacing_mm: voxel spacing along z, y, x; None if unknown, or if `affine` has it.
         tolerance: of `surface_dice`, in millimetres or pixels.
         consecutive: whether the slices follow each other without a gap.
+        affine: voxel indices (x, y, z, 1) to millimetres; None for images.
+        axial: turns the masks to axial slices, which the slice measures are computed from.
     """
 
     reference: Mask
@@ -49,16 +53,25 @@ class CaseMasks:
     spacing_mm: tuple[float, float, float] | None = None
     tolerance: float = 2.0
     consecutive: bool = True
+    affine: Affine | None = None
+    axial: Orientation = field(default_factory=Orientation)
 
     @property
     def unit(self) -> str:
         """Of lengths: mm or px."""
-        return "px" if self.spacing_mm is None else "mm"
+        return "px" if self.spacing_mm is None and self.affine is None else "mm"
+
+    def millilitres(self, voxels: int) -> float:
+        """Return the volume of a number of voxels, in ml; NaN if the spacing is unknown."""
+        if self.affine is not None:
+            return volume_ml(voxels, affine=self.affine)
+        return math.nan if self.spacing_mm is None else volume_ml(voxels, spacing_mm=self.spacing_mm)
 
     @cached_property
     def counts(self) -> Counts:
-        """Pixels in both masks, in the reference and in the prediction of each slice."""
-        return overlap.count_slices(reference=self.reference, predicted=self.predicted)
+        """Pixels in both masks, in the reference and in the prediction of each axial slice."""
+        reference, predicted = self.axial.turn(self.reference), self.axial.turn(self.predicted)
+        return overlap.count_slices(reference=reference, predicted=predicted)
 
     @cached_property
     def voxels(self) -> tuple[int, int, int]:
@@ -79,6 +92,8 @@ class CaseMasks:
     @cached_property
     def distances(self) -> SurfaceDistances:
         """Distances between the two surfaces."""
+        if self.affine is not None:
+            return surface.surface_distances(reference=self.reference, predicted=self.predicted, affine=self.affine)
         spacing = self.spacing_mm or VOXELS
         return surface.surface_distances(reference=self.reference, predicted=self.predicted, spacing=spacing)
 

@@ -16,7 +16,7 @@ from gliomaseg.evaluation.measure import CaseMasks, Measure, number
 from gliomaseg.metrics import calibration, overlap, surface
 from gliomaseg.metrics.calibration import BINS, CANDIDATE
 from gliomaseg.metrics.overlap import BATCH, SMOOTH
-from gliomaseg.metrics.volume import volume_error, volume_ml
+from gliomaseg.metrics.volume import volume_error
 
 COUNTS, DICE, EXTENT = "Counts", "Dice, by convention", "Voxels"
 BOUNDARY, LESIONS, CALIBRATION = "Boundary and volume", "Lesions", "Calibration"
@@ -56,7 +56,7 @@ def _length(
 
 
 def _ml(case: CaseMasks, index: int) -> float:
-    return math.nan if case.spacing_mm is None else volume_ml(case.voxels[index], spacing_mm=case.spacing_mm)
+    return case.millilitres(case.voxels[index])
 
 
 def mean(values: NDArray[np.float64]) -> float | None:

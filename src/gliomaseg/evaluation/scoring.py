@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gliomaseg
-from gliomaseg.data.case import Case
+from gliomaseg.data.case import Case, LoadedCase
 from gliomaseg.errors import ConfigError
 from gliomaseg.evaluation import measures
 from gliomaseg.evaluation.measure import CaseMasks, number
@@ -42,10 +42,12 @@ class ScoreGrid:
     Attributes:
         spacing_mm: distance of voxel centres along z, y, x; None if unknown: lengths are then in pixels.
         tolerance: of `surface_dice`, in millimetres or pixels.
+        by_affine: whether each case is measured by the affine of its own scan, in millimetres.
     """
 
     spacing_mm: tuple[float, float, float] | None = None
     tolerance: float = 2.0
+    by_affine: bool = False
 
     def __post_init__(self) -> None:
         """Check both values, before hours of work.
@@ -68,7 +70,7 @@ class ScoreGrid:
     @property
     def unit(self) -> str:
         """Of lengths: mm or px."""
-        return "px" if self.spacing_mm is None else "mm"
+        return "px" if self.spacing_mm is None and not self.by_affine else "mm"
 
 
 @dataclass(frozen=True)
@@ -89,14 +91,13 @@ class ScoredCase:
 
 
 def score_case(
-    case: Case, *, reference: Mask, probability: Probability, predicted: Mask, grid: ScoreGrid, fold: int | None = None
+    loaded: LoadedCase, *, probability: Probability, predicted: Mask, grid: ScoreGrid, fold: int | None = None
 ) -> ScoredCase:
     """Return every measure of one case's prediction.
 
     Args:
-        case: the case of the slices.
-        reference: the expert's mask, bool, shape (z, y, x).
-        probability: of tumour, float32 in [0, 1], same shape.
+        loaded: scan and reference mask.
+        probability: of tumour, float32 in [0, 1], shape (z, y, x) of the reference.
         predicted: the mask made from it, bool, same shape.
         grid: how lengths are measured.
         fold: of a cross-validation.
@@ -104,19 +105,28 @@ def score_case(
     Raises:
         GeometryError: the shapes differ.
     """
-    numbers = [entry.number for entry in case.slices]
+    numbers, scan = loaded.numbers, loaded.scan
     # A split by slice may leave slices out: neighbours in the stack are then not neighbours in the head.
-    consecutive = numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    masks = CaseMasks(reference, predicted, probability, grid.spacing_mm, grid.tolerance, consecutive)
+    consecutive = numbers == tuple(range(numbers[0], numbers[0] + len(numbers)))
+    masks = CaseMasks(
+        loaded.reference,
+        predicted,
+        probability,
+        grid.spacing_mm,
+        grid.tolerance,
+        consecutive,
+        affine=scan.affine if grid.by_affine else None,
+        axial=scan.axial,
+    )
     counts = masks.counts  # checks the shapes
-    scores = _row(case, fold, compute_measures(masks), None)
+    scores = _row(loaded.case, fold, compute_measures(masks), None)
     return ScoredCase(scores, counts, masks.calibration)
 
 
 def failed_case(case: Case, reason: str, *, fold: int | None = None) -> ScoredCase:
     """Return the row of a case without a prediction, with the reason."""
     no_counts: Counts = np.zeros((0, 3), np.int64)
-    scores = _row(case, fold, {"slices": len(case.slices)}, reason)
+    scores = _row(case, fold, {"slices": len(case.slices) or None}, reason)
     return ScoredCase(scores, no_counts, calibration.empty_table())
 
 

@@ -152,7 +152,7 @@ def _read_header(stream: BinaryIO, path: Path) -> Header:
     return parse_header(first, path)
 
 
-def _skip(stream: BinaryIO, count: int, path: Path) -> None:
+def _skip(stream: Readable, count: int, path: Path) -> None:
     while count > 0:
         count -= len(read_exactly(stream, min(count, CHUNK_BYTES), path))
 

@@ -22,6 +22,7 @@ from gliomaseg.evaluation import (
     ScoreGrid,
     assemble,
     dumps,
+    grid_for,
     learning_curve,
     measure_cases,
 )
@@ -115,6 +116,7 @@ def _evaluate(
     say: Callable[[str], None],
 ) -> Evaluation:
     """Return the evaluation of all patients; it writes their images into `folder`."""
+    grid = grid_for(index.cases, options.grid)
     measured: list[ScoredCase] = []
     chosen = _tune(options, index, splits, say) if options.tune else None
     learning: list[LearningCurve] = []
@@ -125,7 +127,7 @@ def _evaluate(
         if chosen:
             predictor = predictor.with_postprocessing(chosen.each[number])
         cases = select(index, fold.validation)
-        measured += measure_cases(cases, predictor, grid=options.grid, fold=number, folder=folder, progress=say)
+        measured += measure_cases(cases, predictor, grid=grid, fold=number, folder=folder, progress=say)
         learning.append(LearningCurve(fold=number, lines=learning_curve(run)))
         digests.append(file_digest(predictor.model.onnx))
     setting = EvaluationSetting(
@@ -141,7 +143,7 @@ def _evaluate(
         threshold=None if chosen else options.recipe.postprocessing.threshold,
         tuned=chosen is not None,
     )
-    evaluation = assemble(measured, setting=setting, grid=options.grid, seconds=time.perf_counter() - start)
+    evaluation = assemble(measured, setting=setting, grid=grid, seconds=time.perf_counter() - start)
     evaluation = evaluation.model_copy(update={"learning": learning})
     if chosen is None:
         return evaluation
