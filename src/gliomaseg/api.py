@@ -43,7 +43,7 @@ def read_scan(
     series: str | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Scan:
-    """Return the scan of a file or folder: NIfTI, NRRD, MetaImage, DICOM, TIFF or PNG.
+    """Return the scan of a file or folder: NIfTI, NRRD, MetaImage, DICOM, TIFF, PNG or JPEG.
 
     Args:
         path: FLAIR, an RGB image (T1, FLAIR, T1ce), or a folder with the slices of one case or one DICOM series.
