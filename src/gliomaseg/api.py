@@ -10,6 +10,8 @@ import numpy as np
 
 from gliomaseg.errors import UsageError, import_extra
 from gliomaseg.geometry import Affine
+from gliomaseg.inputs.load import join_scans, load_input
+from gliomaseg.inputs.scan_arrays import ArrayGeometry, ArrayInput, Axes, scan_of_array
 from gliomaseg.metrics.volume import volume_ml
 from gliomaseg.prediction import (
     PredictOptions,
@@ -19,9 +21,7 @@ from gliomaseg.prediction import (
     open_models,
     require_options,
 )
-from gliomaseg.prediction.load import join_scans, load_input
 from gliomaseg.prediction.predict import MAX_BYTES
-from gliomaseg.prediction.scan_arrays import ArrayGeometry, ArrayInput, Axes, scan_of_array
 from gliomaseg.prediction.segmentation import Segmentation
 from gliomaseg.scan import Scan
 from gliomaseg.types import Sequence as MriSequence

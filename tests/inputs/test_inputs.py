@@ -14,8 +14,8 @@ import tifffile
 
 from gliomaseg.errors import DataError, FormatError, MissingExtraError
 from gliomaseg.formats.dicom import Acquisition, write_series
+from gliomaseg.inputs.input import Kind
 from gliomaseg.prediction import join_sequences, list_inputs
-from gliomaseg.prediction.inputs import Kind
 
 VOXELS = np.arange(3 * 6 * 5, dtype=np.uint16).reshape(3, 6, 5)
 
@@ -324,7 +324,7 @@ def test_without_the_extra_dicom_each_folder_is_an_input_with_a_fault(
     def study_of(_folder: Path) -> str:
         raise MissingExtraError("DICOM needs pydicom")
 
-    monkeypatch.setattr("gliomaseg.prediction.dicom_inputs.study_of", study_of)
+    monkeypatch.setattr("gliomaseg.inputs.dicom_inputs.study_of", study_of)
     series(tmp_path / "anna")
     touch(tmp_path, "b.nii")
     volume, study = list_inputs([tmp_path])
