@@ -285,7 +285,7 @@ def test_a_voxel_size_is_needed_without_an_sform(
     tmp_path: Path, content: bytes, value: float, codes: tuple[int, int]
 ) -> None:
     changed = patched(patched(content, 80, "<f", value), 252, "<2h", *codes)
-    line = read_error(tmp_path / "a.nii", GeometryError, changed)
+    line = read_error(tmp_path / "a.nii", GeometryError, content=changed)
     assert f"voxel size (pixdim[1] to pixdim[3]) is {value:g} x" in line
     assert "correct pixdim, or set an sform and sform_code" in line
 
