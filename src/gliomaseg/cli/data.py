@@ -35,7 +35,7 @@ def phantom(
     seed: Seed = 0,
     size: Annotated[int, typer.Option("--size", min=64, max=1024, help="Side length of a slice in pixels.")] = 256,
     kind: Annotated[
-        PhantomFormat, typer.Option("--as", help="tiff: the Kaggle layout; nifti, dicom: with voxel spacing.")
+        PhantomFormat, typer.Option("--as", help="tiff: the Kaggle layout; the others have voxel spacing.")
     ] = PhantomFormat.tiff,
     overwrite: Overwrite = False,
 ) -> None:
