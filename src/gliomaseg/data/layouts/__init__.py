@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gliomaseg.data.case_list import CaseList, DataOptions
-from gliomaseg.data.layouts import kaggle
+from gliomaseg.data.layouts import kaggle, nnunet
+from gliomaseg.data.patients import with_patients
 from gliomaseg.errors import DataError, UsageError
 
 __all__ = ["LAYOUTS", "Layout", "read_cases"]
@@ -33,7 +34,10 @@ class Layout:
 
 
 LAYOUTS: dict[str, Layout] = {
-    "kaggle": Layout("<patient>/<patient>_<n>.tif with <patient>_<n>_mask.tif beside it", kaggle.recognise, kaggle.read)
+    "kaggle": Layout(
+        "<patient>/<patient>_<n>.tif with <patient>_<n>_mask.tif beside it", kaggle.recognise, kaggle.read
+    ),
+    "nnunet": Layout(nnunet.SHAPE, nnunet.recognise, nnunet.read),
 }
 
 
@@ -56,9 +60,10 @@ def read_cases(data: Path, options: DataOptions | None = None) -> CaseList:
         what = f"layout is {options.layout!r}, expected one of {', '.join(LAYOUTS)}"
         raise UsageError(what, where="--layout", cure="omit it, to recognise the layout")
     try:
-        return LAYOUTS[options.layout or _recognise(data)].read(data, options)
+        cases = LAYOUTS[options.layout or _recognise(data)].read(data, options)
     except OSError as fault:
         raise DataError(f"cannot be read ({fault.strerror})", where=fault.filename or data) from fault
+    return cases if options.patient_pattern is None else with_patients(cases, options.patient_pattern)
 
 
 def _recognise(data: Path) -> str:
