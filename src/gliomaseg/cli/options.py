@@ -11,8 +11,26 @@ import typer
 from gliomaseg.choices import MaskFormat
 from gliomaseg.cli.paths import Output
 
-Data = Annotated[
-    Path, typer.Argument(metavar="DATA", help="A folder in the Kaggle layout: the archive's root, or its kaggle_3m.")
+Data = Annotated[Path, typer.Argument(metavar="DATA", help="A folder of scans and masks, or a manifest file.")]
+Layout = Annotated[
+    str | None,
+    typer.Option(
+        "--layout",
+        metavar="NAME",
+        help="manifest, kaggle, brats, nnunet, bids, dicom or pairs (default: recognised by the file names).",
+    ),
+]
+Labels = Annotated[
+    str | None,
+    typer.Option("--labels", metavar="1,2,4", help="Mask values that are tumour (default: every value above 0)."),
+]
+PatientPattern = Annotated[
+    str | None,
+    typer.Option(
+        "--patient-pattern",
+        metavar="REGEX",
+        help="Finds the patient in the name of a case: group 1, or the whole match.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
 Overwrite = Annotated[
