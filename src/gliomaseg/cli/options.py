@@ -93,6 +93,12 @@ class Weights(StrEnum):
 
 
 Model = Annotated[Path | None, typer.Option("--model", help="A run folder, a model folder, or a bundled model's name.")]
+Predictions = Annotated[
+    Path | None,
+    typer.Option(
+        "--predictions", metavar="DIR", help="Measure the masks in this folder, made by any tool; no model runs."
+    ),
+]
 Engine = Annotated[EngineName, typer.Option("--engine", help="Library that runs the network.")]
 Splits = Annotated[Path | None, typer.Option("--splits", help="A file that `gliomaseg split` wrote.")]
 Fold = Annotated[int, typer.Option("--fold", help="Fold of the splits file, from 0.")]
