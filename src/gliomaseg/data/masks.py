@@ -99,7 +99,7 @@ def read_tumour(volume: VolumeFile, scan: Scan, labels: MaskLabels, *, image: Vo
 def read_mask_volume(volume: VolumeFile, scan: Scan) -> NDArray[Any]:
     """Return the values of a volume's mask on the grid of its scan, shape (z, y, x).
 
-    Of overlapping regions of a DICOM mask, the smaller one is on top: `read_tumour` joins them without loss.
+    If regions of a DICOM mask overlap, the smaller one is on top: `read_tumour` joins them without loss.
 
     Args:
         volume: a volume file, or a DICOM segmentation or structure set.

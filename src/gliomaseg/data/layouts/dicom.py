@@ -293,7 +293,7 @@ def _parts(path: Path, root: Path) -> Parts:
 def _patients(named: Mapping[str, _Examination]) -> dict[str, str]:
     """Return the patient of each case: a name from its folder, the same for all cases with one PatientID.
 
-    The PatientID itself is never used as a name. One that tools write for every patient is ignored.
+    The PatientID itself is never used as a name. Values that tools write for every patient are ignored.
     """
     by_id: dict[str, list[str]] = defaultdict(list)
     patients = {name: parse_examination(name).patient for name in sorted(named)}

@@ -76,7 +76,7 @@ def list_series(path: Path) -> list[Series]:
 def list_objects(files: Iterable[Path]) -> DicomObjects:
     """Return the MR series, segmentations and structure sets among files, by their headers.
 
-    A file that is damaged, or that is none of these, is in the result with the reason.
+    A file that is damaged, or of another kind, is in the result with the reason.
 
     Raises:
         MissingExtraError: the extra `dicom` is not installed.
@@ -104,7 +104,7 @@ def read_labels(
     """Return the regions of a segmentation (SEG) or a structure set (RTSTRUCT), each a mask on the grid of its series.
 
     A segmentation is BINARY, FRACTIONAL (inside from 0.5 on) or LABELMAP. Its frames may have any order, and any
-    orientation in which their pixels are voxels of the grid; a slice without a frame is empty. Nothing is resampled.
+    orientation in which their pixels are voxels of the grid. A slice without a frame is empty. Masks are not resampled.
 
     The contours of a structure set are parallel to a plane of the grid. A voxel is inside by its centre, with the
     even-odd rule. A slice between two planes of contours gets the nearer one.

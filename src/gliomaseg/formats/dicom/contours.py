@@ -141,7 +141,7 @@ def _spacing(planes: Sequence[tuple[int, dict[float, list[Points]]]], grid: Grid
 def _fill_planes(planes: dict[float, list[Points]], spacing: float, mask: Mask) -> None:
     """Fill each slice with the nearest plane of contours that reaches it.
 
-    A plane reaches half-way to its neighbours; where there is none, half of the spacing.
+    A plane reaches half-way to a near neighbour, and else half of the spacing.
     """
     positions = np.array(sorted(planes))
     filled: dict[float, Mask] = {}

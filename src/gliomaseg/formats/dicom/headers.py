@@ -108,7 +108,7 @@ def read(
         source: the file.
         pixels: whether everything is read; otherwise only some elements, without pixel data.
         max_bytes: limit of the data set in memory. The rest of a deflated data set is read with `pixels` only.
-        kinds: SOP classes whose headers are needed. Of other ones, only the SOP class is returned without `pixels`.
+        kinds: SOP classes whose headers are needed. Without `pixels`, only the SOP class is returned for other ones.
         keywords: the elements that are read without `pixels`; the default is those for listing a series.
 
     Raises:

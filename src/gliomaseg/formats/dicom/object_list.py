@@ -47,7 +47,7 @@ _LONGEST_T1_ECHO_MS = 50.0
 
 @dataclass
 class _Slices:
-    """What is kept of the files of one series: their headers would fill the memory."""
+    """The used values of the files of one series: all headers would fill the memory."""
 
     identity: SeriesIdentity
     first: Dataset

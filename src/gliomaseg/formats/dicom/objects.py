@@ -20,7 +20,7 @@ class SeriesObject:
         study: its StudyInstanceUID.
         patient: its PatientID, which only groups examinations and is never shown.
         files: its files, sorted.
-        sequence: by name, contrast agent and times; None if it is none of them, or unknown.
+        sequence: by name, contrast agent and times; None for another or an unknown one.
         grid: None if the slices are not one grid; `fault` is then the reason.
         fault: an empty string if there is a grid.
     """
