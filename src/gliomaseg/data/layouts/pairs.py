@@ -16,7 +16,8 @@ from gliomaseg.data.case import Case, Slice, VolumeFile, Volumes
 from gliomaseg.data.case_list import CaseList, DataOptions
 from gliomaseg.data.file_listing import iterate_files, list_files
 from gliomaseg.data.findings import Findings
-from gliomaseg.data.patients import Examination, parse_examination, patient_finder, patient_of
+from gliomaseg.data.patients import parse_examination, patient_finder, patient_of
+from gliomaseg.data.slice_names import SliceName, is_generic, slice_parser, without_image_word
 from gliomaseg.errors import DataError
 from gliomaseg.formats import FileKind, primary_file, stem_of, suffix_of, suffixes
 from gliomaseg.naming import Role, parse_name
@@ -28,11 +29,6 @@ _NO_CASE = IMAGE_FOLDERS | MASK_FOLDERS | {"train", "training", "val", "valid", 
 _SLICES, _VOLUMES = suffixes(FileKind.IMAGE), suffixes(FileKind.VOLUME)
 _LOSSY = (".jpg", ".jpeg")
 _MASK_WORD = re.compile(r"[-_. ]?(?:masks?|seg(?:mentation)?|labels?|gt|annotation)$", re.IGNORECASE)
-_IMAGE_WORD = re.compile(r"[-_. ](?:images?|img|scan|flair)$", re.IGNORECASE)
-_GENERIC = re.compile(r"(?:axial|flair|frame|image|img|im|scan|slice|s|z)", re.IGNORECASE)
-_NUMBER = re.compile(r"(?<![A-Za-z0-9])\d{1,9}(?![A-Za-z0-9])")
-_NUMBER_AT_END = re.compile(r"\d{1,9}$")
-_SEPARATORS = "-_. "
 _SEQUENCES = {role: MriSequence(role.value) for role in (Role.FLAIR, Role.T1, Role.T1CE, Role.T2)}
 _NAMED_PATIENTS = 3
 
@@ -72,18 +68,9 @@ class _File:
     def case(self) -> str:
         """The name without words such as mask and flair, in small letters."""
         if self.is_slice:
-            return (_MASK_WORD if self.is_mask else _IMAGE_WORD).sub("", self.stem)
+            return _MASK_WORD.sub("", self.stem) if self.is_mask else without_image_word(self.stem)
         name = parse_name(self.stem)
         return self.stem if name.role is None else name.case
-
-
-@dataclass(frozen=True)
-class _SliceName:
-    """The meaning of the name of a slice; the number is None if the name has none."""
-
-    case: str
-    known: Examination
-    number: int | None
 
 
 def recognise(data: Path) -> bool:
@@ -118,7 +105,7 @@ def read(data: Path, options: DataOptions) -> CaseList:
     """
     if not data.is_dir():
         raise DataError("is a file, expected a folder", where=data, cure="name the folder above images/ and masks/")
-    parse = _slice_parser(options.patient_pattern, data)
+    parse = slice_parser(options.patient_pattern)
     found = Findings(list_files(data))
     files = [entry for file in found.listing.files if (entry := _file_of(file, found))]
     masks = [entry for entry in files if entry.is_mask]
@@ -229,54 +216,16 @@ def _by_examination(volumes: Sequence[_File], found: Findings) -> dict[_File, di
 # --- slices
 
 
-def _slice_parser(pattern: str | None, data: Path) -> Callable[[_File], _SliceName | None]:
-    """Return a function that finds case, patient and number in the name of a slice; None if the pattern fails."""
-    find = patient_finder(pattern) if pattern is not None else None
-    root = data.resolve().name
-
-    def parse(image: _File) -> _SliceName | None:
-        stem = _IMAGE_WORD.sub("", stem_of(image.path)) or stem_of(image.path)
-        match = find(stem) if find else None
-        patient_at = match.span(1 if match.re.groups and match[1] else 0) if match else (0, 0)
-        if find and not match:
-            match = find(f"{image.folder}/{stem}")
-        if find and not (match and patient_of(match)):
-            return None
-        numbers = [entry for entry in _NUMBER.finditer(stem) if not _overlap(entry.span(), patient_at)]
-        at_end = _NUMBER_AT_END.search(stem)
-        if not numbers and at_end and not _overlap(at_end.span(), patient_at):
-            numbers = [at_end]
-        number = int(numbers[-1][0]) if numbers else None
-        start, end = numbers[-1].span() if numbers else (len(stem), len(stem))
-        case = "_".join(filter(None, (stem[:start].rstrip(_SEPARATORS), stem[end:].strip(_SEPARATORS))))
-        if not case or (image.folder and _GENERIC.fullmatch(case)):
-            case = image.folder or root
-        return _named(case, match, number)
-
-    return parse
-
-
-def _named(case: str, match: re.Match[str] | None, number: int | None) -> _SliceName:
-    known = parse_examination(case)
-    if match:
-        known = Examination(patient_of(match), known.site, known.date)
-    return _SliceName(case, known, number)
-
-
-def _overlap(first: tuple[int, int], second: tuple[int, int]) -> bool:
-    return first[0] < second[1] and second[0] < first[1]
-
-
 def _slice_cases(
     pairs: Sequence[tuple[_File, _File]],
-    parse: Callable[[_File], _SliceName | None],
+    parse: Callable[[str, str, str], SliceName | None],
     options: DataOptions,
     found: Findings,
 ) -> list[Case]:
-    names: dict[str, _SliceName] = {}
+    names: dict[str, SliceName] = {}
     slices: dict[str, dict[int, Slice]] = {}
     for image, mask in pairs:
-        name = parse(image)
+        name = parse(stem_of(image.path), image.folder, found.listing.root.resolve().name)
         if name is None:
             found.report(image.path, f"name does not match --patient-pattern {options.patient_pattern}")
             continue
@@ -313,7 +262,7 @@ def _volume_cases(
         flair = images[MriSequence.FLAIR]
         name = parse_name(stem_of(flair.path))
         case = stem_of(flair.path) if name.role is None else name.case
-        if not case or (flair.folder and _GENERIC.fullmatch(case)):
+        if not case or (flair.folder and is_generic(case)):
             case = flair.folder or found.listing.root.resolve().name
         known = parse_examination(case)
         match = find(case) if find else None
