@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gliomaseg.data.case_list import CaseList, DataOptions
-from gliomaseg.data.layouts import kaggle, nnunet
+from gliomaseg.data.layouts import bids, kaggle, nnunet
 from gliomaseg.data.patients import with_patients
 from gliomaseg.errors import DataError, UsageError
 
@@ -34,6 +34,7 @@ class Layout:
 
 
 LAYOUTS: dict[str, Layout] = {
+    "bids": Layout(bids.SHAPE, bids.recognise, bids.read),
     "kaggle": Layout(
         "<patient>/<patient>_<n>.tif with <patient>_<n>_mask.tif beside it", kaggle.recognise, kaggle.read
     ),
