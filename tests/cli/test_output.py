@@ -1,11 +1,13 @@
-"""The exit code of a command with several rows."""
+"""The exit code of a command with several rows, and the options of a data set."""
 
 from __future__ import annotations
 
 import pytest
 
-from gliomaseg.cli.output import raise_for_rows
-from gliomaseg.errors import FormatError, GeometryError, GliomasegError, PartlyDoneError, ResourceError
+from gliomaseg.cli.output import data_options, raise_for_rows
+from gliomaseg.data.case_list import DataOptions
+from gliomaseg.data.masks import MaskLabels
+from gliomaseg.errors import FormatError, GeometryError, GliomasegError, PartlyDoneError, ResourceError, UsageError
 
 BAD, INCOMPLETE = FormatError("is damaged"), PartlyDoneError("2 of 3 outputs are written")
 
@@ -32,3 +34,23 @@ def test_rows_with_faults_give_one_exit_code(faults: list[GliomasegError | None]
     with pytest.raises(GliomasegError) as caught:
         raise_for_rows(faults, "inputs")
     assert (caught.value.exit_code, caught.value.line()) == (code, message)
+
+
+def test_without_options_the_data_set_is_recognised_and_all_labels_count() -> None:
+    assert data_options(None, None, None) == DataOptions()
+
+
+def test_data_options_are_parsed() -> None:
+    expected = DataOptions("brats", MaskLabels(frozenset({1, 2, 4})), "^P[0-9]+")
+    assert data_options("brats", "1, 2,4", "^P[0-9]+") == expected
+
+
+@pytest.mark.parametrize("labels", ["", "0", "1,,2", "1.5", "-1", "tumour", "\u0662"])
+def test_labels_that_are_not_whole_numbers_above_0_are_refused(labels: str) -> None:
+    with pytest.raises(UsageError, match=r"^--labels: labels are"):
+        data_options(None, labels, None)
+
+
+def test_pattern_that_is_not_a_regular_expression_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"^--patient-pattern: pattern is"):
+        data_options(None, None, "P(")

@@ -1,4 +1,4 @@
-"""Functions that all commands share: print results and messages, find models, choose the exit code."""
+"""Functions that all commands share: print results and messages, parse options, find models, choose the exit code."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gliomaseg.errors import GliomasegError, InputError, PartlyDoneError, UsageError, import_extra
 
 if TYPE_CHECKING:
+    from gliomaseg.data.case_list import DataOptions
     from gliomaseg.prediction import ScanPredictor
 
 
@@ -62,6 +63,35 @@ def parse_size(text: str, *, where: str) -> int:
     if match is None or float(match[1]) == 0:
         raise UsageError(f"size is {text!r}, expected a positive number of bytes", where=where, cure="write 2G or 800M")
     return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
+
+
+def data_options(layout: str | None, labels: str | None, patient_pattern: str | None) -> DataOptions:
+    """Return the options --layout, --labels and --patient-pattern as `read_cases` takes them.
+
+    >>> sorted(data_options(None, "1, 2,4", None).labels.tumour)
+    [1, 2, 4]
+
+    Raises:
+        UsageError: a label is not a whole number above 0, or the pattern is not a regular expression.
+    """
+    from gliomaseg.data.case_list import DataOptions
+    from gliomaseg.data.masks import MaskLabels
+
+    tumour = None if labels is None else _parse_labels(labels)
+    if patient_pattern is not None:
+        try:
+            re.compile(patient_pattern)
+        except re.error as fault:
+            what = f"pattern is {patient_pattern!r}, expected a regular expression ({fault})"
+            raise UsageError(what, where="--patient-pattern", cure=r"write for example '^(P\d+)_'") from fault
+    return DataOptions(layout, MaskLabels(tumour), patient_pattern)
+
+
+def _parse_labels(text: str) -> frozenset[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch(r"[0-9]{1,9}", part) and int(part) for part in parts):
+        raise UsageError(f"labels are {text!r}, expected whole numbers above 0", where="--labels", cure="write 1,2,4")
+    return frozenset(int(part) for part in parts)
 
 
 def import_training(module: str) -> Any:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
+from gliomaseg.config import Settings
 from gliomaseg.data.case import Case
 from gliomaseg.data.masks import MaskLabels
 from gliomaseg.errors import DataError, UsageError
@@ -24,6 +26,39 @@ class DataOptions:
     layout: str | None = None
     labels: MaskLabels = field(default_factory=MaskLabels)
     patient_pattern: str | None = None
+
+
+class DataSettings(Settings):
+    """How the data set of a splits file was read; None for what was not given.
+
+    Attributes:
+        layout: of the data set.
+        labels: mask values that are tumour; None for all above 0.
+        patient_pattern: finds the patient in the name of a case.
+    """
+
+    layout: str | None = None
+    labels: tuple[int, ...] | None = None
+    patient_pattern: str | None = None
+
+    @classmethod
+    def of(cls, options: DataOptions) -> Self:
+        """Return the settings of options."""
+        labels = options.labels.tumour
+        return cls(
+            layout=options.layout,
+            labels=None if labels is None else tuple(sorted(labels)),
+            patient_pattern=options.patient_pattern,
+        )
+
+    def complete(self, given: DataOptions) -> DataOptions:
+        """Return options as `read_cases` takes them; those that are not given are those of the file."""
+        labels = None if self.labels is None else frozenset(self.labels)
+        return DataOptions(
+            given.layout or self.layout,
+            MaskLabels(labels) if given.labels.tumour is None else given.labels,
+            given.patient_pattern or self.patient_pattern,
+        )
 
 
 @dataclass(frozen=True)
