@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from gliomaseg.choices import PhantomFormat
-from gliomaseg.cli.options import Data, Grouping, Json, Overwrite, Seed
-from gliomaseg.cli.output import log, print_result
+from gliomaseg.cli.options import Data, Grouping, Json, Labels, Layout, Overwrite, PatientPattern, Seed
+from gliomaseg.cli.output import data_options, log, print_result
 from gliomaseg.cli.paths import Output
 from gliomaseg.errors import DataError, UsageError
 
@@ -48,13 +48,33 @@ def phantom(
     print_result(None, str(root), as_json=False)
 
 
-def audit(data: Data, as_json: Json = False) -> None:
+def audit(
+    data: Data,
+    as_json: Json = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Also write a page with an image of each case."), Output.FILE
+    ] = None,
+    layout: Layout = None,
+    labels: Labels = None,
+    patient_pattern: PatientPattern = None,
+    overwrite: Overwrite = False,
+) -> None:
     """Summarise a data set and list its problems. The exit code is 3 if training on it is unsafe."""
     from gliomaseg.data.audit import audit as run_audit
+    from gliomaseg.data.case_list import require_outside
     from gliomaseg.data.layouts import read_cases
+    from gliomaseg.report.audit_page import AuditPage
     from gliomaseg.report.terminal import audit_text
 
-    findings = run_audit(read_cases(data), progress=log)
+    cases = read_cases(data, data_options(layout, labels, patient_pattern))
+    page = None
+    if html is not None:
+        require_outside(cases, html)
+        page = AuditPage(html, overwrite=overwrite)
+    findings = run_audit(cases, progress=log, on_case=page.add if page else None)
+    if page:
+        page.write(findings)
+        log(f"page: {html}")
     print_result(asdict(findings), audit_text(findings), as_json=as_json)
     if not findings.safe:
         raise DataError(
