@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from gliomaseg.errors import UsageError, import_extra
 from gliomaseg.geometry import Affine
+from gliomaseg.inputs.load import load_input
+from gliomaseg.inputs.scan_arrays import ArrayGeometry, ArrayInput, Axes, scan_of_array
 from gliomaseg.metrics.volume import volume_ml
 from gliomaseg.prediction import (
     PredictOptions,
@@ -19,14 +21,13 @@ from gliomaseg.prediction import (
     open_models,
     require_options,
 )
-from gliomaseg.prediction.load import load_input
 from gliomaseg.prediction.predict import MAX_BYTES
-from gliomaseg.prediction.scan_arrays import ArrayGeometry, ArrayInput, Axes, scan_of_array
 from gliomaseg.prediction.segmentation import Segmentation
 from gliomaseg.scan import Scan, join_scans
 from gliomaseg.types import Sequence as MriSequence
 
 if TYPE_CHECKING:  # evaluation imports SciPy: half a second that a segmentation does not need
+    from gliomaseg.data.case_list import DataOptions
     from gliomaseg.evaluation.results import Evaluation
 
 __all__ = ["ScanLike", "Segmentation", "evaluate", "load_model", "read_scan", "segment", "train"]
@@ -43,7 +44,7 @@ def read_scan(
     series: str | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Scan:
-    """Return the scan of a file or folder: NIfTI, NRRD, MetaImage, DICOM, TIFF or PNG.
+    """Return the scan of a file or folder: NIfTI, NRRD, MetaImage, DICOM, TIFF, PNG or JPEG.
 
     Args:
         path: FLAIR, an RGB image (T1, FLAIR, T1ce), or a folder with the slices of one case or one DICOM series.
@@ -148,21 +149,30 @@ def evaluate(
     data: str | Path,
     *,
     model: str | Path | ScanPredictor | None = None,
+    predictions: str | Path | None = None,
     splits: str | Path | None = None,
     subset: Literal["train", "validation"] = "validation",
     fold: int = 0,
     spacing_mm: tuple[float, float, float] | None = None,
+    layout: str | None = None,
+    labels: Collection[int] | None = None,
+    patient_pattern: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """Return every measure of a model on a data set with reference masks.
+    """Return every measure of a model, or of the masks of any tool, on a data set with reference masks.
 
     Args:
-        data: a data set in the layout of the LGG archive.
+        data: a data set: a folder in one of the layouts that `gliomaseg audit` reads, or a manifest.
         model: what `load_model` returns, or its argument.
+        predictions: a folder with a mask of each case, made by any tool; no model runs.
         splits: a file that `gliomaseg split` or `train` wrote; without it all cases are scored.
         subset: "train" or "validation" cases of the split.
         fold: of the split, from 0.
-        spacing_mm: voxel spacing along z, y, x; distances are in pixels without it.
+        spacing_mm: voxel spacing along z, y, x of images. Without it, distances are in pixels for images, and in mm by
+            the affine for volumes.
+        layout: of the data set; None recognises it, or takes it from the splits.
+        labels: mask values that are tumour; None for those of the splits, or all above 0.
+        patient_pattern: regular expression that finds the patient in the name of a case.
         progress: called with a line for each case.
 
     Returns:
@@ -170,18 +180,28 @@ def evaluate(
         `definitions`. The fields are those of `metrics.json`.
 
     Raises:
-        UsageError: there is no such subset, or subset or fold is given without splits.
+        UsageError: there is no such subset, subset or fold is given without splits, or a model and predictions are both
+            given.
         ConfigError: there is no such fold, or the spacing is not three lengths.
         DataError: the data set has problems, or the splits do not fit it.
         GliomasegError: what `load_model` raises.
     """
     from gliomaseg.evaluation import CaseSelection, ScoreGrid, evaluate_data
 
+    if model is not None and predictions is not None:
+        raise UsageError("model and predictions are both given", cure="omit one of them")
     if splits is None and (fold != 0 or subset != "validation"):
         raise UsageError("subset and fold need splits", cure="give splits, or omit both")
     selection = None if splits is None else CaseSelection(_path(splits, "splits"), subset, fold)
-    grid = ScoreGrid(spacing_mm)
-    return evaluate_data(_path(data, "data"), _loaded(model), selection, grid=grid, progress=progress)
+    source = _loaded(model) if predictions is None else _path(predictions, "predictions")
+    return evaluate_data(
+        _path(data, "data"),
+        source,
+        selection,
+        grid=ScoreGrid(spacing_mm),
+        data_options=_data_options(layout, labels, patient_pattern),
+        progress=progress,
+    )
 
 
 def train(
@@ -195,13 +215,16 @@ def train(
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
+    layout: str | None = None,
+    labels: Collection[int] | None = None,
+    patient_pattern: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Path:
     """Train a network and return its model folder, which `load_model` reads without PyTorch.
 
     Args:
         recipe: a packaged recipe's name (`gliomaseg models` lists them) or a TOML file.
-        data: a data set in the layout of the LGG archive.
+        data: a data set: a folder in one of the layouts that `gliomaseg audit` reads, or a manifest.
         out: the folder of the run.
         settings: changes to the recipe, such as "training.epochs=5".
         splits: a file that `gliomaseg split` wrote; without it the recipe splits.
@@ -209,6 +232,9 @@ def train(
         device: "auto", "cpu" or "cuda".
         resume: continue the run in `out`.
         overwrite: replace the run in `out`.
+        layout: of the data set; None recognises it, or takes it from the splits.
+        labels: mask values that are tumour; None for those of the splits, or all above 0.
+        patient_pattern: regular expression that finds the patient in the name of a case.
         progress: called with each line of progress.
 
     Raises:
@@ -235,9 +261,19 @@ def train(
         device=device,
         resume=resume,
         overwrite=overwrite,
+        data_options=_data_options(layout, labels, patient_pattern),
     )
     folder: Path = module.train(options, say=progress or (lambda _line: None))
     return folder
+
+
+def _data_options(layout: str | None, labels: Collection[int] | None, patient_pattern: str | None) -> DataOptions:
+    from gliomaseg.data.case_list import DataOptions
+    from gliomaseg.data.masks import MaskLabels
+
+    if isinstance(labels, str):
+        raise TypeError("labels is a string, expected whole numbers such as [1, 2, 4]")
+    return DataOptions(layout, MaskLabels(None if labels is None else frozenset(labels)), patient_pattern)
 
 
 def _loaded(model: str | Path | ScanPredictor | None) -> ScanPredictor:

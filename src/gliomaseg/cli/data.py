@@ -35,7 +35,7 @@ def phantom(
     seed: Seed = 0,
     size: Annotated[int, typer.Option("--size", min=64, max=1024, help="Side length of a slice in pixels.")] = 256,
     kind: Annotated[
-        PhantomFormat, typer.Option("--as", help="tiff: the Kaggle layout; nifti, dicom: with voxel spacing.")
+        PhantomFormat, typer.Option("--as", help="tiff: the Kaggle layout; the others have voxel spacing.")
     ] = PhantomFormat.tiff,
     overwrite: Overwrite = False,
 ) -> None:
@@ -93,6 +93,9 @@ def split(
         float | None, typer.Option("--holdout", help="Validation share if --folds is not given (default: 0.2).")
     ] = None,
     seed: Seed = 0,
+    layout: Layout = None,
+    labels: Labels = None,
+    patient_pattern: PatientPattern = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Split a data set into training and validation. Only `--by slice` puts a patient on both sides."""
@@ -108,7 +111,8 @@ def split(
     settings = parse_settings(Split, {"by": by, "folds": folds, "seed": seed, **share}, where="split")
     output = OutputFolder(out.parent, "split")
     output.require_replaceable(out, overwrite=overwrite)
-    splits = split_data(read_cases(data), settings)
+    options = data_options(layout, labels, patient_pattern)
+    splits = split_data(read_cases(data, options), settings).read_with(options)
     with output.new_file(out) as temporary:
         write_splits(splits, temporary)
     if splits.warning:

@@ -13,15 +13,19 @@ from gliomaseg.cli.options import (
     EngineName,
     Fold,
     Json,
+    Labels,
+    Layout,
     Model,
     Out,
     Overwrite,
+    PatientPattern,
+    Predictions,
     Spacing,
     Splits,
     Subset,
     Tolerance,
 )
-from gliomaseg.cli.output import log, open_predictor, print_result, raise_for_failures
+from gliomaseg.cli.output import data_options, log, open_predictor, print_result, raise_for_failures
 from gliomaseg.cli.paths import Output
 from gliomaseg.errors import UsageError
 
@@ -30,30 +34,38 @@ def evaluate(
     data: Data,
     out: Out,
     model: Model = None,
+    predictions: Predictions = None,
     splits: Splits = None,
     subset: Annotated[Subset, typer.Option("--subset", help="Side of the split; needs --splits.")] = Subset.validation,
     fold: Fold = 0,
     engine: Engine = EngineName.onnxruntime,
     spacing_mm: Spacing = None,
     tolerance: Tolerance = 2.0,
+    layout: Layout = None,
+    labels: Labels = None,
+    patient_pattern: PatientPattern = None,
     as_json: Json = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Measure a model against reference masks. All measures have confidence intervals."""
+    """Measure a model, or masks of any tool, against reference masks. All measures have confidence intervals."""
     from gliomaseg import evaluation
     from gliomaseg.report.terminal import summary_text, warning_lines
 
     if splits is None and (fold or subset is not Subset.validation):
         raise UsageError("--subset and --fold need --splits", cure="add --splits, or omit both")
+    if predictions is not None and (model is not None or engine is not EngineName.onnxruntime):
+        raise UsageError("with --predictions no model runs", cure="omit --model and --engine")
     options = evaluation.EvaluateOptions(
         data=data,
         out=out,
         selection=evaluation.CaseSelection(splits, subset.value, fold) if splits else None,
         grid=evaluation.ScoreGrid(spacing_mm, tolerance),
         overwrite=overwrite,
+        data_options=data_options(layout, labels, patient_pattern),
     )
     options.require_free()
-    metrics = evaluation.evaluate_into(options, open_predictor(model, engine=engine), progress=log)
+    source = open_predictor(model, engine=engine) if predictions is None else predictions
+    metrics = evaluation.evaluate_into(options, source, progress=log)
     for line in warning_lines(metrics):
         log(line)
     print_result(metrics.document(), f"{summary_text(metrics.summary)}\n{options.metrics}", as_json=as_json)

@@ -93,6 +93,12 @@ class Weights(StrEnum):
 
 
 Model = Annotated[Path | None, typer.Option("--model", help="A run folder, a model folder, or a bundled model's name.")]
+Predictions = Annotated[
+    Path | None,
+    typer.Option(
+        "--predictions", metavar="DIR", help="Measure the masks in this folder, made by any tool; no model runs."
+    ),
+]
 Engine = Annotated[EngineName, typer.Option("--engine", help="Library that runs the network.")]
 Splits = Annotated[Path | None, typer.Option("--splits", help="A file that `gliomaseg split` wrote.")]
 Fold = Annotated[int, typer.Option("--fold", help="Fold of the splits file, from 0.")]
@@ -102,7 +108,7 @@ Folds = Annotated[
 Recipe = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A packaged recipe (see `gliomaseg models`) or a TOML file.")
 ]
-TrainingData = Annotated[Path, typer.Option("--data", help="A folder in the Kaggle layout.")]
+TrainingData = Annotated[Path, typer.Option("--data", help="A folder of scans and masks, or a manifest file.")]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="section.key=value", help="Change one setting of the recipe.")
 ]
@@ -110,10 +116,10 @@ Device = Annotated[DeviceName, typer.Option("--device", help="Device for trainin
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
 Spacing = Annotated[
     tuple[float, float, float] | None,
-    typer.Option("--spacing-mm", metavar="Z Y X", help="Voxel spacing in mm: distances are then in mm, volumes in ml."),
+    typer.Option("--spacing-mm", metavar="Z Y X", help="Voxel spacing of images in mm; volumes have their own."),
 ]
 Tolerance = Annotated[
-    float, typer.Option("--tolerance", min=0, help="Tolerance of surface_dice, in mm with --spacing-mm, else pixels.")
+    float, typer.Option("--tolerance", min=0, help="Tolerance of surface_dice, in mm if the spacing is known.")
 ]
 FoldsBy = Annotated[
     PatientGrouping | None, typer.Option("--by", help="site: each fold leaves one site out (default: the recipe's).")

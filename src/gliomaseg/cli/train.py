@@ -14,8 +14,11 @@ from gliomaseg.cli.options import (
     Fold,
     Folds,
     FoldsBy,
+    Labels,
+    Layout,
     Out,
     Overwrite,
+    PatientPattern,
     Recipe,
     Resume,
     Sets,
@@ -25,7 +28,7 @@ from gliomaseg.cli.options import (
     TrainingData,
     Tune,
 )
-from gliomaseg.cli.output import import_training, log, print_result, raise_for_failures
+from gliomaseg.cli.output import data_options, import_training, log, print_result, raise_for_failures
 
 
 def demo(
@@ -49,6 +52,9 @@ def train(
     resume: Resume = False,
     overwrite: Overwrite = False,
     cache: Cache = None,
+    layout: Layout = None,
+    labels: Labels = None,
+    patient_pattern: PatientPattern = None,
 ) -> None:
     """Train a network and export it. RUN/model does not need PyTorch."""
     from gliomaseg.config import read_recipe
@@ -67,6 +73,7 @@ def train(
         resume=resume,
         overwrite=overwrite,
         cache=cache,
+        data_options=data_options(layout, labels, patient_pattern),
     )
     model = module.train(options, say=log)
     scores = read_evaluation(model)
@@ -89,6 +96,9 @@ def crossvalidate(
     spacing_mm: Spacing = None,
     tolerance: Tolerance = 2.0,
     tune: Tune = False,
+    layout: Layout = None,
+    labels: Labels = None,
+    patient_pattern: PatientPattern = None,
 ) -> None:
     """Train K folds and pool their results. Each patient is evaluated with the model that was not trained on it."""
     from gliomaseg.config import read_recipe
@@ -109,6 +119,7 @@ def crossvalidate(
         cache=cache,
         grid=ScoreGrid(spacing_mm, tolerance),
         tune=tune,
+        data_options=data_options(layout, labels, patient_pattern),
     )
     metrics = module.crossvalidate(options, say=log)
     evaluation = read_evaluation(metrics.parent)

@@ -11,10 +11,10 @@ import json
 import os
 import shutil
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, abc
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 
 from gliomaseg.atomic import is_disk_full, new_folder, remove
 from gliomaseg.config import Preprocessing
-from gliomaseg.data.case import Case, Volumes, read_case
+from gliomaseg.data.case import Case, Volumes, read_case, with_sequences
 from gliomaseg.data.case_list import CaseList, require_sound
 from gliomaseg.errors import DataError, GliomasegError, ResourceError, UsageError
 from gliomaseg.preprocessing import level_counts, prepare, prepare_mask
-from gliomaseg.types import Mask, PreparedSlices
+from gliomaseg.types import Mask, PreparedSlices, Sequence
 from gliomaseg.user_files import expand_home
 
 LAYOUT = 1
@@ -67,7 +67,7 @@ class Cache:
 
     @cached_property
     def level_histograms(self) -> NDArray[np.int64]:
-        """Number of pixels of each level in each case and channel: int64, shape (cases, c, 256)."""
+        """How often each level occurs in each case and channel: int64, shape (cases, c, 256)."""
         limits = zip(*self.case_limits, strict=True)
         return np.stack([level_counts(self.images[first : last + 1]) for first, last in limits])
 
@@ -125,6 +125,7 @@ def open_cache(
         GliomasegError: the folder cannot be written.
     """
     require_sound(index)
+    index = replace(index, cases=tuple(_needed(case, preprocessing) for case in index.cases))
     digest = _digest(index, preprocessing)
     path = (folder or default_cache_folder()) / digest
     for _ in range(ATTEMPTS):
@@ -137,6 +138,12 @@ def open_cache(
             progress(f"preparing {len(index.cases)} cases once, into {path}")
         _build(index, preprocessing, path)
     raise ResourceError("a cache that was just built cannot be opened", where=path, cure="check the disk")
+
+
+def _needed(case: Case, preprocessing: Preprocessing) -> Case:
+    """Return a case with the sequences that become input of the network: the others are neither read nor hashed."""
+    channels = {"flair": (Sequence.FLAIR,), "t1_flair": (Sequence.T1, Sequence.FLAIR)}
+    return with_sequences(case, channels.get(preprocessing.input, tuple(Sequence)))
 
 
 def _digest(index: CaseList, preprocessing: Preprocessing) -> str:
@@ -185,7 +192,7 @@ def _open_existing(path: Path, digest: str, index: CaseList, preprocessing: Prep
     return Cache(digest, names, images, masks)
 
 
-def _has_slices_of(names: Sequence[Any], index: CaseList) -> bool:
+def _has_slices_of(names: abc.Sequence[Any], index: CaseList) -> bool:
     """Return whether the names are those of the slices of all cases, in order."""
     if not all(isinstance(name, str) for name in names):
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Many
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from gliomaseg.types import Mask, Sequence
 
 UNKNOWN = "unknown"
 MAX_BYTES = 4 * 2**30
+SCAN_SEQUENCES = (Sequence.T1, Sequence.FLAIR, Sequence.T1CE)  # T2 has no channel: it is not read
 
 
 @dataclass(frozen=True)
@@ -137,9 +138,18 @@ def read_case(case: Case, *, max_bytes: int = MAX_BYTES) -> LoadedCase:
     return LoadedCase(case, scan, np.stack(masks), tuple(entry.number for entry in case.slices))
 
 
+def with_sequences(case: Case, sequences: Many[Sequence]) -> Case:
+    """Return a case with only some of its sequences, for example FLAIR; slices keep all of their channels."""
+    if case.volumes is None:
+        return case
+    images = {name: volume for name, volume in case.volumes.images.items() if name in sequences}
+    return replace(case, volumes=replace(case.volumes, images=images))
+
+
 def _read_volumes(case: Case, volumes: Volumes, max_bytes: int) -> LoadedCase:
-    share = max_bytes // len(volumes.images)
-    scans = {name: read_volume_file(volume, max_bytes=share) for name, volume in volumes.images.items()}
+    images = {name: volume for name, volume in volumes.images.items() if name in SCAN_SEQUENCES}
+    share = max_bytes // len(images)
+    scans = {name: read_volume_file(volume, max_bytes=share) for name, volume in images.items()}
     flair = scans.pop(Sequence.FLAIR)
     values = read_mask_volume(volumes.mask, flair)
     scan = join_scans(flair, scans) if scans else flair

@@ -72,12 +72,15 @@ def count_values(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
 def read_mask_image(path: Path) -> NDArray[Any]:
     """Return the values of one slice's mask, shape (y, x).
 
+    In a mask with colours, each colour is a label, and edges may be smoothed: a pixel is 1 where its brightest channel
+    has at least half of the highest value, else 0.
+
     Raises:
-        FormatError: the file cannot be read, or its channels differ.
+        FormatError: the file cannot be read.
     """
     pixels = read_picture(path)
-    if pixels.shape[2] != 1 and (pixels != pixels[..., :1]).any():
-        raise FormatError("mask has colours, expected equal channels or one", where=path, cure="export a grey mask")
+    if (pixels != pixels[..., :1]).any():
+        return np.asarray(pixels.max(axis=2) > np.iinfo(pixels.dtype).max // 2).view(np.uint8)
     return np.asarray(pixels[..., 0])
 
 

@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError
 from gliomaseg.atomic import write_text
 from gliomaseg.config import Settings, Split
 from gliomaseg.data.case import Case
-from gliomaseg.data.case_list import CaseList
+from gliomaseg.data.case_list import CaseList, DataOptions, DataSettings
 from gliomaseg.data.layouts.kaggle import identify
 from gliomaseg.data.split_features import SplitFeatures, read_split_features
 from gliomaseg.errors import ConfigError, DataError
@@ -50,6 +50,7 @@ class Splits(Settings):
         stratified: properties with a similar distribution on both sides.
         together: groups of cases that share a slice although their patients or sites differ; each is on one side.
         warning: how the split leaks; None if it does not leak.
+        data: how the data set was read, for the commands that get the file.
         folds: at least one.
     """
 
@@ -60,7 +61,16 @@ class Splits(Settings):
     stratified: tuple[str, ...] = ()
     together: tuple[tuple[str, ...], ...] = ()
     warning: str | None = None
+    data: DataSettings = DataSettings()
     folds: tuple[Fold, ...] = Field(min_length=1)
+
+    def read_with(self, options: DataOptions) -> Splits:
+        """Return the splits with the options that the data set was read with."""
+        return self.model_copy(update={"data": DataSettings.of(options)})
+
+    def document(self) -> dict[str, Any]:
+        """Return the keys and values of the file; `data` only if an option was given."""
+        return self.model_dump(exclude={"data"} if self.data == DataSettings() else None)
 
 
 def split_data(index: CaseList, split: Split) -> Splits:
@@ -181,7 +191,7 @@ def _strata(
 
 def write_splits(splits: Splits, path: Path) -> None:
     """Write a splits file; a file with this name is always complete."""
-    write_text(path, json.dumps(splits.model_dump(), indent=1) + "\n")
+    write_text(path, json.dumps(splits.document(), indent=1) + "\n")
 
 
 def read_splits(path: Path) -> Splits:

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.data.case import Case, read_case
+from gliomaseg.data.case import Case, read_case, with_sequences
 from gliomaseg.data.case_list import CaseList
+from gliomaseg.geometry import voxel_volume_mm3
 from gliomaseg.preprocessing.intensity import eight_bits, window_of
 from gliomaseg.scan import Scan
+from gliomaseg.types import Sequence
 
 # In 67 of the 3,019 slices of 88 patients, 99 % of the values are at most this level; in 133 those of FLAIR.
 NEAR_BLACK = 10
@@ -24,7 +26,7 @@ class SplitFeatures:
     """The properties of a case that a split balances (tumour) and keeps on one side (shared slices).
 
     Attributes:
-        tumour_pixels: number of tumour pixels in all its slices.
+        tumour_pixels: number of tumour pixels in all its slices; for volumes, the volume of the tumour in mm3.
         slice_digests: hashes of the FLAIR of its slices, the same for mirrored and rotated copies. Nearly black slices
             are left out: they are equal without being copies.
     """
@@ -45,9 +47,11 @@ def read_split_features(index: CaseList) -> dict[str, SplitFeatures]:
 
 
 def _read_case_features(case: Case) -> SplitFeatures:
-    loaded = read_case(case)
+    loaded = read_case(with_sequences(case, (Sequence.FLAIR,)))
     digests = (image_digest(plane) for plane in axial_flair(loaded.scan))
-    return SplitFeatures(int(loaded.reference.sum()), frozenset(digest for digest, _ in digests if digest))
+    tumour, affine = int(loaded.reference.sum()), loaded.scan.affine
+    size = tumour if affine is None else round(tumour * voxel_volume_mm3(affine))
+    return SplitFeatures(size, frozenset(digest for digest, _ in digests if digest))
 
 
 def axial_flair(scan: Scan) -> NDArray[Any]:

@@ -1,14 +1,7 @@
-"""Measure a model against reference masks: every measure of each case, with means and confidence intervals."""
+"""Measure a model or the masks of any tool: every measure of each case, with means and confidence intervals."""
 
-from gliomaseg.evaluation.evaluate import (
-    CaseSelection,
-    EvaluateOptions,
-    evaluate_data,
-    evaluate_into,
-    grid_for,
-    learning_curve,
-    measure_cases,
-)
+from gliomaseg.evaluation.case_measurement import grid_for, measure_cases
+from gliomaseg.evaluation.evaluate import CaseSelection, EvaluateOptions, evaluate_data, evaluate_into, learning_curve
 from gliomaseg.evaluation.results import (
     CaseScores,
     Evaluation,

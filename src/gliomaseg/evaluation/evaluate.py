@@ -1,25 +1,23 @@
-"""Measure a model on a data set: one case in memory at a time."""
+"""Measure a model, or the masks of any tool, on a data set."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 from pydantic import ValidationError
 
-from gliomaseg import overlays
-from gliomaseg.data.case import Case, LoadedCase, read_case
-from gliomaseg.data.case_list import CaseList, require_outside, require_sound
+from gliomaseg.data.case import Case
+from gliomaseg.data.case_list import CaseList, DataOptions, DataSettings, require_outside, require_sound
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import choose_fold, read_splits, select
-from gliomaseg.errors import DataError, GliomasegError, ResourceError, UsageError
+from gliomaseg.errors import DataError, UsageError
+from gliomaseg.evaluation.case_measurement import grid_for, measure_cases
+from gliomaseg.evaluation.mask_files import MaskFolder, find_masks
 from gliomaseg.evaluation.results import (
     METRICS,
     PICTURES,
@@ -29,13 +27,11 @@ from gliomaseg.evaluation.results import (
     LoggedEpoch,
     dumps,
 )
-from gliomaseg.evaluation.scoring import ScoredCase, ScoreGrid, assemble, failed_case, score_case
+from gliomaseg.evaluation.scoring import ScoredCase, ScoreGrid, assemble
 from gliomaseg.model import file_digest, hashed_patient_id
 from gliomaseg.ownership import OutputFolder
 from gliomaseg.prediction import ScanPredictor
 from gliomaseg.prediction.predictor import AND
-from gliomaseg.preprocessing import display_levels
-from gliomaseg.types import Mask
 
 
 @dataclass(frozen=True)
@@ -61,11 +57,12 @@ class EvaluateOptions:
     """Options of an evaluation.
 
     Attributes:
-        data: a folder in the Kaggle layout.
+        data: the data set, in any layout.
         out: where `metrics.json` and a picture of each patient go.
         selection: the cases of a split that are evaluated; all cases if None.
         grid: how lengths are measured.
         overwrite: whether an earlier evaluation is replaced.
+        data_options: how the data set is read; those not given are taken from the splits file.
     """
 
     data: Path
@@ -73,6 +70,7 @@ class EvaluateOptions:
     selection: CaseSelection | None = None
     grid: ScoreGrid = ScoreGrid()
     overwrite: bool = False
+    data_options: DataOptions = field(default_factory=DataOptions)
 
     @property
     def metrics(self) -> Path:
@@ -95,9 +93,9 @@ class EvaluateOptions:
 
 
 def evaluate_into(
-    options: EvaluateOptions, predictor: ScanPredictor, *, progress: Callable[[str], None] | None = None
+    options: EvaluateOptions, predictions: ScanPredictor | Path, *, progress: Callable[[str], None] | None = None
 ) -> Evaluation:
-    """Measure a model and write the evaluation into its folder, `metrics.json` last.
+    """Measure a model or a folder of masks, and write the evaluation into its folder, `metrics.json` last.
 
     Raises:
         OutputExistsError: an evaluation exists already.
@@ -106,11 +104,13 @@ def evaluate_into(
         ResourceError: the disk is full.
     """
     options.require_free()
-    index = read_cases(options.data)
+    # Before anything is written:
+    index = _read_data(options.data, options.selection, options.data_options)
     require_outside(index, options.out)
-    cases, setting = _choose(index, options.data, options.selection)  # before anything is written
+    cases, setting = _choose(index, options.data, options.selection)
+    source = _masks_of(predictions, index, progress)
     with options.output.new_folder(options.out / PICTURES, overwrite=True) as folder:
-        evaluation = evaluate(cases, predictor, setting=setting, grid=options.grid, folder=folder, progress=progress)
+        evaluation = evaluate(cases, source, setting=setting, grid=options.grid, folder=folder, progress=progress)
         options.output.write_text(
             options.metrics, dumps(evaluation)
         )  # inside: an error keeps the old numbers and images
@@ -119,22 +119,45 @@ def evaluate_into(
 
 def evaluate_data(
     data: Path,
-    predictor: ScanPredictor,
+    predictions: ScanPredictor | Path,
     selection: CaseSelection | None = None,
     *,
     grid: ScoreGrid | None = None,
-    folder: Path | None = None,
+    data_options: DataOptions | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """Measure a model on a data set, or on the training or validation cases of a split.
+    """Measure a model or a folder of masks on a data set, or on the training or validation cases of a split.
 
     Raises:
         DataError: the data set has problems, or the splits are empty or do not fit it.
         ConfigError: there is no such fold.
         ResourceError: the disk is full.
     """
-    cases, setting = _choose(read_cases(data), data, selection)
-    return evaluate(cases, predictor, setting=setting, grid=grid, folder=folder, progress=progress)
+    index = _read_data(data, selection, data_options or DataOptions())
+    cases, setting = _choose(index, data, selection)
+    return evaluate(cases, _masks_of(predictions, index, progress), setting=setting, grid=grid, progress=progress)
+
+
+def _read_data(data: Path, selection: CaseSelection | None, options: DataOptions) -> CaseList:
+    """Return the cases of a data set; options that are not given are those that its splits were drawn with."""
+    recorded = DataSettings() if selection is None else read_splits(selection.splits).data
+    return read_cases(data, recorded.complete(options))
+
+
+def _masks_of(
+    predictions: ScanPredictor | Path, index: CaseList, progress: Callable[[str], None] | None
+) -> ScanPredictor | MaskFolder:
+    """Return a model as it is, or the masks of a folder; files that match no case are named."""
+    if not isinstance(predictions, Path):
+        return predictions
+    masks = find_masks(predictions, index.cases)
+    for name in masks.unmatched:
+        (progress or _ignore)(f"skipped: {predictions / name}: matches no case of the data set")
+    return masks
+
+
+def _ignore(_line: str) -> None:
+    """Drop a line of progress."""
 
 
 def _choose(index: CaseList, data: Path, selection: CaseSelection | None) -> tuple[Sequence[Case], EvaluationSetting]:
@@ -142,13 +165,13 @@ def _choose(index: CaseList, data: Path, selection: CaseSelection | None) -> tup
     require_sound(index)
     if selection is None:
         setting = EvaluationSetting(data=data.resolve().name, split=None, subset=None, warning=None)
-        return index.cases, setting
+        return index.cases, setting.joined_with(_data_setting(index))
     splits = read_splits(selection.splits)
     fold = choose_fold(splits, selection.fold)
     cases = select(index, fold.train if selection.subset == "train" else fold.validation)
     if not cases:
         raise DataError(f"the {selection.subset} side of fold {selection.fold} is empty", where=selection.splits)
-    return cases, EvaluationSetting(
+    setting = EvaluationSetting(
         data=data.resolve().name,
         split=splits.by,
         seed=splits.seed,
@@ -157,24 +180,32 @@ def _choose(index: CaseList, data: Path, selection: CaseSelection | None) -> tup
         splits_digest=file_digest(selection.splits),
         warning=splits.warning,
     )
+    return cases, setting.joined_with(_data_setting(index))
+
+
+def _data_setting(index: CaseList) -> EvaluationSetting:
+    """Return the setting that describes the data set."""
+    labels = {case.labels.tumour for case in index.cases}
+    chosen = labels.pop() if len(labels) == 1 else None
+    return EvaluationSetting(layout=index.layout, labels=None if chosen is None else sorted(chosen))
 
 
 def evaluate(
     cases: Sequence[Case],
-    predictor: ScanPredictor,
+    predictions: ScanPredictor | MaskFolder,
     *,
     setting: EvaluationSetting | None = None,
     grid: ScoreGrid | None = None,
     folder: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """Predict every case on its own grid and measure it against its reference mask.
+    """Measure the prediction of every case on its own grid against its reference mask.
 
     Args:
         cases: the cases to measure; after a split by slice, with the chosen slices only.
-        predictor: one model, or an ensemble.
+        predictions: one model, an ensemble, or the masks of any tool.
         setting: describes the cases; the fields on the model are added.
-        grid: how lengths are measured; in pixels if None.
+        grid: how lengths are measured; if None, by the affines of volumes, and in pixels for images.
         folder: for an image of each patient, `<case>.png`; images are not written if None.
         progress: called with a line for each case.
 
@@ -187,48 +218,28 @@ def evaluate(
     """
     start = time.perf_counter()
     grid = grid_for(cases, grid or ScoreGrid())
-    measured = measure_cases(cases, predictor, grid=grid, folder=folder, progress=progress)
-    setting = (setting or EvaluationSetting()).joined_with(
-        _model_setting(predictor, _count_training_patients(cases, measured))
-    )
-    networks = [member for model in predictor.models for member in model.members]
-    lines = learning_curve(predictor.models[0].folder.parent) if len(networks) == 1 else []
-    fold = setting.fold if isinstance(setting.fold, int) else 0
-    learning = [LearningCurve(fold=fold, lines=lines)] if lines else []
+    measured = measure_cases(cases, predictions, grid=grid, folder=folder, progress=progress)
+    setting = (setting or EvaluationSetting()).joined_with(_source_setting(predictions, cases, measured))
+    learning = [] if isinstance(predictions, MaskFolder) else _learning_of(predictions, setting)
     evaluation = assemble(measured, setting=setting, grid=grid, seconds=time.perf_counter() - start)
     return evaluation.model_copy(update={"learning": learning})
 
 
-def grid_for(cases: Sequence[Case], grid: ScoreGrid) -> ScoreGrid:
-    """Return the grid of a data set: cases of volumes are measured by their affines, unless a spacing is given."""
-    by_affine = grid.spacing_mm is None and bool(cases) and all(case.volumes is not None for case in cases)
-    return replace(grid, by_affine=by_affine)
+def _learning_of(predictor: ScanPredictor, setting: EvaluationSetting) -> list[LearningCurve]:
+    networks = [member for model in predictor.models for member in model.members]
+    lines = learning_curve(predictor.models[0].folder.parent) if len(networks) == 1 else []
+    fold = setting.fold if isinstance(setting.fold, int) else 0
+    return [LearningCurve(fold=fold, lines=lines)] if lines else []
 
 
-def measure_cases(
-    cases: Sequence[Case],
-    predictor: ScanPredictor,
-    *,
-    grid: ScoreGrid,
-    fold: int | None = None,
-    folder: Path | None = None,
-    progress: Callable[[str], None] | None = None,
-) -> list[ScoredCase]:
-    """Predict and measure cases one after the other; arguments as for `evaluate`, `fold` of a cross-validation."""
-    measured = []
-    for number, case in enumerate(cases, start=1):
-        try:
-            scored = _measure_one(case, predictor, grid, fold, folder)
-        except ResourceError:
-            raise
-        except GliomasegError as fault:
-            scored = failed_case(case, fault.line(), fold=fold)
-        measured.append(scored)
-        if progress:
-            value = scored.scores.dice_volume
-            text = scored.scores.error or f"dice_volume {'undefined' if value is None else f'{value:.3f}'}"
-            progress(f"{number} of {len(cases)} {case.name}: {text}")
-    return measured
+def _source_setting(
+    predictions: ScanPredictor | MaskFolder, cases: Sequence[Case], measured: Sequence[ScoredCase]
+) -> EvaluationSetting:
+    """Return the setting that describes the model, or the folder of masks."""
+    if isinstance(predictions, MaskFolder):
+        name = predictions.name
+        return EvaluationSetting(model=name, model_digest=None, engine=None, threshold=None, predictions=name)
+    return _model_setting(predictions, _count_training_patients(cases, measured))
 
 
 def _model_setting(predictor: ScanPredictor, patients_seen: int | None) -> EvaluationSetting:
@@ -263,45 +274,3 @@ def learning_curve(run: Path) -> list[LoggedEpoch]:
         return [LoggedEpoch.model_validate(line) for line in lines if isinstance(line, dict)]
     except ValidationError:
         return []
-
-
-def _measure_one(
-    case: Case, predictor: ScanPredictor, grid: ScoreGrid, fold: int | None, folder: Path | None
-) -> ScoredCase:
-    loaded = read_case(case)
-    prediction = predictor.predict(loaded.scan)
-    predicted = prediction.mask
-    scored = score_case(loaded, probability=prediction.probability, predicted=predicted, grid=grid, fold=fold)
-    confidence = {**prediction.confidence, "predicted_dice": prediction.predicted_dice}
-    scores = scored.scores.model_copy(update=confidence)
-    if len(predictor.models) > 1:
-        scores = scores.model_copy(update={"model": prediction.model_name})
-    if folder is not None:
-        k = _slice_to_draw(scored.counts)
-        _draw(loaded, k, predicted, folder)
-        # The axial slices of a volume are numbered from below.
-        number = k + 1 if case.volumes is not None else loaded.numbers[k]
-        scores = scores.model_copy(update={"picture_slice": number})
-    trained_on = frozenset(hashed_id for model in prediction.models for hashed_id in model.config.trained_on)
-    return replace(scored, scores=scores, trained_on=trained_on)
-
-
-def _slice_to_draw(counts: NDArray[np.int64]) -> int:
-    """Return the index of the slice with the most wrong pixels; without any, of the largest tumour.
-
-    Args:
-        counts: pixels in both masks, in the reference and in the prediction of each slice, shape (z, 3).
-    """
-    both, reference, predicted = counts.T
-    wrong = reference + predicted - 2 * both
-    return int((wrong if wrong.any() else reference).argmax())
-
-
-def _draw(loaded: LoadedCase, k: int, predicted: Mask, folder: Path) -> None:
-    """Write one axial slice with both outlines, enlarged twice so that thin lines are visible."""
-    scan, turn = loaded.scan, loaded.scan.axial.turn
-    image = turn(scan.voxels)[k]
-    if scan.affine is not None:
-        image = display_levels(image[..., scan.flair_index])[..., None]
-    drawn = overlays.overlay(image, reference=turn(loaded.reference)[k], predicted=turn(predicted)[k], scale=2)
-    Image.fromarray(drawn).save(folder / f"{loaded.case.name}.png")

@@ -39,7 +39,7 @@ class CaseMasks:
     Attributes:
         reference: the expert's mask, bool, shape (z, y, x).
         predicted: the predicted mask, bool, same shape.
-        probability: of tumour, float32 in [0, 1], same shape.
+        probability: of tumour, float32 in [0, 1], same shape; None for masks of other tools.
         spacing_mm: voxel spacing along z, y, x; None if unknown, or if `affine` has it.
         tolerance: of `surface_dice`, in millimetres or pixels.
         consecutive: whether the slices follow each other without a gap.
@@ -49,7 +49,7 @@ class CaseMasks:
 
     reference: Mask
     predicted: Mask
-    probability: Probability
+    probability: Probability | None
     spacing_mm: tuple[float, float, float] | None = None
     tolerance: float = 2.0
     consecutive: bool = True
@@ -81,12 +81,16 @@ class CaseMasks:
 
     @cached_property
     def calibration(self) -> CalibrationTable:
-        """Calibration of all voxels."""
+        """Calibration of all voxels; empty without probabilities."""
+        if self.probability is None:
+            return calibration.empty_table()
         return calibration.calibration_table(reference=self.reference, predicted=self.probability)
 
     @cached_property
     def candidates(self) -> CalibrationTable:
-        """Calibration of the voxels that may be tumour."""
+        """Calibration of the voxels that may be tumour; empty without probabilities."""
+        if self.probability is None:
+            return calibration.empty_table()
         return calibration.candidate_calibration_table(reference=self.reference, predicted=self.probability)
 
     @cached_property

@@ -35,6 +35,10 @@ LARGEST_BYTES = 64 * 2**20
 CURE = "run `gliomaseg evaluate` again"
 
 
+SpacingMm = Annotated[list[Annotated[float, Field(gt=0, le=1000)]], Field(min_length=3, max_length=3)]
+"""Voxel spacing: between axial slices, rows and columns."""
+
+
 class CaseScores(DocumentPart):
     """One case: its measures, or the reason why it has none.
 
@@ -47,6 +51,8 @@ class CaseScores(DocumentPart):
     fold: Index | None = None
     measures: dict[Text, float | int | None] = Field(default_factory=dict)
     error: Text | None = None
+    spacing_mm: SpacingMm | None = None
+    orientation: Text | None = None
     soft_dice: Share | None = None
     uncertainty: Share | None = None
     flip_dice: Share | None = None
@@ -158,6 +164,8 @@ class EvaluationSetting(DocumentPart):
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
     data: Text | None = None
+    layout: Text | None = None
+    labels: list[Count] | None = None  # mask values that are tumour; None for all above 0
     split: Text | None = None
     seed: int | None = None
     subset: Text | None = None
@@ -166,6 +174,7 @@ class EvaluationSetting(DocumentPart):
     warning: Text | None = None
     patients_seen: Count | None = None
     model: Text | None = None
+    predictions: Text | None = None  # the folder of masks, if no model ran
     threshold: Number | None = None
     model_digest: Text | None = None
     engine: Text | None = None
@@ -173,7 +182,8 @@ class EvaluationSetting(DocumentPart):
     model_digests: list[Text] | None = None
     splits_digest: Text | None = None
     tolerance: Number | None = None
-    spacing_mm: Annotated[list[Annotated[float, Field(gt=0, le=1000)]], Field(min_length=3, max_length=3)] | None = None
+    spacing_mm: SpacingMm | None = None
+    unit: Text | None = None  # of lengths: mm or px
     orientation: Text | None = None
 
     def joined_with(self, other: EvaluationSetting) -> EvaluationSetting:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from gliomaseg.evaluation.results import (
     MeasureSummary,
     Summary,
 )
+from gliomaseg.inputs.result_names import portable_name
 from gliomaseg.metrics import calibration, overlap
 from gliomaseg.metrics.bootstrap import DRAWS, bootstrap_interval
 from gliomaseg.metrics.calibration import CalibrationTable
@@ -33,6 +35,7 @@ from gliomaseg.metrics.overlap import Counts
 from gliomaseg.types import Mask, Probability
 
 LARGEST_MM = 1000
+AXIAL = "axial slices by the affine, the patient's right on the left"
 
 
 @dataclass(frozen=True)
@@ -91,14 +94,14 @@ class ScoredCase:
 
 
 def score_case(
-    loaded: LoadedCase, *, probability: Probability, predicted: Mask, grid: ScoreGrid, fold: int | None = None
+    loaded: LoadedCase, *, probability: Probability | None, predicted: Mask, grid: ScoreGrid, fold: int | None = None
 ) -> ScoredCase:
     """Return every measure of one case's prediction.
 
     Args:
         loaded: scan and reference mask.
-        probability: of tumour, float32 in [0, 1], shape (z, y, x) of the reference.
-        predicted: the mask made from it, bool, same shape.
+        probability: of tumour, float32 in [0, 1], shape (z, y, x) of the reference; None for masks of other tools.
+        predicted: the predicted mask, bool, same shape.
         grid: how lengths are measured.
         fold: of a cross-validation.
 
@@ -119,8 +122,17 @@ def score_case(
         axial=scan.axial,
     )
     counts = masks.counts  # checks the shapes
-    scores = _row(loaded.case, fold, compute_measures(masks), None)
+    scores = _row(loaded.case, fold, compute_measures(masks), None).model_copy(update=_geometry(loaded))
     return ScoredCase(scores, counts, masks.calibration)
+
+
+def _geometry(loaded: LoadedCase) -> dict[str, Any]:
+    """Return the fields of a row on the grid of its scan; none for images, which have no affine."""
+    scan = loaded.scan
+    if scan.spacing_mm is None:
+        return {}
+    spacing_mm = [round(length, 4) for length in scan.axial.turn_spacing(scan.spacing_mm)]
+    return {"spacing_mm": spacing_mm, "orientation": scan.orientation}
 
 
 def failed_case(case: Case, reason: str, *, fold: int | None = None) -> ScoredCase:
@@ -162,10 +174,15 @@ def assemble(cases: Sequence[ScoredCase], *, setting: EvaluationSetting, grid: S
         ),
         definitions=dict(named),
         interval=f"95 %, percentile bootstrap over patients, {DRAWS} draws, seed 0",
-        calibration=calibration_curve(table),
+        calibration=None if setting.predictions else calibration_curve(table),
         examples=_examples([case.scores for case in scored]),
         setting=setting.joined_with(
-            EvaluationSetting(spacing_mm=spacing, tolerance=grid.tolerance, orientation="unknown")
+            EvaluationSetting(
+                spacing_mm=spacing,
+                unit=grid.unit,
+                tolerance=grid.tolerance,
+                orientation=AXIAL if grid.by_affine else "unknown",
+            )
         ),
         versions={"gliomaseg": gliomaseg.__version__, "numpy": np.__version__},
         seconds=round(seconds, 3),
@@ -242,6 +259,11 @@ def _statistics(groups: list[NDArray[np.float64]], **more: int) -> MeasureSummar
     )
 
 
+def picture_name(case: str) -> str:
+    """Return the name of a case's image in the folder `pictures`."""
+    return f"{portable_name(case)}.png"
+
+
 def _examples(cases: Sequence[CaseScores]) -> list[Example]:
     """Return the best, median and worst case by `dice_volume` that has a picture."""
     ranked = sorted(
@@ -258,8 +280,8 @@ def _examples(cases: Sequence[CaseScores]) -> list[Example]:
                 "patient": ranked[position][1].patient,
                 "slice": ranked[position][1].picture_slice,
                 "dice_volume": ranked[position][0],
-                "file": f"{PICTURES}/{ranked[position][1].patient}.png",
-                "orientation": "unknown",
+                "file": f"{PICTURES}/{picture_name(ranked[position][1].patient)}",
+                "orientation": AXIAL if ranked[position][1].spacing_mm else "unknown",
             }
         )
         for kind, position in positions.items()

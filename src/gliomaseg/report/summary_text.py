@@ -38,7 +38,8 @@ def headline(evaluation: Evaluation) -> Headline:
 def title(evaluation: Evaluation) -> str:
     """Return what the page is called."""
     setting = evaluation.setting
-    return f"{setting.model or 'A model'} on {setting.data or 'a data set'}"
+    source = "Masks" if setting.predictions else "A model"
+    return f"{setting.model or source} on {setting.data or 'a data set'}"
 
 
 def subtitle(evaluation: Evaluation) -> str:
@@ -99,15 +100,16 @@ def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
     split = subtitle(evaluation) + (f", seed {setting.seed}" if setting.seed is not None else "")
     counts = (("slices", summary.slices), ("with tumour", summary.tumour_slices))
     sizes = [f"{n:,.0f} {word}" for word, n in counts if n is not None]
-    spacing = setting.spacing_mm
     made = [f"{name} {version}" for name, version in evaluation.versions.items() if version]
     pairs = [
         ("Data", setting.data),
         ("Patients", ", ".join([f"{len(evaluation.patients):,}", *sizes])),
         ("Split", split[:1].upper() + split[1:]),
-        ("Model", setting.model),
+        ("Layout", setting.layout),
+        ("Tumour labels", None if setting.labels is None else ", ".join(map(str, setting.labels))),
+        ("Predictions" if setting.predictions else "Model", setting.model),
         ("Threshold", None if setting.threshold is None else f"{setting.threshold:g}"),
-        ("Voxel", _sides(spacing) if spacing else "spacing unknown: lengths are in pixels"),
+        ("Voxel", _voxel(evaluation)),
         ("Orientation", setting.orientation or "unknown"),
         ("Interval", evaluation.interval),
         ("Measured with", ", ".join(made)),
@@ -123,6 +125,23 @@ def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
 def sentence(text: str) -> str:
     """Return a text that begins with a capital and ends with a full stop."""
     return text[:1].upper() + text[1:].removesuffix(".") + "."
+
+
+def _voxel(evaluation: Evaluation) -> str:
+    """Return the spacing of all scans, or its range; between slices first."""
+    setting = evaluation.setting
+    spacings = [row.spacing_mm for row in evaluation.patients if row.spacing_mm]
+    if setting.spacing_mm:
+        return _sides(setting.spacing_mm)
+    if setting.unit != "mm":
+        return "spacing unknown: lengths are in pixels"
+    if not spacings:
+        return "by the affine of each scan"
+    lowest, highest = (list(map(side, zip(*spacings, strict=True))) for side in (min, max))
+    if lowest == highest:
+        return f"{_sides(lowest)}, by the affine of each scan"
+    ranges = (f"{a:g}" if a == b else f"{a:g} to {b:g}" for a, b in zip(lowest, highest, strict=True))
+    return " \u00d7 ".join(ranges) + " mm, by the affine of each scan"
 
 
 def _sides(spacing_mm: list[float]) -> str:

@@ -94,14 +94,15 @@ def _draw_samples(run: Run, predictor: Predictor) -> None:
     rows, notes = [], []
     for number, case in enumerate(chosen):
         loaded = read_case(case)
-        sizes = loaded.reference.sum(axis=(1, 2))
+        sizes = loaded.scan.axial.turn(loaded.reference).sum(axis=(1, 2))
         tumour_free = np.flatnonzero(sizes == 0)
         shows_no_tumour = number == len(chosen) - 1 and len(tumour_free) > 0
         k = int(tumour_free[len(tumour_free) // 2]) if shows_no_tumour else int(sizes.argmax())
         row, value = _sample(loaded, k, predictor)
         rows.append(row)
         score = "both masks empty" if np.isnan(value) else f"Dice of this slice {value:.3f}"
-        notes.append(f"{case.name}, slice {loaded.numbers[k]}: {score}")
+        shown = loaded.numbers[k] if case.volumes is None else k + 1  # axial slices are numbered from below
+        notes.append(f"{case.name}, slice {shown}: {score}")
     headings = ("input MRI", "ground truth", "prediction")
     sheet = overlays.panel(rows, columns=headings, notes=notes, title="Tumour segmentation, validation cases")
     with run_output(run.folder).new_file(run.folder / "samples.png") as temporary:
@@ -109,16 +110,28 @@ def _draw_samples(run: Run, predictor: Predictor) -> None:
 
 
 def _sample(case: LoadedCase, k: int, predictor: Predictor) -> tuple[list[Pixels], float]:
-    """Return input, reference and prediction of slice k as images, and its Dice."""
-    mask = predictor.mask(case.scan)[k]
-    if case.scan.affine is None:
+    """Return input, reference and prediction of axial slice k as images, and its Dice."""
+    turn = case.scan.axial.turn
+    reference, mask = turn(case.reference)[k], turn(predictor.mask(case.scan))[k]
+    if case.scan.spacing_mm is None:
         prepared = prepare(case.scan, predictor.model.config.preprocessing).slices[k]
         image = np.moveaxis(np.repeat(prepared, 3, axis=0) if len(prepared) == 1 else prepared, 0, -1)
     else:
-        image = np.repeat(display_levels(case.scan.voxels[k, ..., case.scan.flair_index])[..., None], 3, axis=2)
-    reference = case.reference[k]
+        levels = display_levels(turn(case.scan.voxels)[k, ..., case.scan.flair_index])
+        image = np.repeat(levels[..., None], 3, axis=2)
     row = [image, overlays.white(reference), overlays.white(mask)]
+    if case.scan.spacing_mm is not None:
+        row = [_padded(picture, case.scan.axial.turn_spacing(case.scan.spacing_mm)[1:]) for picture in row]
     return row, overlap.dice(reference=reference, predicted=mask)
+
+
+def _padded(picture: Pixels, spacing_mm: tuple[float, ...]) -> Pixels:
+    """Return an image with black on two sides, so that a square of it is a square in the patient: uint8 (y, x, 3)."""
+    height_mm, width_mm = (count * mm for count, mm in zip(picture.shape[:2], spacing_mm, strict=True))
+    side_mm = max(height_mm, width_mm)
+    rows, columns = (round((side_mm - mm) / step) for mm, step in zip((height_mm, width_mm), spacing_mm, strict=True))
+    pads = ((rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2), (0, 0))
+    return np.pad(picture, pads)
 
 
 def draw_curves(history: Sequence[EpochRecord], path: Path, *, title: str) -> None:

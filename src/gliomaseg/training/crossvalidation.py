@@ -6,16 +6,16 @@ import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gliomaseg.atomic import locked
 from gliomaseg.config import Postprocessing, Recipe, Split
 from gliomaseg.data.case import read_case
-from gliomaseg.data.case_list import CaseList, require_outside, require_sound
+from gliomaseg.data.case_list import CaseList, DataOptions, require_outside, require_sound
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import Splits, read_splits, select, split_data, write_splits
-from gliomaseg.errors import ConfigError, InputError, UsageError
+from gliomaseg.errors import ConfigError, GliomasegError, UsageError
 from gliomaseg.evaluation import (
     Evaluation,
     EvaluationSetting,
@@ -32,7 +32,7 @@ from gliomaseg.evaluation.scoring import ScoredCase
 from gliomaseg.model import file_digest
 from gliomaseg.ownership import OutputFolder
 from gliomaseg.prediction import open_predictor
-from gliomaseg.training.run_folder import TrainOptions, empty_folder, is_finished, run_output
+from gliomaseg.training.run_folder import TrainOptions, empty_folder, is_finished, require_same_data_options, run_output
 from gliomaseg.training.train import train
 
 SPLITS = "splits.json"
@@ -45,7 +45,7 @@ class CrossValidateOptions:
 
     Attributes:
         recipe: all settings; its section `split` determines the folds.
-        data: a folder in the Kaggle layout.
+        data: the data set, in any layout.
         out: folder of the runs, the splits and the evaluation.
         device: "auto", "cpu" or "cuda".
         resume: continue the cross-validation in `out`.
@@ -53,6 +53,7 @@ class CrossValidateOptions:
         cache: folder of the prepared slices; None for the user's cache folder.
         grid: voxel spacing of distances and volumes.
         tune: choose threshold, temperature and minimum component size of each fold on the other folds.
+        data_options: how the data set is read; if resumed, those not given are the same as before.
     """
 
     recipe: Recipe
@@ -64,6 +65,7 @@ class CrossValidateOptions:
     cache: Path | None = None
     grid: ScoreGrid = ScoreGrid()
     tune: bool = False
+    data_options: DataOptions = field(default_factory=DataOptions)
 
 
 def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) -> Path:
@@ -85,7 +87,8 @@ def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) 
             f"number of processes is {processes}, expected 1 for a cross-validation",
             cure="train each fold with `train --splits --fold`",
         )
-    index = read_cases(options.data)
+    options = _with_saved_data_options(options)
+    index = read_cases(options.data, options.data_options)
     require_sound(index)
     require_outside(index, options.out)
     splits = _draw_folds(options, index)
@@ -132,6 +135,8 @@ def _evaluate(
         digests.append(file_digest(predictor.model.onnx))
     setting = EvaluationSetting(
         data=options.data.resolve().name,
+        layout=index.layout,
+        labels=None if splits.data.labels is None else list(splits.data.labels),
         split=splits.by,
         seed=splits.seed,
         folds=len(splits.folds),
@@ -173,7 +178,7 @@ def _tune(options: CrossValidateOptions, index: CaseList, splits: Splits, say: C
             try:
                 examination = read_case(case)
                 trials[-1].append(try_postprocessing(predictor.probability(examination.scan), examination.reference))
-            except InputError as fault:  # the case's row of the evaluation has the reason
+            except GliomasegError as fault:  # the case's row of the evaluation has the reason
                 say(f"{case.name} is not used for the choice: {fault.line()}")
     others = [
         [trial for k, some in enumerate(trials) if k != number for trial in some] for number in range(len(trials))
@@ -197,7 +202,7 @@ def _draw_folds(options: CrossValidateOptions, index: CaseList) -> Splits:
     if split.by == "slice":
         raise ConfigError("split is by slice, which leaks", where="--by", cure="use patient or site")
     folds = split.folds or (None if split.by == "site" else FOLDS)
-    drawn = split_data(index, Split(by=split.by, seed=split.seed, folds=folds))
+    drawn = split_data(index, Split(by=split.by, seed=split.seed, folds=folds)).read_with(options.data_options)
     file = options.out / SPLITS
     if options.resume and file.is_file() and read_splits(file) != drawn:
         raise ConfigError(
@@ -206,6 +211,20 @@ def _draw_folds(options: CrossValidateOptions, index: CaseList) -> Splits:
             cure="resume with the same data and options",
         )
     return drawn
+
+
+def _with_saved_data_options(options: CrossValidateOptions) -> CrossValidateOptions:
+    """Return options that read the data set as when the cross-validation was started.
+
+    Raises:
+        ConfigError: the layout, the labels or the patients differ.
+    """
+    file = options.out / SPLITS
+    if not (options.resume and file.is_file()):
+        return options
+    saved = read_splits(file)
+    require_same_data_options(saved, options.data_options, file)
+    return replace(options, data_options=saved.data.complete(options.data_options))
 
 
 def _output(options: CrossValidateOptions) -> OutputFolder:
@@ -238,4 +257,5 @@ def _fold_options(options: CrossValidateOptions, number: int) -> TrainOptions:
         device=options.device,
         resume=True,
         cache=options.cache,
+        data_options=options.data_options,
     )

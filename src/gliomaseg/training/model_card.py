@@ -39,6 +39,8 @@ def model_card(recipe: Recipe, metrics: Evaluation, *, patients: list[str]) -> s
             f"{setting.split} (seed {setting.seed}): {summary.patients} patients, {summary.slices} slices."
         ),
     ]
+    if setting.labels:
+        lines += ["", f"Tumour is the mask values {', '.join(map(str, setting.labels))}."]
     if setting.warning:
         lines += ["", f"**Warning**: {setting.warning}."]
     lines += ["", "## Scores", "", *_table(summary), "", "Definitions:", ""]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import tomli_w
 
 from gliomaseg.atomic import LOCK, remove
 from gliomaseg.config import Recipe, read_recipe
+from gliomaseg.data.case_list import DataOptions, DataSettings
 from gliomaseg.data.split import Splits, write_splits
 from gliomaseg.errors import ConfigError
 from gliomaseg.model import CARD, DIGESTS, METRICS, ONNX, WEIGHTS
@@ -31,7 +32,7 @@ class TrainOptions:
 
     Attributes:
         recipe: all settings.
-        data: a folder in the Kaggle layout.
+        data: the data set, in any layout.
         out: the run's folder.
         splits: a splits file; None draws the split from the recipe's section `split`.
         fold: index of the fold in the split.
@@ -39,6 +40,7 @@ class TrainOptions:
         resume: continue the run in `out` if there is one.
         overwrite: remove an earlier run from `out`.
         cache: folder of the prepared slices; None for the user's cache folder.
+        data_options: how the data set is read; those not given are taken from the splits file.
     """
 
     recipe: Recipe
@@ -50,6 +52,7 @@ class TrainOptions:
     resume: bool = False
     overwrite: bool = False
     cache: Path | None = None
+    data_options: DataOptions = field(default_factory=DataOptions)
 
 
 def is_finished(options: TrainOptions) -> bool:
@@ -93,6 +96,22 @@ def start_folder(options: TrainOptions, splits: Splits) -> None:
     with run_output(options.out).new_file(options.out / SPLITS) as temporary:
         write_splits(splits, temporary)
     write_settings(options)
+
+
+def require_same_data_options(saved: Splits, now: DataOptions, where: Path) -> None:
+    """Check that a data set is read as when the run was started; options that are not given are the same.
+
+    Raises:
+        ConfigError: the layout, the labels or the patients differ.
+    """
+    if (before := saved.data) == (wanted := DataSettings.of(before.complete(now))):
+        return
+    names = {"layout": "--layout", "labels": "--labels", "patient_pattern": "--patient-pattern"}
+    changed = next(name for name in names if getattr(before, name) != getattr(wanted, name))
+    value = getattr(before, changed)
+    shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+    cure = f"omit {names[changed]}, or pass {shown}" if value is not None else f"omit {names[changed]}"
+    raise ConfigError(f"the run was started with another {names[changed]}", where=where, cure=cure)
 
 
 def empty_folder(folder: Path) -> None:

@@ -20,7 +20,7 @@ from gliomaseg.data.audit import inverted_masks, mask_coverage, mask_warnings
 from gliomaseg.data.batches import on_device
 from gliomaseg.data.cache import Cache, open_cache
 from gliomaseg.data.case import Case
-from gliomaseg.data.case_list import CaseList, require_outside
+from gliomaseg.data.case_list import CaseList, DataOptions, require_outside
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import Fold, Splits, choose_fold, left_out, read_splits, require_disjoint, select, split_data
 from gliomaseg.errors import ConfigError, DataError
@@ -34,7 +34,15 @@ from gliomaseg.training.loop import train_epochs
 from gliomaseg.training.optimiser import build_optimiser
 from gliomaseg.training.progress import ProgressDisplay, TensorBoard, open_display
 from gliomaseg.training.run import Run
-from gliomaseg.training.run_folder import CONFIG, TrainOptions, require_out_folder, start_folder, write_settings
+from gliomaseg.training.run_folder import (
+    CONFIG,
+    SPLITS,
+    TrainOptions,
+    require_out_folder,
+    require_same_data_options,
+    start_folder,
+    write_settings,
+)
 
 
 def train(options: TrainOptions, *, say: Callable[[str], None]) -> Path:
@@ -63,9 +71,11 @@ def train(options: TrainOptions, *, say: Callable[[str], None]) -> Path:
         _require_slice_per_process(options.recipe.training.batch, accelerator.num_processes)
     else:
         say = _ignore
-    index = read_cases(options.data)
+    saved = _saved_splits(options, resuming=resuming)
+    data_options = saved.data.complete(options.data_options) if saved else options.data_options
+    index = read_cases(options.data, data_options)
     require_outside(index, options.out)
-    splits = _splits(options, index, resuming=resuming)
+    splits = (saved or split_data(index, options.recipe.split)).read_with(data_options)
     fold = choose_fold(splits, options.fold)
     _require_whole_stacks(options, splits)
     if splits.warning:
@@ -244,18 +254,25 @@ def _require_same_split(options: TrainOptions, now: Progress, before: Progress) 
         )
 
 
-def _splits(options: TrainOptions, index: CaseList, *, resuming: bool) -> Splits:
-    saved = options.out / "splits.json"
-    if resuming and saved.is_file():
-        splits = read_splits(saved)
-        if options.splits and read_splits(options.splits) != splits:
-            raise ConfigError(
-                "the splits differ from those that the run was started with",
-                where=options.splits,
-                cure=f"resume with {saved}",
-            )
-        return splits
-    return read_splits(options.splits) if options.splits else split_data(index, options.recipe.split)
+def _saved_splits(options: TrainOptions, *, resuming: bool) -> Splits | None:
+    """Return the splits of the run to resume, or of the options; None if they are to be drawn.
+
+    Raises:
+        ConfigError: the run to resume has other splits, or reads its data set in another way.
+        DataError: a file cannot be read.
+    """
+    saved, given = options.out / SPLITS, None if options.splits is None else read_splits(options.splits)
+    if not (resuming and saved.is_file()):
+        return given
+    splits = read_splits(saved)
+    if given and given.read_with(DataOptions()) != splits.read_with(DataOptions()):
+        raise ConfigError(
+            "the splits differ from those that the run was started with",
+            where=options.splits or saved,
+            cure=f"resume with {saved}",
+        )
+    require_same_data_options(splits, options.data_options, saved)
+    return splits
 
 
 def _require_whole_stacks(options: TrainOptions, splits: Splits) -> None:
@@ -272,6 +289,8 @@ def _require_whole_stacks(options: TrainOptions, splits: Splits) -> None:
 def _setting(options: TrainOptions, splits: Splits) -> EvaluationSetting:
     return EvaluationSetting(
         data=options.data.resolve().name,
+        layout=splits.data.layout,
+        labels=None if splits.data.labels is None else list(splits.data.labels),
         split=splits.by,
         seed=splits.seed,
         subset="validation",
