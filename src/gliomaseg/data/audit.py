@@ -51,6 +51,7 @@ class Audit:
         several_examinations: the cases of each patient who has more than one.
         duplicates: names of equal slices of different patients, or of their cases if these have volumes.
         skipped: files that belong to no case, and why.
+        notes: assumptions of the layout that a person must check.
         problems: make training unsafe.
         warnings: findings that a person must check before training, and that may be right.
         by_case: the findings of each case.
@@ -80,6 +81,7 @@ class Audit:
     second_copies: list[str]
     strays: list[str]
     skipped: list[Problem]
+    notes: list[str]
     problems: list[Problem]
     warnings: list[Problem]
     by_case: list[CaseFindings]
@@ -179,6 +181,7 @@ def _summarise(index: CaseList, rows: list[CaseFindings], duplicates: list[list[
         second_copies=[str(folder) for folder in index.second_copies],
         strays=list(index.strays),
         skipped=list(index.skipped),
+        notes=list(index.notes),
         problems=[*index.problems, *(problem for one in rows for problem in one.problems)],
         warnings=[*general, *(warning for one in rows for warning in one.warnings)],
         by_case=rows,

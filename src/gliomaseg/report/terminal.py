@@ -61,6 +61,7 @@ def audit_facts(findings: Audit) -> list[tuple[str, str]]:
         ),
         ("nearly black", f"{findings.near_black_slices:,} slices"),
         ("copies", f"{len(findings.duplicates)} groups of equal slices in different patients"),
+        ("notes", "; ".join(findings.notes)),
         ("second copy", ", ".join(findings.second_copies) + " (not read)" if findings.second_copies else "none"),
     ]
     return [(name, value) for name, value in pairs if value]
