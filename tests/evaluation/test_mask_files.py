@@ -188,6 +188,19 @@ def test_the_labels_apply_to_both_masks(volumes, tmp_path):
     assert rows[1].dice_volume == pytest.approx(2 * upper / (total + upper))
 
 
+def test_masks_of_one_value_are_tumour_whatever_the_labels_are(tmp_path):
+    data = write_volume_cases(tmp_path / "data", count=2, tumour=4)
+    (tmp_path / "masks").mkdir()
+    for case in ("case-0", "case-1"):
+        image = nibabel.load(data / case / MASK)
+        binary = Nifti1Image((np.asarray(image.dataobj) > 0).astype(np.uint8), image.affine)
+        nibabel.save(binary, tmp_path / "masks" / f"{case}.nii.gz")
+    lines = []
+    evaluation = gliomaseg.evaluate(data, predictions=tmp_path / "masks", labels=[4], progress=lines.append)
+    assert evaluation.summary["dice_volume"].mean == 1
+    assert "all masks have one value, which is not among the labels" in lines[0]
+
+
 def test_a_model_beside_predictions_is_refused(volumes, tmp_path):
     with pytest.raises(UsageError, match="no model runs"):
         evaluate_command(volumes, tmp_path / "out", predictions=tmp_path, model=Path("glioma-flair"))
