@@ -12,7 +12,7 @@ from gliomaseg.data.file_listing import FileListing
 from gliomaseg.errors import DataError
 from gliomaseg.formats import FileKind, primary_file, suffix_of, suffixes
 
-BROKEN_LINK = "is a link to a file that is not here"
+BROKEN_LINK = "is a link to a file that is not here (for DataLad, run `datalad get`)"
 NO_FILE = "is not a file"
 NO_VOLUME = "is not a volume"
 _VOLUMES = suffixes(FileKind.VOLUME)
