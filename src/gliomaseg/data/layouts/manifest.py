@@ -33,7 +33,7 @@ _ROLES = (*(sequence.value for sequence in _SEQUENCES), "mask")
 _FIELDS = tuple(entry for entry in fields(VolumeFile) if entry.name != "path")
 _VOLUME_COLUMNS = tuple(f"{role}_{entry.name}" for role in _ROLES for entry in _FIELDS)
 _COLUMNS = ("case", "patient", "site", "date", "slice", "image", *_ROLES, "labels", *_VOLUME_COLUMNS)
-_ALWAYS = ("case", "patient", "flair", "mask", "site", "date")
+_ALWAYS = ("case", "patient", "site", "date", "mask")
 _OF_EXAMINATION = ("patient", "site", "date", "labels")
 
 
