@@ -37,7 +37,7 @@ def without_image_word(stem: str) -> str:
 
 
 def is_generic(name: str) -> bool:
-    """Return whether a name such as `slice` says nothing about the case."""
+    """Return whether a name such as `slice` fits every case."""
     return not name or _GENERIC.fullmatch(name) is not None
 
 

@@ -170,6 +170,7 @@ FAULTS = {
     "empty case": (HEAD, f",x,{FILES}", "case is empty, expected a name"),
     "empty patient": (HEAD, f"x,,{FILES}", "patient is empty, expected a name"),
     "same case": (HEAD, f"P1_a,P9,{FILES}", "case is P1_a, as in row 2"),
+    "same letters": (HEAD, f"p1_A,P9,{FILES}", "case is p1_A, as in row 2"),
     "mask is flair": (HEAD, "x,x,P1 a/flair.nii.gz,P1 a/flair.nii.gz", "mask is the file of an image"),
     "labels": (f"{HEAD},labels", f"x,x,{FILES},edema", "labels is edema, expected whole numbers such as 1 2 4"),
     "channel": (f"{HEAD},flair_channel", f"x,x,{FILES},one", "flair_channel is one, expected a whole number"),
@@ -194,8 +195,9 @@ def test_a_faulty_row_is_a_problem_and_the_others_are_read(folder: Path, fault: 
         ("s,P1,2,gone.png,P1 a/seg.nii.gz", "image gone.png does not exist"),
         ("s,P1,2,P1 a/t1.nii.gz,P1 a/t1.nii.gz", "mask is the file of an image"),
         (f"s,P2,2,{FILES}", "patient is P2, expected P1 as in row 2"),
+        (f"S,P1,2,{FILES}", "case is S, expected s as in row 2"),
     ],
-    ids=["same", "empty", "negative", "huge", "missing", "mask is image", "patient"],
+    ids=["same", "empty", "negative", "huge", "missing", "mask is image", "patient", "same letters"],
 )
 def test_a_faulty_slice_is_a_problem(folder: Path, row: str, what: str) -> None:
     cases = read_cases(write(folder, "case,patient,slice,image,mask", f"s,P1,1,{FILES}", row))

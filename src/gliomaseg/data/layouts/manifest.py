@@ -34,7 +34,7 @@ _FIELDS = tuple(entry for entry in fields(VolumeFile) if entry.name != "path")
 _VOLUME_COLUMNS = tuple(f"{role}_{entry.name}" for role in _ROLES for entry in _FIELDS)
 _COLUMNS = ("case", "patient", "site", "date", "slice", "image", *_ROLES, "labels", *_VOLUME_COLUMNS)
 _ALWAYS = ("case", "patient", "site", "date", "mask")
-_OF_EXAMINATION = ("patient", "site", "date", "labels")
+_OF_EXAMINATION = ("case", "patient", "site", "date", "labels")
 
 
 def write_manifest(cases: CaseList, path: Path) -> None:
@@ -104,8 +104,9 @@ def read(data: Path, options: DataOptions) -> CaseList:
         if missing := [name for name in table.names if not entry.row.get(name)]:
             table.report(entry, f"{missing[0]} is empty, expected a name")
         else:
-            by_case.setdefault(entry.row["case"], []).append(entry)
-    cases = [case for name, rows in by_case.items() if (case := table.case_of(name, rows))]
+            # Results are files with the names of cases, and some file systems ignore capital letters.
+            by_case.setdefault(entry.row["case"].casefold(), []).append(entry)
+    cases = [case for rows in by_case.values() if (case := table.case_of(rows))]
     if not cases:
         first = table.problems[0].what if table.problems else "it has no row"
         raise DataError(f"has no case that can be read: {first}", where=data, cure="write a row for each case")
@@ -141,9 +142,10 @@ class _Table:
         if self.absolute:
             yield f"{self.absolute} paths are absolute: they are wrong on another computer"
 
-    def case_of(self, name: str, rows: Sequence[NumberedRow]) -> Case | None:
+    def case_of(self, rows: Sequence[NumberedRow]) -> Case | None:
         """Return the case of some rows, or None with the reasons in `problems`."""
         first = rows[0].row
+        name = first["case"]
         labels = self._labels(rows[0])
         if labels is None:
             return None
@@ -154,7 +156,7 @@ class _Table:
             slices = self._slices(rows)
             return _with(case, slices=slices) if slices else None
         for other in rows[1:]:
-            self.report(other, f"case is {name}, as in row {rows[0].number}")
+            self.report(other, f"case is {other.row['case']}, as in row {rows[0].number}")
         volumes = self._volumes(rows[0])
         return _with(case, volumes=volumes) if volumes else None
 
