@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from gliomaseg.data.file_listing import PREDICTED
@@ -15,7 +16,7 @@ from gliomaseg.formats import stem_of
 from gliomaseg.naming import Role, parse_name
 
 _ENTITY = re.compile(r"([A-Za-z]+)-([^_]+)")
-_IMAGE_ENTITIES = ("acq", "run", "rec", "part", "echo")  # they tell images of one sequence apart
+_IMAGE_ENTITIES = ("acq", "run", "rec", "part", "echo")  # they distinguish images of one sequence
 _CONTRAST = re.compile(r"ce|gd|gad.*|post.*|.*contrast", re.IGNORECASE)
 _MASK_SUFFIX = re.compile(r"(?:.*_)?(?:mask|dseg|roi|seg|label|labels|lesion|tumou?r)", re.IGNORECASE)
 _TUMOUR = re.compile(r"lesion|tumou?r|gliom|glioblastoma|neoplasm|abnormal|o?edema|\bwt\b|wmh", re.IGNORECASE)
@@ -34,21 +35,21 @@ class BidsVolume:
 
     Attributes:
         entities: of the name, in small letters.
-        suffix: the words of the name that are no entities, such as `FLAIR` or `lesion_mask`.
+        suffix: the other words of the name, such as `FLAIR` or `lesion_mask`.
     """
 
     file: Path
     entities: Mapping[str, str]
     suffix: str
 
-    @property
+    @cached_property
     def role(self) -> Role | None:
-        """The sequence, or a mask; None if no word of the name is known."""
+        """The sequence, or a mask; None for unknown words."""
         role = parse_name(stem_of(self.file)).role
         has_contrast = _CONTRAST.fullmatch(self.entities.get("acq", ""))
         return Role.T1CE if role is Role.T1 and has_contrast else role
 
-    @property
+    @cached_property
     def is_copy(self) -> bool:
         """Whether an image is a processed copy, by its name."""
         return bool(self.entities.keys() & {"space", "desc"}) or parse_name(stem_of(self.file)).is_copy
@@ -81,7 +82,7 @@ class BidsVolume:
 
     @property
     def distinction(self) -> str:
-        """The entities that tell an image from others of its sequence, as they are written."""
+        """The entities that distinguish an image from others of its sequence, as they are written."""
         found = ((match[1].lower(), match[0]) for match in _ENTITY.finditer(stem_of(self.file)))
         return "_".join(text for key, text in found if key in _IMAGE_ENTITIES)
 
@@ -97,7 +98,7 @@ class BidsVolume:
         return all(self.entities.get(key) in (None, image.entities.get(key)) for key in _IMAGE_ENTITIES)
 
     def has_entities_of(self, image: BidsVolume) -> bool:
-        """Return whether the entities that tell images apart are equal."""
+        """Return whether the entities that distinguish images are equal."""
         return all(self.entities.get(key) == image.entities.get(key) for key in _IMAGE_ENTITIES)
 
 

@@ -334,6 +334,17 @@ def test_a_folder_without_a_usable_case_is_refused(tmp_path: Path) -> None:
         read_cases(tmp_path)
 
 
+def test_names_of_known_forms_contain_the_patient(tmp_path: Path) -> None:
+    names = ("BraTS-GLI-00001-000", "BraTS-GLI-00001-001", "BraTS2021_00002", "TCGA_CS_4941_19960909")
+    cases = read_cases(version_2(tmp_path, names)).cases
+    assert [(case.name, case.patient, case.site) for case in cases] == [
+        ("BraTS-GLI-00001-000", "BraTS-GLI-00001", "unknown"),
+        ("BraTS-GLI-00001-001", "BraTS-GLI-00001", "unknown"),
+        ("BraTS2021_00002", "BraTS2021_00002", "unknown"),
+        ("TCGA_CS_4941_19960909", "TCGA_CS_4941", "CS"),
+    ]
+
+
 def test_a_pattern_finds_the_patient(tmp_path: Path) -> None:
     root = version_2(tmp_path, ("p1_a", "p1_b", "p2_a"))
     cases = read_cases(root, DataOptions(patient_pattern=r"(p\d)_")).cases

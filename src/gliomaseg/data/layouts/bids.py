@@ -26,7 +26,7 @@ _SUBJECT, _SESSION = re.compile(r"sub-[^_]+", re.IGNORECASE), re.compile(r"ses-[
 _ANAT = re.compile("anat", re.IGNORECASE)
 _SITE_COLUMNS = ("site", "site_id", "siteid", "center", "centre", "institution", "hospital")
 Examination = tuple[str, str]
-"""The subject and the session, in small letters; the session is empty if there is none."""
+"""The subject and the session, in small letters; the session is empty for subjects without sessions."""
 
 
 def recognise(data: Path) -> bool:
@@ -45,7 +45,7 @@ def read(data: Path, options: DataOptions) -> CaseList:
     """List the cases of a data set: each FLAIR image with one mask.
 
     Raises:
-        DataError: there is no such case.
+        DataError: the data set has no such case.
     """
     found = Findings(list_files(data))
     images: defaultdict[Examination, list[BidsVolume]] = defaultdict(list)
@@ -159,12 +159,12 @@ def _flair_with_masks(
 
 
 def _originals(images: Sequence[BidsVolume]) -> list[BidsVolume]:
-    """Return the images that are no processed copies, or all if there is no other."""
+    """Return the originals without their processed copies; all images if all are copies."""
     return [image for image in images if not image.is_copy] or list(images)
 
 
 def _best_masks(masks: Sequence[BidsVolume], found: Findings) -> list[BidsVolume]:
-    """Return the masks whose names contain a tumour, or all if there is none; of these, those not drawn on T1 or T2."""
+    """Return the masks with a tumour in their names, else all; of these the ones drawn on FLAIR, else all."""
     named = [mask for mask in masks if mask.is_tumour] or list(masks)
     chosen = [mask for mask in named if mask.is_on_flair] or named
     for mask in masks:
@@ -202,7 +202,7 @@ def _skip_unused(images: Sequence[BidsVolume], used: set[Path], found: Findings)
 
 
 def _distinction(flair: BidsVolume, images: Iterable[BidsVolume]) -> str:
-    """Return what tells a FLAIR image from others of its examination; empty if there is no other."""
+    """Return the entities that distinguish a FLAIR image in its examination; empty for the only FLAIR image."""
     count = sum(image.role is Role.FLAIR and not image.is_copy for image in images)
     return flair.distinction if count > 1 else ""
 
