@@ -45,10 +45,10 @@ class Audit:
         orientations: how many cases have each, such as LPS; "unknown" if the files do not define it.
         intensities: the lowest and the highest value of each sequence.
         labels: how many voxels of the masks have each value, before `--labels`.
-        tumour_ml: of the cases with tumour and a known spacing; None without such a case.
+        tumour_ml: of the cases with tumour and a spacing; None without such a case.
         near_black_slices: slices with 99 % of their values at most 10 of 255.
         empty_masks: cases without tumour.
-        several_examinations: the cases of each patient who has more than one.
+        several_examinations: by patient, the cases of patients with several.
         duplicates: names of equal slices of different patients, or of their cases if these have volumes.
         skipped: files that belong to no case, and why.
         notes: assumptions of the layout that a person must check.
@@ -159,7 +159,7 @@ def _summarise(index: CaseList, rows: list[CaseFindings], duplicates: list[list[
     return Audit(
         root=str(index.root),
         layout=index.layout,
-        patients=len(patients),
+        patients=len(examinations),
         cases=len(index.cases),
         slices=sum(one.slices for one in rows),
         tumour_slices=sum(one.tumour_slices for one in rows),
@@ -224,8 +224,8 @@ class MaskCoverage:
         pixels: all of them.
         tumour: those of the tumour.
         largest_share: the largest tumour's share of one slice, 0 to 1.
-        head_share: the tumour's share of the head, 0 to 1; None if the head is not known.
-        outside_head_share: the share of the tumour on the background, 0 to 1; 0 if the head is not known.
+        head_share: the tumour's share of the head, 0 to 1; None without images.
+        outside_head_share: the share of the tumour on the background, 0 to 1; 0 without images.
     """
 
     pixels: int

@@ -37,7 +37,7 @@ class CaseFindings:
         shape: slices, rows and columns as stored (z, y, x); None if no file could be read.
         spacing_mm: between voxel centres along z, y, x; None without an affine.
         orientation: directions of x, y and z, such as LPS; None if the files do not define them.
-        sequences: those that the case has. A channel of an RGB slice that equals FLAIR counts as missing.
+        sequences: of the case. A channel of an RGB slice that equals FLAIR counts as missing.
         is_grey: whether it has slices of one channel, which are taken as FLAIR.
         intensities: the lowest and the highest value of each sequence.
         labels: how many voxels of the mask have each value, before `--labels`.
@@ -80,15 +80,15 @@ class ShownSlice:
     Attributes:
         image: FLAIR, the 99.5 percentile of the case at level 220: uint8, shape (y, x).
         mask: bool, same shape.
-        number: in the stack, from 1.
-        slices: how many the stack has.
+        number: in the volume, from 1; of slices in files of their own, the number in the file's name.
+        slices: how many the volume has; None for slices in files of their own.
         pixel_mm: height and width of a pixel; 1 and 1 without an affine.
     """
 
     image: Pixels
     mask: Mask
     number: int
-    slices: int
+    slices: int | None
     pixel_mm: tuple[float, float]
 
 
@@ -216,9 +216,9 @@ def _examine_stack(stack: _Stack, examined: ExaminedCase) -> None:
     _measure_sequences(scan, findings)
     place = int((tumour if tumour.any() else heads).argmax())
     height, width = scan.axial.turn_spacing(scan.spacing_mm or (1.0, 1.0, 1.0))[1:]
-    number = stack.numbers[place] if scan.affine is None else place + 1
+    number, count = (stack.numbers[place], None) if scan.affine is None else (place + 1, len(flair))
     image = np.clip(levels[place] * (DISPLAY_LEVEL / top), 0, 255).astype(np.uint8)
-    examined.shown = ShownSlice(image, reference[place].copy(), number, len(flair), (height, width))
+    examined.shown = ShownSlice(image, reference[place].copy(), number, count, (height, width))
 
 
 def _axial_names(stack: _Stack, count: int) -> Iterable[str]:

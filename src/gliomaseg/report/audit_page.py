@@ -88,7 +88,7 @@ class AuditPage:
     def add(self, examined: ExaminedCase) -> None:
         """Draw one case."""
         if shown := examined.shown:
-            place = f"slice {shown.number}/{shown.slices}" if shown.slices > 1 else ""
+            place = f"slice {shown.number}" + (f"/{shown.slices}" if shown.slices else "")
             self._images[examined.case.name] = (draw_thumbnail(shown), place)
 
     def write(self, findings: Audit) -> None:

@@ -50,7 +50,7 @@ def audit_facts(findings: Audit) -> list[tuple[str, str]]:
         ("sites", _pairs(findings.sites)),
         ("sequences", _pairs(findings.sequences)),
         ("missing sequences", _pairs(findings.missing_sequences) or "none"),
-        ("intensities", ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in findings.intensities.items())),
+        ("intensities", _intensities(findings)),
         ("spacings", _spacings(findings)),
         ("shapes", _most(findings.shapes)),
         ("orientations", _most(findings.orientations)),
@@ -70,6 +70,15 @@ def audit_facts(findings: Audit) -> list[tuple[str, str]]:
 def _listed(entries: Sequence[Problem]) -> list[str]:
     lines = [f"  {entry.where}: {entry.what}" for entry in entries[:SHOWN]]
     return [*lines, f"  ... and {len(entries) - SHOWN} more (--json lists all)"] if len(entries) > SHOWN else lines
+
+
+def _intensities(findings: Audit) -> str:
+    limits = findings.intensities.items()
+    return ", ".join(f"{name} {_short(low)} to {_short(high)}" for name, (low, high) in limits)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value == round(value) else f"{value:,.2f}"
 
 
 def _volumes(findings: Audit) -> str:
