@@ -122,7 +122,7 @@ def test_the_document_names_the_folder_instead_of_a_model(evaluations, predicted
     assert (setting["model_digest"], setting["engine"], setting["threshold"]) == (None, None, None)
     assert document["calibration"] is None
     assert document["summary"]["brier_score"]["mean"] is None
-    assert (setting["unit"], setting["layout"]) == ("mm", "volumes")
+    assert (setting["unit"], setting["layout"]) == ("mm", "brats")
 
 
 def test_masks_and_model_are_compared_and_reported(evaluations, tmp_path):

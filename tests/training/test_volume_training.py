@@ -169,7 +169,7 @@ def test_a_run_that_was_started_without_labels_is_not_resumed_with_labels(crosse
 
 def test_a_splits_file_passes_its_labels_on(labelled, tmp_path):
     data, _ = labelled
-    options = DataOptions("volumes", MaskLabels(frozenset({4})))
+    options = DataOptions("brats", MaskLabels(frozenset({4})))
     splits = split_data(read_cases(data, options), Split()).read_with(options)
     write_splits(splits, tmp_path / "splits.json")
     train(options_with(None, data, tmp_path / "run", splits=tmp_path / "splits.json"), say=quiet)
