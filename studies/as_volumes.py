@@ -25,10 +25,10 @@ from gliomaseg.config import Preprocessing
 from gliomaseg.data.case import LoadedCase
 from gliomaseg.errors import GliomasegError
 from gliomaseg.formats import Grid, write_volume
+from gliomaseg.inputs.load import load_input
 from gliomaseg.metrics.bootstrap import bootstrap_interval
 from gliomaseg.metrics.overlap import dice
 from gliomaseg.prediction import join_sequences
-from gliomaseg.prediction.load import load_input
 from gliomaseg.prediction.predict import MAX_BYTES
 from gliomaseg.scan import Scan
 from gliomaseg.types import Mask

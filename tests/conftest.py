@@ -75,6 +75,25 @@ def real_scans() -> Path:
     return folder
 
 
+def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder that is made once for all workers of pytest-xdist; the others wait for it."""
+    # With xdist, each worker has a folder of its own below the folder of the run.
+    shared = factory.getbasetemp().parent if os.environ.get("PYTEST_XDIST_WORKER") else factory.getbasetemp()
+    folder, done = shared / name, shared / f"{name}.done"
+    with (shared / f"{name}.lock").open("w") as lock:
+        try:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except ImportError:  # Windows: each worker would need its own folder
+            pass
+        if not done.exists():
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def external_scans() -> Path:
     """Return the folder of scans of other sources, `external` in the folder that `GLIOMASEG_SHARED` names."""
@@ -150,11 +169,14 @@ def bright(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Train a small U-Net on phantoms until it finds tumours, and return the run's folder; leave it as it is."""
+    return make_once(tmp_path_factory, "trained", _train_until_tumours_are_found) / "run"
+
+
+def _train_until_tumours_are_found(folder: Path) -> None:
     from gliomaseg.config import read_recipe
     from gliomaseg.training.run_folder import TrainOptions
     from gliomaseg.training.train import train
 
-    folder = tmp_path_factory.mktemp("trained")
     data = write_small_phantoms(folder / "data", slices=20)
     settings = ["preprocessing.size_px=64", "network.levels=3", "training.epochs=16", "training.batch=4"]
     recipe = read_recipe("unet_small").with_settings(
@@ -169,7 +191,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
     )
     train(TrainOptions(recipe, data, folder / "run", cache=folder / "cache"), say=lambda _text: None)
-    return folder / "run"
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import numpy as np
 
 from gliomaseg.errors import UsageError, import_extra
 from gliomaseg.geometry import Affine
+from gliomaseg.inputs.load import load_input
+from gliomaseg.inputs.scan_arrays import ArrayGeometry, ArrayInput, Axes, scan_of_array
 from gliomaseg.metrics.volume import volume_ml
 from gliomaseg.prediction import (
     PredictOptions,
@@ -19,9 +21,7 @@ from gliomaseg.prediction import (
     open_models,
     require_options,
 )
-from gliomaseg.prediction.load import load_input
 from gliomaseg.prediction.predict import MAX_BYTES
-from gliomaseg.prediction.scan_arrays import ArrayGeometry, ArrayInput, Axes, scan_of_array
 from gliomaseg.prediction.segmentation import Segmentation
 from gliomaseg.scan import Scan, join_scans
 from gliomaseg.types import Sequence as MriSequence
@@ -44,7 +44,7 @@ def read_scan(
     series: str | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Scan:
-    """Return the scan of a file or folder: NIfTI, NRRD, MetaImage, DICOM, TIFF or PNG.
+    """Return the scan of a file or folder: NIfTI, NRRD, MetaImage, DICOM, TIFF, PNG or JPEG.
 
     Args:
         path: FLAIR, an RGB image (T1, FLAIR, T1ce), or a folder with the slices of one case or one DICOM series.

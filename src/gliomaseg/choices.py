@@ -15,8 +15,11 @@ class MaskFormat(StrEnum):
 
 
 class PhantomFormat(StrEnum):
-    """Formats in which phantom patients are written."""
+    """Formats and layouts in which phantom patients are written."""
 
     tiff = "tiff"
     nifti = "nifti"
     dicom = "dicom"
+    brats = "brats"
+    nnunet = "nnunet"
+    bids = "bids"

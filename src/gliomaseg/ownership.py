@@ -112,6 +112,10 @@ class OutputFolder:
         """Return whether the manifest has a line about a file."""
         return self._name(target) in self._checksums(target)
 
+    def recorded_files(self) -> frozenset[str]:
+        """Return the relative paths of the files that the manifest has lines about; empty without a manifest."""
+        return frozenset(self._checksums(self.folder))
+
     def remove_own(self, targets: Iterable[Path]) -> None:
         """Remove those files and folders that `owns` is true of."""
         for target in targets:

@@ -12,10 +12,10 @@ _FOLDERS = frozenset(
 
 
 def is_system_file(path_or_name: str | PurePath) -> bool:
-    r"""Return whether a file was made by an operating system, by its name or by a folder in its path.
+    """Return whether a file was made by an operating system, by its name or by a folder in its path.
 
-    These are AppleDouble files (`._*`), `.DS_Store`, `Thumbs.db`, `desktop.ini`, all files below `__MACOSX`, and the
-    like. Capital letters do not matter, and the parts of a path may be joined by `/` or `\`.
+    These are AppleDouble files (`._name`), `.DS_Store`, `Thumbs.db`, `desktop.ini`, all files below `__MACOSX`, and the
+    like. Capital letters do not matter, and the parts of a path may be joined by slashes or backslashes.
 
     >>> is_system_file("scan/._slice_1.tif"), is_system_file("__MACOSX/scan/a.dcm"), is_system_file("scan/a.dcm")
     (True, True, False)

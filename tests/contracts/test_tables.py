@@ -14,7 +14,7 @@ from gliomaseg.config.base import Settings
 from gliomaseg.engines import ENGINES
 from gliomaseg.errors import UsageError
 from gliomaseg.formats import FileKind, suffixes
-from gliomaseg.prediction.inputs import Input, Kind, mask_formats
+from gliomaseg.inputs.input import Input, Kind, mask_formats
 from gliomaseg.prediction.outputs import WRITERS, targets_of
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide"
@@ -63,5 +63,5 @@ def test_a_mask_format_has_a_writer_and_suffixes(form: MaskFormat, entry: Input)
     except KeyError:
         pytest.fail(
             f"add a suffix of {form.value} for {entry.kind.value} to prediction/outputs.py, or refuse it in "
-            "mask_formats of prediction/inputs.py"
+            "mask_formats of inputs/input.py"
         )

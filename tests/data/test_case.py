@@ -65,12 +65,11 @@ def test_mask_with_more_than_two_values_is_refused(case: Case) -> None:
     assert caught.value.where == str(case.slices[0].mask)
 
 
-def test_a_mask_with_colours_is_refused(case: Case) -> None:
+def test_a_mask_with_colours_is_tumour_where_a_channel_is_bright(case: Case) -> None:
     pixels = np.zeros((8, 8, 3), np.uint8)
-    pixels[2, 3, 0] = 255
+    pixels[2, 3, 0], pixels[2, 4, 2], pixels[2, 5, 1] = 255, 128, 127  # red, blue, and the smoothed edge of green
     write(case.slices[0].mask, pixels)
-    with pytest.raises(FormatError, match="mask has colours, expected equal channels or one"):
-        read_case(case)
+    assert np.argwhere(read_case(case).reference[0]).tolist() == [[2, 3], [2, 4]]
 
 
 def test_an_rgb_mask_with_equal_channels_is_a_mask(case: Case) -> None:

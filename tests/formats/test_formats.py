@@ -493,6 +493,21 @@ def test_tiff_whose_pages_run_in_a_circle_ends(tmp_path: Path) -> None:
     assert np.array_equal(read_picture(tmp_path / "circle.tif")[..., 0], GREY)
 
 
+# Two page tables, the second inside the first and its own successor: hypothesis drew it, and tifffile never ended.
+OVERLAPPING_PAGES = bytes.fromhex(
+    "49492a00080000000e0000010400010000000c0000004fb2986048ea986048ea040001000000100000000201030001000000"
+    "080000000301030001000000080000000601030001000000010000000e01020017000000b600000011010400010000000001"
+    "00001501030001000000010000001601040001000000100000001701040001000000cb0000001a01050001000000dc000000"
+    "1b01050001000000e4000000280103000100000001000000310102000c000000"
+)
+
+
+def test_tiff_whose_page_tables_overlap_ends(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(OVERLAPPING_PAGES + bytes(400))
+    with pytest.raises(FormatError, match="declares"):
+        read_pages(tmp_path / "a.tif", max_bytes=2**20)
+
+
 # --- PNG
 
 

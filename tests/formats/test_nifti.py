@@ -285,7 +285,7 @@ def test_a_voxel_size_is_needed_without_an_sform(
     tmp_path: Path, content: bytes, value: float, codes: tuple[int, int]
 ) -> None:
     changed = patched(patched(content, 80, "<f", value), 252, "<2h", *codes)
-    line = read_error(tmp_path / "a.nii", GeometryError, changed)
+    line = read_error(tmp_path / "a.nii", GeometryError, content=changed)
     assert f"voxel size (pixdim[1] to pixdim[3]) is {value:g} x" in line
     assert "correct pixdim, or set an sform and sform_code" in line
 
@@ -528,3 +528,26 @@ def test_a_new_header_of_a_sheared_grid_has_no_qform(tmp_path: Path) -> None:
 def test_the_real_volume_is_read(real_scans: Path) -> None:
     scan = read_volume(real_scans / "nifti" / "BraTS-GLI-00001-000-t2f.nii.gz", max_bytes=GIB).scan
     assert (scan.voxels.shape, scan.orientation, scan.spacing_mm) == ((155, 240, 240, 1), "LPS", (1, 1, 1))
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_each_channel_of_a_4d_file_is_read_alone(tmp_path: Path, suffix: str) -> None:
+    voxels = np.arange(2 * 3 * 4 * 3, dtype=np.int16).reshape(2, 3, 4, 3)
+    file = tmp_path / f"a{suffix}"
+    nibabel.Nifti1Image(voxels, np.eye(4)).to_filename(file)
+    for channel in range(3):
+        scan = read_volume(file, max_bytes=2**30, channel=channel).scan
+        assert np.array_equal(scan.voxels[..., 0], voxels[..., channel].T)
+    with pytest.raises(FormatError, match="has 3 channels, expected more than 3"):
+        read_volume(file, max_bytes=2**30, channel=3)
+
+
+@pytest.mark.parametrize(("change", "message"), [(-2, "is cut short"), (2, "has bytes after its last voxel")])
+def test_a_4d_file_is_read_to_its_end(tmp_path: Path, change: int, message: str) -> None:
+    voxels = np.arange(2 * 3 * 4 * 3, dtype=np.int16).reshape(2, 3, 4, 3)
+    file = tmp_path / "a.nii"
+    nibabel.Nifti1Image(voxels, np.eye(4)).to_filename(file)
+    content = file.read_bytes()
+    file.write_bytes(content[:change] if change < 0 else content + bytes(change))
+    with pytest.raises(FormatError, match=message):
+        read_volume(file, max_bytes=2**30, channel=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +30,10 @@ def patients() -> list[PhantomPatient]:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_phantoms(tmp_path_factory.mktemp("phantoms"), patients=4, side_px=SIDE_PX)
+
+
+def names_below(root: Path) -> set[str]:
+    return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
 
 
 def file_contents(root: Path) -> dict[str, bytes]:
@@ -193,9 +198,10 @@ def test_progress_gets_the_name_of_every_patient(tmp_path: Path, patients: list[
 def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
     for kind in PhantomFormat:
         root = write_phantoms(tmp_path, patients=1, side_px=SIDE_PX, kind=kind)
+        files = {file: file.stat().st_mtime_ns for file in root.rglob("*")}
         with pytest.raises(OutputExistsError, match="exists already; pass --overwrite"):
             write_phantoms(tmp_path, patients=1, side_px=SIDE_PX, kind=kind)
-        assert len(list(root.iterdir())) == 1
+        assert {file: file.stat().st_mtime_ns for file in root.rglob("*")} == files
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -229,7 +235,8 @@ def test_overwrite_keeps_a_mask_that_was_corrected(tmp_path: Path) -> None:
 def test_overwrite_replaces_older_phantoms(tmp_path: Path, patients: list[PhantomPatient], kind: PhantomFormat) -> None:
     write_phantoms(tmp_path, patients=2, seed=7, side_px=SIDE_PX, kind=kind)
     root = write_phantoms(tmp_path, patients=1, side_px=SIDE_PX, overwrite=True, kind=kind)
-    assert [path.name for path in root.iterdir()] == [patients[0].name]
+    expected = write_phantoms(tmp_path / "new", patients=1, side_px=SIDE_PX, kind=kind)
+    assert names_below(root) == names_below(expected)
 
 
 def test_empty_folder_is_accepted(tmp_path: Path) -> None:
@@ -305,6 +312,45 @@ def test_nifti_volumes_have_the_slices_the_mask_and_the_spacing(tmp_path: Path, 
         assert nibabel.aff2axcodes(flair.affine) == ("L", "P", "S")
         assert np.allclose(flair.header.get_zooms(), patient.spacing_mm[::-1])
         assert np.array_equal(flair.affine, seg.affine)
+
+
+# --- as data sets of other layouts
+
+
+def test_brats_files_have_the_names_of_2023(tmp_path: Path, patients: list[PhantomPatient]) -> None:
+    root = write_phantoms(tmp_path, patients=3, side_px=SIDE_PX, kind="brats")
+    endings = {"t1": "t1n", "flair": "t2f", "t1ce": "t1c"}
+    for patient in patients[:3]:
+        kinds = {"seg"} | {ending for sequence, ending in endings.items() if sequence not in patient.missing}
+        expected = {f"{patient.name}-{kind}.nii.gz" for kind in kinds}
+        assert {path.name for path in (root / patient.name).iterdir()} == expected
+        flair = nibabel.load(root / patient.name / f"{patient.name}-t2f.nii.gz")
+        assert np.array_equal(np.asarray(flair.dataobj).T, patient.image[..., 1])
+
+
+def test_nnunet_has_every_channel_and_a_description(tmp_path: Path, patients: list[PhantomPatient]) -> None:
+    root = write_phantoms(tmp_path, patients=2, side_px=SIDE_PX, kind="nnunet")
+    description = json.loads((root / "dataset.json").read_text())
+    assert description["numTraining"] == 2
+    assert description["channel_names"] == {"0": "T1", "1": "FLAIR", "2": "T1ce"}
+    for patient in patients[:2]:
+        for channel in range(3):
+            image = nibabel.load(root / "imagesTr" / f"{patient.name}_{channel:04d}.nii.gz")
+            assert np.array_equal(np.asarray(image.dataobj).T, patient.image[..., channel])
+        mask = nibabel.load(root / "labelsTr" / f"{patient.name}.nii.gz")
+        assert np.array_equal(np.asarray(mask.dataobj).T > 0, patient.mask)
+
+
+def test_bids_names_have_subject_and_session(tmp_path: Path) -> None:
+    # Patient 0 is PHANTOM_AA_1000_20000101 and has all sequences.
+    root = write_phantoms(tmp_path, patients=1, side_px=SIDE_PX, kind="bids")
+    stem, place = "sub-PHANTOMAA1000_ses-20000101", "sub-PHANTOMAA1000/ses-20000101/anat"
+    assert names_below(root) == {
+        "dataset_description.json",
+        "derivatives/masks/dataset_description.json",
+        f"derivatives/masks/{place}/{stem}_label-tumour_mask.nii.gz",
+        *(f"{place}/{stem}_{ending}.nii.gz" for ending in ("FLAIR", "T1w", "ce-gadolinium_T1w")),
+    }
 
 
 def test_spacing_is_plausible_for_a_head(patients: list[PhantomPatient]) -> None:

@@ -134,7 +134,7 @@ def test_other_files_are_written_if_the_segmentation_fails(patient: Path, predic
     names = ["scan_mask.nii.gz", "scan_overlay.png", "scan_probability.nii.gz"]
     assert [Path(file).name for file in row.outputs] == names
     labels = {"glioma_labels.ctbl", "glioma_labels.txt"}
-    assert {file.name for file in (tmp_path / "out").iterdir()} == {*names, *labels}
+    assert {file.name for file in (tmp_path / "out").glob("[!.]*")} == {*names, *labels}
     assert row.error is None
     assert row.tumour_voxels == predicted(patient, tmp_path / "whole", predictor).tumour_voxels
     why = "StudyInstanceUID of the series is missing or invalid, and a DICOM segmentation needs it"

@@ -2,24 +2,13 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from gliomaseg.config import Preprocessing
 from gliomaseg.data.case import read_case
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.phantoms import phantom_patient
 from gliomaseg.prediction.image_features import image_features
-from gliomaseg.prediction.input_checks import (
-    EMPTY,
-    NO_BRAIN,
-    NO_HEAD,
-    NO_T1,
-    NOT_T1,
-    T1,
-    T1_COPY,
-    input_warnings,
-    is_label_map,
-)
+from gliomaseg.prediction.input_checks import EMPTY, NO_BRAIN, NO_HEAD, NO_T1, NOT_T1, T1, T1_COPY, input_warnings
 from gliomaseg.preprocessing import prepare
 
 SHAPE = (12, 1, 128, 128)
@@ -140,33 +129,6 @@ def test_a_volume_is_checked_after_its_preparation(phantom):
     scan = Scan(np.moveaxis(phantom[:, 1:2], 1, 3), "here", affine)
     prepared = prepare(scan, Preprocessing(size_px=192, input="flair"))
     assert input_warnings(prepared.slices, Preprocessing(size_px=192, input="flair")) == ()
-
-
-# --- masks given as scans
-
-
-def two_labels(side):
-    """Return a label map: a head of 1 with a tumour of 2, int16, shape (12, side, side)."""
-    volume = np.zeros((12, side, side), np.int16)
-    volume[2:10, side // 4 : -side // 4, side // 4 : -side // 4] = 1
-    volume[4:8, side // 3 : side // 2, side // 3 : side // 2] = 2
-    return volume
-
-
-def test_a_label_map_is_recognised_whatever_its_labels_are():
-    for labels in (two_labels(64), two_labels(64).astype(np.float32) / 2, two_labels(64) * 1000, two_labels(64) > 1):
-        assert is_label_map(labels)
-
-
-def test_a_resampled_mask_is_recognised():
-    mask = Image.fromarray(np.uint8(255) * (two_labels(64)[5] == 2)).resize((150, 150), Image.Resampling.BICUBIC)
-    assert is_label_map(np.asarray(mask)[None])
-
-
-def test_scans_noise_and_constants_are_not_label_maps(phantom):
-    assert not is_label_map(phantom[:, 1])
-    assert not is_label_map(np.random.default_rng(0).integers(0, 256, (3, 64, 64), np.uint8))
-    assert not is_label_map(np.zeros((3, 64, 64), np.uint8))
 
 
 def test_a_t1_that_is_a_copy_of_flair_is_named_as_one(phantom):

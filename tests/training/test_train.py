@@ -251,7 +251,7 @@ def test_resuming_keeps_a_foreign_file_in_the_model_folder(finished, phantoms, t
     run = shutil.copytree(finished, tmp_path / "run")
     (run / "model" / "notes.txt").write_text("mine")
     with pytest.raises(OutputExistsError, match=r"notes\.txt: is not ours"):
-        train(options_for(phantoms, run, "training.epochs=3", resume=True), say=quiet)
+        train(options_for(phantoms, run, resume=True), say=quiet)
     assert (run / "model" / "notes.txt").read_text() == "mine"
 
 

@@ -6,7 +6,11 @@ _LINES: dict[str, tuple[str, ...]] = {
     "demo": ("gliomaseg demo --out gliomaseg-demo",),
     "download": ("gliomaseg download --to lgg", "gliomaseg download --from archive.zip --to lgg"),
     "phantom": ("gliomaseg phantom phantoms --patients 12", "gliomaseg phantom heads --as nifti --patients 2"),
-    "audit": ("gliomaseg audit lgg", "gliomaseg audit lgg --json > audit.json"),
+    "audit": (
+        "gliomaseg audit lgg",
+        "gliomaseg audit lgg --json > audit.json",
+        "gliomaseg audit lgg --html audit.html --manifest cases.csv",
+    ),
     "split": ("gliomaseg split lgg --out splits.json --folds 5", "gliomaseg split lgg --out sites.json --by site"),
     "train": (
         "gliomaseg train unet_small --data lgg --out run --splits splits.json",

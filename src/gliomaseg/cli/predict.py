@@ -53,7 +53,7 @@ def predict(
 ) -> None:
     """Write a mask and an overlay for each scan, on its own grid."""
     from gliomaseg import prediction
-    from gliomaseg.prediction.inputs import Kind
+    from gliomaseg.inputs.input import Kind
     from gliomaseg.report.prediction_csv import read_csv, write_csv
     from gliomaseg.report.terminal import dice_note
 

@@ -67,7 +67,7 @@ class Cache:
 
     @cached_property
     def level_histograms(self) -> NDArray[np.int64]:
-        """Number of pixels of each level in each case and channel: int64, shape (cases, c, 256)."""
+        """How often each level occurs in each case and channel: int64, shape (cases, c, 256)."""
         limits = zip(*self.case_limits, strict=True)
         return np.stack([level_counts(self.images[first : last + 1]) for first, last in limits])
 

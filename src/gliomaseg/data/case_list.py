@@ -19,7 +19,8 @@ class DataOptions:
     Attributes:
         layout: the name of the layout; None recognises it.
         labels: which values of the masks are tumour.
-        patient_pattern: regular expression that finds the patient in the name of a file; for `pairs`.
+        patient_pattern: regular expression that finds the patient in the name of a case, or in the name of a slice
+            for `pairs`. The patient is group 1, or the whole match if there is no group.
     """
 
     layout: str | None = None
@@ -84,6 +85,7 @@ class CaseList:
         skipped: files that were looked at and belong to no case, each with the reason.
         second_copies: further copies of the cases below the named folder: not read.
         layout: the name of the layout that was read.
+        notes: assumptions of the layout that a person must check, such as which slices belong to one patient.
     """
 
     root: Path
@@ -92,6 +94,7 @@ class CaseList:
     skipped: tuple[Problem, ...] = ()
     second_copies: tuple[Path, ...] = ()
     layout: str = "kaggle"
+    notes: tuple[str, ...] = ()
 
     @property
     def strays(self) -> tuple[str, ...]:
@@ -122,8 +125,13 @@ def require_sound(cases: CaseList) -> None:
 def require_outside(cases: CaseList, out: Path) -> None:
     """Refuse to write among the files of a data set: the output would be part of it.
 
+    The folder of a manifest is not one of them, because only the files in the manifest are read.
+
     Raises:
         UsageError: `out` is the data set's folder, or lies in it.
     """
-    if cases.root.resolve() in (out.resolve(), *out.resolve().parents):
+    roots = {cases.root.resolve()}
+    if cases.layout == "manifest":
+        roots = {folder.resolve() for folder in {file.parent for case in cases.cases for file in case.files}}
+    if not roots.isdisjoint((out.resolve(), *out.resolve().parents)):
         raise UsageError("lies inside the data set", where=out, cure="name a place outside of it")

@@ -16,9 +16,9 @@ from gliomaseg.data.case import Case, LoadedCase, VolumeFile
 from gliomaseg.data.masks import MAX_BYTES, MaskLabels, mask_of_labels, read_mask_image, read_mask_volume
 from gliomaseg.errors import DataError, GeometryError, GliomasegError
 from gliomaseg.formats import FileKind, kind_of, primary_file, read_volume, stem_of
+from gliomaseg.inputs.result_names import portable_name
 from gliomaseg.naming import Role, parse_name
 from gliomaseg.prediction.label_files import ITK_SNAP, SLICER
-from gliomaseg.prediction.result_names import portable_name
 from gliomaseg.system_files import is_system_file
 from gliomaseg.types import Mask
 

@@ -26,12 +26,12 @@ from gliomaseg.evaluation.results import (
     MeasureSummary,
     Summary,
 )
+from gliomaseg.inputs.result_names import portable_name
 from gliomaseg.metrics import calibration, overlap
 from gliomaseg.metrics.bootstrap import DRAWS, bootstrap_interval
 from gliomaseg.metrics.calibration import CalibrationTable
 from gliomaseg.metrics.mask_checks import lengths_of
 from gliomaseg.metrics.overlap import Counts
-from gliomaseg.prediction.result_names import portable_name
 from gliomaseg.types import Mask, Probability
 
 LARGEST_MM = 1000

@@ -159,21 +159,31 @@ def _skip(stream: Readable, count: int, path: Path) -> None:
 
 @dataclass(frozen=True)
 class Window:
-    """Part of a file's voxels: its first byte, from the first voxel of the file, and its length."""
+    """One volume of a 4D file: the bytes before it, from the first voxel of the file, its own and those after it."""
 
     start_bytes: int
     size_bytes: int
+    rest_bytes: int
 
 
 class _OneVolume:
-    """The bytes of one volume of a 4D file; the volumes after it are not read."""
+    """The bytes of one volume of a 4D file.
 
-    def __init__(self, stream: Readable, size_bytes: int) -> None:
+    At its end the volumes after it are read too: a file that is cut short or damaged behind the volume is refused.
+    """
+
+    def __init__(self, stream: Readable, window: Window, path: Path) -> None:
         self._stream = stream
-        self._left_bytes = size_bytes
+        self._left_bytes = window.size_bytes
+        self._rest_bytes = window.rest_bytes
+        self._path = path
 
     def read(self, size: int, /) -> bytes:
-        """Return up to `size` bytes, none at the end of the volume."""
+        """Return up to `size` bytes; none at the end of the volume, or those that follow the last volume."""
+        if not self._left_bytes:
+            _skip(self._stream, self._rest_bytes, self._path)
+            self._rest_bytes = 0
+            return self._stream.read(size)
         part = self._stream.read(min(size, self._left_bytes))
         self._left_bytes -= len(part)
         return part
@@ -192,7 +202,7 @@ def _select_channel(header: Header, channel: int, path: Path) -> Window:
         raise FormatError(what, where=path, cure="correct the channels in its dataset.json")
     header["dim"][0], header["dim"][4] = 3, 1
     size_bytes = math.prod(dim[1:4]) * int(header["bitpix"]) // 8
-    return Window(channel * size_bytes, size_bytes)
+    return Window(channel * size_bytes, size_bytes, (channels - 1 - channel) * size_bytes)
 
 
 def _within(stream: Readable, window: Window | None, path: Path) -> Readable:
@@ -200,7 +210,7 @@ def _within(stream: Readable, window: Window | None, path: Path) -> Readable:
     if window is None:
         return stream
     _skip(stream, window.start_bytes, path)
-    return _OneVolume(stream, window.size_bytes)
+    return _OneVolume(stream, window, path)
 
 
 def _layout(header: Header, path: Path) -> VoxelLayout:

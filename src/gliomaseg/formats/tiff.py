@@ -32,6 +32,7 @@ _BY_PILLOW = (
     tifffile.COMPRESSION.LZW, tifffile.COMPRESSION.CCITTRLE, tifffile.COMPRESSION.CCITTFAX3,
     tifffile.COMPRESSION.CCITTFAX4, _JPEG, tifffile.COMPRESSION.ZSTD, tifffile.COMPRESSION.LZMA,
 )  # fmt: skip
+_DESCRIBED = ("is_imagej", "is_ome", "is_shaped", "is_lsm", "is_micromanager", "is_fluoview", "is_nih")
 _STDERR_LOCK = Lock()
 # tifffile logs its exceptions too; an error must be one line.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -111,11 +112,21 @@ def _check_pages(file: tifffile.TiffFile, path: Path) -> None:
     if file.pages[0].size > MAX_PIXELS:
         what = f"declares {file.pages[0].size:,} values a page, over {MAX_PIXELS:,}"
         raise FormatError(what, where=path, cure="crop it")
+    if not _describes_axes(file):
+        return
     series = file.series[0]
     for axis, name in (("C", "channels"), ("T", "times")):
         count = dict(zip(series.axes, series.shape, strict=False)).get(axis, 1)
         if count > 1:
             raise FormatError(f"has a stack of {count} {name}, expected 1", where=path, cure="save a file for each")
+
+
+def _describes_axes(file: tifffile.TiffFile) -> bool:
+    """Return whether a program's description declares axes beyond the pages.
+
+    Otherwise `file.series` gives nothing new, and tifffile does not end if the pages of a damaged file run in a circle.
+    """
+    return any(getattr(file, name) for name in _DESCRIBED)
 
 
 @contextmanager
@@ -139,7 +150,8 @@ def _read_page(page: Any, path: Path) -> NDArray[Any]:
     if declared > MAX_PIXELS:
         raise FormatError(f"declares {declared:,} values, over {MAX_PIXELS:,}", where=path, cure="crop it")
     # One page may be the first of a stack that only its description declares.
-    if page.index == 0 and len(page.parent.pages) == 1 and page.parent.series[0].size != page.size:
+    alone = page.index == 0 and len(page.parent.pages) == 1 and _describes_axes(page.parent)
+    if alone and page.parent.series[0].size != page.size:
         shape = page.parent.series[0].shape
         what = f"has a stack of shape {shape}, expected one image"
         raise FormatError(what, where=path, cure="save one image a file")

@@ -6,7 +6,7 @@ They contain no data of real persons. `anatomy`, `brain` and `tumour` draw a hea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from gliomaseg.phantoms.anatomy import Head, Image, cavity, draw_outside
 from gliomaseg.phantoms.brain import paint_fluid, paint_rims, paint_tissue, shape_brain
 from gliomaseg.phantoms.shapes import SliceGrid, Texture, inside
 from gliomaseg.phantoms.tumour import Tumour, draw_tumour
-from gliomaseg.phantoms.writers import WRITERS, PhantomPatient
+from gliomaseg.phantoms.writers import DESCRIPTIONS, WRITERS, PhantomPatient
 
 PREFIX = "PHANTOM_"
 SITES = ("AA", "BB", "CC")
@@ -146,13 +146,17 @@ def write_phantoms(  # noqa: PLR0913 - public API, keyword-only
     progress: Callable[[str], None] | None = None,
     kind: PhantomFormat = PhantomFormat.tiff,
 ) -> Path:
-    """Write synthetic patients in the layout of Kaggle's archive, or as volumes, and return their folder.
+    """Write synthetic patients in the layout of Kaggle's archive, or in another one, and return their folder.
 
-    The files of a patient depend on `kind`. Missing sequences are not written as NIfTI or DICOM.
+    The files of a patient depend on `kind`. Missing sequences are copies of FLAIR in TIFF and for nnU-Net, and are not
+    written in the other layouts.
 
     - TIFF: `kaggle_3m/<name>/<name>_<n>.tif` and `<name>_<n>_mask.tif` for each slice.
     - NIfTI: `nifti/<name>/<name>_flair.nii.gz` and so on for each sequence, and `<name>_seg.nii.gz`.
     - DICOM: a series in `dicom/<name>/flair` and so on for each sequence, and the segmentation `<name>_mask.dcm`.
+    - BraTS: `brats/<name>/<name>-t2f.nii.gz`, `-t1n`, `-t1c` and `-seg`, as in 2023.
+    - nnU-Net: `nnunet/imagesTr/<name>_0000.nii.gz` and so on, `nnunet/labelsTr/<name>.nii.gz` and `dataset.json`.
+    - BIDS: `bids/sub-<label>/ses-<date>/anat/` with FLAIR and T1w, and the masks in `bids/derivatives/masks/`.
 
     Args:
         destination: the folder of the files above.
@@ -161,7 +165,7 @@ def write_phantoms(  # noqa: PLR0913 - public API, keyword-only
         side_px: side of the square slices in pixels, at least 32.
         overwrite: first remove the phantoms of an earlier call.
         progress: called with the name of each finished patient.
-        kind: the file format.
+        kind: the file format or layout.
 
     Raises:
         ConfigError: a number is too small.
@@ -184,13 +188,30 @@ def write_phantoms(  # noqa: PLR0913 - public API, keyword-only
         root.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
         raise _write_error(fault, root) from fault
-    for index in range(patients):
-        patient = phantom_patient(index, seed=seed, side_px=side_px)
-        with output.new_folder(root / patient.name) as folder:
-            WRITERS[kind](folder, patient)
-        if progress is not None:
-            progress(patient.name)
+    drawn = (phantom_patient(index, seed=seed, side_px=side_px) for index in range(patients))
+    _write_patients(drawn, output, root, PhantomFormat(kind), progress or (lambda _name: None))
     return root
+
+
+def _write_patients(
+    patients: Iterable[PhantomPatient],
+    output: OutputFolder,
+    root: Path,
+    kind: PhantomFormat,
+    progress: Callable[[str], None],
+) -> None:
+    """Write patients in folders of their own, or all of them as one data set with a description."""
+    if kind not in DESCRIPTIONS:
+        for patient in patients:
+            with output.new_folder(root / patient.name) as folder:
+                WRITERS[kind](folder, patient)
+            progress(patient.name)
+        return
+    with output.new_folder(root) as folder:
+        for patient in patients:
+            WRITERS[kind](folder, patient)
+            progress(patient.name)
+        DESCRIPTIONS[kind](folder)
 
 
 def _write_error(fault: OSError, root: Path) -> GliomasegError:

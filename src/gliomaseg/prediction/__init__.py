@@ -1,8 +1,7 @@
 """From a scan to a mask on its own grid: no torch, a few slices at a time."""
 
+from gliomaseg.inputs import Input, InputList, SkippedFile, join_sequences, list_inputs
 from gliomaseg.prediction.ensemble import WeightedEnsemble, open_models
-from gliomaseg.prediction.find_inputs import join_sequences, list_inputs
-from gliomaseg.prediction.inputs import Input, InputList, SkippedFile
 from gliomaseg.prediction.predict import PredictOptions, PredictRow, failed_row, require_options
 from gliomaseg.prediction.predictor import Predictor, ScanPredictor, engine_of, open_predictor
 

@@ -10,13 +10,12 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.config import Preprocessing
-from gliomaseg.prediction.image_features import HEAD_FRACTION, SIDE_PX, ImageFeatures, image_features
+from gliomaseg.prediction.image_features import SIDE_PX, ImageFeatures, image_features
 from gliomaseg.scan import flair_channel
 from gliomaseg.types import PreparedSlices
 
@@ -35,10 +34,6 @@ FULLNESS = 0.85
 ELONGATION = 1.9
 BACKGROUND = 0.4
 FEWEST_SLICES = 10  # shorter stacks show too little of a head
-SAME_SHARE = 0.5  # at most 0.34 in the scans of docs/results/plausibility.md; 0.77 or more in label maps
-INTERPOLATED_SAME_SHARE, EMPTY_SHARE = 0.2, 0.95  # of masks that were resampled to 8 bits
-MOST_LABELS, DIM_RANGE = 5, 100
-SAMPLED_SLICES = 32
 FILE = Path(__file__).with_name("input_checks.json")
 
 
@@ -61,35 +56,6 @@ class InputLimits:
     bias: float
     t1_score: float
     distance: float
-
-
-def is_label_map(volume: NDArray[Any]) -> bool:
-    """Return whether an array looks like a mask or label map: few values, or neighbouring voxels that mostly are equal.
-
-    Up to 32 slices are compared. Pairs of background voxels (the most frequent value) and of dark ones do not count.
-
-    Args:
-        volume: of one sequence, before preprocessing, any real type, shape (z, y, x).
-    """
-    sample = volume[:: max(1, len(volume) // SAMPLED_SLICES)]
-    sample = sample.view(np.uint8) if sample.dtype == np.bool_ else sample
-    values, counts = np.unique(sample, return_counts=True)
-    if len(values) < 2:
-        return False
-    if len(values) <= MOST_LABELS:
-        return True
-    low, high = np.percentile(sample, [0, 99.5])
-    if sample.dtype == np.uint8 and high - low < DIM_RANGE:  # neighbours in a dim image are equal by rounding
-        return False
-    first, second = sample[..., :-1], sample[..., 1:]
-    background = values[counts.argmax()]
-    counted = (first != background) | (second != background)
-    counted &= np.maximum(first, second) > low + HEAD_FRACTION * (high - low)
-    if not counted.any():
-        return False
-    same_share = (first == second)[counted].mean()
-    is_interpolated = same_share > INTERPOLATED_SAME_SHARE and counts.max() > EMPTY_SHARE * sample.size
-    return bool(same_share > SAME_SHARE or is_interpolated)
 
 
 def input_warnings(

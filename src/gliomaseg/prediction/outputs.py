@@ -15,13 +15,13 @@ from gliomaseg.choices import MaskFormat
 from gliomaseg.errors import GliomasegError, ResourceError
 from gliomaseg.formats import write_pages, write_picture, write_volume
 from gliomaseg.formats.dicom import write_segmentation
+from gliomaseg.inputs.input import Input, Kind
+from gliomaseg.inputs.load import LoadedScan
+from gliomaseg.inputs.result_names import portable_name
 from gliomaseg.ownership import OutputFolder
 from gliomaseg.prediction.contact_sheet import SheetText, draw_contact_sheet
-from gliomaseg.prediction.inputs import Input, Kind
 from gliomaseg.prediction.label_files import write_labels
-from gliomaseg.prediction.load import LoadedScan
 from gliomaseg.prediction.predictor import Prediction
-from gliomaseg.prediction.result_names import portable_name
 from gliomaseg.types import Pixels
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from gliomaseg.choices import MaskFormat
 from gliomaseg.errors import GliomasegError, PartlyDoneError, ResourceError, UsageError
-from gliomaseg.prediction.inputs import Input, Kind, mask_formats
-from gliomaseg.prediction.load import LoadedScan, load_input
+from gliomaseg.inputs.input import Input, Kind, mask_formats
+from gliomaseg.inputs.load import LoadedScan, load_input
 from gliomaseg.prediction.mask_statistics import MaskStatistics, measure_mask
 from gliomaseg.prediction.outputs import Result, Targets, Written, targets_of
 from gliomaseg.prediction.predictor import Prediction, ScanPredictor

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gliomaseg.errors import UsageError
 from gliomaseg.formats import READERS, stem_of
-from gliomaseg.prediction.inputs import Input
+from gliomaseg.inputs.input import Input
 from gliomaseg.prediction.outputs import Targets
 
 _CHANNEL = re.compile(r"_\d{4}$")  # nnU-Net: imagesTr/case_0000.nii.gz belongs to labelsTr/case.nii.gz

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gliomaseg.atomic import new_file, require_free
 from gliomaseg.errors import GeometryError, UsageError
 from gliomaseg.formats import FileKind, Grid, suffix_of, suffixes, write_pages, write_volume
-from gliomaseg.prediction.scan_arrays import Axes
+from gliomaseg.inputs.scan_arrays import Axes
 from gliomaseg.scan import Scan
 from gliomaseg.types import Mask, Probability
 

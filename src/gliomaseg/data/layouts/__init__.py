@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gliomaseg.data.case_list import CaseList, DataOptions
-from gliomaseg.data.layouts import kaggle
+from gliomaseg.data.layouts import bids, brats, kaggle, manifest, nnunet, pairs
+from gliomaseg.data.patients import with_patients
 from gliomaseg.errors import DataError, UsageError
 
 __all__ = ["LAYOUTS", "Layout", "read_cases"]
@@ -25,15 +26,27 @@ class Layout:
         shape: the files that it expects, in a line for people.
         recognise: whether a file or folder has this layout, by names only.
         read: returns the cases.
+        finds_patients: whether `read` applies the pattern of patients by itself, to the names of files. In other
+            layouts it is applied to the names of cases.
     """
 
     shape: str
     recognise: Callable[[Path], bool]
     read: Callable[[Path, DataOptions], CaseList]
+    finds_patients: bool = False
 
 
 LAYOUTS: dict[str, Layout] = {
-    "kaggle": Layout("<patient>/<patient>_<n>.tif with <patient>_<n>_mask.tif beside it", kaggle.recognise, kaggle.read)
+    "manifest": Layout(
+        "a CSV, TSV or JSON file with case, patient, flair and mask in each row", manifest.recognise, manifest.read
+    ),
+    "kaggle": Layout(
+        "<patient>/<patient>_<n>.tif with <patient>_<n>_mask.tif beside it", kaggle.recognise, kaggle.read
+    ),
+    "brats": Layout("<case>/*flair*.nii.gz with *seg*.nii.gz beside it", brats.recognise, brats.read),
+    "bids": Layout(bids.SHAPE, bids.recognise, bids.read),
+    "nnunet": Layout(nnunet.SHAPE, nnunet.recognise, nnunet.read),
+    "pairs": Layout("images/<name>.png with masks/<name>.png", pairs.recognise, pairs.read, finds_patients=True),
 }
 
 
@@ -46,7 +59,7 @@ def read_cases(data: Path, options: DataOptions | None = None) -> CaseList:
 
     Raises:
         DataError: there is no such data set, it has no layout known here or no case, or it cannot be read.
-        UsageError: two layouts fit, or the layout has an unknown name.
+        UsageError: two layouts fit, the layout has an unknown name, or the pattern of patients is invalid.
     """
     options = options or DataOptions()
     if not data.exists():
@@ -56,9 +69,13 @@ def read_cases(data: Path, options: DataOptions | None = None) -> CaseList:
         what = f"layout is {options.layout!r}, expected one of {', '.join(LAYOUTS)}"
         raise UsageError(what, where="--layout", cure="omit it, to recognise the layout")
     try:
-        return LAYOUTS[options.layout or _recognise(data)].read(data, options)
+        layout = LAYOUTS[options.layout or _recognise(data)]
+        cases = layout.read(data, options)
     except OSError as fault:
         raise DataError(f"cannot be read ({fault.strerror})", where=fault.filename or data) from fault
+    if options.patient_pattern is None or layout.finds_patients:
+        return cases
+    return with_patients(cases, options.patient_pattern)
 
 
 def _recognise(data: Path) -> str:

@@ -9,13 +9,12 @@ from pathlib import Path
 
 from gliomaseg.data.case import UNKNOWN, Case, Slice
 from gliomaseg.data.case_list import CaseList, DataOptions, Problem
+from gliomaseg.data.patients import LGG_NAME
 from gliomaseg.errors import DataError
 from gliomaseg.formats import FileKind, suffix_of, suffixes
 from gliomaseg.ownership import MANIFEST
 from gliomaseg.system_files import is_system_file
 
-# TCGA_CS_4941_19960909: source, site, patient, date of the examination.
-_NAME = re.compile(r"(?P<patient>[A-Za-z]+_(?P<site>[A-Za-z0-9]+)_[A-Za-z0-9]+)_(?P<date>\d{8})$")
 _SLICE = re.compile(r"(?P<case>.+)_(?P<number>\d+)(?P<mask>_mask)?\.tiff?$", re.IGNORECASE)
 _OTHER_FORMAT = re.compile(
     r"(?P<case>.+)_(?P<number>\d+)(_mask)?\.(png|jpe?g|bmp|gif|npy|dcm|nii|nii\.gz)$", re.IGNORECASE
@@ -31,8 +30,12 @@ class _Findings:
 
 
 def recognise(data: Path) -> bool:
-    """Return whether a folder, its `kaggle_3m` or its `lgg-mri-segmentation/kaggle_3m` has a patient's folder."""
-    return any(_patient_folders(folder) for folder in _candidates(data) if folder.is_dir())
+    """Return whether a folder, its `kaggle_3m` or its `lgg-mri-segmentation/kaggle_3m` has a patient's folder.
+
+    A folder that has the name of a patient and contains volumes belongs to another layout.
+    """
+    folders = (inside for folder in _candidates(data) if folder.is_dir() for inside in _patient_folders(folder))
+    return any(not _has_volumes(folder) for folder in folders)
 
 
 def read(data: Path, options: DataOptions) -> CaseList:
@@ -108,7 +111,7 @@ def _is_slice(file: Path) -> bool:
 
 def identify(name: str) -> tuple[str, str]:
     """Return (patient, site) of a folder's name; another form of name is its own patient, of site "unknown"."""
-    match = _NAME.match(name)
+    match = LGG_NAME.match(name)
     return (match["patient"], match["site"]) if match else (name, UNKNOWN)
 
 
@@ -117,8 +120,17 @@ def _patient_folders(folder: Path) -> list[Path]:
     return [entry for entry in inside if _is_patient(entry)]
 
 
+def _has_volumes(folder: Path) -> bool:
+    """Return whether a folder contains volumes or folders, and no slice: then it has no slices of this layout."""
+    entries = [entry for entry in folder.iterdir() if not is_system_file(entry)]
+    if any(_is_slice(entry) for entry in entries):
+        return False
+    other = suffixes(FileKind.VOLUME, FileKind.SERIES)
+    return any(entry.is_dir() or suffix_of(entry) in other for entry in entries)
+
+
 def _is_patient(folder: Path) -> bool:
-    if _NAME.match(folder.name):
+    if LGG_NAME.match(folder.name):
         return True
     return any((m := _SLICE.match(entry.name)) and m["case"] == folder.name for entry in folder.iterdir())
 
@@ -157,5 +169,5 @@ def _read_case(folder: Path, found: _Findings, options: DataOptions) -> Case:
     patient, site = identify(folder.name)
     both = sorted(images.keys() & masks.keys())
     slices = tuple(Slice(n, images[n], masks[n]) for n in both)
-    date = match["date"] if (match := _NAME.match(folder.name)) else None
+    date = match["date"] if (match := LGG_NAME.match(folder.name)) else None
     return Case(folder.name, patient, site, slices, date=date, labels=options.labels)

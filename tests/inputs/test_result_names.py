@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gliomaseg.prediction.result_names import NamedPath, portable_name, unique_names
+from gliomaseg.inputs.result_names import NamedPath, portable_name, unique_names
 
 
 def names_of(*paths: str, root: str | None = None) -> list[str]:

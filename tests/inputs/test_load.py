@@ -14,8 +14,8 @@ from PIL import Image
 
 from gliomaseg.errors import FormatError, GeometryError, ResourceError
 from gliomaseg.formats import write_picture
+from gliomaseg.inputs.load import load_input
 from gliomaseg.prediction import PredictOptions, Predictor, PredictRow, join_sequences, list_inputs, open_predictor
-from gliomaseg.prediction.load import load_input
 from gliomaseg.prediction.predict import predict
 
 MOST_BYTES = 2**30

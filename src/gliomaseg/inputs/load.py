@@ -12,7 +12,7 @@ from gliomaseg.data.case import stack_slices
 from gliomaseg.errors import FormatError
 from gliomaseg.formats import Grid, read_orientation, read_pages, read_picture, read_volume
 from gliomaseg.formats.dicom import DicomVolume
-from gliomaseg.prediction.inputs import Input, Kind
+from gliomaseg.inputs.input import Input, Kind
 from gliomaseg.scan import Scan, join_scans
 from gliomaseg.types import Sequence
 

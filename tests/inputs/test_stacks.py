@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gliomaseg.prediction.stacks import find_stacks
+from gliomaseg.inputs.stacks import find_stacks
 
 
 def stacks_of(*names: str) -> list[list[str]]:

@@ -11,8 +11,8 @@ from pathlib import Path
 from gliomaseg.errors import FormatError, MissingExtraError
 from gliomaseg.formats import SHARED_SUFFIXES, FileKind, stem_of, suffix_of, suffixes
 from gliomaseg.formats.dicom import is_dicom, study_of
-from gliomaseg.prediction.folder_listing import FolderFiles, FolderListing
-from gliomaseg.prediction.inputs import Input, Kind, SkippedFile
+from gliomaseg.inputs.folder_listing import FolderFiles, FolderListing
+from gliomaseg.inputs.input import Input, Kind, SkippedFile
 
 _OTHER = suffixes(FileKind.IMAGE, FileKind.VOLUME) - SHARED_SUFFIXES
 _DICOM = suffixes(FileKind.SERIES)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gliomaseg.formats import stem_of
+from gliomaseg.inputs.input import OWN, Input, SkippedFile
+from gliomaseg.inputs.result_names import GENERIC_FOLDERS
 from gliomaseg.naming import FileName, Role, channel_of, parse_name
-from gliomaseg.prediction.inputs import OWN, Input, SkippedFile
-from gliomaseg.prediction.result_names import GENERIC_FOLDERS
 
 BY_NAME = "is a mask by its name"
 BY_FOLDER = "is in a folder of masks"

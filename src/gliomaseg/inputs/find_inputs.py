@@ -18,13 +18,13 @@ from gliomaseg.formats import (
     suffix_of,
     suffixes,
 )
+from gliomaseg.inputs.case_selection import Candidate, candidate_of, mask_reason, role_warnings, select_inputs
+from gliomaseg.inputs.dicom_inputs import DicomInputs, broken_link, find_dicom
+from gliomaseg.inputs.folder_listing import FolderFiles, list_folder
+from gliomaseg.inputs.input import Input, InputList, Kind, SkippedFile
+from gliomaseg.inputs.result_names import GENERIC_FOLDERS, NamedPath, unique_names
+from gliomaseg.inputs.stacks import Stack, by_number, find_stacks
 from gliomaseg.naming import parse_name
-from gliomaseg.prediction.case_selection import Candidate, candidate_of, mask_reason, role_warnings, select_inputs
-from gliomaseg.prediction.dicom_inputs import DicomInputs, broken_link, find_dicom
-from gliomaseg.prediction.folder_listing import FolderFiles, list_folder
-from gliomaseg.prediction.inputs import Input, InputList, Kind, SkippedFile
-from gliomaseg.prediction.result_names import GENERIC_FOLDERS, NamedPath, unique_names
-from gliomaseg.prediction.stacks import Stack, by_number, find_stacks
 
 _IMAGES, _VOLUMES = suffixes(FileKind.IMAGE), suffixes(FileKind.VOLUME)
 _BESIDE_DICOM = "is an image beside DICOM files"

@@ -13,7 +13,7 @@ from gliomaseg.choices import MaskFormat
 from gliomaseg.errors import GliomasegError, UsageError
 from gliomaseg.formats import READERS, FileKind, stem_of, suffix_of, suffixes
 from gliomaseg.formats.dicom import SUFFIXES
-from gliomaseg.prediction.result_names import portable_name
+from gliomaseg.inputs.result_names import portable_name
 
 OWN = ("_mask", "_overlay", "_probability")
 _DICOM = suffixes(FileKind.SERIES)
