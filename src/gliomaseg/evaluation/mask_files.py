@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.data.case import Case, LoadedCase, VolumeFile
-from gliomaseg.data.masks import MAX_BYTES, MaskLabels, mask_of_labels, read_mask_image, read_mask_volume
+from gliomaseg.data.masks import MAX_BYTES, MaskLabels, mask_of_labels, read_mask_image, read_tumour
 from gliomaseg.errors import DataError, GeometryError, GliomasegError
 from gliomaseg.formats import FileKind, kind_of, primary_file, read_volume, stem_of
 from gliomaseg.inputs.result_names import portable_name
@@ -65,8 +65,8 @@ class MaskFolder:
             what, cure = f"has no mask for the case {case.name}", f"add {case.name}.nii.gz or {case.name}_mask.nii.gz"
             raise DataError(what, where=self.folder, cure=cure)
         chosen = _one_mask(case, files, self.folder)
-        values = read_mask_volume(VolumeFile(chosen), loaded.scan)
-        return mask_of_labels(values, self._labels(case), where=chosen)
+        # A tool may name any series of the study as its source: only the grid decides.
+        return read_tumour(VolumeFile(chosen), loaded.scan, self._labels(case), image=None)
 
     def has_other_values(self, labels: MaskLabels) -> bool:
         """Return whether all masks have one value above 0, which is 1 or 255 and not among the labels.
