@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from gliomaseg.cli.options import Data, Grouping, Json, Labels, Layout, Overwrit
 from gliomaseg.cli.output import data_options, log, print_result
 from gliomaseg.cli.paths import Output
 from gliomaseg.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from gliomaseg.data.case_list import CaseList
 
 
 def download(
@@ -48,18 +51,62 @@ def phantom(
     print_result(None, str(root), as_json=False)
 
 
-def audit(data: Data, as_json: Json = False) -> None:
+def audit(
+    data: Data,
+    as_json: Json = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Also write a page with an image of each case."), Output.FILE
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option("--manifest", help="Also write the list of cases as CSV, TSV or JSON, to check and edit."),
+        Output.FILE,
+    ] = None,
+    layout: Layout = None,
+    labels: Labels = None,
+    patient_pattern: PatientPattern = None,
+    overwrite: Overwrite = False,
+) -> None:
     """Summarise a data set and list its problems. The exit code is 3 if training on it is unsafe."""
     from gliomaseg.data.audit import audit as run_audit
+    from gliomaseg.data.case_list import require_outside
     from gliomaseg.data.layouts import read_cases
+    from gliomaseg.report.audit_page import AuditPage
     from gliomaseg.report.terminal import audit_text
 
-    findings = run_audit(read_cases(data), progress=log)
+    cases = read_cases(data, data_options(layout, labels, patient_pattern))
+    for out in (html, manifest):
+        if out is not None:
+            require_outside(cases, out)
+    page = AuditPage(html, overwrite=overwrite) if html else None
+    if manifest:
+        write_list(cases, manifest, overwrite=overwrite)
+        log(f"manifest: {manifest}")
+    findings = run_audit(cases, progress=log, on_case=page.add if page else None)
+    if page:
+        page.write(findings)
+        log(f"page: {html}")
     print_result(asdict(findings), audit_text(findings), as_json=as_json)
     if not findings.safe:
         raise DataError(
             f"{len(findings.problems)} problem(s) make training unsafe", where=data, cure="repair or remove the files"
         )
+
+
+def write_list(cases: CaseList, out: Path, *, overwrite: bool) -> None:
+    """Write the cases as a manifest.
+
+    Raises:
+        OutputExistsError: the file exists and `overwrite` is not set, or it is not ours or was changed since.
+        DataError: the suffix is not one of a manifest.
+    """
+    from gliomaseg.data.layouts.manifest import write_manifest
+    from gliomaseg.ownership import OutputFolder
+
+    output = OutputFolder(out.parent, "audit", option="--manifest")
+    output.require_replaceable(out, overwrite=overwrite)
+    with output.new_file(out) as temporary:
+        write_manifest(cases, temporary)
 
 
 def split(

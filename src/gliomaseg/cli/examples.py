@@ -6,14 +6,21 @@ _LINES: dict[str, tuple[str, ...]] = {
     "demo": ("gliomaseg demo --out gliomaseg-demo",),
     "download": ("gliomaseg download --to lgg", "gliomaseg download --from archive.zip --to lgg"),
     "phantom": ("gliomaseg phantom phantoms --patients 12", "gliomaseg phantom heads --as nifti --patients 2"),
-    "audit": ("gliomaseg audit lgg", "gliomaseg audit lgg --json > audit.json"),
+    "audit": (
+        "gliomaseg audit lgg",
+        "gliomaseg audit lgg --json > audit.json",
+        "gliomaseg audit lgg --html audit.html --manifest cases.csv",
+    ),
     "split": ("gliomaseg split lgg --out splits.json --folds 5", "gliomaseg split lgg --out sites.json --by site"),
     "train": (
         "gliomaseg train unet_small --data lgg --out run --splits splits.json",
         "gliomaseg train unet_small --data lgg --out run-2 --set training.epochs=20",
     ),
     "crossvalidate": ("gliomaseg crossvalidate unet_small --data lgg --out cv --folds 5",),
-    "evaluate": ("gliomaseg evaluate lgg --model run --splits splits.json --out scores",),
+    "evaluate": (
+        "gliomaseg evaluate lgg --model run --splits splits.json --out scores",
+        "gliomaseg evaluate lgg --predictions masks --out scores-of-masks",
+    ),
     "compare": ("gliomaseg compare scores-a scores-b",),
     "report": ("gliomaseg report scores --out report.html",),
     "predict": (

@@ -185,6 +185,17 @@ def read_slice(entry: Slice, labels: MaskLabels | None = None) -> tuple[NDArray[
         FormatError: a file cannot be read, or the mask is not one.
         GeometryError: the mask and the image differ in size.
     """
+    image, values = read_slice_values(entry)
+    return image, mask_of_labels(values, labels or MaskLabels(), where=entry.mask)
+
+
+def read_slice_values(entry: Slice) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return a slice's image (y, x, c) and the values of its mask (y, x), both as stored.
+
+    Raises:
+        FormatError: a file cannot be read.
+        GeometryError: the mask and the image differ in size.
+    """
     image = read_picture(entry.image)
     values = read_mask_image(entry.mask)
     if values.shape != image.shape[:2]:
@@ -193,7 +204,7 @@ def read_slice(entry: Slice, labels: MaskLabels | None = None) -> tuple[NDArray[
             where=entry.mask,
             cure="export the mask on the image's grid",
         )
-    return image, mask_of_labels(values, labels or MaskLabels(), where=entry.mask)
+    return image, values
 
 
 def stack_slices(images: Many[NDArray[Any]], files: Many[Path]) -> Scan:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from gliomaseg.data.audit import Audit
+from gliomaseg.data.case_list import Problem
 from gliomaseg.data.split import Splits
 from gliomaseg.evaluation.comparison import Comparison
 from gliomaseg.evaluation.results import Evaluation, Summary
@@ -21,32 +22,90 @@ SEQUENCE_LABELS = {"t1": "T1 before contrast", "flair": "FLAIR", "t1ce": "T1 aft
 
 def audit_text(findings: Audit) -> str:
     """Return an audit as aligned lines, its problems last."""
-    share = findings.tumour_slices / max(1, findings.slices)
-    pairs = [
-        ("folder", findings.root),
-        ("patients", f"{findings.patients}"),
-        ("slices", f"{findings.slices:,}"),
-        (
-            "with tumour",
-            f"{findings.tumour_slices:,} slices ({share:.1%}), {findings.tumour_pixel_share:.2%} of all pixels",
-        ),
-        ("sites", _pairs(findings.sites)),
-        ("missing sequences", _pairs(findings.missing_sequences) or "none"),
-        ("nearly black", f"{findings.near_black_slices} slices"),
-        ("copies", f"{len(findings.duplicates)} groups of equal slices in different patients"),
-        ("second copy", ", ".join(findings.second_copies) + " (not read)" if findings.second_copies else "none"),
-        ("other files", _some(findings.strays) or "none"),
-    ]
-    lines = [f"{name:<18} {value}" for name, value in pairs]
+    lines = [f"{name:<18} {value}" for name, value in audit_facts(findings)]
+    lines.append(
+        f"{'other files':<18} {len(findings.skipped)} skipped" if findings.skipped else "other files        none"
+    )
+    lines += _listed(findings.skipped)
     for title, entries in (("warnings", findings.warnings), ("problems", findings.problems)):
         lines.append(f"{title:<18} {len(entries)}")
-        lines += [f"  {entry['where']}: {entry['what']}" for entry in entries[:SHOWN]]
-        if len(entries) > SHOWN:
-            lines.append(f"  ... and {len(entries) - SHOWN} more (--json lists all)")
-    return "\n".join([*lines, _verdict(findings)])
+        lines += _listed(entries)
+    return "\n".join([*lines, verdict(findings)])
 
 
-def _verdict(findings: Audit) -> str:
+def audit_facts(findings: Audit) -> list[tuple[str, str]]:
+    """Return the contents of a data set as pairs of a name and a text."""
+    share = findings.tumour_slices / max(1, findings.slices)
+    tumour = f"{findings.tumour_slices:,} slices ({share:.1%}), {findings.tumour_pixel_share:.2%} of all pixels"
+    several = findings.several_examinations
+    pairs = [
+        ("folder", findings.root),
+        ("layout", findings.layout),
+        ("patients", f"{findings.patients:,}"),
+        ("cases", f"{findings.cases:,}"),
+        ("examined twice", f"{len(several)} patients: {_some(list(several))}" if several else ""),
+        ("slices", f"{findings.slices:,}"),
+        ("with tumour", tumour),
+        ("tumour volumes", _volumes(findings)),
+        ("sites", _pairs(findings.sites)),
+        ("sequences", _pairs(findings.sequences)),
+        ("missing sequences", _pairs(findings.missing_sequences) or "none"),
+        ("intensities", _intensities(findings)),
+        ("spacings", _spacings(findings)),
+        ("shapes", _most(findings.shapes)),
+        ("orientations", _most(findings.orientations)),
+        ("mask values", ", ".join(f"{label} ({voxels:,} voxels)" for label, voxels in findings.labels.items())),
+        (
+            "empty masks",
+            f"{len(findings.empty_masks)}: {_some(findings.empty_masks)}" if findings.empty_masks else "none",
+        ),
+        ("nearly black", f"{findings.near_black_slices:,} slices"),
+        ("copies", f"{len(findings.duplicates)} groups of equal slices in different patients"),
+        ("notes", "; ".join(findings.notes)),
+        ("second copy", ", ".join(findings.second_copies) + " (not read)" if findings.second_copies else "none"),
+    ]
+    return [(name, value) for name, value in pairs if value]
+
+
+def _listed(entries: Sequence[Problem]) -> list[str]:
+    lines = [f"  {entry.where}: {entry.what}" for entry in entries[:SHOWN]]
+    return [*lines, f"  ... and {len(entries) - SHOWN} more (--json lists all)"] if len(entries) > SHOWN else lines
+
+
+def _intensities(findings: Audit) -> str:
+    limits = findings.intensities.items()
+    return ", ".join(f"{name} {_short(low)} to {_short(high)}" for name, (low, high) in limits)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value == round(value) else f"{value:,.2f}"
+
+
+def _volumes(findings: Audit) -> str:
+    spread = findings.tumour_ml
+    if spread is None:
+        return ""
+    return f"{spread.min:.1f} to {spread.max:.1f} ml, median {spread.median:.1f} ml"
+
+
+def _spacings(findings: Audit) -> str:
+    """Return the most frequent spacings as x, y and z, with the number of cases."""
+    named = {
+        " x ".join(f"{length:g}" for length in reversed(spacing)) + " mm": cases
+        for spacing, cases in zip(findings.spacings_mm, findings.spacing_cases, strict=True)
+    }
+    unknown = sum(one.slices > 0 and one.spacing_mm is None for one in findings.by_case)
+    return _most(named | ({"unknown": unknown} if unknown else {}))
+
+
+def _most(counts: Mapping[str, int]) -> str:
+    """Return up to five entries, each with its number of cases."""
+    shown = [f"{name}: {cases:,}" for name, cases in counts.items()]
+    return "; ".join([*shown[:5], *([f"{len(shown) - 5} more"] if len(shown) > 5 else [])])
+
+
+def verdict(findings: Audit) -> str:
+    """Return whether one may train on a data set, in a line."""
     if not findings.safe:
         return "NOT safe to train on: repair or move these files"
     return "safe to train on, if the warnings are expected" if findings.warnings else "safe to train on"

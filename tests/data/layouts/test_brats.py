@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 
 from gliomaseg.data.case import read_case
 from gliomaseg.data.case_list import CaseList, DataOptions
+from gliomaseg.data.findings import BROKEN_LINK, NO_VOLUME
 from gliomaseg.data.layouts import brats, read_cases
 from gliomaseg.errors import DataError, UsageError
 from gliomaseg.formats import Grid, write_volume
@@ -127,7 +127,7 @@ def test_a_folder_may_contain_several_cases(tmp_path: Path) -> None:
 def test_a_case_without_a_mask_is_skipped_and_counted(tmp_path: Path) -> None:
     cases = read(touch(tmp_path, "P1/flair.nii", "P1/seg.nii", "P2/flair.nii", "P2/t1.nii"))
     assert lines(cases.skipped) == {"P2/flair.nii": "has no mask beside it", "P2/t1.nii": "its case has no mask"}
-    assert cases.notes == ("1 cases without a mask are skipped",)
+    assert cases.notes == ("cases without a mask are skipped: 1",)
     assert cases.problems == ()
 
 
@@ -159,7 +159,7 @@ def test_other_images_are_skipped_with_a_reason(tmp_path: Path) -> None:
         "P1/P1_FLAIR_bias.nii.gz": brats.COPY,
         "P1/P1_brain_segmentation.nii.gz": brats.OTHER_MASK,
         "P1/P1_x.nii.gz": brats.NO_ROLE,
-        "P1/P1.txt": brats.NO_VOLUME,
+        "P1/P1.txt": NO_VOLUME,
         "P1/P1_FLAIR_overlay.nii.gz": "is a result of predict by its name",
         "P1/P1_FLAIR_probability.nii.gz": "is a result of predict by its name",
         "P1/P1_FLAIR_mask.nii.gz": "is a result of predict by its name",
@@ -194,7 +194,7 @@ def test_results_that_predict_recorded_are_skipped(tmp_path: Path) -> None:
 def test_a_link_to_nothing_is_a_problem(tmp_path: Path) -> None:
     touch(tmp_path, "P1/flair.nii", "P1/seg.nii")
     (tmp_path / "P1" / "t1.nii").symlink_to(tmp_path / "gone.nii")
-    assert lines(read(tmp_path).problems) == {"P1/t1.nii": "is not a file, or is a broken link"}
+    assert lines(read(tmp_path).problems) == {"P1/t1.nii": BROKEN_LINK}
 
 
 def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_masks_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"has no case with FLAIR and a mask \(1 with FLAIR\)"):
+    with pytest.raises(DataError, match=r"no case with FLAIR and a mask \(P1/flair\.nii has no mask"):
         read_cases(touch(tmp_path, "P1/flair.nii"))
 
 
@@ -250,18 +250,9 @@ def test_the_arrays_are_those_of_the_files(tmp_path: Path) -> None:
     assert np.array_equal(loaded.reference, voxels > 20)
 
 
-@pytest.fixture
-def external() -> Path:
-    """Return the folder of scans of other sources: `external` in the folder that `GLIOMASEG_SHARED` names."""
-    folder = Path(os.environ.get("GLIOMASEG_SHARED") or Path(__file__).parents[4] / "shared") / "external"
-    if not folder.is_dir():
-        pytest.skip(f"there is no {folder}: the scans of other sources are not here")
-    return folder
-
-
 @pytest.mark.real_data
-def test_real_cases_have_masks_and_others_are_skipped(external: Path) -> None:
-    cases = read(external)
+def test_real_cases_have_masks_and_others_are_skipped(external_scans: Path) -> None:
+    cases = read(external_scans)
     assert [case.name for case in cases.cases] == [f"brats_2013_pat000{k}_1" for k in range(1, 7)]
     assert cases.problems == ()
     skipped = lines(cases.skipped)
@@ -273,6 +264,6 @@ def test_real_cases_have_masks_and_others_are_skipped(external: Path) -> None:
 
 
 @pytest.mark.real_data
-def test_the_real_folder_has_two_layouts(external: Path) -> None:
+def test_the_real_folder_has_two_layouts(external_scans: Path) -> None:
     with pytest.raises(UsageError, match="fits the layouts brats and pairs"):
-        read_cases(external)
+        read_cases(external_scans)

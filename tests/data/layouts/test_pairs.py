@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 
 from gliomaseg.data.case import read_case
 from gliomaseg.data.case_list import CaseList, DataOptions
+from gliomaseg.data.findings import BROKEN_LINK
 from gliomaseg.data.layouts import pairs, read_cases
 from gliomaseg.errors import DataError
 from gliomaseg.types import Sequence
@@ -165,7 +165,7 @@ def test_a_link_to_nothing_is_a_problem(tmp_path: Path) -> None:
     touch(tmp_path, *both("P1_1.png"), "masks/P1_2.png")
     (tmp_path / "images" / "P1_2.png").symlink_to(tmp_path / "gone.png")
     problems = lines(read(tmp_path).problems)
-    assert problems["images/P1_2.png"] == "is not a file, or is a broken link"
+    assert problems["images/P1_2.png"] == BROKEN_LINK
 
 
 def test_volumes_may_have_several_sequences(tmp_path: Path) -> None:
@@ -217,22 +217,13 @@ def test_folders_without_both_are_not_recognised(tmp_path: Path, names: tuple[st
 
 
 def test_a_folder_without_a_pair_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"has no image with a mask \(2 images and masks\)"):
+    with pytest.raises(DataError, match=r"has no case .* \(images/a\.png has no mask"):
         read(touch(tmp_path, "images/a.png", "masks/b.png"))
 
 
-@pytest.fixture
-def png() -> Path:
-    """Return the folder of single slices: `external/png` in the folder that `GLIOMASEG_SHARED` names."""
-    folder = Path(os.environ.get("GLIOMASEG_SHARED") or Path(__file__).parents[4] / "shared") / "external" / "png"
-    if not folder.is_dir():
-        pytest.skip(f"there is no {folder}: the scans of other sources are not here")
-    return folder
-
-
 @pytest.mark.real_data
-def test_real_slices_are_of_four_patients(png: Path) -> None:
-    cases = read_cases(png)
+def test_real_slices_are_of_four_patients(external_scans: Path) -> None:
+    cases = read_cases(external_scans / "png")
     assert slices_of(cases) == {
         "10001": [66, 73, 74],
         "10002": [46, 49, 55, 76, 86],
