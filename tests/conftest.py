@@ -94,6 +94,15 @@ def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     return folder
 
 
+@pytest.fixture(scope="session")
+def external_scans() -> Path:
+    """Return the folder of scans of other sources, `external` in the folder that `GLIOMASEG_SHARED` names."""
+    folder = Path(os.environ.get("GLIOMASEG_SHARED") or Path(__file__).parents[2] / "shared") / "external"
+    if not folder.is_dir():
+        pytest.skip(f"there is no {folder}: the scans of other sources are not here")
+    return folder
+
+
 def write_small_phantoms(root: Path, *, slices: int) -> Path:
     """Write five phantom patients of 64 x 64 pixels in the Kaggle layout."""
     from gliomaseg.phantoms import phantom_patient

@@ -92,6 +92,24 @@ def spacing_of(affine: Affine) -> Spacing:
     return z, y, x
 
 
+def describe_grid(shape: tuple[int, ...], affine: Affine | None) -> str:
+    """Return size, spacing, orientation and first voxel of a grid, in words for a message.
+
+    Args:
+        shape: of the array, (z, y, x) or (z, y, x, c).
+        affine: of the array; None if its format has none.
+
+    >>> describe_grid((2, 3, 4), np.diag([-1.0, -1.0, 5.0, 1.0]))
+    '4 x 3 x 2 voxels of 1 x 1 x 5 mm, LPS, from (0, 0, 0) mm'
+    """
+    size = " x ".join(map(str, reversed(shape[:3])))
+    if affine is None:
+        return f"{size} pixels without an affine"
+    spacing = " x ".join(f"{length:g}" for length in np.round(spacing_of(affine)[::-1], 3))
+    origin = ", ".join(f"{value:g}" for value in np.round(affine[:3, 3], 2) + 0.0)
+    return f"{size} voxels of {spacing} mm, {axis_codes(affine)}, from ({origin}) mm"
+
+
 def farthest_corner_mm(shape: tuple[int, ...], one: Affine, other: Affine) -> float:
     """Return the largest distance between the same corners of two volumes of equal size, in mm.
 

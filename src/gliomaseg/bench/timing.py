@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
-from gliomaseg.errors import GliomasegError, MissingExtraError
+from gliomaseg.errors import GliomasegError, MissingExtraError, UsageError
 
 GLIOMASEG_COMMAND = (sys.executable, "-m", "gliomaseg")
 SECONDS = "s"
@@ -163,12 +162,20 @@ def run_process(*command: str, folder: Path) -> tuple[str, float]:
 
 
 def peak_mb() -> float:
-    """Return the peak memory of this process so far, in MB (10^6 bytes)."""
+    """Return the peak memory of this process so far, in MB (10^6 bytes).
+
+    Raises:
+        UsageError: the system does not report it, as Windows.
+    """
     try:
         # VmHWM is the peak of this program alone; getrusage would include the process that started it.
         status = Path("/proc/self/status").read_text("ascii")
         kilobytes = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
     except (OSError, StopIteration):
+        try:
+            import resource  # not on Windows
+        except ImportError as fault:
+            raise UsageError("peak memory cannot be measured on this system", where="--only scaling") from fault
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
     return kilobytes * 1024 / 1e6

@@ -17,7 +17,10 @@ _LINES: dict[str, tuple[str, ...]] = {
         "gliomaseg train unet_small --data lgg --out run-2 --set training.epochs=20",
     ),
     "crossvalidate": ("gliomaseg crossvalidate unet_small --data lgg --out cv --folds 5",),
-    "evaluate": ("gliomaseg evaluate lgg --model run --splits splits.json --out scores",),
+    "evaluate": (
+        "gliomaseg evaluate lgg --model run --splits splits.json --out scores",
+        "gliomaseg evaluate lgg --predictions masks --out scores-of-masks",
+    ),
     "compare": ("gliomaseg compare scores-a scores-b",),
     "report": ("gliomaseg report scores --out report.html",),
     "predict": (

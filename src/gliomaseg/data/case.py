@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.data.masks import MaskLabels, mask_of_labels, read_mask_image, read_mask_volume
+from gliomaseg.data.masks import MaskLabels, mask_of_labels, read_mask_image, read_tumour
 from gliomaseg.errors import DataError, GeometryError
 from gliomaseg.formats import FileKind, kind_of, read_picture, read_volume
 from gliomaseg.formats.dicom import read_dicom
@@ -129,7 +129,9 @@ def read_case(case: Case, *, max_bytes: int = MAX_BYTES) -> LoadedCase:
     Raises:
         FormatError: a file cannot be read, or a mask is not one.
         GeometryError: a mask and its image, or two sequences, are on different grids.
+        DataError: a DICOM mask refers to another series.
         ResourceError: a volume needs more than `max_bytes`.
+        MissingExtraError: a format needs an extra that is not installed.
     """
     if case.volumes is not None:
         return _read_volumes(case, case.volumes, max_bytes)
@@ -151,9 +153,9 @@ def _read_volumes(case: Case, volumes: Volumes, max_bytes: int) -> LoadedCase:
     share = max_bytes // len(images)
     scans = {name: read_volume_file(volume, max_bytes=share) for name, volume in images.items()}
     flair = scans.pop(Sequence.FLAIR)
-    values = read_mask_volume(volumes.mask, flair)
+    reference = read_tumour(volumes.mask, flair, case.labels, image=volumes.images[Sequence.FLAIR])
     scan = join_scans(flair, scans) if scans else flair
-    return LoadedCase(case, scan, mask_of_labels(values, case.labels, where=volumes.mask.path), _count_from_1(scan))
+    return LoadedCase(case, scan, reference, _count_from_1(scan))
 
 
 def _count_from_1(scan: Scan) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""What was found beside the cases while a data set of volumes is listed: problems, skipped files and notes."""
+"""Problems, skipped files and notes of a data set of volumes, while its cases are listed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gliomaseg.data.file_listing import FileListing
 from gliomaseg.errors import DataError
 from gliomaseg.formats import FileKind, primary_file, suffix_of, suffixes
 
-BROKEN_LINK = "is a link to a file that is not here"
+BROKEN_LINK = "is a link to a file that is not here (for DataLad, run `datalad get`)"
 NO_FILE = "is not a file"
 NO_VOLUME = "is not a volume"
 _VOLUMES = suffixes(FileKind.VOLUME)
@@ -44,7 +44,7 @@ class Findings:
         return self.listing.name_of(path) if path.is_relative_to(self.listing.root) else str(path)
 
     def volumes(self, files: Iterable[Path]) -> list[Path]:
-        """Return the files that have a volume's suffix; the others are skipped, links to nothing are not.
+        """Return the files that have a volume's suffix; the others are skipped. Broken links are kept.
 
         A NIfTI pair is represented by its header.
         """
@@ -72,7 +72,7 @@ class Findings:
             expected: the files of a case, for the error.
 
         Raises:
-            DataError: there is no case.
+            DataError: the list is empty.
         """
         ordered = tuple(sorted(cases, key=lambda case: case.name))
         root, problems = self.listing.root, tuple(sorted(self.problems, key=lambda entry: entry.where))

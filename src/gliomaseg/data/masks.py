@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.errors import FormatError, GeometryError
-from gliomaseg.formats import FileKind, kind_of, read_picture, read_volume
-from gliomaseg.geometry import axis_codes, farthest_corner_mm, spacing_of
+from gliomaseg.formats import FileKind, Grid, kind_of, read_picture, read_volume
+from gliomaseg.formats.dicom import LabelMasks, identify_series, read_labels
+from gliomaseg.geometry import describe_grid, farthest_corner_mm
 from gliomaseg.scan import SAME_POSITION_MM, Scan
 from gliomaseg.types import Mask
 
@@ -84,8 +85,32 @@ def read_mask_image(path: Path) -> NDArray[Any]:
     return np.asarray(pixels[..., 0])
 
 
+def read_tumour(volume: VolumeFile, scan: Scan, labels: MaskLabels, *, image: VolumeFile | None) -> Mask:
+    """Return the tumour of a volume's mask on the grid of its scan: bool, shape (z, y, x).
+
+    The labels of a DICOM mask are its segment or region numbers, which may overlap and may be any numbers.
+
+    Args:
+        volume: a volume file, or a DICOM segmentation or structure set.
+        scan: FLAIR.
+        labels: which values, segments or regions are tumour.
+        image: the file or series of the scan, to which a DICOM mask must refer if it is DICOM; None accepts any.
+
+    Raises:
+        FormatError: the file cannot be read, or is not a mask.
+        GeometryError: the mask is on another grid than the scan.
+        DataError: a DICOM mask refers to another series.
+        MissingExtraError: DICOM needs an extra that is not installed.
+    """
+    if _is_dicom(volume):
+        return _read_labels(volume, scan, image=image, labels=labels.tumour).union(labels.tumour)
+    return mask_of_labels(read_mask_volume(volume, scan), labels, where=volume.path)
+
+
 def read_mask_volume(volume: VolumeFile, scan: Scan) -> NDArray[Any]:
     """Return the values of a volume's mask on the grid of its scan, shape (z, y, x).
+
+    Of overlapping regions of a DICOM mask, the smaller one is on top: `read_tumour` joins them without loss.
 
     Args:
         volume: a volume file, or a DICOM segmentation or structure set.
@@ -95,11 +120,36 @@ def read_mask_volume(volume: VolumeFile, scan: Scan) -> NDArray[Any]:
         FormatError: the file cannot be read.
         GeometryError: the mask is on another grid than the scan.
     """
-    if kind_of(volume.path) is FileKind.SERIES:
-        raise NotImplementedError
+    if _is_dicom(volume):
+        return _values(_read_labels(volume, scan, image=None, labels=None))
     mask = read_volume(volume.path, max_bytes=MAX_BYTES, channel=volume.channel, is_mask=True).scan
     require_same_grid(mask, scan)
     return np.asarray(mask.voxels[..., 0])
+
+
+def _is_dicom(volume: VolumeFile) -> bool:
+    return volume.path.is_dir() or kind_of(volume.path) is FileKind.SERIES
+
+
+def _read_labels(
+    volume: VolumeFile, scan: Scan, *, image: VolumeFile | None, labels: frozenset[int] | None
+) -> LabelMasks:
+    if scan.affine is None:
+        what = "is a DICOM mask, and its image has no affine"
+        raise GeometryError(what, where=volume.path, cure="give an image with an affine, or a mask of the image's kind")
+    is_series = image is not None and _is_dicom(image)
+    series = identify_series(image.path, series=image.series) if image is not None and is_series else None
+    z, y, x = scan.voxels.shape[:3]
+    grid = Grid((z, y, x), scan.affine)
+    return read_labels(volume.path, grid, series=series, labels=labels, max_bytes=MAX_BYTES)
+
+
+def _values(labelled: LabelMasks) -> NDArray[np.int64]:
+    """Return regions as one label map, the largest region first."""
+    values = np.zeros(labelled.shape, np.int64)
+    for label, mask in sorted(labelled.masks.items(), key=lambda entry: -int(np.count_nonzero(entry[1]))):
+        values[mask] = label
+    return values
 
 
 def require_same_grid(mask: Scan, scan: Scan) -> None:
@@ -114,15 +164,8 @@ def require_same_grid(mask: Scan, scan: Scan) -> None:
             return
     elif same_shape and mask.affine is None and scan.affine is None:
         return
-    what = f"grid is {_describe(mask)}, expected {_describe(scan)} as {Path(scan.source).name}"
+    what = (
+        f"grid is {describe_grid(mask.voxels.shape, mask.affine)}, "
+        f"expected {describe_grid(scan.voxels.shape, scan.affine)} as {Path(scan.source).name}"
+    )
     raise GeometryError(what, where=mask.source, cure="resample the mask to its scan, nearest neighbour")
-
-
-def _describe(scan: Scan) -> str:
-    """Return size, spacing, orientation and first voxel of a grid."""
-    size = " x ".join(map(str, reversed(scan.voxels.shape[:3])))
-    if scan.affine is None:
-        return f"{size} pixels without an affine"
-    spacing = " x ".join(f"{length:g}" for length in np.round(spacing_of(scan.affine)[::-1], 3))
-    origin = ", ".join(f"{value:g}" for value in np.round(scan.affine[:3, 3], 2))
-    return f"{size} voxels of {spacing} mm, {axis_codes(scan.affine)}, from ({origin}) mm"

@@ -42,7 +42,8 @@ def read_split_features(index: CaseList) -> dict[str, SplitFeatures]:
         FormatError: a file cannot be read.
         GeometryError: a mask and its image differ in size.
     """
-    with ThreadPoolExecutor(max_workers=4) as pool:
+    has_volumes = any(case.volumes is not None for case in index.cases)
+    with ThreadPoolExecutor(max_workers=1 if has_volumes else 4) as pool:  # a volume may need a lot of memory
         return dict(zip((case.name for case in index.cases), pool.map(_read_case_features, index.cases), strict=True))
 
 

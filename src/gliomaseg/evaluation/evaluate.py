@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -150,9 +150,12 @@ def _masks_of(
     """Return a model as it is, or the masks of a folder; files that match no case are named."""
     if not isinstance(predictions, Path):
         return predictions
-    masks = find_masks(predictions, index.cases)
+    masks, log = find_masks(predictions, index.cases), progress or _ignore
     for name in masks.unmatched:
-        (progress or _ignore)(f"skipped: {predictions / name}: matches no case of the data set")
+        log(f"skipped: {predictions / name}: matches no case of the data set")
+    if any(masks.has_other_values(labels) for labels in {case.labels for case in index.cases}):
+        log(f"note: {predictions}: all masks have one value, which is not among the labels: it counts as tumour")
+        return replace(masks, binary=True)
     return masks
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.data.case import Case, LoadedCase, VolumeFile
-from gliomaseg.data.masks import mask_of_labels, read_mask_image, read_mask_volume
-from gliomaseg.errors import DataError, GeometryError
-from gliomaseg.formats import FileKind, kind_of, primary_file, stem_of
+from gliomaseg.data.masks import MAX_BYTES, MaskLabels, mask_of_labels, read_mask_image, read_tumour
+from gliomaseg.errors import DataError, GeometryError, GliomasegError
+from gliomaseg.formats import FileKind, kind_of, primary_file, read_volume, stem_of
 from gliomaseg.inputs.result_names import portable_name
 from gliomaseg.naming import Role, parse_name
 from gliomaseg.prediction.label_files import ITK_SNAP, SLICER
@@ -24,6 +24,7 @@ from gliomaseg.types import Mask
 
 NO_MASK = re.compile(r"(?:^|[-_. ])(?:overlay|probability|preview)$", re.IGNORECASE)
 FORMATS = (FileKind.VOLUME, FileKind.SERIES, FileKind.IMAGE)  # the first one is read if a mask is there in several
+BINARY = frozenset({1, 255})
 SIDE_FILES = frozenset({ITK_SNAP, SLICER})
 
 
@@ -35,11 +36,13 @@ class MaskFolder:
         folder: the folder.
         by_case: the mask files of each case that has any.
         unmatched: files that could be masks and match no case, relative to the folder.
+        binary: whether all values above 0 are tumour, whatever the labels of the reference masks are.
     """
 
     folder: Path
     by_case: dict[str, tuple[Path, ...]]
     unmatched: tuple[str, ...]
+    binary: bool = False
 
     @property
     def name(self) -> str:
@@ -57,13 +60,30 @@ class MaskFolder:
         case = loaded.case
         files = self.by_case.get(case.name, ())
         if case.volumes is None:
-            return _read_slices(loaded, files, self.folder)
+            return _read_slices(loaded, files, self.folder, self._labels(case))
         if not files:
             what, cure = f"has no mask for the case {case.name}", f"add {case.name}.nii.gz or {case.name}_mask.nii.gz"
             raise DataError(what, where=self.folder, cure=cure)
         chosen = _one_mask(case, files, self.folder)
-        values = read_mask_volume(VolumeFile(chosen), loaded.scan)
-        return mask_of_labels(values, case.labels, where=chosen)
+        # A tool may name any series of the study as its source: only the grid decides.
+        return read_tumour(VolumeFile(chosen), loaded.scan, self._labels(case), image=None)
+
+    def has_other_values(self, labels: MaskLabels) -> bool:
+        """Return whether all masks have one value above 0, which is 1 or 255 and not among the labels.
+
+        Tools for one kind of tumour write such masks, `gliomaseg predict` among them.
+        """
+        if labels.tumour is None:
+            return False
+        values: set[int] = set()
+        for file in (file for files in self.by_case.values() for file in files):
+            values |= _values_above_0(file)
+            if len(values) > 1:
+                return False
+        return values <= BINARY and bool(values) and not values & labels.tumour
+
+    def _labels(self, case: Case) -> MaskLabels:
+        return MaskLabels() if self.binary else case.labels
 
 
 def find_masks(folder: Path, cases: Sequence[Case]) -> MaskFolder:
@@ -141,7 +161,21 @@ def _one_mask(case: Case, files: Sequence[Path], folder: Path) -> Path:
     return min(files, key=lambda file: FORMATS.index(kind_of(file) or FileKind.IMAGE))
 
 
-def _read_slices(loaded: LoadedCase, files: Sequence[Path], folder: Path) -> Mask:
+def _values_above_0(file: Path) -> set[int]:
+    """Return the values of a mask above 0, rounded down; none of an unreadable file, whose row has the reason."""
+    try:
+        if kind_of(file) is FileKind.IMAGE:
+            values = read_mask_image(file)
+        elif kind_of(file) is FileKind.VOLUME:
+            values = read_volume(file, max_bytes=MAX_BYTES, is_mask=True).scan.voxels
+        else:
+            return set()
+    except GliomasegError:
+        return set()
+    return {int(value) for value in np.unique(values) if value > 0}
+
+
+def _read_slices(loaded: LoadedCase, files: Sequence[Path], folder: Path, labels: MaskLabels) -> Mask:
     case = loaded.case
     by_number: dict[int, list[Path]] = {}
     for file in files:
@@ -155,7 +189,7 @@ def _read_slices(loaded: LoadedCase, files: Sequence[Path], folder: Path) -> Mas
         file = _one_mask(case, found, folder)
         values = read_mask_image(file)
         _require_size(values, reference, file)
-        masks.append(mask_of_labels(values, case.labels, where=file))
+        masks.append(mask_of_labels(values, labels, where=file))
     return np.stack(masks)
 
 

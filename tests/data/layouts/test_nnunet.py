@@ -214,7 +214,7 @@ def test_a_missing_sequence_is_missing_and_a_missing_flair_is_a_problem(tmp_path
     (tmp_path / "imagesTr" / "case_2_0000.nii.gz").unlink()
     cases = read_cases(tmp_path)
     assert [sorted(case.volumes.images) for case in cases.cases if case.volumes] == [["flair", "t1", "t2"]]
-    assert read_case(cases.cases[0]).scan.available == {Sequence.FLAIR, Sequence.T1, Sequence.T2}
+    assert read_case(cases.cases[0]).scan.available == {Sequence.FLAIR, Sequence.T1}
     assert list(problems(cases).values()) == ["is of case case_2, which has no channel 0 (FLAIR)"]
 
 
@@ -246,7 +246,8 @@ def test_links_to_nothing_are_problems(tmp_path: Path) -> None:
         (tmp_path / file).symlink_to("nowhere")
     cases = read_cases(tmp_path)
     assert problems(cases) == dict.fromkeys(
-        ("imagesTr/a_0000.nii.gz", "labelsTr/b.nii.gz"), "is a link to a file that is not here"
+        ("imagesTr/a_0000.nii.gz", "labelsTr/b.nii.gz"),
+        "is a link to a file that is not here (for DataLad, run `datalad get`)",
     )
     assert [case.name for case in cases.cases] == ["c"]
 
@@ -333,6 +334,17 @@ def test_a_folder_without_a_usable_case_is_refused(tmp_path: Path) -> None:
         read_cases(tmp_path)
 
 
+def test_names_of_known_forms_contain_the_patient(tmp_path: Path) -> None:
+    names = ("BraTS-GLI-00001-000", "BraTS-GLI-00001-001", "BraTS2021_00002", "TCGA_CS_4941_19960909")
+    cases = read_cases(version_2(tmp_path, names)).cases
+    assert [(case.name, case.patient, case.site) for case in cases] == [
+        ("BraTS-GLI-00001-000", "BraTS-GLI-00001", "unknown"),
+        ("BraTS-GLI-00001-001", "BraTS-GLI-00001", "unknown"),
+        ("BraTS2021_00002", "BraTS2021_00002", "unknown"),
+        ("TCGA_CS_4941_19960909", "TCGA_CS_4941", "CS"),
+    ]
+
+
 def test_a_pattern_finds_the_patient(tmp_path: Path) -> None:
     root = version_2(tmp_path, ("p1_a", "p1_b", "p2_a"))
     cases = read_cases(root, DataOptions(patient_pattern=r"(p\d)_")).cases
@@ -373,10 +385,10 @@ def test_a_3d_file_in_place_of_a_4d_one_is_refused(tmp_path: Path) -> None:
 
 
 def write_phantoms(root: Path) -> Path:
-    """Write five phantom patients of 64 x 64 pixels in 8 slices, as 4D files of T1, FLAIR and T1ce."""
+    """Write four phantom patients of 64 x 64 pixels in 6 slices, as 4D files of T1, FLAIR and T1ce."""
     describe(root, modality={"0": "T1w", "1": "FLAIR", "2": "T1gd"}, labels={"0": "background", "1": "tumour"})
-    for index in range(5):
-        patient = phantom_patient(index, side_px=64, slices=8)
+    for index in range(4):
+        patient = phantom_patient(index, side_px=64, slices=6)
         affine = np.diag([-patient.spacing_mm[2], -patient.spacing_mm[1], patient.spacing_mm[0], 1.0])
         save(root / "imagesTr" / f"{patient.name}.nii.gz", patient.image.transpose(2, 1, 0, 3), affine)
         save(root / "labelsTr" / f"{patient.name}.nii.gz", patient.mask.T.astype(np.uint8), affine)
@@ -391,11 +403,17 @@ def test_a_4d_data_set_trains_and_is_scored(tmp_path: Path) -> None:
     from gliomaseg.training.train import train
 
     data = write_phantoms(tmp_path / "Task01_Phantom")
-    settings = ["preprocessing.size_px=64", "network.levels=2", "training.epochs=1", "training.batch=8"]
+    settings = [
+        "preprocessing.size_px=64",
+        "network.levels=2",
+        "network.base_features=4",
+        "training.epochs=1",
+        "training.batch=8",
+    ]
     recipe = read_recipe("unet_small").with_settings([*settings, 'training.precision="fp32"'])
     model = train(TrainOptions(recipe, data, tmp_path / "run", cache=tmp_path / "cache"), say=lambda _text: None)
     result = evaluate_into(EvaluateOptions(data, tmp_path / "scores"), open_predictor(model))
-    assert [row.error for row in result.patients] == [None] * 5
+    assert [row.error for row in result.patients] == [None] * 4
     assert all(row["reference_ml"] > 0 for row in result.patients)
     assert (tmp_path / "scores" / "metrics.json").is_file()
 
@@ -418,8 +436,9 @@ def test_real_scans_are_equal_in_both_forms(tmp_path: Path, external_scans: Path
     for name, single, four in zip(names, read_cases(files).cases, read_cases(stacked).cases, strict=True):
         flair = nibabel.load(external_scans / name / "flair.nii.gz")
         mask = np.asanyarray(nibabel.load(external_scans / name / "seg.nii.gz").dataobj).T > 0
-        for case, channel in ((single, 0), (four, 1)):
+        for case in (single, four):
             loaded = read_case(case)
+            channel = loaded.scan.flair_index
             assert np.array_equal(loaded.scan.voxels[..., channel], np.asanyarray(flair.dataobj).T.astype(np.float32))
             assert np.array_equal(loaded.reference, mask)
             assert np.allclose(loaded.scan.affine, flair.affine)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gliomaseg.data.case import Case, VolumeFile, Volumes
-from gliomaseg.data.case_list import CaseList, DataOptions, Problem
-from gliomaseg.data.file_listing import PREDICTED, FileListing, iterate_files, list_files
+from gliomaseg.data.case_list import CaseList, DataOptions
+from gliomaseg.data.file_listing import PREDICTED, iterate_files, list_files
+from gliomaseg.data.findings import NO_VOLUME, Findings
 from gliomaseg.data.patients import is_examination_only, parse_examination
 from gliomaseg.errors import DataError
 from gliomaseg.formats import FileKind, primary_file, stem_of, suffix_of, suffixes
@@ -31,11 +32,11 @@ _OWN_STEM = re.compile(r".*_(?:overlay|probability)$")
 # The first pattern that fits some masks of a case decides which of them is its mask.
 _MASK_RANKS = (r"manual|correct", r"tumou?r|glistr|whole", r"^(?!.*(?:brain|parenchyma|head|wm|lesion))")
 
-NO_VOLUME = "is not a volume"
 NO_ROLE = "has no sequence in its name, and is not a mask by its name"
 OTHER_SEQUENCE = "is another sequence than T1, T2 and FLAIR"
 COPY = "is a processed copy of another image"
 OTHER_MASK = "is another mask than that of the tumour"
+NO_MASK = "has no mask beside it"
 NO_FLAIR = "belongs to no case with FLAIR"
 
 
@@ -50,20 +51,6 @@ class _Volume:
     @property
     def role(self) -> Role | None:
         return self.name.role
-
-
-@dataclass
-class _Findings:
-    listing: FileListing
-    problems: list[Problem] = field(default_factory=list)
-    skipped: list[Problem] = field(default_factory=list)
-    without_mask: int = 0
-
-    def skip(self, file: Path, reason: str) -> None:
-        self.skipped.append(Problem(self.listing.name_of(file), reason))
-
-    def report(self, file: Path, what: str) -> None:
-        self.problems.append(Problem(self.listing.name_of(file), what))
 
 
 def recognise(data: Path) -> bool:
@@ -86,32 +73,21 @@ def read(data: Path, options: DataOptions) -> CaseList:
     """
     if not data.is_dir():
         raise DataError("is a file, expected a folder", where=data, cure="name the folder of the cases")
-    listing = list_files(data)
-    found = _Findings(listing, skipped=list(listing.skipped))
-    groups = _grouped([volume for file in listing.files if (volume := _volume_of(file, found))])
+    found = Findings(list_files(data))
+    groups = _grouped([volume for file in found.listing.files if (volume := _volume_of(file, found))])
     cases = _unique([case for volumes in groups for case in _read_case(volumes, found, options)], found)
-    if not cases:
-        what = f"has no case with FLAIR and a mask ({found.without_mask} with FLAIR)"
-        raise DataError(what, where=data, cure="name the files of a case such as P1_flair.nii.gz and P1_seg.nii.gz")
-    notes = (f"{found.without_mask} cases without a mask are skipped",) if found.without_mask else ()
-    return CaseList(
-        data,
-        tuple(sorted(cases, key=lambda case: case.name)),
-        tuple(sorted(found.problems, key=lambda entry: entry.where)),
-        tuple(sorted(found.skipped, key=lambda entry: entry.where)),
-        layout="brats",
-        notes=notes,
-    )
+    if count := sum(entry.what == NO_MASK for entry in found.skipped):
+        found.notes.append(f"cases without a mask are skipped: {count}")
+    return found.case_list(cases, "brats", expected="files of a case such as P1_flair.nii.gz and P1_seg.nii.gz")
 
 
-def _volume_of(file: Path, found: _Findings) -> _Volume | None:
+def _volume_of(file: Path, found: Findings) -> _Volume | None:
     """Return a volume that may belong to a case, or None with the reason in the findings."""
     stem = stem_of(file)
     if suffix_of(file) not in _VOLUMES:
         found.skip(file, NO_VOLUME)
         return None
-    if not file.is_file():
-        found.report(file, "is not a file, or is a broken link")
+    if not found.are_files([file]):
         return None
     if primary_file(file) != file:  # the voxels of a NIfTI pair: its header stands for both
         return None
@@ -173,7 +149,7 @@ class _NamedCase:
     is_named_by_folder: bool
 
 
-def _read_case(volumes: Sequence[_Volume], found: _Findings, options: DataOptions) -> list[_NamedCase]:
+def _read_case(volumes: Sequence[_Volume], found: Findings, options: DataOptions) -> list[_NamedCase]:
     """Return the case of some volumes; none if it has no FLAIR or no mask."""
     by_role: dict[Role, list[_Volume]] = {}
     for volume in volumes:
@@ -186,9 +162,8 @@ def _read_case(volumes: Sequence[_Volume], found: _Findings, options: DataOption
             found.skip(volume.file, NO_FLAIR)
         return []
     if not masks:
-        found.without_mask += 1
         for volume in (volume for members in by_role.values() for volume in members):
-            found.skip(volume.file, "has no mask beside it" if volume.role is Role.FLAIR else "its case has no mask")
+            found.skip(volume.file, NO_MASK if volume.role is Role.FLAIR else "its case has no mask")
         return []
     images = {_SEQUENCES[role]: VolumeFile(_first(members, found).file) for role, members in by_role.items()}
     flair = by_role[Role.FLAIR][0]
@@ -199,13 +174,13 @@ def _read_case(volumes: Sequence[_Volume], found: _Findings, options: DataOption
     return [_NamedCase(case, flair.folder, is_named_by_folder)]
 
 
-def _folder_name(flair: _Volume, found: _Findings) -> str:
+def _folder_name(flair: _Volume, found: Findings) -> str:
     """Return the name of the case's folder, with the patient's folder in front of one such as `ses-2`."""
     parts = flair.folder or (found.listing.root.resolve().name,)
     return "_".join(parts[-2:]) if is_examination_only(parts[-1]) else parts[-1]
 
 
-def _tumour_masks(masks: list[_Volume], flair: Sequence[_Volume], found: _Findings) -> list[_Volume]:
+def _tumour_masks(masks: list[_Volume], flair: Sequence[_Volume], found: Findings) -> list[_Volume]:
     """Return the masks of the tumour: not those of the brain, and none that `predict` named after FLAIR."""
     predicted = {f"{stem_of(volume.file)}_mask" for volume in flair}
     own = [mask for mask in masks if stem_of(mask.file) in predicted]
@@ -229,15 +204,15 @@ def _own_words(mask: _Volume) -> str:
     return stem_of(mask.file).removeprefix(mask.name.case)
 
 
-def _first(volumes: Sequence[_Volume], found: _Findings) -> _Volume:
+def _first(volumes: Sequence[_Volume], found: Findings) -> _Volume:
     """Return the first of the volumes with one role; the others are problems."""
     first = volumes[0]
     for other in volumes[1:]:
-        found.report(other.file, f"is {first.role} of the same case as {found.listing.name_of(first.file)}")
+        found.report(other.file, f"is {first.role} of the same case as {found.name_of(first.file)}")
     return first
 
 
-def _unique(named: Sequence[_NamedCase], found: _Findings) -> list[Case]:
+def _unique(named: Sequence[_NamedCase], found: Findings) -> list[Case]:
     """Return the cases with unique names.
 
     Folders of one name at several places are several cases, and get the names of the folders above in front. Files
@@ -255,8 +230,8 @@ def _unique(named: Sequence[_NamedCase], found: _Findings) -> list[Case]:
             case = replace(case, name=name, patient=patient)
         other = first.setdefault(case.name.casefold(), case)
         if other is not case:
-            files = [found.listing.name_of(_flair_of(one)) for one in (case, other)]
-            found.problems.append(Problem(files[0], f"is FLAIR of case {other.name}, as is {files[1]}"))
+            what = f"is FLAIR of case {other.name}, as is {found.name_of(_flair_of(other))}"
+            found.report(_flair_of(case), what)
     return list(first.values())
 
 

@@ -14,11 +14,8 @@ Paths are relative to the manifest's folder. A JSON file is a list of such rows,
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -26,21 +23,18 @@ from typing import Any
 from gliomaseg.data.case import UNKNOWN, Case, Slice, VolumeFile, Volumes
 from gliomaseg.data.case_list import CaseList, DataOptions, Problem
 from gliomaseg.data.masks import MaskLabels
+from gliomaseg.data.tables import SUFFIXES, NumberedRow, Row, read_rows, write_rows
 from gliomaseg.errors import DataError
 from gliomaseg.types import Sequence as MriSequence
-from gliomaseg.user_files import read_text
 
 MOST_DIGITS = 9
-SUFFIXES = (".csv", ".tsv", ".json")
 _SEQUENCES = (MriSequence.FLAIR, MriSequence.T1, MriSequence.T1CE, MriSequence.T2)
 _ROLES = (*(sequence.value for sequence in _SEQUENCES), "mask")
 _FIELDS = tuple(entry for entry in fields(VolumeFile) if entry.name != "path")
 _VOLUME_COLUMNS = tuple(f"{role}_{entry.name}" for role in _ROLES for entry in _FIELDS)
 _COLUMNS = ("case", "patient", "site", "date", "slice", "image", *_ROLES, "labels", *_VOLUME_COLUMNS)
-_ALWAYS = ("case", "patient", "flair", "mask", "site", "date")
-_OF_EXAMINATION = ("patient", "site", "date", "labels")
-_NO_TEXT = "is not a table of UTF-8 text"
-Row = dict[str, str]
+_ALWAYS = ("case", "patient", "site", "date", "mask")
+_OF_EXAMINATION = ("case", "patient", "site", "date", "labels")
 
 
 def write_manifest(cases: CaseList, path: Path) -> None:
@@ -54,22 +48,8 @@ def write_manifest(cases: CaseList, path: Path) -> None:
         DataError: the suffix is another one.
         OSError: the file cannot be written.
     """
-    write_rows([row for case in cases.cases for row in _rows_of(case, path.parent)], path, suffix=_suffix(path))
-
-
-def write_rows(rows: Sequence[Row], path: Path, *, suffix: str) -> None:
-    """Write rows with the columns that are needed, in the format of a suffix."""
-    columns = [name for name in _COLUMNS if name in _ALWAYS or any(row.get(name) for row in rows)]
-    if suffix == ".json":
-        entries = [{name: row[name] for name in columns if row.get(name)} for row in rows]
-        path.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        return
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(
-            file, columns, restval="", delimiter="\t" if suffix == ".tsv" else ",", lineterminator="\n"
-        )
-        writer.writeheader()
-        writer.writerows({name: row.get(name, "") for name in columns} for row in rows)
+    rows = [row for case in cases.cases for row in _rows_of(case, path.parent)]
+    write_rows(rows, path, columns=[name for name in _COLUMNS if name in _ALWAYS or any(row.get(name) for row in rows)])
 
 
 def _rows_of(case: Case, folder: Path) -> Iterator[Row]:
@@ -116,16 +96,17 @@ def read(data: Path, options: DataOptions) -> CaseList:
     """
     if data.is_dir():
         raise DataError("is a folder, expected a CSV, TSV or JSON file", where=data, cure="name the file")
-    numbered = _read_rows(data)
+    numbered = read_rows(data)
     _require_columns(data, numbered, options)
     table = _Table(data, options)
-    by_case: dict[str, list[_NumberedRow]] = {}
+    by_case: dict[str, list[NumberedRow]] = {}
     for entry in numbered:
         if missing := [name for name in table.names if not entry.row.get(name)]:
             table.report(entry, f"{missing[0]} is empty, expected a name")
         else:
-            by_case.setdefault(entry.row["case"], []).append(entry)
-    cases = [case for name, rows in by_case.items() if (case := table.case_of(name, rows))]
+            # Results are files with the names of cases, and some file systems ignore capital letters.
+            by_case.setdefault(entry.row["case"].casefold(), []).append(entry)
+    cases = [case for rows in by_case.values() if (case := table.case_of(rows))]
     if not cases:
         first = table.problems[0].what if table.problems else "it has no row"
         raise DataError(f"has no case that can be read: {first}", where=data, cure="write a row for each case")
@@ -136,14 +117,6 @@ def read(data: Path, options: DataOptions) -> CaseList:
         layout="manifest",
         notes=tuple(table.notes(numbered)),
     )
-
-
-@dataclass(frozen=True)
-class _NumberedRow:
-    """One row: its number in the file, as a spreadsheet shows it, and the cells that are not empty."""
-
-    number: int
-    row: Row
 
 
 @dataclass
@@ -158,10 +131,10 @@ class _Table:
         """The columns that may not be empty."""
         return ("case",) if self.options.patient_pattern else ("case", "patient")
 
-    def report(self, entry: _NumberedRow, what: str) -> None:
+    def report(self, entry: NumberedRow, what: str) -> None:
         self.problems.append(Problem(f"{self.data.name}, row {entry.number}", what))
 
-    def notes(self, numbered: Sequence[_NumberedRow]) -> Iterator[str]:
+    def notes(self, numbered: Sequence[NumberedRow]) -> Iterator[str]:
         """Yield what a person must check."""
         unread = sorted({name for entry in numbered for name in entry.row} - set(_COLUMNS))
         if unread:
@@ -169,9 +142,10 @@ class _Table:
         if self.absolute:
             yield f"{self.absolute} paths are absolute: they are wrong on another computer"
 
-    def case_of(self, name: str, rows: Sequence[_NumberedRow]) -> Case | None:
+    def case_of(self, rows: Sequence[NumberedRow]) -> Case | None:
         """Return the case of some rows, or None with the reasons in `problems`."""
         first = rows[0].row
+        name = first["case"]
         labels = self._labels(rows[0])
         if labels is None:
             return None
@@ -182,11 +156,11 @@ class _Table:
             slices = self._slices(rows)
             return _with(case, slices=slices) if slices else None
         for other in rows[1:]:
-            self.report(other, f"case is {name}, as in row {rows[0].number}")
+            self.report(other, f"case is {other.row['case']}, as in row {rows[0].number}")
         volumes = self._volumes(rows[0])
         return _with(case, volumes=volumes) if volumes else None
 
-    def _labels(self, entry: _NumberedRow) -> MaskLabels | None:
+    def _labels(self, entry: NumberedRow) -> MaskLabels | None:
         text = entry.row.get("labels", "")
         if self.options.labels.tumour is not None or not text:
             return self.options.labels
@@ -196,7 +170,7 @@ class _Table:
             self.report(entry, f"labels is {text}, expected whole numbers such as 1 2 4")
             return None
 
-    def _volumes(self, entry: _NumberedRow) -> Volumes | None:
+    def _volumes(self, entry: NumberedRow) -> Volumes | None:
         found: dict[str, VolumeFile] = {}
         complete = True
         for role in _ROLES:
@@ -216,7 +190,7 @@ class _Table:
         images = {sequence: found[sequence.value] for sequence in _SEQUENCES if sequence.value in found}
         return Volumes(images, found["mask"])
 
-    def _volume(self, entry: _NumberedRow, role: str) -> VolumeFile | None:
+    def _volume(self, entry: NumberedRow, role: str) -> VolumeFile | None:
         file = self._file(entry, role)
         values: dict[str, Any] = {}
         for part in _FIELDS:
@@ -228,7 +202,7 @@ class _Table:
                 return None
         return VolumeFile(file, **values) if file else None
 
-    def _slices(self, rows: Sequence[_NumberedRow]) -> tuple[Slice, ...]:
+    def _slices(self, rows: Sequence[NumberedRow]) -> tuple[Slice, ...]:
         first = rows[0]
         found: dict[int, Slice] = {}
         numbers: dict[int, int] = {}
@@ -252,7 +226,7 @@ class _Table:
                 numbers[int(text)] = entry.number
         return tuple(found[number] for number in sorted(found))
 
-    def _file(self, entry: _NumberedRow, column: str) -> Path | None:
+    def _file(self, entry: NumberedRow, column: str) -> Path | None:
         """Return the path in a cell, or None with the reason in `problems`."""
         text = entry.row.get(column, "")
         if not text:
@@ -279,7 +253,7 @@ def _with(case: Case, *, slices: tuple[Slice, ...] = (), volumes: Volumes | None
     return Case(case.name, case.patient, case.site, slices, volumes, case.date, case.labels)
 
 
-def _require_columns(data: Path, numbered: Sequence[_NumberedRow], options: DataOptions) -> None:
+def _require_columns(data: Path, numbered: Sequence[NumberedRow], options: DataOptions) -> None:
     """Check that the columns without which no case can be read are there."""
     names = {name for entry in numbered for name in entry.row}
     required = ["case", "mask"] if options.patient_pattern else ["case", "patient", "mask"]
@@ -289,59 +263,3 @@ def _require_columns(data: Path, numbered: Sequence[_NumberedRow], options: Data
     if missing and numbered:
         cure = "write a first row with case, patient, flair and mask"
         raise DataError(f"has no values in column {', '.join(missing)}", where=data, cure=cure)
-
-
-def _suffix(path: Path) -> str:
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        what = f"suffix is {path.suffix or 'missing'}, expected {', '.join(SUFFIXES)}"
-        raise DataError(what, where=path, cure="use another name")
-    return suffix
-
-
-def _read_rows(data: Path) -> list[_NumberedRow]:
-    """Return the rows that are not empty, with the names of the columns in small letters."""
-    suffix = _suffix(data)
-    try:
-        text = read_text(data)
-        rows = _json_rows(text, data) if suffix == ".json" else _csv_rows(text, data, is_tsv=suffix == ".tsv")
-        return [entry for entry in rows if entry.row]
-    except (UnicodeError, csv.Error, RecursionError) as fault:
-        raise DataError(f"{_NO_TEXT} ({fault})", where=data, cure="save it as CSV UTF-8") from fault
-    except json.JSONDecodeError as fault:
-        raise DataError(f"is not JSON ({fault})", where=data, cure="write a list of objects") from fault
-
-
-def _csv_rows(text: str, data: Path, *, is_tsv: bool) -> Iterator[_NumberedRow]:
-    skipped = 1 if text.lower().startswith("sep=") else 0  # Excel names its separator
-    text = text.partition("\n")[2] if skipped else text
-    # Excel writes semicolons where the comma is the decimal separator.
-    separator = "\t" if is_tsv else max(",;\t", key=text.partition("\n")[0].count)
-    table = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    header = [name.strip().lower() for name in next(table, [])]
-    if twice := [name for name in header if name and header.count(name) > 1]:
-        raise DataError(f"has the column {twice[0]} twice", where=data, cure="remove one of them")
-    for number, cells in enumerate(table, start=skipped + 2):
-        if len(cells) > len(header) and any(cell.strip() for cell in cells[len(header) :]):
-            what = f"row {number} has {len(cells)} cells, expected {len(header)}"
-            raise DataError(what, where=data, cure="put quotes around cells that contain the separator")
-        pairs = zip(header, cells, strict=False)
-        yield _NumberedRow(number, {name: cell.strip() for name, cell in pairs if name and cell.strip()})
-
-
-def _json_rows(text: str, data: Path) -> Iterator[_NumberedRow]:
-    entries = json.loads(text)
-    if not isinstance(entries, list):
-        raise DataError("is not a list of rows", where=data, cure="write a list of objects, one for each case")
-    for number, entry in enumerate(entries, start=1):
-        if not isinstance(entry, Mapping):
-            raise DataError(f"row {number} is not an object", where=data, cure='write {"case": ..., "patient": ...}')
-        yield _NumberedRow(number, {str(name).lower(): cell for name, cell in _cells(entry)})
-
-
-def _cells(entry: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    """Yield the names and texts of the cells that are not empty; a list, such as labels, is joined by spaces."""
-    for name, value in entry.items():
-        text = " ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
-        if text.strip():
-            yield name, text.strip()

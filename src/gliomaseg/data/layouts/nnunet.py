@@ -22,6 +22,7 @@ from gliomaseg.data.case_list import CaseList, DataOptions
 from gliomaseg.data.file_listing import list_files
 from gliomaseg.data.findings import Findings
 from gliomaseg.data.masks import MaskLabels
+from gliomaseg.data.patients import parse_examination
 from gliomaseg.errors import DataError
 from gliomaseg.formats import FileKind, stem_of, suffixes
 from gliomaseg.naming import Role, parse_name
@@ -37,14 +38,14 @@ _CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 _SEQUENCES = {Role.FLAIR: Sequence.FLAIR, Role.T1: Sequence.T1, Role.T1CE: Sequence.T1CE, Role.T2: Sequence.T2}
 
 ChannelFiles = dict[int | None, Path]
-"""The image files of a case by channel; the key of a file of all channels is None."""
+"""The image files of a case by channel; the key None has the file of all channels."""
 Cases = dict[str, tuple[ChannelFiles, Path]]
 """The image files and the mask of each case."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What `dataset.json` says of a data set.
+    """The content of `dataset.json`.
 
     Attributes:
         file: its path.
@@ -72,7 +73,7 @@ class Description:
 
     @property
     def ignored_values(self) -> tuple[int, ...]:
-        """The values of nnU-Net's ignore label: voxels that nobody has labelled."""
+        """The values of nnU-Net's ignore label: voxels without a label."""
         return next((values for name, values in self.labels.items() if name.lower() == IGNORE), ())
 
 
@@ -104,7 +105,9 @@ def read(data: Path, options: DataOptions) -> CaseList:
     for name, (channels, mask) in {**training, **test}.items():
         images = _images(name, channels, description, found)
         if images is not None and found.are_files([*dict.fromkeys(v.path for v in images.values()), mask]):
-            cases.append(Case(name, name, volumes=Volumes(images, VolumeFile(mask)), labels=labels))
+            known = parse_examination(name)
+            volumes = Volumes(images, VolumeFile(mask))
+            cases.append(Case(name, known.patient, known.site, (), volumes, known.date, labels))
     return found.case_list(cases, "nnunet", expected=SHAPE)
 
 
@@ -155,9 +158,8 @@ def _read_description(file: Path) -> Description:
     listed = tree.get("training")
     count = len(listed) if isinstance(listed, list) else tree.get("numTraining")
     description = Description(file, names, _label_values(tree.get("labels")), explicit, _whole(count))
-    flair = [name for name in names if parse_name(name).role is Role.FLAIR]
-    if len(flair) != 1:
-        what = f"channels are {', '.join(names) or 'not named'}, expected one FLAIR"
+    if [parse_name(name).role for name in names].count(Role.FLAIR) != 1:
+        what = f"channels are {', '.join(names)}, expected one FLAIR"
         raise DataError(what, where=file, cure="name the channel of FLAIR in channel_names")
     return description
 
@@ -212,11 +214,10 @@ def _labels(description: Description, chosen: MaskLabels, found: Findings) -> Ma
     """Return which values are tumour; without a choice all above 0 but the ignore label."""
     named = {value for values in description.labels.values() for value in values}
     if chosen.tumour is not None:
-        if named and (unknown := sorted(chosen.tumour - named)):
+        if unknown := sorted(chosen.tumour - named if named else ()):
             found.notes.append(f"{DESCRIPTION} does not name the chosen labels {', '.join(map(str, unknown))}")
         return chosen
-    ignored = description.ignored_values
-    if not ignored:
+    if not (ignored := description.ignored_values):
         return chosen
     found.notes.append(f"label {ignored[0]} is named {IGNORE!r} in {DESCRIPTION} and does not count as tumour")
     return MaskLabels(frozenset(named - {0, *ignored}))
@@ -254,12 +255,11 @@ def _paired(description: Description, folders: tuple[str, str], files: dict[str,
             found.report(file, f"is a second image beside {first.name}")
     for name in sorted(masks.keys() - images.keys()):
         found.report(masks[name], "is a mask without an image")
-    for name in sorted(images.keys() - masks.keys()):
-        for file in images[name].values():
-            if folders == _TEST:
-                found.skip(file, "is a test image without a mask")
-            else:
-                found.report(file, "has no mask")
+    for file in (file for name in sorted(images.keys() - masks.keys()) for file in images[name].values()):
+        if folders == _TEST:
+            found.skip(file, "is a test image without a mask")
+        else:
+            found.report(file, "has no mask")
     return {name: (images[name], masks[name]) for name in sorted(images.keys() & masks.keys())}
 
 
@@ -275,12 +275,12 @@ def _images(
     name: str, files: ChannelFiles, description: Description, found: Findings
 ) -> dict[Sequence, VolumeFile] | None:
     """Return the sequences of a case; None if its files have a problem."""
-    sequences, channels = description.sequences, description.channels
+    sequences = description.sequences
     if None in files:
         if len(files) > 1:
             found.report(files[None], f"is {name} in one file, and there are files of single channels")
             return None
-        several = len(channels) > 1
+        several = len(description.channels) > 1
         images = {key: VolumeFile(files[None], number if several else None) for key, number in sequences.items()}
     else:
         images = {key: VolumeFile(files[number]) for key, number in sequences.items() if number in files}
@@ -293,8 +293,8 @@ def _images(
 
 
 def _skip_unused(files: ChannelFiles, description: Description, found: Findings) -> None:
-    channels = description.channels
+    names = dict(enumerate(description.channels))
     for number, file in files.items():
         if number is not None and number not in description.sequences.values():
-            name = channels[number] if number < len(channels) else f"not in {DESCRIPTION}"
+            name = names.get(number, f"not in {DESCRIPTION}")
             found.skip(file, f"is channel {number} ({name}), which is not used")

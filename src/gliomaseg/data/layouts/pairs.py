@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from gliomaseg.data.case import Case, Slice, VolumeFile, Volumes
-from gliomaseg.data.case_list import CaseList, DataOptions, Problem
-from gliomaseg.data.file_listing import FileListing, iterate_files, list_files
-from gliomaseg.data.patients import Examination, parse_examination, patient_finder, patient_of
+from gliomaseg.data.case_list import CaseList, DataOptions
+from gliomaseg.data.file_listing import iterate_files, list_files
+from gliomaseg.data.findings import Findings
+from gliomaseg.data.patients import parse_examination, patient_finder, patient_of
+from gliomaseg.data.slice_names import SliceName, is_generic, slice_parser, without_image_word
 from gliomaseg.errors import DataError
 from gliomaseg.formats import FileKind, primary_file, stem_of, suffix_of, suffixes
 from gliomaseg.naming import Role, parse_name
@@ -27,11 +29,6 @@ _NO_CASE = IMAGE_FOLDERS | MASK_FOLDERS | {"train", "training", "val", "valid", 
 _SLICES, _VOLUMES = suffixes(FileKind.IMAGE), suffixes(FileKind.VOLUME)
 _LOSSY = (".jpg", ".jpeg")
 _MASK_WORD = re.compile(r"[-_. ]?(?:masks?|seg(?:mentation)?|labels?|gt|annotation)$", re.IGNORECASE)
-_IMAGE_WORD = re.compile(r"[-_. ](?:images?|img|scan|flair)$", re.IGNORECASE)
-_GENERIC = re.compile(r"(?:axial|flair|frame|image|img|im|scan|slice|s|z)", re.IGNORECASE)
-_NUMBER = re.compile(r"(?<![A-Za-z0-9])\d{1,9}(?![A-Za-z0-9])")
-_NUMBER_AT_END = re.compile(r"\d{1,9}$")
-_SEPARATORS = "-_. "
 _SEQUENCES = {role: MriSequence(role.value) for role in (Role.FLAIR, Role.T1, Role.T1CE, Role.T2)}
 _NAMED_PATIENTS = 3
 
@@ -71,31 +68,9 @@ class _File:
     def case(self) -> str:
         """The name without words such as mask and flair, in small letters."""
         if self.is_slice:
-            return (_MASK_WORD if self.is_mask else _IMAGE_WORD).sub("", self.stem)
+            return _MASK_WORD.sub("", self.stem) if self.is_mask else without_image_word(self.stem)
         name = parse_name(self.stem)
         return self.stem if name.role is None else name.case
-
-
-@dataclass(frozen=True)
-class _SliceName:
-    """The meaning of the name of a slice; the number is None if the name has none."""
-
-    case: str
-    known: Examination
-    number: int | None
-
-
-@dataclass
-class _Findings:
-    listing: FileListing
-    problems: list[Problem] = field(default_factory=list)
-    skipped: list[Problem] = field(default_factory=list)
-
-    def skip(self, file: Path, reason: str) -> None:
-        self.skipped.append(Problem(self.listing.name_of(file), reason))
-
-    def report(self, file: Path, what: str) -> None:
-        self.problems.append(Problem(self.listing.name_of(file), what))
 
 
 def recognise(data: Path) -> bool:
@@ -130,10 +105,9 @@ def read(data: Path, options: DataOptions) -> CaseList:
     """
     if not data.is_dir():
         raise DataError("is a file, expected a folder", where=data, cure="name the folder above images/ and masks/")
-    parse = _slice_parser(options.patient_pattern, data)
-    listing = list_files(data)
-    found = _Findings(listing, skipped=list(listing.skipped))
-    files = [entry for file in listing.files if (entry := _file_of(file, found))]
+    parse = slice_parser(options.patient_pattern)
+    found = Findings(list_files(data))
+    files = [entry for file in found.listing.files if (entry := _file_of(file, found))]
     masks = [entry for entry in files if entry.is_mask]
     slices = [entry for entry in files if entry.is_slice and not entry.is_mask]
     volumes = _by_examination([entry for entry in files if not (entry.is_slice or entry.is_mask)], found)
@@ -142,39 +116,30 @@ def read(data: Path, options: DataOptions) -> CaseList:
         *_slice_cases([pair for pair in pairs if pair[0].is_slice], parse, options, found),
         *_volume_cases([(volumes[image], mask) for image, mask in pairs if image in volumes], options, found),
     ]
-    if not cases:
-        what = f"has no image with a mask ({len(files)} images and masks)"
-        raise DataError(what, where=data, cure="give an image and its mask the same name in images/ and masks/")
-    return CaseList(
-        data,
-        tuple(sorted(_unique(cases, found), key=lambda case: case.name)),
-        tuple(sorted(found.problems, key=lambda entry: entry.where)),
-        tuple(sorted(found.skipped, key=lambda entry: entry.where)),
-        layout="pairs",
-        notes=_notes(cases, options.patient_pattern),
-    )
+    found.notes += _notes(cases, options.patient_pattern)
+    return found.case_list(_unique(cases, found), "pairs", expected="an image and its mask of one name")
 
 
-def _notes(cases: Sequence[Case], pattern: str | None) -> tuple[str, ...]:
+def _notes(cases: Sequence[Case], pattern: str | None) -> list[str]:
     """Return the assumption about the patients of slices, unless a pattern was given."""
     patients = sorted({case.patient for case in cases if case.slices})
     if not patients or pattern is not None:
-        return ()
+        return []
     shown = ", ".join(patients[:_NAMED_PATIENTS]) + (", ..." if len(patients) > _NAMED_PATIENTS else "")
     count = sum(len(case.slices) for case in cases)
     how = f"{count} slices are grouped to {len(patients)} patients by the name before the last number ({shown})"
-    return (f"{how}: if this is wrong, give --patient-pattern",)
+    return [f"{how}: if this is wrong, give --patient-pattern"]
 
 
-def _file_of(file: Path, found: _Findings) -> _File | None:
+def _file_of(file: Path, found: Findings) -> _File | None:
     """Return an image or a mask, or None with the reason in the findings."""
     place, suffix = _place_of(file, found.listing.root), suffix_of(file)
     if suffix not in _SLICES | _VOLUMES:
         found.skip(file, NO_IMAGE)
     elif place is None:
         found.skip(file, OUTSIDE)
-    elif not file.is_file():
-        found.report(file, "is not a file, or is a broken link")
+    elif not found.are_files([file]):
+        return None
     elif place[0] and suffix in _LOSSY:
         found.report(file, "is a mask in JPEG, whose values are not exact; expected PNG or TIFF")
     elif primary_file(file) == file:  # else it contains the voxels of a NIfTI pair, whose header stands for both
@@ -188,7 +153,7 @@ def _case_folder(file: Path, root: Path) -> str:
     return next((part for part in reversed(parts) if part.lower() not in _NO_CASE), "")
 
 
-def _paired(images: Sequence[_File], masks: Sequence[_File], found: _Findings) -> list[tuple[_File, _File]]:
+def _paired(images: Sequence[_File], masks: Sequence[_File], found: Findings) -> list[tuple[_File, _File]]:
     """Return each image with its mask, by the strictest rule that fits; files without a partner are reported."""
     by_stem = _indexed(masks, lambda entry: entry.stem)
     by_case = _indexed(masks, lambda entry: entry.case)
@@ -203,12 +168,12 @@ def _paired(images: Sequence[_File], masks: Sequence[_File], found: _Findings) -
         used.update(mask.path for mask in candidates)
         mask = candidates[0]
         for other in candidates[1:]:
-            found.report(other.path, f"is a mask of the same image as {found.listing.name_of(mask.path)}")
+            found.report(other.path, f"is a mask of the same image as {found.name_of(mask.path)}")
         if mask.is_slice is image.is_slice:
             pairs.append((image, mask))
         else:
             kinds = ["an image" if entry.is_slice else "a volume" for entry in (mask, image)]
-            what = f"is {kinds[0]}, expected {kinds[1]} as {found.listing.name_of(image.path)}"
+            what = f"is {kinds[0]}, expected {kinds[1]} as {found.name_of(image.path)}"
             found.report(mask.path, what)
     for mask in masks:
         if mask.path not in used:
@@ -223,7 +188,7 @@ def _indexed(masks: Sequence[_File], name: Callable[[_File], str]) -> dict[tuple
     return index
 
 
-def _by_examination(volumes: Sequence[_File], found: _Findings) -> dict[_File, dict[MriSequence, _File]]:
+def _by_examination(volumes: Sequence[_File], found: Findings) -> dict[_File, dict[MriSequence, _File]]:
     """Return the sequences of each examination by its FLAIR; a volume without a sequence in its name is FLAIR."""
     groups: dict[tuple[object, str], list[_File]] = {}
     for entry in volumes:
@@ -238,7 +203,7 @@ def _by_examination(volumes: Sequence[_File], found: _Findings) -> dict[_File, d
             sequence = _SEQUENCES[entry.role or Role.FLAIR]
             first = images.setdefault(sequence, entry)
             if first is not entry:
-                what = f"is {sequence} of the same case as {found.listing.name_of(first.path)}"
+                what = f"is {sequence} of the same case as {found.name_of(first.path)}"
                 found.report(entry.path, what)
         if MriSequence.FLAIR in images:
             result[images[MriSequence.FLAIR]] = images
@@ -251,54 +216,16 @@ def _by_examination(volumes: Sequence[_File], found: _Findings) -> dict[_File, d
 # --- slices
 
 
-def _slice_parser(pattern: str | None, data: Path) -> Callable[[_File], _SliceName | None]:
-    """Return a function that finds case, patient and number in the name of a slice; None if the pattern fails."""
-    find = patient_finder(pattern) if pattern is not None else None
-    root = data.resolve().name
-
-    def parse(image: _File) -> _SliceName | None:
-        stem = _IMAGE_WORD.sub("", stem_of(image.path)) or stem_of(image.path)
-        match = find(stem) if find else None
-        patient_at = match.span(1 if match.re.groups and match[1] else 0) if match else (0, 0)
-        if find and not match:
-            match = find(f"{image.folder}/{stem}")
-        if find and not (match and patient_of(match)):
-            return None
-        numbers = [entry for entry in _NUMBER.finditer(stem) if not _overlap(entry.span(), patient_at)]
-        at_end = _NUMBER_AT_END.search(stem)
-        if not numbers and at_end and not _overlap(at_end.span(), patient_at):
-            numbers = [at_end]
-        number = int(numbers[-1][0]) if numbers else None
-        start, end = numbers[-1].span() if numbers else (len(stem), len(stem))
-        case = "_".join(filter(None, (stem[:start].rstrip(_SEPARATORS), stem[end:].strip(_SEPARATORS))))
-        if not case or (image.folder and _GENERIC.fullmatch(case)):
-            case = image.folder or root
-        return _named(case, match, number)
-
-    return parse
-
-
-def _named(case: str, match: re.Match[str] | None, number: int | None) -> _SliceName:
-    known = parse_examination(case)
-    if match:
-        known = Examination(patient_of(match), known.site, known.date)
-    return _SliceName(case, known, number)
-
-
-def _overlap(first: tuple[int, int], second: tuple[int, int]) -> bool:
-    return first[0] < second[1] and second[0] < first[1]
-
-
 def _slice_cases(
     pairs: Sequence[tuple[_File, _File]],
-    parse: Callable[[_File], _SliceName | None],
+    parse: Callable[[str, str, str], SliceName | None],
     options: DataOptions,
-    found: _Findings,
+    found: Findings,
 ) -> list[Case]:
-    names: dict[str, _SliceName] = {}
+    names: dict[str, SliceName] = {}
     slices: dict[str, dict[int, Slice]] = {}
     for image, mask in pairs:
-        name = parse(image)
+        name = parse(stem_of(image.path), image.folder, found.listing.root.resolve().name)
         if name is None:
             found.report(image.path, f"name does not match --patient-pattern {options.patient_pattern}")
             continue
@@ -306,7 +233,7 @@ def _slice_cases(
         stack = slices.setdefault(name.case.casefold(), {})
         number = 1 if name.number is None else name.number
         if number in stack:
-            other = found.listing.name_of(stack[number].image)
+            other = found.name_of(stack[number].image)
             found.report(image.path, f"is slice {number} of case {first.case}, as is {other}")
         else:
             stack[number] = Slice(number, image.path, mask.path)
@@ -327,7 +254,7 @@ def _slice_cases(
 
 
 def _volume_cases(
-    pairs: Sequence[tuple[dict[MriSequence, _File], _File]], options: DataOptions, found: _Findings
+    pairs: Sequence[tuple[dict[MriSequence, _File], _File]], options: DataOptions, found: Findings
 ) -> list[Case]:
     find = patient_finder(options.patient_pattern) if options.patient_pattern is not None else None
     cases = []
@@ -335,7 +262,7 @@ def _volume_cases(
         flair = images[MriSequence.FLAIR]
         name = parse_name(stem_of(flair.path))
         case = stem_of(flair.path) if name.role is None else name.case
-        if not case or (flair.folder and _GENERIC.fullmatch(case)):
+        if not case or (flair.folder and is_generic(case)):
             case = flair.folder or found.listing.root.resolve().name
         known = parse_examination(case)
         match = find(case) if find else None
@@ -348,12 +275,11 @@ def _volume_cases(
     return cases
 
 
-def _unique(cases: Sequence[Case], found: _Findings) -> list[Case]:
+def _unique(cases: Sequence[Case], found: Findings) -> list[Case]:
     """Return the cases with unique names; a second case of a name is a problem."""
     first: dict[str, Case] = {}
     for case in cases:
         other = first.setdefault(case.name.casefold(), case)
         if other is not case:
-            files = [found.listing.name_of(one.files[0]) for one in (case, other)]
-            found.problems.append(Problem(files[0], f"is of case {case.name}, as is {files[1]}"))
+            found.report(case.files[0], f"is of case {case.name}, as is {found.name_of(other.files[0])}")
     return list(first.values())

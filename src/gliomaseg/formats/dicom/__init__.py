@@ -1,11 +1,11 @@
-"""DICOM: read an MR series, write a segmentation, and write a series for phantoms.
+"""DICOM: read an MR series and the masks that refer to it, write a segmentation, and write a series for phantoms.
 
 The extra `dicom` is imported when a function needs it. `is_dicom` and `choose_series` do not need it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,31 @@ from numpy.typing import NDArray
 
 from gliomaseg.formats.dicom.errors import missing_extra
 from gliomaseg.formats.dicom.files import SUFFIXES, is_dicom, is_index
+from gliomaseg.formats.dicom.label_masks import LabelMasks, SeriesIdentity
+from gliomaseg.formats.dicom.objects import DicomObjects, MaskObject, SeriesObject
 from gliomaseg.formats.dicom.series import DicomVolume, Series, choose_series
 from gliomaseg.formats.dicom.series_writer import Acquisition
+from gliomaseg.formats.scan_file import Grid
 from gliomaseg.types import Mask
 
 __all__ = [
     "SUFFIXES",
     "Acquisition",
+    "DicomObjects",
     "DicomVolume",
+    "LabelMasks",
+    "MaskObject",
     "Series",
+    "SeriesIdentity",
+    "SeriesObject",
     "choose_series",
+    "identify_series",
     "is_dicom",
     "is_index",
+    "list_objects",
     "list_series",
     "read_dicom",
+    "read_labels",
     "study_of",
     "write_segmentation",
     "write_series",
@@ -60,6 +71,63 @@ def list_series(path: Path) -> list[Series]:
     with _extra():
         from gliomaseg.formats.dicom import reader
     return reader.list_series(path)
+
+
+def list_objects(files: Iterable[Path]) -> DicomObjects:
+    """Return the MR series, segmentations and structure sets among files, by their headers.
+
+    A file that is damaged, or that is none of these, is in the result with the reason.
+
+    Raises:
+        MissingExtraError: the extra `dicom` is not installed.
+    """
+    with _extra():
+        from gliomaseg.formats.dicom import object_list
+    return object_list.list_objects(files)
+
+
+def identify_series(path: Path, *, series: str | None = None) -> SeriesIdentity:
+    """Return the UIDs of the series that `read_dicom` reads; the arguments and exceptions are the same."""
+    with _extra():
+        from gliomaseg.formats.dicom import label_reader
+    return label_reader.identify_series(path, series=series)
+
+
+def read_labels(
+    path: Path,
+    grid: Grid,
+    *,
+    series: SeriesIdentity | None = None,
+    labels: Collection[int] | None = None,
+    max_bytes: int,
+) -> LabelMasks:
+    """Return the regions of a segmentation (SEG) or a structure set (RTSTRUCT), each a mask on the grid of its series.
+
+    A segmentation is BINARY, FRACTIONAL (inside from 0.5 on) or LABELMAP. Its frames may have any order, and any
+    orientation in which their pixels are voxels of the grid; a slice without a frame is empty. Nothing is resampled.
+
+    The contours of a structure set are parallel to a plane of the grid. A voxel is inside by its centre, with the
+    even-odd rule. A slice between two planes of contours gets the nearer one.
+
+    Args:
+        path: a file, or a folder or zip with one such object.
+        grid: of the series.
+        series: the series to which the object must refer, by SeriesInstanceUID, or by FrameOfReferenceUID if it names
+            no series; None accepts any.
+        labels: the labels to read (SegmentNumber, ROINumber); None for all.
+        max_bytes: limit of the object and of the masks in memory.
+
+    Raises:
+        FormatError: the path is missing or has no such object, or the object is damaged.
+        DataError: the object refers to another series (the message names the UIDs), or there are several objects.
+        GeometryError: its voxels are not those of the grid, or a contour is oblique or outside; the message describes
+            the grids.
+        ResourceError: it needs more than `max_bytes`.
+        MissingExtraError: the extra `dicom` is not installed.
+    """
+    with _extra():
+        from gliomaseg.formats.dicom import label_reader
+    return label_reader.read_labels(path, grid, series=series, labels=labels, max_bytes=max_bytes)
 
 
 def read_dicom(path: Path, *, series: str | None = None, max_bytes: int) -> DicomVolume:

@@ -34,7 +34,7 @@ _IS_INDEX = "is an index (DICOMDIR), without an image"
 _MAX_NAMED = 20
 _EMPTY, _ZEROS, _UNKNOWN = "empty", "filled with zeros", "damaged or of an unknown format"
 _BROKEN_LINK = "linked to a missing file"
-_UNREADABLE = {_EMPTY, _ZEROS, _UNKNOWN, _BROKEN_LINK}
+UNREADABLE = {_EMPTY, _ZEROS, _UNKNOWN, _BROKEN_LINK}
 
 
 @dataclass(frozen=True)
@@ -198,17 +198,15 @@ def _dicom_sources(listing: _Listing, path: Path) -> SourceFiles:
     dicom: list[Source] = []
     other = [(source, _BROKEN_LINK) for source in listing.broken_links]
     for source in listing.sources:
-        head = _head(source)
-        start = dicom_start(head)
-        if start is None:
-            other.append((source, _state(head)))
+        located, state = locate(source)
+        if located is None:
+            other.append((source, state))
         else:
-            syntax = "" if start or head[:2] == b"\x02\x00" else transfer_syntax(head)
-            dicom.append(replace(source, start=start, syntax=syntax))
+            dicom.append(located)
     names = SliceNames(source.relative for source in dicom)
     for source, state in sorted(other, key=lambda entry: entry[0].relative):
         # If such a file were ignored, the last slice of a series could be missing without a message.
-        if names.may_include(source.relative, known_kind=state not in _UNREADABLE):
+        if names.may_include(source.relative, known_kind=state not in UNREADABLE):
             what = f"has the name of a DICOM file, and is {state}"
             raise FormatError(what, where=source.name, cure="copy it again, or remove it")
     skipped = [*listing.skipped, *(Skipped(source.relative, f"is {state}") for source, state in other)]
@@ -217,9 +215,19 @@ def _dicom_sources(listing: _Listing, path: Path) -> SourceFiles:
     return SourceFiles(tuple(dicom), tuple(skipped))
 
 
-def _head(source: Source) -> bytes:
+def locate(source: Source) -> tuple[Source | None, str]:
+    """Return a DICOM file with the position of its first element; or None and the state of another file.
+
+    Raises:
+        FormatError: it cannot be read.
+    """
     with translated_errors(source.name), source.open() as file:
-        return file.read(HEAD_BYTES)
+        head = file.read(HEAD_BYTES)
+    start = dicom_start(head)
+    if start is None:
+        return None, _state(head)
+    syntax = "" if start or head[:2] == b"\x02\x00" else transfer_syntax(head)
+    return replace(source, start=start, syntax=syntax), ""
 
 
 def _files(folder: Path) -> _Listing:

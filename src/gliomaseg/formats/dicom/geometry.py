@@ -74,7 +74,7 @@ def stack(planes: Sequence[Plane], *, where: str) -> Stack:
             the same position, some are missing, or they are unevenly spaced or shifted.
     """
     for plane in planes:
-        _check_plane(plane)
+        check_plane(plane)
     _check_same_grid(planes, where=where)
     along = np.array([plane.position_mm @ planes[0].normal for plane in planes])
     order = np.argsort(along, kind="stable")
@@ -89,10 +89,11 @@ def stack(planes: Sequence[Plane], *, where: str) -> Stack:
         raise GeometryError(what, where=where, cure="pass the whole series")
     else:
         step = ordered[0].normal * ordered[0].gap_mm
-    return Stack(tuple(int(index) for index in order), _affine(ordered[0], step))
+    return Stack(tuple(int(index) for index in order), affine_of(ordered[0], step))
 
 
-def _affine(first: Plane, step: NDArray[np.float64]) -> NDArray[np.float64]:
+def affine_of(first: Plane, step: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the affine of a grid, RAS in mm, from its first plane and the step to the next one, LPS in mm."""
     lps = np.eye(4)
     # A rising column moves along the first direction, by the spacing between columns, which stands second.
     lps[:3, 0] = first.directions[0] * first.spacing_mm[1]
@@ -103,7 +104,12 @@ def _affine(first: Plane, step: NDArray[np.float64]) -> NDArray[np.float64]:
     return affine + 0.0  # no negative zeros
 
 
-def _check_plane(plane: Plane) -> None:
+def check_plane(plane: Plane) -> None:
+    """Check that a plane's position, directions and spacing are possible.
+
+    Raises:
+        GeometryError: they are not.
+    """
     if abs(plane.position_mm).max() > _MAX_POSITION_MM:
         what = f"ImagePositionPatient is over {_MAX_POSITION_MM:,.0f} mm from the origin"
         raise GeometryError(what, where=plane.name, cure=_EXPORT)
@@ -207,11 +213,16 @@ def frames_of(instance: Instance, count: int) -> list[Frame]:
     if not instance.is_multi_frame:
         header = instance.header
         return [_frame(instance.name, 0, [header, header, header, header])]
-    shared = item(instance.header, "SharedFunctionalGroupsSequence")
-    groups = items(instance.header, "PerFrameFunctionalGroupsSequence")
+    return frames_of_groups(instance.header, count, name=instance.name)
+
+
+def frames_of_groups(header: Dataset, count: int, *, name: str) -> list[Frame]:
+    """Return the frames of a multi-frame file, an image or a segmentation, as `frames_of`."""
+    shared = item(header, "SharedFunctionalGroupsSequence")
+    groups = items(header, "PerFrameFunctionalGroupsSequence")
     if len(groups) != count:
         what = f"NumberOfFrames is {count}, expected {len(groups)} as in PerFrameFunctionalGroupsSequence"
-        raise FormatError(what, where=instance.name, cure="export it again")
+        raise FormatError(what, where=name, cure="export it again")
     keywords = (
         "PlanePositionSequence",
         "PlaneOrientationSequence",
@@ -219,7 +230,7 @@ def frames_of(instance: Instance, count: int) -> list[Frame]:
         "PixelValueTransformationSequence",
     )
     return [
-        _frame(f"frame {k + 1} of {instance.name}", k, [item(own, word) or item(shared, word) for word in keywords])
+        _frame(f"frame {k + 1} of {name}", k, [item(own, word) or item(shared, word) for word in keywords])
         for k, own in enumerate(groups)
     ]
 

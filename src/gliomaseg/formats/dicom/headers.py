@@ -28,6 +28,9 @@ HEADER_BYTES = 64 << 20
 # SOP classes: enhanced MR image, legacy converted enhanced MR image, and (single-frame) MR image storage.
 MULTI_FRAME = ("1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
 MR = ("1.2.840.10008.5.1.4.1.1.4", *MULTI_FRAME)
+SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # the second has a label map
+STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
+MASKS = (*SEGMENTATIONS, STRUCTURE_SET)
 _DIRECTORY = "1.2.840.10008.1.3.10"  # the SOP class of a DICOMDIR
 _DEFLATED = "1.2.840.10008.1.2.1.99"  # a transfer syntax
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
@@ -35,7 +38,7 @@ _UID_LENGTH = 64
 _TEXT_LENGTH = 64
 _PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 # The elements for listing, choosing and placing a series: a whole header can be a hundred times larger.
-_KEYWORDS = """
+KEYWORDS = """
     SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID Modality SeriesNumber
     SeriesDescription ProtocolName ImageType ScanningSequence SequenceVariant InversionTime EchoTime
     ImagePositionPatient ImageOrientationPatient PixelSpacing SliceThickness SpacingBetweenSlices NumberOfFrames
@@ -91,13 +94,22 @@ def mr_instances(found: SourceFiles, *, where: str) -> tuple[list[Instance], lis
     return instances, skipped
 
 
-def read(source: Source, *, pixels: bool, max_bytes: int) -> tuple[str, Dataset]:
+def read(
+    source: Source,
+    *,
+    pixels: bool,
+    max_bytes: int,
+    kinds: Sequence[str] = MR,
+    keywords: Sequence[str] = tuple(KEYWORDS),
+) -> tuple[str, Dataset]:
     """Return a file's transfer syntax and its data set.
 
     Args:
         source: the file.
-        pixels: whether everything is read; otherwise only the elements for listing a series, without pixel data.
+        pixels: whether everything is read; otherwise only some elements, without pixel data.
         max_bytes: limit of the data set in memory. The rest of a deflated data set is read with `pixels` only.
+        kinds: SOP classes whose headers are needed. Of other ones, only the SOP class is returned without `pixels`.
+        keywords: the elements that are read without `pixels`; the default is those for listing a series.
 
     Raises:
         FormatError: the file is damaged or lacks a transfer syntax.
@@ -110,23 +122,25 @@ def read(source: Source, *, pixels: bool, max_bytes: int) -> tuple[str, Dataset]
     if pixels and source.size_bytes > max_bytes:
         raise too_large(source.name)
     with translated_errors(source.name), source.open() as file:
-        limited = cast("BinaryIO", LimitedFile(file, source, max_bytes=max_bytes))
+        limited = LimitedFile(file, source, max_bytes=max_bytes)
         syntax, kind = _file_meta(limited, source)
-        if kind and kind not in MR and not pixels:  # damage in an unused object is ignored
+        if kind and kind not in kinds and not pixels:  # damage in an unused object is ignored
             header = Dataset()
             header.SOPClassUID = kind
             return syntax, header
         if syntax == _DEFLATED:
             limited = _inflated(limited, source, pixels=pixels, max_bytes=max_bytes)
         header = read_dataset(
-            limited,
+            cast("BinaryIO", limited),
             is_implicit_VR=syntax == IMPLICIT,
             is_little_endian=syntax != BIG_ENDIAN,
             stop_when=None if pixels else _at_pixels,
-            specific_tags=None if pixels else [Tag(keyword) for keyword in _KEYWORDS],
+            specific_tags=None if pixels else [Tag(keyword) for keyword in keywords],
         )
         _require_sop_class(kind, header, name=source.name)
-        if not pixels and not limited.read(1):  # the pixel data must follow
+        has_pixels = uid(header, "SOPClassUID") != STRUCTURE_SET
+        is_short = not pixels and not limited.read(1) if has_pixels else limited.is_cut_short
+        if is_short:  # the pixel data must follow
             raise FormatError("is cut short, or its pixel data are missing", where=source.name, cure="copy it again")
     return syntax, header
 
@@ -139,7 +153,7 @@ def _require_sop_class(kind: str, header: Dataset, *, name: str) -> None:
         raise FormatError(what, where=name, cure="export the file again")
 
 
-def _file_meta(file: BinaryIO, source: Source) -> tuple[str, str]:
+def _file_meta(file: LimitedFile, source: Source) -> tuple[str, str]:
     """Return the transfer syntax and the SOP class in the file header; the file is then at its data set.
 
     A data set without a file header has the syntax in which it is written, and no SOP class here.
@@ -150,7 +164,7 @@ def _file_meta(file: BinaryIO, source: Source) -> tuple[str, str]:
         return source.syntax, ""
     name = source.name
     file.seek(source.start)
-    meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_past_meta)
+    meta = read_dataset(cast("BinaryIO", file), is_implicit_VR=False, is_little_endian=True, stop_when=_past_meta)
     syntax = uid(meta, "TransferSyntaxUID")
     if not syntax:
         raise FormatError("TransferSyntaxUID is missing or invalid", where=name, cure="export it again as a DICOM file")
@@ -180,7 +194,7 @@ def _at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
     return tag in _PIXELS
 
 
-def _inflated(file: BinaryIO, source: Source, *, pixels: bool, max_bytes: int) -> BinaryIO:
+def _inflated(file: LimitedFile, source: Source, *, pixels: bool, max_bytes: int) -> LimitedFile:
     """Decompress a deflated data set up to a limit: 0.5 MB can decompress to gigabytes, and pydicom sets no limit."""
     packed = file.read(max_bytes)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -190,7 +204,7 @@ def _inflated(file: BinaryIO, source: Source, *, pixels: bool, max_bytes: int) -
             raise too_large(source.name)
         raise FormatError("is cut short: its deflated data are incomplete", where=source.name, cure="copy it again")
     unpacked = Source(source.name, len(plain), source.open)
-    return cast("BinaryIO", LimitedFile(io.BytesIO(plain), unpacked, max_bytes=max_bytes))
+    return LimitedFile(io.BytesIO(plain), unpacked, max_bytes=max_bytes)
 
 
 def value_of(data: Dataset, keyword: str) -> Any:

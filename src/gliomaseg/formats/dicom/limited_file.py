@@ -14,13 +14,18 @@ _CHECK = "check the source of the file"
 
 
 class LimitedFile:
-    """A file with limits: on the bytes of one read (its own length), on the sum of all, and on the number of reads."""
+    """A file with limits: on the bytes of one read (its own length), on the sum of all, and on the number of reads.
+
+    Attributes:
+        is_cut_short: whether a read ended within an element: pydicom accepts a shorter value.
+    """
 
     def __init__(self, file: BinaryIO, source: Source, *, max_bytes: int) -> None:
         self._file = file
         self._source = source
         self._left_bytes = max_bytes
         self._reads = 0
+        self.is_cut_short = False
 
     def read(self, size: int = -1) -> bytes:
         """Return up to `size` bytes, or all remaining bytes."""
@@ -30,8 +35,11 @@ class LimitedFile:
                 f"has a header of more than {MAX_READS:,} elements", where=self._source.name, cure=_CHECK
             )
         if 0 <= size <= _SMALL_BYTES:
-            return self._file.read(size)
+            data = self._file.read(size)
+            self.is_cut_short |= 0 < len(data) < size
+            return data
         remaining = max(self._source.size_bytes - self._file.tell(), 0)
+        self.is_cut_short |= size > remaining
         size = remaining if size < 0 else min(size, remaining)
         self._left_bytes -= size
         if self._left_bytes < 0:

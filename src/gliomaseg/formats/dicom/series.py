@@ -175,9 +175,9 @@ def looks_like_flair(header: Dataset) -> bool:
     The name is decisive unless the times contradict it (T1 FLAIR is not FLAIR here). Without such a name, the
     inversion time must be 1,300 ms or more and the echo time 70 ms or more.
     """
-    if _DERIVED_IMAGE_TYPES & set(words(header, "ImageType")):
+    if is_derived(header):
         return False
-    inversion_ms, echo_ms = _timing(header)
+    echo_ms, inversion_ms = echo_and_inversion_ms(header)
     short_echo = echo_ms is not None and echo_ms < _NO_ECHO_MS
     short_inversion = inversion_ms is not None and inversion_ms < _MIN_INVERSION_MS
     if short_echo or short_inversion:
@@ -189,13 +189,18 @@ def looks_like_flair(header: Dataset) -> bool:
     return inversion_ms >= _MIN_INVERSION_MS and echo_ms >= _MIN_ECHO_MS
 
 
+def is_derived(header: Dataset) -> bool:
+    """Return whether an image is a localiser or a projection."""
+    return bool(_DERIVED_IMAGE_TYPES & set(words(header, "ImageType")))
+
+
 def _letters(header: Dataset) -> str:
     both = text(header, "SeriesDescription") + " " + text(header, "ProtocolName")
     return "".join(letter for letter in both.lower() if letter.isalpha())
 
 
-def _timing(header: Dataset) -> tuple[float | None, float | None]:
-    """Return inversion and echo time in ms; None for a missing value, for which scanners may write 0."""
+def echo_and_inversion_ms(header: Dataset) -> tuple[float | None, float | None]:
+    """Return echo and inversion time in ms; None for a missing value, for which scanners may write 0."""
     inversion, echo = number(header, "InversionTime"), number(header, "EchoTime")
     groups = [item(header, f"{kind}FunctionalGroupsSequence") for kind in ("Shared", "PerFrame")]
     modifier, timing = (
@@ -206,4 +211,4 @@ def _timing(header: Dataset) -> tuple[float | None, float | None]:
         inversion = None if times is None else float(times[0])
     if timing is not None:
         echo = number(timing, "EffectiveEchoTime")
-    return inversion or None, echo or None
+    return echo or None, inversion or None

@@ -1,0 +1,216 @@
+"""List the MR series, segmentations and structure sets among files, by their headers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gliomaseg.errors import FormatError, GliomasegError, InputError, MissingExtraError
+from gliomaseg.formats.dicom import headers
+from gliomaseg.formats.dicom.errors import translated_errors
+from gliomaseg.formats.dicom.file_kinds import FILE_SUFFIXES
+from gliomaseg.formats.dicom.files import UNREADABLE, Source, is_index, locate, source_of
+from gliomaseg.formats.dicom.geometry import Plane, frames_of, stack
+from gliomaseg.formats.dicom.headers import (
+    HEADER_BYTES,
+    KEYWORDS,
+    MASKS,
+    MR,
+    STRUCTURE_SET,
+    Instance,
+    number,
+    text,
+    uid,
+    uid_name,
+    value_of,
+    whole,
+    words,
+)
+from gliomaseg.formats.dicom.label_masks import SeriesIdentity
+from gliomaseg.formats.dicom.label_reader import REFERENCE_KEYWORDS, references_of
+from gliomaseg.formats.dicom.objects import DicomObjects, MaskObject, SeriesObject
+from gliomaseg.formats.dicom.series import echo_and_inversion_ms, is_derived, looks_like_flair
+from gliomaseg.formats.scan_file import Grid
+from gliomaseg.naming import Role, parse_name
+from gliomaseg.types import Sequence
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+_KEYWORDS = (*KEYWORDS, *REFERENCE_KEYWORDS, "PatientID", "RepetitionTime", "ContrastBolusAgent")
+_SEQUENCES = {Role.FLAIR: Sequence.FLAIR, Role.T1: Sequence.T1, Role.T1CE: Sequence.T1CE, Role.T2: Sequence.T2}
+_NO_AGENT = ("", "NO", "NONE", "N", "WITHOUT", "0")
+_LONGEST_T1_ECHO_MS = 50.0
+
+
+@dataclass
+class _Slices:
+    """What is kept of the files of one series: their headers would fill the memory."""
+
+    identity: SeriesIdentity
+    first: Dataset
+    sequence: Sequence | None
+    files: list[Path] = field(default_factory=list)
+    planes: list[Plane] = field(default_factory=list)
+    sizes: set[tuple[int, int]] = field(default_factory=set)
+    fault: str = ""
+
+
+@dataclass
+class _Listing:
+    series: dict[str, _Slices] = field(default_factory=dict)
+    masks: list[MaskObject] = field(default_factory=list)
+    skipped: list[tuple[Path, str]] = field(default_factory=list)
+    faults: list[tuple[Path, str]] = field(default_factory=list)
+
+
+def list_objects(files: Iterable[Path]) -> DicomObjects:
+    """Implement `gliomaseg.formats.dicom.list_objects`."""
+    listing = _Listing()
+    for path in files:
+        _add(path, listing)
+    found = [_series_object(slices) for slices in listing.series.values()]
+    return DicomObjects(
+        tuple(sorted(found, key=lambda series: (series.files[0], series.identity.uid))),
+        tuple(sorted(listing.masks, key=lambda mask: mask.path)),
+        tuple(sorted(listing.skipped)),
+        tuple(sorted(listing.faults)),
+    )
+
+
+def _add(path: Path, listing: _Listing) -> None:
+    """Add a file to the list of its kind."""
+    if is_index(path):
+        listing.skipped.append((path, "is an index (DICOMDIR), without an image"))
+    elif not path.is_file():
+        is_link = path.is_symlink() and not path.exists()
+        state = "is a link to a missing file" if is_link else "is a pipe or a device"
+        (listing.faults if is_link and _has_dicom_name(path) else listing.skipped).append((path, state))
+    elif path.suffix.lower() == ".zip":
+        listing.skipped.append((path, "is a zip: unpack it to use its files"))
+    else:
+        try:
+            with translated_errors(path):
+                _add_file(path, listing)
+        except MissingExtraError:
+            raise
+        except GliomasegError as fault:
+            listing.faults.append((path, fault.what))
+
+
+def _has_dicom_name(path: Path) -> bool:
+    return path.suffix.lower() in FILE_SUFFIXES
+
+
+def _add_file(path: Path, listing: _Listing) -> None:
+    source, state = locate(replace(source_of(path), name=path.name))
+    if source is None:
+        is_slice = _has_dicom_name(path) or (not path.suffix and not path.name.startswith(".") and state in UNREADABLE)
+        what = f"has the name of a DICOM file, and is {state}" if is_slice else f"is {state}, not DICOM"
+        (listing.faults if is_slice else listing.skipped).append((path, what))
+        return
+    syntax, header = headers.read(source, pixels=False, max_bytes=HEADER_BYTES, kinds=(*MR, *MASKS), keywords=_KEYWORDS)
+    kind = uid(header, "SOPClassUID")
+    if kind in MR:
+        _add_slices(path, Instance(source, syntax, header), listing)
+    elif kind in MASKS:
+        listing.masks.append(_mask_object(path, source, header))
+    else:
+        listing.skipped.append((path, f"is {uid_name(kind) or 'an object without SOP class'}, not an MR image or mask"))
+
+
+def _mask_object(path: Path, source: Source, header: Dataset) -> MaskObject:
+    references = references_of(header)
+    kind = "RTSTRUCT" if uid(header, "SOPClassUID") == STRUCTURE_SET else "SEG"
+    if not references.series and not references.frames:
+        what = f"is a {kind} that refers to no series"
+        raise FormatError(what, where=source.name, cure="export it again")
+    return MaskObject(path, kind, uid(header, "StudyInstanceUID"), references.series, references.frames)
+
+
+def _add_slices(path: Path, instance: Instance, listing: _Listing) -> None:
+    header = instance.header
+    if not (name := uid(header, "SeriesInstanceUID")):
+        raise FormatError("SeriesInstanceUID is missing or invalid", where=instance.name, cure="export it again")
+    if name not in listing.series:
+        identity = SeriesIdentity(name, uid(header, "FrameOfReferenceUID"))
+        listing.series[name] = _Slices(identity, header, sequence_of(header))
+    slices = listing.series[name]
+    slices.files.append(path)
+    slices.sizes.add((whole(header, "Rows") or 0, whole(header, "Columns") or 0))
+    try:
+        count = (whole(header, "NumberOfFrames") or 1) if instance.is_multi_frame else 1
+        slices.planes += [frame.plane for frame in frames_of(instance, count)]
+    except InputError as fault:
+        slices.fault = slices.fault or fault.what
+
+
+def _series_object(slices: _Slices) -> SeriesObject:
+    grid, fault = _grid(slices)
+    return SeriesObject(
+        slices.identity,
+        whole(slices.first, "SeriesNumber"),
+        uid(slices.first, "StudyInstanceUID"),
+        text(slices.first, "PatientID"),
+        tuple(sorted(slices.files)),
+        slices.sequence,
+        grid,
+        fault,
+    )
+
+
+def _grid(slices: _Slices) -> tuple[Grid | None, str]:
+    if slices.fault:
+        return None, slices.fault
+    if len(slices.sizes) > 1:
+        return None, f"has slices of {len(slices.sizes)} sizes"
+    try:
+        affine = stack(slices.planes, where="").affine
+    except InputError as fault:
+        return None, fault.what
+    return Grid((len(slices.planes), *next(iter(slices.sizes))), affine), ""
+
+
+def sequence_of(header: Dataset) -> Sequence | None:
+    """Return the sequence of an MR file by its names, contrast agent and times; None if it is another or unknown one.
+
+    T1 is recognised without a name from a spin echo with a short repetition time, or from a gradient echo with the
+    inversion time of MPRAGE. A contrast agent makes it contrast-enhanced T1.
+    """
+    if looks_like_flair(header):
+        return Sequence.FLAIR
+    role = _role_by_name(header)
+    if is_derived(header) or role in (Role.OTHER, Role.MASK, Role.FLAIR):
+        return None
+    if role is Role.T2:
+        return Sequence.T2
+    echo_ms, _ = echo_and_inversion_ms(header)
+    if role is None and not _has_t1_times(header):
+        return None
+    if echo_ms is not None and echo_ms > _LONGEST_T1_ECHO_MS:
+        return None
+    return Sequence.T1CE if role is Role.T1CE or _has_contrast(header) else Sequence.T1
+
+
+def _role_by_name(header: Dataset) -> Role | None:
+    names = (text(header, keyword) for keyword in ("SeriesDescription", "ProtocolName"))
+    return next((role for name in names if (role := parse_name(name).role) is not None), None)
+
+
+def _has_contrast(header: Dataset) -> bool:
+    return value_of(header, "ContrastBolusAgent") is not None and text(header, "ContrastBolusAgent").upper() not in (
+        _NO_AGENT
+    )
+
+
+def _has_t1_times(header: Dataset) -> bool:
+    echo_ms, inversion_ms = echo_and_inversion_ms(header)
+    repetition_ms = number(header, "RepetitionTime")
+    kinds = set(words(header, "ScanningSequence"))
+    if echo_ms is None or repetition_ms is None or "EP" in kinds:
+        return False
+    if "SE" in kinds and inversion_ms is None:
+        return echo_ms < 30 and 300 <= repetition_ms <= 1_000
+    return "GR" in kinds and inversion_ms is not None and 500 <= inversion_ms <= 1_400 and echo_ms < 10
