@@ -59,7 +59,7 @@ def axial_flair(scan: Scan) -> NDArray[Any]:
     """Return the slices that are compared between cases, (z, y, x): FLAIR as stored, of volumes as axial 8 bits."""
     flair = scan.voxels[..., scan.flair_index]
     if scan.affine is None:
-        return flair
+        return np.ascontiguousarray(flair)
     return np.ascontiguousarray(scan.axial.turn(eight_bits(flair, window_of(flair), p99_5_level=255)))
 
 
