@@ -1,4 +1,4 @@
-"""A small data set of volumes with different sizes, orientations, slice spacings and sequences, and a layout for it."""
+"""A small data set of volumes with different sizes, orientations, slice spacings and sequences, as BraTS folders."""
 
 from pathlib import Path
 
@@ -6,9 +6,6 @@ import nibabel
 import numpy as np
 from nibabel.nifti1 import Nifti1Image
 
-from gliomaseg.data.case import Case, VolumeFile, Volumes
-from gliomaseg.data.case_list import CaseList
-from gliomaseg.data.layouts import LAYOUTS, Layout
 from gliomaseg.geometry import Orientation
 from gliomaseg.phantoms import phantom_patient
 from gliomaseg.types import Sequence
@@ -48,21 +45,3 @@ def write_volume_cases(root: Path, *, count: int = len(KINDS), slices: int = 16,
             image = Nifti1Image(np.ascontiguousarray(turned.T), turn_affine(orientation, affine, shape))
             nibabel.save(image, folder / name)
     return root
-
-
-def read_volume_cases(data: Path, options) -> CaseList:
-    """List the cases of `write_volume_cases`."""
-    cases = []
-    for folder in sorted(folder for folder in data.iterdir() if folder.is_dir()):
-        images = {name: VolumeFile(folder / file) for name, file in FILES.items() if (folder / file).exists()}
-        volumes = Volumes(images, VolumeFile(folder / MASK))
-        cases.append(Case(folder.name, folder.name, volumes=volumes, labels=options.labels))
-    return CaseList(data, tuple(cases), layout="volumes")
-
-
-def add_layout(monkeypatch) -> None:
-    """Add the layout of `write_volume_cases`, which is recognised."""
-    layout = Layout(
-        "case-<n>/flair.nii.gz with mask.nii.gz beside it", lambda data: (data / "case-0").is_dir(), read_volume_cases
-    )
-    monkeypatch.setitem(LAYOUTS, "volumes", layout)

@@ -26,17 +26,12 @@ from gliomaseg.prediction.predict import predict
 from gliomaseg.pretrained import find_models
 from gliomaseg.report.html import write_report
 from gliomaseg.types import Sequence
-from volume_cases import MASK, add_layout, write_volume_cases
+from volume_cases import MASK, write_volume_cases
 
 
 @pytest.fixture(scope="module")
 def volumes(tmp_path_factory):
     return write_volume_cases(tmp_path_factory.mktemp("volumes") / "data", count=3)
-
-
-@pytest.fixture(autouse=True)
-def layout(monkeypatch):
-    add_layout(monkeypatch)
 
 
 def volume_case(name: str) -> Case:
@@ -98,10 +93,8 @@ def evaluations(volumes, predicted, tmp_path_factory):
     """Evaluate the model and its masks into the folders `model` and `masks`."""
     folder = tmp_path_factory.mktemp("evaluations")
     predictor = open_models(find_models(Path("glioma-flair")))
-    with pytest.MonkeyPatch.context() as patch:
-        add_layout(patch)
-        evaluate_into(EvaluateOptions(volumes, folder / "model"), predictor)
-        evaluate_into(EvaluateOptions(volumes, folder / "masks"), predicted)
+    evaluate_into(EvaluateOptions(volumes, folder / "model"), predictor)
+    evaluate_into(EvaluateOptions(volumes, folder / "masks"), predicted)
     return folder
 
 
@@ -129,7 +122,7 @@ def test_the_document_names_the_folder_instead_of_a_model(evaluations, predicted
     assert (setting["model_digest"], setting["engine"], setting["threshold"]) == (None, None, None)
     assert document["calibration"] is None
     assert document["summary"]["brier_score"]["mean"] is None
-    assert (setting["unit"], setting["layout"]) == ("mm", "volumes")
+    assert (setting["unit"], setting["layout"]) == ("mm", "brats")
 
 
 def test_masks_and_model_are_compared_and_reported(evaluations, tmp_path):

@@ -22,7 +22,7 @@ from gliomaseg.report.html import write_report
 from gliomaseg.training.crossvalidation import CrossValidateOptions, crossvalidate
 from gliomaseg.training.run_folder import TrainOptions
 from gliomaseg.training.train import train
-from volume_cases import add_layout, write_volume_cases
+from volume_cases import write_volume_cases
 
 SMALL = [
     "preprocessing.size_px=64",
@@ -51,22 +51,15 @@ def volumes(tmp_path_factory):
     return write_volume_cases(tmp_path_factory.mktemp("volumes") / "data")
 
 
-@pytest.fixture(autouse=True)
-def layout(monkeypatch):
-    add_layout(monkeypatch)
-
-
 def recipe(*settings):
     return read_recipe("unet_small").with_settings([*SMALL, *settings])
 
 
 @pytest.fixture(scope="module")
 def crossed(volumes, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        add_layout(patch)
-        folder = tmp_path_factory.mktemp("crossed")
-        options = CrossValidateOptions(recipe(), volumes, folder / "out", cache=folder / "cache", tune=True)
-        crossvalidate(options, say=quiet)
+    folder = tmp_path_factory.mktemp("crossed")
+    options = CrossValidateOptions(recipe(), volumes, folder / "out", cache=folder / "cache", tune=True)
+    crossvalidate(options, say=quiet)
     return folder / "out"
 
 
@@ -150,9 +143,7 @@ def labelled(tmp_path_factory):
     """Write volumes whose tumour is the value 4, and train on them with labels 1 and 4."""
     folder = tmp_path_factory.mktemp("labelled")
     data = write_volume_cases(folder / "data", count=4, tumour=4)
-    with pytest.MonkeyPatch.context() as patch:
-        add_layout(patch)
-        train(options_with({1, 4}, data, folder / "run"), say=quiet)
+    train(options_with({1, 4}, data, folder / "run"), say=quiet)
     return data, folder / "run"
 
 
@@ -178,7 +169,7 @@ def test_a_run_that_was_started_without_labels_is_not_resumed_with_labels(crosse
 
 def test_a_splits_file_passes_its_labels_on(labelled, tmp_path):
     data, _ = labelled
-    options = DataOptions("volumes", MaskLabels(frozenset({4})))
+    options = DataOptions("brats", MaskLabels(frozenset({4})))
     splits = split_data(read_cases(data, options), Split()).read_with(options)
     write_splits(splits, tmp_path / "splits.json")
     train(options_with(None, data, tmp_path / "run", splits=tmp_path / "splits.json"), say=quiet)

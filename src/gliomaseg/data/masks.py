@@ -85,7 +85,7 @@ def read_mask_image(path: Path) -> NDArray[Any]:
     return np.asarray(pixels[..., 0])
 
 
-def read_tumour(volume: VolumeFile, scan: Scan, labels: MaskLabels, *, image: VolumeFile) -> Mask:
+def read_tumour(volume: VolumeFile, scan: Scan, labels: MaskLabels, *, image: VolumeFile | None) -> Mask:
     """Return the tumour of a volume's mask on the grid of its scan: bool, shape (z, y, x).
 
     The labels of a DICOM mask are its segment or region numbers, which may overlap and may be any numbers.
@@ -94,7 +94,7 @@ def read_tumour(volume: VolumeFile, scan: Scan, labels: MaskLabels, *, image: Vo
         volume: a volume file, or a DICOM segmentation or structure set.
         scan: FLAIR.
         labels: which values, segments or regions are tumour.
-        image: the file or series of the scan, to which a DICOM mask must refer.
+        image: the file or series of the scan, to which a DICOM mask must refer if it is DICOM; None accepts any.
 
     Raises:
         FormatError: the file cannot be read, or is not a mask.

@@ -21,7 +21,6 @@ from gliomaseg.naming import Role, parse_name
 from gliomaseg.prediction.label_files import ITK_SNAP, SLICER
 from gliomaseg.system_files import is_system_file
 from gliomaseg.types import Mask
-from gliomaseg.types import Sequence as MriSequence
 
 NO_MASK = re.compile(r"(?:^|[-_. ])(?:overlay|probability|preview)$", re.IGNORECASE)
 FORMATS = (FileKind.VOLUME, FileKind.SERIES, FileKind.IMAGE)  # the first one is read if a mask is there in several
@@ -54,7 +53,7 @@ class MaskFolder:
         """Return the mask of a case on the grid of its scan: bool, shape (z, y, x).
 
         Raises:
-            DataError: the case has no mask, several, or not one for each slice, or a DICOM mask is of another series.
+            DataError: the case has no mask, several, or not one for each slice.
             FormatError: a file cannot be read.
             GeometryError: the mask is on another grid than the scan.
         """
@@ -66,8 +65,8 @@ class MaskFolder:
             what, cure = f"has no mask for the case {case.name}", f"add {case.name}.nii.gz or {case.name}_mask.nii.gz"
             raise DataError(what, where=self.folder, cure=cure)
         chosen = _one_mask(case, files, self.folder)
-        image = case.volumes.images[MriSequence.FLAIR]
-        return read_tumour(VolumeFile(chosen), loaded.scan, self._labels(case), image=image)
+        # A tool may name any series of the study as its source: only the grid decides.
+        return read_tumour(VolumeFile(chosen), loaded.scan, self._labels(case), image=None)
 
     def has_other_values(self, labels: MaskLabels) -> bool:
         """Return whether all masks have one value above 0, which is 1 or 255 and not among the labels.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gliomaseg.data.case_list import CaseList, DataOptions
-from gliomaseg.data.layouts import bids, brats, kaggle, manifest, nnunet, pairs
+from gliomaseg.data.layouts import bids, brats, dicom, kaggle, manifest, nnunet, pairs
 from gliomaseg.data.patients import with_patients
 from gliomaseg.errors import DataError, UsageError
 
@@ -45,6 +45,7 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "brats": Layout("<case>/*flair*.nii.gz with *seg*.nii.gz beside it", brats.recognise, brats.read),
     "bids": Layout(bids.SHAPE, bids.recognise, bids.read),
+    "dicom": Layout(dicom.SHAPE, dicom.recognise, dicom.read),
     "nnunet": Layout(nnunet.SHAPE, nnunet.recognise, nnunet.read),
     "pairs": Layout("images/<name>.png with masks/<name>.png", pairs.recognise, pairs.read, finds_patients=True),
 }

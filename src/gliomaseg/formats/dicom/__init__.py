@@ -5,7 +5,7 @@ The extra `dicom` is imported when a function needs it. `is_dicom` and `choose_s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,18 +73,17 @@ def list_series(path: Path) -> list[Series]:
     return reader.list_series(path)
 
 
-def list_objects(folder: Path) -> DicomObjects:
-    """Return the MR series, segmentations and structure sets in a folder and below it, by their headers.
+def list_objects(files: Iterable[Path]) -> DicomObjects:
+    """Return the MR series, segmentations and structure sets among files, by their headers.
 
-    A file that is damaged, or that is not used, is in the result with its reason. Links to folders are not followed.
+    A file that is damaged, or that is none of these, is in the result with the reason.
 
     Raises:
-        ResourceError: there are more than a million files.
         MissingExtraError: the extra `dicom` is not installed.
     """
     with _extra():
         from gliomaseg.formats.dicom import object_list
-    return object_list.list_objects(folder)
+    return object_list.list_objects(files)
 
 
 def identify_series(path: Path, *, series: str | None = None) -> SeriesIdentity:

@@ -1,14 +1,15 @@
-"""List the MR series, segmentations and structure sets in a folder, by their headers."""
+"""List the MR series, segmentations and structure sets among files, by their headers."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gliomaseg.errors import FormatError, GliomasegError, InputError, MissingExtraError, ResourceError
+from gliomaseg.errors import FormatError, GliomasegError, InputError, MissingExtraError
 from gliomaseg.formats.dicom import headers
+from gliomaseg.formats.dicom.errors import translated_errors
 from gliomaseg.formats.dicom.file_kinds import FILE_SUFFIXES
 from gliomaseg.formats.dicom.files import UNREADABLE, Source, is_index, locate, source_of
 from gliomaseg.formats.dicom.geometry import Plane, frames_of, stack
@@ -33,13 +34,11 @@ from gliomaseg.formats.dicom.objects import DicomObjects, MaskObject, SeriesObje
 from gliomaseg.formats.dicom.series import echo_and_inversion_ms, is_derived, looks_like_flair
 from gliomaseg.formats.scan_file import Grid
 from gliomaseg.naming import Role, parse_name
-from gliomaseg.system_files import is_system_file
 from gliomaseg.types import Sequence
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-_MAX_FILES = 1_000_000
 _KEYWORDS = (*KEYWORDS, *REFERENCE_KEYWORDS, "PatientID", "RepetitionTime", "ContrastBolusAgent")
 _SEQUENCES = {Role.FLAIR: Sequence.FLAIR, Role.T1: Sequence.T1, Role.T1CE: Sequence.T1CE, Role.T2: Sequence.T2}
 _NO_AGENT = ("", "NO", "NONE", "N", "WITHOUT", "0")
@@ -67,18 +66,11 @@ class _Listing:
     faults: list[tuple[Path, str]] = field(default_factory=list)
 
 
-def list_objects(folder: Path) -> DicomObjects:
+def list_objects(files: Iterable[Path]) -> DicomObjects:
     """Implement `gliomaseg.formats.dicom.list_objects`."""
-    listing, count = _Listing(), 0
-    for root, folders, names in os.walk(folder):
-        folders.sort()
-        links = [name for name in folders if Path(root, name).is_symlink()]
-        listing.skipped += [(Path(root, name), "is a link to a folder, which is not followed") for name in links]
-        count += len(names)
-        if count > _MAX_FILES:
-            raise ResourceError(f"has over {_MAX_FILES:,} files", where=folder, cure="pass a part of the data set")
-        for name in sorted(names):
-            _add(Path(root, name), listing)
+    listing = _Listing()
+    for path in files:
+        _add(path, listing)
     found = [_series_object(slices) for slices in listing.series.values()]
     return DicomObjects(
         tuple(sorted(found, key=lambda series: (series.files[0], series.identity.uid))),
@@ -90,9 +82,7 @@ def list_objects(folder: Path) -> DicomObjects:
 
 def _add(path: Path, listing: _Listing) -> None:
     """Add a file to the list of its kind."""
-    if is_system_file(path):
-        listing.skipped.append((path, "is a file of the operating system"))
-    elif is_index(path):
+    if is_index(path):
         listing.skipped.append((path, "is an index (DICOMDIR), without an image"))
     elif not path.is_file():
         is_link = path.is_symlink() and not path.exists()
@@ -102,7 +92,8 @@ def _add(path: Path, listing: _Listing) -> None:
         listing.skipped.append((path, "is a zip: unpack it to use its files"))
     else:
         try:
-            _add_file(path, listing)
+            with translated_errors(path):
+                _add_file(path, listing)
         except MissingExtraError:
             raise
         except GliomasegError as fault:
@@ -114,7 +105,7 @@ def _has_dicom_name(path: Path) -> bool:
 
 
 def _add_file(path: Path, listing: _Listing) -> None:
-    source, state = locate(source_of(path))
+    source, state = locate(replace(source_of(path), name=path.name))
     if source is None:
         is_slice = _has_dicom_name(path) or (not path.suffix and not path.name.startswith(".") and state in UNREADABLE)
         what = f"has the name of a DICOM file, and is {state}" if is_slice else f"is {state}, not DICOM"

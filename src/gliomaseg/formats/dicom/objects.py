@@ -1,4 +1,4 @@
-"""The objects in a folder of DICOM files: MR series, segmentations and structure sets. It does not need the extra."""
+"""The objects in DICOM files: MR series, segmentations and structure sets. This module does not need the extra."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class MaskObject:
 
 @dataclass(frozen=True)
 class DicomObjects:
-    """The content of a folder.
+    """The content of some files.
 
     Attributes:
         series: sorted by the path of their first file.

@@ -1,0 +1,310 @@
+"""The layout of DICOM: a folder for each patient, of any depth, with FLAIR and a SEG or RTSTRUCT that refers to it.
+
+Series, masks and patients are recognised by their headers; only the names of folders become names of cases. T1 and T2
+of the same study and on the grid of FLAIR belong to the case.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gliomaseg.data.case import Case, VolumeFile, Volumes
+from gliomaseg.data.case_list import CaseList, DataOptions, Problem
+from gliomaseg.data.file_listing import FileListing, iterate_files, list_files
+from gliomaseg.data.patients import parse_examination
+from gliomaseg.errors import DataError
+from gliomaseg.formats import FileKind, stem_of, suffix_of, suffixes
+from gliomaseg.formats.dicom import DicomObjects, MaskObject, SeriesObject, is_dicom, list_objects
+from gliomaseg.geometry import describe_grid, farthest_corner_mm
+from gliomaseg.scan import SAME_POSITION_MM
+from gliomaseg.types import Sequence as MriSequence
+
+SHAPE = "<patient>/ with the files of a FLAIR series and a DICOM SEG or RTSTRUCT that refers to it, at any depth"
+_DICOM = suffixes(FileKind.SERIES) - {".zip"}
+_OTHER_LAYOUTS = frozenset({"sourcedata", "derivatives"})  # of BIDS
+_OPTIONAL = (MriSequence.T1, MriSequence.T1CE, MriSequence.T2)
+# Values that tools for anonymisation write for every patient.
+_NO_PATIENT = frozenset({"", "0", "1", "anon", "anonymous", "anonymized", "anonymised", "none", "patient", "unknown"})
+Parts = tuple[str, ...]
+
+
+@dataclass
+class _Findings:
+    listing: FileListing
+    problems: list[Problem] = field(default_factory=list)
+    skipped: list[Problem] = field(default_factory=list)
+
+    def skip(self, file: Path, reason: str) -> None:
+        self.skipped.append(Problem(self.listing.name_of(file), reason))
+
+    def report(self, file: Path, what: str) -> None:
+        self.problems.append(Problem(self.listing.name_of(file), what))
+
+
+@dataclass(frozen=True)
+class _Examination:
+    """FLAIR, its mask, the other sequences that are used, and the folder that contains them."""
+
+    flair: SeriesObject
+    mask: MaskObject
+    images: dict[MriSequence, SeriesObject]
+    folder: Parts
+
+
+def recognise(data: Path) -> bool:
+    """Return whether a folder contains a DICOM file, by its suffix, or by its first bytes if it has none.
+
+    Files with the name of a result of `predict` do not count, nor do DICOM files beside a data set in BIDS.
+    """
+    return data.is_dir() and any(_is_dicom(file, data) for file in iterate_files(data))
+
+
+def _is_dicom(file: Path, root: Path) -> bool:
+    suffix = suffix_of(file)
+    if stem_of(file).endswith("_mask") or not _OTHER_LAYOUTS.isdisjoint(file.relative_to(root).parts):
+        return False
+    return suffix in _DICOM or (not suffix.strip(".0123456789") and is_dicom(file))
+
+
+def read(data: Path, options: DataOptions) -> CaseList:
+    """List the cases below a folder: each FLAIR series with the one mask that refers to it.
+
+    A damaged file, several masks of one series, and a mask without FLAIR are problems. A FLAIR series without a mask
+    is skipped, and so are all other series and objects.
+
+    Raises:
+        DataError: it is not a folder, or has no such case.
+        MissingExtraError: the extra `dicom` is not installed.
+    """
+    if not data.is_dir():
+        raise DataError("is a file, expected a folder", where=data, cure="name the folder of the patients")
+    listing = list_files(data)
+    objects = list_objects(listing.files)
+    found = _Findings(listing, skipped=list(listing.skipped))
+    found.problems += [Problem(listing.name_of(file), what) for file, what in objects.faults]
+    found.skipped += [Problem(listing.name_of(file), reason) for file, reason in objects.skipped]
+    examinations = _examinations(objects, found)
+    cases = _named_cases(examinations, found, options)
+    if not cases:
+        raise _no_case(data, objects, found)
+    return CaseList(
+        data,
+        tuple(sorted(cases, key=lambda case: case.name)),
+        tuple(sorted(found.problems, key=lambda entry: entry.where)),
+        tuple(sorted(found.skipped, key=lambda entry: entry.where)),
+        layout="dicom",
+        notes=_notes(objects, examinations),
+    )
+
+
+def _no_case(data: Path, objects: DicomObjects, found: _Findings) -> DataError:
+    flair = sum(series.sequence is MriSequence.FLAIR for series in objects.series)
+    what = f"has no case: {len(objects.series)} MR series, {flair} of them FLAIR, and {len(objects.masks)} masks"
+    if found.problems:
+        first = found.problems[0]
+        what += f"; {first.where} {first.what}"
+    return DataError(what, where=data, cure="put a SEG or RTSTRUCT beside each FLAIR series, or write a manifest")
+
+
+def _notes(objects: DicomObjects, examinations: Sequence[_Examination]) -> tuple[str, ...]:
+    masked = {series for mask in objects.masks for series in mask.series} | {
+        entry.flair.identity.uid for entry in examinations
+    }
+    flair = [series for series in objects.series if series.sequence is MriSequence.FLAIR]
+    without = sum(series.identity.uid not in masked for series in flair)
+    return (f"{without} FLAIR series without a mask are skipped",) if without else ()
+
+
+def _examinations(objects: DicomObjects, found: _Findings) -> list[_Examination]:
+    """Return the FLAIR series with one mask each, and report or skip all other objects."""
+    flair = [series for series in objects.series if series.sequence is MriSequence.FLAIR]
+    masks = _masks_by_flair(objects.masks, flair, found)
+    chosen = {uid: own[0] for uid, own in masks.items() if len(own) == 1}
+    by_study: dict[str, list[SeriesObject]] = defaultdict(list)
+    for series in objects.series:
+        by_study[series.study].append(series)
+    examinations = [
+        _examination(series, chosen[series.identity.uid], by_study[series.study], found)
+        for series in flair
+        if series.identity.uid in chosen and series.grid is not None
+    ]
+    used = {image.identity.uid for entry in examinations for image in entry.images.values()}
+    for series in flair:
+        own = masks.get(series.identity.uid, [])
+        place = _folder_of(series)
+        if len(own) > 1:
+            names = ", ".join(found.listing.name_of(mask.path) for mask in own)
+            found.report(place, f"has {len(own)} masks that refer to FLAIR ({names}), expected 1")
+        elif own and series.grid is None:
+            found.report(place, f"FLAIR is not one volume: {series.fault}")
+        elif not own:
+            found.skip(place, f"{_shown(series)} has no SEG or RTSTRUCT that refers to it")
+    studies = {entry.flair.study for entry in examinations}
+    for series in objects.series:
+        if series.sequence is not MriSequence.FLAIR and series.identity.uid not in used:
+            found.skip(_folder_of(series), f"{_shown(series)} {_unused_reason(series, examinations)}")
+    _report_masks_without_flair(objects, masks, studies, found)
+    return examinations
+
+
+def _masks_by_flair(
+    masks: Iterable[MaskObject], flair: Sequence[SeriesObject], found: _Findings
+) -> dict[str, list[MaskObject]]:
+    """Return the masks that refer to each FLAIR series, by its UID."""
+    by_flair: dict[str, list[MaskObject]] = defaultdict(list)
+    for mask in masks:
+        fitting = [series for series in flair if mask.refers_to(series.identity)]
+        if len(fitting) > 1:
+            shown = ", ".join(series.identity.uid for series in fitting)
+            found.report(mask.path, f"{mask.kind} refers to {len(fitting)} FLAIR series ({shown}), expected 1")
+        elif fitting:
+            by_flair[fitting[0].identity.uid].append(mask)
+    return by_flair
+
+
+def _report_masks_without_flair(
+    objects: DicomObjects, masks: dict[str, list[MaskObject]], studies: set[str], found: _Findings
+) -> None:
+    """Report the masks that refer to no FLAIR series; one of a study that has a case is skipped."""
+    known = {series.identity.uid: series for series in objects.series}
+    reported = {mask.path for own in masks.values() for mask in own}
+    reported |= {found.listing.root / problem.where for problem in found.problems}
+    for mask in objects.masks:
+        if mask.path in reported:
+            continue
+        named = [known[uid] for uid in mask.series if uid in known]
+        if named:
+            target = f"{_shown(named[0])}, which is not recognised as FLAIR"
+        elif mask.series:
+            target = f"series {mask.series[0]}, which is not in the data set"
+        else:
+            target = f"frame of reference {mask.frames[0]}, which no FLAIR series has"
+        what = f"{mask.kind} refers to {target}"
+        (found.skip if mask.study in studies else found.report)(mask.path, what)
+
+
+def _examination(
+    flair: SeriesObject, mask: MaskObject, study: Sequence[SeriesObject], found: _Findings
+) -> _Examination:
+    images = {MriSequence.FLAIR: flair}
+    for sequence in _OPTIONAL:
+        own = [series for series in study if series.sequence is sequence]
+        fitting = [series for series in own if not _grid_difference(series, flair)]
+        if len(fitting) == 1:
+            images[sequence] = fitting[0]
+    root = found.listing.root
+    folder = Path(os.path.commonpath([_folder_of(flair), mask.path.parent])).relative_to(root).parts
+    return _Examination(flair, mask, images, folder)
+
+
+def _grid_difference(series: SeriesObject, flair: SeriesObject) -> str:
+    """Return why a series is not on the grid of FLAIR; an empty text if it is."""
+    if series.grid is None or flair.grid is None:
+        return f"is not one volume: {series.fault or flair.fault}"
+    one, other = series.grid, flair.grid
+    if one.shape == other.shape and farthest_corner_mm(one.shape, one.affine, other.affine) <= SAME_POSITION_MM:
+        return ""
+    described = describe_grid(one.shape, one.affine), describe_grid(other.shape, other.affine)
+    return f"has another grid than FLAIR: {described[0]}, expected {described[1]}"
+
+
+def _unused_reason(series: SeriesObject, examinations: Sequence[_Examination]) -> str:
+    own = [entry for entry in examinations if entry.flair.study == series.study]
+    if not own:
+        return "belongs to no study with FLAIR and a mask"
+    if series.sequence is None:
+        return "is not recognised as FLAIR, T1 or T2"
+    return _grid_difference(series, own[0].flair) or f"is one of several {series.sequence} series on the grid of FLAIR"
+
+
+def _shown(series: SeriesObject) -> str:
+    """Return a series in words, without its description, which may contain a name."""
+    number = f"series {series.identity.uid}" if series.number is None else f"series number {series.number}"
+    count = f"{len(series.files)} {'file' if len(series.files) == 1 else 'files'}"
+    return f"{number} ({count}{f', {series.sequence}' if series.sequence else ''})"
+
+
+def _folder_of(series: SeriesObject) -> Path:
+    """Return the only file of a series, or the folder that contains its files."""
+    if len(series.files) == 1:
+        return series.files[0]
+    return Path(os.path.commonpath([file.parent for file in series.files]))
+
+
+def _named_cases(examinations: Sequence[_Examination], found: _Findings, options: DataOptions) -> list[Case]:
+    named = dict(zip(_names(examinations, found.listing.root), examinations, strict=True))
+    patients = _patients(named)
+    cases = []
+    for name, entry in named.items():
+        known = parse_examination(name)
+        images = {
+            sequence: VolumeFile(_folder_of(series), series=series.identity.uid)
+            for sequence, series in entry.images.items()
+        }
+        volumes = Volumes(images, VolumeFile(entry.mask.path))
+        cases.append(Case(name, patients[name], known.site, (), volumes, known.date, options.labels))
+    return cases
+
+
+def _names(examinations: Sequence[_Examination], root: Path) -> list[str]:
+    """Return the name of each case: the first folders of its path that no other case has, without those of all.
+
+    `data/P1/study 7` is `P1`, or `P1_study 7` if P1 has several studies.
+    """
+    shared = Counter(entry.folder for entry in examinations)
+    # Masks may lie apart from the images: the folder above both is then that of several cases.
+    paths = [
+        entry.folder if entry.folder and shared[entry.folder] == 1 else _parts(_folder_of(entry.flair), root)
+        for entry in examinations
+    ]
+    if len({entry.flair.patient for entry in examinations}) > 1:
+        common = len(_shared_start([path[:-1] for path in paths]))
+        paths = [path[common:] for path in paths]
+    paths = [path or (root.resolve().name,) for path in paths]
+    counts = Counter(path[:length] for path in paths for length in range(1, len(path) + 1))
+    names = ["_".join(next((start for start in _starts(path) if counts[start] == 1), path)) for path in paths]
+    taken: Counter[str] = Counter()
+    for k, name in enumerate(names):
+        taken[name.casefold()] += 1
+        if taken[name.casefold()] > 1:  # several FLAIR series with masks in one folder
+            names[k] = f"{name}_{taken[name.casefold()]}"
+    return names
+
+
+def _starts(path: Parts) -> list[Parts]:
+    return [path[:length] for length in range(1, len(path) + 1)]
+
+
+def _shared_start(paths: Sequence[Parts]) -> Parts:
+    """Return the parts with which all paths start."""
+    start = min(paths, key=len)
+    return next((start[:k] for k in range(len(start), 0, -1) if all(path[:k] == start[:k] for path in paths)), ())
+
+
+def _parts(path: Path, root: Path) -> Parts:
+    parts = path.relative_to(root).parts
+    return parts[:-1] if path.is_file() else parts
+
+
+def _patients(named: Mapping[str, _Examination]) -> dict[str, str]:
+    """Return the patient of each case: a name from its folder, the same for all cases with one PatientID.
+
+    The PatientID itself is never used as a name. One that tools write for every patient is ignored.
+    """
+    by_id: dict[str, list[str]] = defaultdict(list)
+    patients = {name: parse_examination(name).patient for name in sorted(named)}
+    for name in patients:
+        if (identifier := named[name].flair.patient.casefold()) not in _NO_PATIENT:
+            by_id[identifier].append(name)
+    for names in by_id.values():
+        same = {patients[name] for name in names}
+        if len(same) > 1:
+            folder = "_".join(_shared_start([named[name].folder for name in names]))
+            first = folder if folder and folder not in patients.values() else patients[names[0]]
+            # Cases whose folders give one patient are of that patient, whatever their PatientID is.
+            patients.update({name: first for name, patient in patients.items() if patient in same})
+    return patients
