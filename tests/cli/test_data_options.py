@@ -11,7 +11,7 @@ from gliomaseg.cli.data import split
 from gliomaseg.cli.evaluate import evaluate
 from gliomaseg.cli.train import crossvalidate, train
 from gliomaseg.errors import ConfigError, UsageError
-from volume_cases import add_layout, write_volume_cases
+from volume_cases import write_volume_cases
 
 SMALL = [
     "preprocessing.size_px=32",
@@ -28,8 +28,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def layout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    add_layout(monkeypatch)
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GLIOMASEG_CACHE", str(tmp_path / "cache"))
 
 
@@ -39,8 +38,8 @@ def labels_of(evaluation: Path) -> list[int] | None:
 
 def test_labels_go_from_split_to_train_and_evaluate(data: Path, bright: Path, tmp_path: Path) -> None:
     splits = tmp_path / "splits.json"
-    split(data, splits, labels="4,5", layout="volumes")
-    assert json.loads(splits.read_text())["data"] == {"layout": "volumes", "labels": [4, 5], "patient_pattern": None}
+    split(data, splits, labels="4,5", layout="brats")
+    assert json.loads(splits.read_text())["data"] == {"layout": "brats", "labels": [4, 5], "patient_pattern": None}
     train("unet_small", data, tmp_path / "run", splits=splits, settings=SMALL)
     assert labels_of(tmp_path / "run" / "model") == [4, 5]
     evaluate(data, tmp_path / "out", model=bright, splits=tmp_path / "run" / "splits.json")

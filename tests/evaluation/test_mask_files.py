@@ -73,6 +73,13 @@ def test_files_that_are_no_masks_are_ignored_and_those_of_no_case_are_unmatched(
     assert masks.unmatched == ("case-1/flair.nii.gz", "case-2.nii.gz")
 
 
+def test_a_mask_may_have_the_name_of_the_flair_file(tmp_path):
+    flair = VolumeFile(Path("imagesTr/BRATS_001_0000.nii.gz"))
+    case = Case("BRATS_001", "BRATS_001", volumes=Volumes({Sequence.FLAIR: flair}, flair))
+    (tmp_path / "BRATS_001_0000_mask.nii.gz").touch()
+    assert find_masks(tmp_path, [case, volume_case("case-1")]).by_case.keys() == {"BRATS_001"}
+
+
 def test_a_folder_that_does_not_exist_raises(tmp_path):
     with pytest.raises(DataError, match="folder of predictions does not exist"):
         find_masks(tmp_path / "none", [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from gliomaseg.naming import Role, parse_name
 from gliomaseg.prediction.label_files import ITK_SNAP, SLICER
 from gliomaseg.system_files import is_system_file
 from gliomaseg.types import Mask
+from gliomaseg.types import Sequence as MriSequence
 
 NO_MASK = re.compile(r"(?:^|[-_. ])(?:overlay|probability|preview)$", re.IGNORECASE)
 FORMATS = (FileKind.VOLUME, FileKind.SERIES, FileKind.IMAGE)  # the first one is read if a mask is there in several
@@ -90,7 +92,8 @@ def find_masks(folder: Path, cases: Sequence[Case]) -> MaskFolder:
     """Return the mask files of cases by their names; no file is read.
 
     A mask is `<case>.*`, `<case>_mask.*` or another name with the case and a word for a mask, in the folder; or a file
-    with such a word in `<case>/`. Slices have one mask each, `<case>_<n>_mask.*`, in the folder or in `<case>/`.
+    with such a word in `<case>/`; or `<name of the FLAIR file>_mask.*`, if that name is unique. Slices have one mask
+    each, `<case>_<n>_mask.*`, in the folder or in `<case>/`.
 
     Args:
         folder: of the masks.
@@ -101,7 +104,7 @@ def find_masks(folder: Path, cases: Sequence[Case]) -> MaskFolder:
     """
     if not folder.is_dir():
         raise DataError("folder of predictions does not exist", where=folder, cure="name a folder with masks")
-    names = {key: case for case in cases for key in (_key(case.name), _key(portable_name(case.name)))}
+    names = _names_of(cases)
     by_case: dict[str, list[Path]] = {}
     unmatched = []
     try:
@@ -114,6 +117,15 @@ def find_masks(folder: Path, cases: Sequence[Case]) -> MaskFolder:
         else:
             unmatched.append(file.relative_to(folder).as_posix())
     return MaskFolder(folder, {name: tuple(found) for name, found in by_case.items()}, tuple(unmatched))
+
+
+def _names_of(cases: Sequence[Case]) -> dict[str, Case]:
+    """Return the cases by their names, and by the names that `predict` gives to masks of their FLAIR, if unique."""
+    flair = [(case.volumes.images[MriSequence.FLAIR].path, case) for case in cases if case.volumes]
+    named = [(_key(f"{stem_of(file)}_mask"), case) for file, case in flair]
+    counts = Counter(name for name, _ in named)
+    by_file = {name: case for name, case in named if counts[name] == 1}
+    return by_file | {key: case for case in cases for key in (_key(portable_name(case.name)), _key(case.name))}
 
 
 def _mask_like(folder: Path) -> Iterator[Path]:
