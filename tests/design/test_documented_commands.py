@@ -1,214 +1,41 @@
-"""Every command that the documentation shows is run as it stands, and every link leads somewhere.
-
-A page is run top to bottom in a folder of its own, with real processes. Three tiny patients in the layout of
-kagglehub's cache stand in for the data set, so that `gliomaseg download` works as it does for users, without
-a network. A line that ends with another exit code than 0 says so: `# exits 3`.
-"""
+"""Every command that the documentation shows is run as it stands, and every link leads somewhere."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
-import sys
-import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
 
-from gliomaseg.cli import app
+from documented_pages import BLOCK, COMMANDS, HEADING, LINK, PAGES, ROOT, TEXTS, archive, ran, run_page, trains
 from gliomaseg.evaluation import summarise
 from gliomaseg.evaluation.measures import DICE, MEASURES
-from gliomaseg.phantoms import phantom_patient
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
-TEXTS = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
-PATIENTS = ("TCGA_CS_4941_19960909", "TCGA_CS_4942_19970222", "TCGA_DU_5851_19950428")
-SIDE_PX = 64
-SLICES = 6  # of which two are written: the one without tumour, and the one with the most
-SECONDS = 300
-SHELL = {"cd", "cp", "mkdir", "rm", "sha256sum", "torchrun", "touch"}
-COMMANDS = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-
-_BLOCK = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_EXITS = re.compile(r"\s+# exits (\d+)$")
-_LINK = re.compile(r"\]\(([^)\s]+)\)")
-_HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
+__all__ = ["archive", "ran"]  # fixtures
 
 
-@dataclass(frozen=True)
-class Line:
-    """One command of a page and the exit code that the page promises."""
-
-    text: str
-    exits: int
-
-    @property
-    def program(self) -> str:
-        return self.text.split()[0]
+def anchors(text: str) -> set[str]:
+    """Return the anchors that GitHub gives to a page's headings."""
+    plain = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(plain)}
 
 
-def lines_of(text: str) -> Iterator[Line]:
-    for language, body in _BLOCK.findall(text):
-        if language != "bash":
-            continue
-        for line in body.replace("\\\n", " ").splitlines():
-            if not line.strip():
-                continue
-            found = _EXITS.search(line)
-            yield Line(_EXITS.sub("", line).strip(), int(found[1]) if found else 0)
-
-
-@pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write three tiny patients of two slices as Kaggle's archive holds them: twice."""
-    root = tmp_path_factory.mktemp("archive")
-    for index, name in enumerate(PATIENTS):
-        patient = phantom_patient(index, side_px=SIDE_PX, slices=SLICES)
-        sizes = patient.mask.sum(axis=(1, 2))
-        folder = root / "kaggle_3m" / name
-        folder.mkdir(parents=True)
-        for number, k in enumerate((int(sizes.argmin()), int(sizes.argmax())), start=1):
-            tifffile.imwrite(folder / f"{name}_{number}.tif", patient.image[k], photometric="rgb")
-            levels = patient.mask[k].astype(np.uint8) * 255
-            tifffile.imwrite(folder / f"{name}_{number}_mask.tif", levels, photometric="minisblack")
-    shutil.copytree(root / "kaggle_3m", root / "lgg-mri-segmentation" / "kaggle_3m")
-    return root
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """Return the variables of a user with empty caches of their own and no network."""
-    kept = {name: value for name, value in os.environ.items() if not re.search("KAGGLE|PROXY|^TBE_", name.upper())}
-    home = folder / "home"
-    home.mkdir(exist_ok=True)
-    return kept | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "HOME": str(home),
-        "TORCH_HOME": str(home / "torch"),
-        "XDG_CACHE_HOME": str(home / "cache"),
-        "KAGGLEHUB_CACHE": str(folder / "kagglehub"),
-        "GLIOMASEG_CACHE": str(folder / "cache"),
-        "OMP_NUM_THREADS": "1",
-        "http_proxy": "http://127.0.0.1:9",
-        "https_proxy": "http://127.0.0.1:9",
-    }
-
-
-def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run one line in the folder's `here`."""
-    command = ["bash", "-c", line]
-    here = folder / "here"
-    return subprocess.run(
-        command, cwd=here, env=environment(folder), capture_output=True, text=True, timeout=SECONDS, check=False
-    )
-
-
-def furnish(folder: Path, archive: Path, *, without: str = "") -> Path:
-    """Give a folder kagglehub's cache with the archive in it, as a finished download leaves it."""
-    (folder / "here").mkdir()
-    versions = folder / "kagglehub" / "datasets" / "mateuszbuda" / "lgg-mri-segmentation"
-    ignored = shutil.ignore_patterns(*without.split())
-    shutil.copytree(archive, versions / "versions" / "2", ignore=ignored)
-    (versions / "2.complete").touch()
-    return folder / "here"
-
-
-@pytest.fixture(scope="session")
-def ran(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Train a run for the pages that begin with one, and return the folder that holds it."""
-    folder = tmp_path_factory.mktemp("run")
-    here = furnish(folder, archive)
-    shutil.copytree(archive, here / "lgg")
-    small = (
-        "--set preprocessing.size_px=64 --set network.base_features=4 --set network.levels=2 --set training.epochs=1"
-    )
-    done = shell(f"gliomaseg train unet_small --data lgg --out run {small}", folder)
-    assert done.returncode == 0, done.stderr
-    return here / "run"
-
-
-def prepare(page: Path, here: Path, archive: Path, request: pytest.FixtureRequest) -> None:
-    """Put into `here` what the page takes as given: data, a run, and the files whose content it shows."""
-    text = page.read_text("utf-8")
-    if "download --to lgg\n" not in text:
-        shutil.copytree(archive, here / "lgg")
-    if "--from archive.zip" in text:
-        shutil.make_archive(str(here / "archive"), "zip", archive)
-        shutil.copytree(archive, here / "unpacked")
-    if "--model run" in text and "--out run" not in text:
-        shutil.copytree(request.getfixturevalue("ran"), here / "run")
-    if "--splits splits.json" in text and "--out splits.json" not in text:
-        done = shell("gliomaseg split lgg --out splits.json", here.parent)
-        assert done.returncode == 0, done.stderr
-    recipes = [body for language, body in _BLOCK.findall(text) if language == "toml"]
-    for body in recipes[:1]:
-        (here / "own.toml").write_text(body, "utf-8")
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if not trains(page)], ids=lambda page: page.name)
 def test_the_commands_of_a_page_do_what_it_says(
     page: Path, archive: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    # The reference recipe takes seconds for each image: there, one slice a patient is enough.
-    few = "train fcn_resnet50" in page.read_text("utf-8")
-    here = furnish(tmp_path, archive, without="*_1.tif *_1_mask.tif" if few else "")
-    prepare(page, here, archive, request)
-    lines = list(lines_of(page.read_text("utf-8")))
-    assert lines, "the page shows no command"
-    for line in lines:
-        if line.program in ("make", "pip", "tensorboard"):
-            check_only(line)
-            continue
-        assert line.program in {"gliomaseg", *SHELL}, f"nothing here runs or checks `{line.text}`"
-        done = shell(line.text, tmp_path)
-        assert done.returncode == line.exits, f"`{line.text}` ended with {done.returncode}:\n{done.stdout}{done.stderr}"
-        assert "Traceback" not in done.stderr, f"`{line.text}`:\n{done.stderr}"
-    run_python(page, tmp_path)
-
-
-def run_python(page: Path, folder: Path) -> None:
-    """Run the Python blocks of a page as one script, after its commands."""
-    blocks = [body for language, body in _BLOCK.findall(page.read_text("utf-8")) if language == "python"]
-    if not blocks:
-        return
-    script = folder / "page.py"
-    script.write_text("\n".join(blocks), "utf-8")
-    done = shell(f"MPLBACKEND=Agg python {script}", folder)
-    assert done.returncode == 0, f"the Python blocks of {page.name}:\n{done.stdout}{done.stderr}"
-
-
-def check_only(line: Line) -> None:
-    """Check what takes too long or changes the environment: its target, extras, files or program exist."""
-    words = line.text.split()
-    if line.program == "make":
-        done = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-    elif line.program == "pip":
-        assert words[1] == "install"
-        project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-        for word, following in zip(words[2:], [*words[3:], ""], strict=True):
-            if word in ("-c", "-r"):
-                assert (ROOT / following).is_file(), line.text
-            if extras := re.search(r"\[(.+)\]", word):
-                assert set(extras[1].split(",")) <= set(project["optional-dependencies"]), line.text
-    else:
-        assert line.program in entry_points(group="console_scripts").names, line.text
+    run_page(page, archive, tmp_path, request)
 
 
 def test_every_block_of_a_page_names_its_language() -> None:
     for page in PAGES:
-        languages = {language for language, _ in _BLOCK.findall(page.read_text("utf-8"))}
+        languages = {language for language, _ in BLOCK.findall(page.read_text("utf-8"))}
         assert languages <= {"bash", "text", "json", "toml", "python"}, page.name
         unmarked = [
             line
-            for language, body in _BLOCK.findall(page.read_text("utf-8"))
+            for language, body in BLOCK.findall(page.read_text("utf-8"))
             if language != "bash"
             for line in body.splitlines()
             if re.match(r"(gliomaseg|pip|make) ", line)
@@ -232,15 +59,9 @@ def test_the_guide_names_no_command_that_is_not_there() -> None:
         assert set(re.findall(r"\bgliomaseg ([a-z]+)\b", code)) <= COMMANDS, page.name
 
 
-def anchors(text: str) -> set[str]:
-    """Return the anchors that GitHub gives to a page's headings."""
-    plain = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in _HEADING.findall(plain)}
-
-
 @pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
-    for link in _LINK.findall(page.read_text("utf-8")):
+    for link in LINK.findall(page.read_text("utf-8")):
         if re.match(r"[a-z]+:", link):
             continue
         name, _, anchor = link.partition("#")

@@ -134,7 +134,7 @@ def test_predict_of_one_bad_picture_exits_3(trained, tmp_path):
     ("arguments", "code", "words"),
     [
         (["audit", "absent"], 3, "folder does not exist"),
-        (["audit", "."], 3, "contains no patient folder"),
+        (["audit", "."], 3, "has no layout that is known here"),
         (["split", "absent", "--out", "s.json"], 3, "folder does not exist"),
         (["split", ".", "--out", "s.json", "--folds", "1"], 2, "folds"),
         (["train", "absent", "--data", ".", "--out", "run"], 2, "recipe does not exist"),
@@ -142,7 +142,7 @@ def test_predict_of_one_bad_picture_exits_3(trained, tmp_path):
         (["train", "unet_small", "--data", "absent", "--out", "run"], 3, "folder does not exist"),
         (["train", "unet_small", "--out", "run"], 2, "--data"),
         (["evaluate", "absent", "--out", "e", "--model", "absent"], 3, "is not a model"),
-        (["evaluate", ".", "--out", "e"], 3, "contains no patient folder"),
+        (["evaluate", ".", "--out", "e"], 3, "has no layout that is known here"),
         (["predict", "absent.tif", "--out", "o", "--model", "absent"], 3, "no such file"),
         (["phantom", "p", "--patients", "0"], 2, "patients"),
         (["download", "--from", "absent.zip", "--to", "d"], 3, "absent.zip"),

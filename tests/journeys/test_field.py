@@ -217,7 +217,7 @@ def test_a_t1_that_is_flair_is_warned_of(enter: Enter, run: Run) -> None:
     assert "copy of FLAIR" in outcome.warnings
 
 
-@pytest.mark.parametrize("command", [("audit", "."), ("evaluate", ".", "--out", "o")])
+@pytest.mark.parametrize("command", [("audit", "."), ("evaluate", ".", "--out", "../o")])
 def test_a_data_set_of_volumes_is_read_or_refused_for_this_reason(
     enter: Enter, run: Run, command: tuple[str, ...]
 ) -> None:
