@@ -328,3 +328,8 @@ def test_name_says_patient_and_site(name: str, patient: str, site: str) -> None:
 def test_folder_of_another_name_is_its_own_patient(tmp_path: Path, kaggle_tree: KaggleTree) -> None:
     case = read_cases(kaggle_tree(tmp_path, {"anna": 1})).cases[0]
     assert (case.name, case.patient, case.site) == ("anna", "anna", "unknown")
+
+
+def test_a_link_to_nothing_beside_the_patients_is_a_problem(tree: Path) -> None:
+    (tree / "TCGA_CS_9999_20000101").symlink_to(tree / "nowhere")
+    assert [problem.what for problem in read_cases(tree).problems] == ["is a broken link: it may be a patient's folder"]

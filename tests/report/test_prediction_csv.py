@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from gliomaseg.errors import OutputExistsError
+from gliomaseg.errors import OutputExistsError, UsageError
 from gliomaseg.prediction import PredictRow
-from gliomaseg.report.prediction_csv import COLUMNS, read_csv, write_csv
+from gliomaseg.report.prediction_csv import COLUMNS, read_csv, require_table, write_csv
 
 ROW = PredictRow(
     "Übung/a.nii",
@@ -67,3 +68,29 @@ def test_a_file_that_is_another_table_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(OutputExistsError, match="is not a table of predict"):
         read_csv(tmp_path / "a.csv")
     assert read_csv(tmp_path / "absent.csv") == {}
+
+
+def test_rows_of_scans_that_are_not_predicted_again_are_kept(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", [ROW, replace(ROW, input="b.nii", tumour_voxels=7)])
+    write_csv(tmp_path / "a.csv", [replace(ROW, tumour_voxels=9)], earlier=read_csv(tmp_path / "a.csv"))
+    assert [(row["input"], row["tumour_voxels"]) for row in read(tmp_path / "a.csv")] == [
+        ("b.nii", "7"),
+        (ROW.input, "9"),
+    ]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("name", ["scan.nii.gz", "mask.tif", ".gliomaseg-files", "table"])
+def test_a_table_never_takes_the_place_of_a_scan_or_a_mask(tmp_path: Path, name: str, *, overwrite: bool) -> None:
+    with pytest.raises(UsageError, match=r"expected \.csv"):
+        require_table(tmp_path / name, overwrite=overwrite)
+
+
+def test_a_foreign_table_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("my,table\n")
+    with pytest.raises(OutputExistsError, match="is not a table of predict"):
+        require_table(tmp_path / "a.csv", overwrite=True)
+    write_csv(tmp_path / "b.csv", [ROW])
+    require_table(tmp_path / "b.csv", overwrite=True)
+    with pytest.raises(OutputExistsError):
+        require_table(tmp_path / "b.csv", overwrite=False)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gliomaseg.atomic import require_free
 from gliomaseg.cli.options import (
     T1,
     CsvFile,
@@ -28,6 +29,8 @@ from gliomaseg.cli.options import (
 )
 from gliomaseg.cli.output import import_nibabel, log, open_predictor, parse_size, print_result, raise_for_rows
 from gliomaseg.errors import ResourceError, UsageError
+
+TABLE_SECONDS = 10
 
 if TYPE_CHECKING:
     from gliomaseg.prediction import Input, InputList, PredictOptions, PredictRow, ScanPredictor
@@ -54,7 +57,7 @@ def predict(
     """Write a mask and an overlay for each scan, on its own grid."""
     from gliomaseg import prediction
     from gliomaseg.inputs.input import Kind
-    from gliomaseg.report.prediction_csv import read_csv, write_csv
+    from gliomaseg.report.prediction_csv import read_csv, require_table, write_csv
     from gliomaseg.report.terminal import dice_note
 
     options = prediction.PredictOptions(
@@ -66,42 +69,56 @@ def predict(
         deidentify=deidentify,
         skip_existing=skip_existing,
     )
-    earlier = read_csv(csv) if csv is not None and skip_existing else {}
     if csv is not None:
-        require_free(csv, overwrite=overwrite or skip_existing)
+        require_table(csv, overwrite=overwrite or skip_existing)
+    earlier = read_csv(csv) if csv is not None and skip_existing else {}
     entries = _list_inputs(inputs or [], out, flair=flair, t1=t1, t1ce=t1ce)
     prediction.require_options(entries, options)
     _log_skipped(entries, inputs or [])
     if any(entry.kind is Kind.VOLUME for entry in entries):
         import_nibabel()
     predictor = open_predictor(model, engine=engine)
-    rows, stop = _predict_all(entries, out, predictor, options, as_json=as_json)
+    table = None if csv is None else partial(write_csv, csv, earlier=earlier)
+    rows, stop = _predict_all(entries, out, predictor, options, as_json=as_json, table=table)
     if as_json:
         print_result([row.document() for row in rows], "", as_json=True)
     elif note := dice_note(rows):
         print_result(None, note, as_json=False)
-    if csv is not None:
-        write_csv(csv, rows, earlier=earlier)
+    if table is not None:
+        table(rows)
     if stop is not None:
         raise stop
     raise_for_rows([row.fault for row in rows], "inputs")
 
 
 def _predict_all(
-    entries: Sequence[Input], out: Path, predictor: ScanPredictor, options: PredictOptions, *, as_json: bool
+    entries: Sequence[Input],
+    out: Path,
+    predictor: ScanPredictor,
+    options: PredictOptions,
+    *,
+    as_json: bool,
+    table: Callable[[Sequence[PredictRow]], None] | None,
 ) -> tuple[list[PredictRow], BaseException | None]:
-    """Return one row for each finished input, and the exception that stopped the work early, if any."""
+    """Return one row for each finished input, and the exception that stopped the work early, if any.
+
+    The table is written during the work too, at most every ten seconds: a killed run then loses few rows.
+    """
     from gliomaseg.cli.progress import ScanProgress
     from gliomaseg.prediction import failed_row
     from gliomaseg.prediction import predict as predict_module
 
     rows: list[PredictRow] = []
+    next_table_s = 0.0
     progress = ScanProgress(len(entries), as_json=as_json)
     try:
         for entry in entries:
             progress.start(len(rows), entry)
             rows.append(predict_module.predict(entry, out, predictor, options))
             progress.finish(rows[-1])
+            if table is not None and time.monotonic() > next_table_s:
+                table(rows)
+                next_table_s = time.monotonic() + TABLE_SECONDS
     except ResourceError as fault:
         rows.append(failed_row(entries[len(rows)], fault))
         progress.finish(rows[-1])

@@ -117,11 +117,15 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
     start = time.perf_counter()
     options = options or PredictOptions()
     try:
+        if entry.fault is not None:
+            raise entry.fault
         targets = _targets(entry, out, options)
-        if options.skip_existing and all(file.exists() for file in targets.files):
+        if options.skip_existing and all(_is_written(file) for file in targets.files):
             return PredictRow(
                 str(entry.path), [str(file) for file in targets.files], skipped=[_EXISTS.format(targets.files[0].name)]
             )
+        # An incomplete result of an earlier call is completed: only unchanged files of `predict` are replaced.
+        options = replace(options, overwrite=options.overwrite or options.skip_existing)
         targets.require_free(overwrite=options.overwrite)
         loaded = load_input(entry, series=options.series, max_bytes=options.max_bytes)
     except GliomasegError as fault:
@@ -152,6 +156,11 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
 def _unwritten(entry: Input, targets: Targets, written: Written) -> PartlyDoneError:
     what = f"{len(written.files)} of {len(targets.files)} outputs are written"
     return PartlyDoneError(what, where=entry.path, cure="see the warnings")
+
+
+def _is_written(file: Path) -> bool:
+    """Return whether a result exists and is not an empty file."""
+    return file.is_dir() or (file.is_file() and file.stat().st_size > 0)
 
 
 def _targets(entry: Input, out: Path, options: PredictOptions) -> Targets:

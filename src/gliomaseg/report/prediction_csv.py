@@ -6,8 +6,8 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gliomaseg.atomic import new_file
-from gliomaseg.errors import OutputExistsError
+from gliomaseg.atomic import new_file, require_free
+from gliomaseg.errors import OutputExistsError, UsageError
 from gliomaseg.prediction import PredictRow
 
 _SEPARATOR = "; "
@@ -47,18 +47,20 @@ def write_csv(file: Path, rows: Sequence[PredictRow], *, earlier: Mapping[str, S
     Args:
         file: the table.
         rows: one for each scan.
-        earlier: the rows of an earlier table, from `read_csv`; they replace rows of scans that were predicted before.
+        earlier: the rows of an earlier table, from `read_csv`. They replace the rows of scans that were predicted
+            before. Rows of scans that are not in `rows` come first.
 
     Raises:
         ResourceError: the disk is full.
         GliomasegError: the folder cannot be written.
     """
-    cells = []
-    for row in rows:
-        own = _cells(row)
+    own_rows = [_cells(row) for row in rows]
+    inputs = {own["input"] for own in own_rows}
+    cells = [list(kept) for name, kept in (earlier or {}).items() if name not in inputs]
+    for row, own in zip(rows, own_rows, strict=True):
         was_predicted_before = row.error is None and row.tumour_voxels is None
         kept = (earlier or {}).get(own["input"]) if was_predicted_before else None
-        cells.append(kept or [own[column] for column in COLUMNS])
+        cells.append(list(kept or [own[column] for column in COLUMNS]))
     with (
         new_file(file) as temporary,
         temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as text,
@@ -66,6 +68,22 @@ def write_csv(file: Path, rows: Sequence[PredictRow], *, earlier: Mapping[str, S
         writer = csv.writer(text, lineterminator="\r\n")
         writer.writerow(COLUMNS)
         writer.writerows(cells)
+
+
+def require_table(file: Path, *, overwrite: bool) -> None:
+    """Check that a table may be written to a file.
+
+    Raises:
+        UsageError: the suffix is not `.csv`: the file could be a scan or a result.
+        OutputExistsError: the file exists and `overwrite` is not set, or it is not a table of `predict`.
+    """
+    if file.suffix.lower() != ".csv":
+        raise UsageError(
+            f"suffix is {file.suffix or 'missing'}, expected .csv", where=file, cure="name the table *.csv"
+        )
+    if not overwrite:
+        require_free(file)
+    read_csv(file)
 
 
 def read_csv(file: Path) -> dict[str, list[str]]:

@@ -81,6 +81,8 @@ def _no_patient(data: Path, what: str = "contains no patient folder") -> DataErr
 
 def _unread_slices(entry: Path) -> list[Problem]:
     """Return a problem for a folder or file that no patient's folder contains, and that looks like a patient's data."""
+    if entry.is_symlink() and not entry.exists():
+        return [Problem(entry.name, "is a broken link: it may be a patient's folder")]
     if entry.is_file():
         return [Problem(entry.name, "is a slice outside of a patient's folder")] if _is_slice(entry) else []
     if entry.name.startswith(".") or not entry.is_dir():
