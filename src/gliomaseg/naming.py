@@ -86,6 +86,8 @@ _TWO_WORDS = {
     ("t1", "flair"): "t1flair",
     ("t1w", "flair"): "t1flair",
     ("proton", "density"): "pd",
+    ("t2", "space"): "t2space",
+    ("t2w", "space"): "t2space",
 }
 _ENTITY = re.compile(r"([A-Za-z]+)-([^_]+)")
 _WITHOUT_ROLE = ("", "detail", "target", "contrast", "copy")
@@ -128,7 +130,7 @@ def _parse_bids(stem: str) -> FileName | None:
 
 
 def _parse_words(stem: str) -> FileName:
-    words = _merged([(match[0].lower(), match.start(), match.end()) for match in _WORD.finditer(stem)])
+    words = _merged([(match[0].lower(), match.start(), match.end()) for match in _WORD.finditer(stem)], stem)
     kinds = [_kind_of(word) for word, _, _ in words]
     if words and words[0][0] == "vsd":  # BraTS 2012 to 2015: OT is the mask by experts
         kinds = ["strong mask" if word == "ot" else kind for (word, _, _), kind in zip(words, kinds, strict=True)]
@@ -145,11 +147,12 @@ def _parse_words(stem: str) -> FileName:
     return FileName("_".join(rest), role, "copy" in kinds)
 
 
-def _merged(words: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+def _merged(words: list[tuple[str, int, int]], stem: str) -> list[tuple[str, int, int]]:
     """Join two words that have one meaning, such as "dark-fluid"; each word has its first and last position."""
     merged: list[tuple[str, int, int]] = []
     for word, start, end in words:
-        if merged and (joined := _TWO_WORDS.get((merged[-1][0], word))):
+        is_entity = word == "space" and stem[end : end + 1] == "-"  # "T2_space-FLAIR" lies in the space of FLAIR
+        if merged and not is_entity and (joined := _TWO_WORDS.get((merged[-1][0], word))):
             merged[-1] = (joined, merged[-1][1], end)
         else:
             merged.append((word, start, end))

@@ -382,3 +382,18 @@ def test_dicom_files_named_img_are_one_series(tmp_path: Path) -> None:
         file.rename(folder / f"{number}.img")
     assert inputs_of(folder) == [("anna", Kind.SERIES)]
     assert inputs_of(folder / "0.img") == [("0.img", Kind.SERIES)]
+
+
+def test_a_stack_that_goes_on_in_a_subfolder_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path / "anna", *(f"slice_{k:02}.png" for k in range(1, 10)))
+    touch(tmp_path / "anna" / "more", *(f"slice_{k:02}.png" for k in range(10, 15)))
+    faults = [str(entry.fault) for entry in list_inputs([tmp_path / "anna"])]
+    assert len(faults) == 2
+    assert all("goes on in more: slices 10 to 14" in fault and "into one folder" in fault for fault in faults)
+
+
+@pytest.mark.parametrize(("first", "second"), [("p1", "p2"), ("slice", "image")])
+def test_another_stack_in_a_subfolder_is_an_input_of_its_own(tmp_path: Path, first: str, second: str) -> None:
+    touch(tmp_path / "all", *(f"{first}_{k}.png" for k in range(1, 10)))
+    touch(tmp_path / "all" / "sub", *(f"{second}_{k}.png" for k in range(10, 15)))
+    assert [entry.fault for entry in list_inputs([tmp_path / "all"])] == [None, None]

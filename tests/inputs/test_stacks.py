@@ -25,6 +25,10 @@ def stacks_of(*names: str) -> list[list[str]]:
         ["8_slice.png", "9_slice.png", "10_slice.png"],
         ["slice 1 of anna 7.png", "slice 2 of anna 7.png"],
         ["IM_1_1001.png", "IM_2_1002.png", "IM_3_1003.png"],
+        ["slice_-10.png", "slice_-5.png", "slice_0.png", "slice_5.png"],
+        ["scan.png", "scan (2).png", "scan (3).png", "scan (10).png"],
+        ["scan.png", "scan (1).png", "scan (2).png"],
+        ["p7.png", "p7 (2).png", "p7 (3).png"],
     ],
 )
 def test_one_name_and_a_number_anywhere_are_one_stack_in_order(names: list[str]) -> None:
@@ -36,6 +40,10 @@ def test_one_name_and_a_number_anywhere_are_one_stack_in_order(names: list[str])
 )
 def test_other_images_are_no_stack(names: list[str]) -> None:
     assert stacks_of(*names) == []
+
+
+def test_an_image_and_one_copy_are_no_stack() -> None:
+    assert stacks_of("scan.png", "scan (2).png") == []
 
 
 def test_a_stray_image_does_not_break_up_a_stack() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 from pathlib import Path
 
 from gliomaseg.errors import DataError, FormatError
@@ -122,13 +123,44 @@ def _list_folder(root: Path, without: Path | None) -> _Found:
         found, left_out = _candidates_in(folder, root, dicom)
         candidates += found
         masks += left_out
-    chosen = select_inputs(candidates, masks, root)
+    chosen = select_inputs(_without_parts(candidates), masks, root)
     inputs = [*(candidate.entry for candidate in chosen), *dicom.inputs]
     skipped = [*dicom.skipped, *masks, *(file for candidate in chosen for file in candidate.entry.skipped)]
     if not inputs:
         raise _nothing(root, skipped)
     roots = [_root_for_name(entry, root) for entry in inputs]
     return _Found(tuple(inputs), tuple(roots), tuple(dict.fromkeys(skipped)), listing.system_files)
+
+
+def _without_parts(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return the candidates; a stack that goes on in a folder below its own has a fault."""
+    stacks = [candidate.entry for candidate in candidates if candidate.entry.kind is Kind.STACK]
+    faults: dict[Path, FormatError] = {}
+    for entry, other in permutations(stacks, 2):
+        folder, below = entry.pictures[0].parent, other.pictures[0].parent
+        if folder in below.parents and _goes_on(entry, other):
+            what = f"goes on in {below.relative_to(folder)}: slices {other.numbers[0]} to {other.numbers[-1]}"
+            for part in (entry, other):
+                faults[part.pictures[0]] = FormatError(what, where=entry.path, cure="move all slices into one folder")
+    return [
+        replace(candidate, entry=replace(candidate.entry, fault=candidate.entry.fault or faults.get(first)))
+        if (first := next(iter(candidate.entry.pictures), None)) in faults
+        else candidate
+        for candidate in candidates
+    ]
+
+
+def _goes_on(entry: Input, other: Input) -> bool:
+    """Return whether the files of one stack and those of another have one name, and numbers that follow each other."""
+    return any(
+        after.numbers[0] == before.numbers[-1] + 1 and _without_number(before, -1) == _without_number(after, 0)
+        for before, after in ((entry, other), (other, entry))
+    )
+
+
+def _without_number(stack: Input, k: int) -> str:
+    file = stack.pictures[k]
+    return re.sub(rf"(?<!\d)0*{abs(stack.numbers[k])}(?!\d)", "#", file.stem) + file.suffix.lower()
 
 
 def _nothing(root: Path, skipped: Sequence[SkippedFile]) -> DataError:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-_NUMBER = re.compile(r"\d+")
+# A minus stands for a sign only behind another separator: "slice_-12", but not "IM-0012".
+_NUMBER = re.compile(r"(?:(?<=[_ (=])-)?\d+")
+_WINDOWS_NUMBER = re.compile(r"(.+) \((\d+)\)")
 _SMALLEST_AMONG_OTHERS = 3
 
 
@@ -43,11 +45,12 @@ def find_stacks(folder: Path, files: Sequence[Path]) -> tuple[list[Stack], list[
     The images of a stack have one name and one suffix and differ in one number, which may stand anywhere in the name
     and may begin with zeros: `scan (8).png`, `slice_1_of_26.png`, `IM-0001-0012.png`. A number that is there twice
     makes all images of the name single images. If a folder has other images too, a stack has at least three images.
+    Beside `scan (2).png`, `scan (3).png`, the image `scan.png` is the first one.
     """
     if files and all(re.fullmatch(re.escape(folder.resolve().name) + r"_\d+", file.stem) for file in files):
         stacks = [_ordered(files, -1)]
     else:
-        stacks = [stack for group in _same_name(files) for stack in _stacks_of(group)]
+        stacks = [_with_first(stack, files) for group in _same_name(files) for stack in _stacks_of(group)]
         smallest = 2 if len(stacks) == 1 and len(stacks[0].files) == len(files) else _SMALLEST_AMONG_OTHERS
         stacks = [stack for stack in stacks if len(stack.files) >= smallest]
     if len(stacks) == 1:
@@ -90,6 +93,16 @@ def _stacks_of(files: Sequence[Path]) -> list[Stack]:
     return [stack for stack in found if len(stack.files) > 1 and len(set(stack.numbers)) == len(stack.numbers)]
 
 
+def _with_first(stack: Stack, files: Sequence[Path]) -> Stack:
+    """Return a stack that Windows has numbered with the image that has the name and no number, if there is one."""
+    match = _WINDOWS_NUMBER.fullmatch(stack.files[0].stem)
+    if match is None or int(match[2]) != stack.numbers[0] or stack.numbers[0] < 1:
+        return stack
+    first = [file for file in files if file == stack.files[0].with_stem(match[1])]
+    number = 1 if stack.numbers[0] > 1 else 0
+    return replace(stack, files=(*first, *stack.files), numbers=(number, *stack.numbers)) if first else stack
+
+
 def _have_one_order(columns: Sequence[Sequence[int]]) -> bool:
     orders = [sorted(range(len(column)), key=column.__getitem__) for column in columns]
     return all(order == orders[0] for order in orders)
@@ -103,5 +116,5 @@ def _ordered(files: Sequence[Path], column: int) -> Stack:
     before, after = first[: number.start()], first[number.end() :]
     name = (before + after).strip(" _-.()")
     numbers = tuple(_numbers(file)[column] for file in ordered)
-    pattern = re.escape(before) + r"(\d+)" + re.escape(after)
+    pattern = re.escape(before) + r"(-?\d+)" + re.escape(after)
     return Stack(tuple(ordered), numbers, name, name, is_whole_folder=False, pattern=pattern)
