@@ -26,6 +26,7 @@ def stacks_of(*names: str) -> list[list[str]]:
         ["slice 1 of anna 7.png", "slice 2 of anna 7.png"],
         ["IM_1_1001.png", "IM_2_1002.png", "IM_3_1003.png"],
         ["slice_-10.png", "slice_-5.png", "slice_0.png", "slice_5.png"],
+        ["z-12.png", "z-4.png", "z4.png", "z12.png"],
         ["scan.png", "scan (2).png", "scan (3).png", "scan (10).png"],
         ["scan.png", "scan (1).png", "scan (2).png"],
         ["p7.png", "p7 (2).png", "p7 (3).png"],
@@ -44,6 +45,12 @@ def test_other_images_are_no_stack(names: list[str]) -> None:
 
 def test_an_image_and_one_copy_are_no_stack() -> None:
     assert stacks_of("scan.png", "scan (2).png") == []
+
+
+def test_copies_of_a_slice_do_not_take_it_from_its_stack() -> None:
+    files = [Path("folder", f"slice {name}.png") for name in ("4", "5", "6", "5 (2)", "5 (3)", "5 (4)")]
+    stacks, _ = find_stacks(Path("folder"), files)
+    assert [stack.numbers for stack in stacks] == [(4, 5, 6), (2, 3, 4)]
 
 
 def test_a_stray_image_does_not_break_up_a_stack() -> None:

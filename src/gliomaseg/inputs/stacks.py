@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-# A minus stands for a sign only behind another separator: "slice_-12", but not "IM-0012".
-_NUMBER = re.compile(r"(?:(?<=[_ (=])-)?\d+")
+# A minus is a sign only behind another separator or an axis: "slice_-12" and "z-12", but not "IM-0012".
+_NUMBER = re.compile(r"(?:(?:(?<=[_ (=])|(?<=(?<![A-Za-z0-9])[xyzXYZ]))-)?\d+")
 _WINDOWS_NUMBER = re.compile(r"(.+) \((\d+)\)")
 _SMALLEST_AMONG_OTHERS = 3
 
@@ -98,9 +98,12 @@ def _with_first(stack: Stack, files: Sequence[Path]) -> Stack:
     match = _WINDOWS_NUMBER.fullmatch(stack.files[0].stem)
     if match is None or int(match[2]) != stack.numbers[0] or stack.numbers[0] < 1:
         return stack
-    first = [file for file in files if file == stack.files[0].with_stem(match[1])]
+    name = _NUMBER.sub("#", match[1])
+    first = [file for file in files if _NUMBER.sub("#", file.stem) == name]
+    if first != [stack.files[0].with_stem(match[1])]:  # "slice 5" beside "slice 6" is in their stack
+        return stack
     number = 1 if stack.numbers[0] > 1 else 0
-    return replace(stack, files=(*first, *stack.files), numbers=(number, *stack.numbers)) if first else stack
+    return replace(stack, files=(*first, *stack.files), numbers=(number, *stack.numbers))
 
 
 def _have_one_order(columns: Sequence[Sequence[int]]) -> bool:
