@@ -58,7 +58,7 @@ check: .venv/dev
 # Two workers of one thread each, a file at a time: its fixtures are made once.
 test: .venv/dev
 	@echo "== tests (minutes)"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 notebook: .venv/dev
 	@echo "== executing the notebook (minutes)"
