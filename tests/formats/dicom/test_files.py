@@ -236,21 +236,6 @@ def test_slices_without_preamble_are_read(make: Any, folder: Path, syntax: Any, 
     assert make.read(folder / f"0005{suffix}").voxels.shape[0] == 1
 
 
-@pytest.mark.parametrize("syntax", PLAIN, ids=lambda uid: uid.keyword)
-def test_slices_with_a_preamble_and_no_file_header_are_read(make: Any, folder: Path, syntax: Any) -> None:
-    make.encode(folder, syntax)
-    for file in folder.iterdir():
-        make.bare(file, keep_meta=False)
-        file.write_bytes(bytes(128) + b"DICM" + file.read_bytes())
-    assert np.array_equal(make.read(folder).voxels, make.voxels())
-
-
-def test_an_image_of_another_class_in_the_series_is_refused(make: Any, folder: Path) -> None:
-    make.change(folder / "0005.dcm", SOPClassUID=SecondaryCaptureImageStorage)
-    message = make.refusal(folder, FormatError)
-    assert "0005.dcm: is Secondary Capture Image Storage, not an MR image, and belongs to the series" in message
-
-
 def test_slice_without_preamble_that_is_cut_is_refused(make: Any, folder: Path) -> None:
     file = (folder / "0005.dcm").rename(folder / "0005")
     make.bare(file)

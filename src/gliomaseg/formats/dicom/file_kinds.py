@@ -48,8 +48,6 @@ _SIGNATURES = (
 )
 _TEXT_BOMS = (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
 _TEXT_CONTROLS = b"\t\n\r\f\x1a"
-# Suffixes of unfinished, compressed and encrypted copies.
-_COPY_SUFFIX = re.compile(r"\.(?:aes|bz2|crdownload|download|filepart|gpg|gz|part|partial|tmp|xz|zst)$", re.IGNORECASE)
 _DIGITS = re.compile(r"\d+")
 
 
@@ -142,7 +140,7 @@ class SliceNames:
             name: the file's name.
             known_kind: whether its content is of another kind, such as text. Its name must then be that of a slice.
         """
-        name = _COPY_SUFFIX.sub("", PurePath(name).name)
+        name = PurePath(name).name
         if _suffix(name) in FILE_SUFFIXES or _pattern(name) in self._patterns:
             return True
         if known_kind or name.startswith("."):

@@ -226,8 +226,7 @@ def locate(source: Source) -> tuple[Source | None, str]:
     start = dicom_start(head)
     if start is None:
         return None, _state(head)
-    data = head[start:]
-    syntax = "" if data[:2] == b"\x02\x00" else transfer_syntax(data)
+    syntax = "" if start or head[:2] == b"\x02\x00" else transfer_syntax(head)
     return replace(source, start=start, syntax=syntax), ""
 
 

@@ -8,14 +8,13 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.errors import FormatError, ResourceError
+from gliomaseg.errors import FormatError
 from gliomaseg.formats.dicom.errors import translated_errors
 from gliomaseg.formats.dicom.file_kinds import BIG_ENDIAN, IMPLICIT, META_GROUP
 from gliomaseg.formats.dicom.files import Skipped, Source, SourceFiles, index_error
@@ -95,35 +94,6 @@ def mr_instances(found: SourceFiles, *, where: str) -> tuple[list[Instance], lis
     return instances, skipped
 
 
-def refuse_other_images(found: SourceFiles, others: Sequence[Skipped], *, series_uid: str) -> None:
-    """Refuse a series if one of its images has another SOP class than MR: a slice that a converter has changed.
-
-    Args:
-        found: the files of the folder or zip.
-        others: those that are no MR images, from `mr_instances`.
-        series_uid: the SeriesInstanceUID of the chosen series.
-
-    Raises:
-        FormatError: one of the others is an image of the series.
-    """
-    reasons = {other.name: other.reason for other in others}
-    for source in found.sources:
-        if source.relative in reasons and _series_of_image(source) == series_uid:
-            what = f"{reasons[source.relative]}, and belongs to the series"
-            cure = "export the series again; if it is not a slice, remove it"
-            raise FormatError(what, where=source.name, cure=cure)
-
-
-def _series_of_image(source: Source) -> str:
-    """Return the SeriesInstanceUID of an object with pixels; an empty string for other and damaged objects."""
-    from pydicom import Dataset
-
-    header = Dataset()
-    with suppress(FormatError, ResourceError):
-        _, header = read(source, pixels=False, max_bytes=HEADER_BYTES, kinds=())
-    return uid(header, "SeriesInstanceUID")
-
-
 def read(
     source: Source,
     *,
@@ -138,8 +108,7 @@ def read(
         source: the file.
         pixels: whether everything is read; otherwise only some elements, without pixel data.
         max_bytes: limit of the data set in memory. The rest of a deflated data set is read with `pixels` only.
-        kinds: SOP classes whose headers are needed. Without `pixels`, only the SOP class is returned for other ones;
-            if empty, the header is returned for each class.
+        kinds: SOP classes whose headers are needed. Without `pixels`, only the SOP class is returned for other ones.
         keywords: the elements that are read without `pixels`; the default is those for listing a series.
 
     Raises:
@@ -155,7 +124,7 @@ def read(
     with translated_errors(source.name), source.open() as file:
         limited = LimitedFile(file, source, max_bytes=max_bytes)
         syntax, kind = _file_meta(limited, source)
-        if kind and kinds and kind not in kinds and not pixels:  # damage in an unused object is ignored
+        if kind and kind not in kinds and not pixels:  # damage in an unused object is ignored
             header = Dataset()
             header.SOPClassUID = kind
             return syntax, header
@@ -191,10 +160,10 @@ def _file_meta(file: LimitedFile, source: Source) -> tuple[str, str]:
     """
     from pydicom.filereader import read_dataset
 
-    file.seek(source.start)
     if source.syntax:
         return source.syntax, ""
     name = source.name
+    file.seek(source.start)
     meta = read_dataset(cast("BinaryIO", file), is_implicit_VR=False, is_little_endian=True, stop_when=_past_meta)
     syntax = uid(meta, "TransferSyntaxUID")
     if not syntax:

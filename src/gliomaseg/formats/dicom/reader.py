@@ -16,16 +16,7 @@ from gliomaseg.formats.dicom import headers
 from gliomaseg.formats.dicom.errors import translated_errors
 from gliomaseg.formats.dicom.files import Skipped, is_dicom, open_source_files, skipped_lines
 from gliomaseg.formats.dicom.geometry import Frame, Stack, frames_of, stack
-from gliomaseg.formats.dicom.headers import (
-    HEADER_BYTES,
-    Instance,
-    mr_instances,
-    refuse_other_images,
-    texts_of,
-    uid,
-    uid_name,
-    words,
-)
+from gliomaseg.formats.dicom.headers import HEADER_BYTES, Instance, mr_instances, texts_of, uid, uid_name, words
 from gliomaseg.formats.dicom.pixels import Layout, is_lossy, layout_of, stored_frames
 from gliomaseg.formats.dicom.series import DicomVolume, Series, choose_series, grouped, series_of
 
@@ -70,7 +61,6 @@ def read_dicom(path: Path, *, series: str | None, max_bytes: int) -> DicomVolume
         groups = grouped(instances)
         listed = _listed(groups)
         chosen = choose_series(listed, wanted=series, where=path)
-        refuse_other_images(found, objects, series_uid=chosen.uid)
         volume = _read(groups[chosen.uid], chosen, where=str(path), max_bytes=max_bytes)
         others = [_not_chosen(other, len(groups[other.uid])) for other in listed if other is not chosen]
         return replace(volume, skipped=skipped_lines([*found.skipped, *objects, *others]))
