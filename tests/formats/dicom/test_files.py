@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 import zipfile
 from pathlib import Path
@@ -212,6 +213,22 @@ def test_other_objects_and_other_series_are_named(make: Any, folder: Path) -> No
         "t1/0005.dcm: is Secondary Capture Image Storage, not an MR image",
         "series number 2 (4 files): is not the chosen series",
     )
+
+
+@pytest.mark.parametrize("name", ["0001.dcm", "0005.dcm"])
+@pytest.mark.parametrize("kind", [SecondaryCaptureImageStorage, "1.3.12.2.1107.5.9.1"], ids=["capture", "private"])
+def test_other_object_that_continues_the_series_is_refused(make: Any, folder: Path, name: str, kind: str) -> None:
+    make.change(folder / name, SOPClassUID=kind)
+    line = make.refusal(folder, FormatError)
+    assert f"{name}: is " in line
+    assert "not an MR image, and continues the slices of the chosen series" in line
+
+
+@pytest.mark.parametrize("position", [None, [40.5, -20.25, -7], [40.5, 80, 18], [40.5, -20.25, 15.5]])
+def test_other_object_elsewhere_in_the_series_is_named(make: Any, folder: Path, position: Any) -> None:
+    shutil.copy(folder / "0005.dcm", folder / "0006.dcm")
+    make.change(folder / "0006.dcm", SOPClassUID=SecondaryCaptureImageStorage, ImagePositionPatient=position)
+    assert make.read(folder).skipped == ("0006.dcm: is Secondary Capture Image Storage, not an MR image",)
 
 
 def test_many_files_of_one_reason_are_counted(make: Any, folder: Path) -> None:

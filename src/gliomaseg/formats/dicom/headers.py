@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.errors import FormatError
+from gliomaseg.errors import FormatError, GliomasegError
 from gliomaseg.formats.dicom.errors import translated_errors
 from gliomaseg.formats.dicom.file_kinds import BIG_ENDIAN, IMPLICIT, META_GROUP
 from gliomaseg.formats.dicom.files import Skipped, Source, SourceFiles, index_error
@@ -67,7 +67,27 @@ class Instance:
         return self.header.SOPClassUID in MULTI_FRAME
 
 
-def mr_instances(found: SourceFiles, *, where: str) -> tuple[list[Instance], list[Skipped]]:
+@dataclass(frozen=True)
+class OtherObject:
+    """A DICOM file that is not an MR image: its source, and the UID of its SOP class."""
+
+    source: Source
+    kind: str
+
+    @property
+    def skipped(self) -> Skipped:
+        """The file and the reason why it is not read."""
+        return Skipped(self.source.relative, f"is {uid_name(self.kind)}, not an MR image")
+
+    def header(self) -> Dataset | None:
+        """Return the elements for listing a series; None if the file is damaged, which does not matter here."""
+        try:
+            return read(self.source, pixels=False, max_bytes=HEADER_BYTES, kinds=(self.kind,))[1]
+        except GliomasegError:
+            return None
+
+
+def mr_instances(found: SourceFiles, *, where: str) -> tuple[list[Instance], list[OtherObject]]:
     """Return the MR files among the found ones, in the order of their names, and the other objects.
 
     Raises:
@@ -75,7 +95,7 @@ def mr_instances(found: SourceFiles, *, where: str) -> tuple[list[Instance], lis
     """
     instances: list[Instance] = []
     other: Counter[str] = Counter()
-    skipped: list[Skipped] = []
+    objects: list[OtherObject] = []
     for source in found.sources:
         syntax, header = read(source, pixels=False, max_bytes=HEADER_BYTES)
         kind = uid(header, "SOPClassUID")
@@ -85,13 +105,13 @@ def mr_instances(found: SourceFiles, *, where: str) -> tuple[list[Instance], lis
             instances.append(Instance(source, syntax, header))
         else:
             other[uid_name(kind)] += 1
-            skipped.append(Skipped(source.relative, f"is {uid_name(kind)}, not an MR image"))
+            objects.append(OtherObject(source, kind))
     if not instances and set(other) == {uid_name(_DIRECTORY)}:
         raise index_error(where)
     if not instances:
         kinds = ", ".join(f"{count} x {kind}" for kind, count in other.most_common(3))
         raise FormatError(f"has 0 MR images, but {kinds}", where=where, cure="pass an MR series")
-    return instances, skipped
+    return instances, objects
 
 
 def read(
