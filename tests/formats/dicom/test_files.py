@@ -224,6 +224,14 @@ def test_other_object_that_continues_the_series_is_refused(make: Any, folder: Pa
     assert "not an MR image, and continues the slices of the chosen series" in line
 
 
+def test_slice_with_the_file_header_of_another_object_is_refused(make: Any, folder: Path) -> None:
+    file = folder / "0005.dcm"
+    data = pydicom.dcmread(file)
+    data.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    data.save_as(file)
+    assert "0005.dcm: is Secondary Capture" in make.refusal(folder, FormatError)
+
+
 @pytest.mark.parametrize("position", [None, [40.5, -20.25, -7], [40.5, 80, 18], [40.5, -20.25, 15.5]])
 def test_other_object_elsewhere_in_the_series_is_named(make: Any, folder: Path, position: Any) -> None:
     shutil.copy(folder / "0005.dcm", folder / "0006.dcm")
@@ -251,6 +259,18 @@ def test_slices_without_preamble_are_read(make: Any, folder: Path, syntax: Any, 
     assert np.array_equal(make.read(folder).voxels, make.voxels())
     assert all(is_dicom(file) for file in folder.iterdir())
     assert make.read(folder / f"0005{suffix}").voxels.shape[0] == 1
+
+
+@pytest.mark.parametrize("syntax", PLAIN, ids=lambda uid: uid.keyword)
+@pytest.mark.parametrize("start", [b"", b"DICM", bytes(128) + b"DICM"], ids=["nothing", "mark", "preamble"])
+def test_slices_without_file_header_are_read(make: Any, folder: Path, syntax: Any, start: bytes) -> None:
+    make.encode(folder, syntax)
+    for file in list(folder.iterdir()):
+        make.bare(file)
+        file.write_bytes(start + file.read_bytes())
+        file.rename(file.with_suffix(""))
+    assert np.array_equal(make.read(folder).voxels, make.voxels())
+    assert all(is_dicom(file) for file in folder.iterdir())
 
 
 def test_slice_without_preamble_that_is_cut_is_refused(make: Any, folder: Path) -> None:

@@ -226,7 +226,8 @@ def locate(source: Source) -> tuple[Source | None, str]:
     start = dicom_start(head)
     if start is None:
         return None, _state(head)
-    syntax = "" if start or head[:2] == b"\x02\x00" else transfer_syntax(head)
+    data = head[start:]  # the file header may be missing behind the mark DICM too
+    syntax = "" if data[:2] == b"\x02\x00" else transfer_syntax(data)
     return replace(source, start=start, syntax=syntax), ""
 
 

@@ -82,7 +82,7 @@ class OtherObject:
     def header(self) -> Dataset | None:
         """Return the elements for listing a series; None if the file is damaged, which does not matter here."""
         try:
-            return read(self.source, pixels=False, max_bytes=HEADER_BYTES, kinds=(self.kind,))[1]
+            return read(self.source, pixels=False, max_bytes=HEADER_BYTES, kinds=(self.kind,), is_checked=False)[1]
         except GliomasegError:
             return None
 
@@ -121,6 +121,7 @@ def read(
     max_bytes: int,
     kinds: Sequence[str] = MR,
     keywords: Sequence[str] = tuple(KEYWORDS),
+    is_checked: bool = True,
 ) -> tuple[str, Dataset]:
     """Return a file's transfer syntax and its data set.
 
@@ -130,6 +131,7 @@ def read(
         max_bytes: limit of the data set in memory. The rest of a deflated data set is read with `pixels` only.
         kinds: SOP classes whose headers are needed. Without `pixels`, only the SOP class is returned for other ones.
         keywords: the elements that are read without `pixels`; the default is those for listing a series.
+        is_checked: whether the SOP class must be that of the file header, and the pixel data must follow.
 
     Raises:
         FormatError: the file is damaged or lacks a transfer syntax.
@@ -157,6 +159,8 @@ def read(
             stop_when=None if pixels else _at_pixels,
             specific_tags=None if pixels else [Tag(keyword) for keyword in keywords],
         )
+        if not is_checked:
+            return syntax, header
         _require_sop_class(kind, header, name=source.name)
         has_pixels = uid(header, "SOPClassUID") != STRUCTURE_SET
         is_short = not pixels and not limited.read(1) if has_pixels else limited.is_cut_short
@@ -180,10 +184,10 @@ def _file_meta(file: LimitedFile, source: Source) -> tuple[str, str]:
     """
     from pydicom.filereader import read_dataset
 
+    file.seek(source.start)
     if source.syntax:
         return source.syntax, ""
     name = source.name
-    file.seek(source.start)
     meta = read_dataset(cast("BinaryIO", file), is_implicit_VR=False, is_little_endian=True, stop_when=_past_meta)
     syntax = uid(meta, "TransferSyntaxUID")
     if not syntax:
