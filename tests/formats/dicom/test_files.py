@@ -155,6 +155,25 @@ def test_page_in_place_of_a_slice_is_refused(make: Any, folder: Path) -> None:
     assert "0005: has the name of a DICOM file, and is an HTML page" in make.refusal(folder, FormatError)
 
 
+@pytest.mark.parametrize("ending", [".part", ".crdownload", ".gz", ".BAK", ".gz.part"])
+@pytest.mark.parametrize("content", [b"", bytes(300), b"\x1f\x8b\x08\0" * 99], ids=["empty", "zeros", "gzip"])
+@pytest.mark.parametrize("suffix", [".dcm", ""])
+def test_interrupted_download_of_a_slice_is_refused(
+    make: Any, folder: Path, ending: str, content: bytes, suffix: str
+) -> None:
+    for file in list(folder.iterdir()):
+        file.rename(file.with_suffix(suffix))
+    name = f"0006{suffix}{ending}"
+    (folder / name).write_bytes(content)
+    assert f"{name}: has the name of a DICOM file, and is " in make.refusal(folder, FormatError)
+
+
+@pytest.mark.parametrize("name", ["0005.dcm.gz", "0005.dcm.bak", "notes.txt.bak", "logs.gz"])
+def test_packed_file_that_is_no_missing_slice_is_named(make: Any, folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"\x1f\x8b\x08\0" * 99)
+    assert make.read(folder).skipped == (f"{name}: is a gzip file",)
+
+
 OTHERS = {
     "._0001.dcm": (b"\0\x05\x16\x07" + bytes(200), "is a file of the operating system"),
     ".DS_Store": (b"\0\0\0\x01Bud1" + bytes(200), "is a file of the operating system"),
