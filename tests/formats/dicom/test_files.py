@@ -225,6 +225,32 @@ def test_hidden_folders_are_not_searched(make: Any, folder: Path) -> None:
     assert make.read(folder).skipped == ()
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+def test_hidden_folder_with_slices_of_the_series_is_named(
+    make: Any, folder: Path, tmp_path: Path, packed: bool
+) -> None:
+    make.series(folder / ".other", seed=1)
+    for file in (folder / ".other").iterdir():
+        make.change(file, SeriesInstanceUID="1.2.3")
+    (folder / ".rest" / "deep").mkdir(parents=True)
+    for name in ("0004.dcm", "0005.dcm"):
+        (folder / name).rename(folder / ".rest" / "deep" / name)
+    path = folder
+    if packed:
+        path = tmp_path / "a.zip"
+        with zipfile.ZipFile(path, "w") as box:
+            for file in folder.rglob("*.dcm"):
+                box.write(file, str(file.relative_to(folder)))
+    volume = make.read(path)
+    assert volume.voxels.shape[0] == 3
+    assert volume.skipped == (".rest: is a hidden folder with files of the chosen series, and is not searched",)
+
+
+def test_hidden_slice_is_read(make: Any, folder: Path) -> None:
+    (folder / "0005.dcm").rename(folder / ".0005.dcm")
+    assert np.array_equal(make.read(folder).voxels, make.voxels())
+
+
 def test_other_objects_and_other_series_are_named(make: Any, folder: Path) -> None:
     make.series(folder / "t1", seed=1, number=2, description="T1", echo_ms=9, inversion_ms=None)
     make.change(folder / "t1" / "0005.dcm", SOPClassUID=SecondaryCaptureImageStorage)

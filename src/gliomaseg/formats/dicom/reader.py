@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from gliomaseg.errors import FormatError, GeometryError, GliomasegError, ResourceError
 from gliomaseg.formats.dicom import headers
 from gliomaseg.formats.dicom.errors import translated_errors
-from gliomaseg.formats.dicom.files import Skipped, is_dicom, open_source_files, skipped_lines
+from gliomaseg.formats.dicom.files import Skipped, Source, is_dicom, locate, open_source_files, skipped_lines
 from gliomaseg.formats.dicom.geometry import Frame, Stack, frames_of, stack
 from gliomaseg.formats.dicom.headers import (
     HEADER_BYTES,
@@ -39,6 +40,7 @@ _MAX_TRIED = 5
 # An object of another SOP class continues a series if its position is as near to the next slice's as this.
 _SAME_LINE_MM = 1.0
 _SHARE_OF_GAP = 0.1
+_HIDDEN = "is a hidden folder with files of the chosen series, and is not searched"
 _PIXEL_KEYWORDS = ("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 
 
@@ -78,9 +80,23 @@ def read_dicom(path: Path, *, series: str | None, max_bytes: int) -> DicomVolume
         volume = _read(groups[chosen.uid], chosen, where=str(path), max_bytes=max_bytes)
         for other in objects:
             _refuse_slice(other, volume)
-        skipped = [*found.skipped, *(other.skipped for other in objects)]
+        hidden = [Skipped(name, _HIDDEN) for name, files in found.hidden.items() if _have_series(files, chosen.uid)]
+        skipped = [*found.skipped, *hidden, *(other.skipped for other in objects)]
         others = [_not_chosen(other, len(groups[other.uid])) for other in listed if other is not chosen]
         return replace(volume, skipped=skipped_lines([*skipped, *others]))
+
+
+def _have_series(files: Sequence[Source], series: str) -> bool:
+    """Return whether one of the files is DICOM and of a series; damage does not matter."""
+    for file in files:
+        with suppress(GliomasegError):
+            source, _ = locate(file)
+            if source is None:
+                continue
+            _, header = headers.read(source, pixels=False, max_bytes=HEADER_BYTES, is_checked=False)
+            if uid(header, "SeriesInstanceUID") == series:
+                return True
+    return False
 
 
 def _refuse_slice(other: OtherObject, volume: DicomVolume) -> None:
