@@ -264,6 +264,18 @@ def test_a_logo_beside_dicom_files_is_skipped(tmp_path: Path) -> None:
     assert reasons(tmp_path / "disc") == dict.fromkeys(["logo.png", "ok.png"], "is an image beside DICOM files")
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+def test_slices_with_the_suffix_of_an_image_are_not_skipped(tmp_path: Path, suffix: str) -> None:
+    folder = tmp_path / "anna"
+    series(folder)
+    last = max(folder.glob("*.dcm"))
+    last.rename(last.with_suffix(suffix))
+    touch(folder, "logo" + suffix)
+    inputs = list_inputs([folder])
+    assert [(entry.path, entry.kind) for entry in inputs] == [(folder, Kind.SERIES)]
+    assert reasons(folder) == {"logo" + suffix: "is an image beside DICOM files"}
+
+
 def test_files_of_other_formats_are_named(tmp_path: Path) -> None:
     assert reasons(touch(tmp_path, "a.nii", "notes.txt")) == {"notes.txt": "is not an image, a volume or DICOM"}
 

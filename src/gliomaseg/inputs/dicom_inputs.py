@@ -39,9 +39,18 @@ class DicomInputs:
     def _above(self) -> set[Path]:
         return _ancestors(self.folders)
 
+    @cached_property
+    def _cases(self) -> set[Path]:
+        return {entry.path for entry in self.inputs}
+
     def contain(self, folder: Path) -> bool:
         """Return whether a folder lies in a folder of DICOM files or on a disc of them."""
         return not _ancestors([folder]).isdisjoint((*self.folders, *self.discs))
+
+    def include(self, file: Path, folder: FolderFiles) -> bool:
+        """Return whether a file is DICOM in spite of its suffix, such as .jpg, and read as part of an examination."""
+        is_inside = not folder.is_linked and not self._cases.isdisjoint(file.parents)
+        return is_inside and is_dicom(file)
 
     def lie_below(self, folder: Path) -> bool:
         """Return whether a folder has DICOM files at any depth."""

@@ -185,6 +185,8 @@ def _candidates_in(folder: FolderFiles, root: Path, dicom: DicomInputs) -> tuple
         suffix = suffix_of(file)
         if suffix not in _IMAGES | _VOLUMES or _is_second_name(file):
             continue
+        if dicom.include(file, folder):
+            continue
         reason = mask_reason(file, root) or (_BESIDE_DICOM if in_dicom and suffix in _IMAGES else "")
         if reason:
             skipped.append(SkippedFile(file, reason))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 import zipfile
 from pathlib import Path
@@ -154,6 +155,25 @@ def test_page_in_place_of_a_slice_is_refused(make: Any, folder: Path) -> None:
     assert "0005: has the name of a DICOM file, and is an HTML page" in make.refusal(folder, FormatError)
 
 
+@pytest.mark.parametrize("ending", [".part", ".crdownload", ".gz", ".BAK", ".gz.part"])
+@pytest.mark.parametrize("content", [b"", bytes(300), b"\x1f\x8b\x08\0" * 99], ids=["empty", "zeros", "gzip"])
+@pytest.mark.parametrize("suffix", [".dcm", ""])
+def test_interrupted_download_of_a_slice_is_refused(
+    make: Any, folder: Path, ending: str, content: bytes, suffix: str
+) -> None:
+    for file in list(folder.iterdir()):
+        file.rename(file.with_suffix(suffix))
+    name = f"0006{suffix}{ending}"
+    (folder / name).write_bytes(content)
+    assert f"{name}: has the name of a DICOM file, and is " in make.refusal(folder, FormatError)
+
+
+@pytest.mark.parametrize("name", ["0005.dcm.gz", "0005.dcm.bak", "notes.txt.bak", "logs.gz"])
+def test_packed_file_that_is_no_missing_slice_is_named(make: Any, folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"\x1f\x8b\x08\0" * 99)
+    assert make.read(folder).skipped == (f"{name}: is a gzip file",)
+
+
 OTHERS = {
     "._0001.dcm": (b"\0\x05\x16\x07" + bytes(200), "is a file of the operating system"),
     ".DS_Store": (b"\0\0\0\x01Bud1" + bytes(200), "is a file of the operating system"),
@@ -205,6 +225,32 @@ def test_hidden_folders_are_not_searched(make: Any, folder: Path) -> None:
     assert make.read(folder).skipped == ()
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+def test_hidden_folder_with_slices_of_the_series_is_named(
+    make: Any, folder: Path, tmp_path: Path, packed: bool
+) -> None:
+    make.series(folder / ".other", seed=1)
+    for file in (folder / ".other").iterdir():
+        make.change(file, SeriesInstanceUID="1.2.3")
+    (folder / ".rest" / "deep").mkdir(parents=True)
+    for name in ("0004.dcm", "0005.dcm"):
+        (folder / name).rename(folder / ".rest" / "deep" / name)
+    path = folder
+    if packed:
+        path = tmp_path / "a.zip"
+        with zipfile.ZipFile(path, "w") as box:
+            for file in folder.rglob("*.dcm"):
+                box.write(file, str(file.relative_to(folder)))
+    volume = make.read(path)
+    assert volume.voxels.shape[0] == 3
+    assert volume.skipped == (".rest: is a hidden folder with files of the chosen series, and is not searched",)
+
+
+def test_hidden_slice_is_read(make: Any, folder: Path) -> None:
+    (folder / "0005.dcm").rename(folder / ".0005.dcm")
+    assert np.array_equal(make.read(folder).voxels, make.voxels())
+
+
 def test_other_objects_and_other_series_are_named(make: Any, folder: Path) -> None:
     make.series(folder / "t1", seed=1, number=2, description="T1", echo_ms=9, inversion_ms=None)
     make.change(folder / "t1" / "0005.dcm", SOPClassUID=SecondaryCaptureImageStorage)
@@ -212,6 +258,30 @@ def test_other_objects_and_other_series_are_named(make: Any, folder: Path) -> No
         "t1/0005.dcm: is Secondary Capture Image Storage, not an MR image",
         "series number 2 (4 files): is not the chosen series",
     )
+
+
+@pytest.mark.parametrize("name", ["0001.dcm", "0005.dcm"])
+@pytest.mark.parametrize("kind", [SecondaryCaptureImageStorage, "1.3.12.2.1107.5.9.1"], ids=["capture", "private"])
+def test_other_object_that_continues_the_series_is_refused(make: Any, folder: Path, name: str, kind: str) -> None:
+    make.change(folder / name, SOPClassUID=kind)
+    line = make.refusal(folder, FormatError)
+    assert f"{name}: is " in line
+    assert "not an MR image, and continues the slices of the chosen series" in line
+
+
+def test_slice_with_the_file_header_of_another_object_is_refused(make: Any, folder: Path) -> None:
+    file = folder / "0005.dcm"
+    data = pydicom.dcmread(file)
+    data.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    data.save_as(file)
+    assert "0005.dcm: is Secondary Capture" in make.refusal(folder, FormatError)
+
+
+@pytest.mark.parametrize("position", [None, [40.5, -20.25, -7], [40.5, 80, 18], [40.5, -20.25, 15.5]])
+def test_other_object_elsewhere_in_the_series_is_named(make: Any, folder: Path, position: Any) -> None:
+    shutil.copy(folder / "0005.dcm", folder / "0006.dcm")
+    make.change(folder / "0006.dcm", SOPClassUID=SecondaryCaptureImageStorage, ImagePositionPatient=position)
+    assert make.read(folder).skipped == ("0006.dcm: is Secondary Capture Image Storage, not an MR image",)
 
 
 def test_many_files_of_one_reason_are_counted(make: Any, folder: Path) -> None:
@@ -234,6 +304,18 @@ def test_slices_without_preamble_are_read(make: Any, folder: Path, syntax: Any, 
     assert np.array_equal(make.read(folder).voxels, make.voxels())
     assert all(is_dicom(file) for file in folder.iterdir())
     assert make.read(folder / f"0005{suffix}").voxels.shape[0] == 1
+
+
+@pytest.mark.parametrize("syntax", PLAIN, ids=lambda uid: uid.keyword)
+@pytest.mark.parametrize("start", [b"", b"DICM", bytes(128) + b"DICM"], ids=["nothing", "mark", "preamble"])
+def test_slices_without_file_header_are_read(make: Any, folder: Path, syntax: Any, start: bytes) -> None:
+    make.encode(folder, syntax)
+    for file in list(folder.iterdir()):
+        make.bare(file)
+        file.write_bytes(start + file.read_bytes())
+        file.rename(file.with_suffix(""))
+    assert np.array_equal(make.read(folder).voxels, make.voxels())
+    assert all(is_dicom(file) for file in folder.iterdir())
 
 
 def test_slice_without_preamble_that_is_cut_is_refused(make: Any, folder: Path) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import PurePath
 
 FILE_SUFFIXES = (".dcm", ".dicom", ".ima")
+# Endings that downloads, compression and copies append to a name.
+_ADDED_SUFFIXES = (".bak", ".crdownload", ".download", ".filepart", ".gz", ".part", ".partial")
 HEAD_BYTES = 1_024
 PREAMBLE_BYTES = 132
 MAGIC = b"DICM"
@@ -127,7 +129,9 @@ class SliceNames:
     """The names of a scan's DICOM files, with which the names of other files are compared."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        """Keep patterns and suffixes of the names."""
+        """Keep patterns and suffixes of the names, which are paths."""
+        names = list(names)
+        self._paths = set(names)
         names = [PurePath(name).name for name in names]
         self._patterns = {_pattern(name) for name in names}
         self._suffixes = {_suffix(name) for name in names}
@@ -137,11 +141,14 @@ class SliceNames:
         """Return whether a file that is not DICOM may be a damaged slice, by its name.
 
         Args:
-            name: the file's name.
+            name: the file's path. An ending such as .part or .gz does not matter, unless there is a file without it.
             known_kind: whether its content is of another kind, such as text. Its name must then be that of a slice.
         """
+        plain = _without_added(name)
+        if plain != name and plain not in self._paths and self._is_like_slice(PurePath(plain).name):
+            return True
         name = PurePath(name).name
-        if _suffix(name) in FILE_SUFFIXES or _pattern(name) in self._patterns:
+        if self._is_like_slice(name):
             return True
         if known_kind or name.startswith("."):
             return False
@@ -149,6 +156,16 @@ class SliceNames:
             return _suffix(name) in self._suffixes
         # A file such as LOCK is not a slice among IM001, IM002, ...
         return not self._have_digits or _DIGITS.search(name) is not None
+
+    def _is_like_slice(self, name: str) -> bool:
+        return _suffix(name) in FILE_SUFFIXES or _pattern(name) in self._patterns
+
+
+def _without_added(name: str) -> str:
+    """Return a name without the endings that were appended to it, such as .gz.part."""
+    while name.lower().endswith(_ADDED_SUFFIXES):
+        name = name[: name.rindex(".")]
+    return name
 
 
 def _pattern(name: str) -> str:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -29,6 +30,7 @@ from gliomaseg.system_files import is_system_file
 MAX_FILES = 100_000
 SUFFIXES = (*FILE_SUFFIXES, ".zip")
 _MAX_MEMBERS = 1_000
+_MAX_HIDDEN = 1_000  # files of one hidden folder, such as .git, that are looked at
 _INDEX = "DICOMDIR"  # an index of other files, without an image
 _IS_INDEX = "is an index (DICOMDIR), without an image"
 _MAX_NAMED = 20
@@ -68,10 +70,17 @@ class Skipped:
 
 @dataclass(frozen=True)
 class SourceFiles:
-    """The DICOM files of a folder or zip, in the order of their names, and the other files."""
+    """The DICOM files of a folder or zip, in the order of their names, and the other files.
+
+    Attributes:
+        sources: the DICOM files.
+        skipped: the other files, but for those in hidden folders.
+        hidden: up to 1,000 files of any kind in each hidden folder, by the folder's path.
+    """
 
     sources: tuple[Source, ...]
     skipped: tuple[Skipped, ...]
+    hidden: dict[str, list[Source]] = field(default_factory=dict)
 
 
 @dataclass
@@ -81,6 +90,7 @@ class _Listing:
     sources: list[Source] = field(default_factory=list)
     broken_links: list[Source] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    hidden: dict[str, list[Source]] = field(default_factory=dict)
 
 
 def skipped_lines(skipped: Sequence[Skipped]) -> tuple[str, ...]:
@@ -212,7 +222,7 @@ def _dicom_sources(listing: _Listing, path: Path) -> SourceFiles:
     skipped = [*listing.skipped, *(Skipped(source.relative, f"is {state}") for source, state in other)]
     if not dicom:
         raise FormatError(f"has 0 DICOM files and {len(skipped):,} other files", where=path, cure="pass DICOM files")
-    return SourceFiles(tuple(dicom), tuple(skipped))
+    return SourceFiles(tuple(dicom), tuple(skipped), listing.hidden)
 
 
 def locate(source: Source) -> tuple[Source | None, str]:
@@ -226,7 +236,8 @@ def locate(source: Source) -> tuple[Source | None, str]:
     start = dicom_start(head)
     if start is None:
         return None, _state(head)
-    syntax = "" if start or head[:2] == b"\x02\x00" else transfer_syntax(head)
+    data = head[start:]  # the file header may be missing behind the mark DICM too
+    syntax = "" if data[:2] == b"\x02\x00" else transfer_syntax(data)
     return replace(source, start=start, syntax=syntax), ""
 
 
@@ -234,6 +245,8 @@ def _files(folder: Path) -> _Listing:
     listing, count = _Listing(), 0
     with translated_errors(folder):
         for root, folders, names in os.walk(folder, onerror=_reraise):
+            for name in sorted(name for name in folders if name.startswith(".")):
+                _add_hidden(listing, Path(root, name), folder)
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             count += len(names)
             if count > MAX_FILES:
@@ -241,6 +254,17 @@ def _files(folder: Path) -> _Listing:
             for path in [Path(root, name) for name in [*folders, *sorted(names)]]:
                 _add(listing, path, folder)
     return listing
+
+
+def _add_hidden(listing: _Listing, path: Path, folder: Path) -> None:
+    """Add some files of a hidden folder; it may be unreadable."""
+    relative = str(path.relative_to(folder))
+    if path.is_symlink() or is_system_file(relative):
+        return
+    inside = (Path(root, name) for root, _, names in os.walk(path) for name in names)
+    files = [file for file in islice(inside, _MAX_HIDDEN) if file.is_file()]
+    if files:
+        listing.hidden[_printable(relative)] = [source_of(file) for file in sorted(files)]
 
 
 def _add(listing: _Listing, path: Path, folder: Path) -> None:
@@ -283,7 +307,15 @@ def _members(archive: zipfile.ZipFile, path: Path) -> _Listing:
         name = member_name(member)
         parts = name.split("/")
         relative = _printable(name)
-        if is_folder(member) or any(part.startswith(".") for part in parts[:-1] if part != "."):
+        if is_folder(member):
+            continue
+        hidden = next((k for k, part in enumerate(parts[:-1], start=1) if part.startswith(".") and part != "."), 0)
+        if hidden:
+            inside = listing.hidden.setdefault(_printable("/".join(parts[:hidden])), [])
+            if len(inside) < _MAX_HIDDEN and not is_system_file(name):
+                inside.append(
+                    Source(_printable(str(path / name)), member.file_size, _opener(archive, member), relative)
+                )
             continue
         if is_system_file(name):
             listing.skipped.append(Skipped(relative, "is a file of the operating system"))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.errors import FormatError
+from gliomaseg.errors import FormatError, GliomasegError
 from gliomaseg.formats.dicom.errors import translated_errors
 from gliomaseg.formats.dicom.file_kinds import BIG_ENDIAN, IMPLICIT, META_GROUP
 from gliomaseg.formats.dicom.files import Skipped, Source, SourceFiles, index_error
@@ -67,7 +67,27 @@ class Instance:
         return self.header.SOPClassUID in MULTI_FRAME
 
 
-def mr_instances(found: SourceFiles, *, where: str) -> tuple[list[Instance], list[Skipped]]:
+@dataclass(frozen=True)
+class OtherObject:
+    """A DICOM file that is not an MR image: its source, and the UID of its SOP class."""
+
+    source: Source
+    kind: str
+
+    @property
+    def skipped(self) -> Skipped:
+        """The file and the reason why it is not read."""
+        return Skipped(self.source.relative, f"is {uid_name(self.kind)}, not an MR image")
+
+    def header(self) -> Dataset | None:
+        """Return the elements for listing a series; None if the file is damaged, which does not matter here."""
+        try:
+            return read(self.source, pixels=False, max_bytes=HEADER_BYTES, kinds=(self.kind,), is_checked=False)[1]
+        except GliomasegError:
+            return None
+
+
+def mr_instances(found: SourceFiles, *, where: str) -> tuple[list[Instance], list[OtherObject]]:
     """Return the MR files among the found ones, in the order of their names, and the other objects.
 
     Raises:
@@ -75,7 +95,7 @@ def mr_instances(found: SourceFiles, *, where: str) -> tuple[list[Instance], lis
     """
     instances: list[Instance] = []
     other: Counter[str] = Counter()
-    skipped: list[Skipped] = []
+    objects: list[OtherObject] = []
     for source in found.sources:
         syntax, header = read(source, pixels=False, max_bytes=HEADER_BYTES)
         kind = uid(header, "SOPClassUID")
@@ -85,13 +105,13 @@ def mr_instances(found: SourceFiles, *, where: str) -> tuple[list[Instance], lis
             instances.append(Instance(source, syntax, header))
         else:
             other[uid_name(kind)] += 1
-            skipped.append(Skipped(source.relative, f"is {uid_name(kind)}, not an MR image"))
+            objects.append(OtherObject(source, kind))
     if not instances and set(other) == {uid_name(_DIRECTORY)}:
         raise index_error(where)
     if not instances:
         kinds = ", ".join(f"{count} x {kind}" for kind, count in other.most_common(3))
         raise FormatError(f"has 0 MR images, but {kinds}", where=where, cure="pass an MR series")
-    return instances, skipped
+    return instances, objects
 
 
 def read(
@@ -101,6 +121,7 @@ def read(
     max_bytes: int,
     kinds: Sequence[str] = MR,
     keywords: Sequence[str] = tuple(KEYWORDS),
+    is_checked: bool = True,
 ) -> tuple[str, Dataset]:
     """Return a file's transfer syntax and its data set.
 
@@ -110,6 +131,7 @@ def read(
         max_bytes: limit of the data set in memory. The rest of a deflated data set is read with `pixels` only.
         kinds: SOP classes whose headers are needed. Without `pixels`, only the SOP class is returned for other ones.
         keywords: the elements that are read without `pixels`; the default is those for listing a series.
+        is_checked: whether the SOP class must be that of the file header, and the pixel data must follow.
 
     Raises:
         FormatError: the file is damaged or lacks a transfer syntax.
@@ -137,6 +159,8 @@ def read(
             stop_when=None if pixels else _at_pixels,
             specific_tags=None if pixels else [Tag(keyword) for keyword in keywords],
         )
+        if not is_checked:
+            return syntax, header
         _require_sop_class(kind, header, name=source.name)
         has_pixels = uid(header, "SOPClassUID") != STRUCTURE_SET
         is_short = not pixels and not limited.read(1) if has_pixels else limited.is_cut_short
@@ -160,10 +184,10 @@ def _file_meta(file: LimitedFile, source: Source) -> tuple[str, str]:
     """
     from pydicom.filereader import read_dataset
 
+    file.seek(source.start)
     if source.syntax:
         return source.syntax, ""
     name = source.name
-    file.seek(source.start)
     meta = read_dataset(cast("BinaryIO", file), is_implicit_VR=False, is_little_endian=True, stop_when=_past_meta)
     syntax = uid(meta, "TransferSyntaxUID")
     if not syntax:

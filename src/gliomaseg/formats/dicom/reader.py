@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -11,20 +12,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.errors import GeometryError, GliomasegError, ResourceError
+from gliomaseg.errors import FormatError, GeometryError, GliomasegError, ResourceError
 from gliomaseg.formats.dicom import headers
 from gliomaseg.formats.dicom.errors import translated_errors
-from gliomaseg.formats.dicom.files import Skipped, is_dicom, open_source_files, skipped_lines
+from gliomaseg.formats.dicom.files import Skipped, Source, is_dicom, locate, open_source_files, skipped_lines
 from gliomaseg.formats.dicom.geometry import Frame, Stack, frames_of, stack
-from gliomaseg.formats.dicom.headers import HEADER_BYTES, Instance, mr_instances, texts_of, uid, uid_name, words
+from gliomaseg.formats.dicom.headers import (
+    HEADER_BYTES,
+    Instance,
+    OtherObject,
+    mr_instances,
+    numbers,
+    texts_of,
+    uid,
+    uid_name,
+    words,
+)
 from gliomaseg.formats.dicom.pixels import Layout, is_lossy, layout_of, stored_frames
 from gliomaseg.formats.dicom.series import DicomVolume, Series, choose_series, grouped, series_of
+from gliomaseg.geometry import from_lps
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 _FLOAT_BYTES = 4
 _MAX_TRIED = 5
+# An object of another SOP class continues a series if its position is as near to the next slice's as this.
+_SAME_LINE_MM = 1.0
+_SHARE_OF_GAP = 0.1
+_HIDDEN = "is a hidden folder with files of the chosen series, and is not searched"
 _PIXEL_KEYWORDS = ("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 
 
@@ -62,8 +78,46 @@ def read_dicom(path: Path, *, series: str | None, max_bytes: int) -> DicomVolume
         listed = _listed(groups)
         chosen = choose_series(listed, wanted=series, where=path)
         volume = _read(groups[chosen.uid], chosen, where=str(path), max_bytes=max_bytes)
+        for other in objects:
+            _refuse_slice(other, volume)
+        hidden = [Skipped(name, _HIDDEN) for name, files in found.hidden.items() if _have_series(files, chosen.uid)]
+        skipped = [*found.skipped, *hidden, *(other.skipped for other in objects)]
         others = [_not_chosen(other, len(groups[other.uid])) for other in listed if other is not chosen]
-        return replace(volume, skipped=skipped_lines([*found.skipped, *objects, *others]))
+        return replace(volume, skipped=skipped_lines([*skipped, *others]))
+
+
+def _have_series(files: Sequence[Source], series: str) -> bool:
+    """Return whether one of the files is DICOM and of a series; damage does not matter."""
+    for file in files:
+        with suppress(GliomasegError):
+            source, _ = locate(file)
+            if source is None:
+                continue
+            _, header = headers.read(source, pixels=False, max_bytes=HEADER_BYTES, is_checked=False)
+            if uid(header, "SeriesInstanceUID") == series:
+                return True
+    return False
+
+
+def _refuse_slice(other: OtherObject, volume: DicomVolume) -> None:
+    """Refuse an object of another SOP class that may be the series' next slice at one of its ends.
+
+    Between two slices it would leave a gap, which is refused when the slices are sorted.
+    """
+    header = other.header()
+    if header is None or uid(header, "SeriesInstanceUID") != volume.series.uid:
+        return
+    position_mm = numbers(header, "ImagePositionPatient", 3)
+    if position_mm is None:
+        return
+    affine = from_lps(volume.affine)
+    offset_mm, step_mm = position_mm - affine[:3, 3], affine[:3, 2]
+    z = float(offset_mm @ step_mm / (step_mm @ step_mm))
+    is_beside = np.linalg.norm(offset_mm - z * step_mm) > _SAME_LINE_MM
+    if is_beside or abs(z - round(z)) > _SHARE_OF_GAP or 0 <= round(z) < len(volume.voxels):
+        return
+    what = f"is {uid_name(other.kind)}, not an MR image, and continues the slices of the chosen series"
+    raise FormatError(what, where=other.source.name, cure="export the series again, or remove the file")
 
 
 def _not_chosen(series: Series, files: int) -> Skipped:
