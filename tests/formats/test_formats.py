@@ -417,7 +417,7 @@ def test_jpeg_is_not_written(tmp_path: Path) -> None:
         (bytes(344) + b"n+1\0", "is a NIfTI file, but its suffix is .png; rename it to end in .nii"),
         (b"ObjectType = Image", "is a MetaImage file"),
         (
-            gzip.compress(bytes(344) + b"n+1\0"),
+            gzip.compress(bytes(344) + b"n+1\0", mtime=0),
             "is a gzipped NIfTI file, but its suffix is .png; rename it to end in .nii.gz",
         ),
     ],
