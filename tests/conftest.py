@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 import tifffile
 
+from files import shared_path
+
 KaggleTree = Callable[..., Path]
 # The files that take longest begin, so that no worker waits for them at the end.
 LONGEST = ("training/test_train.py", "design/test_documented_training.py", "design/test_documented_commands.py")
@@ -59,14 +61,8 @@ def kaggle_tree() -> KaggleTree:
 
 @pytest.fixture(scope="session")
 def real_data() -> Iterator[Path]:
-    """Restore the 88 LGG patients as the archive holds them, twice, and return the archive's root.
-
-    `GLIOMASEG_SHARED` names the folder with `lgg/restore`; without it, `shared` beside the checkout.
-    """
-    shared = Path(os.environ.get("GLIOMASEG_SHARED") or Path(__file__).parents[2] / "shared")
-    restore = shared / "lgg" / "restore"
-    if not restore.is_file():
-        pytest.skip(f"there is no {restore}: the real data are not here")
+    """Restore the 88 LGG patients as the archive holds them, twice, and return the archive's root."""
+    restore = shared_path("lgg", "restore")
     with tempfile.TemporaryDirectory(prefix="gliomaseg-lgg-") as folder:
         command = [sys.executable, str(restore), folder, "--kaggle-archive"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -75,11 +71,8 @@ def real_data() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def real_scans() -> Path:
-    """Return the folder of real scans, `scans` in the folder that `GLIOMASEG_SHARED` names, or beside the checkout."""
-    folder = Path(os.environ.get("GLIOMASEG_SHARED") or Path(__file__).parents[2] / "shared") / "scans"
-    if not folder.is_dir():
-        pytest.skip(f"there is no {folder}: the real scans are not here")
-    return folder
+    """Return the folder of real scans."""
+    return shared_path("scans")
 
 
 def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
@@ -103,11 +96,8 @@ def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 @pytest.fixture(scope="session")
 def external_scans() -> Path:
-    """Return the folder of scans of other sources, `external` in the folder that `GLIOMASEG_SHARED` names."""
-    folder = Path(os.environ.get("GLIOMASEG_SHARED") or Path(__file__).parents[2] / "shared") / "external"
-    if not folder.is_dir():
-        pytest.skip(f"there is no {folder}: the scans of other sources are not here")
-    return folder
+    """Return the folder of scans of other sources."""
+    return shared_path("external")
 
 
 def write_small_phantoms(root: Path, *, slices: int) -> Path:

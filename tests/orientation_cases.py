@@ -1,4 +1,4 @@
-"""All 48 orientations of a volume, and how to undo them: nibabel is the oracle."""
+"""All 48 orientations of a volume, and how to undo them: nibabel is the oracle. Four planes of a scanner."""
 
 import itertools
 
@@ -13,6 +13,13 @@ ALL_48 = [
     for axes in itertools.permutations(range(3))
     for backwards in itertools.product((False, True), repeat=3)
 ]
+# The unit vectors along x, y and z of a series.
+TURNS = {
+    "axial": np.eye(3),
+    "sagittal": np.array([[0, 0, -1], [1, 0, 0], [0, -1, 0.0]]),
+    "coronal": np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0.0]]),
+    "oblique": np.array([[0.8, 0.6, 0], [-0.6, 0.8, 0], [0, 0, 1.0]]),
+}
 
 
 def turn_back(orientation, array):

@@ -1,4 +1,4 @@
-"""A small data set of volumes with different sizes, orientations, slice spacings and sequences, as BraTS folders."""
+"""Small volumes and data sets of volumes, and a test that such a data set trains and is scored."""
 
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from orientation_cases import turn_affine
 
 FILES = {Sequence.FLAIR: "flair.nii.gz", Sequence.T1: "t1.nii.gz"}
 MASK = "mask.nii.gz"
+SHAPE = (6, 5, 4)
+AFFINE = np.diag([-1.0, -1.0, 3.0, 1.0])
 AXIAL, CORONAL = Orientation(), Orientation((1, 0, 2), (False, True, False))
 SAGITTAL = Orientation((2, 1, 0), (True, False, False))
 # Orientation, slices that each slice is repeated to, side in pixels, and whether there is T1.
@@ -26,8 +28,46 @@ KINDS = (
 )
 
 
+def noise(seed: int) -> np.ndarray:
+    """Return int16 voxels (x, y, z) of `SHAPE`."""
+    return np.random.default_rng(seed).integers(0, 900, SHAPE).astype(np.int16)
+
+
+def save(path: Path, voxels: np.ndarray, affine: np.ndarray = AFFINE) -> Path:
+    """Write voxels (x, y, z) or (x, y, z, channel) as NIfTI."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Nifti1Image(voxels, affine).to_filename(path)
+    return path
+
+
+def require_training_and_scores(data: Path, folder: Path, *, cases: int) -> None:
+    """Train one epoch on a data set whose cases have tumour, score it, and check that all cases have scores."""
+    from gliomaseg.config import read_recipe
+    from gliomaseg.evaluation import EvaluateOptions, evaluate_into
+    from gliomaseg.prediction.predictor import open_predictor
+    from gliomaseg.training.run_folder import TrainOptions
+    from gliomaseg.training.train import train
+
+    settings = [
+        "preprocessing.size_px=64",
+        "network.levels=2",
+        "network.base_features=4",
+        "training.epochs=1",
+        "training.batch=8",
+    ]
+    recipe = read_recipe("unet_small").with_settings([*settings, 'training.precision="fp32"'])
+    model = train(TrainOptions(recipe, data, folder / "run", cache=folder / "cache"), say=lambda _text: None)
+    result = evaluate_into(EvaluateOptions(data, folder / "scores"), open_predictor(model))
+    assert [row.error for row in result.patients] == [None] * cases
+    assert all(row["reference_ml"] > 0 for row in result.patients)
+    assert (folder / "scores" / "metrics.json").is_file()
+
+
 def write_volume_cases(root: Path, *, count: int = len(KINDS), slices: int = 16, tumour: int = 1) -> Path:
-    """Write `root/case-<n>/` with NIfTI volumes of phantoms; `tumour` is the value of the masks."""
+    """Write `root/case-<n>/`, as BraTS folders, with NIfTI volumes of phantoms.
+
+    They have different sizes, orientations, slice spacings and sequences. `tumour` is the value of the masks.
+    """
     for index in range(count):
         orientation, repeats, side, has_t1 = KINDS[index % len(KINDS)]
         patient = phantom_patient(index, side_px=side, slices=slices)

@@ -6,15 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from files import touch
 from gliomaseg.data.file_listing import HIDDEN, PREDICTED, SYSTEM_FILE, UNFINISHED_FILE, iterate_files, list_files
 from gliomaseg.ownership import OutputFolder
-
-
-def touch(root: Path, *names: str) -> Path:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(b"")
-    return root
 
 
 def test_files_of_any_depth_are_listed_in_order(tmp_path: Path) -> None:

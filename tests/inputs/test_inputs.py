@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from files import touch
 from gliomaseg.errors import DataError, FormatError, MissingExtraError
 from gliomaseg.formats.dicom import Acquisition, write_series
 from gliomaseg.inputs.input import Kind
@@ -22,13 +23,6 @@ VOXELS = np.arange(3 * 6 * 5, dtype=np.uint16).reshape(3, 6, 5)
 
 def series(folder: Path, patient: str = "A", number: int = 1, description: str = "FLAIR") -> Path:
     write_series(folder, VOXELS, np.eye(4), acquisition=Acquisition(description, patient, number))
-    return folder
-
-
-def touch(folder: Path, *files: str) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in files:
-        (folder / file).touch()
     return folder
 
 

@@ -6,7 +6,6 @@ The rule behind each outcome has its own tests, in the test file of its module.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from files import shared_path
 from gliomaseg.cli import main
 from gliomaseg.config import read_recipe
 
@@ -53,9 +53,7 @@ Run = Callable[..., Outcome]
 @pytest.fixture
 def enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Enter:
     """Return `enter(case)`: it copies a folder of `shared/field` and makes the copy the working directory."""
-    field = Path(os.environ.get("GLIOMASEG_SHARED") or Path(__file__).parents[3] / "shared") / "field"
-    if not field.is_dir():
-        pytest.skip(f"there is no {field}: the inputs are not here")
+    field = shared_path("field")
     monkeypatch.setenv("GLIOMASEG_CACHE", str(tmp_path / "cache"))
 
     def copy(case: str) -> Path:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from files import touch
 from gliomaseg import overlays
 from gliomaseg.errors import DataError, FormatError, ResourceError
 from gliomaseg.formats import FileKind, Grid, write_picture, write_volume, written_suffixes
@@ -299,13 +300,6 @@ def test_a_volume_over_the_memory_limit_gives_a_row_with_the_error(predictor: Pr
 
 def names(*paths: Path) -> list[str]:
     return sorted(entry.name for entry in list_inputs(list(paths)))
-
-
-def touch(folder: Path, *files: str) -> Path:
-    for file in files:
-        (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        (folder / file).touch()
-    return folder
 
 
 def test_a_folder_of_volumes_gives_one_input_for_each_volume(tmp_path: Path) -> None:

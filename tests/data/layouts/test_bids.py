@@ -18,21 +18,9 @@ from gliomaseg.data.masks import MaskLabels
 from gliomaseg.errors import DataError, GeometryError
 from gliomaseg.phantoms import phantom_patient
 from gliomaseg.types import Sequence
+from volume_cases import SHAPE, noise, require_training_and_scores, save
 
-SHAPE = (6, 5, 4)
-AFFINE = np.diag([-1.0, -1.0, 3.0, 1.0])
 MASKS = "derivatives/manual"
-
-
-def save(path: Path, voxels: np.ndarray, affine: np.ndarray = AFFINE) -> Path:
-    """Write voxels (x, y, z)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.Nifti1Image(voxels, affine).to_filename(path)
-    return path
-
-
-def noise(seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 900, SHAPE).astype(np.int16)
 
 
 def tumour() -> np.ndarray:
@@ -317,26 +305,8 @@ def write_phantoms(root: Path) -> Path:
 
 
 def test_a_data_set_trains_and_is_scored(tmp_path: Path) -> None:
-    from gliomaseg.config import read_recipe
-    from gliomaseg.evaluation import EvaluateOptions, evaluate_into
-    from gliomaseg.prediction.predictor import open_predictor
-    from gliomaseg.training.run_folder import TrainOptions
-    from gliomaseg.training.train import train
-
     data = write_phantoms(tmp_path / "data")
-    settings = [
-        "preprocessing.size_px=64",
-        "network.levels=2",
-        "network.base_features=4",
-        "training.epochs=1",
-        "training.batch=8",
-    ]
-    recipe = read_recipe("unet_small").with_settings([*settings, 'training.precision="fp32"'])
-    model = train(TrainOptions(recipe, data, tmp_path / "run", cache=tmp_path / "cache"), say=lambda _text: None)
-    result = evaluate_into(EvaluateOptions(data, tmp_path / "scores"), open_predictor(model))
-    assert [row.error for row in result.patients] == [None] * 4
-    assert all(row["reference_ml"] > 0 for row in result.patients)
-    assert (tmp_path / "scores" / "metrics.json").is_file()
+    require_training_and_scores(data, tmp_path, cases=4)
 
 
 @pytest.mark.real_data

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from files import touch
 from gliomaseg.data.case import read_case
 from gliomaseg.data.case_list import CaseList, DataOptions
 from gliomaseg.data.findings import BROKEN_LINK, NO_VOLUME
@@ -17,14 +18,6 @@ from gliomaseg.ownership import OutputFolder
 from gliomaseg.types import Sequence
 
 T1, T1CE, T2, FLAIR = Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR
-
-
-def touch(root: Path, *names: str) -> Path:
-    """Write empty files: the layout looks at the names only."""
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(b"")
-    return root
 
 
 def read(root: Path) -> CaseList:

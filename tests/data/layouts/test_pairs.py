@@ -7,20 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from files import touch
 from gliomaseg.data.case import read_case
 from gliomaseg.data.case_list import CaseList, DataOptions
 from gliomaseg.data.findings import BROKEN_LINK
 from gliomaseg.data.layouts import pairs, read_cases
 from gliomaseg.errors import DataError
 from gliomaseg.types import Sequence
-
-
-def touch(root: Path, *names: str) -> Path:
-    """Write empty files: the layout looks at the names only."""
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(b"")
-    return root
 
 
 def read(root: Path, pattern: str | None = None) -> CaseList:

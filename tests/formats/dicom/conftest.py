@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -18,8 +17,10 @@ from pydicom import Dataset, Sequence
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, EnhancedMRImageStorage
 
+from files import shared_path
 from gliomaseg.errors import GliomasegError
 from gliomaseg.formats.dicom import Acquisition, DicomVolume, read_dicom, write_series
+from orientation_cases import TURNS
 
 SHAPE = (5, 40, 36)  # OpenJPEG writes no smaller ones
 MOST_BYTES = 1 << 28
@@ -171,11 +172,19 @@ def folder(make: Maker, tmp_path: Path) -> Path:
     return make.series(tmp_path / "series")
 
 
+@pytest.fixture(params=[*TURNS, "enhanced", "enhanced, mixed"])
+def volume(request: pytest.FixtureRequest, make: Maker, tmp_path: Path) -> DicomVolume:
+    """Return a series of every kind that a segmentation may refer to."""
+    if request.param in TURNS:
+        affine = np.eye(4)
+        affine[:3, :3] = TURNS[request.param] * (0.8, 0.9, 5)
+        write_series(tmp_path / "series", make.voxels(), affine)
+        return make.read(tmp_path / "series")
+    order = [2, 0, 1, 4, 3] if "mixed" in request.param else None
+    return make.read(make.enhanced(make.series(tmp_path / "series"), tmp_path / "enhanced.dcm", order))
+
+
 @pytest.fixture(scope="session")
 def real_series() -> Path:
     """Return the zip of a real T1 series, where it is at hand: see `real_data`."""
-    shared = Path(os.environ.get("GLIOMASEG_SHARED") or Path(__file__).parents[4] / "shared")
-    archive = shared / "scans" / "dicom_t1_sagittal.zip"
-    if not archive.is_file():
-        pytest.skip(f"there is no {archive}: the real scans are not here")
-    return archive
+    return shared_path("scans", "dicom_t1_sagittal.zip")

@@ -14,15 +14,10 @@ from dicom_masks import in_plane, outlines, rectangle, write_structures
 from gliomaseg.errors import DataError, FormatError, GeometryError
 from gliomaseg.formats.dicom import DicomVolume, LabelMasks, SeriesIdentity, read_labels, write_series
 from gliomaseg.formats.dicom.contours import fill
+from orientation_cases import TURNS
 
 SHAPE = (30, 40, 36)
 MAX_BYTES = 1 << 28
-TURNS = {
-    "axial": np.eye(3),
-    "sagittal": np.array([[0, 0, -1], [1, 0, 0], [0, -1, 0.0]]),
-    "coronal": np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0.0]]),
-    "oblique": np.array([[0.8, 0.6, 0], [-0.6, 0.8, 0], [0, 0, 1.0]]),
-}
 
 
 def series(make: Any, folder: Path, turn: NDArray[np.float64] = TURNS["axial"]) -> DicomVolume:

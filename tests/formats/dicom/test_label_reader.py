@@ -20,36 +20,17 @@ from gliomaseg.formats.dicom import (
     identify_series,
     read_labels,
     write_segmentation,
-    write_series,
 )
 from gliomaseg.formats.scan_file import Grid
 from gliomaseg.geometry import from_lps
 
 MAX_BYTES = 1 << 28
-TURNS = {
-    "axial": np.eye(3),
-    "sagittal": np.array([[0, 0, -1], [1, 0, 0], [0, -1, 0.0]]),
-    "coronal": np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0.0]]),
-    "oblique": np.array([[0.8, 0.6, 0], [-0.6, 0.8, 0], [0, 0, 1.0]]),
-}
 
 
 @pytest.fixture
 def plain(make: Any, folder: Path) -> DicomVolume:
     """Return the small axial series: 5 slices of 40 rows and 36 columns."""
     return make.read(folder)
-
-
-@pytest.fixture(params=[*TURNS, "enhanced", "enhanced, mixed"])
-def volume(request: pytest.FixtureRequest, make: Any, tmp_path: Path) -> DicomVolume:
-    """Return a series of every kind that a segmentation may refer to."""
-    if request.param in TURNS:
-        affine = np.eye(4)
-        affine[:3, :3] = TURNS[request.param] * (0.8, 0.9, 5)
-        write_series(tmp_path / "series", make.voxels(), affine)
-        return make.read(tmp_path / "series")
-    order = [2, 0, 1, 4, 3] if "mixed" in request.param else None
-    return make.read(make.enhanced(make.series(tmp_path / "series"), tmp_path / "enhanced.dcm", order))
 
 
 def noise(seed: int = 0, shape: tuple[int, ...] = (5, 40, 36)) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gliomaseg.errors import FormatError, GeometryError, GliomasegError
-from gliomaseg.formats.dicom import DicomVolume, write_segmentation, write_series
+from gliomaseg.formats.dicom import DicomVolume, write_segmentation
 from gliomaseg.geometry import from_lps
 
 
@@ -44,26 +44,6 @@ def as_stored(file: Path, volume: DicomVolume) -> NDArray[np.bool_]:
     nearest = [int(np.argmin(np.linalg.norm(places - place, axis=1))) for place in slices]
     assert sorted(nearest) == list(range(len(places)))
     return data.pixel_array.astype(bool).reshape(len(places), data.Rows, data.Columns)[nearest]
-
-
-ORIENTATIONS = {
-    "axial": np.eye(3),
-    "sagittal": np.array([[0, 0, -1], [1, 0, 0], [0, -1, 0.0]]),
-    "coronal": np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0.0]]),
-    "oblique": np.array([[0.8, 0.6, 0], [-0.6, 0.8, 0], [0, 0, 1.0]]),
-}
-
-
-@pytest.fixture(params=[*ORIENTATIONS, "enhanced", "enhanced, mixed"])
-def volume(request: pytest.FixtureRequest, make: Any, tmp_path: Path) -> DicomVolume:
-    """Return a series of every kind that a segmentation may refer to."""
-    if request.param in ORIENTATIONS:
-        affine = np.eye(4)
-        affine[:3, :3] = ORIENTATIONS[request.param] * (0.8, 0.9, 5)
-        write_series(tmp_path / "series", make.voxels(), affine)
-        return make.read(tmp_path / "series")
-    order = [2, 0, 1, 4, 3] if "mixed" in request.param else None
-    return make.read(make.enhanced(make.series(tmp_path / "series"), tmp_path / "enhanced.dcm", order))
 
 
 def test_mask_comes_back_voxel_by_voxel(volume: DicomVolume, tmp_path: Path) -> None:
