@@ -44,6 +44,22 @@ def overlay(
     return pixels
 
 
+def with_square_pixels(plane: Pixels, mask: Mask, pixel_mm: Sequence[float], *, side_px: int) -> tuple[Pixels, Mask]:
+    """Return a grey slice and its mask resampled to square pixels, shape (y, x); the longer side has `side_px`.
+
+    Args:
+        plane: uint8, shape (y, x).
+        mask: shape (y, x).
+        pixel_mm: the height and width of a pixel in mm.
+        side_px: pixels of the longer side.
+    """
+    height, width = plane.shape[0] * pixel_mm[0], plane.shape[1] * pixel_mm[1]
+    scale = side_px / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    image = Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC)
+    return np.asarray(image), np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+
+
 def outline(mask: Mask) -> Mask:
     """Return a mask's pixels that have a neighbour (left, right, above, below) outside it: shape (y, x)."""
     padded = np.pad(mask, 1)

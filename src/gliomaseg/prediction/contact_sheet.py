@@ -102,9 +102,5 @@ def choose_slices(areas: NDArray[np.int64]) -> list[int]:
 
 def _tile(plane: Pixels, mask: Mask, spacing_mm: tuple[float, ...]) -> Pixels:
     """Return a slice with square pixels, at most `SIDE_PX` high and wide, and its outline: uint8 (y, x, 3)."""
-    height, width = plane.shape[0] * spacing_mm[0], plane.shape[1] * spacing_mm[1]
-    scale = SIDE_PX / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    image = np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC))
-    outlined = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+    image, outlined = overlays.with_square_pixels(plane, mask, spacing_mm, side_px=SIDE_PX)
     return overlays.overlay(image[..., None], predicted=outlined)

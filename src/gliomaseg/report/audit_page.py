@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +18,10 @@ from gliomaseg.data.audit import Audit
 from gliomaseg.data.case_audit import CaseFindings, ExaminedCase, ShownSlice
 from gliomaseg.data.case_list import Problem
 from gliomaseg.errors import import_extra
-from gliomaseg.overlays import overlay
+from gliomaseg.overlays import overlay, with_square_pixels
 from gliomaseg.ownership import OutputFolder
-from gliomaseg.report.html import breakable
+from gliomaseg.report.html import load_template, template_text
 from gliomaseg.report.terminal import audit_facts, verdict
-from gliomaseg.types import Mask
 
 SIDE_PX = 224
 SHOWN_REASONS = 3
@@ -107,13 +105,7 @@ def render(findings: Audit, images: dict[str, tuple[str, str]]) -> str:
         findings: of the audit.
         images: by the name of a case, its image as a data URL and which slice it shows.
     """
-    jinja2 = import_extra("jinja2", "report", purpose="a page")
-    templates = resources.files("gliomaseg.report").joinpath("templates")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["breakable"] = breakable
-    template = environment.from_string(templates.joinpath("audit.html").read_text("utf-8"))
+    template = load_template("audit.html")
     general = [list(entries) for entries in (findings.problems, findings.warnings)]
     tiles = []
     copies = _copies(findings)
@@ -130,7 +122,7 @@ def render(findings: Audit, images: dict[str, tuple[str, str]]) -> str:
         warnings=general[1],
         shown=SHOWN_REASONS,
         tiles=sorted(tiles, key=lambda tile: tile.rank),
-        style=templates.joinpath("audit.css").read_text("utf-8"),
+        style=template_text("audit.css"),
         version=gliomaseg.__version__,
     )
     return page_text
@@ -174,15 +166,12 @@ def amount_text(findings: CaseFindings) -> str:
 def draw_thumbnail(shown: ShownSlice) -> str:
     """Return a slice, cut to the head, with the outline of the mask, as the data URL of a small JPEG."""
     rows, columns = _head(shown)
-    image, mask = Image.fromarray(shown.image[rows, columns]), Image.fromarray(shown.mask[rows, columns])
-    height, width = image.height * shown.pixel_mm[0], image.width * shown.pixel_mm[1]
-    scale = SIDE_PX / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC))
-    outlined: Mask = np.asarray(mask.resize(size, Image.Resampling.NEAREST))
+    image, mask = with_square_pixels(
+        shown.image[rows, columns], shown.mask[rows, columns], shown.pixel_mm, side_px=SIDE_PX
+    )
     content = io.BytesIO()
     # Full colour resolution: the outline is one pixel wide.
-    Image.fromarray(overlay(pixels[..., None], reference=outlined)).save(
+    Image.fromarray(overlay(image[..., None], reference=mask)).save(
         content, "JPEG", quality=QUALITY, subsampling=0, optimize=True
     )
     return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"

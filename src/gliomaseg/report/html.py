@@ -62,16 +62,8 @@ def render(evaluation: Evaluation, folder: Path) -> str:
     Raises:
         MissingExtraError: matplotlib or Jinja are not installed.
     """
-    jinja2, figures = _with_extra("jinja2"), _with_extra("gliomaseg.report.figures")
-    page = resources.files("gliomaseg.report").joinpath("templates")
-    style, script = (page.joinpath(name).read_text("utf-8") for name in ("report.css", "sort.js"))
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(
-        three=three, whole=whole, sentence=summary_text.sentence, marked=marked, breakable=breakable
-    )
-    template = environment.from_string(page.joinpath("template.html").read_text("utf-8"))
+    template, figures = load_template("report.html"), _with_extra("gliomaseg.report.figures")
+    script = template_text("sort.js")
     patients = evaluation.patients
     page_text: str = template.render(
         evaluation=evaluation,
@@ -82,11 +74,36 @@ def render(evaluation: Evaluation, folder: Path) -> str:
         columns=columns(patients),
         groups=grouped(evaluation),
         rows=sorted(patients, key=_worst_first),
-        style=style,
+        style=template_text("report.css"),
         script=script,
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     )
     return page_text
+
+
+def load_template(name: str) -> Any:
+    """Return a template of `report/templates`, with escaping, and an error for each undefined name.
+
+    Raises:
+        MissingExtraError: Jinja is not installed.
+    """
+    jinja2 = _with_extra("jinja2")
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(template_text),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        three=three, whole=whole, sentence=summary_text.sentence, marked=marked, breakable=breakable
+    )
+    return environment.get_template(name)
+
+
+def template_text(name: str) -> str:
+    """Return a file of `report/templates`."""
+    return resources.files("gliomaseg.report").joinpath("templates", name).read_text("utf-8")
 
 
 def columns(patients: Sequence[CaseScores]) -> list[Measure]:
