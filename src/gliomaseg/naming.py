@@ -89,7 +89,7 @@ _TWO_WORDS = {
     ("t2", "space"): "t2space",
     ("t2w", "space"): "t2space",
 }
-_ENTITY = re.compile(r"([A-Za-z]+)-([^_]+)")
+ENTITY = re.compile(r"([A-Za-z]+)-([^_]+)")
 _WITHOUT_ROLE = ("", "detail", "target", "contrast", "copy")
 _SEQUENCES = frozenset({"flair", "t1", "t1ce", "t2", "other"})
 
@@ -116,14 +116,23 @@ def channel_of(stem: str) -> tuple[str, int] | None:
     return (match[1], int(match[2])) if match else None
 
 
+def split_entities(stem: str) -> tuple[dict[str, str], str]:
+    """Return the entities of a name of BIDS, with keys in small letters, and the other words.
+
+    >>> split_entities("sub-01_acq-3D_FLAIR")
+    ({'sub': '01', 'acq': '3D'}, 'FLAIR')
+    """
+    parts = [(part, ENTITY.fullmatch(part)) for part in stem.split("_")]
+    entities = {match[1].lower(): match[2] for _, match in parts if match}
+    return entities, "_".join(part for part, match in parts if not match)
+
+
 def _parse_bids(stem: str) -> FileName | None:
     """Return the meaning of `sub-<label>[_<entity>-<label>...]_<suffix>`; None for other names."""
     if not re.match(r"sub-[A-Za-z0-9]+(?:_|$)", stem, re.IGNORECASE):
         return None
-    parts = stem.split("_")
-    entities = {match[1].lower(): match[2] for part in parts if (match := _ENTITY.fullmatch(part))}
-    suffix = "_".join(part for part in parts if not _ENTITY.fullmatch(part))
-    case = "_".join(part for part in parts if part.lower().startswith(("sub-", "ses-")))
+    entities, suffix = split_entities(stem)
+    case = "_".join(part for part in stem.split("_") if part.lower().startswith(("sub-", "ses-")))
     found = _parse_words(suffix)
     role = Role.T1CE if found.role is Role.T1 and "ce" in entities else found.role
     return FileName(case, role, found.is_copy or bool(entities.keys() & {"space", "desc"}))

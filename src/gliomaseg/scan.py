@@ -22,8 +22,10 @@ from gliomaseg.geometry import (
     require_affine,
     spacing_of,
 )
+from gliomaseg.naming import Role
 from gliomaseg.types import Sequence, Voxels
 
+SEQUENCE_OF_ROLE = {role: Sequence(role.value) for role in (Role.FLAIR, Role.T1, Role.T1CE, Role.T2)}
 SEQUENCES = {1: (Sequence.FLAIR,), 3: (Sequence.T1, Sequence.FLAIR, Sequence.T1CE)}
 LEVEL_TOLERANCE = 0.01  # of a slice's intensity range: rounding to 8 bits stays below it
 AVAILABLE_SHARE = 0.9

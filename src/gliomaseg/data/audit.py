@@ -132,9 +132,7 @@ def audit(
 def _check_masks(index: CaseList, by_case: Mapping[str, CaseFindings]) -> list[Problem]:
     """Add problems and warnings about masks to their cases, and return the warnings about all masks."""
     coverage = {
-        name: MaskCoverage(
-            one.voxels, one.tumour_voxels, one.largest_slice_share, one.head_share, one.outside_head_share
-        )
+        name: MaskCoverage(one.tumour_voxels, one.largest_slice_share, one.head_share, one.outside_head_share)
         for name, one in by_case.items()
         if one.slices
     }
@@ -218,17 +216,15 @@ def _spread(numbers: list[Any]) -> Spread | None:
 
 @dataclass(frozen=True)
 class MaskCoverage:
-    """The pixels of a case's slices.
+    """The tumour of a case.
 
     Attributes:
-        pixels: all of them.
-        tumour: those of the tumour.
+        tumour: its pixels.
         largest_share: the largest tumour's share of one slice, 0 to 1.
         head_share: the tumour's share of the head, 0 to 1; None without images.
         outside_head_share: the share of the tumour on the background, 0 to 1; 0 without images.
     """
 
-    pixels: int
     tumour: int
     largest_share: float
     head_share: float | None = None
@@ -239,7 +235,7 @@ def mask_coverage(masks: Iterable[Mask]) -> MaskCoverage:
     """Return the coverage of a case's masks, each bool of shape (y, x); zeros if there is none."""
     counted = [(mask.size, int(np.count_nonzero(mask))) for mask in masks]
     largest = max((tumour / pixels for pixels, tumour in counted), default=0.0)
-    return MaskCoverage(sum(pixels for pixels, _ in counted), sum(tumour for _, tumour in counted), largest)
+    return MaskCoverage(sum(tumour for _, tumour in counted), largest)
 
 
 def inverted_masks(coverage: Mapping[str, MaskCoverage]) -> list[Problem]:

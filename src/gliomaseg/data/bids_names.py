@@ -13,9 +13,8 @@ from pathlib import Path
 
 from gliomaseg.data.file_listing import PREDICTED
 from gliomaseg.formats import stem_of
-from gliomaseg.naming import Role, parse_name
+from gliomaseg.naming import ENTITY, Role, parse_name, split_entities
 
-_ENTITY = re.compile(r"([A-Za-z]+)-([^_]+)")
 _IMAGE_ENTITIES = ("acq", "run", "rec", "part", "echo")  # they distinguish images of one sequence
 _CONTRAST = re.compile(r"ce|gd|gad.*|post.*|.*contrast", re.IGNORECASE)
 _MASK_SUFFIX = re.compile(r"(?:.*_)?(?:mask|dseg|roi|seg|label|labels|lesion|tumou?r)", re.IGNORECASE)
@@ -83,7 +82,7 @@ class BidsVolume:
     @property
     def distinction(self) -> str:
         """The entities that distinguish an image from others of its sequence, as they are written."""
-        found = ((match[1].lower(), match[0]) for match in _ENTITY.finditer(stem_of(self.file)))
+        found = ((match[1].lower(), match[0]) for match in ENTITY.finditer(stem_of(self.file)))
         return "_".join(text for key, text in found if key in _IMAGE_ENTITIES)
 
     @property
@@ -104,9 +103,8 @@ class BidsVolume:
 
 def parse_volume(file: Path) -> BidsVolume:
     """Return a volume with the meaning of its name."""
-    parts = stem_of(file).split("_")
-    entities = {match[1].lower(): match[2].lower() for part in parts if (match := _ENTITY.fullmatch(part))}
-    return BidsVolume(file, entities, "_".join(part for part in parts if not _ENTITY.fullmatch(part)))
+    entities, suffix = split_entities(stem_of(file))
+    return BidsVolume(file, {key: value.lower() for key, value in entities.items()}, suffix)
 
 
 def other_mask_reason(mask: BidsVolume, pipeline: Sequence[str]) -> str:

@@ -78,12 +78,24 @@ class Cache:
 
     def positions(self, cases: tuple[Case, ...]) -> NDArray[np.int64]:
         """Return the positions of the slices of `cases`, in the order of `cases`: int64, shape (n,)."""
-        position = {name: k for k, name in enumerate(self.names)}
-        of_case: dict[str, list[str]] = {}
-        for name in self.names:
-            of_case.setdefault(name.rpartition("/")[0], []).append(name)
-        names = [name for case in cases for name in (case.slice_names if case.slices else of_case[case.name])]
-        return np.array([position[name] for name in names], np.int64)
+        found: list[int] = []
+        for case in cases:
+            if case.slices:
+                found += [self._position_of_name[name] for name in case.slice_names]
+            else:
+                found += self._positions_of_case[case.name]
+        return np.array(found, np.int64)
+
+    @cached_property
+    def _position_of_name(self) -> dict[str, int]:
+        return {name: k for k, name in enumerate(self.names)}
+
+    @cached_property
+    def _positions_of_case(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for k, name in enumerate(self.names):
+            found.setdefault(name.rpartition("/")[0], []).append(k)
+        return found
 
 
 def default_cache_folder() -> Path:

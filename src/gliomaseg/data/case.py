@@ -10,9 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.data.masks import MaskLabels, mask_of_labels, read_mask_image, read_tumour
+from gliomaseg.data.masks import (
+    MaskLabels,
+    is_dicom_volume,
+    mask_of_labels,
+    read_mask_image,
+    read_tumour,
+    require_same_size,
+)
 from gliomaseg.errors import DataError, GeometryError
-from gliomaseg.formats import FileKind, kind_of, read_picture, read_volume
+from gliomaseg.formats import read_picture, read_volume
 from gliomaseg.formats.dicom import read_dicom
 from gliomaseg.scan import Scan, join_scans
 from gliomaseg.types import Mask, Sequence
@@ -118,6 +125,10 @@ class LoadedCase:
     reference: Mask
     numbers: tuple[int, ...]
 
+    def axial_number(self, k: int) -> int:
+        """Return the number of axial slice k, from 0; those of a volume are numbered from below."""
+        return self.numbers[k] if self.case.volumes is None else k + 1
+
 
 def read_case(case: Case, *, max_bytes: int = MAX_BYTES) -> LoadedCase:
     """Return a case's scan and mask.
@@ -172,7 +183,7 @@ def read_volume_file(volume: VolumeFile, *, max_bytes: int) -> Scan:
         ResourceError: it needs more memory than `max_bytes`.
         MissingExtraError: it needs an extra that is not installed.
     """
-    if volume.path.is_dir() or kind_of(volume.path) is FileKind.SERIES:
+    if is_dicom_volume(volume):
         series = read_dicom(volume.path, series=volume.series, max_bytes=max_bytes)
         return Scan(series.voxels[..., None], str(volume.path), series.affine)
     return read_volume(volume.path, max_bytes=max_bytes, channel=volume.channel).scan
@@ -198,12 +209,7 @@ def read_slice_values(entry: Slice) -> tuple[NDArray[Any], NDArray[Any]]:
     """
     image = read_picture(entry.image)
     values = read_mask_image(entry.mask)
-    if values.shape != image.shape[:2]:
-        raise GeometryError(
-            f"size is {values.shape[0]} x {values.shape[1]}, expected {image.shape[0]} x {image.shape[1]} as its image",
-            where=entry.mask,
-            cure="export the mask on the image's grid",
-        )
+    require_same_size(values, image.shape[:2], where=entry.mask)
     return image, values
 
 

@@ -16,15 +16,14 @@ from gliomaseg.data.case_list import Problem
 from gliomaseg.data.masks import count_values, mask_of_labels, read_mask_volume
 from gliomaseg.data.split_features import Turn, axial_flair, image_digest, is_near_black
 from gliomaseg.errors import GliomasegError, InputError, ResourceError
-from gliomaseg.geometry import voxel_volume_mm3
+from gliomaseg.metrics import volume_ml
 from gliomaseg.preprocessing.intensity import DISPLAY_LEVEL, image_levels
-from gliomaseg.preprocessing.label_map import is_label_map
+from gliomaseg.preprocessing.label_map import LABEL_MAP, is_label_map
 from gliomaseg.scan import Scan
 from gliomaseg.types import Mask, Pixels, Sequence
 
 TOP_SHARE, HEAD_FRACTION = 0.995, 0.1  # voxels below a tenth of the 99.5 percentile are background
 COMPARED_SLICES = 8  # by the check for label maps
-LABEL_MAP = "looks like a mask or label map, not like a scan"
 
 
 @dataclass
@@ -173,7 +172,7 @@ def _read_volumes(case: Case, volumes: Volumes, findings: CaseFindings) -> Itera
     findings.orientation = scan.orientation
     if scan.affine is not None:
         findings.spacing_mm = [round(length, 3) for length in scan.spacing_mm or ()]
-        findings.tumour_ml = np.count_nonzero(loaded.reference) * voxel_volume_mm3(scan.affine) / 1000
+        findings.tumour_ml = volume_ml(int(np.count_nonzero(loaded.reference)), affine=scan.affine)
     yield _Stack(scan, loaded.reference, [case.name] * count, list(range(1, count + 1)))
 
 

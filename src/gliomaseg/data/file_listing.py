@@ -49,16 +49,14 @@ def list_files(root: Path) -> FileListing:
     files: list[Path] = []
     skipped: list[tuple[Path, str]] = []
     results: set[Path] = set()
-    for folder, names in _walk(root):
-        if MANIFEST in names:
-            results.update(folder / name for name in OutputFolder(folder, "predict").recorded_files())
-        for name in names:
+    for folder, entries in _walk(root):
+        for name, is_folder in entries:
             file = folder / name
             if name == MANIFEST:
-                continue
-            if reason := _reason(name):
+                results.update(folder / own for own in OutputFolder(folder, "predict").recorded_files())
+            elif reason := _reason(name):
                 skipped.append((file, reason))
-            elif not file.is_dir():
+            elif not is_folder:
                 files.append(file)
     skipped += [(file, PREDICTED) for file in files if file in results]
     problems = tuple(Problem(file.relative_to(root).as_posix(), reason) for file, reason in sorted(skipped))
@@ -67,14 +65,14 @@ def list_files(root: Path) -> FileListing:
 
 def iterate_files(root: Path) -> Iterator[Path]:
     """Yield the same files as `list_files`, folder by folder, without a look at the results of `predict`."""
-    for folder, names in _walk(root):
-        for name in names:
-            if not _reason(name) and not (folder / name).is_dir():
+    for folder, entries in _walk(root):
+        for name, is_folder in entries:
+            if not _reason(name) and not is_folder:
                 yield folder / name
 
 
-def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Yield each folder that may contain cases, with the sorted names in it."""
+def _walk(root: Path) -> Iterator[tuple[Path, list[tuple[str, bool]]]]:
+    """Yield each folder that may contain cases, with the sorted names in it, and whether each is a folder."""
     visited: set[Path] = set()
     inside = root.resolve()
     pending = [root]
@@ -86,22 +84,21 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
         visited.add(target)
         with os.scandir(folder) as entries:
             found = sorted((entry.name, entry.is_dir(), entry.is_symlink()) for entry in entries)
-        yield folder, [name for name, _, _ in found]
+        yield folder, [(name, is_folder) for name, is_folder, _ in found]
         for name, is_folder, is_link in reversed(found):
-            if is_folder and not _reason(name) and not (is_link and _overlap((folder / name).resolve(), inside)):
+            if is_folder and not _reason(name) and not (is_link and folders_overlap((folder / name).resolve(), inside)):
                 pending.append(folder / name)
 
 
 def _reason(name: str) -> str:
     """Return why a file or folder is never part of a case, by its name; else an empty text."""
-    # An item in a system folder has the folder in its path, as `is_system_file` expects.
-    if is_system_file(name) or is_system_file(f"{name}/file"):
+    if is_system_file(name):
         return SYSTEM_FILE
     if name.startswith(UNFINISHED):
         return UNFINISHED_FILE
     return HIDDEN if name.startswith(".") else ""
 
 
-def _overlap(target: Path, root: Path) -> bool:
+def folders_overlap(target: Path, root: Path) -> bool:
     """Return whether one folder lies in the other: the files behind such a link are found without it."""
     return target.is_relative_to(root) or root.is_relative_to(target)

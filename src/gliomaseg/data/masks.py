@@ -102,7 +102,7 @@ def read_tumour(volume: VolumeFile, scan: Scan, labels: MaskLabels, *, image: Vo
         DataError: a DICOM mask refers to another series.
         MissingExtraError: DICOM needs an extra that is not installed.
     """
-    if _is_dicom(volume):
+    if is_dicom_volume(volume):
         return _read_labels(volume, scan, image=image, labels=labels.tumour).union(labels.tumour)
     return mask_of_labels(read_mask_volume(volume, scan), labels, where=volume.path)
 
@@ -120,14 +120,15 @@ def read_mask_volume(volume: VolumeFile, scan: Scan) -> NDArray[Any]:
         FormatError: the file cannot be read.
         GeometryError: the mask is on another grid than the scan.
     """
-    if _is_dicom(volume):
+    if is_dicom_volume(volume):
         return _values(_read_labels(volume, scan, image=None, labels=None))
     mask = read_volume(volume.path, max_bytes=MAX_BYTES, channel=volume.channel, is_mask=True).scan
     require_same_grid(mask, scan)
     return np.asarray(mask.voxels[..., 0])
 
 
-def _is_dicom(volume: VolumeFile) -> bool:
+def is_dicom_volume(volume: VolumeFile) -> bool:
+    """Return whether a volume is a folder of DICOM files or a DICOM file."""
     return volume.path.is_dir() or kind_of(volume.path) is FileKind.SERIES
 
 
@@ -137,7 +138,7 @@ def _read_labels(
     if scan.affine is None:
         what = "is a DICOM mask, and its image has no affine"
         raise GeometryError(what, where=volume.path, cure="give an image with an affine, or a mask of the image's kind")
-    is_series = image is not None and _is_dicom(image)
+    is_series = image is not None and is_dicom_volume(image)
     series = identify_series(image.path, series=image.series) if image is not None and is_series else None
     z, y, x = scan.voxels.shape[:3]
     grid = Grid((z, y, x), scan.affine)
@@ -150,6 +151,18 @@ def _values(labelled: LabelMasks) -> NDArray[np.int64]:
     for label, mask in sorted(labelled.masks.items(), key=lambda entry: -int(np.count_nonzero(entry[1]))):
         values[mask] = label
     return values
+
+
+def require_same_size(values: NDArray[Any], shape: tuple[int, ...], *, where: Path) -> None:
+    """Check that the mask of a slice has the shape (y, x) of its image.
+
+    Raises:
+        GeometryError: naming both sizes.
+    """
+    if values.shape != shape:
+        got, expected = (f"{rows} x {columns}" for rows, columns in (values.shape, shape))
+        what = f"size is {got}, expected {expected} as its image"
+        raise GeometryError(what, where=where, cure="export the mask on the image's grid")
 
 
 def require_same_grid(mask: Scan, scan: Scan) -> None:

@@ -93,9 +93,7 @@ def _measure_one(
     if folder is not None:
         k = _slice_to_draw(scored.counts)
         _draw(loaded, k, found.mask, folder)
-        # The axial slices of a volume are numbered from below.
-        number = k + 1 if case.volumes is not None else loaded.numbers[k]
-        scores = scores.model_copy(update={"picture_slice": number})
+        scores = scores.model_copy(update={"picture_slice": loaded.axial_number(k)})
     return replace(scored, scores=scores, trained_on=found.trained_on)
 
 

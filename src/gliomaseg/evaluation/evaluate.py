@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from gliomaseg.data.case import Case
 from gliomaseg.data.case_list import CaseList, DataOptions, DataSettings, require_outside, require_sound
 from gliomaseg.data.layouts import read_cases
-from gliomaseg.data.split import choose_fold, read_splits, select
+from gliomaseg.data.split import Splits, choose_fold, read_splits, select
 from gliomaseg.errors import DataError, UsageError
 from gliomaseg.evaluation.case_measurement import grid_for, measure_cases
 from gliomaseg.evaluation.mask_files import MaskFolder, find_masks
@@ -105,9 +105,10 @@ def evaluate_into(
     """
     options.require_free()
     # Before anything is written:
-    index = _read_data(options.data, options.selection, options.data_options)
+    splits = _read_splits(options.selection)
+    index = _read_data(options.data, splits, options.data_options)
     require_outside(index, options.out)
-    cases, setting = _choose(index, options.data, options.selection)
+    cases, setting = _choose(index, options.data, options.selection, splits)
     source = _masks_of(predictions, index, progress)
     with options.output.new_folder(options.out / PICTURES, overwrite=True) as folder:
         evaluation = evaluate(cases, source, setting=setting, grid=options.grid, folder=folder, progress=progress)
@@ -133,14 +134,19 @@ def evaluate_data(
         ConfigError: there is no such fold.
         ResourceError: the disk is full.
     """
-    index = _read_data(data, selection, data_options or DataOptions())
-    cases, setting = _choose(index, data, selection)
+    splits = _read_splits(selection)
+    index = _read_data(data, splits, data_options or DataOptions())
+    cases, setting = _choose(index, data, selection, splits)
     return evaluate(cases, _masks_of(predictions, index, progress), setting=setting, grid=grid, progress=progress)
 
 
-def _read_data(data: Path, selection: CaseSelection | None, options: DataOptions) -> CaseList:
+def _read_splits(selection: CaseSelection | None) -> Splits | None:
+    return None if selection is None else read_splits(selection.splits)
+
+
+def _read_data(data: Path, splits: Splits | None, options: DataOptions) -> CaseList:
     """Return the cases of a data set; options that are not given are those that its splits were drawn with."""
-    recorded = DataSettings() if selection is None else read_splits(selection.splits).data
+    recorded = DataSettings() if splits is None else splits.data
     return read_cases(data, recorded.complete(options))
 
 
@@ -163,13 +169,14 @@ def _ignore(_line: str) -> None:
     """Drop a line of progress."""
 
 
-def _choose(index: CaseList, data: Path, selection: CaseSelection | None) -> tuple[Sequence[Case], EvaluationSetting]:
+def _choose(
+    index: CaseList, data: Path, selection: CaseSelection | None, splits: Splits | None
+) -> tuple[Sequence[Case], EvaluationSetting]:
     """Return the cases to measure, and the setting that describes them."""
     require_sound(index)
-    if selection is None:
+    if selection is None or splits is None:
         setting = EvaluationSetting(data=data.resolve().name, split=None, subset=None, warning=None)
         return index.cases, setting.joined_with(_data_setting(index))
-    splits = read_splits(selection.splits)
     fold = choose_fold(splits, selection.fold)
     cases = select(index, fold.train if selection.subset == "train" else fold.validation)
     if not cases:

@@ -8,14 +8,22 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gliomaseg.data.case import Case, LoadedCase, VolumeFile
-from gliomaseg.data.masks import MAX_BYTES, MaskLabels, mask_of_labels, read_mask_image, read_tumour
-from gliomaseg.errors import DataError, GeometryError, GliomasegError
+from gliomaseg.data.masks import (
+    MAX_BYTES,
+    MaskLabels,
+    count_values,
+    mask_of_labels,
+    read_mask_image,
+    read_tumour,
+    require_same_size,
+)
+from gliomaseg.errors import DataError, GliomasegError
 from gliomaseg.formats import FileKind, kind_of, primary_file, read_volume, stem_of
 from gliomaseg.inputs.result_names import portable_name
 from gliomaseg.naming import Role, parse_name
@@ -77,12 +85,17 @@ class MaskFolder:
         """
         if labels.tumour is None:
             return False
+        return self._first_values <= BINARY and len(self._first_values) == 1 and not self._first_values & labels.tumour
+
+    @cached_property
+    def _first_values(self) -> set[int]:
+        """The values above 0 of the first masks, until there are several."""
         values: set[int] = set()
         for file in (file for files in self.by_case.values() for file in files):
             values |= _values_above_0(file)
             if len(values) > 1:
-                return False
-        return values <= BINARY and bool(values) and not values & labels.tumour
+                break
+        return values
 
     def _labels(self, case: Case) -> MaskLabels:
         return MaskLabels() if self.binary else case.labels
@@ -184,7 +197,7 @@ def _values_above_0(file: Path) -> set[int]:
             return set()
     except GliomasegError:
         return set()
-    return {int(value) for value in np.unique(values) if value > 0}
+    return {int(value) for value in count_values(values)[0] if value > 0}
 
 
 def _read_slices(loaded: LoadedCase, files: Sequence[Path], folder: Path, labels: MaskLabels) -> Mask:
@@ -200,13 +213,6 @@ def _read_slices(loaded: LoadedCase, files: Sequence[Path], folder: Path, labels
             raise DataError(what, where=folder, cure=cure)
         file = _one_mask(case, found, folder)
         values = read_mask_image(file)
-        _require_size(values, reference, file)
+        require_same_size(values, reference.shape, where=file)
         masks.append(mask_of_labels(values, labels, where=file))
     return np.stack(masks)
-
-
-def _require_size(values: NDArray[np.generic], reference: Mask, file: Path) -> None:
-    if values.shape != reference.shape:
-        got, expected = (f"{rows} x {columns}" for rows, columns in (values.shape, reference.shape))
-        what = f"size is {got}, expected {expected} as its image"
-        raise GeometryError(what, where=file, cure="export the mask on the image's grid")

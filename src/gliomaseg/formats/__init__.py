@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 
-_TIFF = ImageFormat(tiff.read, tiff.write, (MaskFormat.tiff,), has_pages=True)
+_TIFF = ImageFormat(tiff.read, tiff.write, (MaskFormat.tiff,))
 _JPEG = ImageFormat(jpeg.read, None, (MaskFormat.png,))
 _NIFTI = VolumeFormat(nifti.read, nifti.write)
 _NIFTI_PAIR = VolumeFormat(nifti.read, None)
@@ -188,7 +188,7 @@ def read_picture(path: Path) -> NDArray[Any]:
 
 def count_pages(path: Path) -> int:
     """Return the number of images in a file; 1 for an unreadable file, which is reported when it is read."""
-    return tiff.count_pages(path) if _image_format(path).has_pages and path.is_file() else 1
+    return tiff.count_pages(path) if _image_format(path) is _TIFF and path.is_file() else 1
 
 
 def read_pages(path: Path, *, max_bytes: int) -> NDArray[Any]:

@@ -46,14 +46,12 @@ class ImageFormat:
         read: returns the pixels as viewers show them, (y, x) or (y, x, c).
         write: writes uint8 pixels, (y, x) or (y, x, 3); None for a format that loses information.
         mask_formats: the formats of the masks of such files, unless the user chooses others.
-        has_pages: whether one file may have several images: a stack.
     """
 
     kind: ClassVar = FileKind.IMAGE
     read: Callable[[Path], NDArray[Any]]
     write: Callable[[Path, NDArray[np.uint8]], None] | None
     mask_formats: tuple[MaskFormat, ...]
-    has_pages: bool = False
 
 
 @dataclass(frozen=True)

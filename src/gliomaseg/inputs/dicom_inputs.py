@@ -10,13 +10,12 @@ from pathlib import Path
 
 from gliomaseg.errors import FormatError, MissingExtraError
 from gliomaseg.formats import SHARED_SUFFIXES, FileKind, stem_of, suffix_of, suffixes
-from gliomaseg.formats.dicom import is_dicom, study_of
+from gliomaseg.formats.dicom import is_dicom, is_index, study_of
 from gliomaseg.inputs.folder_listing import FolderFiles, FolderListing
 from gliomaseg.inputs.input import Input, Kind, SkippedFile
 
 _OTHER = suffixes(FileKind.IMAGE, FileKind.VOLUME) - SHARED_SUFFIXES
 _DICOM = suffixes(FileKind.SERIES)
-_INDEX = "DICOMDIR"
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def find_dicom(root: Path, listing: FolderListing) -> DicomInputs:
     others: list[SkippedFile] = []
     broken: list[Path] = []
     for folder in listing.folders:
-        files = [file for file in folder.files if suffix_of(file) not in _OTHER and file.name != _INDEX]
+        files = [file for file in folder.files if suffix_of(file) not in _OTHER and not is_index(file)]
         dicom = {file for file in files if not stem_of(file).endswith("_mask") and is_dicom(file)}
         others += [
             SkippedFile(file, _reason(file))
@@ -85,7 +84,7 @@ def find_dicom(root: Path, listing: FolderListing) -> DicomInputs:
         zips += sorted(file for file in dicom if file.suffix.lower() == ".zip")
         if len(dicom) > sum(file.suffix.lower() == ".zip" for file in dicom) or links:
             folders.append(folder.path)
-    discs = tuple(folder.path for folder in listing.folders if any(file.name == _INDEX for file in folder.files))
+    discs = tuple(folder.path for folder in listing.folders if any(map(is_index, folder.files)))
     faults = {folder: link for link in reversed(broken) for folder in link.parents}
     inputs = tuple(_with_fault(entry, faults.get(entry.path)) for entry in _inputs(root, folders, zips))
     cases = {entry.path for entry in inputs}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import permutations
+from itertools import product
 from pathlib import Path
 
 from gliomaseg.errors import DataError, FormatError
@@ -31,7 +32,7 @@ _IMAGES, _VOLUMES = suffixes(FileKind.IMAGE), suffixes(FileKind.VOLUME)
 _BESIDE_DICOM = "is an image beside DICOM files"
 _LISTED = 3
 # Formats that a slice may have and that are not read, and no suffix at all.
-_OTHER_IMAGES = frozenset({"", ".bmp", ".gif", ".jpe", ".jpeg", ".jpg", ".webp"})
+_OTHER_IMAGES = frozenset({"", ".bmp", ".gif", ".jpe", ".webp"})
 _LOST = "has the name of a slice and another format"
 
 
@@ -134,14 +135,18 @@ def _list_folder(root: Path, without: Path | None) -> _Found:
 
 def _without_parts(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Return the candidates; a stack that goes on in a folder below its own has a fault."""
-    stacks = [candidate.entry for candidate in candidates if candidate.entry.kind is Kind.STACK]
+    by_folder: dict[Path, list[Input]] = defaultdict(list)
+    for candidate in candidates:
+        if candidate.entry.kind is Kind.STACK:
+            by_folder[candidate.entry.pictures[0].parent].append(candidate.entry)
     faults: dict[Path, FormatError] = {}
-    for entry, other in permutations(stacks, 2):
-        folder, below = entry.pictures[0].parent, other.pictures[0].parent
-        if folder in below.parents and _goes_on(entry, other):
-            what = f"goes on in {below.relative_to(folder)}: slices {other.numbers[0]} to {other.numbers[-1]}"
-            for part in (entry, other):
-                faults[part.pictures[0]] = FormatError(what, where=entry.path, cure="move all slices into one folder")
+    for below, others in by_folder.items():
+        for folder in below.parents:
+            for entry, other in product(by_folder.get(folder, []), others):
+                if _goes_on(entry, other):
+                    what = f"goes on in {below.relative_to(folder)}: slices {other.numbers[0]} to {other.numbers[-1]}"
+                    fault = FormatError(what, where=entry.path, cure="move all slices into one folder")
+                    faults |= {entry.pictures[0]: fault, other.pictures[0]: fault}
     return [
         replace(candidate, entry=replace(candidate.entry, fault=candidate.entry.fault or faults.get(first)))
         if (first := next(iter(candidate.entry.pictures), None)) in faults
@@ -197,7 +202,8 @@ def _candidates_in(folder: FolderFiles, root: Path, dicom: DicomInputs) -> tuple
         skipped += [SkippedFile(file, _BESIDE_DICOM) for file in single]
         single = []
     files = [*single, *sorted(volumes, key=by_number)]
-    lost = {file: stack for stack in stacks for file in stack.lost_slices(_maybe_slices(folder))}
+    maybe_slices = [file for file in folder.files if suffix_of(file) in _IMAGES | _OTHER_IMAGES]
+    lost = {file: stack for stack in stacks for file in stack.lost_slices(maybe_slices)}
     skipped += [SkippedFile(file, _LOST) for file in lost]
     files = [file for file in files if file not in lost]
     candidates = [_stack_candidate(stack, folder.path, root, lost) for stack in stacks]
@@ -208,10 +214,6 @@ def _candidates_in(folder: FolderFiles, root: Path, dicom: DicomInputs) -> tuple
 def _is_second_name(file: Path) -> bool:
     """Return whether a file is the voxel file of a pair, or DICOM in spite of its suffix."""
     return primary_file(file) != file or (suffix_of(file) in SHARED_SUFFIXES and kind_of(file) is FileKind.SERIES)
-
-
-def _maybe_slices(folder: FolderFiles) -> list[Path]:
-    return [file for file in folder.files if suffix_of(file) in _IMAGES | _OTHER_IMAGES]
 
 
 def _stack_candidate(stack: Stack, folder: Path, root: Path, lost: Mapping[Path, Stack]) -> Candidate:

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from gliomaseg.data.file_listing import folders_overlap
 from gliomaseg.errors import ResourceError
 from gliomaseg.system_files import is_system_file
 
@@ -71,14 +72,9 @@ def list_folder(root: Path, *, without: Path | None = None) -> FolderListing:
         pending += [
             (path, is_linked or path.is_symlink())
             for path in reversed(subfolders)
-            if not (path.is_symlink() and _overlap(path.resolve(), inside))
+            if not (path.is_symlink() and folders_overlap(path.resolve(), inside))
         ]
         broken = tuple(path for path in paths if path.is_symlink() and not path.exists())
         files = tuple(path for path in paths if path.is_file())
         found.append(FolderFiles(folder, files, broken, is_linked))
     return FolderListing(tuple(found), system_files)
-
-
-def _overlap(target: Path, root: Path) -> bool:
-    """Return whether one folder lies in the other: the files behind such a link are found without it."""
-    return target.is_relative_to(root) or root.is_relative_to(target)

@@ -92,6 +92,5 @@ def _load_series(entry: Input, *, series: str | None, max_bytes: int) -> LoadedS
         )
     if low == high:
         raise FormatError("all voxels have the same value", where=entry.path, cure="give a series with an image in it")
-    z, y, x = voxels.shape
     scan = Scan(voxels[..., None], str(entry.path), volume.affine)
-    return LoadedScan(scan, grid=Grid((z, y, x), volume.affine), series=volume)
+    return LoadedScan(scan, grid=volume.grid, series=volume)

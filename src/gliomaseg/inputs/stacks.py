@@ -35,8 +35,9 @@ class Stack:
 
     def lost_slices(self, files: Sequence[Path]) -> list[Path]:
         """Return the files that have a name of the stack with another number: slices in another format."""
-        matches = ((file, re.fullmatch(self.pattern, file.stem)) for file in files if file not in self.files)
-        return [file for file, match in matches if match and int(match[1]) not in self.numbers]
+        numbers = set(self.numbers)
+        matches = ((file, re.fullmatch(self.pattern, file.stem)) for file in files)
+        return [file for file, match in matches if match and int(match[1]) not in numbers]
 
 
 def find_stacks(folder: Path, files: Sequence[Path]) -> tuple[list[Stack], list[Path]]:

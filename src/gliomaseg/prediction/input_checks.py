@@ -26,7 +26,6 @@ T1 = "looks like T1, not like FLAIR"
 NO_T1 = "has no T1 (before contrast), which this model also needs; give it (--t1, in Python t1)"
 NOT_T1 = "T1 (before contrast) does not look like T1"
 T1_COPY = "T1 (before contrast) is a copy of FLAIR and is not used"
-LABEL_MAP = "looks like a mask or label map, not like a scan"
 
 # All but two of 251 stacks of the data set are far inside: area 0.33 to 0.75, fullness 0.95, elongation 1.4.
 AREA = (0.1, 0.9)

@@ -14,10 +14,10 @@ from gliomaseg.config import Postprocessing
 from gliomaseg.engines import DEFAULT, Engine, open_engine
 from gliomaseg.model import Model, file_digest, load_model
 from gliomaseg.prediction.confidence import confidence_features
-from gliomaseg.prediction.input_checks import LABEL_MAP, input_warnings
+from gliomaseg.prediction.input_checks import input_warnings
 from gliomaseg.prediction.postprocessing import at_temperature, combine, predict_tta, to_mask
 from gliomaseg.preprocessing import Prepared, prepare, restore
-from gliomaseg.preprocessing.label_map import is_label_map
+from gliomaseg.preprocessing.label_map import LABEL_MAP, is_label_map
 from gliomaseg.scan import Scan
 from gliomaseg.types import Batch, Mask, Probability, Sequence
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+LABEL_MAP = "looks like a mask or label map, not like a scan"
+
 SAME_SHARE = 0.5  # at most 0.34 in the scans of docs/results/plausibility.md; 0.77 or more in label maps
 INTERPOLATED_SAME_SHARE, EMPTY_SHARE = 0.2, 0.95  # of masks that were resampled to 8 bits
 MOST_LABELS, DIM_RANGE = 5, 100

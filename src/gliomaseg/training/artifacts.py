@@ -61,7 +61,7 @@ def write_artifacts(run: Run, setting: EvaluationSetting) -> None:
             run.validation, predictor, setting=setting, progress=lambda _line: run.raise_if_stopped("in the evaluation")
         )
         write_metrics(folder, metrics.document())
-        card = model_card(run.recipe, metrics, patients=[case.patient for case in run.train])
+        card = model_card(run.recipe, metrics, patients=patients)
         (folder / CARD).write_text(card, "utf-8")
         write_digests(folder)
         _draw_samples(run, predictor)
@@ -101,8 +101,7 @@ def _draw_samples(run: Run, predictor: Predictor) -> None:
         row, value = _sample(loaded, k, predictor)
         rows.append(row)
         score = "both masks empty" if np.isnan(value) else f"Dice of this slice {value:.3f}"
-        shown = loaded.numbers[k] if case.volumes is None else k + 1  # axial slices are numbered from below
-        notes.append(f"{case.name}, slice {shown}: {score}")
+        notes.append(f"{case.name}, slice {loaded.axial_number(k)}: {score}")
     headings = ("input MRI", "ground truth", "prediction")
     sheet = overlays.panel(rows, columns=headings, notes=notes, title="Tumour segmentation, validation cases")
     with run_output(run.folder).new_file(run.folder / "samples.png") as temporary:

@@ -97,7 +97,7 @@ def test_description_is_in_the_list_and_not_in_a_repr(make: Any, folder: Path) -
     assert "Underhay" in list_series(folder)[0].line()
     volume = make.read(folder)
     check(repr(volume) + repr(list_series(folder)))
-    assert volume.description == "FLAIR of Underhay"
+    assert volume.series.description == "FLAIR of Underhay"
 
 
 FAULTS: dict[str, dict[str, Any]] = {

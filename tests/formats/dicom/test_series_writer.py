@@ -99,7 +99,7 @@ def test_acquisition_is_written_to_the_header(make: Any, tmp_path: Path) -> None
     write_series(tmp_path / "a", VOXELS, affine_of(np.eye(3)), acquisition=t1)
     volume = make.read(tmp_path / "a")
     header = volume.headers[0]
-    assert (volume.series.number, volume.description, volume.series.is_flair) == (4, "T1", False)
+    assert (volume.series.number, volume.series.description, volume.series.is_flair) == (4, "T1", False)
     assert (header.PatientID, header.EchoTime, header.RepetitionTime) == ("P7", 9, 500)
     assert "InversionTime" not in header
 

@@ -17,11 +17,11 @@ from gliomaseg.data.case_list import CaseList, DataOptions
 from gliomaseg.data.file_listing import list_files
 from gliomaseg.data.findings import Findings
 from gliomaseg.naming import Role
+from gliomaseg.scan import SEQUENCE_OF_ROLE
 from gliomaseg.types import Sequence as MriSequence
 from gliomaseg.user_files import read_text
 
 SHAPE = "sub-*/[ses-*/]anat/*_FLAIR.nii.gz, with masks in derivatives/ or beside"
-_SEQUENCES = {role: MriSequence(role.value) for role in (Role.FLAIR, Role.T1, Role.T1CE, Role.T2)}
 _SUBJECT, _SESSION = re.compile(r"sub-[^_]+", re.IGNORECASE), re.compile(r"ses-[^_]+", re.IGNORECASE)
 _ANAT = re.compile("anat", re.IGNORECASE)
 _SITE_COLUMNS = ("site", "site_id", "siteid", "center", "centre", "institution", "hospital")
@@ -123,7 +123,7 @@ def _sort_volume(volume: BidsVolume, images: list[BidsVolume], masks: list[BidsV
             masks.append(volume)
     elif is_derived:
         found.skip(volume.file, "is not a mask, and images are not read from derivatives")
-    elif volume.role in _SEQUENCES:
+    elif volume.role in SEQUENCE_OF_ROLE:
         images.append(volume)
     else:
         found.skip(volume.file, "is another sequence than T1, T2 and FLAIR")
@@ -182,7 +182,7 @@ def _sequences(flair: BidsVolume, images: Sequence[BidsVolume]) -> dict[MriSeque
         run = flair.entities.get("run")
         if members:
             first = min(members, key=lambda image: (image.entities.get("run") != run, image.file))
-            chosen[_SEQUENCES[role]] = VolumeFile(first.file)
+            chosen[SEQUENCE_OF_ROLE[role]] = VolumeFile(first.file)
     return chosen
 
 

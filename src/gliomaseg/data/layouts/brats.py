@@ -21,10 +21,10 @@ from gliomaseg.data.patients import is_examination_only, parse_examination
 from gliomaseg.errors import DataError
 from gliomaseg.formats import FileKind, primary_file, stem_of, suffix_of, suffixes
 from gliomaseg.naming import FileName, Role, parse_name
+from gliomaseg.scan import SEQUENCE_OF_ROLE
 from gliomaseg.types import Sequence as MriSequence
 
 _VOLUMES = suffixes(FileKind.VOLUME)
-_SEQUENCES = {role: MriSequence(role.value) for role in (Role.FLAIR, Role.T1, Role.T1CE, Role.T2)}
 _GENERIC = frozenset({"anat", "image", "images", "img", "mr", "mri", "nifti", "nii", "raw", "scans", "seg", "volumes"})
 # Folders of other layouts: nnU-Net, pairs and BIDS.
 _OTHER_LAYOUTS = re.compile(r"(?:images?|imgs?|labels?|masks?)(?:tr|ts|va)?|derivatives|sub-.+", re.IGNORECASE)
@@ -165,7 +165,7 @@ def _read_case(volumes: Sequence[_Volume], found: Findings, options: DataOptions
         for volume in (volume for members in by_role.values() for volume in members):
             found.skip(volume.file, NO_MASK if volume.role is Role.FLAIR else "its case has no mask")
         return []
-    images = {_SEQUENCES[role]: VolumeFile(_first(members, found).file) for role, members in by_role.items()}
+    images = {SEQUENCE_OF_ROLE[role]: VolumeFile(_first(members, found).file) for role, members in by_role.items()}
     flair = by_role[Role.FLAIR][0]
     name, is_named_by_folder = (flair.name.case, False) if flair.name.case else (_folder_name(flair, found), True)
     known = parse_examination(name)

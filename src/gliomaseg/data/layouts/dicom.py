@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from gliomaseg.data.case import Case, VolumeFile, Volumes
 from gliomaseg.data.case_list import CaseList, DataOptions, Problem
-from gliomaseg.data.file_listing import FileListing, iterate_files, list_files
+from gliomaseg.data.file_listing import iterate_files, list_files
+from gliomaseg.data.findings import Findings
 from gliomaseg.data.patients import parse_examination
 from gliomaseg.errors import DataError
 from gliomaseg.formats import FileKind, stem_of, suffix_of, suffixes
@@ -30,19 +31,6 @@ _OPTIONAL = (MriSequence.T1, MriSequence.T1CE, MriSequence.T2)
 # Values that tools for anonymisation write for every patient.
 _NO_PATIENT = frozenset({"", "0", "1", "anon", "anonymous", "anonymized", "anonymised", "none", "patient", "unknown"})
 Parts = tuple[str, ...]
-
-
-@dataclass
-class _Findings:
-    listing: FileListing
-    problems: list[Problem] = field(default_factory=list)
-    skipped: list[Problem] = field(default_factory=list)
-
-    def skip(self, file: Path, reason: str) -> None:
-        self.skipped.append(Problem(self.listing.name_of(file), reason))
-
-    def report(self, file: Path, what: str) -> None:
-        self.problems.append(Problem(self.listing.name_of(file), what))
 
 
 @dataclass(frozen=True)
@@ -84,24 +72,18 @@ def read(data: Path, options: DataOptions) -> CaseList:
         raise DataError("is a file, expected a folder", where=data, cure="name the folder of the patients")
     listing = list_files(data)
     objects = list_objects(listing.files)
-    found = _Findings(listing, skipped=list(listing.skipped))
+    found = Findings(listing)
     found.problems += [Problem(listing.name_of(file), what) for file, what in objects.faults]
     found.skipped += [Problem(listing.name_of(file), reason) for file, reason in objects.skipped]
     examinations = _examinations(objects, found)
     cases = _named_cases(examinations, found, options)
     if not cases:
         raise _no_case(data, objects, found)
-    return CaseList(
-        data,
-        tuple(sorted(cases, key=lambda case: case.name)),
-        tuple(sorted(found.problems, key=lambda entry: entry.where)),
-        tuple(sorted(found.skipped, key=lambda entry: entry.where)),
-        layout="dicom",
-        notes=_notes(objects, examinations),
-    )
+    found.notes += _notes(objects, examinations)
+    return found.case_list(cases, "dicom", expected=SHAPE)
 
 
-def _no_case(data: Path, objects: DicomObjects, found: _Findings) -> DataError:
+def _no_case(data: Path, objects: DicomObjects, found: Findings) -> DataError:
     flair = sum(series.sequence is MriSequence.FLAIR for series in objects.series)
     what = f"has no case: {len(objects.series)} MR series, {flair} of them FLAIR, and {len(objects.masks)} masks"
     if found.problems:
@@ -111,7 +93,7 @@ def _no_case(data: Path, objects: DicomObjects, found: _Findings) -> DataError:
 
 
 def _notes(objects: DicomObjects, examinations: Sequence[_Examination]) -> tuple[str, ...]:
-    masked = {series for mask in objects.masks for series in mask.series} | {
+    masked = {series for mask in objects.masks for series in mask.references.series} | {
         entry.flair.identity.uid for entry in examinations
     }
     flair = [series for series in objects.series if series.sequence is MriSequence.FLAIR]
@@ -119,7 +101,7 @@ def _notes(objects: DicomObjects, examinations: Sequence[_Examination]) -> tuple
     return (f"{without} FLAIR series without a mask are skipped",) if without else ()
 
 
-def _examinations(objects: DicomObjects, found: _Findings) -> list[_Examination]:
+def _examinations(objects: DicomObjects, found: Findings) -> list[_Examination]:
     """Return the FLAIR series with one mask each, and report or skip all other objects."""
     flair = [series for series in objects.series if series.sequence is MriSequence.FLAIR]
     masks = _masks_by_flair(objects.masks, flair, found)
@@ -152,12 +134,12 @@ def _examinations(objects: DicomObjects, found: _Findings) -> list[_Examination]
 
 
 def _masks_by_flair(
-    masks: Iterable[MaskObject], flair: Sequence[SeriesObject], found: _Findings
+    masks: Iterable[MaskObject], flair: Sequence[SeriesObject], found: Findings
 ) -> dict[str, list[MaskObject]]:
     """Return the masks that refer to each FLAIR series, by its UID."""
     by_flair: dict[str, list[MaskObject]] = defaultdict(list)
     for mask in masks:
-        fitting = [series for series in flair if mask.refers_to(series.identity)]
+        fitting = [series for series in flair if mask.references.include(series.identity)]
         if len(fitting) > 1:
             shown = ", ".join(series.identity.uid for series in fitting)
             found.report(mask.path, f"{mask.kind} refers to {len(fitting)} FLAIR series ({shown}), expected 1")
@@ -167,7 +149,7 @@ def _masks_by_flair(
 
 
 def _report_masks_without_flair(
-    objects: DicomObjects, masks: dict[str, list[MaskObject]], studies: set[str], found: _Findings
+    objects: DicomObjects, masks: dict[str, list[MaskObject]], studies: set[str], found: Findings
 ) -> None:
     """Report the masks that refer to no FLAIR series; one of a study that has a case is skipped."""
     known = {series.identity.uid: series for series in objects.series}
@@ -176,20 +158,18 @@ def _report_masks_without_flair(
     for mask in objects.masks:
         if mask.path in reported:
             continue
-        named = [known[uid] for uid in mask.series if uid in known]
+        named = [known[uid] for uid in mask.references.series if uid in known]
         if named:
             target = f"{_shown(named[0])}, which is not recognised as FLAIR"
-        elif mask.series:
-            target = f"series {mask.series[0]}, which is not in the data set"
+        elif mask.references.series:
+            target = f"series {mask.references.series[0]}, which is not in the data set"
         else:
-            target = f"frame of reference {mask.frames[0]}, which no FLAIR series has"
+            target = f"frame of reference {mask.references.frames[0]}, which no FLAIR series has"
         what = f"{mask.kind} refers to {target}"
         (found.skip if mask.study in studies else found.report)(mask.path, what)
 
 
-def _examination(
-    flair: SeriesObject, mask: MaskObject, study: Sequence[SeriesObject], found: _Findings
-) -> _Examination:
+def _examination(flair: SeriesObject, mask: MaskObject, study: Sequence[SeriesObject], found: Findings) -> _Examination:
     images = {MriSequence.FLAIR: flair}
     for sequence in _OPTIONAL:
         own = [series for series in study if series.sequence is sequence]
@@ -235,7 +215,7 @@ def _folder_of(series: SeriesObject) -> Path:
     return Path(os.path.commonpath([file.parent for file in series.files]))
 
 
-def _named_cases(examinations: Sequence[_Examination], found: _Findings, options: DataOptions) -> list[Case]:
+def _named_cases(examinations: Sequence[_Examination], found: Findings, options: DataOptions) -> list[Case]:
     named = dict(zip(_names(examinations, found.listing.root), examinations, strict=True))
     patients = _patients(named)
     cases = []

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +97,8 @@ def read(data: Path, options: DataOptions) -> CaseList:
     if data.is_dir():
         raise DataError("is a folder, expected a CSV, TSV or JSON file", where=data, cure="name the file")
     numbered = read_rows(data)
-    _require_columns(data, numbered, options)
     table = _Table(data, options)
+    _require_columns(table, numbered)
     by_case: dict[str, list[NumberedRow]] = {}
     for entry in numbered:
         if missing := [name for name in table.names if not entry.row.get(name)]:
@@ -154,11 +154,11 @@ class _Table:
         )
         if "slice" in first or "image" in first:
             slices = self._slices(rows)
-            return _with(case, slices=slices) if slices else None
+            return replace(case, slices=slices) if slices else None
         for other in rows[1:]:
             self.report(other, f"case is {other.row['case']}, as in row {rows[0].number}")
         volumes = self._volumes(rows[0])
-        return _with(case, volumes=volumes) if volumes else None
+        return replace(case, volumes=volumes) if volumes else None
 
     def _labels(self, entry: NumberedRow) -> MaskLabels | None:
         text = entry.row.get("labels", "")
@@ -249,17 +249,12 @@ def _exists(file: Path) -> bool:
         return False
 
 
-def _with(case: Case, *, slices: tuple[Slice, ...] = (), volumes: Volumes | None = None) -> Case:
-    return Case(case.name, case.patient, case.site, slices, volumes, case.date, case.labels)
-
-
-def _require_columns(data: Path, numbered: Sequence[NumberedRow], options: DataOptions) -> None:
+def _require_columns(table: _Table, numbered: Sequence[NumberedRow]) -> None:
     """Check that the columns without which no case can be read are there."""
     names = {name for entry in numbered for name in entry.row}
-    required = ["case", "mask"] if options.patient_pattern else ["case", "patient", "mask"]
-    missing = [name for name in required if name not in names]
+    missing = [name for name in (*table.names, "mask") if name not in names]
     if not names & {"flair", "image"}:
         missing.append("flair (or slice and image)")
     if missing and numbered:
         cure = "write a first row with case, patient, flair and mask"
-        raise DataError(f"has no values in column {', '.join(missing)}", where=data, cure=cure)
+        raise DataError(f"has no values in column {', '.join(missing)}", where=table.data, cure=cure)

@@ -26,6 +26,7 @@ from gliomaseg.data.patients import parse_examination
 from gliomaseg.errors import DataError
 from gliomaseg.formats import FileKind, stem_of, suffixes
 from gliomaseg.naming import Role, parse_name
+from gliomaseg.scan import SEQUENCE_OF_ROLE
 from gliomaseg.types import Sequence
 from gliomaseg.user_files import read_text
 
@@ -35,7 +36,6 @@ _TRAINING, _TEST = ("imagesTr", "labelsTr"), ("imagesTs", "labelsTs")
 _HOLDERS = ("", "nnUNet_raw", "nnUNet_raw_data", "nnUNet_raw_data_base/nnUNet_raw_data")
 _DATA_SET = re.compile(r"(?:Dataset|Task)\d+_.+", re.IGNORECASE)
 _CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
-_SEQUENCES = {Role.FLAIR: Sequence.FLAIR, Role.T1: Sequence.T1, Role.T1CE: Sequence.T1CE, Role.T2: Sequence.T2}
 
 ChannelFiles = dict[int | None, Path]
 """The image files of a case by channel; the key None has the file of all channels."""
@@ -67,8 +67,8 @@ class Description:
         found: dict[Sequence, int] = {}
         for number, name in enumerate(self.channels):
             role = parse_name(name).role
-            if role in _SEQUENCES:
-                found.setdefault(_SEQUENCES[role], number)
+            if role in SEQUENCE_OF_ROLE:
+                found.setdefault(SEQUENCE_OF_ROLE[role], number)
         return found
 
     @property

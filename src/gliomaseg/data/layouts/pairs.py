@@ -21,6 +21,7 @@ from gliomaseg.data.slice_names import SliceName, is_generic, slice_parser, with
 from gliomaseg.errors import DataError
 from gliomaseg.formats import FileKind, primary_file, stem_of, suffix_of, suffixes
 from gliomaseg.naming import Role, parse_name
+from gliomaseg.scan import SEQUENCE_OF_ROLE
 from gliomaseg.types import Sequence as MriSequence
 
 IMAGE_FOLDERS = frozenset({"images", "image", "imgs", "img", "scans"})
@@ -29,7 +30,6 @@ _NO_CASE = IMAGE_FOLDERS | MASK_FOLDERS | {"train", "training", "val", "valid", 
 _SLICES, _VOLUMES = suffixes(FileKind.IMAGE), suffixes(FileKind.VOLUME)
 _LOSSY = (".jpg", ".jpeg")
 _MASK_WORD = re.compile(r"[-_. ]?(?:masks?|seg(?:mentation)?|labels?|gt|annotation)$", re.IGNORECASE)
-_SEQUENCES = {role: MriSequence(role.value) for role in (Role.FLAIR, Role.T1, Role.T1CE, Role.T2)}
 _NAMED_PATIENTS = 3
 
 NO_IMAGE = "is not an image or a volume"
@@ -200,7 +200,7 @@ def _by_examination(volumes: Sequence[_File], found: Findings) -> dict[_File, di
     for members in groups.values():
         images: dict[MriSequence, _File] = {}
         for entry in members:
-            sequence = _SEQUENCES[entry.role or Role.FLAIR]
+            sequence = SEQUENCE_OF_ROLE[entry.role or Role.FLAIR]
             first = images.setdefault(sequence, entry)
             if first is not entry:
                 what = f"is {sequence} of the same case as {found.name_of(first.path)}"

@@ -32,7 +32,7 @@ SUFFIXES = (*FILE_SUFFIXES, ".zip")
 _MAX_MEMBERS = 1_000
 _MAX_HIDDEN = 1_000  # files of one hidden folder, such as .git, that are looked at
 _INDEX = "DICOMDIR"  # an index of other files, without an image
-_IS_INDEX = "is an index (DICOMDIR), without an image"
+IS_INDEX = "is an index (DICOMDIR), without an image"
 _MAX_NAMED = 20
 _EMPTY, _ZEROS, _UNKNOWN = "empty", "filled with zeros", "damaged or of an unknown format"
 _BROKEN_LINK = "linked to a missing file"
@@ -194,7 +194,7 @@ def _path_kind(path: Path) -> str:
 
 def index_error(name: str) -> FormatError:
     """Return the error of a DICOMDIR that is passed as an input."""
-    return FormatError(_IS_INDEX, where=name, cure="pass the folder that contains it")
+    return FormatError(IS_INDEX, where=name, cure="pass the folder that contains it")
 
 
 def _state(head: bytes) -> str:
@@ -283,7 +283,7 @@ def _reason_to_skip(path: Path, relative: str) -> str:
     if is_system_file(relative):
         return "is a file of the operating system" if not path.is_dir() else ""
     if is_index(path):
-        return _IS_INDEX
+        return IS_INDEX
     if path.is_symlink() and path.is_dir():
         return "is a link to a folder, which is not followed"
     is_special = path.exists() and not path.is_file() and not path.is_dir()
@@ -320,7 +320,7 @@ def _members(archive: zipfile.ZipFile, path: Path) -> _Listing:
         if is_system_file(name):
             listing.skipped.append(Skipped(relative, "is a file of the operating system"))
         elif parts[-1].upper() == _INDEX:
-            listing.skipped.append(Skipped(relative, _IS_INDEX))
+            listing.skipped.append(Skipped(relative, IS_INDEX))
         else:
             where = _printable(str(path / name))
             listing.sources.append(Source(where, member.file_size, _opener(archive, member), relative))

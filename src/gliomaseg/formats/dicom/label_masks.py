@@ -24,6 +24,23 @@ class SeriesIdentity:
 
 
 @dataclass(frozen=True)
+class References:
+    """The series to which a segmentation or structure set refers.
+
+    Attributes:
+        series: SeriesInstanceUIDs; empty if it names none.
+        frames: FrameOfReferenceUIDs.
+    """
+
+    series: tuple[str, ...]
+    frames: tuple[str, ...]
+
+    def include(self, series: SeriesIdentity) -> bool:
+        """Return whether a series is named, or has the frame of reference if no series is named."""
+        return series.uid in self.series if self.series else series.frame_of_reference in self.frames
+
+
+@dataclass(frozen=True)
 class LabelMasks:
     """The regions of a segmentation or a structure set, each a mask of its own: regions may overlap.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from gliomaseg.formats.dicom.contours import read_contours
 from gliomaseg.formats.dicom.errors import translated_errors
 from gliomaseg.formats.dicom.files import Source, open_source_files
 from gliomaseg.formats.dicom.headers import HEADER_BYTES, MASKS, STRUCTURE_SET, items, mr_instances, uid, uid_name
-from gliomaseg.formats.dicom.label_masks import LabelMasks, SeriesIdentity
+from gliomaseg.formats.dicom.label_masks import LabelMasks, References, SeriesIdentity
 from gliomaseg.formats.dicom.segmentation_reader import read_segments
 from gliomaseg.formats.dicom.series import choose_series, grouped, series_of
 from gliomaseg.formats.scan_file import Grid
@@ -28,23 +27,6 @@ REFERENCE_KEYWORDS = (
     "ReferencedFrameOfReferenceSequence",
     "StructureSetROISequence",
 )
-
-
-@dataclass(frozen=True)
-class References:
-    """The series to which a segmentation or structure set refers.
-
-    Attributes:
-        series: SeriesInstanceUIDs; empty if it names none.
-        frames: FrameOfReferenceUIDs.
-    """
-
-    series: tuple[str, ...]
-    frames: tuple[str, ...]
-
-    def include(self, series: SeriesIdentity) -> bool:
-        """Return whether a series is named, or has the frame of reference if no series is named."""
-        return series.uid in self.series if self.series else series.frame_of_reference in self.frames
 
 
 def references_of(header: Dataset) -> References:

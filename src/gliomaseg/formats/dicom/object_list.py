@@ -11,7 +11,7 @@ from gliomaseg.errors import FormatError, GliomasegError, InputError, MissingExt
 from gliomaseg.formats.dicom import headers
 from gliomaseg.formats.dicom.errors import translated_errors
 from gliomaseg.formats.dicom.file_kinds import FILE_SUFFIXES
-from gliomaseg.formats.dicom.files import UNREADABLE, Source, is_index, locate, source_of
+from gliomaseg.formats.dicom.files import IS_INDEX, UNREADABLE, Source, is_index, locate, source_of
 from gliomaseg.formats.dicom.geometry import Plane, frames_of, stack
 from gliomaseg.formats.dicom.headers import (
     HEADER_BYTES,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 _KEYWORDS = (*KEYWORDS, *REFERENCE_KEYWORDS, "PatientID", "RepetitionTime", "ContrastBolusAgent")
-_SEQUENCES = {Role.FLAIR: Sequence.FLAIR, Role.T1: Sequence.T1, Role.T1CE: Sequence.T1CE, Role.T2: Sequence.T2}
 _NO_AGENT = ("", "NO", "NONE", "N", "WITHOUT", "0")
 _LONGEST_T1_ECHO_MS = 50.0
 
@@ -83,7 +82,7 @@ def list_objects(files: Iterable[Path]) -> DicomObjects:
 def _add(path: Path, listing: _Listing) -> None:
     """Add a file to the list of its kind."""
     if is_index(path):
-        listing.skipped.append((path, "is an index (DICOMDIR), without an image"))
+        listing.skipped.append((path, IS_INDEX))
     elif not path.is_file():
         is_link = path.is_symlink() and not path.exists()
         state = "is a link to a missing file" if is_link else "is a pipe or a device"
@@ -127,7 +126,7 @@ def _mask_object(path: Path, source: Source, header: Dataset) -> MaskObject:
     if not references.series and not references.frames:
         what = f"is a {kind} that refers to no series"
         raise FormatError(what, where=source.name, cure="export it again")
-    return MaskObject(path, kind, uid(header, "StudyInstanceUID"), references.series, references.frames)
+    return MaskObject(path, kind, uid(header, "StudyInstanceUID"), references)
 
 
 def _add_slices(path: Path, instance: Instance, listing: _Listing) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gliomaseg.formats.dicom.label_masks import SeriesIdentity
+from gliomaseg.formats.dicom.label_masks import References, SeriesIdentity
 from gliomaseg.formats.scan_file import Grid
 from gliomaseg.types import Sequence
 
@@ -43,19 +43,13 @@ class MaskObject:
         path: its file.
         kind: "SEG" or "RTSTRUCT".
         study: its StudyInstanceUID.
-        series: SeriesInstanceUIDs to which it refers; empty if it names none.
-        frames: FrameOfReferenceUIDs to which it refers.
+        references: the series to which it refers.
     """
 
     path: Path
     kind: str
     study: str
-    series: tuple[str, ...]
-    frames: tuple[str, ...]
-
-    def refers_to(self, series: SeriesIdentity) -> bool:
-        """Return whether it names a series; or shares its frame of reference, if it names none."""
-        return series.uid in self.series if self.series else series.frame_of_reference in self.frames
+    references: References
 
 
 @dataclass(frozen=True)

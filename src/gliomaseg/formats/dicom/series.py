@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gliomaseg.errors import DataError, FormatError
 from gliomaseg.formats.dicom.headers import Instance, item, number, numbers, text, uid, value_of, whole, words
 from gliomaseg.formats.scan_file import Grid
+from gliomaseg.geometry import spacing_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -93,11 +94,6 @@ class DicomVolume:
         return self.series.uid
 
     @property
-    def description(self) -> str:
-        """The series' description: free text, not for logs."""
-        return self.series.description
-
-    @property
     def grid(self) -> Grid:
         """The grid of the voxels."""
         z, y, x = self.voxels.shape
@@ -106,8 +102,7 @@ class DicomVolume:
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
         """The size of a voxel along (z, y, x) in millimetres."""
-        x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
-        return float(z), float(y), float(x)
+        return spacing_of(self.affine)
 
 
 def grouped(instances: Sequence[Instance]) -> dict[str, list[Instance]]:
