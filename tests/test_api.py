@@ -111,6 +111,8 @@ def test_a_mask_without_an_affine_is_saved_as_slices(bright, tmp_path):
         found.save(tmp_path / "mask.nii.gz")
     with pytest.raises(UsageError, match=r"suffix is \.jpg"):
         found.save(tmp_path / "mask.jpg")
+    with pytest.raises(UsageError, match=r"suffix is \.hdr"):  # read, but not written
+        found.save(tmp_path / "mask.hdr")
     with pytest.raises(UsageError, match="suffix is missing"):
         found.save("")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mask.tif"]

@@ -180,9 +180,9 @@ def evaluate(
         `definitions`. The fields are those of `metrics.json`.
 
     Raises:
-        UsageError: there is no such subset, subset or fold is given without splits, or a model and predictions are both
+        UsageError: the subset is unknown; subset or fold is given without splits; or both a model and predictions are
             given.
-        ConfigError: there is no such fold, or the spacing is not three lengths.
+        ConfigError: the fold is unknown, or the spacing is not three lengths.
         DataError: the data set has problems, or the splits do not fit it.
         GliomasegError: what `load_model` raises.
     """
@@ -239,7 +239,7 @@ def train(
 
     Raises:
         MissingExtraError: `gliomaseg[train]` is not installed.
-        UsageError: there is no such device, or resume and overwrite are both True.
+        UsageError: the device is unknown, or both resume and overwrite are True.
         ConfigError: the recipe or a setting is wrong.
         OutputExistsError: `out` is not empty.
         DataError: the data set has problems.

@@ -249,9 +249,10 @@ def test_images_in_a_folder_of_masks_are_skipped(tmp_path: Path) -> None:
     assert {file.reason for file in inputs.skipped} == {"is in a folder of masks"}
 
 
-def test_a_logo_beside_dicom_files_is_skipped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("index", ["DICOMDIR", "dicomdir"])
+def test_a_logo_beside_dicom_files_is_skipped(tmp_path: Path, index: str) -> None:
     series(tmp_path / "disc" / "DICOM")
-    touch(tmp_path / "disc", "logo.png", "DICOMDIR")
+    touch(tmp_path / "disc", "logo.png", index)
     touch(tmp_path / "disc" / "viewer" / "icons", "ok.png")
     inputs = list_inputs([tmp_path / "disc"])
     assert [entry.kind for entry in inputs] == [Kind.SERIES]

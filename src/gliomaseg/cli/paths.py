@@ -13,7 +13,7 @@ from gliomaseg.user_files import expand_home
 
 
 class Output(StrEnum):
-    """What a command writes at a path. It stands in the option's `Annotated` type."""
+    """A mark in the `Annotated` type of an option: the command writes a folder or a file at its path."""
 
     FOLDER = "a folder"
     FILE = "a file"

@@ -232,7 +232,7 @@ class MaskCoverage:
 
 
 def mask_coverage(masks: Iterable[Mask]) -> MaskCoverage:
-    """Return the coverage of a case's masks, each bool of shape (y, x); zeros if there is none."""
+    """Return the coverage of a case's masks, each bool of shape (y, x); all zero without masks."""
     counted = [(mask.size, int(np.count_nonzero(mask))) for mask in masks]
     largest = max((tumour / pixels for pixels, tumour in counted), default=0.0)
     return MaskCoverage(sum(tumour for _, tumour in counted), largest)

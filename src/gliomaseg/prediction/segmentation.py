@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gliomaseg.atomic import new_file, require_free
 from gliomaseg.errors import GeometryError, UsageError
-from gliomaseg.formats import FileKind, Grid, suffix_of, suffixes, write_pages, write_volume
+from gliomaseg.formats import FileKind, Grid, suffix_of, write_pages, write_volume, written_suffixes
 from gliomaseg.inputs.scan_arrays import Axes
 from gliomaseg.scan import Scan
 from gliomaseg.types import Mask, Probability
@@ -58,7 +58,7 @@ class Segmentation:
             OutputExistsError: the file exists and `overwrite` is False.
         """
         target, affine = Path(path), self.scan.affine
-        volume_suffixes = sorted(suffixes(FileKind.VOLUME))
+        volume_suffixes = written_suffixes(FileKind.VOLUME)
         suffix = suffix_of(target)
         if suffix not in (*volume_suffixes, *PAGE_SUFFIXES):
             known = ", ".join([*volume_suffixes, *PAGE_SUFFIXES])
