@@ -31,6 +31,22 @@ DIGESTS = "SHA256SUMS"
 SPLITS = "splits.json"  # in the folder of a cross-validation
 
 
+class StartModel(Settings):
+    """The model whose weights a training started from.
+
+    Attributes:
+        name: of the model.
+        digest: the SHA-256 of its ONNX file; of its weights if there is no ONNX file.
+        not_loaded: the tensors of the network that this model lacks, or has in another shape; they started at random.
+        trained_on: hashed ids of its training patients; empty if unknown.
+    """
+
+    name: str
+    digest: str
+    not_loaded: tuple[str, ...] = ()
+    trained_on: tuple[str, ...] = ()
+
+
 class ModelConfig(Settings):
     """The content of `config.json`: everything that prediction needs besides the weights.
 
@@ -45,7 +61,9 @@ class ModelConfig(Settings):
         title: one line.
         onnx_precision: of the ONNX file; the weights for torch are always fp32.
         dice_estimator: computes the predicted Dice; None if it was not fitted.
-        trained_on: hashed ids of the training patients, from `hashed_patient_id`; empty if unknown.
+        trained_on: hashed ids of the training patients, from `hashed_patient_id`; empty if unknown. Those of the
+            start's model are among them.
+        start: the model whose weights the training started from; None if it started at random.
     """
 
     format: int = FORMAT
@@ -59,6 +77,7 @@ class ModelConfig(Settings):
     onnx_precision: Literal["fp32", "int8"] = "fp32"
     dice_estimator: DiceEstimator | None = None
     trained_on: tuple[str, ...] = ()
+    start: StartModel | None = None
 
 
 @dataclass(frozen=True)

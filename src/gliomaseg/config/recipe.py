@@ -50,6 +50,10 @@ class Recipe(Settings):
             raise ValueError(
                 f"network.weights is {network.weights!r}, expected 'none' with {preprocessing.inputs} channels of input"
             )
+        if self.training.start_from is not None and network.pretrained_weights != "none":
+            raise ValueError(
+                f"network.weights is {network.pretrained_weights!r}, expected 'none' with training.start_from"
+            )
         if preprocessing.context_slices and self.split.by == "slice":
             raise ValueError(
                 f"preprocessing.context_slices is {preprocessing.context_slices}, expected 0 with a split by slice, "

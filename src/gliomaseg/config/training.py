@@ -117,6 +117,8 @@ class Training(Settings):
         exported_checkpoint: "last" epoch, or "best" on the validation cases.
         onnx_precision: of the ONNX file; "int8" takes the ranges of the features from training slices.
         checkpoint_minutes: time between checkpoints within an epoch, in minutes.
+        start_from: a run, a model folder or a bundled model whose weights the training starts from; None starts at
+            random, or from `network.weights`.
     """
 
     loss: Annotated[str, AfterValidator(_checked_loss)] = "cross_entropy"
@@ -135,6 +137,7 @@ class Training(Settings):
     exported_checkpoint: Literal["last", "best"] = "last"
     onnx_precision: Literal["fp32", "int8"] = "fp32"
     checkpoint_minutes: float = Field(default=10, ge=0)
+    start_from: str | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -14,6 +14,7 @@ from gliomaseg.config import Preprocessing, Recipe, Training
 from gliomaseg.data.augmentation import AUGMENTATIONS, Draws, augmentation_draws, pipeline
 from gliomaseg.data.augmentation.carvemix import Slices, graft_tumours
 from gliomaseg.data.cache import Cache
+from gliomaseg.data.case import Case
 from gliomaseg.preprocessing import context_indices, head_levels, level_scales, with_context
 from gliomaseg.scan import flair_channel
 from gliomaseg.types import SliceIndices
@@ -133,6 +134,19 @@ def load_batch(
     """
     images, masks = _normalised_slices(cache, positions, preprocessing, device)
     return _network_input(images), masks
+
+
+def random_slices(
+    cache: Cache, cases: tuple[Case, ...], recipe: Recipe, device: torch.device, *, count: int = 240, size: int = 16
+) -> Iterator[Tensor]:
+    """Yield `count` slices of cases in batches of `size` as network input, without augmentation.
+
+    They are drawn uniformly, without repetition, with the seed of the training; all slices if there are fewer.
+    """
+    positions = cache.positions(cases)
+    chosen = np.random.default_rng(recipe.training.seed).permutation(positions)[:count]
+    for batch in batches(chosen, size):
+        yield load_batch(cache, batch, recipe.preprocessing, device)[0]
 
 
 def training_batch(

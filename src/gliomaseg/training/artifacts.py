@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gliomaseg import overlays
-from gliomaseg.data.batches import batches, load_batch
+from gliomaseg.data.batches import random_slices
 from gliomaseg.data.case import LoadedCase, read_case
 from gliomaseg.evaluation import EvaluationSetting
 from gliomaseg.evaluation.evaluate import evaluate
@@ -29,10 +29,9 @@ from gliomaseg.training.model_card import model_card
 from gliomaseg.training.onnx_export import export_network
 from gliomaseg.training.run import Run
 from gliomaseg.training.run_folder import MODEL, run_output
-from gliomaseg.types import Batch, Pixels
+from gliomaseg.types import Pixels
 
 SAMPLES = 4
-CALIBRATION_SLICES, CALIBRATION_BATCH = 240, 16
 BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (BLUE, ORANGE, "#CC79A7", "#009E73")  # of the Dice conventions
 
@@ -52,7 +51,8 @@ def write_artifacts(run: Run, setting: EvaluationSetting) -> None:
         load_network(run.best, network)
     with run_output(run.folder, is_run=True).new_folder(run.folder / MODEL, overwrite=True) as folder:
         patients = [case.patient for case in run.train]
-        export_network(network, run.recipe, folder, name=run.folder.resolve().name, patients=patients)
+        name = run.folder.resolve().name
+        export_network(network, run.recipe, folder, name=name, patients=patients, start=run.progress.start)
         if run.recipe.training.onnx_precision == "int8":
             _quantise(run, folder)
         write_digests(folder)
@@ -61,7 +61,7 @@ def write_artifacts(run: Run, setting: EvaluationSetting) -> None:
             run.validation, predictor, setting=setting, progress=lambda _line: run.raise_if_stopped("in the evaluation")
         )
         write_metrics(folder, metrics.document())
-        card = model_card(run.recipe, metrics, patients=patients)
+        card = model_card(run.recipe, metrics, patients=patients, start=run.progress.start)
         (folder / CARD).write_text(card, "utf-8")
         write_digests(folder)
         _draw_samples(run, predictor)
@@ -71,21 +71,11 @@ def write_artifacts(run: Run, setting: EvaluationSetting) -> None:
 
 def _quantise(run: Run, folder: Path) -> None:
     """Replace the ONNX file of the model by its int8 quantisation."""
-    quantize_int8(folder / ONNX, folder / ONNX, _calibration_batches(run))
+    slices = random_slices(run.cache, run.train, run.recipe, torch.device("cpu"))
+    calibration = [np.ascontiguousarray(batch.numpy()) for batch in slices]
+    quantize_int8(folder / ONNX, folder / ONNX, calibration)
     config = ModelConfig.model_validate_json((folder / CONFIG).read_bytes())
     write_config(folder, config.model_copy(update={"onnx_precision": "int8"}))
-
-
-def _calibration_batches(run: Run) -> list[Batch]:
-    """Return random training slices, drawn uniformly, as network input."""
-    positions = run.cache.positions(run.train)
-    generator = np.random.default_rng(run.recipe.training.seed)
-    chosen = generator.permutation(positions)[:CALIBRATION_SLICES]
-    cpu = torch.device("cpu")
-    loaded = (
-        load_batch(run.cache, batch, run.recipe.preprocessing, cpu)[0] for batch in batches(chosen, CALIBRATION_BATCH)
-    )
-    return [np.ascontiguousarray(images.numpy()) for images in loaded]
 
 
 def _draw_samples(run: Run, predictor: Predictor) -> None:

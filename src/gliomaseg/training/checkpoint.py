@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from gliomaseg.atomic import new_file
 from gliomaseg.errors import DataError
+from gliomaseg.model import StartModel
 
 LogLine = dict[str, int | float | None]
 """One line of `log.jsonl`."""
@@ -80,6 +81,7 @@ class Progress:
         history: a record for each finished epoch.
         digest: checksum of the data set and its preprocessing.
         sides: checksum of the split into training and validation cases; "" in checkpoints of older versions.
+        start: the model whose weights the run started from; None if it started at random.
     """
 
     epoch: int = 0
@@ -91,10 +93,12 @@ class Progress:
     history: list[EpochRecord] = field(default_factory=list)
     digest: str = ""
     sides: str = ""
+    start: StartModel | None = None
 
     def to_json(self) -> str:
         """Return the progress as the JSON text of a checkpoint."""
-        return json.dumps({**asdict(self), "history": [record.document() for record in self.history]})
+        start = None if self.start is None else self.start.model_dump()
+        return json.dumps({**asdict(self), "history": [record.document() for record in self.history], "start": start})
 
     @classmethod
     def from_json(cls, text: str) -> Progress:
@@ -105,7 +109,8 @@ class Progress:
         """
         document = json.loads(text)
         history = [EpochRecord.from_document(line) for line in document.pop("history")]
-        return cls(history=history, **document)
+        start = document.pop("start", None)  # missing in checkpoints of older versions
+        return cls(history=history, start=start and StartModel.model_validate(start), **document)
 
 
 def save_checkpoint(

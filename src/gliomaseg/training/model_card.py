@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gliomaseg.config import Recipe
 from gliomaseg.evaluation.results import Evaluation, Summary
+from gliomaseg.model import StartModel
 
 LGG = (
     "The training images come from the LGG MRI segmentation data set (Kaggle `mateuszbuda/lgg-mri-segmentation`, from "
@@ -14,13 +15,14 @@ OWN = "The training images are the user's own. Their terms apply to the weights 
 PHANTOM = "The training images are phantoms drawn by gliomaseg. The weights were not trained on real brains."
 
 
-def model_card(recipe: Recipe, metrics: Evaluation, *, patients: list[str]) -> str:
+def model_card(recipe: Recipe, metrics: Evaluation, *, patients: list[str], start: StartModel | None = None) -> str:
     """Return the model card as Markdown.
 
     Args:
         recipe: settings of the training.
         metrics: the evaluation of the validation cases.
         patients: names of the training cases.
+        start: the model whose weights the training started from.
     """
     setting, summary = metrics.setting, metrics.summary
     lines = [
@@ -32,7 +34,7 @@ def model_card(recipe: Recipe, metrics: Evaluation, *, patients: list[str]) -> s
         "",
         "## Data and licence",
         "",
-        _origin(patients),
+        _origin(patients, start),
         "",
         (
             f"Trained on {len(set(patients))} patients. Evaluated on the validation cases of a split by "
@@ -45,10 +47,10 @@ def model_card(recipe: Recipe, metrics: Evaluation, *, patients: list[str]) -> s
         lines += ["", f"**Warning**: {setting.warning}."]
     lines += ["", "## Scores", "", *_table(summary), "", "Definitions:", ""]
     lines += [f"- `{name}`: {text}" for name, text in metrics.definitions.items()]
-    return "\n".join([*lines, "", "## Training", "", *_settings(recipe), ""])
+    return "\n".join([*lines, "", "## Training", "", *_settings(recipe, start), ""])
 
 
-def _settings(recipe: Recipe) -> list[str]:
+def _settings(recipe: Recipe, start: StartModel | None) -> list[str]:
     return [
         (
             f"- preprocessing: {recipe.preprocessing.size_px} x {recipe.preprocessing.size_px} pixels, input "
@@ -57,15 +59,24 @@ def _settings(recipe: Recipe) -> list[str]:
         f"- network: {recipe.network.model_dump()}",
         f"- training: {recipe.training.model_dump()}",
         *([f"- augmentation: {recipe.augmentation.model_dump()}"] if recipe.augmentation.preset == "strong" else []),
-        f"- initial weights: {recipe.network.pretrained_weights}",
+        f"- initial weights: {recipe.network.pretrained_weights if start is None else _start_text(start)}",
         f"- postprocessing: tumour if the probability exceeds {recipe.postprocessing.threshold}",
     ]
 
 
-def _origin(patients: list[str]) -> str:
+def _start_text(start: StartModel) -> str:
+    """Return the origin of the initial weights; the terms of that model apply to this one too."""
+    random = f"; random: {', '.join(start.not_loaded)}" if start.not_loaded else ""
+    return f"{start.name} (SHA-256 {start.digest}){random}"
+
+
+def _origin(patients: list[str], start: StartModel | None) -> str:
     sources = {name.split("_")[0] for name in patients}
     sentences = [text for prefix, text in (("TCGA", LGG), ("PHANTOM", PHANTOM)) if prefix in sources]
-    return " ".join(sentences + ([OWN] if sources - {"TCGA", "PHANTOM"} else []))
+    sentences += [OWN] if sources - {"TCGA", "PHANTOM"} else []
+    if start is not None:
+        sentences.append(f"The training started from the weights of {start.name}, whose terms apply too.")
+    return " ".join(sentences)
 
 
 def _table(summary: Summary) -> list[str]:

@@ -15,7 +15,7 @@ from torch import nn
 
 import gliomaseg
 from gliomaseg.config import Preprocessing, Recipe
-from gliomaseg.model import ONNX, WEIGHTS, ModelConfig, hashed_patient_ids, write_config
+from gliomaseg.model import ONNX, WEIGHTS, ModelConfig, StartModel, hashed_patient_ids, write_config
 from gliomaseg.networks import TumourProbability
 from gliomaseg.onnx_compression import strip_metadata
 from gliomaseg.training.checkpoint import write_tensors
@@ -30,7 +30,13 @@ SEQUENCES = {
 
 
 def export_network(
-    network: nn.Module, recipe: Recipe, folder: Path, *, name: str, patients: Iterable[str] = ()
+    network: nn.Module,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    name: str,
+    patients: Iterable[str] = (),
+    start: StartModel | None = None,
 ) -> None:
     """Write weights, ONNX file and settings into a new model folder.
 
@@ -41,6 +47,7 @@ def export_network(
         name: of the model.
         patients: identifiers of the training patients; the model stores a hash of each, so that an evaluation can
             count training patients.
+        start: the model whose weights the training started from; its training patients are added.
     """
     network = network.cpu().eval()
     write_tensors({key: tensor.contiguous() for key, tensor in network.state_dict().items()}, folder / WEIGHTS)
@@ -52,7 +59,8 @@ def export_network(
         network=recipe.network,
         postprocessing=recipe.postprocessing,
         sequences=SEQUENCES[recipe.preprocessing.input],
-        trained_on=hashed_patient_ids(patients),
+        trained_on=_with_start(hashed_patient_ids(patients), start),
+        start=start,
         versions={
             "gliomaseg": gliomaseg.__version__,
             "python": platform.python_version(),
@@ -62,6 +70,13 @@ def export_network(
         },
     )
     write_config(folder, config)
+
+
+def _with_start(trained_on: tuple[str, ...], start: StartModel | None) -> tuple[str, ...]:
+    """Return the training patients of both trainings; empty if those of the start are unknown."""
+    if start is None:
+        return trained_on
+    return tuple(sorted({*trained_on, *start.trained_on})) if start.trained_on else ()
 
 
 def _export_onnx(network: nn.Module, path: Path, preprocessing: Preprocessing) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from torch import nn
 from gliomaseg.atomic import locked
 from gliomaseg.config import Recipe, read_recipe
 from gliomaseg.data.audit import inverted_masks, mask_coverage, mask_warnings
-from gliomaseg.data.batches import on_device
+from gliomaseg.data.batches import on_device, random_slices
 from gliomaseg.data.cache import Cache, open_cache
 from gliomaseg.data.case import Case
 from gliomaseg.data.case_list import CaseList, DataOptions, require_outside
@@ -26,6 +26,7 @@ from gliomaseg.data.split import Fold, Splits, choose_fold, left_out, read_split
 from gliomaseg.errors import ConfigError, DataError
 from gliomaseg.evaluation import EvaluationSetting
 from gliomaseg.losses import build_loss
+from gliomaseg.model import StartModel, hashed_patient_id
 from gliomaseg.networks import build_network
 from gliomaseg.training.accelerator import deterministic, handle_signals, open_accelerator
 from gliomaseg.training.artifacts import write_artifacts
@@ -43,6 +44,7 @@ from gliomaseg.training.run_folder import (
     start_folder,
     write_settings,
 )
+from gliomaseg.training.start_weights import different_settings, load_start, read_start
 
 
 def train(options: TrainOptions, *, say: Callable[[str], None]) -> Path:
@@ -83,6 +85,8 @@ def train(options: TrainOptions, *, say: Callable[[str], None]) -> Path:
     require_disjoint(index, fold, splits.by)
     if names := left_out(index, fold):
         say(f"warning: {len(names)} case(s) on no side of the split are not used: {', '.join(names)}")
+    if not _last_checkpoint(options).is_file():
+        _check_start(options.recipe, select(index, fold.validation), say)
     with accelerator.main_process_first():
         cache = open_cache(index, options.recipe.preprocessing, folder=options.cache, progress=say)
     _check_masks(index, cache, say)
@@ -122,6 +126,26 @@ def _download_weights(recipe: Recipe) -> None:
     """Download pretrained weights before the run's folder is made: without network, no folder is left behind."""
     if recipe.network.pretrained_weights != "none":
         build_network(recipe.network, recipe.preprocessing.inputs)
+
+
+def _check_start(recipe: Recipe, validation: Sequence[Case], say: Callable[[str], None]) -> None:
+    """Refuse a model that cannot start this training, and warn of settings and patients that do not go with it.
+
+    Raises:
+        ModelError, ConfigError: as from `read_start`.
+    """
+    if (start := read_start(recipe)) is None:
+        return
+    for line in different_settings(start, recipe):
+        say(f"warning: {line}")
+    trained_on, patients = start.model.config.trained_on, {case.patient for case in validation}
+    if seen := len({hashed_patient_id(patient) for patient in patients}.intersection(trained_on)):
+        say(
+            f"warning: {start.model.config.name} was trained on {seen} of {len(patients)} validation patients: "
+            "their scores are too high"
+        )
+    elif not trained_on:
+        say(f"warning: {start.model.config.name} does not name its training patients: they may be validation patients")
 
 
 def _require_slice_per_process(batch: int, processes: int) -> None:
@@ -182,10 +206,13 @@ def build_run(
     # Channels last is faster: 2.4 s against 2.8 s a step of the reference recipe on two cores.
     network: nn.Module = build_network(recipe.network, recipe.preprocessing.inputs).to(accelerator.device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    last = _last_checkpoint(options)
+    progress = Progress(digest=cases.cache.digest, sides=cases.digest)
+    if not last.is_file() and (start := read_start(recipe)):
+        progress.start = load_start(network, start, random_slices(cases.cache, cases.train, recipe, accelerator.device))
+        say(_start_text(progress.start))
     average = copy.deepcopy(network).requires_grad_(requires_grad=False) if recipe.training.ema else None
     optimiser = build_optimiser(network, recipe.training)
-    last = options.out / "checkpoint" / "last.safetensors"
-    progress = Progress(digest=cases.cache.digest, sides=cases.digest)
     if last.is_file():
         loaded = load_checkpoint(last, network, optimiser, average=average)
         _require_same_split(options, progress, loaded)
@@ -208,6 +235,16 @@ def build_run(
         tensorboard=_open_tensorboard(options, accelerator, stack, first_epoch=progress.epoch),
         stop=stack.enter_context(handle_signals()),
     )
+
+
+def _last_checkpoint(options: TrainOptions) -> Path:
+    return options.out / "checkpoint" / "last.safetensors"
+
+
+def _start_text(start: StartModel) -> str:
+    """Return the line that names the model and the tensors that start at random."""
+    missing = f"; random: {', '.join(start.not_loaded)}" if start.not_loaded else ""
+    return f"starting from the weights of {start.name}{missing}"
 
 
 def _log_start(
