@@ -70,6 +70,7 @@ def test_reference_recipe_is_the_reference_notebook(reference: Recipe) -> None:
             "exported_checkpoint": "last",
             "onnx_precision": "fp32",
             "checkpoint_minutes": 10,
+            "start_from": None,
         },
         "augmentation": Augmentation().model_dump(),  # not used
         "postprocessing": {"threshold": 0.5, "temperature": 1, "tta_flip": False, "min_component_voxels": 0},

@@ -249,7 +249,7 @@ def _source_setting(
     if isinstance(predictions, MaskFolder):
         name = predictions.name
         return EvaluationSetting(model=name, model_digest=None, engine=None, threshold=None, predictions=name)
-    return _model_setting(predictions, _count_training_patients(cases, measured))
+    return _model_setting(predictions, count_training_patients(cases, measured))
 
 
 def _model_setting(predictor: ScanPredictor, patients_seen: int | None) -> EvaluationSetting:
@@ -265,7 +265,7 @@ def _model_setting(predictor: ScanPredictor, patients_seen: int | None) -> Evalu
     )
 
 
-def _count_training_patients(cases: Sequence[Case], measured: Sequence[ScoredCase]) -> int | None:
+def count_training_patients(cases: Sequence[Case], measured: Sequence[ScoredCase]) -> int | None:
     """Return how many patients are in the training set of their model; None if the models do not name theirs."""
     count = sum(
         hashed_patient_id(case.patient) in scored.trained_on for case, scored in zip(cases, measured, strict=True)

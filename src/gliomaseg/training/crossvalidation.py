@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gliomaseg.atomic import locked
 from gliomaseg.config import Postprocessing, Recipe, Split
-from gliomaseg.data.case import read_case
+from gliomaseg.data.case import Case, read_case
 from gliomaseg.data.case_list import CaseList, DataOptions, require_outside, require_sound
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import Splits, read_splits, select, split_data, write_splits
@@ -26,6 +26,7 @@ from gliomaseg.evaluation import (
     learning_curve,
     measure_cases,
 )
+from gliomaseg.evaluation.evaluate import count_training_patients
 from gliomaseg.evaluation.postprocessing_search import Trial, choose_postprocessing, try_postprocessing
 from gliomaseg.evaluation.results import METRICS, PICTURES, LearningCurve
 from gliomaseg.evaluation.scoring import ScoredCase
@@ -124,12 +125,14 @@ def _evaluate(
     chosen = _tune(options, index, splits, say) if options.tune else None
     learning: list[LearningCurve] = []
     digests = []
+    evaluated: list[Case] = []
     for number, fold in enumerate(splits.folds):
         run = _fold_options(options, number).out
         predictor = open_predictor(run)
         if chosen:
             predictor = predictor.with_postprocessing(chosen.each[number])
         cases = select(index, fold.validation)
+        evaluated += cases
         measured += measure_cases(cases, predictor, grid=grid, fold=number, folder=folder, progress=say)
         learning.append(LearningCurve(fold=number, lines=learning_curve(run)))
         digests.append(file_digest(predictor.model.onnx))
@@ -147,6 +150,7 @@ def _evaluate(
         model_digests=digests,
         threshold=None if chosen else options.recipe.postprocessing.threshold,
         tuned=chosen is not None,
+        patients_seen=count_training_patients(evaluated, measured),
     )
     evaluation = assemble(measured, setting=setting, grid=grid, seconds=time.perf_counter() - start)
     evaluation = evaluation.model_copy(update={"learning": learning})

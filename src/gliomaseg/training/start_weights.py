@@ -165,8 +165,8 @@ def _dequantised(
 ) -> NDArray[np.float32]:
     """Return integers as float32: (q - zero) * scale, with one scale for all or for each channel along the axis."""
     shape = [-1 if dimension == axis and scale.ndim else 1 for dimension in range(quantised.ndim)]
-    values: NDArray[np.float32] = (quantised.astype(np.float32) - zero.reshape(shape)) * scale.reshape(shape)
-    return values
+    values = (quantised.astype(np.float32) - zero.astype(np.float32).reshape(shape)) * scale.reshape(shape)
+    return values.astype(np.float32)
 
 
 @torch.no_grad()
