@@ -238,3 +238,71 @@ def test_head_level_is_normalised_like_the_slices(normalisation):
     images, _ = load_batch(cache, np.array([0]), preprocessing, CPU)
     assert (images[0, 0, :, :16] > level).all()
     assert not (images[0, 0, :, 16:] > level).any()
+
+
+def stripping_cache(channels: int = 1) -> Cache:
+    """Return two cases whose brain is the left half of each slice, and whose tumour may lie outside of it."""
+    brain = np.zeros((6, 32, 32), bool)
+    brain[:, :, :16] = True
+    return replace(two_cases(channels), brain=brain)
+
+
+def stripping_recipe(share: float, **preprocessing) -> Recipe:
+    """Return a recipe whose only change is the stripping of the skull."""
+    limits = Augmentation(
+        preset="strong", strength=0, mirror=False, downsample_prob=0, channel_dropout=0, skull_strip=share
+    )
+    return Recipe(preprocessing=Preprocessing(size_px=32, **preprocessing), augmentation=limits)
+
+
+def first_samples() -> np.ndarray:
+    positions = np.arange(6)
+    return np.stack([positions, np.zeros_like(positions), positions], axis=1)
+
+
+@pytest.mark.parametrize("channels", ["flair", "t1_flair_t1ce"])
+@pytest.mark.parametrize("context_slices", [0, 1])
+def test_a_stripped_slice_equals_one_of_a_stripped_stack(channels, context_slices):
+    cache = stripping_cache({"flair": 1, "t1_flair_t1ce": 3}[channels])
+    settings = {"input": channels, "normalisation": "zscore", "context_slices": context_slices}
+    recipe = stripping_recipe(1.0, **settings)
+    images, _ = training_batch(cache, first_samples(), recipe, epoch=0, device=CPU)
+    growths = np.floor(3 * batches_module.augmentation_draws(0, 0, first_samples()[:, :2])[:, pipeline.BRAIN_REACH]) - 1
+    assert set(growths) == {-1, 0, 1}  # all three are tested
+    for k, growth in enumerate(growths.astype(int)):
+        kept = np.zeros((6, 32, 32), bool)
+        kept[:, :, : 16 + growth] = True
+        stack = cache.images * (kept | cache.masks)[:, None]
+        # The levels are those of the stack whose brain has not grown.
+        counted = replace(cache, images=cache.images * (cache.brain)[:, None])
+        case = slice(0, 4) if k < 4 else slice(4, 6)
+        context = context_indices(
+            np.array([k]), np.array([case.start]), np.array([case.stop - 1]), context_slices=context_slices
+        )
+        levels = level_counts(counted.images[case])
+        expected = normalise(with_context(stack, context), recipe.preprocessing, levels)
+        np.testing.assert_allclose(images[k].numpy(), expected[0], atol=1e-5)
+
+
+def test_slices_that_are_not_chosen_keep_their_skull():
+    cache, recipe = stripping_cache(), stripping_recipe(1e-9)
+    images, _ = training_batch(cache, first_samples(), recipe, epoch=0, device=CPU)
+    plain, _ = load_batch(cache, np.arange(6), recipe.preprocessing, CPU)
+    np.testing.assert_allclose(images.numpy(), plain.numpy(), atol=1e-5)
+
+
+def test_the_share_of_stripped_slices_is_that_of_the_recipe():
+    cache, recipe = stripping_cache(), stripping_recipe(0.25)
+    plain, _ = load_batch(cache, np.arange(6), recipe.preprocessing, CPU)
+    changed = 0
+    for epoch in range(100):
+        images, _ = training_batch(cache, first_samples(), recipe, epoch=epoch, device=CPU)
+        changed += int(((images - plain).abs().amax(dim=(1, 2, 3)) > 1e-3).sum())
+    # 600 draws of 0.25: mean 150, standard deviation 10.6
+    assert 118 < changed < 182
+
+
+def test_stripping_changes_no_mask():
+    cache, recipe = stripping_cache(), stripping_recipe(1.0)
+    _, masks = training_batch(cache, first_samples(), recipe, epoch=0, device=CPU)
+    assert torch.equal(masks, torch.from_numpy(cache.masks))

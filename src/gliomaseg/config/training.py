@@ -76,6 +76,7 @@ class Augmentation(Settings):
             becomes FLAIR.
         t1_dropout: the share for T1 and T1ce; None for `channel_dropout`.
         graft: share of slices that get another patient's tumour (CarveMix).
+        skull_strip: share of slices without skull and scalp, in all sequences and context slices alike.
     """
 
     preset: Literal["none", "light", "strong"] = "none"
@@ -95,6 +96,7 @@ class Augmentation(Settings):
     channel_dropout: float = Field(default=0.1, ge=0, le=1)
     t1_dropout: float | None = Field(default=None, ge=0, le=1)
     graft: float = Field(default=0, ge=0, le=1)
+    skull_strip: float = Field(default=0, ge=0, le=1)
 
 
 class Training(Settings):

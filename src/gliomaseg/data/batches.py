@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
-from gliomaseg.config import Preprocessing, Recipe, Training
+from gliomaseg.config import Augmentation, Preprocessing, Recipe, Training
 from gliomaseg.data.augmentation import AUGMENTATIONS, Draws, augmentation_draws, pipeline
 from gliomaseg.data.augmentation.carvemix import Slices, graft_tumours
 from gliomaseg.data.cache import Cache
 from gliomaseg.data.case import Case
-from gliomaseg.preprocessing import context_indices, head_levels, level_scales, with_context
+from gliomaseg.preprocessing import context_indices, head_levels, level_scales
 from gliomaseg.scan import flair_channel
 from gliomaseg.types import SliceIndices
 
@@ -25,22 +27,40 @@ DONOR_CANDIDATES = 12
 MEMORY_SHARE = 0.4  # of the free GPU memory; the network and its feature maps need the rest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DeviceCache(Cache):
     """A cache with a copy of its slices on the training device: batches are selected there, without a transfer.
 
     Attributes:
         device_images: copy of `images` on the device, uint8, shape (n, c, size, size).
         device_masks: copy of `masks` on the device, bool, shape (n, size, size).
+        device_brain: copy of `brain` on the device; None if the cache has none.
     """
 
     device_images: Tensor
     device_masks: Tensor
+    device_brain: Tensor | None
+
+
+@dataclass(frozen=True)
+class SkullStripping:
+    """The slices of a batch that lose skull and scalp.
+
+    Attributes:
+        chosen: bool, shape (n,).
+        growth_px: pixels that the brain grows in these slices: -1, 0 or 1, int64, shape (n,).
+    """
+
+    chosen: NDArray[np.bool_]
+    growth_px: NDArray[np.int64]
 
 
 def on_device(cache: Cache, device: torch.device) -> Cache:
     """Return a cache with its slices on a GPU if they fit beside a network; on a CPU, return the cache unchanged."""
-    if device.type != "cuda" or cache.images.nbytes + cache.masks.nbytes > MEMORY_SHARE * _free_bytes(device):
+    brain_bytes = 0 if cache.brain is None else cache.brain.nbytes
+    if device.type != "cuda" or cache.images.nbytes + cache.masks.nbytes + brain_bytes > MEMORY_SHARE * _free_bytes(
+        device
+    ):
         return cache
     return _copy_to_device(cache, device)
 
@@ -50,10 +70,19 @@ def _free_bytes(device: torch.device) -> int:
 
 
 def _copy_to_device(cache: Cache, device: torch.device) -> DeviceCache:
-    images, masks = (
-        torch.from_numpy(np.array(array)).to(device, non_blocking=True) for array in (cache.images, cache.masks)
+    def copy(array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.array(array)).to(device, non_blocking=True)
+
+    return DeviceCache(
+        cache.digest,
+        cache.names,
+        cache.images,
+        cache.masks,
+        cache.brain,
+        device_images=copy(cache.images),
+        device_masks=copy(cache.masks),
+        device_brain=None if cache.brain is None else copy(cache.brain),
     )
-    return DeviceCache(cache.digest, cache.names, cache.images, cache.masks, images, masks)
 
 
 def epoch_samples(cache: Cache, positions: SliceIndices, training: Training, epoch: int) -> SliceIndices:
@@ -164,14 +193,22 @@ def training_batch(
     Returns:
         Images and masks, as from `load_batch`.
     """
-    training = recipe.training
-    images, masks = _normalised_slices(cache, samples[:, SLICE], recipe.preprocessing, device)
-    draws = augmentation_draws(training.seed, epoch, samples[:, [SLICE, REPEAT]])
+    draws = augmentation_draws(recipe.training.seed, epoch, samples[:, [SLICE, REPEAT]])
+    stripping = _draw_stripping(draws, recipe.augmentation)
+    images, masks = _normalised_slices(cache, samples[:, SLICE], recipe.preprocessing, device, stripping)
     if recipe.augmentation.preset == "strong" and recipe.augmentation.graft:
         images, masks = _with_donor_tumours(cache, images, masks, samples, draws, recipe)
     # A single channel is repeated after augmentation: otherwise each copy would get its own noise.
     images, masks = AUGMENTATIONS[recipe.augmentation.preset](images, masks, draws, recipe)
     return _network_input(images), masks
+
+
+def _draw_stripping(draws: Draws, limits: Augmentation) -> SkullStripping | None:
+    """Return which slices lose their skull; None if no slice of any batch does."""
+    if limits.preset != "strong" or not limits.skull_strip:
+        return None
+    growth_px = np.floor(3 * draws[:, pipeline.BRAIN_REACH]).astype(np.int64) - 1
+    return SkullStripping(draws[:, pipeline.SKULL_STRIP] < limits.skull_strip, growth_px)
 
 
 def _with_donor_tumours(
@@ -206,7 +243,11 @@ def _normalised_head_levels(cache: Cache, positions: SliceIndices, preprocessing
 
 
 def _normalised_slices(
-    cache: Cache, positions: SliceIndices, preprocessing: Preprocessing, device: torch.device
+    cache: Cache,
+    positions: SliceIndices,
+    preprocessing: Preprocessing,
+    device: torch.device,
+    stripping: SkullStripping | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return normalised slices with their context slices, and the masks of the slices themselves, on `device`.
 
@@ -220,23 +261,40 @@ def _normalised_slices(
     context = context_indices(
         positions, first[case_numbers], last[case_numbers], context_slices=preprocessing.context_slices
     )
-    if isinstance(cache, DeviceCache):
-        cache_device = cache.device_images.device
-        image_rows, mask_rows = (
-            torch.from_numpy(indices).to(cache_device, non_blocking=True) for indices in (context, positions)
-        )
-        stored, masks = (
-            cache.device_images[image_rows].flatten(1, 2).to(device),
-            cache.device_masks[mask_rows].to(device),
-        )
-    else:
-        stored = torch.from_numpy(with_context(cache.images, context)).to(device, non_blocking=True)
-        masks = torch.from_numpy(cache.masks[positions]).to(device, non_blocking=True)
+    stored = _rows(cache, "images", context, device).flatten(1, 2)
+    masks = _rows(cache, "masks", positions, device)
     histograms = cache.level_histograms[case_numbers] if preprocessing.normalisation == "zscore" else NO_HISTOGRAMS
+    if stripping is not None:
+        stored = stored * _kept_pixels(cache, context, stripping, device)
+        if preprocessing.normalisation == "zscore":
+            chosen = stripping.chosen[:, None, None]
+            histograms = np.where(chosen, cache.brain_histograms[case_numbers], histograms)
     scale, shift = (
         torch.from_numpy(array).to(device, non_blocking=True) for array in level_scales(preprocessing, histograms)
     )
     return stored.to(torch.float32).mul_(scale).sub_(shift), masks
+
+
+def _rows(
+    cache: Cache, name: Literal["images", "masks", "brain"], positions: SliceIndices, device: torch.device
+) -> Tensor:
+    """Return slices of an array of the cache on `device`: shape of `positions`, then that of a slice."""
+    if isinstance(cache, DeviceCache):
+        on_cache_device: Tensor = getattr(cache, f"device_{name}")
+        rows = torch.from_numpy(positions).to(on_cache_device.device, non_blocking=True)
+        return on_cache_device[rows].to(device)
+    return torch.from_numpy(getattr(cache, name)[positions]).to(device, non_blocking=True)
+
+
+def _kept_pixels(cache: Cache, context: SliceIndices, stripping: SkullStripping, device: torch.device) -> Tensor:
+    """Return the pixels that stay: the brain and the tumour, or all: bool, shape (n, k c, y, x), context (n, k)."""
+    brain = _rows(cache, "brain", context, device).to(torch.float32)
+    growth = torch.from_numpy(stripping.growth_px).to(device)[:, None, None, None]
+    larger, smaller = max_pool2d(brain, 3, 1, 1), -max_pool2d(-brain, 3, 1, 1)
+    moved = torch.where(growth > 0, larger, torch.where(growth < 0, smaller, brain)) > 0
+    stays = ~torch.from_numpy(stripping.chosen).to(device)[:, None, None, None]
+    kept = moved | _rows(cache, "masks", context, device) | stays
+    return kept.repeat_interleave(cache.images.shape[1], dim=1)
 
 
 def _network_input(images: Tensor) -> Tensor:

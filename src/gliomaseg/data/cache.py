@@ -22,17 +22,19 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.atomic import is_disk_full, new_folder, remove
+from gliomaseg.atomic import is_disk_full, new_file, new_folder, remove
 from gliomaseg.config import Preprocessing
 from gliomaseg.data.case import Case, Volumes, read_case, with_sequences
 from gliomaseg.data.case_list import CaseList, require_sound
 from gliomaseg.errors import DataError, GliomasegError, ResourceError, UsageError
-from gliomaseg.preprocessing import level_counts, prepare, prepare_mask
+from gliomaseg.preprocessing import brain_mask, level_counts, prepare, prepare_mask
+from gliomaseg.scan import flair_channel
 from gliomaseg.types import Mask, PreparedSlices, Sequence
 from gliomaseg.user_files import expand_home
 
 LAYOUT = 1
 RESERVE_BYTES = 200_000_000
+BRAIN = "brain-1.npy"  # the number is that of the method
 ATTEMPTS = 3  # another run may replace a damaged cache at the same time
 
 
@@ -45,12 +47,14 @@ class Cache:
         names: `case/number` of each slice.
         images: uint8, shape (n, c, size, size), mapped read-only.
         masks: bool, shape (n, size, size), mapped read-only.
+        brain: the brain with the tumour, bool, shape (n, size, size), mapped read-only; None if it was not asked for.
     """
 
     digest: str
     names: tuple[str, ...]
     images: PreparedSlices
     masks: Mask
+    brain: Mask | None = None
 
     @cached_property
     def case_numbers(self) -> NDArray[np.int64]:
@@ -70,6 +74,17 @@ class Cache:
         """How often each level occurs in each case and channel: int64, shape (cases, c, 256)."""
         limits = zip(*self.case_limits, strict=True)
         return np.stack([level_counts(self.images[first : last + 1]) for first, last in limits])
+
+    @cached_property
+    def brain_histograms(self) -> NDArray[np.int64]:
+        """As `level_histograms`, of the stacks without skull: what is outside the brain has level 0."""
+        if self.brain is None:
+            raise ValueError("the cache has no brain, expected one: open it with brain=True")
+        counts = []
+        for first, last in zip(*self.case_limits, strict=True):
+            chosen = slice(first, last + 1)
+            counts.append(level_counts(self.images[chosen] * self.brain[chosen, None]))
+        return np.stack(counts)
 
     @cached_property
     def has_tumour(self) -> NDArray[np.bool_]:
@@ -119,6 +134,7 @@ def open_cache(
     preprocessing: Preprocessing,
     *,
     folder: Path | None = None,
+    brain: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Cache:
     """Open the cache of a data set, and build it first if it is missing.
@@ -127,6 +143,7 @@ def open_cache(
         index: the data set, without problems.
         preprocessing: size and channels of the prepared slices.
         folder: the folder of all caches; `default_cache_folder()` if None.
+        brain: also find the brain in each case.
         progress: called with a line of text before slow steps.
 
     Raises:
@@ -143,13 +160,28 @@ def open_cache(
     for _ in range(ATTEMPTS):
         damaged = path.exists()
         if cache := _open_existing(path, digest, index, preprocessing):
-            return cache
+            return _with_brain(cache, path, progress) if brain else cache
         if damaged:
             _discard(path)
         if progress:
             progress(f"preparing {len(index.cases)} cases once, into {path}")
         _build(index, preprocessing, path)
     raise ResourceError("a cache that was just built cannot be opened", where=path, cure="check the disk")
+
+
+def _with_brain(cache: Cache, path: Path, progress: Callable[[str], None] | None) -> Cache:
+    """Return the cache with the brain of each case, which is found once."""
+    file = path / BRAIN
+    if not file.is_file():
+        if progress:
+            progress(f"finding the brain of {len(cache.case_limits[0])} cases once")
+        _require_disk_space(path, needed_bytes=cache.masks.nbytes)
+        channel = flair_channel(cache.images.shape[1])
+        with new_file(file) as temporary, _GrowingArray(temporary, np.bool_, cache.masks.shape[1:]) as brains:
+            for first, last in zip(*cache.case_limits, strict=True):
+                chosen = slice(first, last + 1)
+                brains.append(brain_mask(cache.images[chosen, channel], keep=cache.masks[chosen]))
+    return replace(cache, brain=np.load(file, mmap_mode="r"))
 
 
 def _needed(case: Case, preprocessing: Preprocessing) -> Case:

@@ -4,6 +4,7 @@ Three words, used alike in training and in use: `prepare(scan, settings)`, `prep
 `restore(probability, prepared)`.
 """
 
+from gliomaseg.preprocessing.brain import brain_mask
 from gliomaseg.preprocessing.intensity import display_levels
 from gliomaseg.preprocessing.normalisation import head_levels, level_counts, level_scales, normalise
 from gliomaseg.preprocessing.prepare import Prepared, context_indices, prepare, prepare_mask, restore, with_context
@@ -12,6 +13,7 @@ from gliomaseg.preprocessing.volume import Placement
 __all__ = [
     "Placement",
     "Prepared",
+    "brain_mask",
     "context_indices",
     "display_levels",
     "head_levels",
