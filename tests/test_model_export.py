@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from gliomaseg.data.case import read_case
 from gliomaseg.data.layouts import read_cases
@@ -71,6 +72,30 @@ def test_an_export_to_safetensors_runs_on_torch_only(trained, phantoms, tmp_path
         open_predictor(out)
     with pytest.raises(ModelError, match=r"model\.onnx is missing"):
         export_model(ExportOptions(out, tmp_path / "back"), say=hush)
+
+
+def test_kept_weights_have_16_bits_and_a_training_can_start_from_them(trained, tmp_path):
+    out = export_model(ExportOptions(trained, tmp_path / "out", keep_weights=True), say=hush)
+    assert names_in(out) == [
+        "README.md",
+        "SHA256SUMS",
+        "config.json",
+        "metrics.json",
+        "model.onnx",
+        "model.safetensors",
+    ]
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (out, trained / "model")]
+    assert sizes[0] / sizes[1] == pytest.approx(0.5, abs=0.05)  # the names of the tensors take a part
+    start, exact = (load_file(folder / "model.safetensors") for folder in (out, trained / "model"))
+    # float16 has 11 bits of precision.
+    assert all(np.allclose(start[name], exact[name], rtol=2**-11, atol=1e-7) for name in exact)
+
+
+def test_weights_that_are_missing_cannot_be_kept(trained, tmp_path):
+    out = export_model(ExportOptions(trained, tmp_path / "out"), say=hush)
+    with pytest.raises(ModelError, match=r"model\.safetensors is missing"):
+        export_model(ExportOptions(out, tmp_path / "again", keep_weights=True), say=hush)
+    assert not (tmp_path / "again").exists()
 
 
 def test_missing_openvino_raises_missing_extra_and_writes_nothing(trained, tmp_path, monkeypatch):

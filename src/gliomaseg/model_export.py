@@ -46,6 +46,7 @@ class ExportOptions:
         evaluation: a folder that `crossvalidate` or `evaluate` wrote; its scores replace those of the model.
         card: a Markdown file that replaces the model card.
         overwrite: replace a model folder that `export` wrote.
+        keep_weights: also write the weights that a training can start from, in 16 bits.
     """
 
     model: Path
@@ -55,6 +56,7 @@ class ExportOptions:
     evaluation: Path | None = None
     card: Path | None = None
     overwrite: bool = False
+    keep_weights: bool = False
 
 
 def export_model(options: ExportOptions, *, say: Callable[[str], None]) -> Path:
@@ -153,6 +155,23 @@ def _copy_network(model: Model, options: ExportOptions, folder: Path) -> None:
         openvino = import_extra("openvino", "openvino", purpose="--to openvino")
         # By default, OpenVINO stores half precision: the probabilities would differ from the evaluated ones.
         openvino.save_model(openvino.convert_model(source), folder / OPENVINO[0], compress_to_fp16=False)
+    if options.keep_weights and options.to != "safetensors":
+        _write_half_precision(model.weights, folder / WEIGHTS)
+
+
+def _write_half_precision(source: Path, target: Path) -> None:
+    """Write the weights with 16 instead of 32 bits: half the size, and precise enough to start a training from.
+
+    Raises:
+        ModelError: the model has no weights for torch.
+        MissingExtraError: safetensors is not installed.
+    """
+    if not source.is_file():
+        raise ModelError(f"{source.name} is missing", where=source.parent, cure="export the run that trained the model")
+    safetensors = import_extra("safetensors.numpy", "train", purpose="--keep-weights")
+    tensors = safetensors.load_file(source)
+    halves = {name: array.astype("float16") if array.dtype == "float32" else array for name, array in tensors.items()}
+    safetensors.save_file(halves, target)
 
 
 def _require_scored(model: Model) -> None:

@@ -88,6 +88,14 @@ def test_the_training_patients_of_the_start_are_among_those_of_the_model(trained
     assert set(trained_on) == {*own, *load_model(trained).config.trained_on}
 
 
+def test_weights_in_16_bits_start_a_training_in_32(trained, tmp_path):
+    export_model(ExportOptions(trained, tmp_path / "given", keep_weights=True), say=lambda _line: None)
+    recipe = recipe_from(tmp_path / "given", *TRAINED)
+    network = build_network(recipe.network)
+    assert load_start(network, start_of(recipe), []).not_loaded == ()
+    assert all(weight.dtype == torch.float32 for weight in network.parameters())
+
+
 def test_unknown_patients_of_the_start_leave_those_of_the_model_unknown(trained, tmp_path):
     from gliomaseg.training.onnx_export import export_network
 

@@ -23,12 +23,15 @@ def export(
         Path | None, typer.Option("--evaluation", metavar="EVAL", help="Evaluation whose scores replace the model's.")
     ] = None,
     card: Annotated[Path | None, typer.Option("--card", help="Markdown file that replaces the model card.")] = None,
+    keep_weights: Annotated[
+        bool, typer.Option("--keep-weights", help="Also keep the weights that a training can start from, in 16 bits.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a model folder to share. It has weights in one format, scores, model card and checksums."""
     from gliomaseg.model_export import ExportOptions, export_model
 
-    options = ExportOptions(model_folder(model), out, to.value, name, evaluation, card, overwrite)
+    options = ExportOptions(model_folder(model), out, to.value, name, evaluation, card, overwrite, keep_weights)
     print_result(None, str(export_model(options, say=log)), as_json=False)
 
 
