@@ -9,7 +9,7 @@ from gliomaseg.data import batches as batches_module
 from gliomaseg.data.augmentation import DRAWS, pipeline
 from gliomaseg.data.batches import batches, epoch_samples, load_batch, training_batch
 from gliomaseg.data.cache import Cache
-from gliomaseg.preprocessing import context_indices, level_counts, normalise, with_context
+from gliomaseg.preprocessing import context_indices, level_counts, level_scales, normalise, with_context
 
 CPU = torch.device("cpu")
 
@@ -267,7 +267,9 @@ def test_a_stripped_slice_equals_one_of_a_stripped_stack(channels, context_slice
     settings = {"input": channels, "normalisation": "zscore", "context_slices": context_slices}
     recipe = stripping_recipe(1.0, **settings)
     images, _ = training_batch(cache, first_samples(), recipe, epoch=0, device=CPU)
-    growths = np.floor(3 * batches_module.augmentation_draws(0, 0, first_samples()[:, :2])[:, pipeline.BRAIN_REACH]) - 1
+    growths = (
+        np.floor(3 * batches_module.augmentation_draws(0, 0, first_samples()[:, :2])[:, pipeline.BRAIN_GROWTH]) - 1
+    )
     assert set(growths) == {-1, 0, 1}  # all three are tested
     for k, growth in enumerate(growths.astype(int)):
         kept = np.zeros((6, 32, 32), bool)
@@ -306,3 +308,40 @@ def test_stripping_changes_no_mask():
     cache, recipe = stripping_cache(), stripping_recipe(1.0)
     _, masks = training_batch(cache, first_samples(), recipe, epoch=0, device=CPU)
     assert torch.equal(masks, torch.from_numpy(cache.masks))
+
+
+def test_suppressed_fat_is_darker_and_counted_darker():
+    cache = stripping_cache()
+    recipe = stripping_recipe(0.0, input="flair", normalisation="zscore")
+    limits = recipe.augmentation.model_copy(update={"fat_suppression": 1.0})
+    recipe = recipe.model_copy(update={"augmentation": limits})
+    images, _ = training_batch(cache, first_samples(), recipe, epoch=0, device=CPU)
+    draws = batches_module.augmentation_draws(0, 0, first_samples()[:, :2])
+    for k, (size, growth) in enumerate(draws[:, [pipeline.SCALP_LEVEL, pipeline.BRAIN_GROWTH]]):
+        kept = np.zeros((6, 32, 32), bool)
+        kept[:, :, : 16 + int(np.floor(3 * growth)) - 1] = True
+        factor = 0.1 + 0.6 * size
+        stack = np.where(kept | cache.masks, cache.images[:, 0], cache.images[:, 0] * factor)
+        counted = np.where(cache.brain, cache.images[:, 0], np.floor(cache.images[:, 0] * factor + 0.5))
+        case = slice(0, 4) if k < 4 else slice(4, 6)
+        levels = np.bincount(counted[case].astype(int).ravel(), minlength=256)[None, None]
+        scale, shift = level_scales(recipe.preprocessing, levels)
+        expected = stack[k] * scale[0, 0] - shift[0, 0]
+        np.testing.assert_allclose(images[k, 0].numpy(), expected, atol=1e-4)
+
+
+def test_a_single_slice_is_normalised_by_itself_and_is_its_own_context():
+    cache = two_cases()
+    recipe = stripping_recipe(0.0, input="flair", normalisation="zscore", context_slices=1)
+    limits = recipe.augmentation.model_copy(update={"single_slice": 1.0})
+    recipe = recipe.model_copy(update={"augmentation": limits})
+    images, _ = training_batch(cache, first_samples(), recipe, epoch=0, device=CPU)
+    for k in range(6):
+        stack = cache.images[k : k + 1]
+        expected = normalise(np.repeat(stack, 3, axis=1), recipe.preprocessing, level_counts(stack))
+        np.testing.assert_allclose(images[k].numpy(), expected[0], atol=1e-5)
+
+
+def test_more_changed_slices_than_all_are_refused():
+    with pytest.raises(ValueError, match=r"skull_strip \+ fat_suppression is 1\.2, expected 1 or less"):
+        Augmentation(skull_strip=0.6, fat_suppression=0.6)

@@ -77,6 +77,9 @@ class Augmentation(Settings):
         t1_dropout: the share for T1 and T1ce; None for `channel_dropout`.
         graft: share of slices that get another patient's tumour (CarveMix).
         skull_strip: share of slices without skull and scalp, in all sequences and context slices alike.
+        fat_suppression: share of slices whose scalp is darker.
+        single_slice: share of slices that are a scan by themselves: the context slices are the slice itself, and its
+            intensities are normalised by this slice alone.
     """
 
     preset: Literal["none", "light", "strong"] = "none"
@@ -97,6 +100,22 @@ class Augmentation(Settings):
     t1_dropout: float | None = Field(default=None, ge=0, le=1)
     graft: float = Field(default=0, ge=0, le=1)
     skull_strip: float = Field(default=0, ge=0, le=1)
+    fat_suppression: float = Field(default=0, ge=0, le=1)
+    single_slice: float = Field(default=0, ge=0, le=1)
+
+    @property
+    def needs_brain(self) -> bool:
+        """Whether the brain of each case must be known."""
+        return self.preset == "strong" and self.skull_strip + self.fat_suppression > 0
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        """Raise ValueError if more slices than all would be changed."""
+        if self.skull_strip + self.fat_suppression > 1:
+            raise ValueError(
+                f"skull_strip + fat_suppression is {self.skull_strip + self.fat_suppression:g}, expected 1 or less"
+            )
+        return self
 
 
 class Training(Settings):

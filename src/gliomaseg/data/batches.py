@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import max_pool2d
 
-from gliomaseg.config import Augmentation, Preprocessing, Recipe, Training
+from gliomaseg.config import Preprocessing, Recipe, Training
 from gliomaseg.data.augmentation import AUGMENTATIONS, Draws, augmentation_draws, pipeline
+from gliomaseg.data.augmentation.acquisition import AcquisitionChanges, dim_outside, dimmed_histograms, draw_acquisition
 from gliomaseg.data.augmentation.carvemix import Slices, graft_tumours
 from gliomaseg.data.cache import Cache
 from gliomaseg.data.case import Case
@@ -40,19 +40,6 @@ class DeviceCache(Cache):
     device_images: Tensor
     device_masks: Tensor
     device_brain: Tensor | None
-
-
-@dataclass(frozen=True)
-class SkullStripping:
-    """The slices of a batch that lose skull and scalp.
-
-    Attributes:
-        chosen: bool, shape (n,).
-        growth_px: pixels that the brain grows in these slices: -1, 0 or 1, int64, shape (n,).
-    """
-
-    chosen: NDArray[np.bool_]
-    growth_px: NDArray[np.int64]
 
 
 def on_device(cache: Cache, device: torch.device) -> Cache:
@@ -194,21 +181,13 @@ def training_batch(
         Images and masks, as from `load_batch`.
     """
     draws = augmentation_draws(recipe.training.seed, epoch, samples[:, [SLICE, REPEAT]])
-    stripping = _draw_stripping(draws, recipe.augmentation)
-    images, masks = _normalised_slices(cache, samples[:, SLICE], recipe.preprocessing, device, stripping)
+    changes = draw_acquisition(draws, recipe.augmentation)
+    images, masks = _normalised_slices(cache, samples[:, SLICE], recipe.preprocessing, device, changes)
     if recipe.augmentation.preset == "strong" and recipe.augmentation.graft:
         images, masks = _with_donor_tumours(cache, images, masks, samples, draws, recipe)
     # A single channel is repeated after augmentation: otherwise each copy would get its own noise.
     images, masks = AUGMENTATIONS[recipe.augmentation.preset](images, masks, draws, recipe)
     return _network_input(images), masks
-
-
-def _draw_stripping(draws: Draws, limits: Augmentation) -> SkullStripping | None:
-    """Return which slices lose their skull; None if no slice of any batch does."""
-    if limits.preset != "strong" or not limits.skull_strip:
-        return None
-    growth_px = np.floor(3 * draws[:, pipeline.BRAIN_REACH]).astype(np.int64) - 1
-    return SkullStripping(draws[:, pipeline.SKULL_STRIP] < limits.skull_strip, growth_px)
 
 
 def _with_donor_tumours(
@@ -247,7 +226,7 @@ def _normalised_slices(
     positions: SliceIndices,
     preprocessing: Preprocessing,
     device: torch.device,
-    stripping: SkullStripping | None = None,
+    changes: AcquisitionChanges | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return normalised slices with their context slices, and the masks of the slices themselves, on `device`.
 
@@ -261,18 +240,32 @@ def _normalised_slices(
     context = context_indices(
         positions, first[case_numbers], last[case_numbers], context_slices=preprocessing.context_slices
     )
+    if changes is not None:
+        context[changes.alone] = positions[changes.alone, None]
     stored = _rows(cache, "images", context, device).flatten(1, 2)
     masks = _rows(cache, "masks", positions, device)
-    histograms = cache.level_histograms[case_numbers] if preprocessing.normalisation == "zscore" else NO_HISTOGRAMS
-    if stripping is not None:
-        stored = stored * _kept_pixels(cache, context, stripping, device)
-        if preprocessing.normalisation == "zscore":
-            chosen = stripping.chosen[:, None, None]
-            histograms = np.where(chosen, cache.brain_histograms[case_numbers], histograms)
+    if changes is not None and cache.brain is not None:
+        brain, tumour = (_rows(cache, name, context, device) for name in ("brain", "masks"))
+        stored = dim_outside(stored, brain, tumour, changes)
+    histograms = _histograms(cache, positions, changes) if preprocessing.normalisation == "zscore" else NO_HISTOGRAMS
     scale, shift = (
         torch.from_numpy(array).to(device, non_blocking=True) for array in level_scales(preprocessing, histograms)
     )
     return stored.to(torch.float32).mul_(scale).sub_(shift), masks
+
+
+def _histograms(cache: Cache, positions: SliceIndices, changes: AcquisitionChanges | None) -> NDArray[np.int64]:
+    """Return the histogram that normalises each slice, that of its whole stack: int64, shape (n, c, 256)."""
+    case_numbers = cache.case_numbers[positions]
+    whole = cache.level_histograms[case_numbers]
+    if changes is None:
+        return whole
+    alone = changes.alone[:, None, None]
+    whole = np.where(alone, cache.slice_histograms[positions], whole)
+    if cache.brain is None:
+        return whole
+    brain = np.where(alone, cache.brain_slice_histograms[positions], cache.brain_histograms[case_numbers])
+    return dimmed_histograms(whole, brain, changes.outside)
 
 
 def _rows(
@@ -284,17 +277,6 @@ def _rows(
         rows = torch.from_numpy(positions).to(on_cache_device.device, non_blocking=True)
         return on_cache_device[rows].to(device)
     return torch.from_numpy(getattr(cache, name)[positions]).to(device, non_blocking=True)
-
-
-def _kept_pixels(cache: Cache, context: SliceIndices, stripping: SkullStripping, device: torch.device) -> Tensor:
-    """Return the pixels that stay: the brain and the tumour, or all: bool, shape (n, k c, y, x), context (n, k)."""
-    brain = _rows(cache, "brain", context, device).to(torch.float32)
-    growth = torch.from_numpy(stripping.growth_px).to(device)[:, None, None, None]
-    larger, smaller = max_pool2d(brain, 3, 1, 1), -max_pool2d(-brain, 3, 1, 1)
-    moved = torch.where(growth > 0, larger, torch.where(growth < 0, smaller, brain)) > 0
-    stays = ~torch.from_numpy(stripping.chosen).to(device)[:, None, None, None]
-    kept = moved | _rows(cache, "masks", context, device) | stays
-    return kept.repeat_interleave(cache.images.shape[1], dim=1)
 
 
 def _network_input(images: Tensor) -> Tensor:

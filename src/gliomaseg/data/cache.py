@@ -70,21 +70,30 @@ class Cache:
         return first, np.append(first[1:], len(self.names)) - 1
 
     @cached_property
+    def slice_histograms(self) -> NDArray[np.int64]:
+        """How often each level occurs in each slice and channel: int64, shape (n, c, 256)."""
+        return np.stack([level_counts(image[None]) for image in self.images])
+
+    @cached_property
     def level_histograms(self) -> NDArray[np.int64]:
         """How often each level occurs in each case and channel: int64, shape (cases, c, 256)."""
-        limits = zip(*self.case_limits, strict=True)
-        return np.stack([level_counts(self.images[first : last + 1]) for first, last in limits])
+        return self._case_sums(self.slice_histograms)
+
+    @cached_property
+    def brain_slice_histograms(self) -> NDArray[np.int64]:
+        """As `slice_histograms`, with level 0 outside the brain."""
+        if self.brain is None:
+            raise ValueError("the cache has no brain, expected one: open it with brain=True")
+        return np.stack([level_counts((a * b)[None]) for a, b in zip(self.images, self.brain, strict=True)])
 
     @cached_property
     def brain_histograms(self) -> NDArray[np.int64]:
-        """As `level_histograms`, of the stacks without skull: what is outside the brain has level 0."""
-        if self.brain is None:
-            raise ValueError("the cache has no brain, expected one: open it with brain=True")
-        counts = []
-        for first, last in zip(*self.case_limits, strict=True):
-            chosen = slice(first, last + 1)
-            counts.append(level_counts(self.images[chosen] * self.brain[chosen, None]))
-        return np.stack(counts)
+        """As `level_histograms`, with level 0 outside the brain."""
+        return self._case_sums(self.brain_slice_histograms)
+
+    def _case_sums(self, per_slice: NDArray[np.int64]) -> NDArray[np.int64]:
+        sums: NDArray[np.int64] = np.add.reduceat(per_slice, self.case_limits[0])
+        return sums
 
     @cached_property
     def has_tumour(self) -> NDArray[np.bool_]:

@@ -88,8 +88,8 @@ def train(options: TrainOptions, *, say: Callable[[str], None]) -> Path:
     if not _last_checkpoint(options).is_file():
         _check_start(options.recipe, select(index, fold.validation), say)
     with accelerator.main_process_first():
-        strips = options.recipe.augmentation.preset == "strong" and options.recipe.augmentation.skull_strip > 0
-        cache = open_cache(index, options.recipe.preprocessing, folder=options.cache, brain=strips, progress=say)
+        brain = options.recipe.augmentation.needs_brain
+        cache = open_cache(index, options.recipe.preprocessing, folder=options.cache, brain=brain, progress=say)
     _check_masks(index, cache, say)
     cases = split_cases(index, fold, cache)
     _train(options, accelerator, cases, splits, resuming=resuming, say=say)

@@ -12,11 +12,10 @@ from torch import Tensor
 from gliomaseg.config import Augmentation
 from gliomaseg.data.augmentation import intensity, random_fields, spatial
 
-# The column of each change in the draws. The unused columns stay, so that runs of earlier versions stay repeatable.
+# The column of each change in the draws. New ones go to the end, so that runs of earlier versions stay repeatable.
 (
     MIRROR, ROTATION, SCALE, SHIFT_Y, SHIFT_X, ELASTIC, BRIGHTNESS, GAMMA, OFFSET, BIAS_FIELD, BLUR, COARSE, NOISE,
-    DROP_T1, DROP_T1CE, DROP_CONTEXT, KEY, UNUSED_1, UNUSED_2, GRAFT, GRAFT_REACH, GRAFT_MIRROR, SKULL_STRIP,
-    BRAIN_REACH,
+    DROP_T1, DROP_T1CE, DROP_CONTEXT, KEY, SCALP_LEVEL, ALONE, GRAFT, GRAFT_REACH, GRAFT_MIRROR, SCALP, BRAIN_GROWTH,
 ) = range(24)  # fmt: skip
 
 

@@ -1,0 +1,95 @@
+"""Changes that scans of other sources have as a whole: no skull, suppressed fat, one slice only.
+
+They come before the normalisation, because they change the intensities that it is computed from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import max_pool2d
+
+from gliomaseg.config import Augmentation
+from gliomaseg.data.augmentation import pipeline
+
+DARKEST, BRIGHTEST = 0.1, 0.7  # the factors of suppressed fat
+
+
+@dataclass(frozen=True)
+class AcquisitionChanges:
+    """The changes of the slices in a batch.
+
+    Attributes:
+        outside: factor on everything that is not brain: 0 without skull, 1 unchanged; float64, shape (n,).
+        growth_px: pixels by which the brain grows before: -1, 0 or 1, int64, shape (n,).
+        alone: whether the slice is a scan of one slice, bool, shape (n,).
+    """
+
+    outside: NDArray[np.float64]
+    growth_px: NDArray[np.int64]
+    alone: NDArray[np.bool_]
+
+
+def draw_acquisition(draws: NDArray[np.float64], limits: Augmentation) -> AcquisitionChanges | None:
+    """Return the changes of a batch; None if the recipe has none.
+
+    Args:
+        draws: uniform in [0, 1), shape (n, DRAWS).
+        limits: the shares of changed slices.
+    """
+    if limits.preset != "strong" or not (limits.needs_brain or limits.single_slice):
+        return None
+    kind, size = draws[:, pipeline.SCALP], draws[:, pipeline.SCALP_LEVEL]
+    stripped, suppressed = kind < limits.skull_strip, kind < limits.skull_strip + limits.fat_suppression
+    outside = np.where(stripped, 0.0, np.where(suppressed, DARKEST + (BRIGHTEST - DARKEST) * size, 1.0))
+    growth_px = np.floor(3 * draws[:, pipeline.BRAIN_GROWTH]).astype(np.int64) - 1
+    return AcquisitionChanges(outside, growth_px, draws[:, pipeline.ALONE] < limits.single_slice)
+
+
+def dim_outside(stored: Tensor, brain: Tensor, tumour: Tensor, changes: AcquisitionChanges) -> Tensor:
+    """Return slices whose pixels outside the brain are multiplied by the factors: float32, shape (n, k c, y, x).
+
+    Args:
+        stored: k slices of c sequences, 0 to 255, shape (n, k c, y, x).
+        brain: bool, shape (n, k, y, x).
+        tumour: never changed, bool, shape (n, k, y, x).
+        changes: of the batch.
+    """
+    growth, outside = (_per_slice(values, stored.device) for values in (changes.growth_px, changes.outside))
+    area = brain.to(torch.float32)
+    larger, smaller = max_pool2d(area, 3, 1, 1), -max_pool2d(-area, 3, 1, 1)
+    moved = torch.where(growth > 0, larger, torch.where(growth < 0, smaller, area)) > 0
+    factors = torch.where(moved | tumour, 1.0, outside.to(torch.float32))
+    return stored * factors.repeat_interleave(stored.shape[1] // brain.shape[1], dim=1)
+
+
+def dimmed_histograms(
+    whole: NDArray[np.int64], brain: NDArray[np.int64], outside: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Return histograms of stacks whose pixels outside the brain are multiplied by a factor: int64, shape (n, c, 256).
+
+    Args:
+        whole: histograms of the stacks, shape (n, c, 256).
+        brain: those of their brains; level 0 is not used, since it has the other pixels too.
+        outside: the factors, from 0 to 1, shape (n,).
+    """
+    around = whole - brain
+    around[..., 0] = 0
+    targets = np.floor(np.arange(256) * outside[:, None] + 0.5).astype(np.int64)
+    moved = np.stack(
+        [
+            [np.bincount(target, weights=channel, minlength=256) for channel in channels]
+            for target, channels in zip(targets, around, strict=True)
+        ]
+    ).astype(np.int64)
+    moved[..., 1:] += brain[..., 1:]
+    moved[..., 0] = whole.sum(axis=-1) - moved[..., 1:].sum(axis=-1)
+    return moved
+
+
+def _per_slice(values: NDArray[np.generic], device: torch.device) -> Tensor:
+    return torch.from_numpy(values).to(device, non_blocking=True)[:, None, None, None]
