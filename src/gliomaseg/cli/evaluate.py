@@ -49,6 +49,7 @@ def evaluate(
 ) -> None:
     """Measure a model, or masks of any tool, against reference masks. All measures have confidence intervals."""
     from gliomaseg import evaluation
+    from gliomaseg.report.summary_text import noun
     from gliomaseg.report.terminal import summary_text, warning_lines
 
     if splits is None and (fold or subset is not Subset.validation):
@@ -69,7 +70,7 @@ def evaluate(
     for line in warning_lines(metrics):
         log(line)
     print_result(metrics.document(), f"{summary_text(metrics.summary)}\n{options.metrics}", as_json=as_json)
-    raise_for_failures([row.error for row in metrics.patients], "patients")
+    raise_for_failures([row.error for row in metrics.patients], f"{noun(metrics)}s")
 
 
 def compare(

@@ -11,7 +11,8 @@ from gliomaseg.evaluation.results import (
     dumps,
     read_evaluation,
 )
-from gliomaseg.evaluation.scoring import ScoreGrid, assemble, summarise
+from gliomaseg.evaluation.scoring import ScoreGrid, assemble
+from gliomaseg.evaluation.summaries import summarise
 
 __all__ = [
     "CaseScores",

@@ -267,10 +267,9 @@ def _model_setting(predictor: ScanPredictor, patients_seen: int | None) -> Evalu
 
 def _count_training_patients(cases: Sequence[Case], measured: Sequence[ScoredCase]) -> int | None:
     """Return how many patients are in the training set of their model; None if the models do not name theirs."""
-    count = sum(
-        hashed_patient_id(case.patient) in scored.trained_on for case, scored in zip(cases, measured, strict=True)
-    )
-    return count if any(scored.trained_on for scored in measured) else None
+    pairs = zip(cases, measured, strict=True)
+    seen = {case.patient for case, scored in pairs if hashed_patient_id(case.patient) in scored.trained_on}
+    return len(seen) if any(scored.trained_on for scored in measured) else None
 
 
 def learning_curve(run: Path) -> list[LoggedEpoch]:

@@ -47,6 +47,7 @@ class CaseScores(DocumentPart):
     """
 
     patient: Text
+    case: Text = ""  # the name of the examination; the patient's in documents without it
     site: Text | None = None
     fold: Index | None = None
     measures: dict[Text, float | int | None] = Field(default_factory=dict)
@@ -78,7 +79,11 @@ class CaseScores(DocumentPart):
     @model_validator(mode="before")
     @classmethod
     def _gather_measures(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or isinstance(given.get("measures"), dict):
+        if not isinstance(given, dict):
+            return given
+        if given.get("case") is None and "patient" in given:
+            given = given | {"case": given["patient"]}
+        if isinstance(given.get("measures"), dict):
             return given
         fields = {key: value for key, value in given.items() if key in cls.model_fields}
         rest = {key: value for key, value in given.items() if key not in fields and value is not None}
@@ -96,12 +101,12 @@ class CaseScores(DocumentPart):
     @model_serializer(mode="wrap")
     def _flatten(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields = handler(self)
-        head = {key: fields.pop(key) for key in ("patient", "site", "fold") if key in fields}
+        head = {key: fields.pop(key) for key in ("patient", "case", "site", "fold") if key in fields}
         return {**head, **fields.pop("measures", {}), **fields}
 
 
 class MeasureSummary(DocumentPart):
-    """One measure over all patients."""
+    """One measure over all cases."""
 
     mean: Number | None = None
     median: Number | None = None
@@ -116,10 +121,11 @@ class MeasureSummary(DocumentPart):
 
 
 class Summary(DocumentPart):
-    """The measures over all patients, and how much was measured. In JSON the measures stand beside the counts."""
+    """The measures over all cases, and how much was measured. In JSON the measures stand beside the counts."""
 
     measures: dict[Text, MeasureSummary] = Field(default_factory=dict)
     patients: Count | None = None
+    cases: Count | None = None
     slices: Count | None = None
     tumour_slices: Count | None = None
     failed: Count | None = None
@@ -233,6 +239,7 @@ class Example(DocumentPart):
 
     kind: Literal["best", "median", "worst"]
     patient: Text | None = None
+    case: Text | None = None
     slice: Index | None = None
     dice_volume: Share | None = None
     file: str | None = None
@@ -258,7 +265,7 @@ class Evaluation(DocumentPart):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Evaluation:
-        names = Counter(row.patient for row in self.patients)
+        names = Counter(row.case for row in self.patients)
         if names and (most := names.most_common(1)[0])[1] > 1:
             raise ValueError(f"{most[0]} is there {most[1]} times")
         return self

@@ -1,21 +1,19 @@
-"""Score one case, and summarise scored cases as an evaluation: means, medians and confidence intervals."""
+"""Score one case, and assemble scored cases as an evaluation."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import gliomaseg
 from gliomaseg.data.case import Case, LoadedCase
 from gliomaseg.errors import ConfigError
-from gliomaseg.evaluation import measures
 from gliomaseg.evaluation.measure import CaseMasks, number
-from gliomaseg.evaluation.measures import HEADLINE, compute_measures, definitions, mean
+from gliomaseg.evaluation.measures import compute_measures, definitions
 from gliomaseg.evaluation.results import (
     PICTURES,
     Calibration,
@@ -23,12 +21,11 @@ from gliomaseg.evaluation.results import (
     Evaluation,
     EvaluationSetting,
     Example,
-    MeasureSummary,
     Summary,
 )
+from gliomaseg.evaluation.summaries import interval_text, summarise, summarise_cases
 from gliomaseg.inputs.result_names import portable_name
-from gliomaseg.metrics import calibration, overlap
-from gliomaseg.metrics.bootstrap import DRAWS, bootstrap_interval
+from gliomaseg.metrics import calibration
 from gliomaseg.metrics.calibration import CalibrationTable
 from gliomaseg.metrics.mask_checks import lengths_of
 from gliomaseg.metrics.overlap import Counts
@@ -144,8 +141,8 @@ def failed_case(case: Case, reason: str, *, fold: int | None = None) -> ScoredCa
 
 def _row(case: Case, fold: int | None, values: dict[str, float | int | None], error: str | None) -> CaseScores:
     if fold is None:
-        return CaseScores(patient=case.name, site=case.site, measures=values, error=error)
-    return CaseScores(patient=case.name, site=case.site, fold=fold, measures=values, error=error)
+        return CaseScores(patient=case.patient, case=case.name, site=case.site, measures=values, error=error)
+    return CaseScores(patient=case.patient, case=case.name, site=case.site, fold=fold, measures=values, error=error)
 
 
 def assemble(cases: Sequence[ScoredCase], *, setting: EvaluationSetting, grid: ScoreGrid, seconds: float) -> Evaluation:
@@ -158,8 +155,9 @@ def assemble(cases: Sequence[ScoredCase], *, setting: EvaluationSetting, grid: S
         seconds: duration of the evaluation.
     """
     scored = [case for case in cases if case.scores.error is None]
-    total = summarise({case.scores.patient: case.counts for case in scored})
-    by_case = _summarise_cases([case.scores for case in scored], unit=grid.unit)
+    patient_of = {case.scores.case: case.scores.patient for case in cases}
+    total = summarise({case.scores.case: case.counts for case in scored}, patient_of=patient_of)
+    by_case = summarise_cases([case.scores for case in scored], unit=grid.unit)
     named = definitions(unit=grid.unit, tolerance=grid.tolerance)
     table = sum((case.calibration for case in scored), start=calibration.empty_table())
     spacing = list(grid.spacing_mm) if grid.spacing_mm else None
@@ -167,13 +165,14 @@ def assemble(cases: Sequence[ScoredCase], *, setting: EvaluationSetting, grid: S
         patients=[case.scores for case in cases],
         summary=Summary(
             measures={name: total.measures.get(name) or by_case[name] for name in named},
-            patients=len(cases),
+            patients=len(set(patient_of.values())),
+            cases=len(cases),
             slices=total.slices,
             tumour_slices=total.tumour_slices,
             failed=len(cases) - len(scored),
         ),
         definitions=dict(named),
-        interval=f"95 %, percentile bootstrap over patients, {DRAWS} draws, seed 0",
+        interval=interval_text(several=len(set(patient_of.values())) < len(cases)),
         calibration=None if setting.predictions else calibration_curve(table),
         examples=_examples([case.scores for case in scored]),
         setting=setting.joined_with(
@@ -189,54 +188,6 @@ def assemble(cases: Sequence[ScoredCase], *, setting: EvaluationSetting, grid: S
     )
 
 
-def summarise(counts: Mapping[str, Counts]) -> Summary:
-    """Return the Dice conventions over patients' counts, with intervals; batches continue across patients."""
-    patients = list(counts.values())
-    everything = np.concatenate(patients) if patients else np.zeros((0, 3), np.int64)
-    # Batches mix patients: there is no group to draw for an interval.
-    of_batches = {measure.name for measure in measures.MEASURES if measure.pool and not measure.compute}
-    entries = {}
-    for name, groups in _pooled_values(counts).items():
-        if name in of_batches:
-            entries[name] = MeasureSummary(mean=mean(np.concatenate(groups)))
-        else:
-            undefined = {"undefined": len(patients) - len(groups)} if name == HEADLINE else {}
-            entries[name] = _statistics(groups, **undefined)
-    return Summary(
-        measures=entries,
-        patients=len(patients),
-        slices=len(everything),
-        tumour_slices=int((everything[:, 1] > 0).sum()),
-    )
-
-
-def mean_scores(counts: Mapping[str, Counts]) -> dict[str, float | None]:
-    """Return the means of `summarise` by name, without its intervals; None if a measure has no value."""
-    return {name: mean(np.concatenate(groups)) if groups else None for name, groups in _pooled_values(counts).items()}
-
-
-def _pooled_values(counts: Mapping[str, Counts]) -> dict[str, list[NDArray[np.float64]]]:
-    """Return the values of each Dice convention, in one group for each patient that has any, or in one for all."""
-    patients = list(counts.values())
-    everything = np.concatenate(patients) if patients else np.zeros((0, 3), np.int64)
-    values = {HEADLINE: [np.array([d]) for c in patients if not math.isnan(d := overlap.dice_volume(c))]}
-    for measure in measures.MEASURES:
-        if measure.pool:
-            values[measure.name] = [measure.pool(c) for c in (patients if measure.compute else [everything])]
-    return values
-
-
-def _summarise_cases(cases: Sequence[CaseScores], *, unit: str) -> dict[str, MeasureSummary]:
-    """Return the summary of each measure that has one value a case."""
-    summary = {}
-    for measure in measures.MEASURES:
-        if measure.definition and measure.applies(unit) and not measure.pool:
-            defined = [value for case in cases if (value := case.measures.get(measure.name)) is not None]
-            values = [np.array([value], np.float64) for value in defined]
-            summary[measure.name] = _statistics(values, undefined=len(cases) - len(values))
-    return summary
-
-
 def calibration_curve(table: CalibrationTable) -> Calibration:
     """Return the data of a reliability diagram: for each bin its edges, pixels, mean probability and tumour share."""
     return Calibration(
@@ -244,18 +195,6 @@ def calibration_curve(table: CalibrationTable) -> Calibration:
         pixels=table.pixels.tolist(),
         mean_probability=[number(value) for value in calibration.mean_probabilities(table).tolist()],
         tumour_share=[number(value) for value in calibration.tumour_shares(table).tolist()],
-    )
-
-
-def _statistics(groups: list[NDArray[np.float64]], **more: int) -> MeasureSummary:
-    """Return mean, median and interval of all values of all patients, with their number."""
-    values = np.concatenate(groups) if groups else np.zeros(0)
-    return MeasureSummary(
-        mean=mean(values),
-        median=number(float(np.median(values))) if len(values) else None,
-        ci95=[number(end) for end in bootstrap_interval(groups)],
-        n=len(values),
-        **more,
     )
 
 
@@ -278,9 +217,10 @@ def _examples(cases: Sequence[CaseScores]) -> list[Example]:
             {
                 "kind": kind,
                 "patient": ranked[position][1].patient,
+                "case": ranked[position][1].case,
                 "slice": ranked[position][1].picture_slice,
                 "dice_volume": ranked[position][0],
-                "file": f"{PICTURES}/{picture_name(ranked[position][1].patient)}",
+                "file": f"{PICTURES}/{picture_name(ranked[position][1].case)}",
                 "orientation": AXIAL if ranked[position][1].spacing_mm else "unknown",
             }
         )

@@ -159,7 +159,7 @@ def breakable(text: str) -> Any:
 def _worst_first(row: CaseScores) -> tuple[bool, bool, float, str]:
     """Order failed patients first, then those without a Dice, then from the lowest Dice up."""
     score = row.dice_volume
-    return row.error is None, score is not None, score or 0.0, row.patient
+    return row.error is None, score is not None, score or 0.0, row.case
 
 
 def _with_extra(module: str) -> Any:
