@@ -20,6 +20,7 @@ from gliomaseg.cli.options import (
     Overwrite,
     PatientPattern,
     Predictions,
+    Resample,
     Spacing,
     Splits,
     Subset,
@@ -35,6 +36,7 @@ def evaluate(
     out: Out,
     model: Model = None,
     predictions: Predictions = None,
+    resample: Resample = False,
     splits: Splits = None,
     subset: Annotated[Subset, typer.Option("--subset", help="Side of the split; needs --splits.")] = Subset.validation,
     fold: Fold = 0,
@@ -56,6 +58,8 @@ def evaluate(
         raise UsageError("--subset and --fold need --splits", cure="add --splits, or omit both")
     if predictions is not None and (model is not None or engine is not EngineName.onnxruntime):
         raise UsageError("with --predictions no model runs", cure="omit --model and --engine")
+    if resample and predictions is None:
+        raise UsageError("--resample needs --predictions", cure="add --predictions, or omit --resample")
     options = evaluation.EvaluateOptions(
         data=data,
         out=out,
@@ -65,7 +69,8 @@ def evaluate(
         data_options=data_options(layout, labels, patient_pattern),
     )
     options.require_free()
-    source = open_predictor(model, engine=engine) if predictions is None else predictions
+    masks = None if predictions is None else evaluation.MaskSource(predictions, resample)
+    source = masks or open_predictor(model, engine=engine)
     metrics = evaluation.evaluate_into(options, source, progress=log)
     for line in warning_lines(metrics):
         log(line)

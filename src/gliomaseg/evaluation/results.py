@@ -54,6 +54,7 @@ class CaseScores(DocumentPart):
     error: Text | None = None
     spacing_mm: SpacingMm | None = None
     orientation: Text | None = None
+    resampled_from: Text | None = None  # the grid of the mask's file, if it was resampled
     soft_dice: Share | None = None
     uncertainty: Share | None = None
     flip_dice: Share | None = None

@@ -97,7 +97,7 @@ def score_case(
 
     Args:
         loaded: scan and reference mask.
-        probability: of tumour, float32 in [0, 1], shape (z, y, x) of the reference; None for masks of other tools.
+        probability: of tumour, float32 in [0, 1], shape (z, y, x) of the reference; None for masks without any.
         predicted: the predicted mask, bool, same shape.
         grid: how lengths are measured.
         fold: of a cross-validation.
@@ -173,7 +173,7 @@ def assemble(cases: Sequence[ScoredCase], *, setting: EvaluationSetting, grid: S
         ),
         definitions=dict(named),
         interval=interval_text(several=len(set(patient_of.values())) < len(cases)),
-        calibration=None if setting.predictions else calibration_curve(table),
+        calibration=None if setting.predictions and not table.pixels.any() else calibration_curve(table),
         examples=_examples([case.scores for case in scored]),
         setting=setting.joined_with(
             EvaluationSetting(

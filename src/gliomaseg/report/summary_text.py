@@ -72,8 +72,7 @@ def warnings(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
         yield NO_SPLIT, "By their identifiers, none of these patients trained the model."
     elif not setting.split:
         yield NO_SPLIT, "If any of these patients trained the model, the scores are too good."
-    if text := _nothing_predicted(evaluation):
-        yield "Nothing predicted", text
+    yield from _mask_warnings(evaluation)
     if failed := failures(evaluation):
         count = f"All {main.cases}" if len(failed) == main.cases else f"{len(failed)} of {main.cases}"
         text = "failed. No mean includes them; the first rows of the table give the reasons."
@@ -87,6 +86,14 @@ def warnings(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
     if 0 < main.with_dice < FEW:
         few = f"A single {one} has" if main.with_dice == 1 else f"Only {main.with_dice} {one}s have"
         yield f"Few {one}s", f"{few} a Dice. The interval is unreliable: check each {one} in the table."
+
+
+def _mask_warnings(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
+    if text := _nothing_predicted(evaluation):
+        yield "Nothing predicted", text
+    if resampled := sum(row.resampled_from is not None for row in evaluation.patients):
+        which = "1 mask was" if resampled == 1 else f"{resampled} masks were"
+        yield "Resampled masks", f"{which} on another grid than the scan. Each voxel got the value of the nearest one."
 
 
 def _nothing_predicted(evaluation: Evaluation) -> str:
