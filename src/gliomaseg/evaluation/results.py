@@ -54,6 +54,7 @@ class CaseScores(DocumentPart):
     error: Text | None = None
     spacing_mm: SpacingMm | None = None
     orientation: Text | None = None
+    skull_stripped: bool | None = None
     resampled_from: Text | None = None  # the grid of the mask's file, if it was resampled
     soft_dice: Share | None = None
     uncertainty: Share | None = None
@@ -247,11 +248,22 @@ class Example(DocumentPart):
     orientation: Text | None = None
 
 
+class Subgroup(DocumentPart):
+    """The Dice of some of the cases, such as those of one site."""
+
+    by: Text
+    name: Text
+    patients: Count | None = None
+    cases: Count | None = None
+    dice_volume: MeasureSummary = MeasureSummary()
+
+
 class Evaluation(DocumentPart):
     """The document `metrics.json`."""
 
     patients: list[CaseScores] = Field(default_factory=list)
     summary: Summary = Summary()
+    subgroups: list[Subgroup] = Field(default_factory=list)
     definitions: dict[Text, Text | None] = Field(default_factory=dict)
     interval: Text | None = None
     calibration: Calibration | None = None

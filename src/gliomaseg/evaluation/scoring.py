@@ -23,12 +23,15 @@ from gliomaseg.evaluation.results import (
     Example,
     Summary,
 )
+from gliomaseg.evaluation.subgroups import subgroups
 from gliomaseg.evaluation.summaries import interval_text, summarise, summarise_cases
 from gliomaseg.inputs.result_names import portable_name
 from gliomaseg.metrics import calibration
 from gliomaseg.metrics.calibration import CalibrationTable
 from gliomaseg.metrics.mask_checks import lengths_of
 from gliomaseg.metrics.overlap import Counts
+from gliomaseg.prediction.image_features import is_skull_stripped
+from gliomaseg.preprocessing import display_levels
 from gliomaseg.types import Mask, Probability
 
 LARGEST_MM = 1000
@@ -119,17 +122,19 @@ def score_case(
         axial=scan.axial,
     )
     counts = masks.counts  # checks the shapes
-    scores = _row(loaded.case, fold, compute_measures(masks), None).model_copy(update=_geometry(loaded))
+    scores = _row(loaded.case, fold, compute_measures(masks), None).model_copy(update=_scan_fields(loaded))
     return ScoredCase(scores, counts, masks.calibration)
 
 
-def _geometry(loaded: LoadedCase) -> dict[str, Any]:
-    """Return the fields of a row on the grid of its scan; none for images, which have no affine."""
+def _scan_fields(loaded: LoadedCase) -> dict[str, Any]:
+    """Return the fields of a row on its scan: whether it has a skull, and its grid if it has an affine."""
     scan = loaded.scan
+    flair = scan.axial.turn(scan.voxels[..., scan.flair_index])
+    stripped = is_skull_stripped(flair if flair.dtype == np.uint8 else display_levels(flair))
     if scan.spacing_mm is None:
-        return {}
+        return {"skull_stripped": stripped}
     spacing_mm = [round(length, 4) for length in scan.axial.turn_spacing(scan.spacing_mm)]
-    return {"spacing_mm": spacing_mm, "orientation": scan.orientation}
+    return {"skull_stripped": stripped, "spacing_mm": spacing_mm, "orientation": scan.orientation}
 
 
 def failed_case(case: Case, reason: str, *, fold: int | None = None) -> ScoredCase:
@@ -171,6 +176,7 @@ def assemble(cases: Sequence[ScoredCase], *, setting: EvaluationSetting, grid: S
             tumour_slices=total.tumour_slices,
             failed=len(cases) - len(scored),
         ),
+        subgroups=subgroups([case.scores for case in cases]),
         definitions=dict(named),
         interval=interval_text(several=len(set(patient_of.values())) < len(cases)),
         calibration=None if setting.predictions and not table.pixels.any() else calibration_curve(table),
