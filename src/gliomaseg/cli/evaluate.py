@@ -81,14 +81,25 @@ def evaluate(
 def compare(
     a: Annotated[Path, typer.Argument(metavar="EVAL_A", help="The baseline: a folder that `evaluate` wrote.")],
     b: Annotated[Path, typer.Argument(metavar="EVAL_B", help="The candidate, evaluated on the same patients.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE.html", help="Also write a page with charts and images."),
+        Output.FILE,
+    ] = None,
     as_json: Json = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Compare two evaluations patient by patient. The result is B - A with interval, test, wins and losses."""
     from gliomaseg.evaluation.comparison import compare_evaluations
     from gliomaseg.report.terminal import comparison_text
 
     comparison = compare_evaluations(a, b)
-    print_result(comparison.document(), comparison_text(comparison), as_json=as_json)
+    text = comparison_text(comparison)
+    if out is not None:
+        from gliomaseg.report.comparison_page import write_comparison
+
+        text += f"\n{write_comparison(a, b, out, overwrite=overwrite)}"
+    print_result(comparison.document(), text, as_json=as_json)
 
 
 def report(

@@ -19,6 +19,8 @@ class PairedComparison:
         patients: number of patients with a value in both.
         cases: number of cases with a value in both; a patient may have several.
         undefined: number of cases without a value (NaN) in one or both; they are left out of the other fields.
+        baseline_mean: of the baseline's values, over these cases; NaN for zero cases.
+        candidate_mean: of the candidate's values.
         mean_difference: over cases; NaN for zero cases.
         low: lower end of its 95 % interval; NaN for fewer than two patients.
         high: upper end of the same interval.
@@ -32,6 +34,8 @@ class PairedComparison:
     patients: int
     cases: int
     undefined: int
+    baseline_mean: float
+    candidate_mean: float
     mean_difference: float
     low: float
     high: float
@@ -93,7 +97,9 @@ def compare(
         patients=len(groups),
         cases=len(defined),
         undefined=len(differences) - len(defined),
-        mean_difference=float(defined.mean()) if len(defined) else float("nan"),
+        baseline_mean=_mean(baseline[known]),
+        candidate_mean=_mean(candidate[known]),
+        mean_difference=_mean(defined),
         low=low,
         high=high,
         p_value=_signed_rank_p(np.array([group.mean() for group in groups])),
@@ -101,6 +107,10 @@ def compare(
         losses=losses,
         ties=len(defined) - wins - losses,
     )
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if len(values) else float("nan")
 
 
 def _signed_rank_p(differences: NDArray[np.float64]) -> float:
