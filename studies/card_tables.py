@@ -74,7 +74,7 @@ def by_missing(data: Path) -> Callable[[CaseScores], str]:
         voxels = read_case(case).scan.voxels
         copies = [name for name, k in (("T1", 0), ("T1ce", 2)) if (voxels[..., k] == voxels[..., 1]).all()]
         missing[case.name] = " and ".join(copies) or "none"
-    return lambda row: missing.get(row.patient, "unknown")
+    return lambda row: missing.get(row.case, "unknown")
 
 
 def worst(rows: Rows) -> Iterator[str]:
@@ -84,7 +84,7 @@ def worst(rows: Rows) -> Iterator[str]:
     scored = sorted((row for row in rows if row["dice_volume"] is not None), key=lambda row: row["dice_volume"])
     for row in scored[:WORST]:
         sizes = " | ".join(f"{row[name]:,}" for name in ("reference_voxels", "predicted_voxels"))
-        yield f"| {row.patient} | {_short(row['dice_volume'])} | {sizes} | {row['overlap_voxels']:,} |"
+        yield f"| {row.case} | {_short(row['dice_volume'])} | {sizes} | {row['overlap_voxels']:,} |"
 
 
 def _short(value: float | None) -> str:

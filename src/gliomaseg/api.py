@@ -150,6 +150,7 @@ def evaluate(
     *,
     model: str | Path | ScanPredictor | None = None,
     predictions: str | Path | None = None,
+    resample: bool = False,
     splits: str | Path | None = None,
     subset: Literal["train", "validation"] = "validation",
     fold: int = 0,
@@ -165,6 +166,7 @@ def evaluate(
         data: a data set: a folder in one of the layouts that `gliomaseg audit` reads, or a manifest.
         model: what `load_model` returns, or its argument.
         predictions: a folder with a mask of each case, made by any tool; no model runs.
+        resample: whether such masks that are on another grid than their scan are resampled, nearest neighbour.
         splits: a file that `gliomaseg split` or `train` wrote; without it all cases are scored.
         subset: "train" or "validation" cases of the split.
         fold: of the split, from 0.
@@ -180,20 +182,23 @@ def evaluate(
         `definitions`. The fields are those of `metrics.json`.
 
     Raises:
-        UsageError: the subset is unknown; subset or fold is given without splits; or both a model and predictions are
-            given.
+        UsageError: the subset is unknown; subset or fold is given without splits; both a model and predictions are
+            given; or resample is given without predictions.
         ConfigError: the fold is unknown, or the spacing is not three lengths.
         DataError: the data set has problems, or the splits do not fit it.
         GliomasegError: what `load_model` raises.
     """
-    from gliomaseg.evaluation import CaseSelection, ScoreGrid, evaluate_data
+    from gliomaseg.evaluation import CaseSelection, MaskSource, ScoreGrid, evaluate_data
 
     if model is not None and predictions is not None:
         raise UsageError("model and predictions are both given", cure="omit one of them")
+    if resample and predictions is None:
+        raise UsageError("resample needs predictions", cure="give predictions, or omit resample")
     if splits is None and (fold != 0 or subset != "validation"):
         raise UsageError("subset and fold need splits", cure="give splits, or omit both")
     selection = None if splits is None else CaseSelection(_path(splits, "splits"), subset, fold)
-    source = _loaded(model) if predictions is None else _path(predictions, "predictions")
+    masks = None if predictions is None else MaskSource(_path(predictions, "predictions"), resample)
+    source = masks or _loaded(model)
     return evaluate_data(
         _path(data, "data"),
         source,

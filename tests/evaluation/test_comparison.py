@@ -33,6 +33,41 @@ def test_the_difference_is_b_minus_a_on_the_same_patients(tmp_path):
     assert (comparison.a.model, comparison.b.model) == ("a", "b")
 
 
+def test_the_examinations_of_a_patient_are_pairs_and_are_drawn_together(tmp_path):
+    names = (("P1", "P1_a"), ("P1", "P1_b"), ("P2", "P2_a"))
+    a = write(tmp_path / "a", [row(patient, 0.5, case=case) for patient, case in names])
+    values = zip(names, (0.8, 0.4, 0.7), strict=True)
+    b = write(tmp_path / "b", [row(patient, dice, case=case) for (patient, case), dice in values])
+    comparison = compare_evaluations(a, b)
+    found = comparison.measures["dice_volume"]
+    assert (found.patients, found.cases, found.wins, found.losses) == (2, 3, 2, 1)
+    # P1: +0.3 and -0.1, P2: +0.2. A quarter of the samples has P1 twice (+0.1), another P2 twice (+0.2).
+    assert found.mean_difference == pytest.approx(0.4 / 3)
+    assert (found.low, found.high) == pytest.approx((0.1, 0.2))
+    # Two patients with a positive mean: two of four sign patterns are as extreme.
+    assert found.p_value == pytest.approx(0.5)
+    assert [(entry.patient, entry.case) for entry in comparison.patients] == list(names)
+    assert "3 cases of 2 patients; p:" in comparison_text(comparison)
+
+
+def test_an_earlier_version_that_wrote_the_case_as_patient_pairs_by_case(tmp_path):
+    names = (("P1", "P1_a"), ("P1", "P1_b"), ("P2", "P2_a"))
+    old = write(tmp_path / "old", [row(case, 0.5) for _, case in names])
+    new = write(tmp_path / "new", [row(patient, 0.6, case=case) for patient, case in names])
+    for pair in ((old, new), (new, old)):
+        found = compare_evaluations(*pair).measures["dice_volume"]
+        assert (found.patients, found.cases) == (2, 3)
+
+
+def test_a_definition_that_wrote_patient_for_case_is_the_same(tmp_path):
+    a, b = (write(tmp_path / name, [row("P1", 0.5)]) for name in "ab")
+    for folder, text in ((a, "Dice of a patient's stack"), (b, "Dice of a case's stack")):
+        document = json.loads((folder / "metrics.json").read_text())
+        document["definitions"]["dice_volume"] = text
+        (folder / "metrics.json").write_text(json.dumps(document))
+    assert "dice_volume" in compare_evaluations(a, b).measures
+
+
 def test_a_lower_distance_counts_as_a_win(tmp_path):
     a = write(tmp_path / "a", [row("P1", 0.5, hausdorff_95_px=9.0), row("P2", 0.5, hausdorff_95_px=4.0)])
     b = write(tmp_path / "b", [row("P1", 0.5, hausdorff_95_px=3.0), row("P2", 0.5, hausdorff_95_px=5.0)])
@@ -99,7 +134,7 @@ def test_nobody_cannot_be_compared(tmp_path):
         compare_evaluations(a, a)
 
 
-def test_a_patient_listed_twice_is_refused(tmp_path):
+def test_a_case_listed_twice_is_refused(tmp_path):
     a = write(tmp_path / "a", [row("P1", 0.5), row("P1", 0.6)])
     with pytest.raises(FormatError, match="P1 is there 2 times"):
         compare_evaluations(a, a)

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from gliomaseg.errors import DataError
-from gliomaseg.evaluation.dice_estimation import auroc, dice_estimator_text, fit_dice_estimator, fit_shares, spearman
+from gliomaseg.evaluation.dice_estimation import (
+    auroc,
+    dice_estimator_text,
+    divide,
+    fit_dice_estimator,
+    fit_shares,
+    spearman,
+)
 from gliomaseg.evaluation.results import CaseScores
 
 
@@ -48,6 +55,13 @@ def test_a_cross_fitted_estimator_ranks_patients_outside_its_fit():
     assert fit.auroc == 1.0
     assert fit.spearman > 0.9
     assert fit.mean_error < 0.1
+
+
+def test_the_examinations_of_a_patient_are_in_one_part():
+    # Patients 0 to 5 twice, 6 to 11 once: patients 0, 5 and 10 are in the first of five parts.
+    patients = [0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+    found = divide([CaseScores(patient=f"P{k}", case=f"P{k}_{n}") for n, k in enumerate(patients)])
+    assert [k for k, part in zip(patients, found, strict=True) if part == 0] == [0, 5, 0, 5, 10]
 
 
 def test_a_random_feature_ranks_no_better_than_chance():

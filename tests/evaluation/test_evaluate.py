@@ -21,7 +21,7 @@ from gliomaseg.evaluation.evaluate import evaluate
 from gliomaseg.formats import write_picture
 from gliomaseg.prediction.confidence import confidence_features
 from gliomaseg.prediction.predictor import Prediction
-from gliomaseg.report.terminal import warning_lines
+from gliomaseg.report.terminal import summary_text, warning_lines
 
 
 class BrightnessPredictor:
@@ -100,6 +100,21 @@ def test_a_patient_without_any_tumour_counts_as_undefined(tmp_path):
     }  # fmt: skip
 
 
+def test_the_examinations_of_a_patient_are_rows_and_are_drawn_together(cases, tmp_path):
+    again = write_case(tmp_path / "more", "A_XX_1_20010101", [(0, 4), (4, 4)])
+    one, other, again = (replace(case, patient=case.name[:6]) for case in (*cases, again))
+    evaluation = evaluate([one, other, again], BrightnessPredictor())
+    assert [row.patient for row in evaluation.patients] == ["A_XX_1", "B_XX_2", "A_XX_1"]
+    assert (evaluation.summary.patients, evaluation.summary.cases) == (2, 3)
+    entry = evaluation.summary["dice_volume"]
+    # A: 4/7 and 2/3; B: 2/3. The mean is over three cases. Both draws are A, or B, in a quarter of the samples each,
+    # so that the interval ends at A's mean (4/7 + 2/3)/2 and at B's 2/3; with cases drawn it would begin near 4/7.
+    assert entry.mean == pytest.approx((4 / 7 + 2 / 3 + 2 / 3) / 3)
+    assert entry.ci95 == pytest.approx([(4 / 7 + 2 / 3) / 2, 2 / 3])
+    assert evaluation.interval.endswith("means are over cases, the cases of a patient are drawn together")
+    assert "3 cases of 2 patients, 7 slices" in summary_text(evaluation.summary)
+
+
 def test_an_evaluation_is_json_without_nan(cases):
     text = dumps(evaluate(cases, BrightnessPredictor()))
     assert "NaN" not in text
@@ -117,7 +132,7 @@ def test_only_the_chosen_subset_of_a_split_is_evaluated(cases, tmp_path):
     fold = {"train": ["A_XX_1_20000101"], "validation": ["B_XX_2_20000101"]}
     splits.write_text(json.dumps({"by": "patient", "seed": 0, "folds": [fold]}))
     evaluation = evaluate_data(tmp_path / "data", BrightnessPredictor(), CaseSelection(splits))
-    assert [row.patient for row in evaluation.patients] == ["B_XX_2_20000101"]
+    assert [(row.patient, row.case) for row in evaluation.patients] == [("B_XX_2", "B_XX_2_20000101")]
     assert evaluation.setting.subset == "validation"
 
 
@@ -170,8 +185,8 @@ def test_evaluate_into_writes_metrics_and_an_image_of_each_patient(cases, tmp_pa
     # Wrong pixels of each slice: A 2, 0, 1; B 0, 4.
     assert [row.picture_slice for row in evaluation.patients] == [1, 2]
     worst = evaluation.examples[-1]
-    assert (worst.kind, worst.patient, worst.file) == (
-        "worst", "A_XX_1_20000101", "pictures/A_XX_1_20000101.png",
+    assert (worst.kind, worst.patient, worst.case, worst.file) == (
+        "worst", "A_XX_1", "A_XX_1_20000101", "pictures/A_XX_1_20000101.png",
     )  # fmt: skip
 
 

@@ -21,10 +21,13 @@ from gliomaseg.evaluation import EvaluateOptions, evaluate_into
 from gliomaseg.evaluation.comparison import compare_evaluations
 from gliomaseg.evaluation.evaluate import evaluate
 from gliomaseg.evaluation.mask_files import find_masks
+from gliomaseg.evaluation.resampling import resample_nearest
+from gliomaseg.formats import write_picture
 from gliomaseg.prediction import PredictOptions, list_inputs, open_models
 from gliomaseg.prediction.predict import predict
 from gliomaseg.pretrained import find_models
 from gliomaseg.report.html import write_report
+from gliomaseg.report.terminal import warning_lines
 from gliomaseg.types import Sequence
 from volume_cases import MASK, write_volume_cases
 
@@ -67,10 +70,24 @@ def test_a_mask_is_found_by_its_name(tmp_path, name):
 
 
 def test_files_that_are_no_masks_are_ignored_and_those_of_no_case_are_unmatched(tmp_path):
-    ignored = ["case-1_overlay.png", "case-1_probability.nii.gz", "notes.txt", "glioma_labels.txt", "._case-1.nii.gz"]
-    masks = found(tmp_path, *ignored, "case-2.nii.gz", "case-1/flair.nii.gz")
-    assert masks.by_case == {}
-    assert masks.unmatched == ("case-1/flair.nii.gz", "case-2.nii.gz")
+    ignored = ["case-1_overlay.png", "notes.txt", "glioma_labels.txt", "._case-1.nii.gz"]
+    masks = found(tmp_path, *ignored, "case-2.nii.gz", "case-2_probability.nii.gz", "case-1/flair.nii.gz")
+    assert masks.by_case == masks.probabilities == {}
+    assert masks.unmatched == ("case-1/flair.nii.gz", "case-2.nii.gz", "case-2_probability.nii.gz")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "case-1_probability.nii.gz",
+        "case-1-probability.nrrd",
+        "case-1_flair_probability.nii.gz",
+        "case-1/probability.nii.gz",
+    ],
+)
+def test_a_probability_is_found_by_its_name(tmp_path, name):
+    masks = found(tmp_path, name)
+    assert (masks.by_case, masks.probabilities, masks.unmatched) == ({}, {"case-1": (tmp_path / name,)}, ())
 
 
 def test_a_mask_may_have_the_name_of_the_flair_file(tmp_path):
@@ -87,11 +104,11 @@ def test_a_folder_that_does_not_exist_raises(tmp_path):
 
 @pytest.fixture(scope="module")
 def predicted(volumes, tmp_path_factory):
-    """Predict the FLAIR of each case with a bundled model, as `gliomaseg predict DATA --out DIR` does."""
+    """Predict each case with a bundled model, as `gliomaseg predict DATA --out DIR --probabilities` does."""
     out = tmp_path_factory.mktemp("predicted")
     predictor = open_models(find_models(Path("glioma-flair")))
     for entry in list_inputs([volumes]):
-        assert predict(entry, out, predictor, PredictOptions()).error is None
+        assert predict(entry, out, predictor, PredictOptions(probabilities=True)).error is None
     return out
 
 
@@ -112,14 +129,60 @@ def rows_of(folder: Path):
 def test_masks_of_the_model_score_as_the_model(evaluations):
     model, masks = rows_of(evaluations / "model"), rows_of(evaluations / "masks")
     assert model.keys() == masks.keys()
-    names = [key for key, value in model["case-0"].items() if isinstance(value, int | float) and key in masks["case-0"]]
-    assert {"dice_volume", "hausdorff_95_mm", "reference_ml", "predicted_ml", "lesion_f1"} <= set(names)
-    undefined = {"brier_score", "expected_calibration_error", "candidate_calibration_error"}
+    of_the_model = {"predicted_dice", "flip_dice"}
+    assert {"dice_volume", "hausdorff_95_mm", "reference_ml", "brier_score", "soft_dice"} <= masks["case-0"].keys()
     for case, row in model.items():
-        for name in set(names) - undefined:
-            assert masks[case][name] == pytest.approx(row[name], abs=1e-6), (case, name)
-        assert all(masks[case][name] is None for name in undefined)
-        assert "predicted_dice" not in masks[case]
+        assert {name: masks[case].get(name) for name in row if name not in of_the_model} == {
+            name: value for name, value in row.items() if name not in of_the_model
+        }
+        assert masks[case].get("predicted_dice") is None
+
+
+def test_masks_without_probabilities_have_no_calibration(volumes, predicted, tmp_path):
+    shutil.copy(predicted / "case-0_flair_mask.nii.gz", tmp_path / "case-0.nii.gz")
+    evaluation = gliomaseg.evaluate(volumes, predictions=tmp_path)
+    row = evaluation.patients[0]
+    assert row.dice_volume > 0
+    names = ("brier_score", "expected_calibration_error", "candidate_calibration_error")
+    assert [row[name] for name in names] == [None, None, None]
+    assert (row.soft_dice, evaluation.calibration, evaluation.summary["brier_score"].mean) == (None, None, None)
+
+
+def write_probability(volumes: Path, folder: Path, *, scale: float = 1.0, shift_mm: float = 0.0) -> None:
+    """Write the mask of case 0, and probabilities `scale` where it is true."""
+    image = nibabel.load(volumes / "case-0" / MASK)
+    affine = image.affine.copy()
+    affine[0, 3] += shift_mm
+    shutil.copy(volumes / "case-0" / MASK, folder / "case-0_mask.nii.gz")
+    values = (np.asarray(image.dataobj) * scale).astype(np.float32)
+    nibabel.save(Nifti1Image(values, affine), folder / "case-0_probability.nii.gz")
+
+
+def test_probabilities_give_calibration_and_soft_measures(volumes, tmp_path):
+    write_probability(volumes, tmp_path, scale=0.75)
+    evaluation = gliomaseg.evaluate(volumes, predictions=tmp_path)
+    row = evaluation.patients[0]
+    # In n tumour voxels the probability is 3/4, elsewhere 0: soft Dice is 2 (3/4 n) / (3/4 n + n).
+    assert row.soft_dice == pytest.approx(6 / 7)
+    assert row["candidate_calibration_error"] == pytest.approx(0.25)
+    voxels = np.prod(nibabel.load(volumes / "case-0" / MASK).shape)
+    assert row["brier_score"] == pytest.approx(row["reference_voxels"] / 16 / voxels)
+    assert sum(evaluation.calibration.pixels) == voxels
+
+
+@pytest.mark.parametrize(
+    ("scale", "shift_mm", "reason"),
+    [
+        (2.0, 0, "case-0_probability.nii.gz: probability is 0 to 2, expected 0 to 1; export probabilities of tumour"),
+        (-1.0, 0, "probability is -1 to 0, expected 0 to 1"),
+        (1.0, 5, "case-0_probability.nii.gz: grid is 64 x 64 x 16 voxels"),
+    ],
+)
+def test_probabilities_out_of_range_or_on_another_grid_are_refused(volumes, tmp_path, scale, shift_mm, reason):
+    write_probability(volumes, tmp_path, scale=scale, shift_mm=shift_mm)
+    error = gliomaseg.evaluate(volumes, predictions=tmp_path).patients[0].error
+    assert reason in error
+    assert "\n" not in error
 
 
 def test_the_document_names_the_folder_instead_of_a_model(evaluations, predicted):
@@ -127,15 +190,13 @@ def test_the_document_names_the_folder_instead_of_a_model(evaluations, predicted
     setting = document["setting"]
     assert (setting["model"], setting["predictions"]) == (predicted.name, predicted.name)
     assert (setting["model_digest"], setting["engine"], setting["threshold"]) == (None, None, None)
-    assert document["calibration"] is None
-    assert document["summary"]["brier_score"]["mean"] is None
     assert (setting["unit"], setting["layout"]) == ("mm", "brats")
 
 
 def test_masks_and_model_are_compared_and_reported(evaluations, tmp_path):
     comparison = compare_evaluations(evaluations / "model", evaluations / "masks")
-    assert comparison.measures["dice_volume"].mean_difference == pytest.approx(0, abs=1e-6)
-    assert comparison.measures["brier_score"].undefined == 3
+    assert {(paired.wins, paired.losses) for paired in comparison.measures.values()} == {(0, 0)}
+    assert (comparison.measures["dice_volume"].ties, comparison.measures["brier_score"].ties) == (3, 3)
     page = write_report(evaluations / "masks", tmp_path / "report.html").read_text("utf-8")
     assert "<dt>Predictions</dt>" in page
     assert "spacing unknown" not in page
@@ -164,7 +225,69 @@ def test_a_missing_a_foreign_and_a_shifted_mask(volumes, predicted, tmp_path, ca
     rows = rows_of(tmp_path / "out")
     assert rows["case-0"]["dice_volume"] == 1
     assert "grid is 64 x 16 x 64 voxels" in rows["case-1"]["error"]
+    assert rows["case-1"]["error"].endswith("resample it to its scan, or add --resample")
     assert "has no mask for the case case-2" in rows["case-2"]["error"]
+
+
+def save_on_another_grid(volumes: Path, file: Path, kind: str) -> None:
+    """Write the mask of case 0 with other axes, cut to the tumour, or 5 m away."""
+    image = nibabel.load(volumes / "case-0" / MASK)
+    values, affine = np.asarray(image.dataobj), image.affine.copy()
+    if kind == "turned":
+        image = nibabel.as_closest_canonical(image)
+        values, affine = np.asarray(image.dataobj), image.affine
+    elif kind == "cut":
+        start = [int(where.min()) for where in np.nonzero(values)]
+        values = values[tuple(slice(int(where.min()), int(where.max()) + 1) for where in np.nonzero(values))]
+        affine[:3, 3] += affine[:3, :3] @ start
+    else:
+        affine[0, 3] += 5000
+    nibabel.save(Nifti1Image(values, affine), file)
+
+
+@pytest.mark.parametrize("kind", ["turned", "cut"])
+def test_a_mask_on_another_grid_is_resampled_if_asked(volumes, tmp_path, kind):
+    save_on_another_grid(volumes, tmp_path / "case-0.nii.gz", kind)
+    refused = gliomaseg.evaluate(volumes, predictions=tmp_path).patients[0].error
+    assert "expected 64 x 64 x 16 voxels" in refused
+    assert refused.endswith("add --resample")
+    lines = []
+    evaluation = gliomaseg.evaluate(volumes, predictions=tmp_path, resample=True, progress=lines.append)
+    row = evaluation.patients[0]
+    assert row.dice_volume == 1
+    assert refused.partition("grid is ")[2].startswith(row.resampled_from)
+    assert lines[0] == f"1 of 3 case-0: dice_volume 1.000; mask resampled from {row.resampled_from}"
+    assert any("Resampled masks: 1 mask was on another grid" in line for line in warning_lines(evaluation))
+
+
+def test_a_mask_far_from_its_scan_is_not_resampled(volumes, tmp_path):
+    save_on_another_grid(volumes, tmp_path / "case-0.nii.gz", "far")
+    error = gliomaseg.evaluate(volumes, predictions=tmp_path, resample=True).patients[0].error
+    assert "which does not overlap 64 x 64 x 16 voxels" in error
+
+
+def test_probabilities_are_resampled_with_their_mask(volumes, tmp_path):
+    write_probability(volumes, tmp_path, scale=0.75)
+    for file in (tmp_path / "case-0_mask.nii.gz", tmp_path / "case-0_probability.nii.gz"):
+        turned = nibabel.as_closest_canonical(nibabel.load(file))
+        nibabel.save(Nifti1Image(np.asarray(turned.dataobj), turned.affine), file)
+    row = gliomaseg.evaluate(volumes, predictions=tmp_path, resample=True).patients[0]
+    assert (row.dice_volume, row.soft_dice) == (1, pytest.approx(6 / 7))
+
+
+def test_resampling_without_predictions_is_refused(volumes, tmp_path):
+    with pytest.raises(UsageError, match="--resample needs --predictions"):
+        evaluate_command(volumes, tmp_path / "out", resample=True)
+    with pytest.raises(UsageError, match="resample needs predictions"):
+        gliomaseg.evaluate(volumes, resample=True)
+
+
+def test_nearest_voxels_of_a_coarse_grid():
+    # Voxels of 2 mm at 0 and 2 mm; voxels of 1 mm at -2 to 3 mm. -1 and 1 lie in the middle: the upper one is taken.
+    fine = np.diag([1.0, 1, 1, 1])
+    fine[0, 3] = -2
+    found = resample_nearest(np.array([[[7, 9]]]), np.diag([2.0, 1, 1, 1]), shape=(1, 1, 6), affine=fine)
+    assert found.tolist() == [[[0, 7, 7, 9, 9, 0]]]
 
 
 def test_two_masks_of_one_case_are_a_row_with_the_reason(volumes, tmp_path):
@@ -227,6 +350,23 @@ def test_masks_of_slices_are_found_by_case_and_number(slices, tmp_path, pattern)
     evaluation = gliomaseg.evaluate(slices, predictions=tmp_path / "masks")
     assert evaluation.summary["dice_volume"].mean == 1
     assert evaluation.setting.unit == "px"
+
+
+def test_levels_of_images_are_probabilities_of_slices(slices, tmp_path):
+    """As `predict --probabilities` writes them for images: 0 to 255."""
+    case, masks = read_cases(slices).cases[1], tmp_path / "masks"
+    masks.mkdir()
+    for entry in case.slices:
+        pixels = np.zeros(tifffile.imread(entry.mask).shape, np.uint8)
+        write_picture(masks / f"{case.name}_{entry.number}_mask.png", pixels)
+        write_picture(masks / f"{case.name}_{entry.number}_probability.png", pixels + np.uint8(51))
+    row = gliomaseg.evaluate(slices, predictions=masks).patients[1]
+    share = row["reference_voxels"] / (2 * 16 * 16)
+    # 51/255 = 0.2 in each pixel.
+    assert row["brier_score"] == pytest.approx(share * 0.64 + (1 - share) * 0.04)
+    (masks / f"{case.name}_1_probability.png").unlink()
+    error = gliomaseg.evaluate(slices, predictions=masks).patients[1].error
+    assert f"has no probability for slice 1 of {case.name}" in error
 
 
 def test_a_slice_without_a_mask_or_of_another_size_is_named(slices, tmp_path):

@@ -56,6 +56,13 @@ def test_an_invalid_value_is_refused_and_the_error_names_its_key(write_metrics, 
         read_evaluation(write_metrics(text))
 
 
+def test_a_row_without_a_case_has_the_name_of_its_patient(write_metrics):
+    rows = [{"patient": "A"}, {"patient": "B", "case": None}, {"patient": "B", "case": "B_1"}]
+    read = read_evaluation(write_metrics({"patients": rows}))
+    assert [(row.patient, row.case) for row in read.patients] == [("A", "A"), ("B", "B"), ("B", "B_1")]
+    assert [list(row)[:2] for row in read.document()["patients"]] == [["patient", "case"]] * 3
+
+
 def test_a_measure_with_a_wrong_name_is_a_key_error(write_metrics):
     (row,) = read_evaluation(write_metrics('{"patients": [{"patient": "A", "dice_volume": 0.5}]}')).patients
     assert row["dice_volume"] == 0.5

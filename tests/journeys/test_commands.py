@@ -48,11 +48,11 @@ def test_the_whole_road(phantoms, tmp_path):
     metrics = json.loads(evaluated.stdout)
     assert metrics == json.loads((tmp_path / "scores" / "metrics.json").read_text())
     (validated,) = json.loads((tmp_path / "splits.json").read_text())["folds"][3]["validation"]
-    assert [row["patient"] for row in metrics["patients"]] == [validated]
+    assert [row["case"] for row in metrics["patients"]] == [validated]
     assert metrics["summary"].keys() >= {
         "dice_volume", "dice_tumour_slices", "dice_slices_empty_one", "dice_batch", "empty_slice_false_positive_rate",
     }  # fmt: skip
-    counts = {"patients", "failed", "slices", "tumour_slices"}
+    counts = {"patients", "cases", "failed", "slices", "tumour_slices"}
     assert metrics["summary"].keys() - counts == metrics["definitions"].keys()
     ours = json.loads((tmp_path / "run" / "model" / "metrics.json").read_text())
     assert metrics["summary"] == ours["summary"]

@@ -49,7 +49,7 @@ def test_an_evaluation_asks_both_models_of_each_patient_with_t1(patients, tmp_pa
     for row, plain in zip(both["patients"], flair["patients"], strict=True):
         assert 0 < row["predicted_dice"] < 1
         names = row["model"].split(" + ")
-        if "t1" in held[row["patient"]]:
+        if "t1" in held[row["case"]]:
             assert sorted(names) == ["glioma-flair", "glioma-t1-flair"]
             assert row["dice_volume"] != plain["dice_volume"]
         else:

@@ -98,6 +98,24 @@ def test_rows_come_from_the_lowest_dice_up(page):
     assert len(scores) == 86
 
 
+def test_subgroups_have_their_patients_mean_and_interval_or_a_dash(page, evaluation):
+    section = page.source.partition('id="subgroups"')[2].partition("</section>")[0]
+    rows = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in page.rows if len(row) == 5}
+    values = [row["dice_volume"] for row in evaluation["patients"] if row["site"] == "FG"]
+    assert rows["FG"][:2] == ["8", f"{sum(values) / 8:.3f}"]
+    assert re.fullmatch(r"0\.\d{3} to 0\.\d{3}", rows["FG"][2])
+    assert rows["EZ"][2] == "\u2013"  # one patient
+    assert "no tumour" in rows
+    assert "no interval: fewer than 5 patients with a Dice" in section
+
+
+def test_several_examinations_of_a_patient_are_cases(report):
+    rows = [{"patient": "P1", "case": f"P1_{k}", "dice_volume": 0.5} for k in range(2)]
+    page = report({"patients": rows})
+    assert "Every case" in page.text
+    assert sorted(row[:2] for row in page.patients()) == [["P1_0", "P1"], ["P1_1", "P1"]]
+
+
 def test_what_does_not_exist_is_a_dash_with_a_reason_and_is_counted(page, evaluation):
     table = page.source.partition("data-sortable")[2]
     missing = sum(

@@ -43,7 +43,7 @@ def test_what_it_writes_is_an_evaluation_of_all_patients(script, crossed, phanto
     rows = json.loads((tmp_path / "both" / "metrics.json").read_text())["patients"]
     splits = json.loads((crossed[0] / "splits.json").read_text())["folds"]
     folds = {name: number for number, fold in enumerate(splits) for name in fold["validation"]}
-    assert {row["patient"]: row["fold"] for row in rows} == folds
+    assert {row["case"]: row["fold"] for row in rows} == folds
     assert {row["model"] for row in rows} == {"crossed-t1 + crossed", "crossed"}  # one phantom of twelve has no T1
     assert report["both"]["mean"] == pytest.approx(np.mean([row["dice_volume"] for row in rows]))
     written = read_evaluation(tmp_path / "both").patients

@@ -57,8 +57,8 @@ def test_every_patient_is_evaluated_once_by_a_model_not_trained_on_it(crossed):
     assert len({row["patient"] for row in evaluation["patients"]}) == len(evaluation["patients"]) == 5
     for row in evaluation["patients"]:
         fold = json.loads((crossed / f"fold-{row['fold']}" / "splits.json").read_text())["folds"][row["fold"]]
-        assert row["patient"] in fold["validation"]
-        assert row["patient"] not in fold["train"]
+        assert row["case"] in fold["validation"]
+        assert row["case"] not in fold["train"]
     assert evaluation["summary"]["patients"] == 5
     assert evaluation["setting"]["folds"] == 2
     assert len({*evaluation["setting"]["model_digests"]}) == 2
@@ -66,13 +66,11 @@ def test_every_patient_is_evaluated_once_by_a_model_not_trained_on_it(crossed):
 
 
 def test_pooled_rows_equal_the_rows_of_each_folds_model(crossed):
-    pooled = {
-        row["patient"]: row["dice_volume"] for row in json.loads((crossed / "metrics.json").read_text())["patients"]
-    }
+    pooled = {row["case"]: row["dice_volume"] for row in json.loads((crossed / "metrics.json").read_text())["patients"]}
     for fold in (0, 1):
         own = json.loads((crossed / f"fold-{fold}" / "model" / "metrics.json").read_text())
         for row in own["patients"]:
-            assert pooled[row["patient"]] == row["dice_volume"]
+            assert pooled[row["case"]] == row["dice_volume"]
 
 
 def test_a_stopped_cross_validation_resumes_at_its_fold(crossed, phantoms, tmp_path, monkeypatch):
@@ -237,9 +235,9 @@ def test_each_fold_is_evaluated_with_the_choice_of_the_other_folds(crossed, phan
         predictor = open_predictor(crossed / f"fold-{fold}").with_postprocessing(
             Postprocessing.model_validate(postprocessing)
         )
-        rows = {row["patient"]: row["dice_volume"] for row in evaluation["patients"]}
+        rows = {row["case"]: row["dice_volume"] for row in evaluation["patients"]}
         for row in evaluate(select(read_cases(phantoms), names), predictor).patients:
-            assert row.dice_volume == rows[row.patient]
+            assert row.dice_volume == rows[row.case]
     given = export_model(
         model_export.ExportOptions(crossed / "fold-0", tmp_path / "given", evaluation=tmp_path / "out"), say=quiet
     )

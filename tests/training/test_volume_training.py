@@ -88,7 +88,7 @@ def test_a_flair_cache_ignores_a_damaged_t1(volumes, tmp_path):
 
 def test_a_cross_validation_of_volumes_has_a_row_for_each_case_in_millimetres(crossed):
     evaluation = json.loads((crossed / "metrics.json").read_text())
-    rows = {row["patient"]: row for row in evaluation["patients"]}
+    rows = {row["case"]: row for row in evaluation["patients"]}
     assert sorted(rows) == [f"case-{index}" for index in range(6)]
     assert all(row["error"] is None for row in rows.values())
     assert all(row["reference_ml"] > 0 and row["hausdorff_95_mm"] > 0 for row in rows.values())
@@ -97,7 +97,7 @@ def test_a_cross_validation_of_volumes_has_a_row_for_each_case_in_millimetres(cr
 
 
 def test_the_reference_volume_is_that_of_the_phantom(crossed, volumes):
-    rows = {row["patient"]: row for row in json.loads((crossed / "metrics.json").read_text())["patients"]}
+    rows = {row["case"]: row for row in json.loads((crossed / "metrics.json").read_text())["patients"]}
     for case in read_cases(volumes).cases:
         loaded = read_case(case)
         voxel_ml = np.prod(loaded.scan.spacing_mm) / 1000

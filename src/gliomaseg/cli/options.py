@@ -99,6 +99,12 @@ Predictions = Annotated[
         "--predictions", metavar="DIR", help="Measure the masks in this folder, made by any tool; no model runs."
     ),
 ]
+Resample = Annotated[
+    bool,
+    typer.Option(
+        "--resample", help="Resample masks of --predictions that are on another grid than their scan (nearest voxel)."
+    ),
+]
 Engine = Annotated[EngineName, typer.Option("--engine", help="Library that runs the network.")]
 Splits = Annotated[Path | None, typer.Option("--splits", help="A file that `gliomaseg split` wrote.")]
 Fold = Annotated[int, typer.Option("--fold", help="Fold of the splits file, from 0.")]

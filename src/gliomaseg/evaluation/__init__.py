@@ -1,7 +1,14 @@
 """Measure a model or the masks of any tool: every measure of each case, with means and confidence intervals."""
 
 from gliomaseg.evaluation.case_measurement import grid_for, measure_cases
-from gliomaseg.evaluation.evaluate import CaseSelection, EvaluateOptions, evaluate_data, evaluate_into, learning_curve
+from gliomaseg.evaluation.evaluate import (
+    CaseSelection,
+    EvaluateOptions,
+    MaskSource,
+    evaluate_data,
+    evaluate_into,
+    learning_curve,
+)
 from gliomaseg.evaluation.results import (
     CaseScores,
     Evaluation,
@@ -11,7 +18,8 @@ from gliomaseg.evaluation.results import (
     dumps,
     read_evaluation,
 )
-from gliomaseg.evaluation.scoring import ScoreGrid, assemble, summarise
+from gliomaseg.evaluation.scoring import ScoreGrid, assemble
+from gliomaseg.evaluation.summaries import summarise
 
 __all__ = [
     "CaseScores",
@@ -19,6 +27,7 @@ __all__ = [
     "EvaluateOptions",
     "Evaluation",
     "EvaluationSetting",
+    "MaskSource",
     "MeasureSummary",
     "ScoreGrid",
     "Summary",

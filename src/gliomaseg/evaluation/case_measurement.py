@@ -14,9 +14,10 @@ from PIL import Image
 from gliomaseg import overlays
 from gliomaseg.data.case import Case, LoadedCase, read_case, with_sequences
 from gliomaseg.errors import GliomasegError
-from gliomaseg.evaluation.mask_files import MaskFolder
+from gliomaseg.evaluation.mask_files import FoundMask, MaskFolder
 from gliomaseg.evaluation.scoring import ScoredCase, ScoreGrid, failed_case, picture_name, score_case
 from gliomaseg.prediction import ScanPredictor
+from gliomaseg.prediction.confidence import confidence_features
 from gliomaseg.preprocessing import display_levels
 from gliomaseg.types import Mask, Pixels, Probability
 from gliomaseg.types import Sequence as MriSequence
@@ -62,13 +63,15 @@ def measure_cases(
         if progress:
             value = scored.scores.dice_volume
             text = scored.scores.error or f"dice_volume {'undefined' if value is None else f'{value:.3f}'}"
+            if scored.scores.resampled_from:
+                text += f"; mask resampled from {scored.scores.resampled_from}"
             progress(f"{number} of {len(cases)} {case.name}: {text}")
     return measured
 
 
 @dataclass(frozen=True)
 class _PredictedCase:
-    """A predicted mask with the fields that it adds to the row; masks of other tools have no probability."""
+    """A predicted mask with the fields that it adds to the row; a mask of another tool may have no probability."""
 
     mask: Mask
     probability: Probability | None = None
@@ -82,7 +85,7 @@ def _measure_one(
     try:
         if isinstance(predictions, MaskFolder):
             loaded = read_case(with_sequences(case, (MriSequence.FLAIR,)))
-            found = _PredictedCase(predictions.read(loaded))
+            found = _found(predictions.read(loaded))
         else:
             loaded = read_case(case)
             found = _predict(loaded, predictions)
@@ -95,6 +98,13 @@ def _measure_one(
         _draw(loaded, k, found.mask, folder)
         scores = scores.model_copy(update={"picture_slice": loaded.axial_number(k)})
     return replace(scored, scores=scores, trained_on=found.trained_on)
+
+
+def _found(found: FoundMask) -> _PredictedCase:
+    fields: dict[str, Any] = {} if found.resampled_from is None else {"resampled_from": found.resampled_from}
+    if found.probability is not None:
+        fields |= confidence_features(found.probability, found.mask, None)
+    return _PredictedCase(found.mask, found.probability, fields)
 
 
 def _predict(loaded: LoadedCase, predictor: ScanPredictor) -> _PredictedCase:

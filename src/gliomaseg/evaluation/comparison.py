@@ -1,4 +1,4 @@
-"""Compare two evaluations of the same patients, patient by patient."""
+"""Compare two evaluations of the same cases, case by case."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gliomaseg.errors import DataError
 from gliomaseg.evaluation import measures
 from gliomaseg.evaluation.measure import Measure, number
-from gliomaseg.evaluation.results import CaseScores, EvaluationSetting, read_evaluation
+from gliomaseg.evaluation.results import CaseScores, Evaluation, EvaluationSetting, read_evaluation
 from gliomaseg.metrics.paired_tests import PairedComparison, compare
 
 # If these differ between the evaluations, the reference masks differ too.
@@ -23,9 +23,10 @@ _SAME = ("slices", "tumour_slices", "reference_voxels")
 
 @dataclass(frozen=True)
 class CaseDifference:
-    """`dice_volume` of one patient in both evaluations, and B - A; None if undefined."""
+    """`dice_volume` of one case in both evaluations, and B - A; None if undefined."""
 
     patient: str
+    case: str
     a: float | None
     b: float | None
     difference: float | None
@@ -41,7 +42,7 @@ class Comparison:
         left_out: measures that only one evaluation has, or that the two define differently.
         definitions: of each compared measure.
         measures: the paired comparison of each measure. Signed errors are compared by absolute value.
-        patients: `dice_volume` of each patient.
+        patients: `dice_volume` of each case.
     """
 
     a: EvaluationSetting
@@ -64,35 +65,50 @@ class Comparison:
 
 
 def compare_evaluations(a: Path, b: Path) -> Comparison:
-    """Return how evaluation B differs from A: for each measure that both have, and for each patient.
+    """Return how evaluation B differs from A: for each measure that both have, and for each case.
+
+    The cases of a patient are drawn together. An evaluation of an earlier version names cases only: the patients are
+    then those of the other one.
 
     Args:
         a: the baseline's folder, with `metrics.json`.
         b: the candidate's; differences are B - A.
 
     Raises:
-        DataError: a folder has no evaluation or no patient, or patients, slices or reference masks differ.
+        DataError: a folder has no evaluation or no patient, or cases, slices or reference masks differ.
         FormatError: a `metrics.json` is damaged.
     """
     first, second = read_evaluation(a), read_evaluation(b)
-    rows = {row.patient: row for row in first.patients}
-    others = {row.patient: row for row in second.patients}
-    _require_same_patients(rows, others, a, b)
+    rows = {row.case: row for row in first.patients}
+    others = {row.case: row for row in second.patients}
+    _require_same_cases(rows, others, a, b)
     table = {measure.name: measure for measure in measures.MEASURES if measure.definition and measure.compute}
     either = [name for name in {**first.definitions, **second.definitions} if name in table]
-    names = [name for name in either if first.definitions.get(name) == second.definitions.get(name)]
+    names = [name for name in either if _meaning(first, name) == _meaning(second, name)]
     pairs = [(rows[name], others[name]) for name in sorted(rows)]
+    patients = _fewer([[row.patient for row in rows] for rows in zip(*pairs, strict=True)])
     return Comparison(
         a=first.setting,
         b=second.setting,
         left_out=tuple(name for name in either if name not in names),
         definitions={name: first.definitions[name] for name in names},
-        measures={name: _paired(table[name], pairs) for name in names},
-        patients=tuple(_difference(*pair) for pair in pairs),
+        measures={name: _paired(table[name], pairs, patients) for name in names},
+        patients=tuple(_difference(name, *pair) for name, pair in zip(patients, pairs, strict=True)),
     )
 
 
-def _require_same_patients(rows: Mapping[str, CaseScores], others: Mapping[str, CaseScores], a: Path, b: Path) -> None:
+def _meaning(evaluation: Evaluation, name: str) -> str | None:
+    """Return the definition of a measure; earlier versions wrote "patient" for a case."""
+    text = evaluation.definitions.get(name)
+    return text and text.replace("patient", "case")
+
+
+def _fewer(lists: Sequence[list[str]]) -> list[str]:
+    """Return the list with the fewest distinct names, the first of equal ones."""
+    return min(lists, key=lambda names: len(set(names)))
+
+
+def _require_same_cases(rows: Mapping[str, CaseScores], others: Mapping[str, CaseScores], a: Path, b: Path) -> None:
     if not rows:
         raise DataError("evaluation has 0 patients, expected at least 1", where=a, cure="evaluate again")
     if alone := sorted(rows.keys() ^ others.keys()):
@@ -112,9 +128,12 @@ def _require_same_patients(rows: Mapping[str, CaseScores], others: Mapping[str, 
                 )
 
 
-def _paired(measure: Measure, pairs: Sequence[tuple[CaseScores, CaseScores]]) -> PairedComparison:
+def _paired(
+    measure: Measure, pairs: Sequence[tuple[CaseScores, CaseScores]], patients: Sequence[str]
+) -> PairedComparison:
     first, second = (_values(measure, [pair[index] for pair in pairs]) for index in (0, 1))
-    return compare(baseline=first, candidate=second, higher_is_better=not measure.lower_is_better)
+    better_is_higher = not measure.lower_is_better
+    return compare(baseline=first, candidate=second, patients=patients, higher_is_better=better_is_higher)
 
 
 def _values(measure: Measure, rows: Sequence[CaseScores]) -> NDArray[np.float64]:
@@ -123,9 +142,9 @@ def _values(measure: Measure, rows: Sequence[CaseScores]) -> NDArray[np.float64]
     return np.abs(values) if measure.signed else values
 
 
-def _difference(row: CaseScores, other: CaseScores) -> CaseDifference:
+def _difference(patient: str, row: CaseScores, other: CaseScores) -> CaseDifference:
     a, b = row.dice_volume, other.dice_volume
-    return CaseDifference(row.patient, a, b, None if a is None or b is None else b - a)
+    return CaseDifference(patient, row.case, a, b, None if a is None or b is None else b - a)
 
 
 def _without_nan(paired: PairedComparison) -> dict[str, float | int | None]:

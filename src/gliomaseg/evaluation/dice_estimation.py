@@ -65,8 +65,8 @@ class DiceEstimatorFit:
 def fit_dice_estimator(rows: Sequence[CaseScores]) -> DiceEstimatorFit:
     """Fit predicted Dice to the rows of an evaluation on patients outside the training set.
 
-    The quality of the fit is cross-fitted: the Dice of a patient is predicted by a fit to the other folds. If all rows
-    have the same fold, they are divided into five parts.
+    The quality of the fit is cross-fitted: the Dice of a case is predicted by a fit to the other folds. If all rows
+    have the same fold, their patients are divided into five parts.
 
     Args:
         rows: of `metrics.json`, with `dice_volume` and confidence features.
@@ -79,7 +79,7 @@ def fit_dice_estimator(rows: Sequence[CaseScores]) -> DiceEstimatorFit:
     names, complete = _complete_rows(rows)
     features = np.array([[getattr(row, name) for name in names] for row in complete], np.float64)
     dice = np.array([row.dice_volume for row in complete], np.float64)
-    predicted = _cross_fitted(features, dice, np.array([row.fold or 0 for row in complete]))
+    predicted = _cross_fitted(features, dice, divide(complete))
     bias, weights = fit_shares(features, dice)
     rounded = {name: round(float(weight), 6) for name, weight in zip(names, weights, strict=True)}
     return DiceEstimatorFit(
@@ -101,9 +101,17 @@ def rank_quality(predicted: Numbers, dice: Numbers) -> RankQuality:
     )
 
 
-def _cross_fitted(features: Numbers, dice: Numbers, folds: NDArray[np.int64]) -> Numbers:
-    """Return the predicted Dice of each row, by a fit to the rows of other folds: shape (n,)."""
-    parts = folds if len(set(folds.tolist())) > 1 else np.arange(len(folds)) % PARTS
+def divide(rows: Sequence[CaseScores]) -> NDArray[np.int64]:
+    """Return the part of each row, shape (n,): its fold, or one of five if all rows have the same fold."""
+    folds = [row.fold or 0 for row in rows]
+    if len(set(folds)) == 1:
+        place = {patient: k for k, patient in enumerate(dict.fromkeys(row.patient for row in rows))}
+        folds = [place[row.patient] % PARTS for row in rows]
+    return np.array(folds)
+
+
+def _cross_fitted(features: Numbers, dice: Numbers, parts: NDArray[np.int64]) -> Numbers:
+    """Return the predicted Dice of each row, by a fit to the rows of other parts: shape (n,)."""
     predicted = np.empty(len(dice))
     for part in np.unique(parts):
         bias, weights = fit_shares(features[parts != part], dice[parts != part])

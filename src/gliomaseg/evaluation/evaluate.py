@@ -92,8 +92,24 @@ class EvaluateOptions:
         self.output.require_replaceable(self.out / PICTURES, overwrite=True)
 
 
+@dataclass(frozen=True)
+class MaskSource:
+    """A folder of masks, made by any tool.
+
+    Attributes:
+        folder: the folder.
+        resample: whether masks on another grid than their scan are resampled; else their cases are refused.
+    """
+
+    folder: Path
+    resample: bool = False
+
+
 def evaluate_into(
-    options: EvaluateOptions, predictions: ScanPredictor | Path, *, progress: Callable[[str], None] | None = None
+    options: EvaluateOptions,
+    predictions: ScanPredictor | MaskSource | Path,
+    *,
+    progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Measure a model or a folder of masks, and write the evaluation into its folder, `metrics.json` last.
 
@@ -120,7 +136,7 @@ def evaluate_into(
 
 def evaluate_data(
     data: Path,
-    predictions: ScanPredictor | Path,
+    predictions: ScanPredictor | MaskSource | Path,
     selection: CaseSelection | None = None,
     *,
     grid: ScoreGrid | None = None,
@@ -137,7 +153,8 @@ def evaluate_data(
     splits = _read_splits(selection)
     index = _read_data(data, splits, data_options or DataOptions())
     cases, setting = _choose(index, data, selection, splits)
-    return evaluate(cases, _masks_of(predictions, index, progress), setting=setting, grid=grid, progress=progress)
+    source = _masks_of(predictions, index, progress)
+    return evaluate(cases, source, setting=setting, grid=grid, progress=progress)
 
 
 def _read_splits(selection: CaseSelection | None) -> Splits | None:
@@ -151,16 +168,19 @@ def _read_data(data: Path, splits: Splits | None, options: DataOptions) -> CaseL
 
 
 def _masks_of(
-    predictions: ScanPredictor | Path, index: CaseList, progress: Callable[[str], None] | None
+    predictions: ScanPredictor | MaskSource | Path, index: CaseList, progress: Callable[[str], None] | None
 ) -> ScanPredictor | MaskFolder:
     """Return a model as it is, or the masks of a folder; files that match no case are named."""
-    if not isinstance(predictions, Path):
+    if isinstance(predictions, Path):
+        predictions = MaskSource(predictions)
+    elif not isinstance(predictions, MaskSource):
         return predictions
-    masks, log = find_masks(predictions, index.cases), progress or _ignore
+    folder, log = predictions.folder, progress or _ignore
+    masks = replace(find_masks(folder, index.cases), resample=predictions.resample)
     for name in masks.unmatched:
-        log(f"skipped: {predictions / name}: matches no case of the data set")
+        log(f"skipped: {folder / name}: matches no case of the data set")
     if any(masks.has_other_values(labels) for labels in {case.labels for case in index.cases}):
-        log(f"note: {predictions}: all masks have one value, which is not among the labels: it counts as tumour")
+        log(f"note: {folder}: all masks have one value, which is not among the labels: it counts as tumour")
         return replace(masks, binary=True)
     return masks
 
@@ -267,10 +287,9 @@ def _model_setting(predictor: ScanPredictor, patients_seen: int | None) -> Evalu
 
 def count_training_patients(cases: Sequence[Case], measured: Sequence[ScoredCase]) -> int | None:
     """Return how many patients are in the training set of their model; None if the models do not name theirs."""
-    count = sum(
-        hashed_patient_id(case.patient) in scored.trained_on for case, scored in zip(cases, measured, strict=True)
-    )
-    return count if any(scored.trained_on for scored in measured) else None
+    pairs = zip(cases, measured, strict=True)
+    seen = {case.patient for case, scored in pairs if hashed_patient_id(case.patient) in scored.trained_on}
+    return len(seen) if any(scored.trained_on for scored in measured) else None
 
 
 def learning_curve(run: Path) -> list[LoggedEpoch]:

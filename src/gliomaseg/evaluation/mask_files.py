@@ -1,4 +1,4 @@
-"""Masks of another tool: find the file of each case in a folder, and read it on the grid of the case."""
+"""Masks and probabilities of another tool: find the files of each case in a folder, and read them on its grid."""
 
 from __future__ import annotations
 
@@ -18,24 +18,42 @@ from gliomaseg.data.masks import (
     MAX_BYTES,
     MaskLabels,
     count_values,
+    is_dicom_volume,
     mask_of_labels,
     read_mask_image,
     read_tumour,
     require_same_size,
 )
 from gliomaseg.errors import DataError, GliomasegError
+from gliomaseg.evaluation.resampling import OnGrid, read_mask, read_probability, read_probability_image
 from gliomaseg.formats import FileKind, kind_of, primary_file, read_volume, stem_of
 from gliomaseg.inputs.result_names import portable_name
 from gliomaseg.naming import Role, parse_name
 from gliomaseg.prediction.label_files import ITK_SNAP, SLICER
 from gliomaseg.system_files import is_system_file
-from gliomaseg.types import Mask
+from gliomaseg.types import Mask, Probability
 from gliomaseg.types import Sequence as MriSequence
 
-NO_MASK = re.compile(r"(?:^|[-_. ])(?:overlay|probability|preview)$", re.IGNORECASE)
+NO_MASK = re.compile(r"(?:^|[-_. ])(?:overlay|preview)$", re.IGNORECASE)
+PROBABILITY = re.compile(r"(^|[-_. ])probability$", re.IGNORECASE)
 FORMATS = (FileKind.VOLUME, FileKind.SERIES, FileKind.IMAGE)  # the first one is read if a mask is there in several
 BINARY = frozenset({1, 255})
 SIDE_FILES = frozenset({ITK_SNAP, SLICER})
+
+
+@dataclass(frozen=True)
+class FoundMask:
+    """The files of one case, on the grid of its scan.
+
+    Attributes:
+        mask: bool, shape (z, y, x).
+        probability: float32 in [0, 1], same shape; None without a file.
+        resampled_from: the grid of the mask's file in words; None if it is the scan's.
+    """
+
+    mask: Mask
+    probability: Probability | None = None
+    resampled_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -45,38 +63,51 @@ class MaskFolder:
     Attributes:
         folder: the folder.
         by_case: the mask files of each case that has any.
-        unmatched: files that could be masks and match no case, relative to the folder.
+        probabilities: the probability files of each case that has any.
+        unmatched: files that could be masks or probabilities and match no case, relative to the folder.
         binary: whether all values above 0 are tumour, whatever the labels of the reference masks are.
+        resample: whether files on another grid than their scan are resampled; else the case is refused.
     """
 
     folder: Path
     by_case: dict[str, tuple[Path, ...]]
+    probabilities: dict[str, tuple[Path, ...]]
     unmatched: tuple[str, ...]
     binary: bool = False
+    resample: bool = False
 
     @property
     def name(self) -> str:
         """The name of the folder, which stands for the model."""
         return self.folder.resolve().name
 
-    def read(self, loaded: LoadedCase) -> Mask:
-        """Return the mask of a case on the grid of its scan: bool, shape (z, y, x).
+    def read(self, loaded: LoadedCase) -> FoundMask:
+        """Return the mask of a case, and its probabilities if there are any, on the grid of its scan.
 
         Raises:
             DataError: the case has no mask, several, or not one for each slice.
-            FormatError: a file cannot be read.
-            GeometryError: the mask is on another grid than the scan.
+            FormatError: a file cannot be read, or a probability is not from 0 to 1.
+            GeometryError: a file is on another grid than the scan, and is not resampled.
         """
         case = loaded.case
-        files = self.by_case.get(case.name, ())
+        files, others = self.by_case.get(case.name, ()), self.probabilities.get(case.name, ())
         if case.volumes is None:
-            return _read_slices(loaded, files, self.folder, self._labels(case))
+            mask = _read_slices(loaded, files, self.folder, self._labels(case))
+            return FoundMask(mask, _read_probability_slices(loaded, others, self.folder) if others else None)
         if not files:
             what, cure = f"has no mask for the case {case.name}", f"add {case.name}.nii.gz or {case.name}_mask.nii.gz"
             raise DataError(what, where=self.folder, cure=cure)
-        chosen = _one_mask(case, files, self.folder)
-        # A tool may name any series of the study as its source: only the grid decides.
-        return read_tumour(VolumeFile(chosen), loaded.scan, self._labels(case), image=None)
+        chosen = VolumeFile(_one_file(case, files, self.folder))
+        if is_dicom_volume(chosen):
+            # A tool may name any series of the study as its source: only the grid decides.
+            found = OnGrid(read_tumour(chosen, loaded.scan, self._labels(case), image=None))
+        else:
+            found = read_mask(chosen.path, loaded.scan, self._labels(case), resample=self.resample)
+        probability = None
+        if others:
+            file = _one_file(case, others, self.folder, kind="probability")
+            probability = read_probability(file, loaded.scan, resample=self.resample)
+        return FoundMask(found.voxels, probability, found.resampled_from)
 
     def has_other_values(self, labels: MaskLabels) -> bool:
         """Return whether all masks have one value above 0, which is 1 or 255 and not among the labels.
@@ -102,11 +133,11 @@ class MaskFolder:
 
 
 def find_masks(folder: Path, cases: Sequence[Case]) -> MaskFolder:
-    """Return the mask files of cases by their names; no file is read.
+    """Return the mask and probability files of cases by their names; no file is read.
 
     A mask is `<case>.*`, `<case>_mask.*` or another name with the case and a word for a mask, in the folder; or a file
     with such a word in `<case>/`; or `<name of the FLAIR file>_mask.*`, if that name is unique. Slices have one mask
-    each, `<case>_<n>_mask.*`, in the folder or in `<case>/`.
+    each, `<case>_<n>_mask.*`, in the folder or in `<case>/`. Probabilities have the same names with `probability`.
 
     Args:
         folder: of the masks.
@@ -118,18 +149,24 @@ def find_masks(folder: Path, cases: Sequence[Case]) -> MaskFolder:
     if not folder.is_dir():
         raise DataError("folder of predictions does not exist", where=folder, cure="name a folder with masks")
     names = _names_of(cases)
-    by_case: dict[str, list[Path]] = {}
+    masks: dict[str, list[Path]] = {}
+    probabilities: dict[str, list[Path]] = {}
     unmatched = []
     try:
         files = sorted(_mask_like(folder))
     except OSError as fault:
         raise DataError(f"cannot be read ({fault.strerror})", where=fault.filename or folder) from fault
     for file in files:
-        if case := _case_of(file, folder, names):
-            by_case.setdefault(case.name, []).append(file)
+        stem = _key(stem_of(file))
+        as_mask = PROBABILITY.sub(r"\1mask", stem)
+        if case := _case_of(as_mask, file.relative_to(folder), names):
+            (masks if as_mask == stem else probabilities).setdefault(case.name, []).append(file)
         else:
             unmatched.append(file.relative_to(folder).as_posix())
-    return MaskFolder(folder, {name: tuple(found) for name, found in by_case.items()}, tuple(unmatched))
+    by_case, with_probability = (
+        {name: tuple(files) for name, files in found.items()} for found in (masks, probabilities)
+    )
+    return MaskFolder(folder, by_case, with_probability, tuple(unmatched))
 
 
 def _names_of(cases: Sequence[Case]) -> dict[str, Case]:
@@ -157,9 +194,8 @@ def _key(name: str) -> str:
     return unicodedata.normalize("NFC", name)  # macOS may store a name in another form
 
 
-def _case_of(file: Path, folder: Path, names: dict[str, Case]) -> Case | None:
-    """Return the case that a file is a mask of, by its name or that of its folder."""
-    stem = _key(stem_of(file))
+def _case_of(stem: str, file: Path, names: dict[str, Case]) -> Case | None:
+    """Return the case that a file is a mask of, by its stem or the folders of its relative path."""
     parsed = parse_name(stem)
     without_number = re.sub(r"_\d+(?:_mask)?$", "", stem)
     for name in (stem, stem.removesuffix("_mask"), parsed.case if parsed.role is Role.MASK else ""):
@@ -167,21 +203,21 @@ def _case_of(file: Path, folder: Path, names: dict[str, Case]) -> Case | None:
             return names[name]
     if without_number in names and not names[without_number].volumes:
         return names[without_number]
-    for parent in file.relative_to(folder).parents:
+    for parent in file.parents:
         if (case := names.get(_key(parent.name))) and case.volumes and parsed.role is Role.MASK:
             return case
     return None
 
 
-def _one_mask(case: Case, files: Sequence[Path], folder: Path) -> Path:
-    """Return the mask among the files of a case: one, in one or several formats.
+def _one_file(case: Case, files: Sequence[Path], folder: Path, *, kind: str = "mask") -> Path:
+    """Return the mask or probability among the files of a case: one, in one or several formats.
 
     Raises:
         DataError: there are files of several names.
     """
     if len({(file.parent, stem_of(file)) for file in files}) > 1:
         names = ", ".join(file.relative_to(folder).as_posix() for file in files[:3])
-        what = f"has {len(files)} files that may be the mask of {case.name}: {names}"
+        what = f"has {len(files)} files that may be the {kind} of {case.name}: {names}"
         raise DataError(what, where=folder, cure="leave one of them in the folder")
     return min(files, key=lambda file: FORMATS.index(kind_of(file) or FileKind.IMAGE))
 
@@ -201,18 +237,38 @@ def _values_above_0(file: Path) -> set[int]:
 
 
 def _read_slices(loaded: LoadedCase, files: Sequence[Path], folder: Path, labels: MaskLabels) -> Mask:
+    masks = []
+    for file, shape in _slice_files(loaded, files, folder, kind="mask"):
+        values = read_mask_image(file)
+        require_same_size(values, shape, where=file)
+        masks.append(mask_of_labels(values, labels, where=file))
+    return np.stack(masks)
+
+
+def _read_probability_slices(loaded: LoadedCase, files: Sequence[Path], folder: Path) -> Probability:
+    slices = []
+    for file, shape in _slice_files(loaded, files, folder, kind="probability"):
+        values = read_probability_image(file)
+        require_same_size(values, shape, where=file)
+        slices.append(values)
+    return np.stack(slices)
+
+
+def _slice_files(
+    loaded: LoadedCase, files: Sequence[Path], folder: Path, *, kind: str
+) -> Iterator[tuple[Path, tuple[int, ...]]]:
+    """Yield the file of each slice of a case with the shape of its image.
+
+    Raises:
+        DataError: a slice has no file, or several.
+    """
     case = loaded.case
     by_number: dict[int, list[Path]] = {}
     for file in files:
-        if match := re.search(r"_(\d+)(?:_mask)?$", stem_of(file)):
+        if match := re.search(r"_(\d+)(?:_mask|_probability)?$", stem_of(file)):
             by_number.setdefault(int(match[1]), []).append(file)
-    masks = []
     for number, reference in zip(loaded.numbers, loaded.reference, strict=True):
         if not (found := by_number.get(number)):
-            what, cure = f"has no mask for slice {number} of {case.name}", f"add {case.name}_{number}_mask.tif"
+            what, cure = f"has no {kind} for slice {number} of {case.name}", f"add {case.name}_{number}_{kind}.png"
             raise DataError(what, where=folder, cure=cure)
-        file = _one_mask(case, found, folder)
-        values = read_mask_image(file)
-        require_same_size(values, reference.shape, where=file)
-        masks.append(mask_of_labels(values, labels, where=file))
-    return np.stack(masks)
+        yield _one_file(case, found, folder, kind=kind), reference.shape

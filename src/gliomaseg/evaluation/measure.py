@@ -39,7 +39,7 @@ class CaseMasks:
     Attributes:
         reference: the expert's mask, bool, shape (z, y, x).
         predicted: the predicted mask, bool, same shape.
-        probability: of tumour, float32 in [0, 1], same shape; None for masks of other tools.
+        probability: of tumour, float32 in [0, 1], same shape; None for masks without probabilities.
         spacing_mm: voxel spacing along z, y, x; None if unknown, or if `affine` has it.
         tolerance: of `surface_dice`, in millimetres or pixels.
         consecutive: whether the slices follow each other without a gap.

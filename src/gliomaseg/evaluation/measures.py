@@ -80,7 +80,7 @@ MEASURES: tuple[Measure, ...] = (
         "Dice, stack",
         DICE,
         lambda case: overlap.dice_volume(case.counts),
-        "Dice of a patient's whole stack of slices; the mean is over patients. A patient with neither "
+        "Dice of a case's whole stack of slices; the mean is over cases. A case with neither "
         "reference nor predicted tumour has none (null) and is counted in `undefined`.",
         core=True,
     ),
@@ -130,7 +130,7 @@ MEASURES: tuple[Measure, ...] = (
         "IoU",
         EXTENT,
         lambda case: overlap.iou(case.counts),
-        "Intersection over union of a patient's whole stack. Undefined where both masks are empty.",
+        "Intersection over union of a case's whole stack. Undefined where both masks are empty.",
     ),
     Measure(
         "precision",

@@ -47,12 +47,15 @@ class CaseScores(DocumentPart):
     """
 
     patient: Text
+    case: Text = ""  # the name of the examination; the patient's in documents without it
     site: Text | None = None
     fold: Index | None = None
     measures: dict[Text, float | int | None] = Field(default_factory=dict)
     error: Text | None = None
     spacing_mm: SpacingMm | None = None
     orientation: Text | None = None
+    skull_stripped: bool | None = None
+    resampled_from: Text | None = None  # the grid of the mask's file, if it was resampled
     soft_dice: Share | None = None
     uncertainty: Share | None = None
     flip_dice: Share | None = None
@@ -78,7 +81,11 @@ class CaseScores(DocumentPart):
     @model_validator(mode="before")
     @classmethod
     def _gather_measures(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or isinstance(given.get("measures"), dict):
+        if not isinstance(given, dict):
+            return given
+        if given.get("case") is None and "patient" in given:
+            given = given | {"case": given["patient"]}
+        if isinstance(given.get("measures"), dict):
             return given
         fields = {key: value for key, value in given.items() if key in cls.model_fields}
         rest = {key: value for key, value in given.items() if key not in fields and value is not None}
@@ -96,12 +103,12 @@ class CaseScores(DocumentPart):
     @model_serializer(mode="wrap")
     def _flatten(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields = handler(self)
-        head = {key: fields.pop(key) for key in ("patient", "site", "fold") if key in fields}
+        head = {key: fields.pop(key) for key in ("patient", "case", "site", "fold") if key in fields}
         return {**head, **fields.pop("measures", {}), **fields}
 
 
 class MeasureSummary(DocumentPart):
-    """One measure over all patients."""
+    """One measure over all cases."""
 
     mean: Number | None = None
     median: Number | None = None
@@ -116,10 +123,11 @@ class MeasureSummary(DocumentPart):
 
 
 class Summary(DocumentPart):
-    """The measures over all patients, and how much was measured. In JSON the measures stand beside the counts."""
+    """The measures over all cases, and how much was measured. In JSON the measures stand beside the counts."""
 
     measures: dict[Text, MeasureSummary] = Field(default_factory=dict)
     patients: Count | None = None
+    cases: Count | None = None
     slices: Count | None = None
     tumour_slices: Count | None = None
     failed: Count | None = None
@@ -233,10 +241,21 @@ class Example(DocumentPart):
 
     kind: Literal["best", "median", "worst"]
     patient: Text | None = None
+    case: Text | None = None
     slice: Index | None = None
     dice_volume: Share | None = None
     file: str | None = None
     orientation: Text | None = None
+
+
+class Subgroup(DocumentPart):
+    """The Dice of some of the cases, such as those of one site."""
+
+    by: Text
+    name: Text
+    patients: Count | None = None
+    cases: Count | None = None
+    dice_volume: MeasureSummary = MeasureSummary()
 
 
 class Evaluation(DocumentPart):
@@ -244,6 +263,7 @@ class Evaluation(DocumentPart):
 
     patients: list[CaseScores] = Field(default_factory=list)
     summary: Summary = Summary()
+    subgroups: list[Subgroup] = Field(default_factory=list)
     definitions: dict[Text, Text | None] = Field(default_factory=dict)
     interval: Text | None = None
     calibration: Calibration | None = None
@@ -258,7 +278,7 @@ class Evaluation(DocumentPart):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Evaluation:
-        names = Counter(row.patient for row in self.patients)
+        names = Counter(row.case for row in self.patients)
         if names and (most := names.most_common(1)[0])[1] > 1:
             raise ValueError(f"{most[0]} is there {most[1]} times")
         return self

@@ -1,21 +1,19 @@
-"""Score one case, and summarise scored cases as an evaluation: means, medians and confidence intervals."""
+"""Score one case, and assemble scored cases as an evaluation."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import gliomaseg
 from gliomaseg.data.case import Case, LoadedCase
 from gliomaseg.errors import ConfigError
-from gliomaseg.evaluation import measures
 from gliomaseg.evaluation.measure import CaseMasks, number
-from gliomaseg.evaluation.measures import HEADLINE, compute_measures, definitions, mean
+from gliomaseg.evaluation.measures import compute_measures, definitions
 from gliomaseg.evaluation.results import (
     PICTURES,
     Calibration,
@@ -23,15 +21,17 @@ from gliomaseg.evaluation.results import (
     Evaluation,
     EvaluationSetting,
     Example,
-    MeasureSummary,
     Summary,
 )
+from gliomaseg.evaluation.subgroups import subgroups
+from gliomaseg.evaluation.summaries import interval_text, summarise, summarise_cases
 from gliomaseg.inputs.result_names import portable_name
-from gliomaseg.metrics import calibration, overlap
-from gliomaseg.metrics.bootstrap import DRAWS, bootstrap_interval
+from gliomaseg.metrics import calibration
 from gliomaseg.metrics.calibration import CalibrationTable
 from gliomaseg.metrics.mask_checks import lengths_of
 from gliomaseg.metrics.overlap import Counts
+from gliomaseg.prediction.image_features import is_skull_stripped
+from gliomaseg.preprocessing import display_levels
 from gliomaseg.types import Mask, Probability
 
 LARGEST_MM = 1000
@@ -100,7 +100,7 @@ def score_case(
 
     Args:
         loaded: scan and reference mask.
-        probability: of tumour, float32 in [0, 1], shape (z, y, x) of the reference; None for masks of other tools.
+        probability: of tumour, float32 in [0, 1], shape (z, y, x) of the reference; None for masks without any.
         predicted: the predicted mask, bool, same shape.
         grid: how lengths are measured.
         fold: of a cross-validation.
@@ -122,17 +122,19 @@ def score_case(
         axial=scan.axial,
     )
     counts = masks.counts  # checks the shapes
-    scores = _row(loaded.case, fold, compute_measures(masks), None).model_copy(update=_geometry(loaded))
+    scores = _row(loaded.case, fold, compute_measures(masks), None).model_copy(update=_scan_fields(loaded))
     return ScoredCase(scores, counts, masks.calibration)
 
 
-def _geometry(loaded: LoadedCase) -> dict[str, Any]:
-    """Return the fields of a row on the grid of its scan; none for images, which have no affine."""
+def _scan_fields(loaded: LoadedCase) -> dict[str, Any]:
+    """Return the fields of a row on its scan: whether it has a skull, and its grid if it has an affine."""
     scan = loaded.scan
+    flair = scan.axial.turn(scan.voxels[..., scan.flair_index])
+    stripped = is_skull_stripped(flair if flair.dtype == np.uint8 else display_levels(flair))
     if scan.spacing_mm is None:
-        return {}
+        return {"skull_stripped": stripped}
     spacing_mm = [round(length, 4) for length in scan.axial.turn_spacing(scan.spacing_mm)]
-    return {"spacing_mm": spacing_mm, "orientation": scan.orientation}
+    return {"skull_stripped": stripped, "spacing_mm": spacing_mm, "orientation": scan.orientation}
 
 
 def failed_case(case: Case, reason: str, *, fold: int | None = None) -> ScoredCase:
@@ -144,8 +146,8 @@ def failed_case(case: Case, reason: str, *, fold: int | None = None) -> ScoredCa
 
 def _row(case: Case, fold: int | None, values: dict[str, float | int | None], error: str | None) -> CaseScores:
     if fold is None:
-        return CaseScores(patient=case.name, site=case.site, measures=values, error=error)
-    return CaseScores(patient=case.name, site=case.site, fold=fold, measures=values, error=error)
+        return CaseScores(patient=case.patient, case=case.name, site=case.site, measures=values, error=error)
+    return CaseScores(patient=case.patient, case=case.name, site=case.site, fold=fold, measures=values, error=error)
 
 
 def assemble(cases: Sequence[ScoredCase], *, setting: EvaluationSetting, grid: ScoreGrid, seconds: float) -> Evaluation:
@@ -158,8 +160,9 @@ def assemble(cases: Sequence[ScoredCase], *, setting: EvaluationSetting, grid: S
         seconds: duration of the evaluation.
     """
     scored = [case for case in cases if case.scores.error is None]
-    total = summarise({case.scores.patient: case.counts for case in scored})
-    by_case = _summarise_cases([case.scores for case in scored], unit=grid.unit)
+    patient_of = {case.scores.case: case.scores.patient for case in cases}
+    total = summarise({case.scores.case: case.counts for case in scored}, patient_of=patient_of)
+    by_case = summarise_cases([case.scores for case in scored], unit=grid.unit)
     named = definitions(unit=grid.unit, tolerance=grid.tolerance)
     table = sum((case.calibration for case in scored), start=calibration.empty_table())
     spacing = list(grid.spacing_mm) if grid.spacing_mm else None
@@ -167,14 +170,16 @@ def assemble(cases: Sequence[ScoredCase], *, setting: EvaluationSetting, grid: S
         patients=[case.scores for case in cases],
         summary=Summary(
             measures={name: total.measures.get(name) or by_case[name] for name in named},
-            patients=len(cases),
+            patients=len(set(patient_of.values())),
+            cases=len(cases),
             slices=total.slices,
             tumour_slices=total.tumour_slices,
             failed=len(cases) - len(scored),
         ),
+        subgroups=subgroups([case.scores for case in cases]),
         definitions=dict(named),
-        interval=f"95 %, percentile bootstrap over patients, {DRAWS} draws, seed 0",
-        calibration=None if setting.predictions else calibration_curve(table),
+        interval=interval_text(several=len(set(patient_of.values())) < len(cases)),
+        calibration=None if setting.predictions and not table.pixels.any() else calibration_curve(table),
         examples=_examples([case.scores for case in scored]),
         setting=setting.joined_with(
             EvaluationSetting(
@@ -189,54 +194,6 @@ def assemble(cases: Sequence[ScoredCase], *, setting: EvaluationSetting, grid: S
     )
 
 
-def summarise(counts: Mapping[str, Counts]) -> Summary:
-    """Return the Dice conventions over patients' counts, with intervals; batches continue across patients."""
-    patients = list(counts.values())
-    everything = np.concatenate(patients) if patients else np.zeros((0, 3), np.int64)
-    # Batches mix patients: there is no group to draw for an interval.
-    of_batches = {measure.name for measure in measures.MEASURES if measure.pool and not measure.compute}
-    entries = {}
-    for name, groups in _pooled_values(counts).items():
-        if name in of_batches:
-            entries[name] = MeasureSummary(mean=mean(np.concatenate(groups)))
-        else:
-            undefined = {"undefined": len(patients) - len(groups)} if name == HEADLINE else {}
-            entries[name] = _statistics(groups, **undefined)
-    return Summary(
-        measures=entries,
-        patients=len(patients),
-        slices=len(everything),
-        tumour_slices=int((everything[:, 1] > 0).sum()),
-    )
-
-
-def mean_scores(counts: Mapping[str, Counts]) -> dict[str, float | None]:
-    """Return the means of `summarise` by name, without its intervals; None if a measure has no value."""
-    return {name: mean(np.concatenate(groups)) if groups else None for name, groups in _pooled_values(counts).items()}
-
-
-def _pooled_values(counts: Mapping[str, Counts]) -> dict[str, list[NDArray[np.float64]]]:
-    """Return the values of each Dice convention, in one group for each patient that has any, or in one for all."""
-    patients = list(counts.values())
-    everything = np.concatenate(patients) if patients else np.zeros((0, 3), np.int64)
-    values = {HEADLINE: [np.array([d]) for c in patients if not math.isnan(d := overlap.dice_volume(c))]}
-    for measure in measures.MEASURES:
-        if measure.pool:
-            values[measure.name] = [measure.pool(c) for c in (patients if measure.compute else [everything])]
-    return values
-
-
-def _summarise_cases(cases: Sequence[CaseScores], *, unit: str) -> dict[str, MeasureSummary]:
-    """Return the summary of each measure that has one value a case."""
-    summary = {}
-    for measure in measures.MEASURES:
-        if measure.definition and measure.applies(unit) and not measure.pool:
-            defined = [value for case in cases if (value := case.measures.get(measure.name)) is not None]
-            values = [np.array([value], np.float64) for value in defined]
-            summary[measure.name] = _statistics(values, undefined=len(cases) - len(values))
-    return summary
-
-
 def calibration_curve(table: CalibrationTable) -> Calibration:
     """Return the data of a reliability diagram: for each bin its edges, pixels, mean probability and tumour share."""
     return Calibration(
@@ -244,18 +201,6 @@ def calibration_curve(table: CalibrationTable) -> Calibration:
         pixels=table.pixels.tolist(),
         mean_probability=[number(value) for value in calibration.mean_probabilities(table).tolist()],
         tumour_share=[number(value) for value in calibration.tumour_shares(table).tolist()],
-    )
-
-
-def _statistics(groups: list[NDArray[np.float64]], **more: int) -> MeasureSummary:
-    """Return mean, median and interval of all values of all patients, with their number."""
-    values = np.concatenate(groups) if groups else np.zeros(0)
-    return MeasureSummary(
-        mean=mean(values),
-        median=number(float(np.median(values))) if len(values) else None,
-        ci95=[number(end) for end in bootstrap_interval(groups)],
-        n=len(values),
-        **more,
     )
 
 
@@ -278,9 +223,10 @@ def _examples(cases: Sequence[CaseScores]) -> list[Example]:
             {
                 "kind": kind,
                 "patient": ranked[position][1].patient,
+                "case": ranked[position][1].case,
                 "slice": ranked[position][1].picture_slice,
                 "dice_volume": ranked[position][0],
-                "file": f"{PICTURES}/{picture_name(ranked[position][1].patient)}",
+                "file": f"{PICTURES}/{picture_name(ranked[position][1].case)}",
                 "orientation": AXIAL if ranked[position][1].spacing_mm else "unknown",
             }
         )

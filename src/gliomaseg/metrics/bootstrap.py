@@ -11,6 +11,25 @@ DRAWS = 10_000
 CHUNK = 500
 
 
+def join_by_patient(groups: Sequence[NDArray[np.float64]], patients: Sequence[str]) -> list[NDArray[np.float64]]:
+    """Return the values of each patient, who may have several cases, in the order of first appearance.
+
+    Args:
+        groups: the values of each case, shape (n,); may be empty.
+        patients: the patient of each case.
+
+    Raises:
+        ValueError: the two have different lengths.
+
+    >>> join_by_patient([np.array([0.5]), np.array([0.25]), np.array([0.75])], ["A", "B", "A"])
+    [array([0.5 , 0.75]), array([0.25])]
+    """
+    by_patient: dict[str, list[NDArray[np.float64]]] = {}
+    for values, patient in zip(groups, patients, strict=True):
+        by_patient.setdefault(patient, []).append(values)
+    return [np.concatenate(values) for values in by_patient.values()]
+
+
 def bootstrap_interval(
     groups: Sequence[NDArray[np.float64]], *, draws: int = DRAWS, seed: int = 0
 ) -> tuple[float, float]:

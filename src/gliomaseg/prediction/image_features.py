@@ -1,8 +1,9 @@
-"""Features of a stack of slices for the input checks: shape of the head and co-occurrence of grey levels."""
+"""Features of a stack of slices: shape of the head, co-occurrence of grey levels, and whether there is a skull."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ EDGES = np.array([0.35, 0.75, 1.0, 1.3, 1.6])  # between grey levels, as multipl
 LEVELS = len(EDGES) + 1
 PAIRS = np.triu_indices(LEVELS)
 FLOOR = 1e-3  # smaller shares of a pair are not informative
+DEPTHS = np.arange(8) * 0.03  # of rings inside the head, as a share of the radius: rim, scalp, skull, cortex
+STRIPPED = 0.6  # docs/results/plausibility.md: at most 0.50 in 92 whole heads, 0.72 or more in 108 stripped ones
 
 Levels = NDArray[np.uint8]
 
@@ -63,13 +66,7 @@ def image_features(stack: Levels) -> ImageFeatures | None:
 
     Source: R. M. Haralick et al., IEEE Trans. SMC 3 (1973) 610, doi:10.1109/TSMC.1973.4309314 (pairs of levels).
     """
-    images = [_shrunk(plane) for plane in stack]
-    counts = np.sum([np.bincount(image.ravel(), minlength=256) for image in images], axis=0)
-    counts[0] = 0
-    top = int(np.searchsorted(np.cumsum(counts), TOP_SHARE * counts.sum()))
-    heads = [_head(image, max(HEAD_FRACTION * top, DARKEST)) for image in images]
-    largest = max(head.area for head in heads)
-    heads = [head for head in heads if head.area > LARGE * largest]
+    heads = _large_heads(stack)
     insides = [_inside(head) for head in heads]
     levels = sum((np.bincount(h.image[i], minlength=256) for h, i in zip(heads, insides, strict=True)), np.zeros(256))
     if not levels.sum():
@@ -81,6 +78,46 @@ def image_features(stack: Levels) -> ImageFeatures | None:
     shares = (touching + touching.T) / max(2 * touching.sum(), 1)
     area, fullness, elongation, background = np.median([_shape(head) for head in heads], axis=0).tolist()
     return ImageFeatures(area, fullness, elongation, background, len(heads), np.log(shares[PAIRS] + FLOOR))
+
+
+def is_skull_stripped(stack: Levels) -> bool | None:
+    """Return whether FLAIR slices show a brain without skull and scalp; None if no slice shows a head.
+
+    From the outline inwards, a whole head has bright scalp, dark skull and then brain; a stripped one begins with
+    cortex. In each slice with a large head, the medians of rings are compared: the darkest ring at the depth of the
+    skull, as a share of the inside, times the largest fall from one ring to one of the next three. The median of the
+    slices decides.
+
+    Args:
+        stack: axial, of one sequence, uint8, shape (z, y, x).
+    """
+    scores = [score for head in _large_heads(stack) if not np.isnan(score := _skull_score(head))]
+    return bool(np.median(scores) > STRIPPED) if scores else None
+
+
+def _skull_score(head: _Head) -> float:
+    """Return about 0.2 for a whole head, about 0.9 without skull; NaN for a head of a few pixels."""
+    from scipy import ndimage
+
+    depth = ndimage.distance_transform_cdt(np.pad(head.mask, 1))[1:-1, 1:-1] / np.sqrt(max(head.area, 1) / np.pi)
+    inside = head.image[depth > RIM]
+    rings = [head.image[(depth > low) & (depth <= high)] for low, high in pairwise(DEPTHS)]
+    if not (inside.size and all(ring.size for ring in rings[1:])):
+        return float("nan")
+    levels = [float(np.median(ring)) if ring.size else 0.0 for ring in rings]
+    falls = [min(levels[k + 1 : k + 4]) / max(levels[k], 1.0) for k in (1, 2, 3)]
+    return min(levels[2:6]) / max(float(np.median(inside)), 1.0) * min(falls)
+
+
+def _large_heads(stack: Levels) -> list[_Head]:
+    """Return the head of each slice whose area is more than half of the largest."""
+    images = [_shrunk(plane) for plane in stack]
+    counts = np.sum([np.bincount(image.ravel(), minlength=256) for image in images], axis=0)
+    counts[0] = 0
+    top = int(np.searchsorted(np.cumsum(counts), TOP_SHARE * counts.sum()))
+    heads = [_head(image, max(HEAD_FRACTION * top, DARKEST)) for image in images]
+    largest = max(head.area for head in heads)
+    return [head for head in heads if head.area > LARGE * largest]
 
 
 def _shrunk(plane: Levels) -> Levels:

@@ -88,7 +88,7 @@ def dice_by_site(evaluation: Evaluation) -> Chart | None:
     figure, axes = new_figure()
     x, y, tips = [], [], []
     for place, (_, rows) in enumerate(shown):
-        for k, row in enumerate(sorted(rows, key=lambda row: row.patient)):
+        for k, row in enumerate(sorted(rows, key=lambda row: row.case)):
             x.append(place + 0.5 * ((k * 0.618) % 1 - 0.5) * (len(rows) > 1))  # spread evenly, the same each time
             y.append(_dice(row))
             tips.append(_tip(row))
@@ -220,7 +220,7 @@ def _having(evaluation: Evaluation, *keys: str) -> list[CaseScores]:
 
 def _tip(row: CaseScores) -> str:
     score = "no Dice" if row.dice_volume is None else f"Dice {row.dice_volume:.3f}"
-    return f"{row.patient}: {score}"
+    return f"{row.case}: {score}"
 
 
 def _value(row: CaseScores, name: str) -> float:

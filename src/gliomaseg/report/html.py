@@ -19,7 +19,16 @@ from gliomaseg.errors import OutputExistsError, import_extra
 from gliomaseg.evaluation import measures
 from gliomaseg.evaluation.measure import Measure
 from gliomaseg.evaluation.measures import COUNTS
-from gliomaseg.evaluation.results import METRICS, PICTURES, CaseScores, Evaluation, MeasureSummary, read_evaluation
+from gliomaseg.evaluation.results import (
+    METRICS,
+    PICTURES,
+    CaseScores,
+    Evaluation,
+    MeasureSummary,
+    Subgroup,
+    read_evaluation,
+)
+from gliomaseg.evaluation.subgroups import FEWEST, subgroups
 from gliomaseg.ownership import OutputFolder
 from gliomaseg.report import summary_text
 from gliomaseg.report.images import embed_images
@@ -73,7 +82,9 @@ def render(evaluation: Evaluation, folder: Path) -> str:
         pictures=embed_images(evaluation, folder),
         columns=columns(patients),
         groups=grouped(evaluation),
+        subgroups=_by_grouping(evaluation),
         rows=sorted(patients, key=_worst_first),
+        fewest=FEWEST,
         style=template_text("report.css"),
         script=script,
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
@@ -156,10 +167,16 @@ def breakable(text: str) -> Any:
     return markup.Markup(str(markup.escape(text)).replace("_", "_<wbr>"))
 
 
+def _by_grouping(evaluation: Evaluation) -> list[tuple[str, list[Subgroup]]]:
+    """Return the subgroups under the names of their groupings; those of an earlier version are computed."""
+    members = evaluation.subgroups or subgroups(evaluation.patients)
+    return [(by, list(group)) for by, group in groupby(members, lambda member: member.by)]
+
+
 def _worst_first(row: CaseScores) -> tuple[bool, bool, float, str]:
     """Order failed patients first, then those without a Dice, then from the lowest Dice up."""
     score = row.dice_volume
-    return row.error is None, score is not None, score or 0.0, row.patient
+    return row.error is None, score is not None, score or 0.0, row.case
 
 
 def _with_extra(module: str) -> Any:

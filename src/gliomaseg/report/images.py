@@ -5,16 +5,17 @@ from __future__ import annotations
 import base64
 import io
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageChops
 
 from gliomaseg.evaluation.results import Evaluation, Example
 
 MOST = 12
 LARGEST_BYTES = 4 * 2**20
 LARGEST_PX = 4096
+DARK, MARGIN_PX = 24, 12
 ORDER = {"best": 0, "median": 1, "worst": 2}
 
 
@@ -32,10 +33,10 @@ class EmbeddedImage:
 def embed_images(evaluation: Evaluation, folder: Path) -> list[EmbeddedImage]:
     """Return the examples, best first."""
     examples = sorted(evaluation.examples, key=lambda example: ORDER[example.kind])[:MOST]
-    return [_embed(folder, example) for example in examples]
+    return [embed_image(folder, example) for example in examples]
 
 
-def _embed(folder: Path, example: Example) -> EmbeddedImage:
+def embed_image(folder: Path, example: Example) -> EmbeddedImage:
     """Return an example with its image or a reason; no file outside the folder is opened."""
     if not example.file:
         return EmbeddedImage(example, missing="The evaluation does not name a file for this image.")
@@ -53,6 +54,37 @@ def _embed(folder: Path, example: Example) -> EmbeddedImage:
         return EmbeddedImage(example, missing="The image cannot be read.")
 
 
+def crop_alike(a: EmbeddedImage, b: EmbeddedImage) -> tuple[EmbeddedImage, EmbeddedImage]:
+    """Return two images of one size cut to the part in which either of them is not dark; others as they are."""
+    if a.src is None or b.src is None or (a.width, a.height) != (b.width, b.height):
+        return a, b
+    images = [Image.open(io.BytesIO(base64.b64decode(one.src.partition(",")[2]))) for one in (a, b) if one.src]
+    brightest = ImageChops.lighter(*(image.convert("L") for image in images))
+    box = brightest.point(lambda level: 255 * (level > DARK)).getbbox()
+    if box is None:
+        return a, b
+    left, top, right, bottom = box
+    width, height = images[0].size
+    box = (
+        max(0, left - MARGIN_PX),
+        max(0, top - MARGIN_PX),
+        min(width, right + MARGIN_PX),
+        min(height, bottom + MARGIN_PX),
+    )
+    one, other = (_cropped(entry, image.crop(box)) for entry, image in zip((a, b), images, strict=True))
+    return one, other
+
+
+def _cropped(entry: EmbeddedImage, image: Image.Image) -> EmbeddedImage:
+    file = io.BytesIO()
+    image.save(file, format="PNG")
+    return replace(entry, src=_data_url(file.getvalue()), width=image.width, height=image.height)
+
+
+def _data_url(content: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
+
+
 def _decode(example: Example, content: bytes) -> EmbeddedImage:
     invalid = EmbeddedImage(example, missing="The file is not a valid PNG and is not shown.")
     try:
@@ -65,5 +97,4 @@ def _decode(example: Example, content: bytes) -> EmbeddedImage:
                 width, height = image.size
     except Exception:
         return invalid
-    source = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
-    return EmbeddedImage(example, src=source, width=width, height=height)
+    return EmbeddedImage(example, src=_data_url(content), width=width, height=height)

@@ -16,20 +16,25 @@ SIDES = {"train": "training side", "validation": "validation side"}
 
 @dataclass(frozen=True)
 class Headline:
-    """The summary of `dice_volume`, and the numbers of patients behind it."""
+    """The summary of `dice_volume`, and the numbers of cases behind it."""
 
     entry: MeasureSummary
     with_dice: int
-    patients: int
+    cases: int
+
+
+def noun(evaluation: Evaluation) -> str:
+    """Return the word for a row: "case" if a patient has several, else "patient"."""
+    return "case" if len({row.patient for row in evaluation.patients}) < len(evaluation.patients) else "patient"
 
 
 def failures(evaluation: Evaluation) -> list[CaseScores]:
-    """Return the rows of the patients without a prediction."""
+    """Return the rows without a prediction."""
     return [row for row in evaluation.patients if row.error is not None]
 
 
 def headline(evaluation: Evaluation) -> Headline:
-    """Return the entry of `dice_volume`, with the number of patients."""
+    """Return the entry of `dice_volume`, with the number of cases."""
     entry = evaluation.summary.measures.get("dice_volume") or MeasureSummary()
     defined = sum(row.dice_volume is not None for row in evaluation.patients)
     return Headline(entry, defined if entry.n is None else entry.n, len(evaluation.patients))
@@ -55,7 +60,7 @@ def subtitle(evaluation: Evaluation) -> str:
 
 def warnings(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
     """Yield the warnings about the numbers: a heading and a sentence each."""
-    setting, main = evaluation.setting, headline(evaluation)
+    setting, main, one = evaluation.setting, headline(evaluation), noun(evaluation)
     if setting.warning or setting.split == "slice":
         yield "The split leaks", sentence(setting.warning or LEAK)
     if setting.subset == "train":
@@ -67,21 +72,28 @@ def warnings(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
         yield NO_SPLIT, "By their identifiers, none of these patients trained the model."
     elif not setting.split:
         yield NO_SPLIT, "If any of these patients trained the model, the scores are too good."
-    if text := _nothing_predicted(evaluation):
-        yield "Nothing predicted", text
+    yield from _mask_warnings(evaluation)
     if failed := failures(evaluation):
-        count = f"All {main.patients}" if len(failed) == main.patients else f"{len(failed)} of {main.patients}"
+        count = f"All {main.cases}" if len(failed) == main.cases else f"{len(failed)} of {main.cases}"
         text = "failed. No mean includes them; the first rows of the table give the reasons."
-        yield "Failed patients", f"{count} patients {text}"
-    if without := main.patients - len(failed) - sum(row.dice_volume is not None for row in evaluation.patients):
-        one = "1 patient has" if without == 1 else f"{without} patients have"
+        yield f"Failed {one}s", f"{count} {one}s {text}"
+    if without := main.cases - len(failed) - sum(row.dice_volume is not None for row in evaluation.patients):
+        which = f"1 {one} has" if without == 1 else f"{without} {one}s have"
         yield (
             "Without a Dice",
-            f"{one} tumour neither in the reference nor in the prediction. Dice is then undefined.",
+            f"{which} tumour neither in the reference nor in the prediction. Dice is then undefined.",
         )
     if 0 < main.with_dice < FEW:
-        few = "A single patient has" if main.with_dice == 1 else f"Only {main.with_dice} patients have"
-        yield "Few patients", f"{few} a Dice. The interval is unreliable: check each patient in the table."
+        few = f"A single {one} has" if main.with_dice == 1 else f"Only {main.with_dice} {one}s have"
+        yield f"Few {one}s", f"{few} a Dice. The interval is unreliable: check each {one} in the table."
+
+
+def _mask_warnings(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
+    if text := _nothing_predicted(evaluation):
+        yield "Nothing predicted", text
+    if resampled := sum(row.resampled_from is not None for row in evaluation.patients):
+        which = "1 mask was" if resampled == 1 else f"{resampled} masks were"
+        yield "Resampled masks", f"{which} on another grid than the scan. Each voxel got the value of the nearest one."
 
 
 def _nothing_predicted(evaluation: Evaluation) -> str:
@@ -98,12 +110,13 @@ def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
     """Return what was measured and how, as pairs; missing values are left out."""
     setting, summary = evaluation.setting, evaluation.summary
     split = subtitle(evaluation) + (f", seed {setting.seed}" if setting.seed is not None else "")
+    cases, patients = len(evaluation.patients), len({row.patient for row in evaluation.patients})
     counts = (("slices", summary.slices), ("with tumour", summary.tumour_slices))
     sizes = [f"{n:,.0f} {word}" for word, n in counts if n is not None]
     made = [f"{name} {version}" for name, version in evaluation.versions.items() if version]
     pairs = [
         ("Data", setting.data),
-        ("Patients", ", ".join([f"{len(evaluation.patients):,}", *sizes])),
+        ("Patients", ", ".join([f"{patients:,}", *([f"{cases:,} cases"] if cases > patients else []), *sizes])),
         ("Split", split[:1].upper() + split[1:]),
         ("Layout", setting.layout),
         ("Tumour labels", None if setting.labels is None else ", ".join(map(str, setting.labels))),

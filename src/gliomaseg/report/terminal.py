@@ -127,9 +127,12 @@ def summary_text(summary: Summary) -> str:
     for name, entry in summary.measures.items():
         numbers = f"{three_decimals(entry.mean):>7}{three_decimals(entry.median):>9}"
         lines.append(f"{name:<34}{numbers}   {entry.interval_text()}".rstrip())
-    lines.append(f"{summary.patients} patients, {summary.slices} slices, {summary.tumour_slices} with tumour")
+    several = summary.cases is not None and summary.cases != summary.patients
+    of = f"{summary.cases} cases of " if several else ""
+    lines.append(f"{of}{summary.patients} patients, {summary.slices} slices, {summary.tumour_slices} with tumour")
     if summary.failed:
-        lines.append(f"{summary.failed} patients have no prediction and are in no mean: see their rows")
+        which = "cases" if several else "patients"
+        lines.append(f"{summary.failed} {which} have no prediction and are in no mean: see their rows")
     return "\n".join(lines)
 
 
@@ -142,9 +145,11 @@ def warning_lines(evaluation: Evaluation) -> list[str]:
 def comparison_text(comparison: Comparison) -> str:
     """Return a comparison of two evaluations as a table, one measure per line."""
     a, b = comparison.a, comparison.b
+    patients, cases = len({entry.patient for entry in comparison.patients}), len(comparison.patients)
+    of, noun = (f"{cases} cases of ", "cases") if cases > patients else ("", "patients")
     lines = [
         f"A: {a.model} on {a.data}   B: {b.model} on {b.data}",
-        f"{'B - A, mean over patients':<34}{'difference':>11}   {'95 % interval':<18}{'p':>7}  wins/losses/ties",
+        f"{f'B - A, mean over {noun}':<34}{'difference':>11}   {'95 % interval':<18}{'p':>7}  wins/losses/ties",
     ]
     for name, entry in comparison.measures.items():
         interval = "" if math.isnan(entry.low) else f"{entry.low:+.3f} to {entry.high:+.3f}"
@@ -155,10 +160,10 @@ def comparison_text(comparison: Comparison) -> str:
         lines.append(f"{name:<34}{difference:>11}   {interval:<18}{p:>7}  {counts}{undefined}")
     if comparison.left_out:
         lines.append(f"not compared, because the definitions differ: {', '.join(comparison.left_out)}")
-    lines.append(f"{len(comparison.patients)} patients; p: Wilcoxon signed-rank, two-sided; a win is B better")
-    if (count := len(comparison.patients)) < FEW:
+    lines.append(f"{of}{patients} patients; p: Wilcoxon signed-rank, two-sided; a win is B better")
+    if patients < FEW:
         # Each of the 2^n sign patterns is equally likely: two of them are the most extreme.
-        lines.append(f"few patients: the intervals are unreliable, and no p can be below {min(1, 2 / 2**count):.2g}")
+        lines.append(f"few patients: the intervals are unreliable, and no p can be below {min(1, 2 / 2**patients):.2g}")
     return "\n".join(lines)
 
 

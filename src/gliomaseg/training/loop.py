@@ -21,7 +21,7 @@ from gliomaseg.atomic import write_text
 from gliomaseg.data.batches import SLICE, batches, epoch_samples, load_batch, training_batch
 from gliomaseg.errors import TrainingError
 from gliomaseg.evaluation.measures import HEADLINE
-from gliomaseg.evaluation.scoring import mean_scores
+from gliomaseg.evaluation.summaries import mean_scores
 from gliomaseg.metrics.overlap import Counts
 from gliomaseg.training.checkpoint import EpochRecord
 from gliomaseg.training.optimiser import ema_decay, learning_rate, update_ema
