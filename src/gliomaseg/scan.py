@@ -49,7 +49,7 @@ class Scan:
         orientation_assumed: whether the affine's directions are the format's default and not the file's own.
         sequences: one name for each channel; the default is FLAIR, or T1, FLAIR and contrast-enhanced T1.
         given: the sequences that the examination has; None if the reader cannot know it. `available` then compares
-            the channels with FLAIR.
+            the channels of images with FLAIR.
         notes: sentences about its sequences that a person must read, for example on a resampled one.
     """
 
@@ -115,13 +115,14 @@ class Scan:
     def available(self) -> frozenset[Sequence]:
         """The sequences that the examination has.
 
-        If the reader cannot know them, as with RGB slices, a channel that is a copy of FLAIR counts as missing: the
-        LGG data set fills missing sequences so. A channel is available if it differs from FLAIR in nine of ten slices
-        in which FLAIR has a signal. A copy may have another scale; black counts as missing.
+        These are the sequences in `given`. If it is None, all channels of a volume are available. In RGB slices, a
+        channel that is a copy of FLAIR counts as missing: the LGG data set fills missing sequences so. Their channel is
+        available if it differs from FLAIR in nine of ten slices in which FLAIR has a signal. A copy may have another
+        scale; black counts as missing.
         """
         if self.given is not None:
             return self.given
-        if Sequence.FLAIR not in self.sequences or len(self.sequences) == 1:
+        if self.affine is not None or Sequence.FLAIR not in self.sequences or len(self.sequences) == 1:
             return frozenset(self.sequences)
         flair = self.flair_index
         slices = [plane for plane in self.voxels if plane[..., flair].min() < plane[..., flair].max()]
