@@ -14,6 +14,7 @@ from PIL import Image
 
 from gliomaseg.errors import FormatError, GeometryError, ResourceError
 from gliomaseg.formats import Grid, write_picture, write_volume
+from gliomaseg.formats.dicom import Acquisition, write_series
 from gliomaseg.inputs.load import load_input
 from gliomaseg.prediction import PredictOptions, Predictor, PredictRow, join_sequences, list_inputs, open_predictor
 from gliomaseg.prediction.predict import predict
@@ -119,6 +120,19 @@ def test_sequences_in_different_formats_are_joined(kind: str, tmp_path: Path) ->
     entry = join_sequences(volume(tmp_path / "f.nii", head(), GRID), t1=tmp_path / f"t.{kind}", t1ce=None)
     scan = load_input(entry, max_bytes=MOST_BYTES).scan
     assert np.array_equal(scan.voxels[..., 0], t1[1:11, :8, 1:9])
+
+
+@pytest.mark.parametrize(("patient", "count"), [("A", 0), ("B", 1)])
+def test_dicom_series_of_different_frames_of_reference_have_a_note(patient: str, count: int, tmp_path: Path) -> None:
+    # The writer gives each patient a frame of reference.
+    flair = Acquisition(patient="A", description="FLAIR", number=1)
+    t1 = Acquisition(patient=patient, description="T1", number=2, repetition_ms=500, echo_ms=10, inversion_ms=None)
+    write_series(tmp_path / "f", noise("u2"), GRID, acquisition=flair)
+    write_series(tmp_path / "t", noise("u2"), GRID, acquisition=t1)
+    entry = join_sequences(tmp_path / "f", t1=tmp_path / "t", t1ce=None)
+    notes = load_input(entry, max_bytes=MOST_BYTES).scan.notes
+    assert len(notes) == count
+    assert all(note.startswith("T1 has another FrameOfReferenceUID than FLAIR") for note in notes)
 
 
 def test_nan_in_a_resampled_t1_is_background(tmp_path: Path) -> None:
