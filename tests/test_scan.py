@@ -10,7 +10,7 @@ import pytest
 
 from gliomaseg.errors import GeometryError
 from gliomaseg.geometry import Orientation
-from gliomaseg.scan import Scan
+from gliomaseg.scan import Scan, join_scans
 from gliomaseg.types import Sequence
 
 
@@ -167,6 +167,18 @@ def test_the_reader_knows_better_than_the_pixels_which_sequences_there_are() -> 
     copies = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1), np.uint8).repeat(3, axis=3)
     assert Scan(copies, "here").available == {Sequence.FLAIR}
     assert Scan(copies, "here", given=frozenset({Sequence.FLAIR, Sequence.T1})).available == {"flair", "t1"}
+
+
+def test_every_channel_of_a_volume_is_available_whatever_its_values_are() -> None:
+    voxels = LEVELS.copy()
+    voxels[:15, ..., 0] = voxels[:15, ..., 1]  # T1 differs from FLAIR in five of twenty slices
+    assert Scan(voxels, "here").available == {"flair", "t1ce"}
+    assert Scan(voxels, "here", AFFINE).available == {"flair", "t1ce", "t1"}
+
+
+def test_a_joined_sequence_is_available_even_if_it_is_flair() -> None:
+    flair = Scan(LEVELS[..., 1:2], "here")
+    assert join_scans(flair, {Sequence.T1: flair}).available == {"flair", "t1"}
 
 
 def test_an_image_without_an_affine_is_axial() -> None:

@@ -48,8 +48,9 @@ def read_scan(
 
     Args:
         path: FLAIR, an RGB image (T1, FLAIR, T1ce), or a folder with the slices of one case or one DICOM series.
-        t1: pre-contrast T1 of the same examination, on the grid of FLAIR.
-        t1ce: contrast-enhanced T1 of the same examination, on the grid of FLAIR.
+        t1: pre-contrast T1 of the same examination. A volume on another grid is resampled to the grid of FLAIR; one
+            that covers less than 90 % of the head is not used. `notes` of the result gives both.
+        t1ce: contrast-enhanced T1 of the same examination, likewise.
         series: UID or number of a DICOM series; the default is the series that looks like FLAIR.
         max_bytes: inputs that need more memory are refused.
 
@@ -57,7 +58,7 @@ def read_scan(
         UsageError: the path contains several scans, or `series` is given and it is not DICOM.
         DataError: the path contains no scan.
         FormatError: a file is missing, damaged or of another format.
-        GeometryError: slices or sequences are on different grids.
+        GeometryError: slices or sequences differ in size, or only one sequence has a known affine.
         ResourceError: the scan needs more memory.
         MissingExtraError: the input is DICOM and `gliomaseg[dicom]` is not installed.
     """
@@ -111,8 +112,9 @@ def segment(
             (z, y, x, 3) are RGB images of T1, FLAIR and T1ce. To choose a DICOM series, give `read_scan(path,
             series=...)`.
         model: what `load_model` returns, or its argument.
-        t1: pre-contrast T1 on the same grid, of the same kind as `scan`.
-        t1ce: contrast-enhanced T1 on the same grid, of the same kind as `scan`.
+        t1: pre-contrast T1 of the same examination, of the same kind as `scan`. Volumes on another grid are resampled
+            as in `read_scan`, and `warnings` of the result gives it.
+        t1ce: contrast-enhanced T1 of the same examination, likewise.
         spacing_mm: of an array: voxel spacing along z, y, x. Slices must be axial and ascend, rows run from front to
             back, columns from the patient's right to the left.
         affine: of an array, instead of `spacing_mm`: 4 x 4 matrix from voxel indices (x, y, z) to mm, RAS+, as in
@@ -124,7 +126,7 @@ def segment(
 
     Raises:
         UsageError: `spacing_mm`, `affine` or `axes` has another form or is given for an input that is not an array.
-        GeometryError: the array has another shape or type, or the sequences are on different grids.
+        GeometryError: the array has another shape or type, or the sequences are arrays of different sizes.
         TypeError: the scan or the model is of another type.
         GliomasegError: what `read_scan` and `load_model` raise.
     """
@@ -132,7 +134,7 @@ def segment(
     flair, order = _scan_of(scan, geometry, "scan")
     others = {MriSequence.T1: t1, MriSequence.T1CE: t1ce}
     given = {name: _scan_of(other, geometry, str(name))[0] for name, other in others.items() if other is not None}
-    joined = join_scans(flair, given) if given else flair
+    joined = join_scans(flair, given, partial=True) if given else flair
     found = _loaded(model).predict(joined)
     millilitres = None
     if joined.affine is not None:
@@ -140,9 +142,8 @@ def segment(
     mask = found.mask.T if order == "xyz" else found.mask
     probability = found.probability.T if order == "xyz" else found.probability
     names = tuple(one.config.name for one in found.models)
-    return Segmentation(
-        mask, probability, millilitres, found.predicted_dice, found.warnings, names, joined, _axes=order
-    )
+    warnings = (*joined.notes, *found.warnings)
+    return Segmentation(mask, probability, millilitres, found.predicted_dice, warnings, names, joined, _axes=order)
 
 
 def evaluate(

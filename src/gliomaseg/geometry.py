@@ -27,6 +27,7 @@ Spacing = tuple[float, float, float]
 AXIAL = "SPL"
 SMALLEST_MM, LARGEST_MM, FARTHEST_MM = 0.01, 100.0, 1e6
 LARGEST_COSINE = 1e-4
+SAME_POSITION_MM = 0.01  # rounding of an affine to float32 stays below it
 A = TypeVar("A", bound=np.generic)
 
 
@@ -102,12 +103,24 @@ def describe_grid(shape: tuple[int, ...], affine: Affine | None) -> str:
     >>> describe_grid((2, 3, 4), np.diag([-1.0, -1.0, 5.0, 1.0]))
     '4 x 3 x 2 voxels of 1 x 1 x 5 mm, LPS, from (0, 0, 0) mm'
     """
-    size = " x ".join(map(str, reversed(shape[:3])))
     if affine is None:
-        return f"{size} pixels without an affine"
-    spacing = " x ".join(f"{length:g}" for length in np.round(spacing_of(affine)[::-1], 3))
+        return f"{' x '.join(map(str, reversed(shape[:3])))} pixels without an affine"
     origin = ", ".join(f"{value:g}" for value in np.round(affine[:3, 3], 2) + 0.0)
-    return f"{size} voxels of {spacing} mm, {axis_codes(affine)}, from ({origin}) mm"
+    return f"{describe_voxels(shape, affine)}, {axis_codes(affine)}, from ({origin}) mm"
+
+
+def describe_voxels(shape: tuple[int, ...], affine: Affine) -> str:
+    """Return size and spacing of a grid, in words for a message.
+
+    Args:
+        shape: of the array, (z, y, x) or (z, y, x, c).
+        affine: of the array.
+
+    >>> describe_voxels((2, 3, 4), np.diag([-1.0, -1.0, 5.0, 1.0]))
+    '4 x 3 x 2 voxels of 1 x 1 x 5 mm'
+    """
+    spacing = " x ".join(f"{length:g}" for length in np.round(spacing_of(affine)[::-1], 3))
+    return f"{' x '.join(map(str, reversed(shape[:3])))} voxels of {spacing} mm"
 
 
 def farthest_corner_mm(shape: tuple[int, ...], one: Affine, other: Affine) -> float:

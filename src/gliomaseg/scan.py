@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from gliomaseg.errors import GeometryError
 from gliomaseg.geometry import (
+    SAME_POSITION_MM,
     Affine,
     Orientation,
     Spacing,
     axis_codes,
+    describe_voxels,
     farthest_corner_mm,
     orientation_to,
     pixel_area_mm2,
@@ -23,13 +25,14 @@ from gliomaseg.geometry import (
     spacing_of,
 )
 from gliomaseg.naming import Role
+from gliomaseg.resampling import VolumeGrid, covered_share, head_of, resample
 from gliomaseg.types import Sequence, Voxels
 
 SEQUENCE_OF_ROLE = {role: Sequence(role.value) for role in (Role.FLAIR, Role.T1, Role.T1CE, Role.T2)}
 SEQUENCES = {1: (Sequence.FLAIR,), 3: (Sequence.T1, Sequence.FLAIR, Sequence.T1CE)}
 LEVEL_TOLERANCE = 0.01  # of a slice's intensity range: rounding to 8 bits stays below it
 AVAILABLE_SHARE = 0.9
-SAME_POSITION_MM = 0.01  # rounding of an affine to float32 stays below it
+COVERED_SHARE = 0.9
 
 
 @dataclass(frozen=True, eq=False)  # equality of arrays has no single truth value
@@ -46,7 +49,8 @@ class Scan:
         orientation_assumed: whether the affine's directions are the format's default and not the file's own.
         sequences: one name for each channel; the default is FLAIR, or T1, FLAIR and contrast-enhanced T1.
         given: the sequences that the examination has; None if the reader cannot know it. `available` then compares
-            the channels with FLAIR.
+            the channels of images with FLAIR.
+        notes: sentences about its sequences that a person must read, for example on a resampled one.
     """
 
     voxels: Voxels = field(repr=False)
@@ -55,6 +59,7 @@ class Scan:
     orientation_assumed: bool = False
     sequences: tuple[Sequence, ...] = field(default=())
     given: frozenset[Sequence] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the array and the affine.
@@ -110,13 +115,14 @@ class Scan:
     def available(self) -> frozenset[Sequence]:
         """The sequences that the examination has.
 
-        If the reader cannot know them, as with RGB slices, a channel that is a copy of FLAIR counts as missing: the
-        LGG data set fills missing sequences so. A channel is available if it differs from FLAIR in nine of ten slices
-        in which FLAIR has a signal. A copy may have another scale; black counts as missing.
+        These are the sequences in `given`. If it is None, all channels of a volume are available. In RGB slices, a
+        channel that is a copy of FLAIR counts as missing: the LGG data set fills missing sequences so. Their channel is
+        available if it differs from FLAIR in nine of ten slices in which FLAIR has a signal. A copy may have another
+        scale; black counts as missing.
         """
         if self.given is not None:
             return self.given
-        if Sequence.FLAIR not in self.sequences or len(self.sequences) == 1:
+        if self.affine is not None or Sequence.FLAIR not in self.sequences or len(self.sequences) == 1:
             return frozenset(self.sequences)
         flair = self.flair_index
         slices = [plane for plane in self.voxels if plane[..., flair].min() < plane[..., flair].max()]
@@ -161,42 +167,94 @@ def _unit(plane: NDArray[Any]) -> NDArray[np.float32]:
     return (plane.astype(np.float32) - low) / (high - low)
 
 
-def join_scans(flair: Scan, others: Mapping[Sequence, Scan]) -> Scan:
+def join_scans(flair: Scan, others: Mapping[Sequence, Scan], *, partial: bool = False) -> Scan:
     """Return FLAIR with its other sequences as channels T1, FLAIR, T1ce; a missing one is a copy of FLAIR.
 
+    A volume on another grid is resampled to the grid of FLAIR, and the notes of the result give its own grid.
+
+    Args:
+        flair: one grey sequence.
+        others: T1 or T1ce, or both.
+        partial: whether a volume that covers too little of the head is left out with a note, and not refused.
+
     Raises:
-        GeometryError: a scan has colours, or is not on FLAIR's grid.
+        GeometryError: a scan has colours; images have another size than FLAIR; only one scan has a known affine; or a
+            volume covers less than 90 % of the head.
     """
     for scan in (flair, *others.values()):
         if scan.voxels.shape[-1] != 1:
             raise GeometryError(
                 "image is in colour, expected one grey sequence", where=scan.source, cure="give a grey image"
             )
-    for scan in others.values():
-        _require_same_grid(flair, scan)
-    channels = [others.get(Sequence.T1, flair), flair, others.get(Sequence.T1CE, flair)]
+    placed: dict[Sequence, Scan] = {}
+    notes = list(flair.notes)
+    for name, scan in others.items():
+        try:
+            placed[name] = scan if _is_on_grid(flair, scan) else _resampled(name, scan, flair)
+        except _CoverageError as fault:
+            if not partial:
+                raise
+            notes.append(f"{name.value.capitalize()} was not used: it {fault.what}")
+        else:
+            notes += placed[name].notes
+    if not placed:
+        return replace(flair, notes=tuple(notes))
+    channels = [placed.get(Sequence.T1, flair), flair, placed.get(Sequence.T1CE, flair)]
     voxels = np.concatenate([scan.voxels for scan in channels], axis=3)
-    given = frozenset({Sequence.FLAIR, *others})
-    return replace(flair, voxels=voxels, sequences=(), given=given)
+    given = frozenset({Sequence.FLAIR, *placed})
+    return replace(flair, voxels=voxels, sequences=(), given=given, notes=tuple(notes))
 
 
-def _require_same_grid(flair: Scan, other: Scan) -> None:
+class _CoverageError(GeometryError):
+    """A sequence covers too little of the head."""
+
+
+def _is_on_grid(flair: Scan, other: Scan) -> bool:
+    """Return whether two sequences have one grid; refuse those whose positions are not comparable."""
     cure = "resample it to the FLAIR grid, or omit it"
-    if other.voxels.shape != flair.voxels.shape:
+    if (flair.affine is None) != (other.affine is None):
+        raise GeometryError("only one of this file and FLAIR has an affine", where=other.source, cure=cure)
+    same_size = other.voxels.shape == flair.voxels.shape
+    if flair.affine is not None and other.affine is not None:
+        if same_size and farthest_corner_mm(flair.voxels.shape, flair.affine, other.affine) <= SAME_POSITION_MM:
+            return True
+        if not (flair.orientation_assumed or other.orientation_assumed):
+            return False
+        source = other.source if other.orientation_assumed else flair.source
+        what = "has no orientation, and the grids of this sequence and FLAIR differ"
+        raise GeometryError(what, where=source, cure=cure)
+    if not same_size:
         shapes = [" x ".join(map(str, reversed(scan.voxels.shape[:3]))) for scan in (other, flair)]
         raise GeometryError(
             f"size is {shapes[0]} voxels (x, y, z), expected {shapes[1]} as FLAIR", where=other.source, cure=cure
         )
-    if (flair.affine is None) != (other.affine is None):
-        raise GeometryError("only one of this file and FLAIR has an affine", where=other.source, cure=cure)
-    if flair.affine is None or other.affine is None:
-        if flair.voxels.dtype != other.voxels.dtype:
-            raise GeometryError(
-                f"image type is {other.voxels.dtype}, expected {flair.voxels.dtype} as FLAIR",
-                where=other.source,
-                cure="give both in 8 or 16 bits",
-            )
-    elif (apart_mm := farthest_corner_mm(flair.voxels.shape, flair.affine, other.affine)) > SAME_POSITION_MM:
+    if flair.voxels.dtype != other.voxels.dtype:
         raise GeometryError(
-            f"position or orientation differs from FLAIR by up to {apart_mm:.1f} mm", where=other.source, cure=cure
+            f"image type is {other.voxels.dtype}, expected {flair.voxels.dtype} as FLAIR",
+            where=other.source,
+            cure="give both in 8 or 16 bits",
         )
+    return True
+
+
+def _resampled(name: Sequence, scan: Scan, flair: Scan) -> Scan:
+    """Return a volume on the grid of FLAIR, with a note."""
+    source, grid = (VolumeGrid(*_shape_and_affine(one)) for one in (scan, flair))
+    share = covered_share(head_of(flair.voxels[..., 0]), grid, source)
+    if share < COVERED_SHARE:
+        # Not rounded up to the limit.
+        what = f"covers {int(100 * share)} % of the head in FLAIR, expected at least {COVERED_SHARE:.0%}"
+        cure = "give a sequence of the same examination and region, or omit it"
+        raise _CoverageError(what, where=scan.source, cure=cure)
+    own = describe_voxels(source.shape, source.affine)
+    note = f"{name.value.capitalize()} was resampled to the grid of FLAIR, from {own}"
+    missing = "" if share == 1 else f", and has no signal in {max(1, round(100 * (1 - share)))} % of the head"
+    voxels = resample(scan.voxels[..., 0], source, grid)[..., None]
+    return replace(scan, voxels=voxels, affine=flair.affine, notes=(*scan.notes, note + missing))
+
+
+def _shape_and_affine(scan: Scan) -> tuple[tuple[int, int, int], Affine]:
+    if scan.affine is None:
+        raise ValueError("the scan has no affine")
+    z, y, x = scan.voxels.shape[:3]
+    return (z, y, x), scan.affine

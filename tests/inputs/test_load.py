@@ -13,7 +13,8 @@ from nibabel.nifti1 import Nifti1Image
 from PIL import Image
 
 from gliomaseg.errors import FormatError, GeometryError, ResourceError
-from gliomaseg.formats import write_picture
+from gliomaseg.formats import Grid, write_picture, write_volume
+from gliomaseg.formats.dicom import Acquisition, write_series
 from gliomaseg.inputs.load import load_input
 from gliomaseg.prediction import PredictOptions, Predictor, PredictRow, join_sequences, list_inputs, open_predictor
 from gliomaseg.prediction.predict import predict
@@ -56,17 +57,117 @@ def test_a_missing_sequence_is_a_copy_of_flair(tmp_path: Path) -> None:
     assert np.array_equal(voxels[..., 2], t1ce)
 
 
-@pytest.mark.parametrize(
-    ("shape", "shift_mm", "words"), [((4, 6, 6), 0, "6 x 6 x 4 voxels"), ((4, 6, 5), 0.1, "by up to 0.1 mm")]
-)
-def test_sequences_on_different_grids_are_refused(
-    shape: tuple[int, ...], shift_mm: float, words: str, tmp_path: Path
+GRID = np.diag([2.0, 2, 5, 1])
+
+
+def shifted(x_mm: float = 0, z_mm: float = 0) -> Any:
+    affine = GRID.copy()
+    affine[0, 3], affine[2, 3] = x_mm, z_mm
+    return affine
+
+
+def head() -> Any:
+    """Return FLAIR, 10 slices of 8 x 8, whose head is the inner 4 x 4 pixels of each slice."""
+    voxels = np.zeros((10, 8, 8), np.int16)
+    voxels[:, 2:6, 2:6] = 500 + np.arange(160).reshape(10, 4, 4)
+    return voxels
+
+
+def joined(tmp_path: Path, t1: Any, affine: Any, flair: Any = None) -> Any:
+    flair = volume(tmp_path / "f.nii", head() if flair is None else flair, GRID)
+    entry = join_sequences(flair, t1=volume(tmp_path / "t.nii", t1, affine), t1ce=None)
+    return load_input(entry, max_bytes=MOST_BYTES).scan
+
+
+def test_t1_on_another_grid_is_resampled_and_the_scan_has_a_note(tmp_path: Path) -> None:
+    t1 = noise(shape=(12, 9, 10))  # begins a voxel before FLAIR in x, and a slice below
+    scan = joined(tmp_path, t1, shifted(-2, -5))
+    assert np.array_equal(scan.voxels[..., 0], t1[1:11, :8, 1:9])
+    assert np.array_equal(scan.voxels[..., 1], head())
+    assert scan.given == {"flair", "t1"}
+    assert scan.notes == ("T1 was resampled to the grid of FLAIR, from 10 x 9 x 12 voxels of 2 x 2 x 5 mm",)
+
+
+def test_a_head_without_t1_in_some_slices_is_in_the_note(tmp_path: Path) -> None:
+    scan = joined(tmp_path, head(), shifted(0, 5))  # T1 lacks the lowest of ten slices
+    assert not scan.voxels[0, ..., 0].any()
+    assert np.array_equal(scan.voxels[1:, ..., 0], head()[:9])
+    assert scan.notes[0].endswith("of 2 x 2 x 5 mm, and has no signal in 10 % of the head")
+
+
+@pytest.mark.parametrize(("z_mm", "percent"), [(10, 80), (1000, 0)])
+def test_t1_that_covers_too_little_of_the_head_is_left_out_with_a_note(
+    z_mm: float, percent: int, tmp_path: Path
 ) -> None:
-    affine = np.diag([2.0, 2, 5, 1])
-    affine[0, 3] = shift_mm
-    other = volume(tmp_path / "t1.nii", noise(shape=shape), affine)
-    with pytest.raises(GeometryError, match=words):
-        load_input(join_sequences(volume(tmp_path / "f.nii", noise()), t1=other, t1ce=None), max_bytes=MOST_BYTES)
+    scan = joined(tmp_path, head(), shifted(0, z_mm))
+    assert scan.sequences == ("flair",)
+    assert scan.available == {"flair"}
+    assert scan.notes == (f"T1 was not used: it covers {percent} % of the head in FLAIR, expected at least 90%",)
+
+
+def test_the_row_of_a_resampled_t1_has_a_warning(predictor: Predictor, tmp_path: Path) -> None:
+    flair, t1 = volume(tmp_path / "f.nii", head(), GRID), volume(tmp_path / "t.nii", head(), shifted(0.5))
+    row = predict(join_sequences(flair, t1=t1, t1ce=None), tmp_path / "out", predictor)
+    assert row.error is None
+    assert row.warnings[0].startswith("T1 was resampled to the grid of FLAIR")
+
+
+@pytest.mark.parametrize("kind", ["nii", "nrrd", "mha"])
+def test_sequences_in_different_formats_are_joined(kind: str, tmp_path: Path) -> None:
+    t1 = noise(shape=(12, 9, 10))
+    grid = Grid((12, 9, 10), shifted(-2, -5))
+    write_volume(tmp_path / f"t.{kind}", t1, grid, description="image")
+    entry = join_sequences(volume(tmp_path / "f.nii", head(), GRID), t1=tmp_path / f"t.{kind}", t1ce=None)
+    scan = load_input(entry, max_bytes=MOST_BYTES).scan
+    assert np.array_equal(scan.voxels[..., 0], t1[1:11, :8, 1:9])
+
+
+@pytest.mark.parametrize(("patient", "count"), [("A", 0), ("B", 1)])
+def test_dicom_series_of_different_frames_of_reference_have_a_note(patient: str, count: int, tmp_path: Path) -> None:
+    # The writer gives each patient a frame of reference.
+    flair = Acquisition(patient="A", description="FLAIR", number=1)
+    t1 = Acquisition(patient=patient, description="T1", number=2, repetition_ms=500, echo_ms=10, inversion_ms=None)
+    write_series(tmp_path / "f", noise("u2"), GRID, acquisition=flair)
+    write_series(tmp_path / "t", noise("u2"), GRID, acquisition=t1)
+    entry = join_sequences(tmp_path / "f", t1=tmp_path / "t", t1ce=None)
+    notes = load_input(entry, max_bytes=MOST_BYTES).scan.notes
+    assert len(notes) == count
+    assert all(note.startswith("T1 has another FrameOfReferenceUID than FLAIR") for note in notes)
+
+
+def test_nan_in_a_resampled_t1_is_background(tmp_path: Path) -> None:
+    t1 = head().astype(np.float32)
+    t1[3, 4, 4] = np.nan
+    scan = joined(tmp_path, t1, shifted(2))
+    assert scan.voxels[3, 4, 5, 0] == 0
+    assert np.isfinite(scan.voxels).all()
+
+
+def test_t1_of_several_volumes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"t\.nii: .*volumes"):
+        joined(tmp_path, noise(shape=(2, 10, 8, 8)), GRID)
+
+
+def test_t1_beyond_the_memory_limit_is_refused(tmp_path: Path) -> None:
+    files = volume(tmp_path / "f.nii", head(), GRID), volume(tmp_path / "t.nii", noise(shape=(50, 80, 80)))
+    with pytest.raises(ResourceError, match=r"t\.nii: declares 320,000 voxels"):
+        load_input(join_sequences(files[0], t1=files[1], t1ce=None), max_bytes=1_000_000)
+
+
+def test_a_file_without_orientation_is_not_resampled(tmp_path: Path) -> None:
+    image = Nifti1Image(noise(shape=(9, 8, 8)).T, None)
+    image.header.set_zooms((2, 2, 5))
+    nibabel.save(image, tmp_path / "t.nii")
+    entry = join_sequences(volume(tmp_path / "f.nii", head(), GRID), t1=tmp_path / "t.nii", t1ce=None)
+    with pytest.raises(GeometryError, match=r"t\.nii: has no orientation"):
+        load_input(entry, max_bytes=MOST_BYTES)
+
+
+@pytest.mark.parametrize("shape", [(3, 9, 8), (4, 8, 8)])
+def test_images_of_different_sizes_are_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
+    files = pages(tmp_path / "f.tif", noise("u1", (3, 8, 8))), pages(tmp_path / "t.tif", noise("u1", shape))
+    with pytest.raises(GeometryError, match=r"t\.tif: size is 8 x . x . voxels"):
+        load_input(join_sequences(files[0], t1=files[1], t1ce=None), max_bytes=MOST_BYTES)
 
 
 def test_colour_images_are_refused_as_a_single_sequence(tmp_path: Path) -> None:

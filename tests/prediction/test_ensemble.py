@@ -13,7 +13,7 @@ from gliomaseg.errors import GliomasegError, ModelError
 from gliomaseg.model import write_digests
 from gliomaseg.prediction import Predictor, WeightedEnsemble, confidence, join_sequences, open_models
 from gliomaseg.prediction import ensemble as ensemble_module
-from gliomaseg.prediction.ensemble import DISAGREE, weighted_mean
+from gliomaseg.prediction.ensemble import DISAGREE, LEFT_OUT, weighted_mean
 from gliomaseg.prediction.predict import predict
 from gliomaseg.prediction.predictor import Prediction
 from gliomaseg.scan import Scan
@@ -126,7 +126,7 @@ def test_predictions_with_more_warnings_are_not_averaged():
         prediction_of("b", [[0.8, 0.9]], predicted_dice=0.9, warnings=["odd"]),
     )
     averaged = weighted_mean([good, odd])
-    assert (averaged.model_name, averaged.warnings) == ("a", ("odd",))
+    assert (averaged.model_name, averaged.warnings) == ("a", ("odd", LEFT_OUT.format("b", "a")))
     averaged = weighted_mean([prediction_of("a", [[0.9, 0.0]], predicted_dice=0.88, warnings=["odd"]), odd])
     assert (averaged.model_name, averaged.warnings) == ("b + a", ("odd",))
 

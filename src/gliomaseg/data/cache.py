@@ -174,7 +174,10 @@ def open_cache(
             _discard(path)
         if progress:
             progress(f"preparing {len(index.cases)} cases once, into {path}")
-        _build(index, preprocessing, path)
+        resampled = _build(index, preprocessing, path)
+        if resampled and progress:
+            count = f"{len(resampled)} of {len(index.cases)} cases"
+            progress(f"note: sequences were resampled to the grid of FLAIR in {count}, first in {resampled[0]}")
     raise ResourceError("a cache that was just built cannot be opened", where=path, cure="check the disk")
 
 
@@ -275,8 +278,9 @@ def _discard(path: Path) -> None:
         raise GliomasegError(f"cannot be replaced ({fault.strerror})", where=path) from fault
 
 
-def _build(index: CaseList, preprocessing: Preprocessing, path: Path) -> None:
-    size, names = preprocessing.size_px, list[str]()
+def _build(index: CaseList, preprocessing: Preprocessing, path: Path) -> list[str]:
+    """Write the cache, and return the names of the cases with a sequence that was resampled."""
+    size, names, resampled = preprocessing.size_px, list[str](), list[str]()
     _require_writable(path.parent)
     _require_disk_space(path, needed_bytes=index.slice_count * (preprocessing.sequences + 1) * size**2)
     with new_folder(path, first_wins=True) as folder:
@@ -286,6 +290,7 @@ def _build(index: CaseList, preprocessing: Preprocessing, path: Path) -> None:
         ):
             for case in index.cases:
                 loaded = read_case(case)
+                resampled += [case.name] * bool(loaded.scan.notes)
                 prepared = prepare(loaded.scan, preprocessing)
                 mask = prepare_mask(loaded.reference, prepared)
                 if case.volumes is not None:  # the number of its slices was unknown before
@@ -300,6 +305,7 @@ def _build(index: CaseList, preprocessing: Preprocessing, path: Path) -> None:
             "names": names,
         }
         (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    return resampled
 
 
 class _GrowingArray:

@@ -130,22 +130,23 @@ class LoadedCase:
         return self.numbers[k] if self.case.volumes is None else k + 1
 
 
-def read_case(case: Case, *, max_bytes: int = MAX_BYTES) -> LoadedCase:
-    """Return a case's scan and mask.
+def read_case(case: Case, *, partial: bool = False, max_bytes: int = MAX_BYTES) -> LoadedCase:
+    """Return a case's scan and mask; sequences on another grid are resampled to FLAIR, as the scan's notes tell.
 
     Args:
         case: of a data set.
+        partial: whether a T1 that covers too little of the head is left out with a note, and not refused.
         max_bytes: approximate memory limit for a volume, as of `predict`.
 
     Raises:
         FormatError: a file cannot be read, or a mask is not one.
-        GeometryError: a mask and its image, or two sequences, are on different grids.
+        GeometryError: a mask and its image are on different grids, or a sequence cannot be resampled to FLAIR.
         DataError: a DICOM mask refers to another series.
         ResourceError: a volume needs more than `max_bytes`.
         MissingExtraError: a format needs an extra that is not installed.
     """
     if case.volumes is not None:
-        return _read_volumes(case, case.volumes, max_bytes)
+        return _read_volumes(case, case.volumes, max_bytes, partial=partial)
     images, masks = zip(*(read_slice(entry, case.labels) for entry in case.slices), strict=True)
     scan = stack_slices(images, [entry.image for entry in case.slices])
     return LoadedCase(case, scan, np.stack(masks), tuple(entry.number for entry in case.slices))
@@ -159,13 +160,13 @@ def with_sequences(case: Case, sequences: Many[Sequence]) -> Case:
     return replace(case, volumes=replace(case.volumes, images=images))
 
 
-def _read_volumes(case: Case, volumes: Volumes, max_bytes: int) -> LoadedCase:
+def _read_volumes(case: Case, volumes: Volumes, max_bytes: int, *, partial: bool) -> LoadedCase:
     images = {name: volume for name, volume in volumes.images.items() if name in SCAN_SEQUENCES}
     share = max_bytes // len(images)
     scans = {name: read_volume_file(volume, max_bytes=share) for name, volume in images.items()}
     flair = scans.pop(Sequence.FLAIR)
     reference = read_tumour(volumes.mask, flair, case.labels, image=volumes.images[Sequence.FLAIR])
-    scan = join_scans(flair, scans) if scans else flair
+    scan = join_scans(flair, scans, partial=partial) if scans else flair
     return LoadedCase(case, scan, reference, _count_from_1(scan))
 
 

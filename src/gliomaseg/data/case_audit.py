@@ -169,6 +169,7 @@ def _read_volumes(case: Case, volumes: Volumes, findings: CaseFindings) -> Itera
         return
     findings.sequences = [name.value for name in Sequence if name in volumes.images]
     scan, count = loaded.scan, len(loaded.numbers)
+    findings.warnings += [Problem(case.name, note) for note in scan.notes]
     findings.orientation = scan.orientation
     if scan.affine is not None:
         findings.spacing_mm = [round(length, 3) for length in scan.spacing_mm or ()]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from gliomaseg.errors import FormatError, GeometryError
 from gliomaseg.formats import FileKind, Grid, kind_of, read_picture, read_volume
 from gliomaseg.formats.dicom import LabelMasks, identify_series, read_labels
-from gliomaseg.geometry import describe_grid, farthest_corner_mm
-from gliomaseg.scan import SAME_POSITION_MM, Scan
+from gliomaseg.geometry import SAME_POSITION_MM, describe_grid, farthest_corner_mm
+from gliomaseg.scan import Scan
 from gliomaseg.types import Mask
 
 if TYPE_CHECKING:

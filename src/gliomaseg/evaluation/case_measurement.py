@@ -58,7 +58,7 @@ def measure_cases(
     """
     measured = []
     for number, case in enumerate(cases, start=1):
-        scored = _measure_one(case, predictions, grid, fold, folder)
+        scored = _measure_one(case, predictions, grid, fold, folder, progress)
         measured.append(scored)
         if progress:
             value = scored.scores.dice_volume
@@ -80,18 +80,25 @@ class _PredictedCase:
 
 
 def _measure_one(
-    case: Case, predictions: ScanPredictor | MaskFolder, grid: ScoreGrid, fold: int | None, folder: Path | None
+    case: Case,
+    predictions: ScanPredictor | MaskFolder,
+    grid: ScoreGrid,
+    fold: int | None,
+    folder: Path | None,
+    progress: Callable[[str], None] | None,
 ) -> ScoredCase:
     try:
         if isinstance(predictions, MaskFolder):
             loaded = read_case(with_sequences(case, (MriSequence.FLAIR,)))
             found = _found(predictions.read(loaded))
         else:
-            loaded = read_case(case)
+            loaded = read_case(case, partial=True)  # as `predict` reads it
             found = _predict(loaded, predictions)
         scored = score_case(loaded, probability=found.probability, predicted=found.mask, grid=grid, fold=fold)
     except GliomasegError as fault:
         return failed_case(case, fault.line(), fold=fold)
+    if progress and loaded.scan.notes:
+        progress(f"note: {case.name}: {'; '.join(loaded.scan.notes)}")
     scores = scored.scores.model_copy(update=found.fields)
     if folder is not None:
         k = _slice_to_draw(scored.counts)

@@ -42,6 +42,9 @@ class LoadedScan:
 def load_input(entry: Input, *, series: str | None = None, max_bytes: int) -> LoadedScan:
     """Return an input's scan; if T1 or T1ce is named, with the channels T1, FLAIR and T1ce.
 
+    A T1 on another grid is resampled to that of FLAIR, or left out if it covers too little of the head. The notes of
+    the scan name both.
+
     Args:
         entry: of `list_inputs` or `join_sequences`.
         series: UID or number of the DICOM series of FLAIR; None selects the one that looks like FLAIR.
@@ -50,7 +53,7 @@ def load_input(entry: Input, *, series: str | None = None, max_bytes: int) -> Lo
     Raises:
         FormatError: a file is missing, damaged or of another format.
         DataError: the DICOM series is ambiguous.
-        GeometryError: slices differ in size, or sequences are on different grids.
+        GeometryError: slices or sequences differ in size, or only one sequence has a known affine.
         ResourceError: prediction needs more than `max_bytes`.
         MissingExtraError: the input is DICOM and the extra `dicom` is not installed.
     """
@@ -62,9 +65,20 @@ def load_input(entry: Input, *, series: str | None = None, max_bytes: int) -> Lo
     if entry.t1 is None and entry.t1ce is None:
         return flair
     read = {
-        name: _load(other, series=None, max_bytes=share).scan for name, other in others.items() if other is not None
+        name: _with_frame_note(name, _load(other, series=None, max_bytes=share), flair)
+        for name, other in others.items()
+        if other is not None
     }
-    return replace(flair, scan=join_scans(flair.scan, read))
+    return replace(flair, scan=join_scans(flair.scan, read, partial=True))
+
+
+def _with_frame_note(name: Sequence, other: LoadedScan, flair: LoadedScan) -> Scan:
+    """Return the scan of a sequence, with a note if its DICOM series has another frame of reference than FLAIR."""
+    frames = [getattr(one.series.headers[0], "FrameOfReferenceUID", "") for one in (other, flair) if one.series]
+    if len(set(frames)) < 2:
+        return other.scan
+    note = f"{name.value.capitalize()} has another FrameOfReferenceUID than FLAIR: check by eye that they are aligned"
+    return replace(other.scan, notes=(note,))
 
 
 def _load(entry: Input, *, series: str | None, max_bytes: int) -> LoadedScan:

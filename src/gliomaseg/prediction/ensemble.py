@@ -13,11 +13,12 @@ from gliomaseg.engines import DEFAULT
 from gliomaseg.model import Model, joint_digest, load_model
 from gliomaseg.prediction.confidence import confidence_features
 from gliomaseg.prediction.postprocessing import to_mask
-from gliomaseg.prediction.predictor import Prediction, Predictor, ScanPredictor, predictor_of, running_digest
+from gliomaseg.prediction.predictor import AND, Prediction, Predictor, ScanPredictor, predictor_of, running_digest
 from gliomaseg.scan import Scan
 
 DICE_SCALE = 0.1  # a predicted Dice lower by this much divides the weight by e
 MIN_WEIGHT = 0.01
+LEFT_OUT = "{} was left out, because it has more warnings than {}"
 DISAGREE = "one model found tumour and the averaged mask is empty; check the scan by eye"
 
 
@@ -67,18 +68,16 @@ class WeightedEnsemble:
 def weighted_mean(predictions: Sequence[Prediction]) -> Prediction:
     """Return several predictions of one scan as one.
 
-    Only the predictions with the fewest warnings are averaged. The weights are proportional to
-    exp(predicted Dice / 0.1); weights below 0.01 become 0. The threshold is the weighted mean of the models'
-    thresholds. The minimum component size and the predicted Dice are those of the model with the largest weight:
-    measured, this predicted Dice is not biased for the mean. All warnings are returned, plus one if the averaged mask
-    is empty although a model found tumour.
+    Only the predictions with the fewest warnings are averaged, and a warning names the models of the others. The
+    weights are proportional to exp(predicted Dice / 0.1); weights below 0.01 become 0. The threshold is the weighted
+    mean of the models' thresholds. The minimum component size and the predicted Dice are those of the model with the
+    largest weight: measured, this predicted Dice is not biased for the mean. All warnings are returned, plus one if the
+    averaged mask is empty although a model found tumour.
 
     Args:
         predictions: at least one.
     """
-    warnings = tuple(dict.fromkeys(warning for one in predictions for warning in one.warnings))
-    fewest = min(len(one.warnings) for one in predictions)
-    averaged = [one for one in predictions if len(one.warnings) == fewest]
+    averaged, warnings = _with_fewest_warnings(predictions)
     weights = _weights([one.predicted_dice or 0.0 for one in averaged])
     by_weight = sorted(zip(weights.tolist(), averaged, strict=True), key=lambda pair: -pair[0])  # ties keep their order
     counted = [(weight, one) for weight, one in by_weight if weight]
@@ -102,6 +101,17 @@ def weighted_mean(predictions: Sequence[Prediction]) -> Prediction:
         warnings,
         tuple(model for _, one in counted for model in one.models),
     )
+
+
+def _with_fewest_warnings(predictions: Sequence[Prediction]) -> tuple[list[Prediction], tuple[str, ...]]:
+    """Return the predictions with the fewest warnings, and all warnings, with one about the models of the others."""
+    warnings = tuple(dict.fromkeys(warning for one in predictions for warning in one.warnings))
+    fewest = min(len(one.warnings) for one in predictions)
+    kept = [one for one in predictions if len(one.warnings) == fewest]
+    others = [one.model_name for one in predictions if len(one.warnings) > fewest]
+    if not others:
+        return kept, warnings
+    return kept, (*warnings, LEFT_OUT.format(AND.join(others), AND.join(one.model_name for one in kept)))
 
 
 def _weights(predicted_dice: Sequence[float]) -> NDArray[np.float64]:

@@ -25,7 +25,7 @@ NO_BRAIN = "does not look like a brain on FLAIR"
 T1 = "looks like T1, not like FLAIR"
 NO_T1 = "has no T1 (before contrast), which this model also needs; give it (--t1, in Python t1)"
 NOT_T1 = "T1 (before contrast) does not look like T1"
-T1_COPY = "T1 (before contrast) is a copy of FLAIR and is not used"
+T1_COPY = "T1 (before contrast) is a copy of FLAIR"
 
 # All but two of 251 stacks of the data set are far inside: area 0.33 to 0.75, fullness 0.95, elongation 1.4.
 AREA = (0.1, 0.9)
@@ -71,7 +71,7 @@ def input_warnings(
         slices: from `prepare`, uint8, shape (z, c, size, size).
         preprocessing: the settings that prepared them.
         merged: whether each slice is the mean of several thin ones.
-        has_t1: whether the user gave a T1 file.
+        has_t1: whether the scan has T1, named by the user or the data set, or unlike FLAIR in images.
     """
     channel = flair_channel(preprocessing.sequences)
     no_t1 = T1_COPY if has_t1 else NO_T1

@@ -146,7 +146,7 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
         series=None if loaded.series is None else loaded.series.series_uid,
         model=prediction.model_name,
         predicted_dice=None if prediction.predicted_dice is None else round(prediction.predicted_dice, 3),
-        warnings=[*_file_warnings(entry, loaded), *prediction.warnings, *written.warnings],
+        warnings=[*_file_warnings(entry, loaded), *loaded.scan.notes, *prediction.warnings, *written.warnings],
         skipped=[*skipped_lines(entry), *(() if loaded.series is None else loaded.series.skipped)],
         seconds=round(time.perf_counter() - start, 3),
         fault=None if written.is_complete else _unwritten(entry, targets, written),

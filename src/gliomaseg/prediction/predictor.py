@@ -109,7 +109,7 @@ class Predictor:
     def _warnings(self, scan: Scan, prepared: Prepared) -> tuple[str, ...]:
         if is_label_map(scan.voxels[..., scan.flair_index]):
             return (LABEL_MAP,)
-        has_t1 = scan.given is not None and Sequence.T1 in scan.given
+        has_t1 = Sequence.T1 in scan.available
         preprocessing = self.model.config.preprocessing
         return input_warnings(prepared.slices, preprocessing, merged=prepared.merged, has_t1=has_t1)
 

@@ -157,9 +157,11 @@ def test_sequences_without_a_name_are_recognised_by_their_header(tmp_path: Path)
 
 def test_sequences_that_cannot_be_used_are_skipped_with_the_reason(tmp_path: Path) -> None:
     folder = write_patient(tmp_path / "P1", "A", ("flair",))
-    moved = AFFINE.copy()
-    moved[0, 3] += 3
-    write(folder / "t1", "t1", "A", affine=moved)
+    write(folder / "t1", "t1", "A", affine=moved(3))
+    for file in (folder / "t1").iterdir():
+        data = pydicom.dcmread(file)
+        data.FrameOfReferenceUID = "1.2.3"
+        data.save_as(file)
     write(folder / "t1ce", "t1ce", "A")
     write(folder / "t1ce again", "t1ce", "A", number=4)
     write(folder / "dwi", "flair", "A", description="DWI b1000", number=7, inversion_ms=None)
@@ -167,11 +169,34 @@ def test_sequences_that_cannot_be_used_are_skipped_with_the_reason(tmp_path: Pat
     (case,) = cases.cases
     assert set(volumes_of(case).images) == {Sequence.FLAIR}
     reasons = skipped(cases)
-    assert "series number 2 (4 files, t1) has another grid than FLAIR: 18 x 20 x 4 voxels" in reasons["P1/t1"]
+    assert "series number 2 (4 files, t1) has another FrameOfReferenceUID and another grid" in reasons["P1/t1"]
     for name in ("P1/t1ce", "P1/t1ce again"):
-        assert "is one of several t1ce series on the grid of FLAIR" in reasons[name]
+        assert "is one of several t1ce series of its study" in reasons[name]
     assert reasons["P1/dwi"] == "series number 7 (4 files) is not recognised as FLAIR, T1 or T2"
     assert cases.problems == ()
+
+
+def moved(x_mm: float) -> NDArray[np.float64]:
+    affine = AFFINE.copy()
+    affine[0, 3] += x_mm
+    return affine
+
+
+def test_a_sequence_on_another_grid_is_resampled(tmp_path: Path) -> None:
+    folder = write_patient(tmp_path / "P1", "A", ("flair",))
+    write(folder / "t1", "t1", "A", affine=moved(0.8))  # a voxel to the right: FLAIR begins at its second column
+    (case,) = read(tmp_path).cases
+    scan = read_case(case).scan
+    assert "T1 was resampled to the grid of FLAIR, from 18 x 20 x 4 voxels of 0.8 x 0.9 x 5 mm" in scan.notes[0]
+    stored = read_dicom(folder / "t1", max_bytes=10**6).voxels
+    assert np.array_equal(scan.voxels[..., 1:-1, 0], stored[..., 2:])
+
+
+def test_the_series_on_the_grid_of_flair_is_used_before_another(tmp_path: Path) -> None:
+    folder = write_patient(tmp_path / "P1", "A", ("flair", "t1"))
+    write(folder / "t1 sagittal", "t1", "A", number=9, affine=moved(0.8))
+    (case,) = read(tmp_path).cases
+    assert volumes_of(case).images[Sequence.T1].path.name == "t1"
 
 
 def test_several_masks_of_one_series_are_a_problem_that_names_them(tmp_path: Path) -> None:

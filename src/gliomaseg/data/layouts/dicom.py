@@ -1,7 +1,7 @@
 """The layout of DICOM: a folder for each patient, of any depth, with FLAIR and a SEG or RTSTRUCT that refers to it.
 
 Series, masks and patients are recognised by their headers; only the names of folders become names of cases. T1 and T2
-of the same study and on the grid of FLAIR belong to the case.
+of the same study belong to the case: the only series on the grid of FLAIR, else the only one in its frame of reference.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from gliomaseg.data.patients import parse_examination
 from gliomaseg.errors import DataError
 from gliomaseg.formats import FileKind, stem_of, suffix_of, suffixes
 from gliomaseg.formats.dicom import DicomObjects, MaskObject, SeriesObject, is_dicom, list_objects
-from gliomaseg.geometry import describe_grid, farthest_corner_mm
-from gliomaseg.scan import SAME_POSITION_MM
+from gliomaseg.geometry import SAME_POSITION_MM, farthest_corner_mm
 from gliomaseg.types import Sequence as MriSequence
 
 SHAPE = "<patient>/ with the files of a FLAIR series and a DICOM SEG or RTSTRUCT that refers to it, at any depth"
@@ -173,7 +172,7 @@ def _examination(flair: SeriesObject, mask: MaskObject, study: Sequence[SeriesOb
     images = {MriSequence.FLAIR: flair}
     for sequence in _OPTIONAL:
         own = [series for series in study if series.sequence is sequence]
-        fitting = [series for series in own if not _grid_difference(series, flair)]
+        fitting = _fitting(own, flair)
         if len(fitting) == 1:
             images[sequence] = fitting[0]
     root = found.listing.root
@@ -181,15 +180,27 @@ def _examination(flair: SeriesObject, mask: MaskObject, study: Sequence[SeriesOb
     return _Examination(flair, mask, images, folder)
 
 
-def _grid_difference(series: SeriesObject, flair: SeriesObject) -> str:
-    """Return why a series is not on the grid of FLAIR; an empty text if it is."""
+def _fitting(own: Iterable[SeriesObject], flair: SeriesObject) -> list[SeriesObject]:
+    """Return the series on the grid of FLAIR; without any, those that can be resampled to it."""
+    usable = [series for series in own if not _unusable_reason(series, flair)]
+    return [series for series in usable if _is_on_grid(series, flair)] or usable
+
+
+def _is_on_grid(series: SeriesObject, flair: SeriesObject) -> bool:
+    one, other = series.grid, flair.grid
+    if one is None or other is None or one.shape != other.shape:
+        return False
+    return farthest_corner_mm(one.shape, one.affine, other.affine) <= SAME_POSITION_MM
+
+
+def _unusable_reason(series: SeriesObject, flair: SeriesObject) -> str:
+    """Return why a series cannot be resampled to FLAIR; an empty text if it can."""
     if series.grid is None or flair.grid is None:
         return f"is not one volume: {series.fault or flair.fault}"
-    one, other = series.grid, flair.grid
-    if one.shape == other.shape and farthest_corner_mm(one.shape, one.affine, other.affine) <= SAME_POSITION_MM:
-        return ""
-    described = describe_grid(one.shape, one.affine), describe_grid(other.shape, other.affine)
-    return f"has another grid than FLAIR: {described[0]}, expected {described[1]}"
+    same_frame = series.identity.frame_of_reference == flair.identity.frame_of_reference
+    if not (same_frame or _is_on_grid(series, flair)):
+        return "has another FrameOfReferenceUID and another grid than FLAIR, so their positions are not comparable"
+    return ""
 
 
 def _unused_reason(series: SeriesObject, examinations: Sequence[_Examination]) -> str:
@@ -198,7 +209,7 @@ def _unused_reason(series: SeriesObject, examinations: Sequence[_Examination]) -
         return "belongs to no study with FLAIR and a mask"
     if series.sequence is None:
         return "is not recognised as FLAIR, T1 or T2"
-    return _grid_difference(series, own[0].flair) or f"is one of several {series.sequence} series on the grid of FLAIR"
+    return _unusable_reason(series, own[0].flair) or f"is one of several {series.sequence} series of its study"
 
 
 def _shown(series: SeriesObject) -> str:
