@@ -126,6 +126,11 @@ def test_cases_and_patients_are_those_of_the_phantoms(written: Written) -> None:
     assert [case.name for case in written.cases.cases] == sorted(case.name for case in written.cases.cases)
 
 
+def test_sites_are_those_of_the_phantoms(written: Written) -> None:
+    sites = {examination(case.name)[:-8]: case.site for case in written.cases.cases}
+    assert sites == {examination(name)[:-8]: name.split("_")[1] for name, *_ in phantoms_by_name()}
+
+
 def test_no_file_is_a_problem_or_unused(written: Written) -> None:
     assert written.cases.problems == ()
     descriptions = {"dataset.json", "dataset_description.json"}

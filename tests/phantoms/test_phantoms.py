@@ -347,6 +347,7 @@ def test_bids_names_have_subject_and_session(tmp_path: Path) -> None:
     stem, place = "sub-PHANTOMAA1000_ses-20000101", "sub-PHANTOMAA1000/ses-20000101/anat"
     assert names_below(root) == {
         "dataset_description.json",
+        "participants.tsv",
         "derivatives/masks/dataset_description.json",
         f"derivatives/masks/{place}/{stem}_label-tumour_mask.nii.gz",
         *(f"{place}/{stem}_{ending}.nii.gz" for ending in ("FLAIR", "T1w", "ce-gadolinium_T1w")),

@@ -94,6 +94,9 @@ def _describe_bids(folder: Path) -> None:
     derivative = {**raw, "DatasetType": "derivative", "GeneratedBy": [{"Name": "gliomaseg phantom"}]}
     for place, description in ((folder, raw), (folder / _DERIVATIVE, derivative)):
         (place / "dataset_description.json").write_text(json.dumps(description, indent=1) + "\n", "utf-8")
+    subjects = sorted(entry.name for entry in folder.glob("sub-*"))
+    rows = [f"{name}\t{name.removeprefix('sub-PHANTOM').rstrip('0123456789')}\n" for name in subjects]
+    (folder / "participants.tsv").write_text("participant_id\tsite\n" + "".join(rows), "utf-8")
 
 
 def _write_image(path: Path, patient: PhantomPatient, channel: int) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from gliomaseg.data.case import Case, VolumeFile, Volumes
 from gliomaseg.data.case_list import CaseList, DataOptions
-from gliomaseg.data.file_listing import list_files
+from gliomaseg.data.file_listing import iterate_files, list_files
 from gliomaseg.data.findings import Findings
 from gliomaseg.data.masks import MaskLabels
 from gliomaseg.data.patients import parse_examination
@@ -33,8 +33,6 @@ from gliomaseg.user_files import read_text
 DESCRIPTION, IGNORE = "dataset.json", "ignore"
 SHAPE = "dataset.json, imagesTr and labelsTr"
 _TRAINING, _TEST = ("imagesTr", "labelsTr"), ("imagesTs", "labelsTs")
-_HOLDERS = ("", "nnUNet_raw", "nnUNet_raw_data", "nnUNet_raw_data_base/nnUNet_raw_data")
-_DATA_SET = re.compile(r"(?:Dataset|Task)\d+_.+", re.IGNORECASE)
 _CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 
 ChannelFiles = dict[int | None, Path]
@@ -112,13 +110,10 @@ def read(data: Path, options: DataOptions) -> CaseList:
 
 
 def _data_set_folders(data: Path) -> list[Path]:
-    if not data.is_dir():
-        return []
-    if _is_data_set(data):
-        return [data]
-    holders = [data / name for name in _HOLDERS if (data / name).is_dir()]
-    inside = sorted(entry for holder in holders for entry in holder.iterdir() if _DATA_SET.fullmatch(entry.name))
-    return [folder for folder in inside if _is_data_set(folder)]
+    """Return the folder if it is a data set, else the data sets at any depth below it, sorted."""
+    if not data.is_dir() or _is_data_set(data):
+        return [data] if data.is_dir() else []
+    return sorted(file.parent for file in iterate_files(data) if file.name == DESCRIPTION and _is_data_set(file.parent))
 
 
 def _is_data_set(folder: Path) -> bool:
