@@ -156,8 +156,8 @@ def write_phantoms(  # noqa: PLR0913 - public API, keyword-only
     - DICOM: a series in `dicom/<name>/flair` and so on for each sequence, and the segmentation `<name>_mask.dcm`.
     - BraTS: `brats/<name>/<name>-t2f.nii.gz`, `-t1n`, `-t1c` and `-seg`, as in 2023.
     - nnU-Net: `nnunet/imagesTr/<name>_0000.nii.gz` and so on, `nnunet/labelsTr/<name>.nii.gz` and `dataset.json`.
-    - BIDS: `bids/sub-<label>/ses-<date>/anat/` with FLAIR and T1w, the masks in `bids/derivatives/masks/`, and the sites in
-      `bids/participants.tsv`.
+    - BIDS: `bids/sub-<label>/ses-<date>/anat/` with FLAIR and T1w, the masks in
+      `bids/derivatives/masks/`, and the sites in `bids/participants.tsv`.
 
     Args:
         destination: the folder of the files above.
