@@ -64,6 +64,7 @@ class ModelConfig(Settings):
         trained_on: hashed ids of the training patients, from `hashed_patient_id`; empty if unknown. Those of the
             start's model are among them.
         start: the model whose weights the training started from; None if it started at random.
+        skull_stripped: whether the training had heads without skull and scalp.
     """
 
     format: int = FORMAT
@@ -78,6 +79,7 @@ class ModelConfig(Settings):
     dice_estimator: DiceEstimator | None = None
     trained_on: tuple[str, ...] = ()
     start: StartModel | None = None
+    skull_stripped: bool = False
 
 
 @dataclass(frozen=True)

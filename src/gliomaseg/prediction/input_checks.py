@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.config import Preprocessing
-from gliomaseg.prediction.image_features import SIDE_PX, ImageFeatures, image_features
+from gliomaseg.prediction.image_features import SIDE_PX, ImageFeatures, image_features, is_skull_stripped
 from gliomaseg.scan import flair_channel
 from gliomaseg.types import PreparedSlices
 
@@ -25,6 +25,7 @@ NO_BRAIN = "does not look like a brain on FLAIR"
 T1 = "looks like T1, not like FLAIR"
 NO_T1 = "has no T1 (before contrast), which this model also needs; give it (--t1, in Python t1)"
 NOT_T1 = "T1 (before contrast) does not look like T1"
+SKULL_STRIPPED = "is skull-stripped, and this model was trained on whole heads: it misses tumour in such scans"
 T1_COPY = "T1 (before contrast) is a copy of FLAIR"
 
 # All but two of 251 stacks of the data set are far inside: area 0.33 to 0.75, fullness 0.95, elongation 1.4.
@@ -90,6 +91,17 @@ def input_warnings(
     if flair_warnings or missing or not channel:
         return flair_warnings or missing
     return _t1_warnings(slices[:, 0], read_limits())
+
+
+def skull_warnings(slices: PreparedSlices, preprocessing: Preprocessing) -> tuple[str, ...]:
+    """Return a warning if slices have no skull, for a model that was trained on whole heads; grey slices have none.
+
+    Args:
+        slices: from `prepare`, uint8, shape (z, c, size, size).
+        preprocessing: the settings that prepared them.
+    """
+    stripped = preprocessing.input != "grey" and is_skull_stripped(slices[:, flair_channel(preprocessing.sequences)])
+    return (SKULL_STRIPPED,) if stripped else ()
 
 
 def _flair_warnings(features: ImageFeatures, limits: InputLimits) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from gliomaseg.config import Postprocessing
 from gliomaseg.engines import DEFAULT, Engine, open_engine
 from gliomaseg.model import Model, file_digest, load_model
 from gliomaseg.prediction.confidence import confidence_features
-from gliomaseg.prediction.input_checks import input_warnings
+from gliomaseg.prediction.input_checks import EMPTY, NO_HEAD, input_warnings, skull_warnings
 from gliomaseg.prediction.postprocessing import at_temperature, combine, predict_tta, to_mask
 from gliomaseg.preprocessing import Prepared, prepare, restore
 from gliomaseg.preprocessing.label_map import LABEL_MAP, is_label_map
@@ -110,8 +110,11 @@ class Predictor:
         if is_label_map(scan.voxels[..., scan.flair_index]):
             return (LABEL_MAP,)
         has_t1 = Sequence.T1 in scan.available
-        preprocessing = self.model.config.preprocessing
-        return input_warnings(prepared.slices, preprocessing, merged=prepared.merged, has_t1=has_t1)
+        config = self.model.config
+        warnings = input_warnings(prepared.slices, config.preprocessing, merged=prepared.merged, has_t1=has_t1)
+        if config.skull_stripped or warnings in ((EMPTY,), (NO_HEAD,)):
+            return warnings
+        return warnings + skull_warnings(prepared.slices, config.preprocessing)
 
     def probability(self, scan: Scan) -> Probability:
         """Return the probability of tumour in each voxel: float32 in [0, 1], shape (z, y, x)."""

@@ -23,7 +23,9 @@ from gliomaseg.model import CARD, CONFIG, ONNX, ModelConfig, write_config, write
 from gliomaseg.networks import build_network
 from gliomaseg.onnx_compression import quantize_int8
 from gliomaseg.prediction import Predictor, open_predictor
+from gliomaseg.prediction.image_features import is_skull_stripped
 from gliomaseg.preprocessing import display_levels, prepare
+from gliomaseg.scan import flair_channel
 from gliomaseg.training.checkpoint import EpochRecord, load_network
 from gliomaseg.training.model_card import model_card
 from gliomaseg.training.onnx_export import export_network
@@ -32,6 +34,7 @@ from gliomaseg.training.run_folder import MODEL, run_output
 from gliomaseg.types import Pixels
 
 SAMPLES = 4
+STRIPPED_SHARE, STRIPPED_SAMPLE = 0.1, 40
 BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (BLUE, ORANGE, "#CC79A7", "#009E73")  # of the Dice conventions
 
@@ -51,8 +54,15 @@ def write_artifacts(run: Run, setting: EvaluationSetting) -> None:
         load_network(run.best, network)
     with run_output(run.folder, is_run=True).new_folder(run.folder / MODEL, overwrite=True) as folder:
         patients = [case.patient for case in run.train]
-        name = run.folder.resolve().name
-        export_network(network, run.recipe, folder, name=name, patients=patients, start=run.progress.start)
+        export_network(
+            network,
+            run.recipe,
+            folder,
+            name=run.folder.resolve().name,
+            patients=patients,
+            start=run.progress.start,
+            skull_stripped=_has_stripped_heads(run),
+        )
         if run.recipe.training.onnx_precision == "int8":
             _quantise(run, folder)
         write_digests(folder)
@@ -76,6 +86,19 @@ def _quantise(run: Run, folder: Path) -> None:
     quantize_int8(folder / ONNX, folder / ONNX, calibration)
     config = ModelConfig.model_validate_json((folder / CONFIG).read_bytes())
     write_config(folder, config.model_copy(update={"onnx_precision": "int8"}))
+
+
+def _has_stripped_heads(run: Run) -> bool:
+    """Return whether the training slices of a tenth of the cases had no skull, in the data or by augmentation."""
+    augmentation = run.recipe.augmentation
+    if augmentation.preset == "strong" and augmentation.skull_strip >= STRIPPED_SHARE:
+        return True
+    if run.recipe.preprocessing.input == "grey":
+        return False
+    cases = run.train[:: max(1, len(run.train) // STRIPPED_SAMPLE)]
+    channel = flair_channel(run.cache.images.shape[1])
+    found = [is_skull_stripped(run.cache.images[run.cache.positions((case,)), channel]) for case in cases]
+    return sum(stripped is True for stripped in found) >= STRIPPED_SHARE * len(cases)
 
 
 def _draw_samples(run: Run, predictor: Predictor) -> None:

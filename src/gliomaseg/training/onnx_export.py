@@ -29,7 +29,7 @@ SEQUENCES = {
 }
 
 
-def export_network(
+def export_network(  # noqa: PLR0913 - the fields of the model's settings, keyword-only
     network: nn.Module,
     recipe: Recipe,
     folder: Path,
@@ -37,6 +37,7 @@ def export_network(
     name: str,
     patients: Iterable[str] = (),
     start: StartModel | None = None,
+    skull_stripped: bool = False,
 ) -> None:
     """Write weights, ONNX file and settings into a new model folder.
 
@@ -48,6 +49,7 @@ def export_network(
         patients: identifiers of the training patients; the model stores a hash of each, so that an evaluation can
             count training patients.
         start: the model whose weights the training started from; its training patients are added.
+        skull_stripped: whether the training had heads without skull.
     """
     network = network.cpu().eval()
     write_tensors({key: tensor.contiguous() for key, tensor in network.state_dict().items()}, folder / WEIGHTS)
@@ -61,6 +63,7 @@ def export_network(
         sequences=SEQUENCES[recipe.preprocessing.input],
         trained_on=_with_start(hashed_patient_ids(patients), start),
         start=start,
+        skull_stripped=skull_stripped,
         versions={
             "gliomaseg": gliomaseg.__version__,
             "python": platform.python_version(),
