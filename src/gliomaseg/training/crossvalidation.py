@@ -9,8 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
+
 from gliomaseg.atomic import locked
 from gliomaseg.config import Postprocessing, Recipe, Split
+from gliomaseg.data.cache import open_cache
 from gliomaseg.data.case import read_case
 from gliomaseg.data.case_list import CaseList, DataOptions, require_outside, require_sound
 from gliomaseg.data.layouts import read_cases
@@ -32,7 +35,9 @@ from gliomaseg.evaluation.scoring import ScoredCase
 from gliomaseg.model import file_digest
 from gliomaseg.ownership import OutputFolder
 from gliomaseg.prediction import open_predictor
+from gliomaseg.training.parallel_folds import LOG, Fold, Place, core_places, gpu_places, train_folds
 from gliomaseg.training.run_folder import TrainOptions, empty_folder, is_finished, require_same_data_options, run_output
+from gliomaseg.training.trackers import choose_trackers
 from gliomaseg.training.train import train
 
 SPLITS = "splits.json"
@@ -54,6 +59,9 @@ class CrossValidateOptions:
         grid: voxel spacing of distances and volumes.
         tune: choose threshold, temperature and minimum component size of each fold on the other folds.
         data_options: how the data set is read; if resumed, those not given are the same as before.
+        jobs: number of folds that train side by side, if `devices` is empty.
+        devices: numbers of GPUs; a fold trains on each of them side by side.
+        trackers: names of `TRACKERS`; None for TensorBoard if it is installed.
     """
 
     recipe: Recipe
@@ -66,6 +74,9 @@ class CrossValidateOptions:
     grid: ScoreGrid = ScoreGrid()
     tune: bool = False
     data_options: DataOptions = field(default_factory=DataOptions)
+    jobs: int = 1
+    devices: tuple[int, ...] = ()
+    trackers: tuple[str, ...] | None = None
 
 
 def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) -> Path:
@@ -76,9 +87,10 @@ def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) 
 
     Raises:
         UsageError: the folder is not empty and neither resume nor overwrite is set, another process works in it, it
-            lies inside the data set, or torchrun has started several processes.
+            lies inside the data set, torchrun has started several processes, or a GPU is absent or repeated.
         ConfigError: the cross-validation in the folder has another split, recipe or setting.
         DataError: the data set has problems, or too few patients for the folds.
+        TrainingError: a fold that trained beside others has failed; its exit code is that of the fold.
         Interrupted: the user has interrupted the run; resume to continue at the same fold and epoch.
     """
     start = time.perf_counter()
@@ -87,6 +99,8 @@ def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) 
             f"number of processes is {processes}, expected 1 for a cross-validation",
             cure="train each fold with `train --splits --fold`",
         )
+    choose_trackers(options.trackers)  # raises before any work
+    places = _places(options)
     options = _with_saved_data_options(options)
     index = read_cases(options.data, options.data_options)
     require_sound(index)
@@ -100,14 +114,35 @@ def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) 
             _start_folder(options, splits)
         runs = [_fold_options(options, number) for number in range(len(splits.folds))]
         done = [is_finished(run) for run in runs]  # raises for other settings before any fold trains
-        for number, run in enumerate(runs):
-            say(f"fold {number + 1} of {len(runs)}" + (" is already trained" if done[number] else ""))
-            if not done[number]:
-                train(run, say=say)
+        folds = [Fold(f"fold {number + 1} of {len(runs)}", run) for number, run in enumerate(runs)]
+        for fold, is_done in zip(folds, done, strict=True):
+            if is_done:
+                say(f"{fold.name} is already trained")
+        folds = [fold for fold, is_done in zip(folds, done, strict=True) if not is_done]
+        if places and folds:
+            open_cache(index, options.recipe.preprocessing, folder=options.cache, progress=say)
+            train_folds(folds, places, options.out / LOG, say=say)
+        else:
+            for fold in folds:
+                say(fold.name)
+                train(fold.options, say=say)
         with _output(options).new_folder(options.out / PICTURES, overwrite=True) as folder:
             evaluation = _evaluate(options, index, splits, folder, start, say)
             _output(options).write_text(options.out / METRICS, dumps(evaluation))
     return options.out / METRICS
+
+
+def _places(options: CrossValidateOptions) -> list[Place]:
+    """Return the places of folds that train side by side; none if they train one after the other.
+
+    Raises:
+        UsageError: a GPU is absent or repeated, or the options contradict each other.
+    """
+    if not options.devices:
+        return core_places(options.jobs) if options.jobs > 1 else []
+    if options.jobs > 1 or options.device == "cpu":
+        raise UsageError("--devices names GPUs, so neither --jobs nor --device cpu fits", cure="omit one of them")
+    return gpu_places(options.devices, available=torch.cuda.device_count())
 
 
 def _evaluate(
@@ -228,7 +263,9 @@ def _with_saved_data_options(options: CrossValidateOptions) -> CrossValidateOpti
 
 
 def _output(options: CrossValidateOptions) -> OutputFolder:
-    return OutputFolder(options.out, "crossvalidate")
+    output = OutputFolder(options.out, "crossvalidate")
+    # Without a line about the splits, a file of the log's name may be anybody's.
+    return replace(output, growing=(LOG,)) if output.has_record(options.out / SPLITS) else output
 
 
 def _require_free(options: CrossValidateOptions) -> None:
@@ -254,8 +291,9 @@ def _fold_options(options: CrossValidateOptions, number: int) -> TrainOptions:
         out=options.out / f"fold-{number}",
         splits=options.out / SPLITS,
         fold=number,
-        device=options.device,
+        device="cuda" if options.devices else options.device,
         resume=True,
         cache=options.cache,
         data_options=options.data_options,
+        trackers=options.trackers,
     )

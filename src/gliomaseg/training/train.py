@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -32,7 +32,7 @@ from gliomaseg.training.artifacts import write_artifacts
 from gliomaseg.training.checkpoint import Progress, load_checkpoint
 from gliomaseg.training.loop import train_epochs
 from gliomaseg.training.optimiser import build_optimiser
-from gliomaseg.training.progress import ProgressDisplay, TensorBoard, open_display
+from gliomaseg.training.progress import ProgressDisplay, open_display
 from gliomaseg.training.run import Run
 from gliomaseg.training.run_folder import (
     CONFIG,
@@ -43,14 +43,16 @@ from gliomaseg.training.run_folder import (
     start_folder,
     write_settings,
 )
+from gliomaseg.training.trackers import choose_trackers, open_trackers
 
 
-def train(options: TrainOptions, *, say: Callable[[str], None]) -> Path:
+def train(options: TrainOptions, *, say: Callable[[str], None], display: ProgressDisplay | None = None) -> Path:
     """Train a network and write its model folder, curves and samples into the run's folder.
 
     Args:
         options: recipe, data and folders.
         say: called with each line of progress.
+        display: shows the progress; None for a bar on a terminal and lines elsewhere.
 
     Returns:
         The model folder.
@@ -64,6 +66,7 @@ def train(options: TrainOptions, *, say: Callable[[str], None]) -> Path:
         TrainingError: the loss is not finite.
         Interrupted: the user has interrupted the run; it can be resumed.
     """
+    choose_trackers(options.trackers)  # raises before any work
     accelerator = open_accelerator(options.device, options.recipe.training.precision)
     resuming = options.resume and (options.out / CONFIG).is_file()
     if accelerator.is_main_process:
@@ -87,11 +90,11 @@ def train(options: TrainOptions, *, say: Callable[[str], None]) -> Path:
         cache = open_cache(index, options.recipe.preprocessing, folder=options.cache, progress=say)
     _check_masks(index, cache, say)
     cases = split_cases(index, fold, cache)
-    _train(options, accelerator, cases, splits, resuming=resuming, say=say)
+    _train(options, accelerator, cases, splits, resuming=resuming, say=say, display=display)
     return options.out / "model"
 
 
-def _train(
+def _train(  # noqa: PLR0913 - each argument is made in `train`
     options: TrainOptions,
     accelerator: Accelerator,
     cases: CaseSplit,
@@ -99,6 +102,7 @@ def _train(
     *,
     resuming: bool,
     say: Callable[[str], None],
+    display: ProgressDisplay | None,
 ) -> None:
     """Train, and write the artifacts; only the main process reads and writes the run's folder."""
     is_main = accelerator.is_main_process
@@ -110,6 +114,7 @@ def _train(
                 start_folder(options, splits)
         accelerator.wait_for_everyone()
         run = build_run(options, accelerator, stack, cases, say)
+        run = replace(run, display=display) if display else run
         if is_main and read_recipe(str(options.out / CONFIG)) != options.recipe:
             write_settings(options)
         train_epochs(run)
@@ -205,7 +210,7 @@ def build_run(
         optimiser=prepared[1],
         progress=progress,
         display=stack.enter_context(open_display(say)) if accelerator.is_main_process else ProgressDisplay(say, None),
-        tensorboard=_open_tensorboard(options, accelerator, stack, first_epoch=progress.epoch),
+        trackers=stack.enter_context(open_trackers(options, progress, say)) if accelerator.is_main_process else None,
         stop=stack.enter_context(handle_signals()),
     )
 
@@ -221,17 +226,6 @@ def _log_start(
     )
     if progress.epoch or progress.step:
         say(f"resuming at batch {progress.step + 1} of epoch {progress.epoch + 1}")
-
-
-def _open_tensorboard(
-    options: TrainOptions, accelerator: Accelerator, stack: ExitStack, *, first_epoch: int
-) -> TensorBoard | None:
-    """Return TensorBoard's log in the main process; None in the others."""
-    if not accelerator.is_main_process:
-        return None
-    tensorboard = TensorBoard(options.out / "tensorboard", first_epoch=first_epoch)
-    stack.callback(tensorboard.close)
-    return tensorboard
 
 
 def _ignore(text: str) -> None:
