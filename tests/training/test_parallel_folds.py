@@ -121,8 +121,7 @@ def test_a_failed_fold_is_named_and_the_others_save(run_children, tmp_path):
     with pytest.raises(GliomasegError) as caught:
         run_children(body, folds=3)
     assert caught.value.line() == (
-        f"{tmp_path}/fold-1: fold 2 of 3 failed: lgg: masks are inverted; repair them; "
-        f"see {tmp_path}/folds.log, then use --resume"
+        f"fold 2 of 3 failed: lgg: masks are inverted; repair them; see {tmp_path}/folds.log, then use --resume"
     )
     assert caught.value.exit_code == 3
     assert (tmp_path / "saved-0").exists()

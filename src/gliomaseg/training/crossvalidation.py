@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import torch
-
 from gliomaseg.atomic import locked
 from gliomaseg.config import Postprocessing, Recipe, Split
 from gliomaseg.data.cache import open_cache
@@ -35,9 +33,9 @@ from gliomaseg.evaluation.scoring import ScoredCase
 from gliomaseg.model import file_digest
 from gliomaseg.ownership import OutputFolder
 from gliomaseg.prediction import open_predictor
-from gliomaseg.training.parallel_folds import LOG, Fold, Place, core_places, gpu_places, train_folds
+from gliomaseg.training.parallel_folds import LOG, Fold, choose_places, train_folds
 from gliomaseg.training.run_folder import TrainOptions, empty_folder, is_finished, require_same_data_options, run_output
-from gliomaseg.training.trackers import choose_trackers
+from gliomaseg.training.trackers import choose_trackers, create_shared_stores
 from gliomaseg.training.train import train
 
 SPLITS = "splits.json"
@@ -100,7 +98,7 @@ def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) 
             cure="train each fold with `train --splits --fold`",
         )
     choose_trackers(options.trackers)  # raises before any work
-    places = _places(options)
+    places = choose_places(options.device, options.devices, jobs=options.jobs)
     options = _with_saved_data_options(options)
     index = read_cases(options.data, options.data_options)
     require_sound(index)
@@ -121,6 +119,7 @@ def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) 
         folds = [fold for fold, is_done in zip(folds, done, strict=True) if not is_done]
         if places and folds:
             open_cache(index, options.recipe.preprocessing, folder=options.cache, progress=say)
+            create_shared_stores(options.trackers)
             train_folds(folds, places, options.out / LOG, say=say)
         else:
             for fold in folds:
@@ -130,19 +129,6 @@ def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) 
             evaluation = _evaluate(options, index, splits, folder, start, say)
             _output(options).write_text(options.out / METRICS, dumps(evaluation))
     return options.out / METRICS
-
-
-def _places(options: CrossValidateOptions) -> list[Place]:
-    """Return the places of folds that train side by side; none if they train one after the other.
-
-    Raises:
-        UsageError: a GPU is absent or repeated, or the options contradict each other.
-    """
-    if not options.devices:
-        return core_places(options.jobs) if options.jobs > 1 else []
-    if options.jobs > 1 or options.device == "cpu":
-        raise UsageError("--devices names GPUs, so neither --jobs nor --device cpu fits", cure="omit one of them")
-    return gpu_places(options.devices, available=torch.cuda.device_count())
 
 
 def _evaluate(

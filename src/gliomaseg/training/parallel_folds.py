@@ -11,6 +11,7 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import TextIO
 
+import torch
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -32,6 +33,24 @@ class Place:
 
     name: str
     environment: Mapping[str, str]
+
+
+def choose_places(device: str, devices: Sequence[int], *, jobs: int) -> list[Place]:
+    """Return the places of folds that train side by side; none if the folds train one after the other.
+
+    Args:
+        device: "auto", "cpu" or "cuda".
+        devices: numbers of GPUs, or none.
+        jobs: number of folds side by side, if `devices` is empty.
+
+    Raises:
+        UsageError: a GPU is absent or repeated, or the options contradict each other.
+    """
+    if not devices:
+        return core_places(jobs) if jobs > 1 else []
+    if jobs > 1 or device == "cpu":
+        raise UsageError("--devices names GPUs, so neither --jobs nor --device cpu fits", cure="omit one of them")
+    return gpu_places(devices, available=torch.cuda.device_count())
 
 
 def gpu_places(devices: Sequence[int], *, available: int) -> list[Place]:
@@ -133,9 +152,7 @@ def train_folds(folds: Sequence[Fold], places: Sequence[Place], log: Path, *, sa
     for fold in folds:
         if fold.error and not stop.requested:
             reason, code = fold.error
-            error = TrainingError(
-                f"{fold.name} failed: {reason}", where=fold.options.out, cure=f"see {log}, then use --resume"
-            )
+            error = TrainingError(f"{fold.name} failed: {reason}", cure=f"see {log}, then use --resume")
             error.exit_code = code
             raise error
     if stop.requested:

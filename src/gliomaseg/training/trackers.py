@@ -11,7 +11,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +24,7 @@ from gliomaseg.training.checkpoint import EpochRecord, Progress
 from gliomaseg.training.run_folder import TrainOptions
 
 STATE = "trackers.json"
-PROJECT = "gliomaseg"
+PROJECT, MLFLOW_URI = "gliomaseg", "MLFLOW_TRACKING_URI"
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,8 @@ class TrackedRun:
     @property
     def settings(self) -> dict[str, Any]:
         """All settings by their names in a recipe, such as "training.batch"."""
-        settings: dict[str, Any] = {}
-        for section, value in self.recipe.model_dump(mode="json").items():
-            settings |= {f"{section}.{key}": entry for key, entry in value.items()} if isinstance(value, dict) else {}
-        return settings
+        parts = self.recipe.model_dump(mode="json").items()
+        return {f"{name}.{key}": value for name, part in parts if isinstance(part, dict) for key, value in part.items()}
 
 
 class Tracker(Protocol):
@@ -107,23 +105,15 @@ class Mlflow:
     extra: ClassVar[str] = "mlflow"
 
     def __init__(self, run: TrackedRun) -> None:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read on import
-        import mlflow
-
-        for name in ("alembic", "mlflow.store"):  # a new database reports every migration
-            logging.getLogger(name).setLevel(logging.WARNING)
-        uri = os.environ.get("MLFLOW_TRACKING_URI")
-        if not uri:
-            store = (run.folder / "mlruns" / "mlflow.db").resolve()
-            store.parent.mkdir(exist_ok=True)
-            uri = f"sqlite:///{store.as_posix()}"
+        store = (run.folder / "mlruns" / "mlflow.db").resolve()
+        store.parent.mkdir(exist_ok=True)
+        self._client = _mlflow_client(os.environ.get(MLFLOW_URI) or f"sqlite:///{store.as_posix()}")
         self._epochs, self._last = run.recipe.training.epochs, run.written
-        self._client = mlflow.MlflowClient(tracking_uri=uri)
         self._run = self._find_run(run) or self._start_run(run)
 
     def _find_run(self, run: TrackedRun) -> str | None:
         wanted = f"tags.{PROJECT} = '{run.identifier}'"
-        found = self._client.search_runs([self._experiment()], filter_string=wanted)
+        found = self._client.search_runs([_mlflow_experiment(self._client)], filter_string=wanted)
         if not found:
             return None
         self._client.update_run(found[0].info.run_id, status="RUNNING")
@@ -133,17 +123,12 @@ class Mlflow:
         from mlflow.entities import Param
 
         name = run.folder.resolve().name
-        info = self._client.create_run(self._experiment(), run_name=name, tags={PROJECT: run.identifier}).info
+        info = self._client.create_run(
+            _mlflow_experiment(self._client), run_name=name, tags={PROJECT: run.identifier}
+        ).info
         params = [Param(key, str(value)) for key, value in run.settings.items()]
         self._client.log_batch(info.run_id, params=params)
         return str(info.run_id)
-
-    def _experiment(self) -> str:
-        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
-        if self._client.get_experiment_by_name(name) is None:
-            with suppress(Exception):  # another process has created it meanwhile; other faults return below
-                self._client.create_experiment(name)
-        return str(self._client.get_experiment_by_name(name).experiment_id)
 
     def write(self, record: EpochRecord) -> None:
         """Write the numbers of an epoch, with the epoch as their step."""
@@ -157,6 +142,27 @@ class Mlflow:
     def close(self) -> None:
         """Mark the run as finished, or as interrupted."""
         self._client.set_terminated(self._run, "FINISHED" if self._last >= self._epochs else "KILLED")
+
+
+def _mlflow_client(uri: str) -> Any:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read on import
+    import mlflow
+
+    for name in ("alembic", "mlflow.store"):  # a new database reports every migration
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return mlflow.MlflowClient(tracking_uri=uri)
+
+
+def _mlflow_experiment(client: Any) -> str:
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
+    found = client.get_experiment_by_name(name)
+    return str(found.experiment_id if found else client.create_experiment(name))
+
+
+def create_shared_stores(names: Sequence[str] | None) -> None:
+    """Create the store that several runs share. If all their processes created it at once, it would be damaged."""
+    if "mlflow" in (names or ()) and (uri := os.environ.get(MLFLOW_URI)):
+        _mlflow_experiment(_mlflow_client(uri))
 
 
 class Wandb:
@@ -173,23 +179,17 @@ class Wandb:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # would use the network
         import wandb
 
-        chosen = os.environ.get("WANDB_MODE", "")
         # Machine, code and console output stay out of the log: they may contain names of patients and paths.
         private = wandb.Settings(
-            silent=True, symlink=False, console="off", save_code=False, disable_code=True, disable_git=True,
+            silent=True, symlink=False, host="", console="off", save_code=False, disable_code=True, disable_git=True,
             disable_job_creation=True, x_disable_meta=True, x_disable_stats=True, x_disable_machine_info=True,
         )  # fmt: skip
+        mode = os.environ.get("WANDB_MODE", "")
         self._run = wandb.init(
-            project=os.environ.get("WANDB_PROJECT", PROJECT),
-            name=run.folder.resolve().name,
-            id=run.identifier,
-            dir=str(run.folder),
-            config=run.settings,
-            mode=chosen if chosen in {"online", "disabled"} else "offline",
-            resume="allow",
-            reinit="create_new",
-            settings=private,
-        )
+            project=os.environ.get("WANDB_PROJECT", PROJECT), name=run.folder.resolve().name, id=run.identifier,
+            dir=str(run.folder), config=run.settings, mode=mode if mode in {"online", "disabled"} else "offline",
+            resume="allow", reinit="create_new", settings=private,
+        )  # fmt: skip
         for file in (run.folder / "wandb").glob("*/logs/debug-core.log"):  # a link to the user's cache
             file.unlink()
 
