@@ -152,7 +152,7 @@ class OutputFolder:
             yield from self._foreign_file(target, checksums)
             return
         folders = {str(parent) for name in checksums for parent in PurePosixPath(name).parents}
-        patterns = {str(parent) for name in self.growing for parent in PurePosixPath(name).parents}
+        patterns = {str(parent) for name in self.growing for parent in PurePosixPath(name).parents if parent.name}
         for parent, inside, names in os.walk(target):
             inside[:] = sorted(name for name in inside if not name.startswith(UNFINISHED))
             links = [name for name in inside if Path(parent, name).is_symlink()]

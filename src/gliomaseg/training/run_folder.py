@@ -24,7 +24,7 @@ FILES = (CARD, DIGESTS, METRICS, MODEL_CONFIG, ONNX, WEIGHTS)
 GROWING = (
     "checkpoint/best.safetensors", "checkpoint/last.safetensors", "log.jsonl", "trackers.json",
     "tensorboard/events.out.tfevents.*", "mlruns/mlflow.db*", "wandb/*run-*/run-*.wandb*", "wandb/*run-*/files/*",
-    "wandb/*run-*/logs/*", "wandb/*run-*/tmp/code/*",
+    "wandb/*run-*/logs/*", "wandb/*run-*/*/code/*",
 )  # fmt: skip
 
 
