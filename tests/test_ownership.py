@@ -217,6 +217,14 @@ def test_growing_files_are_own_in_exactly_their_place(tmp_path: Path) -> None:
     assert "log.jsonl: is not ours" in refused(output, tmp_path)
 
 
+def test_an_empty_folder_is_own_if_growing_files_may_be_in_it(tmp_path: Path) -> None:
+    output = OutputFolder(tmp_path, "train", growing=("wandb/run-*/tmp/*",))
+    (tmp_path / "wandb" / "run-1" / "tmp").mkdir(parents=True)
+    output.require_replaceable(tmp_path, overwrite=True)
+    (tmp_path / "wandb" / "run-1" / "mine").mkdir()
+    assert "mine: is not ours" in refused(output, tmp_path)
+
+
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     output = OutputFolder(tmp_path / "out", "predict")

@@ -151,13 +151,16 @@ class OutputFolder:
         if not target.is_dir() or (target.is_symlink() and target != self.folder):
             yield from self._foreign_file(target, checksums)
             return
-        folders = {str(parent) for name in (*checksums, *self.growing) for parent in PurePosixPath(name).parents}
+        folders = {str(parent) for name in checksums for parent in PurePosixPath(name).parents}
+        patterns = {str(parent) for name in self.growing for parent in PurePosixPath(name).parents if parent.name}
         for parent, inside, names in os.walk(target):
             inside[:] = sorted(name for name in inside if not name.startswith(UNFINISHED))
             links = [name for name in inside if Path(parent, name).is_symlink()]
             for name in sorted([*names, *links]):
                 yield from self._foreign_file(Path(parent, name), checksums)
-            if not inside and not names and Path(parent) != target and self._name(Path(parent)) not in folders:
+            name = self._name(Path(parent))
+            is_own = name in folders or any(_matches(name, pattern) for pattern in patterns)
+            if not inside and not names and Path(parent) != target and not is_own:
                 yield Path(parent), False  # somebody's empty folder
 
     def _foreign_file(self, file: Path, checksums: Mapping[str, set[str]]) -> Iterator[tuple[Path, bool]]:

@@ -1,13 +1,19 @@
 """Cross-validation: every patient is evaluated once, runs can be resumed, wrong options raise."""
 
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
+import torch
 
 from gliomaseg import model_export
 from gliomaseg.atomic import locked
@@ -92,6 +98,84 @@ def test_a_stopped_cross_validation_resumes_at_its_fold(crossed, phantoms, tmp_p
     for fold in (0, 1):
         weights = f"fold-{fold}/model/model.safetensors"
         assert file_digest(out / weights) == file_digest(crossed / weights)
+
+
+@pytest.fixture
+def same_threads(monkeypatch):
+    """Give child processes as many threads as this one has: with another number, sums round differently."""
+    monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
+
+
+@pytest.fixture(scope="module")
+def side_by_side(phantoms, tmp_path_factory):
+    out, lines = tmp_path_factory.mktemp("side") / "out", []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
+        crossvalidate(options(phantoms, out, jobs=2), say=lines.append)
+    return out, lines
+
+
+def require_same_weights(out, reference):
+    for fold in (0, 1):
+        weights = f"fold-{fold}/model/model.safetensors"
+        assert file_digest(out / weights) == file_digest(reference / weights)
+
+
+def test_folds_side_by_side_have_the_weights_and_scores_of_one_after_the_other(crossed, side_by_side):
+    out, lines = side_by_side
+    require_same_weights(out, crossed)
+    rows = [json.loads((folder / "metrics.json").read_text())["patients"] for folder in (crossed, out)]
+    assert rows[0] == rows[1]
+    prepared = [line for line in lines if "preparing 5 cases" in line]
+    assert len(prepared) == 1
+    assert prepared[0].startswith("preparing")  # by the parent
+    assert {line[:11] for line in lines if "epoch 1 of 1" in line} == {"fold 1 of 2", "fold 2 of 2"}
+
+
+def test_overwrite_replaces_the_log_of_folds_side_by_side(side_by_side, phantoms, tmp_path, monkeypatch):
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    out = shutil.copytree(side_by_side[0], tmp_path / "out")
+    assert (out / "folds.log").is_file()
+    monkeypatch.setattr(crossvalidation, "train", stop)
+    with pytest.raises(KeyboardInterrupt):
+        crossvalidate(options(phantoms, out, overwrite=True), say=quiet)
+    assert not (out / "folds.log").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_signal_to_the_parent_leaves_no_process_and_all_folds_resume(
+    number, code, crossed, phantoms, tmp_path, same_threads
+):
+    sets = [part for setting in SMALL for part in ("--set", setting)]
+    command = [sys.executable, "-m", "gliomaseg", "crossvalidate", "unet_small", "--data", str(phantoms)]
+    command += ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--jobs", "2", *sets]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if ": training unet" in line:
+                children = psutil.Process(process.pid).children()
+                os.kill(process.pid, number)
+                break
+        rest = process.stderr.read()
+        assert process.wait(timeout=60) == code, rest
+    assert len(children) == 2
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert alive == []
+    assert ("interrupted: stopped all folds; run it again with --resume to go on" in rest) == (code == 130)
+    assert not (tmp_path / "out" / "metrics.json").exists()
+    crossvalidate(options(phantoms, tmp_path / "out", resume=True), say=quiet)
+    require_same_weights(tmp_path / "out", crossed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"devices": (0,), "jobs": 2}, "neither --jobs"), ({"devices": (0,), "device": "cpu"}, "nor --device cpu")],
+)
+def test_gpus_with_jobs_or_the_cpu_raise(changes, message, phantoms, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        crossvalidate(options(phantoms, tmp_path / "out", **changes), say=quiet)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_finished_cross_validation_is_not_overwritten(crossed, phantoms):

@@ -1,4 +1,4 @@
-"""Curves, model card, signals, determinism, precision, TensorBoard and progress lines."""
+"""Curves, model card, signals, determinism, precision and progress lines."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from gliomaseg.training.accelerator import deterministic, handle_signals, open_a
 from gliomaseg.training.artifacts import draw_curves
 from gliomaseg.training.checkpoint import EpochRecord
 from gliomaseg.training.model_card import model_card
-from gliomaseg.training.progress import ProgressDisplay, TensorBoard
+from gliomaseg.training.progress import ProgressDisplay
 
 SCORES = {"dice_volume": None, "dice_tumour_slices": 0.1, "dice_slices_empty_one": 0.6, "dice_batch": 0.5}
 RECORD = EpochRecord(1, 0.4, 0.5, SCORES, images=8, train_seconds=2.0, validation_seconds=1.0, images_per_s=4.0)
@@ -95,25 +95,6 @@ def test_a_line_of_the_log_has_the_scores_beside_the_losses_and_is_read_back():
         "dice_batch", "images", "train_seconds", "validation_seconds", "images_per_s",
     ]  # fmt: skip
     assert EpochRecord.from_document(line) == RECORD
-
-
-def test_tensorboard_gets_the_numbers_of_an_epoch(tmp_path):
-    board = TensorBoard(tmp_path)
-    board.write(RECORD)
-    board.close()
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(tmp_path)).Reload()
-    assert events.Scalars("train_loss")[0].value == pytest.approx(0.4)
-    assert "dice_volume" not in events.Tags()["scalars"]
-
-
-def test_without_tensorboard_nothing_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr("gliomaseg.training.progress.find_spec", lambda _name: None)
-    board = TensorBoard(tmp_path)
-    board.write(RECORD)
-    board.close()
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_terminal_a_line_is_printed_every_minute(monkeypatch):

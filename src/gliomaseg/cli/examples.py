@@ -16,7 +16,10 @@ _LINES: dict[str, tuple[str, ...]] = {
         "gliomaseg train unet_small --data lgg --out run --splits splits.json",
         "gliomaseg train unet_small --data lgg --out run-2 --set training.epochs=20",
     ),
-    "crossvalidate": ("gliomaseg crossvalidate unet_small --data lgg --out cv --folds 5",),
+    "crossvalidate": (
+        "gliomaseg crossvalidate unet_small --data lgg --out cv --folds 5",
+        "gliomaseg crossvalidate unet_small --data lgg --out side --jobs 2",
+    ),
     "evaluate": (
         "gliomaseg evaluate lgg --model run --splits splits.json --out scores",
         "gliomaseg evaluate lgg --predictions masks --out scores-of-masks",

@@ -84,6 +84,14 @@ class EngineName(StrEnum):
     torch = "torch"
 
 
+class TrackerName(StrEnum):
+    """The program that draws curves of runs."""
+
+    tensorboard = "tensorboard"
+    mlflow = "mlflow"
+    wandb = "wandb"
+
+
 class Weights(StrEnum):
     """The format of exported weights."""
 
@@ -119,6 +127,17 @@ Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="section.key=value", help="Change one setting of the recipe.")
 ]
 Device = Annotated[DeviceName, typer.Option("--device", help="Device for training.")]
+Devices = Annotated[
+    str | None,
+    typer.Option("--devices", metavar="0,1,...", help="GPUs that train folds side by side, one fold on each."),
+]
+Jobs = Annotated[
+    int, typer.Option("--jobs", min=1, metavar="N", help="Folds that train side by side; they share the cores.")
+]
+Tracker = Annotated[
+    list[TrackerName] | None,
+    typer.Option("--tracker", help="Program that draws curves; repeatable (default: tensorboard if installed)."),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
 Spacing = Annotated[
     tuple[float, float, float] | None,

@@ -94,6 +94,21 @@ def _parse_labels(text: str) -> frozenset[int]:
     return frozenset(int(part) for part in parts)
 
 
+def parse_devices(text: str | None) -> tuple[int, ...]:
+    """Return the numbers of GPUs in the option --devices; none without the option.
+
+    >>> parse_devices("0, 2")
+    (0, 2)
+
+    Raises:
+        UsageError: an entry is not a number.
+    """
+    parts = [] if text is None else [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch(r"[0-9]{1,9}", part) for part in parts):
+        raise UsageError(f"devices are {text!r}, expected numbers of GPUs", where="--devices", cure="write 0,1")
+    return tuple(int(part) for part in parts)
+
+
 def import_training(module: str) -> Any:
     """Import a module that needs the extra `train`."""
     return import_extra(module, "train", purpose="training")

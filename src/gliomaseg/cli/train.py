@@ -11,9 +11,11 @@ from gliomaseg.cli.options import (
     Cache,
     Device,
     DeviceName,
+    Devices,
     Fold,
     Folds,
     FoldsBy,
+    Jobs,
     Labels,
     Layout,
     Out,
@@ -25,10 +27,11 @@ from gliomaseg.cli.options import (
     Spacing,
     Splits,
     Tolerance,
+    Tracker,
     TrainingData,
     Tune,
 )
-from gliomaseg.cli.output import data_options, import_training, log, print_result, raise_for_failures
+from gliomaseg.cli.output import data_options, import_training, log, parse_devices, print_result, raise_for_failures
 
 
 def demo(
@@ -55,6 +58,7 @@ def train(
     layout: Layout = None,
     labels: Labels = None,
     patient_pattern: PatientPattern = None,
+    tracker: Tracker = None,
 ) -> None:
     """Train a network and export it. RUN/model does not need PyTorch."""
     from gliomaseg.config import read_recipe
@@ -74,6 +78,7 @@ def train(
         overwrite=overwrite,
         cache=cache,
         data_options=data_options(layout, labels, patient_pattern),
+        trackers=tuple(tracker) if tracker else None,
     )
     model = module.train(options, say=log)
     scores = read_evaluation(model)
@@ -99,6 +104,9 @@ def crossvalidate(
     layout: Layout = None,
     labels: Labels = None,
     patient_pattern: PatientPattern = None,
+    devices: Devices = None,
+    jobs: Jobs = 1,
+    tracker: Tracker = None,
 ) -> None:
     """Train K folds and pool their results. Each patient is evaluated with the model that was not trained on it."""
     from gliomaseg.config import read_recipe
@@ -120,6 +128,9 @@ def crossvalidate(
         grid=ScoreGrid(spacing_mm, tolerance),
         tune=tune,
         data_options=data_options(layout, labels, patient_pattern),
+        jobs=jobs,
+        devices=parse_devices(devices),
+        trackers=tuple(tracker) if tracker else None,
     )
     metrics = module.crossvalidate(options, say=log)
     evaluation = read_evaluation(metrics.parent)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gliomaseg.atomic import locked
 from gliomaseg.config import Postprocessing, Recipe, Split
+from gliomaseg.data.cache import open_cache
 from gliomaseg.data.case import Case, read_case
 from gliomaseg.data.case_list import CaseList, DataOptions, require_outside, require_sound
 from gliomaseg.data.layouts import read_cases
@@ -33,7 +34,9 @@ from gliomaseg.evaluation.scoring import ScoredCase
 from gliomaseg.model import file_digest
 from gliomaseg.ownership import OutputFolder
 from gliomaseg.prediction import open_predictor
+from gliomaseg.training.parallel_folds import LOG, Fold, choose_places, train_folds
 from gliomaseg.training.run_folder import TrainOptions, empty_folder, is_finished, require_same_data_options, run_output
+from gliomaseg.training.trackers import choose_trackers, create_shared_stores
 from gliomaseg.training.train import train
 
 SPLITS = "splits.json"
@@ -55,6 +58,9 @@ class CrossValidateOptions:
         grid: voxel spacing of distances and volumes.
         tune: choose threshold, temperature and minimum component size of each fold on the other folds.
         data_options: how the data set is read; if resumed, those not given are the same as before.
+        jobs: number of folds that train side by side, if `devices` is empty.
+        devices: numbers of GPUs; a fold trains on each of them side by side.
+        trackers: names of `TRACKERS`; None for TensorBoard if it is installed.
     """
 
     recipe: Recipe
@@ -67,6 +73,9 @@ class CrossValidateOptions:
     grid: ScoreGrid = ScoreGrid()
     tune: bool = False
     data_options: DataOptions = field(default_factory=DataOptions)
+    jobs: int = 1
+    devices: tuple[int, ...] = ()
+    trackers: tuple[str, ...] | None = None
 
 
 def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) -> Path:
@@ -77,9 +86,10 @@ def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) 
 
     Raises:
         UsageError: the folder is not empty and neither resume nor overwrite is set, another process works in it, it
-            lies inside the data set, or torchrun has started several processes.
+            lies inside the data set, torchrun has started several processes, or a GPU is absent or repeated.
         ConfigError: the cross-validation in the folder has another split, recipe or setting.
         DataError: the data set has problems, or too few patients for the folds.
+        TrainingError: a fold that trained beside others has failed; its exit code is that of the fold.
         Interrupted: the user has interrupted the run; resume to continue at the same fold and epoch.
     """
     start = time.perf_counter()
@@ -88,6 +98,8 @@ def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) 
             f"number of processes is {processes}, expected 1 for a cross-validation",
             cure="train each fold with `train --splits --fold`",
         )
+    choose_trackers(options.trackers)  # raises before any work
+    places = choose_places(options.device, options.devices, jobs=options.jobs)
     options = _with_saved_data_options(options)
     index = read_cases(options.data, options.data_options)
     require_sound(index)
@@ -101,10 +113,20 @@ def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) 
             _start_folder(options, splits)
         runs = [_fold_options(options, number) for number in range(len(splits.folds))]
         done = [is_finished(run) for run in runs]  # raises for other settings before any fold trains
-        for number, run in enumerate(runs):
-            say(f"fold {number + 1} of {len(runs)}" + (" is already trained" if done[number] else ""))
-            if not done[number]:
-                train(run, say=say)
+        folds = [Fold(f"fold {number + 1} of {len(runs)}", run) for number, run in enumerate(runs)]
+        for fold, is_done in zip(folds, done, strict=True):
+            if is_done:
+                say(f"{fold.name} is already trained")
+        folds = [fold for fold, is_done in zip(folds, done, strict=True) if not is_done]
+        if places and folds:
+            brain = options.recipe.augmentation.needs_brain
+            open_cache(index, options.recipe.preprocessing, folder=options.cache, brain=brain, progress=say)
+            create_shared_stores(options.trackers)
+            train_folds(folds, places, options.out / LOG, say=say)
+        else:
+            for fold in folds:
+                say(fold.name)
+                train(fold.options, say=say)
         with _output(options).new_folder(options.out / PICTURES, overwrite=True) as folder:
             evaluation = _evaluate(options, index, splits, folder, start, say)
             _output(options).write_text(options.out / METRICS, dumps(evaluation))
@@ -232,7 +254,9 @@ def _with_saved_data_options(options: CrossValidateOptions) -> CrossValidateOpti
 
 
 def _output(options: CrossValidateOptions) -> OutputFolder:
-    return OutputFolder(options.out, "crossvalidate")
+    output = OutputFolder(options.out, "crossvalidate")
+    # Without a line about the splits, a file of the log's name may be anybody's.
+    return replace(output, growing=(LOG,)) if output.has_record(options.out / SPLITS) else output
 
 
 def _require_free(options: CrossValidateOptions) -> None:
@@ -258,8 +282,9 @@ def _fold_options(options: CrossValidateOptions, number: int) -> TrainOptions:
         out=options.out / f"fold-{number}",
         splits=options.out / SPLITS,
         fold=number,
-        device=options.device,
+        device="cuda" if options.devices else options.device,
         resume=True,
         cache=options.cache,
         data_options=options.data_options,
+        trackers=options.trackers,
     )

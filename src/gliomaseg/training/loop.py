@@ -28,8 +28,6 @@ from gliomaseg.training.optimiser import ema_decay, learning_rate, update_ema
 from gliomaseg.training.run import Run
 from gliomaseg.types import SliceIndices
 
-LOGGED_SCORES = (HEADLINE, "dice_tumour_slices")
-
 
 @dataclass(frozen=True)
 class Step:
@@ -65,10 +63,10 @@ def train_epochs(run: Run) -> None:
             progress.best = score
             run.save(run.best)
         run.save(run.last)
-        if run.tensorboard is not None:
+        if run.trackers is not None:
             text = "".join(json.dumps(entry.document()) + "\n" for entry in progress.history)
             write_text(run.folder / "log.jsonl", text)
-            run.tensorboard.write(record)
+            run.trackers.write(progress.history)
         if run.is_stop_requested():
             run.save_and_stop(f"after epoch {progress.epoch}")
         run.accelerator.wait_for_everyone()
@@ -169,11 +167,7 @@ def finish_epoch(run: Run) -> EpochRecord:
     progress.history.append(record)
     progress.epoch, progress.step = progress.epoch + 1, 0
     progress.loss_sum, progress.images, progress.seconds = 0.0, 0, 0.0
-    shown = ", ".join(f"{name} {_three(record.scores[name])}" for name in LOGGED_SCORES)
-    run.display.log(
-        f"epoch {record.epoch} of {run.recipe.training.epochs}: loss {record.train_loss:.4f}, "
-        f"validation loss {loss:.4f}, {shown}, {record.images_per_s:.1f} images/s"
-    )
+    run.display.finish_epoch(record, epochs=run.recipe.training.epochs)
     return record
 
 
@@ -212,7 +206,3 @@ def _not_finite(run: Run, step: int, positions: SliceIndices, value: float) -> T
         where=run.folder,
         cure="check these slices, lower training.learning_rate, or use --set training.precision=fp32",
     )
-
-
-def _three(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"

@@ -1,4 +1,4 @@
-"""Progress of a run: a bar on a terminal, log lines elsewhere, and curves for TensorBoard."""
+"""Progress of a run: a bar on a terminal, log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from gliomaseg.evaluation.measures import HEADLINE
 from gliomaseg.training.checkpoint import EpochRecord
 
 LINE_EVERY_S = 60.0
+LOGGED_SCORES = (HEADLINE, "dice_tumour_slices")
 
 
 class ProgressDisplay:
@@ -46,6 +45,14 @@ class ProgressDisplay:
             self._last_line_s = time.monotonic()
             self._say(f"{name}: batch {done} of {total}, loss {loss:.4f}, {images_per_s:.1f} images/s")
 
+    def finish_epoch(self, record: EpochRecord, *, epochs: int) -> None:
+        """Print a line about a finished epoch of `epochs`."""
+        scores = ", ".join(f"{name} {_three(record.scores[name])}" for name in LOGGED_SCORES)
+        self.log(
+            f"epoch {record.epoch} of {epochs}: loss {record.train_loss:.4f}, "
+            f"validation loss {record.validation_loss:.4f}, {scores}, {record.images_per_s:.1f} images/s"
+        )
+
 
 @contextmanager
 def open_display(say: Callable[[str], None]) -> Iterator[ProgressDisplay]:
@@ -66,27 +73,5 @@ def open_display(say: Callable[[str], None]) -> Iterator[ProgressDisplay]:
         yield ProgressDisplay(lambda text: console.print(text, highlight=False), bar)
 
 
-class TensorBoard:
-    """Curves of a run for `tensorboard --logdir`. It writes nothing if tensorboard is not installed."""
-
-    def __init__(self, folder: Path, *, first_epoch: int = 0) -> None:
-        self._writer: Any = None
-        if find_spec("tensorboard"):
-            # Optional, and slow to import.
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._writer = SummaryWriter(str(folder), purge_step=first_epoch + 1)
-
-    def write(self, record: EpochRecord) -> None:
-        """Write the numbers of an epoch."""
-        if self._writer is None:
-            return
-        for name, value in record.document().items():
-            if name != "epoch" and value is not None:
-                self._writer.add_scalar(name, value, record.epoch)
-        self._writer.flush()
-
-    def close(self) -> None:
-        """Write buffered numbers and close the log."""
-        if self._writer is not None:
-            self._writer.close()
+def _three(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"

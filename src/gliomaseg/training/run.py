@@ -17,7 +17,8 @@ from gliomaseg.errors import Interrupted
 from gliomaseg.losses import Loss
 from gliomaseg.training.accelerator import StopFlag
 from gliomaseg.training.checkpoint import Progress, save_checkpoint
-from gliomaseg.training.progress import ProgressDisplay, TensorBoard
+from gliomaseg.training.progress import ProgressDisplay
+from gliomaseg.training.trackers import Trackers
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Run:
         optimiser: over the weights of `network`.
         progress: the position in the run, and its log.
         display: shows the progress to the user.
-        tensorboard: its log; None in all processes except the main one.
+        trackers: get the records of the epochs; None in all processes except the main one.
         stop: set when the user interrupts the run.
         average: the moving average of the weights; None if `training.ema` is 0.
     """
@@ -52,7 +53,7 @@ class Run:
     optimiser: torch.optim.Optimizer
     progress: Progress
     display: ProgressDisplay
-    tensorboard: TensorBoard | None
+    trackers: Trackers | None
     stop: StopFlag
     average: nn.Module | None = None
 

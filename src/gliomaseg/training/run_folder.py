@@ -22,7 +22,9 @@ CONFIG, CURVES, SPLITS, MODEL = "config.toml", "curves.png", "splits.json", "mod
 FILES = (CARD, DIGESTS, METRICS, MODEL_CONFIG, ONNX, WEIGHTS)
 # Files that change all the time, so that the manifest has no checksums of them.
 GROWING = (
-    "checkpoint/best.safetensors", "checkpoint/last.safetensors", "log.jsonl", "tensorboard/events.out.tfevents.*",
+    "checkpoint/best.safetensors", "checkpoint/last.safetensors", "log.jsonl", "trackers.json",
+    "tensorboard/events.out.tfevents.*", "mlruns/mlflow.db*", "wandb/*run-*/run-*.wandb*", "wandb/*run-*/files/*",
+    "wandb/*run-*/logs/*", "wandb/*run-*/*/code/*",
 )  # fmt: skip
 
 
@@ -41,6 +43,7 @@ class TrainOptions:
         overwrite: remove an earlier run from `out`.
         cache: folder of the prepared slices; None for the user's cache folder.
         data_options: how the data set is read; those not given are taken from the splits file.
+        trackers: names of `TRACKERS`; None for TensorBoard if it is installed.
     """
 
     recipe: Recipe
@@ -53,6 +56,7 @@ class TrainOptions:
     overwrite: bool = False
     cache: Path | None = None
     data_options: DataOptions = field(default_factory=DataOptions)
+    trackers: tuple[str, ...] | None = None
 
 
 def is_finished(options: TrainOptions) -> bool:

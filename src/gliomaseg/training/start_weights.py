@@ -6,7 +6,7 @@ its batch normalisation, which the file has folded into the convolutions, is res
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -23,8 +23,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gliomaseg.config import Recipe
+from gliomaseg.data.case import Case
 from gliomaseg.errors import ConfigError, ModelError
-from gliomaseg.model import Ensemble, Model, StartModel, load_model
+from gliomaseg.model import Ensemble, Model, StartModel, hashed_patient_id, load_model
 from gliomaseg.pretrained import find_model
 from gliomaseg.user_files import expand_home
 
@@ -73,6 +74,32 @@ def read_start(recipe: Recipe) -> StartWeights | None:
     if model.weights.is_file():
         return StartWeights(model, _read_safetensors(model.weights), {})
     return StartWeights(model, *_read_onnx(model.onnx))
+
+
+def check_start(recipe: Recipe, validation: Sequence[Case], say: Callable[[str], None]) -> None:
+    """Refuse a model that cannot start this training, and warn of settings and patients that do not go with it.
+
+    Raises:
+        ModelError, ConfigError: as from `read_start`.
+    """
+    if (start := read_start(recipe)) is None:
+        return
+    for line in different_settings(start, recipe):
+        say(f"warning: {line}")
+    trained_on, patients = start.model.config.trained_on, {case.patient for case in validation}
+    if seen := len({hashed_patient_id(patient) for patient in patients}.intersection(trained_on)):
+        say(
+            f"warning: {start.model.config.name} was trained on {seen} of {len(patients)} validation patients: "
+            "their scores are too high"
+        )
+    elif not trained_on:
+        say(f"warning: {start.model.config.name} does not name its training patients: they may be validation patients")
+
+
+def start_text(start: StartModel) -> str:
+    """Return the line of the log that names the model and the tensors that start at random."""
+    missing = f"; random: {', '.join(start.not_loaded)}" if start.not_loaded else ""
+    return f"starting from the weights of {start.name}{missing}"
 
 
 def different_settings(start: StartWeights, recipe: Recipe) -> list[str]:

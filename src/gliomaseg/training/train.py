@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -26,14 +26,13 @@ from gliomaseg.data.split import Fold, Splits, choose_fold, left_out, read_split
 from gliomaseg.errors import ConfigError, DataError
 from gliomaseg.evaluation import EvaluationSetting
 from gliomaseg.losses import build_loss
-from gliomaseg.model import StartModel, hashed_patient_id
 from gliomaseg.networks import build_network
 from gliomaseg.training.accelerator import deterministic, handle_signals, open_accelerator
 from gliomaseg.training.artifacts import write_artifacts
 from gliomaseg.training.checkpoint import Progress, load_checkpoint
 from gliomaseg.training.loop import train_epochs
 from gliomaseg.training.optimiser import build_optimiser
-from gliomaseg.training.progress import ProgressDisplay, TensorBoard, open_display
+from gliomaseg.training.progress import ProgressDisplay, open_display
 from gliomaseg.training.run import Run
 from gliomaseg.training.run_folder import (
     CONFIG,
@@ -44,15 +43,17 @@ from gliomaseg.training.run_folder import (
     start_folder,
     write_settings,
 )
-from gliomaseg.training.start_weights import different_settings, load_start, read_start
+from gliomaseg.training.start_weights import check_start, load_start, read_start, start_text
+from gliomaseg.training.trackers import choose_trackers, open_trackers
 
 
-def train(options: TrainOptions, *, say: Callable[[str], None]) -> Path:
+def train(options: TrainOptions, *, say: Callable[[str], None], display: ProgressDisplay | None = None) -> Path:
     """Train a network and write its model folder, curves and samples into the run's folder.
 
     Args:
         options: recipe, data and folders.
         say: called with each line of progress.
+        display: shows the progress; None for a bar on a terminal and lines elsewhere.
 
     Returns:
         The model folder.
@@ -66,6 +67,7 @@ def train(options: TrainOptions, *, say: Callable[[str], None]) -> Path:
         TrainingError: the loss is not finite.
         Interrupted: the user has interrupted the run; it can be resumed.
     """
+    choose_trackers(options.trackers)  # raises before any work
     accelerator = open_accelerator(options.device, options.recipe.training.precision)
     resuming = options.resume and (options.out / CONFIG).is_file()
     if accelerator.is_main_process:
@@ -86,17 +88,17 @@ def train(options: TrainOptions, *, say: Callable[[str], None]) -> Path:
     if names := left_out(index, fold):
         say(f"warning: {len(names)} case(s) on no side of the split are not used: {', '.join(names)}")
     if not _last_checkpoint(options).is_file():
-        _check_start(options.recipe, select(index, fold.validation), say)
+        check_start(options.recipe, select(index, fold.validation), say)
+    brain = options.recipe.augmentation.needs_brain
     with accelerator.main_process_first():
-        brain = options.recipe.augmentation.needs_brain
         cache = open_cache(index, options.recipe.preprocessing, folder=options.cache, brain=brain, progress=say)
     _check_masks(index, cache, say)
     cases = split_cases(index, fold, cache)
-    _train(options, accelerator, cases, splits, resuming=resuming, say=say)
+    _train(options, accelerator, cases, splits, resuming=resuming, say=say, display=display)
     return options.out / "model"
 
 
-def _train(
+def _train(  # noqa: PLR0913 - each argument is made in `train`
     options: TrainOptions,
     accelerator: Accelerator,
     cases: CaseSplit,
@@ -104,6 +106,7 @@ def _train(
     *,
     resuming: bool,
     say: Callable[[str], None],
+    display: ProgressDisplay | None,
 ) -> None:
     """Train, and write the artifacts; only the main process reads and writes the run's folder."""
     is_main = accelerator.is_main_process
@@ -115,6 +118,7 @@ def _train(
                 start_folder(options, splits)
         accelerator.wait_for_everyone()
         run = build_run(options, accelerator, stack, cases, say)
+        run = replace(run, display=display) if display else run
         if is_main and read_recipe(str(options.out / CONFIG)) != options.recipe:
             write_settings(options)
         train_epochs(run)
@@ -127,26 +131,6 @@ def _download_weights(recipe: Recipe) -> None:
     """Download pretrained weights before the run's folder is made: without network, no folder is left behind."""
     if recipe.network.pretrained_weights != "none":
         build_network(recipe.network, recipe.preprocessing.inputs)
-
-
-def _check_start(recipe: Recipe, validation: Sequence[Case], say: Callable[[str], None]) -> None:
-    """Refuse a model that cannot start this training, and warn of settings and patients that do not go with it.
-
-    Raises:
-        ModelError, ConfigError: as from `read_start`.
-    """
-    if (start := read_start(recipe)) is None:
-        return
-    for line in different_settings(start, recipe):
-        say(f"warning: {line}")
-    trained_on, patients = start.model.config.trained_on, {case.patient for case in validation}
-    if seen := len({hashed_patient_id(patient) for patient in patients}.intersection(trained_on)):
-        say(
-            f"warning: {start.model.config.name} was trained on {seen} of {len(patients)} validation patients: "
-            "their scores are too high"
-        )
-    elif not trained_on:
-        say(f"warning: {start.model.config.name} does not name its training patients: they may be validation patients")
 
 
 def _require_slice_per_process(batch: int, processes: int) -> None:
@@ -211,7 +195,7 @@ def build_run(
     progress = Progress(digest=cases.cache.digest, sides=cases.digest)
     if not last.is_file() and (start := read_start(recipe)):
         progress.start = load_start(network, start, random_slices(cases.cache, cases.train, recipe, accelerator.device))
-        say(_start_text(progress.start))
+        say(start_text(progress.start))
     average = copy.deepcopy(network).requires_grad_(requires_grad=False) if recipe.training.ema else None
     optimiser = build_optimiser(network, recipe.training)
     if last.is_file():
@@ -233,19 +217,13 @@ def build_run(
         optimiser=prepared[1],
         progress=progress,
         display=stack.enter_context(open_display(say)) if accelerator.is_main_process else ProgressDisplay(say, None),
-        tensorboard=_open_tensorboard(options, accelerator, stack, first_epoch=progress.epoch),
+        trackers=stack.enter_context(open_trackers(options, progress, say)) if accelerator.is_main_process else None,
         stop=stack.enter_context(handle_signals()),
     )
 
 
 def _last_checkpoint(options: TrainOptions) -> Path:
     return options.out / "checkpoint" / "last.safetensors"
-
-
-def _start_text(start: StartModel) -> str:
-    """Return the line that names the model and the tensors that start at random."""
-    missing = f"; random: {', '.join(start.not_loaded)}" if start.not_loaded else ""
-    return f"starting from the weights of {start.name}{missing}"
 
 
 def _log_start(
@@ -259,17 +237,6 @@ def _log_start(
     )
     if progress.epoch or progress.step:
         say(f"resuming at batch {progress.step + 1} of epoch {progress.epoch + 1}")
-
-
-def _open_tensorboard(
-    options: TrainOptions, accelerator: Accelerator, stack: ExitStack, *, first_epoch: int
-) -> TensorBoard | None:
-    """Return TensorBoard's log in the main process; None in the others."""
-    if not accelerator.is_main_process:
-        return None
-    tensorboard = TensorBoard(options.out / "tensorboard", first_epoch=first_epoch)
-    stack.callback(tensorboard.close)
-    return tensorboard
 
 
 def _ignore(text: str) -> None:
