@@ -10,6 +10,7 @@ Research software, not a medical device.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from gliomaseg.api import evaluate, load_model, read_scan, segment, train
     from gliomaseg.prediction.segmentation import Segmentation
     from gliomaseg.scan import Scan
+
+# ONNX Runtime 1.32 sends usage data from sessions of some seconds, unless this is set before its import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 __all__ = ["Scan", "Segmentation", "__version__", "evaluate", "load_model", "metrics", "read_scan", "segment", "train"]

@@ -1,3 +1,5 @@
+import os
+import shutil
 import subprocess
 import sys
 
@@ -46,3 +48,28 @@ def test_who_has_imported_pydicom_keeps_it():
     loaded = loaded_after("import pydicom; from gliomaseg.cli.output import import_nibabel; import_nibabel()")
     assert {"pydicom"} <= loaded
     assert "nibabel" not in loaded
+
+
+def test_the_usage_data_of_onnx_runtime_are_turned_off_before_its_import():
+    """Only this variable stops them: `onnxruntime.disable_telemetry_events()` does not."""
+    code = (
+        "import os, sys, gliomaseg; assert 'onnxruntime' not in sys.modules; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    without = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    for environment, expected in ((without, "1"), (without | {"ORT_DISABLE_TELEMETRY": "0"}, "0")):
+        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+        assert out.stdout.strip() == expected
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_a_session_of_ten_seconds_opens_no_internet_socket(tmp_path):
+    trace = tmp_path / "trace"
+    code = (
+        "import time, gliomaseg.engines.onnxruntime, onnxruntime; from gliomaseg.pretrained import find_model; "
+        "session = onnxruntime.InferenceSession(find_model(None) / 'model.onnx'); time.sleep(10)"
+    )
+    command = ["strace", "-f", "-e", "trace=network", "-o", str(trace), sys.executable, "-c", code]
+    if subprocess.run(["strace", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("strace may not trace processes here")
+    subprocess.run(command, check=True)
+    assert "AF_INET" not in trace.read_text()
