@@ -18,10 +18,10 @@ import pytest
 import tifffile
 
 from gliomaseg.config import Preprocessing
-from gliomaseg.data import cache as cache_module
 from gliomaseg.data.cache import Cache, default_cache_folder, open_cache
 from gliomaseg.data.case import read_case
 from gliomaseg.data.case_list import CaseList
+from gliomaseg.data.growing_array import RESERVE_BYTES
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.errors import DataError, FormatError, GliomasegError, ResourceError, UsageError
 from gliomaseg.preprocessing import prepare, prepare_mask
@@ -360,7 +360,7 @@ def test_too_little_disk_space_is_refused_before_writing(
     index: CaseList, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # 5 slices of 32 x 32, one byte a pixel for image and mask, plus the reserve, minus one byte.
-    free = 5 * 32 * 32 * 2 + cache_module.RESERVE_BYTES - 1
+    free = 5 * 32 * 32 * 2 + RESERVE_BYTES - 1
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, free))  # type: ignore[attr-defined]
     with pytest.raises(
         ResourceError, match=r"MB are free, expected 200 MB: 0 MB for the cache and 200 MB in reserve; free some space"

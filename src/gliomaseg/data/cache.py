@@ -9,23 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections import Counter, abc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.atomic import is_disk_full, new_file, new_folder, remove
+from gliomaseg.atomic import new_file, new_folder, remove
 from gliomaseg.config import Preprocessing
 from gliomaseg.data.case import Case, Volumes, read_case, with_sequences
 from gliomaseg.data.case_list import CaseList, require_sound
+from gliomaseg.data.growing_array import GrowingArray, require_disk_space, require_writable
 from gliomaseg.errors import DataError, GliomasegError, ResourceError, UsageError
 from gliomaseg.preprocessing import brain_mask, level_counts, prepare, prepare_mask
 from gliomaseg.scan import flair_channel
@@ -33,7 +32,6 @@ from gliomaseg.types import Mask, PreparedSlices, Sequence
 from gliomaseg.user_files import expand_home
 
 LAYOUT = 1
-RESERVE_BYTES = 200_000_000
 BRAIN = "brain-1.npy"  # the number is that of the method
 ATTEMPTS = 3  # another run may replace a damaged cache at the same time
 
@@ -77,7 +75,7 @@ class Cache:
     @cached_property
     def level_histograms(self) -> NDArray[np.int64]:
         """How often each level occurs in each case and channel: int64, shape (cases, c, 256)."""
-        return self._case_sums(self.slice_histograms)
+        return np.asarray(np.add.reduceat(self.slice_histograms, self.case_limits[0]))
 
     @cached_property
     def brain_slice_histograms(self) -> NDArray[np.int64]:
@@ -89,11 +87,7 @@ class Cache:
     @cached_property
     def brain_histograms(self) -> NDArray[np.int64]:
         """As `level_histograms`, with level 0 outside the brain."""
-        return self._case_sums(self.brain_slice_histograms)
-
-    def _case_sums(self, per_slice: NDArray[np.int64]) -> NDArray[np.int64]:
-        sums: NDArray[np.int64] = np.add.reduceat(per_slice, self.case_limits[0])
-        return sums
+        return np.asarray(np.add.reduceat(self.brain_slice_histograms, self.case_limits[0]))
 
     @cached_property
     def has_tumour(self) -> NDArray[np.bool_]:
@@ -187,9 +181,9 @@ def _with_brain(cache: Cache, path: Path, progress: Callable[[str], None] | None
     if not file.is_file():
         if progress:
             progress(f"finding the brain of {len(cache.case_limits[0])} cases once")
-        _require_disk_space(path, needed_bytes=cache.masks.nbytes)
+        require_disk_space(path, needed_bytes=cache.masks.nbytes)
         channel = flair_channel(cache.images.shape[1])
-        with new_file(file) as temporary, _GrowingArray(temporary, np.bool_, cache.masks.shape[1:]) as brains:
+        with new_file(file) as temporary, GrowingArray(temporary, np.bool_, cache.masks.shape[1:]) as brains:
             for first, last in zip(*cache.case_limits, strict=True):
                 chosen = slice(first, last + 1)
                 brains.append(brain_mask(cache.images[chosen, channel], keep=cache.masks[chosen]))
@@ -281,12 +275,12 @@ def _discard(path: Path) -> None:
 def _build(index: CaseList, preprocessing: Preprocessing, path: Path) -> list[str]:
     """Write the cache, and return the names of the cases with a sequence that was resampled."""
     size, names, resampled = preprocessing.size_px, list[str](), list[str]()
-    _require_writable(path.parent)
-    _require_disk_space(path, needed_bytes=index.slice_count * (preprocessing.sequences + 1) * size**2)
+    require_writable(path.parent)
+    require_disk_space(path, needed_bytes=index.slice_count * (preprocessing.sequences + 1) * size**2)
     with new_folder(path, first_wins=True) as folder:
         with (
-            _GrowingArray(folder / "images.npy", np.uint8, (preprocessing.sequences, size, size)) as images,
-            _GrowingArray(folder / "masks.npy", np.bool_, (size, size)) as masks,
+            GrowingArray(folder / "images.npy", np.uint8, (preprocessing.sequences, size, size)) as images,
+            GrowingArray(folder / "masks.npy", np.bool_, (size, size)) as masks,
         ):
             for case in index.cases:
                 loaded = read_case(case)
@@ -294,7 +288,7 @@ def _build(index: CaseList, preprocessing: Preprocessing, path: Path) -> list[st
                 prepared = prepare(loaded.scan, preprocessing)
                 mask = prepare_mask(loaded.reference, prepared)
                 if case.volumes is not None:  # the number of its slices was unknown before
-                    _require_disk_space(path, needed_bytes=prepared.slices.nbytes + mask.nbytes)
+                    require_disk_space(path, needed_bytes=prepared.slices.nbytes + mask.nbytes)
                 images.append(prepared.slices)
                 masks.append(mask)
                 names += case.slice_names if case.slices else _numbered(case.name, len(mask))
@@ -306,64 +300,3 @@ def _build(index: CaseList, preprocessing: Preprocessing, path: Path) -> list[st
         }
         (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
     return resampled
-
-
-class _GrowingArray:
-    """A `.npy` file that is appended to: the number of prepared slices is known only when all cases are read."""
-
-    def __init__(self, path: Path, dtype: type[np.generic], item_shape: tuple[int, ...]) -> None:
-        self._file = path.open("wb")
-        self._descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
-        self._item_shape = item_shape
-        self._count = 0
-
-    def __enter__(self) -> Self:
-        self._write_header()
-        return self
-
-    def append(self, items: NDArray[Any]) -> None:
-        """Append items of the array's dtype, shape (n, *item_shape)."""
-        self._file.write(np.ascontiguousarray(items).data)
-        self._count += len(items)
-
-    def __exit__(self, *_fault: object) -> None:
-        with self._file:
-            self._file.seek(0)
-            self._write_header()  # of the same length: NumPy leaves space for the first axis to grow
-
-    def _write_header(self) -> None:
-        header = {"descr": self._descr, "fortran_order": False, "shape": (self._count, *self._item_shape)}
-        np.lib.format.write_array_header_1_0(self._file, header)
-
-
-def _require_writable(folder: Path) -> None:
-    """Create the folder of the caches, and check that files can be created in it.
-
-    Raises:
-        GliomasegError: they cannot, as on a read-only disk.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return
-    except OSError as fault:
-        if is_disk_full(fault):
-            return  # `_require_disk_space` gives the numbers
-        raise GliomasegError(
-            f"cache folder cannot be written ({fault.strerror or fault})",
-            where=folder,
-            cure="name a folder on a writable disk with --cache or GLIOMASEG_CACHE",
-        ) from fault
-
-
-def _require_disk_space(path: Path, *, needed_bytes: int) -> None:
-    # The folder of the cache may not exist if the disk is full.
-    free_bytes = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
-    # If the disk fills up under a memory map, a bus error kills the process: check first.
-    if free_bytes < needed_bytes + RESERVE_BYTES:
-        raise ResourceError(
-            f"{free_bytes / 1e6:.0f} MB are free, expected {(needed_bytes + RESERVE_BYTES) / 1e6:.0f} MB:"
-            f" {needed_bytes / 1e6:.0f} MB for the cache and {RESERVE_BYTES / 1e6:.0f} MB in reserve",
-            where=path.parent,
-            cure="free some space, or name another disk with --cache or GLIOMASEG_CACHE",
-        )

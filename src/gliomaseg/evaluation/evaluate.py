@@ -196,7 +196,7 @@ def _choose(
     require_sound(index)
     if selection is None or splits is None:
         setting = EvaluationSetting(data=data.resolve().name, split=None, subset=None, warning=None)
-        return index.cases, setting.joined_with(_data_setting(index))
+        return index.cases, setting.joined_with(describe_data(index))
     fold = choose_fold(splits, selection.fold)
     cases = select(index, fold.train if selection.subset == "train" else fold.validation)
     if not cases:
@@ -210,10 +210,10 @@ def _choose(
         splits_digest=file_digest(selection.splits),
         warning=splits.warning,
     )
-    return cases, setting.joined_with(_data_setting(index))
+    return cases, setting.joined_with(describe_data(index))
 
 
-def _data_setting(index: CaseList) -> EvaluationSetting:
+def describe_data(index: CaseList) -> EvaluationSetting:
     """Return the setting that describes the data set."""
     labels = {case.labels.tumour for case in index.cases}
     chosen = labels.pop() if len(labels) == 1 else None

@@ -27,7 +27,7 @@ from gliomaseg.evaluation import (
     learning_curve,
     measure_cases,
 )
-from gliomaseg.evaluation.evaluate import count_training_patients
+from gliomaseg.evaluation.evaluate import count_training_patients, describe_data
 from gliomaseg.evaluation.postprocessing_search import Trial, choose_postprocessing, try_postprocessing
 from gliomaseg.evaluation.results import METRICS, PICTURES, LearningCurve
 from gliomaseg.evaluation.scoring import ScoredCase
@@ -160,8 +160,6 @@ def _evaluate(
         digests.append(file_digest(predictor.model.onnx))
     setting = EvaluationSetting(
         data=options.data.resolve().name,
-        layout=index.layout,
-        labels=None if splits.data.labels is None else list(splits.data.labels),
         split=splits.by,
         seed=splits.seed,
         folds=len(splits.folds),
@@ -173,7 +171,7 @@ def _evaluate(
         threshold=None if chosen else options.recipe.postprocessing.threshold,
         tuned=chosen is not None,
         patients_seen=count_training_patients(evaluated, measured),
-    )
+    ).joined_with(describe_data(index))
     evaluation = assemble(measured, setting=setting, grid=grid, seconds=time.perf_counter() - start)
     evaluation = evaluation.model_copy(update={"learning": learning})
     if chosen is None:

@@ -25,6 +25,7 @@ from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import Fold, Splits, choose_fold, left_out, read_splits, require_disjoint, select, split_data
 from gliomaseg.errors import ConfigError, DataError
 from gliomaseg.evaluation import EvaluationSetting
+from gliomaseg.evaluation.evaluate import describe_data
 from gliomaseg.losses import build_loss
 from gliomaseg.networks import build_network
 from gliomaseg.training.accelerator import deterministic, handle_signals, open_accelerator
@@ -123,7 +124,7 @@ def _train(  # noqa: PLR0913 - each argument is made in `train`
             write_settings(options)
         train_epochs(run)
         if is_main:
-            write_artifacts(run, _setting(options, splits))
+            write_artifacts(run, _setting(options, splits, cases.data))
         accelerator.wait_for_everyone()
 
 
@@ -158,12 +159,13 @@ def _check_masks(index: CaseList, cache: Cache, say: Callable[[str], None]) -> N
 
 @dataclass(frozen=True)
 class CaseSplit:
-    """Prepared slices, the cases to train and to validate on, and the checksum of this split."""
+    """Prepared slices, the cases to train and to validate on, the checksum of this split, and the data set."""
 
     cache: Cache
     train: tuple[Case, ...]
     validation: tuple[Case, ...]
     digest: str
+    data: EvaluationSetting
 
 
 def split_cases(index: CaseList, fold: Fold, cache: Cache) -> CaseSplit:
@@ -179,7 +181,8 @@ def split_cases(index: CaseList, fold: Fold, cache: Cache) -> CaseSplit:
             where=index.root,
             cure="use another split",
         )
-    return CaseSplit(cache, train, validation, hashlib.sha256(json.dumps(fold.model_dump()).encode()).hexdigest())
+    digest = hashlib.sha256(json.dumps(fold.model_dump()).encode()).hexdigest()
+    return CaseSplit(cache, train, validation, digest, describe_data(index))
 
 
 def build_run(
@@ -291,14 +294,8 @@ def _require_whole_stacks(options: TrainOptions, splits: Splits) -> None:
         )
 
 
-def _setting(options: TrainOptions, splits: Splits) -> EvaluationSetting:
+def _setting(options: TrainOptions, splits: Splits, data: EvaluationSetting) -> EvaluationSetting:
+    name, warning = options.data.resolve().name, splits.warning
     return EvaluationSetting(
-        data=options.data.resolve().name,
-        layout=splits.data.layout,
-        labels=None if splits.data.labels is None else list(splits.data.labels),
-        split=splits.by,
-        seed=splits.seed,
-        subset="validation",
-        fold=options.fold,
-        warning=splits.warning,
-    )
+        data=name, split=splits.by, seed=splits.seed, subset="validation", fold=options.fold, warning=warning
+    ).joined_with(data)
