@@ -73,7 +73,13 @@ def test_reference_recipe_is_the_reference_notebook(reference: Recipe) -> None:
             "start_from": None,
         },
         "augmentation": Augmentation().model_dump(),  # not used
-        "postprocessing": {"threshold": 0.5, "temperature": 1, "tta_flip": False, "min_component_voxels": 0},
+        "postprocessing": {
+            "threshold": 0.5,
+            "temperature": 1,
+            "tta_flip": False,
+            "min_component_voxels": 0,
+            "min_component_ml": 0,
+        },
     }
 
 

@@ -87,6 +87,11 @@ class Scan:
             raise ValueError(f"{len(self.sequences)} sequence names for {shape[3]} channels")
 
     @property
+    def voxel_ml(self) -> float | None:
+        """The volume of a voxel in ml; None without an affine."""
+        return None if self.affine is None else float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
+
+    @property
     def spacing_mm(self) -> Spacing | None:
         """Voxel spacing along (z, y, x), in millimetres; None without an affine."""
         return None if self.affine is None else spacing_of(self.affine)

@@ -52,6 +52,13 @@ def test_the_postprocessing_with_the_highest_dice_is_chosen(blobs):
     assert np.array_equal((mask > postprocessing.threshold)[:, :8, :8], blobs[1][:, :8, :8])
 
 
+def test_sizes_are_chosen_in_ml_if_the_volume_of_a_voxel_is_known(blobs):
+    # 0.1, 0.3 and 1 ml are 10, 30 and 100 voxels.
+    trial_in_ml = try_postprocessing(*blobs, voxel_ml=0.01)
+    postprocessing = choose_postprocessing([trial_in_ml], tta_flip=True)
+    assert (postprocessing.min_component_ml, postprocessing.min_component_voxels) == (0.3, 0)
+
+
 def test_among_equal_dice_the_default_postprocessing_is_chosen():
     postprocessing = choose_postprocessing([trial(), trial()], tta_flip=False)
     assert postprocessing.threshold == pytest.approx(0.5)

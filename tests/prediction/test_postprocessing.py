@@ -77,3 +77,28 @@ def test_voxels_that_touch_at_a_corner_are_one_component():
 
 def test_an_empty_mask_stays_empty():
     assert not without_small_components(np.zeros((2, 3, 3), bool), 5).any()
+
+
+def three_and_one() -> np.ndarray:
+    """Return ten slices; the first has a component of three voxels and one of a single voxel."""
+    probability = np.zeros((10, 1, 6), np.float32)
+    probability[0, 0, [0, 1, 2, 5]] = 0.9
+    return probability
+
+
+@pytest.mark.parametrize(
+    ("voxel_ml", "kept"),
+    [
+        (0.1, 4),  # 0.1 ml is one voxel
+        (0.05, 3),  # two voxels
+        (0.03, 0),  # 3.3 voxels: four are too few for three
+        (None, 3),  # unknown: at least two voxels
+    ],
+)
+def test_the_smallest_component_in_ml_depends_on_the_voxel(voxel_ml, kept):
+    settings = Postprocessing(min_component_ml=0.1, min_component_voxels=2)
+    assert to_mask(three_and_one(), settings, voxel_ml=voxel_ml).sum() == kept
+
+
+def test_without_a_size_in_ml_voxels_are_counted():
+    assert to_mask(three_and_one(), Postprocessing(min_component_voxels=2), voxel_ml=1.0).sum() == 3

@@ -63,12 +63,14 @@ class Postprocessing(Settings):
         temperature: divides the logits; 1 leaves the probabilities as they are.
         tta_flip: average the probabilities of a slice and of its mirror image (flip TTA).
         min_component_voxels: smaller connected components are removed.
+        min_component_ml: the same for scans with voxel spacing, instead of `min_component_voxels`; 0 uses the voxels.
     """
 
     threshold: float = Field(default=0.5, gt=0, lt=1)
     temperature: float = Field(default=1, ge=0.1, le=10)
     tta_flip: bool = False
     min_component_voxels: int = Field(default=0, ge=0)
+    min_component_ml: float = Field(default=0, ge=0)
 
 
 class DiceEstimator(Settings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,8 @@ from gliomaseg.prediction.postprocessing import at_temperature
 from gliomaseg.types import Mask, Probability
 
 THRESHOLDS = tuple(round(0.1 + 0.05 * step, 2) for step in range(15))  # .1 to .8
-SIZES = (0, 10, 30, 100, 300)
+SIZES = (0, 10, 30, 100, 300)  # in voxels
+SIZES_ML = (0, 0.03, 0.1, 0.3, 1)  # the same voxels at the spacing of the LGG data set, 0.9 x 0.9 x 4 mm
 TEMPERATURES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
 # Probabilities nearer to 0 or 1 are clipped to this distance.
 CERTAIN = 1e-6
@@ -28,24 +30,28 @@ class Trial:
     Attributes:
         dice: of the whole stack, shape (thresholds, sizes); NaN if the reference is empty.
         entropy: the cross-entropy of all voxels at each temperature, summed, shape (temperatures,).
+        in_ml: whether the sizes are those of `SIZES_ML`.
     """
 
     dice: NDArray[np.float64]
     entropy: NDArray[np.float64]
+    in_ml: bool = False
 
 
-def try_postprocessing(probability: Probability, reference: Mask) -> Trial:
+def try_postprocessing(probability: Probability, reference: Mask, *, voxel_ml: float | None = None) -> Trial:
     """Return the result of each threshold, smallest component and temperature for one patient.
 
     Args:
         probability: of tumour at temperature 1, float32, shape (z, y, x).
         reference: the expert's mask, bool, same shape.
+        voxel_ml: volume of a voxel; the sizes are in voxels if it is None.
     """
+    sizes = SIZES if voxel_ml is None else [math.ceil(size / voxel_ml) for size in SIZES_ML]
     if reference.any():
-        dice = np.stack([_dice_by_size(probability > threshold, reference) for threshold in THRESHOLDS])
+        dice = np.stack([_dice_by_size(probability > threshold, reference, sizes) for threshold in THRESHOLDS])
     else:  # Dice is undefined or 0 whatever the choice
         dice = np.full((len(THRESHOLDS), len(SIZES)), np.nan)
-    return Trial(dice, _entropies(probability, reference))
+    return Trial(dice, _entropies(probability, reference), in_ml=voxel_ml is not None)
 
 
 def choose_postprocessing(trials: Sequence[Trial], *, tta_flip: bool) -> Postprocessing:
@@ -55,7 +61,7 @@ def choose_postprocessing(trials: Sequence[Trial], *, tta_flip: bool) -> Postpro
     the most false positives. The threshold is one of the probabilities at the temperature chosen.
 
     Args:
-        trials: of patients.
+        trials: of patients, the sizes of all in voxels or of all in ml.
         tta_flip: whether the probabilities are means with flip TTA.
 
     Raises:
@@ -71,13 +77,14 @@ def choose_postprocessing(trials: Sequence[Trial], *, tta_flip: bool) -> Postpro
     good = np.argwhere(means >= means.max() - 0.001)
     row, column = min(good.tolist(), key=lambda cell: (abs(THRESHOLDS[cell[0]] - 0.5), -cell[1]))
     at = at_temperature(np.array([THRESHOLDS[row]], np.float32), temperature)
-    return Postprocessing(
-        threshold=round(float(at[0]), 4), temperature=temperature, tta_flip=tta_flip, min_component_voxels=SIZES[column]
-    )
+    chosen = Postprocessing(threshold=round(float(at[0]), 4), temperature=temperature, tta_flip=tta_flip)
+    in_ml = trials[0].in_ml
+    size = {"min_component_ml": SIZES_ML[column]} if in_ml else {"min_component_voxels": SIZES[column]}
+    return chosen.model_copy(update=size)
 
 
-def _dice_by_size(mask: Mask, reference: Mask) -> NDArray[np.float64]:
-    """Return the Dice of a mask without components smaller than each of `SIZES`: shape (sizes,)."""
+def _dice_by_size(mask: Mask, reference: Mask, sizes: Sequence[int]) -> NDArray[np.float64]:
+    """Return the Dice of a mask without components smaller than each size in voxels: shape (sizes,)."""
     from scipy import ndimage  # slow to import
 
     labels, _ = ndimage.label(mask, structure=NEIGHBOURS)
@@ -85,7 +92,7 @@ def _dice_by_size(mask: Mask, reference: Mask) -> NDArray[np.float64]:
     both = np.bincount(labels.ravel(), weights=reference.ravel(), minlength=len(voxels))
     voxels[0], both[0] = 0, 0
     total = np.count_nonzero(reference)
-    kept = [voxels >= size for size in SIZES]
+    kept = [voxels >= size for size in sizes]
     overlap = np.array([both[keep].sum() for keep in kept])
     predicted = np.array([voxels[keep].sum() for keep in kept])
     return 2 * overlap / (predicted + total)

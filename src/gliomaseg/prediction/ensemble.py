@@ -52,7 +52,8 @@ class WeightedEnsemble:
         Raises:
             ModelError: a model has no file for the engine.
         """
-        return weighted_mean([self._predictor(model).predict(scan) for model in self._usable_models(scan)])
+        predictions = [self._predictor(model).predict(scan) for model in self._usable_models(scan)]
+        return weighted_mean(predictions, voxel_ml=scan.voxel_ml)
 
     def _usable_models(self, scan: Scan) -> list[Model]:
         available = scan.available
@@ -65,7 +66,7 @@ class WeightedEnsemble:
         return self._open[model.folder]
 
 
-def weighted_mean(predictions: Sequence[Prediction]) -> Prediction:
+def weighted_mean(predictions: Sequence[Prediction], *, voxel_ml: float | None = None) -> Prediction:
     """Return several predictions of one scan as one.
 
     Only the predictions with the fewest warnings are averaged, and a warning names the models of the others. The
@@ -76,6 +77,7 @@ def weighted_mean(predictions: Sequence[Prediction]) -> Prediction:
 
     Args:
         predictions: at least one.
+        voxel_ml: volume of a voxel; None if it is unknown.
     """
     averaged, warnings = _with_fewest_warnings(predictions)
     weights = _weights([one.predicted_dice or 0.0 for one in averaged])
@@ -90,7 +92,7 @@ def weighted_mean(predictions: Sequence[Prediction]) -> Prediction:
     np.minimum(probability, 1, out=probability)  # rounded weights may sum to slightly more than 1
     settings = [one.models[0].config.postprocessing for _, one in counted]
     threshold = sum(weight * each.threshold for (weight, _), each in zip(counted, settings, strict=True))
-    mask = to_mask(probability, settings[0].model_copy(update={"threshold": threshold}))
+    mask = to_mask(probability, settings[0].model_copy(update={"threshold": threshold}), voxel_ml=voxel_ml)
     if not mask.any() and any(one.mask.any() for _, one in counted):
         warnings = (*warnings, DISAGREE)
     return Prediction(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -43,15 +44,24 @@ def at_temperature(probability: Probability, temperature: float) -> Probability:
     return tempered
 
 
-def to_mask(probability: Probability, postprocessing: Postprocessing) -> Mask:
+def to_mask(probability: Probability, postprocessing: Postprocessing, *, voxel_ml: float | None = None) -> Mask:
     """Return the mask of a scan's probabilities (z, y, x): bool, same shape.
 
-    A voxel is tumour if its probability exceeds the threshold. Connected components of fewer than
-    `min_component_voxels` are removed, except in scans of fewer than ten slices: they may cut only a small part of
+    A voxel is tumour if its probability exceeds the threshold. Smaller connected components than `min_component_ml`, or
+    `min_component_voxels`, are removed, except in scans of fewer than ten slices: they may cut only a small part of
     a tumour.
+
+    Args:
+        probability: float32 in [0, 1].
+        postprocessing: the settings.
+        voxel_ml: volume of a voxel; None if it is unknown.
     """
     mask: Mask = probability > postprocessing.threshold
-    return without_small_components(mask, postprocessing.min_component_voxels) if len(mask) >= WHOLE_SLICES else mask
+    if len(mask) < WHOLE_SLICES:
+        return mask
+    if voxel_ml is None or not postprocessing.min_component_ml:
+        return without_small_components(mask, postprocessing.min_component_voxels)
+    return without_small_components(mask, math.ceil(postprocessing.min_component_ml / voxel_ml))
 
 
 def without_small_components(mask: Mask, min_component_voxels: int) -> Mask:

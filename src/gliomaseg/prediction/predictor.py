@@ -100,7 +100,7 @@ class Predictor:
         prepared = prepare(scan, self.model.config.preprocessing)
         network_probability, flip_dice = self._run(prepared)
         probability = self._restored(network_probability, prepared)
-        mask = self.to_mask(probability)
+        mask = self.to_mask(probability, voxel_ml=scan.voxel_ml)
         confidence = confidence_features(probability, mask, flip_dice)
         dice_estimator = self.model.config.dice_estimator
         predicted_dice = dice_estimator.predicted_dice(confidence) if dice_estimator else None
@@ -123,11 +123,11 @@ class Predictor:
 
     def mask(self, scan: Scan) -> Mask:
         """Return the tumour mask on the scan's grid: bool, shape (z, y, x)."""
-        return self.to_mask(self.probability(scan))
+        return self.to_mask(self.probability(scan), voxel_ml=scan.voxel_ml)
 
-    def to_mask(self, probability: Probability) -> Mask:
+    def to_mask(self, probability: Probability, *, voxel_ml: float | None = None) -> Mask:
         """Return the mask of a scan's probabilities (z, y, x) with the model's postprocessing: bool, same shape."""
-        return to_mask(probability, self.model.config.postprocessing)
+        return to_mask(probability, self.model.config.postprocessing, voxel_ml=voxel_ml)
 
     def _restored(self, network_probability: Probability, prepared: Prepared) -> Probability:
         # The temperature comes last, because temperature and threshold were chosen on the scan's grid.

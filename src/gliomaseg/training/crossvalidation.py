@@ -191,6 +191,7 @@ class _Chosen:
 def _tune(options: CrossValidateOptions, index: CaseList, splits: Splits, say: Callable[[str], None]) -> _Chosen:
     """Choose the postprocessing from predictions of every patient by the model that was not trained on this patient."""
     tta_flip = options.recipe.postprocessing.tta_flip
+    in_ml = grid_for(index.cases, options.grid).by_affine
     trials: list[list[Trial]] = []
     for number, fold in enumerate(splits.folds):
         predictor = open_predictor(_fold_options(options, number).out).with_postprocessing(
@@ -201,7 +202,9 @@ def _tune(options: CrossValidateOptions, index: CaseList, splits: Splits, say: C
         for case in select(index, fold.validation):
             try:
                 examination = read_case(case)
-                trials[-1].append(try_postprocessing(predictor.probability(examination.scan), examination.reference))
+                scan, reference = examination.scan, examination.reference
+                voxel_ml = (scan.voxel_ml or 0.001) if in_ml else None  # without an affine: 1 mm
+                trials[-1].append(try_postprocessing(predictor.probability(scan), reference, voxel_ml=voxel_ml))
             except GliomasegError as fault:  # the case's row of the evaluation has the reason
                 say(f"{case.name} is not used for the choice: {fault.line()}")
     others = [
@@ -209,9 +212,10 @@ def _tune(options: CrossValidateOptions, index: CaseList, splits: Splits, say: C
     ]
     each = tuple(choose_postprocessing(some, tta_flip=tta_flip) for some in others)
     whole = choose_postprocessing([trial for some in trials for trial in some], tta_flip=tta_flip)
+    size = f"{whole.min_component_ml:g} ml" if in_ml else f"{whole.min_component_voxels} voxels"
     say(
         f"chosen on all folds: threshold {whole.threshold:g}, temperature {whole.temperature:g}, "
-        f"minimum component size {whole.min_component_voxels} voxels; each fold gets the choice of the others"
+        f"minimum component size {size}; each fold gets the choice of the others"
     )
     return _Chosen(whole, each)
 
