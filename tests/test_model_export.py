@@ -98,6 +98,19 @@ def test_weights_that_are_missing_cannot_be_kept(trained, tmp_path):
     assert not (tmp_path / "again").exists()
 
 
+def test_the_scores_of_masks_are_not_those_of_a_model(trained, tmp_path, write_metrics):
+    scores = write_metrics({"patients": [{"patient": "P1", "dice_volume": 1.0}], "setting": {"predictions": "masks"}})
+    with pytest.raises(ModelError, match=r"has the scores of masks \(masks\), expected those of a model"):
+        export_model(ExportOptions(trained, tmp_path / "out", evaluation=scores), say=hush)
+
+
+def test_a_cross_validation_of_another_network_is_refused(trained, evaluation, bright, tmp_path):
+    shutil.copytree(bright, evaluation / "fold-0" / "model")
+    with pytest.raises(ModelError, match=r"is a cross-validation of networks with other settings \(network\)"):
+        export_model(ExportOptions(trained, tmp_path / "out", evaluation=evaluation), say=hush)
+    assert not (tmp_path / "out").exists()
+
+
 def test_missing_openvino_raises_missing_extra_and_writes_nothing(trained, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(MissingExtraError, match="openvino"):

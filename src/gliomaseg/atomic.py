@@ -156,6 +156,13 @@ def require_free(path: Path, *, overwrite: bool = False) -> None:
     raise OutputExistsError("exists already", where=path, cure="name another place")
 
 
+def current_umask() -> int:
+    """Return the permissions that new files of this process lack."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def is_disk_full(fault: OSError) -> bool:
     """Return whether a disk or a quota is full; NumPy reports a short write only in the error text."""
     return fault.errno in (errno.ENOSPC, errno.EDQUOT) or (

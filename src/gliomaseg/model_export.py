@@ -172,6 +172,7 @@ def _write_half_precision(source: Path, target: Path) -> None:
     tensors = safetensors.load_file(source)
     halves = {name: array.astype("float16") if array.dtype == "float32" else array for name, array in tensors.items()}
     safetensors.save_file(halves, target)
+    shutil.copymode(source, target)  # safetensors lets only the owner read
 
 
 def _require_scored(model: Model) -> None:
@@ -198,6 +199,7 @@ def _scores(options: ExportOptions, model: Model, say: Callable[[str], None]) ->
     if options.evaluation is None:
         return _Scores(model.folder)
     evaluation = read_evaluation(options.evaluation)
+    _require_own_scores(options.evaluation, evaluation, model)
     scored = evaluation.setting.model_digest
     same = {model.digest}
     if model.config.onnx_precision == "fp32" and model.weights.is_file():  # the torch engine differs by rounding only
@@ -217,6 +219,23 @@ def _scores(options: ExportOptions, model: Model, say: Callable[[str], None]) ->
         return _Scores(options.evaluation, evaluation)
     say(dice_estimator_text(fit))
     return _Scores(options.evaluation, evaluation, fit)
+
+
+def _require_own_scores(folder: Path, evaluation: Evaluation, model: Model) -> None:
+    """Refuse the scores of masks, and those of a cross-validation of other networks.
+
+    Raises:
+        ModelError: the scores do not belong to this kind of network.
+    """
+    if evaluation.setting.predictions is not None:
+        what = f"has the scores of masks ({evaluation.setting.predictions}), expected those of a model"
+        raise ModelError(what, where=folder, cure="evaluate the model")
+    if evaluation.setting.model_digests and (folder / "fold-0").is_dir():
+        config, ours = load_model(folder / "fold-0").config, model.config
+        for name in ("network", "preprocessing"):
+            if getattr(config, name) != getattr(ours, name):
+                what = f"is a cross-validation of networks with other settings ({name})"
+                raise ModelError(what, where=folder, cure="name the cross-validation of this model's recipe")
 
 
 def _write_scores(folder: Path, scores: _Scores) -> None:

@@ -143,3 +143,12 @@ def test_a_case_listed_twice_is_refused(tmp_path):
 def test_a_folder_without_an_evaluation_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"there is no metrics\.json"):
         compare_evaluations(tmp_path, tmp_path)
+
+
+def test_a_model_that_was_trained_on_the_patients_is_named(tmp_path):
+    a, b = (write(tmp_path / name, [row("P1", 0.5), row("P2", 0.6)]) for name in ("a", "b"))
+    tree = json.loads((b / "metrics.json").read_text())
+    (b / "metrics.json").write_text(json.dumps({**tree, "setting": {"patients_seen": 2}}))
+    text = comparison_text(compare_evaluations(a, b))
+    assert "warning: B was trained on 2 of these patients: its scores are too high" in text
+    assert "A was trained" not in text

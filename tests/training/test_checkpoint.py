@@ -7,7 +7,14 @@ from safetensors import SafetensorError
 from torch import nn
 
 from gliomaseg.errors import DataError, ResourceError
-from gliomaseg.training.checkpoint import EpochRecord, Progress, load_checkpoint, load_network, save_checkpoint
+from gliomaseg.training.checkpoint import (
+    EpochRecord,
+    Progress,
+    load_checkpoint,
+    load_network,
+    save_checkpoint,
+    write_tensors,
+)
 
 # One process imports torch; a fork of it saves until it is killed, once for each pause.
 SAVE_UNTIL_KILLED = """
@@ -117,3 +124,9 @@ def test_a_full_disk_in_safetensors_raises_resource_error(tmp_path, monkeypatch)
     with pytest.raises(ResourceError, match="the disk is full"):
         save_checkpoint(tmp_path / "last.safetensors", network, torch.optim.Adam(network.parameters()), Progress())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_may_be_read_by_others_as_every_new_file(tmp_path):
+    write_tensors({"a": torch.zeros(1)}, tmp_path / "weights")
+    (tmp_path / "text").touch()
+    assert (tmp_path / "weights").stat().st_mode == (tmp_path / "text").stat().st_mode

@@ -341,3 +341,15 @@ def test_a_finished_run_may_change_its_postprocessing_and_precision(crossed, pha
     assert load_model(tmp_path / "run").config.postprocessing.threshold == 0.4
     assert read_recipe(str(tmp_path / "run" / "config.toml")).training.onnx_precision == "int8"
     assert is_finished(again)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+@pytest.mark.parametrize("change", [{"device": "cuda"}, {"start": "absent"}])
+def test_a_wrong_device_or_start_leaves_no_folder(change, phantoms, tmp_path):
+    recipe = read_recipe("unet_small")
+    if "start" in change:
+        recipe = recipe.with_settings([f"training.start_from={tmp_path / 'absent'}"])
+    options = CrossValidateOptions(recipe, phantoms, tmp_path / "out", device=change.get("device", "cpu"))
+    with pytest.raises((UsageError, ModelError)):
+        crossvalidate(options, say=lambda _line: None)
+    assert not (tmp_path / "out").exists()

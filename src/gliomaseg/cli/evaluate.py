@@ -94,6 +94,8 @@ def compare(
     from gliomaseg.report.terminal import comparison_text
 
     comparison = compare_evaluations(a, b)
+    if a.resolve() == b.resolve():
+        log(f"warning: A and B are the same evaluation: {a}")
     text = comparison_text(comparison)
     if out is not None:
         from gliomaseg.report.comparison_page import write_comparison

@@ -89,6 +89,9 @@ def warnings(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
 
 
 def _mask_warnings(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
+    if (labels := evaluation.setting.labels) and evaluation.summary.tumour_slices == 0:
+        values = ", ".join(map(str, labels))
+        yield "No tumour in the reference", f"No reference mask has one of the values of --labels ({values})."
     if text := _nothing_predicted(evaluation):
         yield "Nothing predicted", text
     if resampled := sum(row.resampled_from is not None for row in evaluation.patients):

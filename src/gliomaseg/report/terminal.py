@@ -161,6 +161,11 @@ def comparison_text(comparison: Comparison) -> str:
     if comparison.left_out:
         lines.append(f"not compared, because the definitions differ: {', '.join(comparison.left_out)}")
     lines.append(f"{of}{patients} patients; p: Wilcoxon signed-rank, two-sided; a win is B better")
+    lines += [
+        f"warning: {name} was trained on {seen} of these patients: its scores are too high"
+        for name, seen in (("A", a.patients_seen), ("B", b.patients_seen))
+        if seen
+    ]
     if patients < FEW:
         # Each of the 2^n sign patterns is equally likely: two of them are the most extreme.
         lines.append(f"few patients: the intervals are unreliable, and no p can be below {min(1, 2 / 2**patients):.2g}")

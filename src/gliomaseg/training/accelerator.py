@@ -22,6 +22,18 @@ from gliomaseg.errors import UsageError
 DEVICES = ("auto", "cpu", "cuda")
 
 
+def require_device(device: str) -> None:
+    """Check that a device exists.
+
+    Raises:
+        UsageError: `device` is not "auto", "cpu" or "cuda", or it is "cuda" and torch finds no GPU.
+    """
+    if device not in DEVICES:
+        raise UsageError(f"device is {str(device)!r}, expected one of {', '.join(DEVICES)}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device is 'cuda', but torch finds no GPU", cure="choose the device auto or cpu")
+
+
 def open_accelerator(device: str, precision: str) -> Accelerator:
     """Return an accelerator for a device and a precision.
 
@@ -32,10 +44,7 @@ def open_accelerator(device: str, precision: str) -> Accelerator:
     Raises:
         UsageError: `device` has another value, or it is "cuda" and torch finds no GPU.
     """
-    if device not in DEVICES:
-        raise UsageError(f"device is {str(device)!r}, expected one of {', '.join(DEVICES)}")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device is 'cuda', but torch finds no GPU", cure="choose the device auto or cpu")
+    require_device(device)
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     bf16 = precision == "bf16" or (precision == "auto" and _has_bf16(on_cpu=on_cpu))
     # Without this, a second run in the same process would keep the precision of the first.

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from gliomaseg.atomic import new_file
+from gliomaseg.atomic import current_umask, new_file
 from gliomaseg.errors import DataError
 from gliomaseg.model import StartModel
 
@@ -145,6 +145,7 @@ def write_tensors(tensors: dict[str, Tensor], path: Path, *, metadata: dict[str,
     """
     try:
         save_file(tensors, path, metadata=metadata)
+        path.chmod(0o666 & ~current_umask())  # safetensors lets only the owner read
     except SafetensorError as fault:
         number = re.search(r"os error (\d+)", str(fault))  # safetensors gives errno in its text only
         if not number:

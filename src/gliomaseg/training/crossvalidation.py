@@ -34,8 +34,10 @@ from gliomaseg.evaluation.scoring import ScoredCase
 from gliomaseg.model import file_digest
 from gliomaseg.ownership import OutputFolder
 from gliomaseg.prediction import open_predictor
+from gliomaseg.training.accelerator import require_device
 from gliomaseg.training.parallel_folds import LOG, Fold, choose_places, train_folds
 from gliomaseg.training.run_folder import TrainOptions, empty_folder, is_finished, require_same_data_options, run_output
+from gliomaseg.training.start_weights import read_start
 from gliomaseg.training.trackers import choose_trackers, create_shared_stores
 from gliomaseg.training.train import train
 
@@ -105,6 +107,9 @@ def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) 
     require_sound(index)
     require_outside(index, options.out)
     splits = _draw_folds(options, index)
+    # Before anything is written:
+    require_device(options.device)
+    read_start(options.recipe)
     resuming = options.resume and (options.out / SPLITS).is_file()
     if not resuming:
         _require_free(options)

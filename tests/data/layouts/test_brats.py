@@ -106,6 +106,18 @@ def test_examinations_of_one_patient_have_one_patient(tmp_path: Path, name: str,
     assert cases[0].patient == patient
 
 
+@pytest.mark.parametrize(("first", "second"), [("20190101", "20200101"), ("visit1", "visit2")])
+def test_files_with_the_name_of_their_examination_belong_to_the_patient_of_the_folder(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    names = [f"{patient}/{name}/{name}" for patient in ("P1", "P2") for name in (first, second)]
+    cases = read(touch(tmp_path, *(f"{name}_{ending}.nii.gz" for name in names for ending in ("flair", "seg")))).cases
+    assert [case.patient for case in cases] == ["P1", "P1", "P2", "P2"]
+    assert [case.name for case in cases] == [
+        f"{patient}_{name}" for patient in ("P1", "P2") for name in (first, second)
+    ]
+
+
 def test_case_355_of_2020_has_a_mask_with_a_foreign_name(tmp_path: Path) -> None:
     case = "BraTS20_Training_355"
     cases = read(touch(tmp_path, f"{case}/{case}_flair.nii", f"{case}/W39_1998.09.19_Segm.nii"))
