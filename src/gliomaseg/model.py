@@ -46,6 +46,11 @@ class StartModel(Settings):
     not_loaded: tuple[str, ...] = ()
     trained_on: tuple[str, ...] = ()
 
+    @property
+    def random_text(self) -> str:
+        """The tensors that started at random, as the end of a line; empty without any."""
+        return f"; random: {', '.join(self.not_loaded)}" if self.not_loaded else ""
+
 
 class ModelConfig(Settings):
     """The content of `config.json`: everything that prediction needs besides the weights.

@@ -48,7 +48,7 @@ def covered_share(wanted: Mask, grid: VolumeGrid, source: VolumeGrid) -> float:
         grid: of `wanted`.
         source: grid of the other volume.
     """
-    planes = zip(wanted, _positions(grid, source), strict=True)
+    planes = zip(wanted, positions(grid, source), strict=True)
     inside = sum(int(np.count_nonzero(plane & _is_inside(places, source.shape))) for plane, places in planes)
     return inside / max(1, int(np.count_nonzero(wanted)))
 
@@ -74,7 +74,7 @@ def resample(volume: NDArray[Any], source: VolumeGrid, grid: VolumeGrid) -> NDAr
     column = np.reshape(factors, (3, 1, 1))
     background = min(volume.min(), 0)
     resampled = np.empty(grid.shape, volume.dtype)
-    for target, places in zip(resampled, _positions(grid, source), strict=True):
+    for target, places in zip(resampled, positions(grid, source), strict=True):
         values = ndimage.map_coordinates(
             means, (places - (column - 1) / 2) / column, np.float64, order=1, mode="nearest"
         )
@@ -95,7 +95,7 @@ def _matrix(grid: VolumeGrid, source: VolumeGrid) -> Affine:
     return matrix
 
 
-def _positions(grid: VolumeGrid, source: VolumeGrid) -> Iterator[NDArray[np.float64]]:
+def positions(grid: VolumeGrid, source: VolumeGrid) -> Iterator[NDArray[np.float64]]:
     """Yield the indices (z, y, x) in another volume of the voxels of each slice: float64, shape (3, y, x)."""
     matrix = _matrix(grid, source)
     y, x = np.ogrid[: grid.shape[1], : grid.shape[2]]

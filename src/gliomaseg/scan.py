@@ -23,6 +23,7 @@ from gliomaseg.geometry import (
     pixel_area_mm2,
     require_affine,
     spacing_of,
+    voxel_volume_mm3,
 )
 from gliomaseg.naming import Role
 from gliomaseg.resampling import VolumeGrid, covered_share, head_of, resample
@@ -89,7 +90,7 @@ class Scan:
     @property
     def voxel_ml(self) -> float | None:
         """The volume of a voxel in ml; None without an affine."""
-        return None if self.affine is None else float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
+        return None if self.affine is None else voxel_volume_mm3(self.affine) / 1000
 
     @property
     def spacing_mm(self) -> Spacing | None:

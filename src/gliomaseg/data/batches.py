@@ -17,7 +17,7 @@ from gliomaseg.data.augmentation.acquisition import AcquisitionChanges, dim_outs
 from gliomaseg.data.augmentation.carvemix import Slices, graft_tumours
 from gliomaseg.data.cache import Cache
 from gliomaseg.data.case import Case
-from gliomaseg.preprocessing import context_indices, head_levels, level_scales
+from gliomaseg.preprocessing import context_indices, head_levels, level_counts, level_scales
 from gliomaseg.scan import flair_channel
 from gliomaseg.types import SliceIndices
 
@@ -44,10 +44,8 @@ class DeviceCache(Cache):
 
 def on_device(cache: Cache, device: torch.device) -> Cache:
     """Return a cache with its slices on a GPU if they fit beside a network; on a CPU, return the cache unchanged."""
-    brain_bytes = 0 if cache.brain is None else cache.brain.nbytes
-    if device.type != "cuda" or cache.images.nbytes + cache.masks.nbytes + brain_bytes > MEMORY_SHARE * _free_bytes(
-        device
-    ):
+    needed_bytes = sum(array.nbytes for array in (cache.images, cache.masks, cache.brain) if array is not None)
+    if device.type != "cuda" or needed_bytes > MEMORY_SHARE * _free_bytes(device):
         return cache
     return _copy_to_device(cache, device)
 
@@ -260,11 +258,14 @@ def _histograms(cache: Cache, positions: SliceIndices, changes: AcquisitionChang
     whole = cache.level_histograms[case_numbers]
     if changes is None:
         return whole
-    alone = changes.alone[:, None, None]
-    whole = np.where(alone, cache.slice_histograms[positions], whole)
+    alone = {int(k): slice(positions[k], positions[k] + 1) for k in np.flatnonzero(changes.alone)}
+    for k, own in alone.items():
+        whole[k] = level_counts(cache.images[own])
     if cache.brain is None:
         return whole
-    brain = np.where(alone, cache.brain_slice_histograms[positions], cache.brain_histograms[case_numbers])
+    brain = cache.brain_histograms[case_numbers]
+    for k, own in alone.items():
+        brain[k] = cache.brain_counts(own)
     return dimmed_histograms(whole, brain, changes.outside)
 
 

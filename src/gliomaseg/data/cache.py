@@ -68,26 +68,29 @@ class Cache:
         return first, np.append(first[1:], len(self.names)) - 1
 
     @cached_property
-    def slice_histograms(self) -> NDArray[np.int64]:
-        """How often each level occurs in each slice and channel: int64, shape (n, c, 256)."""
-        return np.stack([level_counts(image[None]) for image in self.images])
-
-    @cached_property
     def level_histograms(self) -> NDArray[np.int64]:
         """How often each level occurs in each case and channel: int64, shape (cases, c, 256)."""
-        return np.asarray(np.add.reduceat(self.slice_histograms, self.case_limits[0]))
-
-    @cached_property
-    def brain_slice_histograms(self) -> NDArray[np.int64]:
-        """As `slice_histograms`, with level 0 outside the brain."""
-        if self.brain is None:
-            raise ValueError("the cache has no brain, expected one: open it with brain=True")
-        return np.stack([level_counts((a * b)[None]) for a, b in zip(self.images, self.brain, strict=True)])
+        return np.stack(
+            [level_counts(self.images[first : last + 1]) for first, last in zip(*self.case_limits, strict=True)]
+        )
 
     @cached_property
     def brain_histograms(self) -> NDArray[np.int64]:
         """As `level_histograms`, with level 0 outside the brain."""
-        return np.asarray(np.add.reduceat(self.brain_slice_histograms, self.case_limits[0]))
+        return np.stack(
+            [self.brain_counts(slice(first, last + 1)) for first, last in zip(*self.case_limits, strict=True)]
+        )
+
+    @property
+    def case_slices(self) -> list[slice]:
+        """The positions of the slices of each case."""
+        return [slice(first, last + 1) for first, last in zip(*self.case_limits, strict=True)]
+
+    def brain_counts(self, positions: slice) -> NDArray[np.int64]:
+        """Return how often each level occurs in some slices, with level 0 outside the brain: int64, shape (c, 256)."""
+        if self.brain is None:
+            raise ValueError("the cache has no brain, expected one: open it with brain=True")
+        return level_counts(self.images[positions] * self.brain[positions, None])
 
     @cached_property
     def has_tumour(self) -> NDArray[np.bool_]:
@@ -184,9 +187,8 @@ def _with_brain(cache: Cache, path: Path, progress: Callable[[str], None] | None
         require_disk_space(path, needed_bytes=cache.masks.nbytes)
         channel = flair_channel(cache.images.shape[1])
         with new_file(file) as temporary, GrowingArray(temporary, np.bool_, cache.masks.shape[1:]) as brains:
-            for first, last in zip(*cache.case_limits, strict=True):
-                chosen = slice(first, last + 1)
-                brains.append(brain_mask(cache.images[chosen, channel], keep=cache.masks[chosen]))
+            for case in cache.case_slices:
+                brains.append(brain_mask(cache.images[case, channel], keep=cache.masks[case]))
     return replace(cache, brain=np.load(file, mmap_mode="r"))
 
 

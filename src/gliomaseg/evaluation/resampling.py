@@ -13,6 +13,7 @@ from gliomaseg.data.masks import MAX_BYTES, MaskLabels, mask_of_labels, require_
 from gliomaseg.errors import FormatError, GeometryError
 from gliomaseg.formats import read_picture, read_volume
 from gliomaseg.geometry import Affine, describe_grid
+from gliomaseg.resampling import VolumeGrid, positions
 from gliomaseg.scan import Scan
 from gliomaseg.types import Probability
 
@@ -119,18 +120,13 @@ def resample_nearest(
     >>> resample_nearest(halves, np.diag([2.0, 2, 2, 1]), shape=(1, 1, 4), affine=start).tolist()
     [[[1, 1, 2, 2]]]
     """
-    onto = np.linalg.inv(source) @ affine  # indices (x, y, z, 1) of the new grid to those of the old one
-    rows, columns = np.arange(shape[1])[:, None], np.arange(shape[2])[None, :]
+    own = VolumeGrid((voxels.shape[0], voxels.shape[1], voxels.shape[2]), source)
+    ends = np.reshape(own.shape, (3, 1, 1))
     result = np.zeros(shape, voxels.dtype)
     hit = False
-    for k in range(shape[0]):  # a plane at a time: indices of a whole volume would need eight times its memory
-        places = [
-            onto[axis, 0] * columns + onto[axis, 1] * rows + onto[axis, 2] * k + onto[axis, 3] for axis in range(3)
-        ]
-        x, y, z = (np.floor(place + 0.5 + ROUNDING).astype(np.int64) for place in places)
-        inside = np.ones(shape[1:], bool)
-        for index, count in ((z, voxels.shape[0]), (y, voxels.shape[1]), (x, voxels.shape[2])):
-            inside &= (index >= 0) & (index < count)
-        result[k][inside] = voxels[z[inside], y[inside], x[inside]]
+    for target, places in zip(result, positions(VolumeGrid(shape, affine), own), strict=True):
+        nearest = np.floor(places + 0.5 + ROUNDING).astype(np.int64)
+        inside = ((nearest >= 0) & (nearest < ends)).all(axis=0)
+        target[inside] = voxels[tuple(nearest[:, inside])]
         hit = hit or bool(inside.any())
     return result if hit else None

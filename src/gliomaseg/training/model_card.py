@@ -51,6 +51,9 @@ def model_card(recipe: Recipe, metrics: Evaluation, *, patients: list[str], star
 
 
 def _settings(recipe: Recipe, start: StartModel | None) -> list[str]:
+    weights = recipe.network.pretrained_weights
+    if start is not None:
+        weights = f"{start.name} (SHA-256 {start.digest}){start.random_text}"
     return [
         (
             f"- preprocessing: {recipe.preprocessing.size_px} x {recipe.preprocessing.size_px} pixels, input "
@@ -59,15 +62,9 @@ def _settings(recipe: Recipe, start: StartModel | None) -> list[str]:
         f"- network: {recipe.network.model_dump()}",
         f"- training: {recipe.training.model_dump()}",
         *([f"- augmentation: {recipe.augmentation.model_dump()}"] if recipe.augmentation.preset == "strong" else []),
-        f"- initial weights: {recipe.network.pretrained_weights if start is None else _start_text(start)}",
+        f"- initial weights: {weights}",
         f"- postprocessing: tumour if the probability exceeds {recipe.postprocessing.threshold}",
     ]
-
-
-def _start_text(start: StartModel) -> str:
-    """Return the origin of the initial weights; the terms of that model apply to this one too."""
-    random = f"; random: {', '.join(start.not_loaded)}" if start.not_loaded else ""
-    return f"{start.name} (SHA-256 {start.digest}){random}"
 
 
 def _origin(patients: list[str], start: StartModel | None) -> str:

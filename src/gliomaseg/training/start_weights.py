@@ -96,12 +96,6 @@ def check_start(recipe: Recipe, validation: Sequence[Case], say: Callable[[str],
         say(f"warning: {start.model.config.name} does not name its training patients: they may be validation patients")
 
 
-def start_text(start: StartModel) -> str:
-    """Return the line of the log that names the model and the tensors that start at random."""
-    missing = f"; random: {', '.join(start.not_loaded)}" if start.not_loaded else ""
-    return f"starting from the weights of {start.name}{missing}"
-
-
 def different_settings(start: StartWeights, recipe: Recipe) -> list[str]:
     """Return a line for each preprocessing setting that the recipe and the model do not share."""
     name, theirs, ours = start.model.config.name, start.model.config.preprocessing, recipe.preprocessing

@@ -44,7 +44,7 @@ from gliomaseg.training.run_folder import (
     start_folder,
     write_settings,
 )
-from gliomaseg.training.start_weights import check_start, load_start, read_start, start_text
+from gliomaseg.training.start_weights import check_start, load_start, read_start
 from gliomaseg.training.trackers import choose_trackers, open_trackers
 
 
@@ -198,7 +198,7 @@ def build_run(
     progress = Progress(digest=cases.cache.digest, sides=cases.digest)
     if not last.is_file() and (start := read_start(recipe)):
         progress.start = load_start(network, start, random_slices(cases.cache, cases.train, recipe, accelerator.device))
-        say(start_text(progress.start))
+        say(f"starting from the weights of {progress.start.name}{progress.start.random_text}")
     average = copy.deepcopy(network).requires_grad_(requires_grad=False) if recipe.training.ema else None
     optimiser = build_optimiser(network, recipe.training)
     if last.is_file():

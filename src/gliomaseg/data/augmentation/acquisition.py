@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from gliomaseg.config import Augmentation
-from gliomaseg.data.augmentation import pipeline
+from gliomaseg.data.augmentation import pipeline, random_fields
 
 DARKEST, BRIGHTEST = 0.1, 0.7  # the factors of suppressed fat
 
@@ -25,17 +25,17 @@ class AcquisitionChanges:
 
     Attributes:
         outside: factor on everything that is not brain: 0 without skull, 1 unchanged; float64, shape (n,).
-        growth_px: pixels by which the brain grows before: -1, 0 or 1, int64, shape (n,).
+        growth_px: pixels by which the brain grows before: -1, 0 or 1, float64, shape (n,).
         alone: whether the slice is a scan of one slice, bool, shape (n,).
     """
 
     outside: NDArray[np.float64]
-    growth_px: NDArray[np.int64]
+    growth_px: NDArray[np.float64]
     alone: NDArray[np.bool_]
 
 
 def draw_acquisition(draws: NDArray[np.float64], limits: Augmentation) -> AcquisitionChanges | None:
-    """Return the changes of a batch; None if the recipe has none.
+    """Return the changes of a batch; None if the recipe changes no slice in this way.
 
     Args:
         draws: uniform in [0, 1), shape (n, DRAWS).
@@ -46,7 +46,7 @@ def draw_acquisition(draws: NDArray[np.float64], limits: Augmentation) -> Acquis
     kind, size = draws[:, pipeline.SCALP], draws[:, pipeline.SCALP_LEVEL]
     stripped, suppressed = kind < limits.skull_strip, kind < limits.skull_strip + limits.fat_suppression
     outside = np.where(stripped, 0.0, np.where(suppressed, DARKEST + (BRIGHTEST - DARKEST) * size, 1.0))
-    growth_px = np.floor(3 * draws[:, pipeline.BRAIN_GROWTH]).astype(np.int64) - 1
+    growth_px = np.floor(3 * draws[:, pipeline.BRAIN_GROWTH]) - 1
     return AcquisitionChanges(outside, growth_px, draws[:, pipeline.ALONE] < limits.single_slice)
 
 
@@ -59,11 +59,11 @@ def dim_outside(stored: Tensor, brain: Tensor, tumour: Tensor, changes: Acquisit
         tumour: never changed, bool, shape (n, k, y, x).
         changes: of the batch.
     """
-    growth, outside = (_per_slice(values, stored.device) for values in (changes.growth_px, changes.outside))
+    growth, outside = (random_fields.per_slice(values, stored) for values in (changes.growth_px, changes.outside))
     area = brain.to(torch.float32)
     larger, smaller = max_pool2d(area, 3, 1, 1), -max_pool2d(-area, 3, 1, 1)
     moved = torch.where(growth > 0, larger, torch.where(growth < 0, smaller, area)) > 0
-    factors = torch.where(moved | tumour, 1.0, outside.to(torch.float32))
+    factors = torch.where(moved | tumour, 1.0, outside)
     return stored * factors.repeat_interleave(stored.shape[1] // brain.shape[1], dim=1)
 
 
@@ -89,7 +89,3 @@ def dimmed_histograms(
     moved[..., 1:] += brain[..., 1:]
     moved[..., 0] = whole.sum(axis=-1) - moved[..., 1:].sum(axis=-1)
     return moved
-
-
-def _per_slice(values: NDArray[np.generic], device: torch.device) -> Tensor:
-    return torch.from_numpy(values).to(device, non_blocking=True)[:, None, None, None]

@@ -168,8 +168,8 @@ def _read_case(volumes: Sequence[_Volume], found: Findings, options: DataOptions
     images = {SEQUENCE_OF_ROLE[role]: VolumeFile(_first(members, found).file) for role, members in by_role.items()}
     flair = by_role[Role.FLAIR][0]
     # A file with the name of its examination only, such as `visit1_flair`, does not name the patient.
-    named = flair.name.case and not (flair.folder and is_examination_only(flair.name.case))
-    name, is_named_by_folder = (flair.name.case, False) if named else (_folder_name(flair, found), True)
+    has_name = flair.name.case and not (flair.folder and is_examination_only(flair.name.case))
+    name, is_named_by_folder = (flair.name.case, False) if has_name else (_folder_name(flair, found), True)
     known = parse_examination(name)
     volumes_of_case = Volumes(images, VolumeFile(_first(masks, found).file))
     case = Case(name, known.patient, known.site, (), volumes_of_case, known.date, options.labels)
