@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from gliomaseg.evaluation.documents import read_evaluation
 from gliomaseg.evaluation.measures import conventions
-from gliomaseg.evaluation.results import CaseScores, Summary, read_evaluation
+from gliomaseg.evaluation.results import CaseScores, Summary
 from gliomaseg.metrics.bootstrap import bootstrap_interval
 
 WORST = 10

@@ -29,7 +29,8 @@ from gliomaseg.data.split import read_splits, select
 from gliomaseg.errors import GliomasegError, UsageError
 from gliomaseg.evaluation import ScoreGrid, assemble, dumps, measure_cases
 from gliomaseg.evaluation.dice_estimation import fit_dice_estimator, rank_quality
-from gliomaseg.evaluation.results import METRICS, CaseScores, Evaluation, EvaluationSetting, read_evaluation
+from gliomaseg.evaluation.documents import read_evaluation
+from gliomaseg.evaluation.results import METRICS, CaseScores, Evaluation, EvaluationSetting
 from gliomaseg.evaluation.scoring import ScoredCase
 from gliomaseg.model import SPLITS, Model, load_model
 from gliomaseg.prediction import WeightedEnsemble

@@ -25,7 +25,7 @@ from gliomaseg.config import Recipe, Split, read_recipe
 from gliomaseg.data.case_list import CaseList
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import Fold, Splits, split_data, write_splits
-from gliomaseg.evaluation.results import read_evaluation
+from gliomaseg.evaluation.documents import read_evaluation
 from gliomaseg.metrics.bootstrap import bootstrap_interval
 
 SITE, FOLDS, SIZES = "DU", 3, (5, 10, 20)

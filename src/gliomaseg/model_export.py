@@ -12,8 +12,9 @@ from pathlib import Path
 from gliomaseg.config import Tree
 from gliomaseg.errors import DataError, ModelError, UsageError, import_extra
 from gliomaseg.evaluation.dice_estimation import DiceEstimatorFit, dice_estimator_text, fit_dice_estimator
+from gliomaseg.evaluation.documents import read_evaluation
 from gliomaseg.evaluation.measures import conventions
-from gliomaseg.evaluation.results import Evaluation, read_evaluation
+from gliomaseg.evaluation.results import Evaluation
 from gliomaseg.model import (
     CARD,
     METRICS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,7 @@ class Scan:
         source: the file or folder that the scan was read from.
         affine: voxel indices (x, y, z, 1) to millimetres in the patient, RAS+; None if the file has none.
         orientation_assumed: whether the affine's directions are the format's default and not the file's own.
+        template: the template, such as MNI 152, whose space the affine is in; None for the scanner's or an unnamed one.
         sequences: one name for each channel; the default is FLAIR, or T1, FLAIR and contrast-enhanced T1.
         given: the sequences that the examination has; None if the reader cannot know it. `available` then compares
             the channels of images with FLAIR.
@@ -58,6 +60,7 @@ class Scan:
     source: str
     affine: Affine | None = None
     orientation_assumed: bool = False
+    template: str | None = None
     sequences: tuple[Sequence, ...] = field(default=())
     given: frozenset[Sequence] | None = None
     notes: tuple[str, ...] = ()
@@ -224,6 +227,7 @@ def _is_on_grid(flair: Scan, other: Scan) -> bool:
     if flair.affine is not None and other.affine is not None:
         if same_size and farthest_corner_mm(flair.voxels.shape, flair.affine, other.affine) <= SAME_POSITION_MM:
             return True
+        require_same_space(other, flair)
         if not (flair.orientation_assumed or other.orientation_assumed):
             return False
         source = other.source if other.orientation_assumed else flair.source
@@ -241,6 +245,18 @@ def _is_on_grid(flair: Scan, other: Scan) -> bool:
             cure="give both in 8 or 16 bits",
         )
     return True
+
+
+def require_same_space(scan: Scan, other: Scan) -> None:
+    """Check that the positions of two scans on different grids are comparable.
+
+    Raises:
+        GeometryError: only one is in the space of a template, or they name different templates.
+    """
+    if scan.template != other.template:
+        spaces = [one.template or "the scanner" for one in (scan, other)]
+        what = f"world space is {spaces[0]}, expected {spaces[1]} as {Path(other.source).name}"
+        raise GeometryError(what, where=scan.source, cure="register it, or correct its sform_code and qform_code")
 
 
 def _resampled(name: Sequence, scan: Scan, flair: Scan) -> Scan:

@@ -11,9 +11,9 @@ from gliomaseg.data.case import Case, LoadedCase, Slice
 from gliomaseg.errors import FormatError
 from gliomaseg.evaluation import EvaluationSetting, ScoreGrid, assemble, dumps, measures
 from gliomaseg.evaluation.comparison import compare_evaluations
+from gliomaseg.evaluation.documents import read_evaluation
 from gliomaseg.evaluation.measure import CaseMasks, Measure
 from gliomaseg.evaluation.measures import MEASURES
-from gliomaseg.evaluation.results import read_evaluation
 from gliomaseg.evaluation.scoring import score_case
 from gliomaseg.report.html import write_report
 from gliomaseg.report.terminal import comparison_text, summary_text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -67,6 +68,18 @@ def test_a_cache_without_t1_has_no_note(tmp_path: Path) -> None:
         cases, Preprocessing(size_px=32, input="flair"), folder=tmp_path / "cache", progress=lines.append
     )  # fmt: skip
     assert not any("T1" in line for line in lines)
+
+
+def test_t1_on_another_grid_in_the_space_of_a_template_is_refused(tmp_path: Path) -> None:
+    cases = cases_with_t1(tmp_path, (1, 0, 0))
+    file = tmp_path / "set" / "P1" / "P1_t1.nii.gz"
+    image = nibabel.load(file)
+    image.set_sform(image.affine, code="talairach")
+    nibabel.save(image, file)
+    with pytest.raises(
+        GeometryError, match=r"P1_t1\.nii\.gz: world space is Talairach, expected the scanner as P1_flair"
+    ):
+        read_case(cases.cases[0])
 
 
 def test_t1_that_covers_half_of_the_head_is_a_problem_in_training(tmp_path: Path) -> None:

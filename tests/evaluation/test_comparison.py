@@ -8,10 +8,11 @@ from gliomaseg.errors import DataError, FormatError
 from gliomaseg.evaluation.comparison import compare_evaluations
 from gliomaseg.report.terminal import comparison_text
 
+MEASURES = ("dice_volume", "hausdorff_95_px", "volume_error", "dice_batch")
 
-def write(folder: Path, rows: list[dict]) -> Path:
-    names = ("dice_volume", "hausdorff_95_px", "volume_error", "dice_batch")
-    document = {"patients": rows, "definitions": dict.fromkeys(names, ""), "setting": {"model": folder.name}}
+
+def write(folder: Path, rows: list[dict], measures: tuple[str, ...] = MEASURES) -> Path:
+    document = {"patients": rows, "definitions": dict.fromkeys(measures, ""), "setting": {"model": folder.name}}
     folder.mkdir()
     (folder / "metrics.json").write_text(json.dumps(document))
     return folder
@@ -48,6 +49,16 @@ def test_the_examinations_of_a_patient_are_pairs_and_are_drawn_together(tmp_path
     assert found.p_value == pytest.approx(0.5)
     assert [(entry.patient, entry.case) for entry in comparison.patients] == list(names)
     assert "3 cases of 2 patients; p:" in comparison_text(comparison)
+    assert comparison.means_of_slices == ()
+
+
+def test_a_measure_whose_mean_is_over_slices_in_an_evaluation_is_named(tmp_path):
+    rows = [row("P1", 0.5, dice_tumour_slices=0.4)]
+    folders = [write(tmp_path / name, rows, measures=("dice_volume", "dice_tumour_slices")) for name in ("a", "b")]
+    comparison = compare_evaluations(*folders)
+    assert comparison.means_of_slices == ("dice_tumour_slices",)
+    line = "each of the patients counts once; `evaluate` gives means over slices of dice_tumour_slices"
+    assert line in comparison_text(comparison).splitlines()
 
 
 def test_an_earlier_version_that_wrote_the_case_as_patient_pairs_by_case(tmp_path):

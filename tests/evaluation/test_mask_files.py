@@ -17,7 +17,7 @@ from gliomaseg.data.case import Case, VolumeFile, Volumes
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.masks import MaskLabels
 from gliomaseg.errors import DataError, PartlyDoneError, UsageError
-from gliomaseg.evaluation import EvaluateOptions, evaluate_into
+from gliomaseg.evaluation import EvaluateOptions, MaskSource, evaluate_into
 from gliomaseg.evaluation.comparison import compare_evaluations
 from gliomaseg.evaluation.evaluate import evaluate
 from gliomaseg.evaluation.mask_files import find_masks
@@ -81,6 +81,7 @@ def test_files_that_are_no_masks_are_ignored_and_those_of_no_case_are_unmatched(
     [
         "case-1_probability.nii.gz",
         "case-1-probability.nrrd",
+        "case-1_prob.nii.gz",
         "case-1_flair_probability.nii.gz",
         "case-1/probability.nii.gz",
     ],
@@ -118,7 +119,7 @@ def evaluations(volumes, predicted, tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluations")
     predictor = open_models(find_models(Path("glioma-flair")))
     evaluate_into(EvaluateOptions(volumes, folder / "model"), predictor)
-    evaluate_into(EvaluateOptions(volumes, folder / "masks"), predicted)
+    evaluate_into(EvaluateOptions(volumes, folder / "masks"), MaskSource(predicted))
     return folder
 
 
@@ -264,6 +265,26 @@ def test_a_mask_far_from_its_scan_is_not_resampled(volumes, tmp_path):
     save_on_another_grid(volumes, tmp_path / "case-0.nii.gz", "far")
     error = gliomaseg.evaluate(volumes, predictions=tmp_path, resample=True).patients[0].error
     assert "which does not overlap 64 x 64 x 16 voxels" in error
+
+
+@pytest.mark.parametrize(("code", "error"), [(1, None), (4, "world space is MNI 152, expected the scanner as flair")])
+def test_a_mask_in_the_space_of_a_template_is_not_resampled(volumes, tmp_path, code, error):
+    file = tmp_path / "case-0.nii.gz"
+    save_on_another_grid(volumes, file, "cut")
+    image = nibabel.load(file)
+    image.set_sform(image.affine, code)
+    nibabel.save(image, tmp_path / "case-0.nii.gz")
+    found = gliomaseg.evaluate(volumes, predictions=tmp_path, resample=True).patients[0].error
+    assert (found and found.partition(".gz: ")[2].partition(".nii")[0]) == error
+
+
+def test_nan_in_a_probability_counts_as_0(volumes, tmp_path):
+    write_probability(volumes, tmp_path, scale=0.75)
+    file = tmp_path / "case-0_probability.nii.gz"
+    image = nibabel.load(file)
+    values = np.asarray(image.dataobj)
+    nibabel.save(Nifti1Image(np.where(values > 0, values, np.float32("nan")), image.affine), file)
+    assert gliomaseg.evaluate(volumes, predictions=tmp_path).patients[0].soft_dice == pytest.approx(6 / 7)
 
 
 def test_probabilities_are_resampled_with_their_mask(volumes, tmp_path):

@@ -7,7 +7,8 @@ import pytest
 from gliomaseg.data.case import Case, LoadedCase, Slice
 from gliomaseg.errors import DataError, FormatError
 from gliomaseg.evaluation import ScoreGrid
-from gliomaseg.evaluation.results import Evaluation, Summary, read_evaluation
+from gliomaseg.evaluation.documents import read_evaluation
+from gliomaseg.evaluation.results import Evaluation, Summary
 from gliomaseg.evaluation.scoring import score_case
 from gliomaseg.scan import Scan
 
@@ -84,7 +85,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
 
 
 def test_a_file_that_is_too_large_is_not_read(write_metrics, monkeypatch):
-    monkeypatch.setattr("gliomaseg.evaluation.results.LARGEST_BYTES", 10)
+    monkeypatch.setattr("gliomaseg.evaluation.documents.LARGEST_BYTES", 10)
     with pytest.raises(FormatError, match="is larger than"):
         read_evaluation(write_metrics({"patients": []}))
 

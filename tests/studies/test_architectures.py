@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from gliomaseg.evaluation.results import read_evaluation
+from gliomaseg.evaluation.documents import read_evaluation
 
 SCRIPT = Path(__file__).parents[2] / "studies" / "architectures.py"
 TINY = (("network.features=[4,4]", "network.pixel_unshuffle=4"), 1)

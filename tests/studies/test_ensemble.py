@@ -12,7 +12,8 @@ from gliomaseg.config import Split
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import split_data, write_splits
 from gliomaseg.errors import UsageError
-from gliomaseg.evaluation.results import Evaluation, read_evaluation
+from gliomaseg.evaluation.documents import read_evaluation
+from gliomaseg.evaluation.results import Evaluation
 
 SCRIPT = Path(__file__).parents[2] / "studies" / "ensemble.py"
 

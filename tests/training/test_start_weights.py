@@ -13,7 +13,7 @@ from gliomaseg.data.cache import open_cache
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import choose_fold, read_splits, select
 from gliomaseg.errors import ConfigError, ModelError
-from gliomaseg.evaluation.results import read_evaluation
+from gliomaseg.evaluation.documents import read_evaluation
 from gliomaseg.model import hashed_patient_ids, load_model
 from gliomaseg.model_export import ExportOptions, export_model
 from gliomaseg.networks import build_network

@@ -62,7 +62,7 @@ def train(
 ) -> None:
     """Train a network and export it. RUN/model does not need PyTorch."""
     from gliomaseg.config import read_recipe
-    from gliomaseg.evaluation.results import read_evaluation
+    from gliomaseg.evaluation.documents import read_evaluation
     from gliomaseg.report.terminal import summary_text, warning_lines
 
     chosen = read_recipe(recipe).with_settings(settings or [])
@@ -110,7 +110,7 @@ def crossvalidate(
 ) -> None:
     """Train K folds and pool their results. Each patient is evaluated with the model that was not trained on it."""
     from gliomaseg.config import read_recipe
-    from gliomaseg.evaluation.results import read_evaluation
+    from gliomaseg.evaluation.documents import read_evaluation
     from gliomaseg.evaluation.scoring import ScoreGrid
     from gliomaseg.report.terminal import summary_text
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from gliomaseg.errors import DataError
 from gliomaseg.evaluation import measures
+from gliomaseg.evaluation.documents import read_evaluation
 from gliomaseg.evaluation.measure import Measure, number
-from gliomaseg.evaluation.results import CaseScores, Evaluation, EvaluationSetting, read_evaluation
+from gliomaseg.evaluation.results import CaseScores, Evaluation, EvaluationSetting
 from gliomaseg.metrics.paired_tests import PairedComparison, compare
 
 # If these differ between the evaluations, the reference masks differ too.
@@ -51,6 +52,17 @@ class Comparison:
     definitions: Mapping[str, str | None]
     measures: Mapping[str, PairedComparison]
     patients: tuple[CaseDifference, ...]
+
+    @property
+    def noun(self) -> str:
+        """The word for a pair: "case" if a patient has several, else "patient"."""
+        return "case" if len({entry.patient for entry in self.patients}) < len(self.patients) else "patient"
+
+    @property
+    def means_of_slices(self) -> tuple[str, ...]:
+        """The compared measures whose mean over cases is not that of `evaluate`, which is over slices."""
+        found = ((name, measures.measure_named(name)) for name in self.measures)
+        return tuple(name for name, measure in found if measure and measure.is_mean_over_slices)
 
     def document(self) -> dict[str, Any]:
         """Return the JSON document of `compare --json`: None instead of NaN."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
-
-from pydantic import ValidationError
 
 from gliomaseg.data.case import Case
 from gliomaseg.data.case_list import CaseList, DataOptions, DataSettings, require_outside, require_sound
@@ -17,16 +14,9 @@ from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import Splits, choose_fold, read_splits, select
 from gliomaseg.errors import DataError, UsageError
 from gliomaseg.evaluation.case_measurement import grid_for, measure_cases
+from gliomaseg.evaluation.documents import dumps, learning_curve
 from gliomaseg.evaluation.mask_files import MaskFolder, find_masks
-from gliomaseg.evaluation.results import (
-    METRICS,
-    PICTURES,
-    Evaluation,
-    EvaluationSetting,
-    LearningCurve,
-    LoggedEpoch,
-    dumps,
-)
+from gliomaseg.evaluation.results import METRICS, PICTURES, Evaluation, EvaluationSetting, LearningCurve
 from gliomaseg.evaluation.scoring import ScoredCase, ScoreGrid, assemble
 from gliomaseg.model import file_digest, hashed_patient_id
 from gliomaseg.ownership import OutputFolder
@@ -106,10 +96,7 @@ class MaskSource:
 
 
 def evaluate_into(
-    options: EvaluateOptions,
-    predictions: ScanPredictor | MaskSource | Path,
-    *,
-    progress: Callable[[str], None] | None = None,
+    options: EvaluateOptions, predictions: ScanPredictor | MaskSource, *, progress: Callable[[str], None] | None = None
 ) -> Evaluation:
     """Measure a model or a folder of masks, and write the evaluation into its folder, `metrics.json` last.
 
@@ -136,7 +123,7 @@ def evaluate_into(
 
 def evaluate_data(
     data: Path,
-    predictions: ScanPredictor | MaskSource | Path,
+    predictions: ScanPredictor | MaskSource,
     selection: CaseSelection | None = None,
     *,
     grid: ScoreGrid | None = None,
@@ -168,12 +155,10 @@ def _read_data(data: Path, splits: Splits | None, options: DataOptions) -> CaseL
 
 
 def _masks_of(
-    predictions: ScanPredictor | MaskSource | Path, index: CaseList, progress: Callable[[str], None] | None
+    predictions: ScanPredictor | MaskSource, index: CaseList, progress: Callable[[str], None] | None
 ) -> ScanPredictor | MaskFolder:
     """Return a model as it is, or the masks of a folder; files that match no case are named."""
-    if isinstance(predictions, Path):
-        predictions = MaskSource(predictions)
-    elif not isinstance(predictions, MaskSource):
+    if not isinstance(predictions, MaskSource):
         return predictions
     folder, log = predictions.folder, progress or _ignore
     masks = replace(find_masks(folder, index.cases), resample=predictions.resample)
@@ -290,16 +275,3 @@ def count_training_patients(cases: Sequence[Case], measured: Sequence[ScoredCase
     pairs = zip(cases, measured, strict=True)
     seen = {case.patient for case, scored in pairs if hashed_patient_id(case.patient) in scored.trained_on}
     return len(seen) if any(scored.trained_on for scored in measured) else None
-
-
-def learning_curve(run: Path) -> list[LoggedEpoch]:
-    """Return the lines of a run's `log.jsonl`; empty if the folder is not a run."""
-    try:
-        text = (run / "log.jsonl").read_text("utf-8")
-        lines = [json.loads(line, parse_constant=lambda _nan: None) for line in text.splitlines()]
-    except (OSError, ValueError, RecursionError):
-        return []
-    try:
-        return [LoggedEpoch.model_validate(line) for line in lines if isinstance(line, dict)]
-    except ValidationError:
-        return []

@@ -35,7 +35,7 @@ from gliomaseg.types import Mask, Probability
 from gliomaseg.types import Sequence as MriSequence
 
 NO_MASK = re.compile(r"(?:^|[-_. ])(?:overlay|preview)$", re.IGNORECASE)
-PROBABILITY = re.compile(r"(^|[-_. ])probability$", re.IGNORECASE)
+PROBABILITY = re.compile(r"(^|[-_. ])prob(?:s|ability|abilities)?$", re.IGNORECASE)
 FORMATS = (FileKind.VOLUME, FileKind.SERIES, FileKind.IMAGE)  # the first one is read if a mask is there in several
 BINARY = frozenset({1, 255})
 SIDE_FILES = frozenset({ITK_SNAP, SLICER})

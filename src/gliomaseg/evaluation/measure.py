@@ -149,6 +149,11 @@ class Measure:
         return self.range == (0.0, 1.0) and not self.whole
 
     @property
+    def is_mean_over_slices(self) -> bool:
+        """Whether the summary of a data set is over slices, and the value of a case is the mean over its slices."""
+        return self.pool is not None and self.compute is not None
+
+    @property
     def lower_is_better(self) -> bool:
         """Whether a lower value, or a lower absolute value, is better."""
         return self.higher_is_better is False or self.signed

@@ -14,7 +14,7 @@ from gliomaseg.errors import FormatError, GeometryError
 from gliomaseg.formats import read_picture, read_volume
 from gliomaseg.geometry import Affine, describe_grid
 from gliomaseg.resampling import VolumeGrid, positions
-from gliomaseg.scan import Scan
+from gliomaseg.scan import Scan, require_same_space
 from gliomaseg.types import Probability
 
 CURE = "resample it to its scan, or add --resample"
@@ -45,7 +45,8 @@ def read_mask(file: Path, scan: Scan, labels: MaskLabels, *, resample: bool) -> 
 
     Raises:
         FormatError: the file cannot be read, or is not a mask.
-        GeometryError: the mask is on another grid, and is not resampled or does not overlap the scan.
+        GeometryError: the mask is on another grid, and is not resampled, is in another space or does not overlap the
+            scan.
     """
     volume = read_volume(file, max_bytes=MAX_BYTES, is_mask=True).scan
     return _on_grid(volume, mask_of_labels(volume.voxels[..., 0], labels, where=file), scan, resample=resample)
@@ -55,7 +56,7 @@ def read_probability(file: Path, scan: Scan, *, resample: bool) -> Probability:
     """Return the probabilities of a volume on the grid of its scan: float32 in [0, 1], shape (z, y, x).
 
     Args:
-        file: a volume with values from 0 to 1.
+        file: a volume with values from 0 to 1; NaN counts as 0.
         scan: FLAIR.
         resample: as of `read_mask`; voxels outside the file's grid are 0.
 
@@ -66,7 +67,7 @@ def read_probability(file: Path, scan: Scan, *, resample: bool) -> Probability:
     volume = read_volume(file, max_bytes=MAX_BYTES, is_mask=True).scan
     values = volume.voxels[..., 0]
     low, high = float(values.min()) + 0.0, float(values.max()) + 0.0  # not -0
-    if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # NaN is neither
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
         what = f"probability is {low:g} to {high:g}, expected 0 to 1"
         raise FormatError(what, where=file, cure="export probabilities of tumour, not logits or percent")
     return _on_grid(volume, np.clip(values, 0, 1).astype(np.float32, copy=False), scan, resample=resample).voxels
@@ -91,6 +92,7 @@ def _on_grid(volume: Scan, voxels: NDArray[Any], scan: Scan, *, resample: bool) 
             raise GeometryError(fault.what, where=fault.where, cure=CURE) from fault
     else:
         return OnGrid(voxels)
+    require_same_space(volume, scan)
     z, y, x = scan.voxels.shape[:3]
     nearest = resample_nearest(voxels, volume.affine, shape=(z, y, x), affine=scan.affine)
     grid = describe_grid(voxels.shape, volume.affine)

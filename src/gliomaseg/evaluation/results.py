@@ -1,4 +1,4 @@
-"""The document `metrics.json` as typed objects, and how it is read and written.
+"""The document `metrics.json` as typed objects.
 
 A file may come from anybody: keys may be missing or null, and names may be any text. A value of the wrong type
 raises an error that names its place.
@@ -6,34 +6,26 @@ raises an error that names its place.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import ItemsView, Iterator, KeysView
 from itertools import pairwise
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
-    ValidationError,
     field_serializer,
     model_serializer,
     model_validator,
 )
 
-from gliomaseg.config import DocumentPart, Index, Postprocessing, Text, metrics_to_format_2, printable_text
-from gliomaseg.errors import DataError, FormatError
+from gliomaseg.config import DocumentPart, Index, Postprocessing, Text
 from gliomaseg.evaluation.measure import Count, Number, Share, check_value, is_number
 from gliomaseg.evaluation.measures import HEADLINE, measure_named
-from gliomaseg.user_files import read_text
 
 METRICS = "metrics.json"
 PICTURES = "pictures"
-LARGEST_BYTES = 64 * 2**20
-CURE = "run `gliomaseg evaluate` again"
-
 
 SpacingMm = Annotated[list[Annotated[float, Field(gt=0, le=1000)]], Field(min_length=3, max_length=3)]
 """Voxel spacing: between axial slices, rows and columns."""
@@ -290,38 +282,3 @@ class Evaluation(DocumentPart):
     def document(self) -> dict[str, Any]:
         """Return the keys and values of `metrics.json`."""
         return self.model_dump(mode="json", exclude_unset=True)
-
-
-def dumps(evaluation: Evaluation) -> str:
-    """Return an evaluation as the text of `metrics.json`."""
-    return json.dumps(evaluation.document(), indent=1, allow_nan=False) + "\n"
-
-
-def read_evaluation(folder: Path) -> Evaluation:
-    """Return the evaluation in a folder; fields that the file lacks are None or empty.
-
-    Raises:
-        DataError: there is no `metrics.json` in the folder.
-        FormatError: it cannot be read as one, or is larger than 64 MiB.
-    """
-    path = folder / METRICS
-    if not path.is_file():
-        raise DataError(f"there is no {METRICS}", where=folder, cure="name a folder that `gliomaseg evaluate` wrote")
-    try:
-        if path.stat().st_size > LARGEST_BYTES:
-            raise FormatError(f"is larger than {LARGEST_BYTES >> 20} MiB", where=path, cure=CURE)
-        tree = json.loads(read_text(path), parse_constant=lambda _word: None)
-        if not isinstance(tree, dict) or "patients" not in tree:
-            raise FormatError("evaluation lacks the key `patients`", where=path, cure=CURE)
-        return Evaluation.model_validate(metrics_to_format_2(tree))
-    except ValidationError as fault:
-        first = fault.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "measure":
-            place = f"{place}.{first['ctx']['name']}"
-        what = first["msg"].removeprefix("Value error, ")
-        raise FormatError(printable_text(f"{place}: {what}"), where=path, cure=CURE) from fault
-    except (ValueError, RecursionError) as fault:  # JSON and UTF-8 errors are both ValueErrors
-        raise FormatError(f"is not readable JSON ({type(fault).__name__})", where=path, cure=CURE) from fault
-    except OSError as fault:
-        raise FormatError(f"cannot be read ({fault.strerror or fault})", where=path, cure="check its rights") from fault

@@ -30,6 +30,7 @@ from gliomaseg.formats.nifti_header import (
     parse_header,
     scaling_of,
     shape_of,
+    template_of,
 )
 from gliomaseg.formats.scan_file import Grid, ScanFile
 from gliomaseg.formats.voxels import (
@@ -95,7 +96,8 @@ def read(path: Path, *, max_bytes: int, channel: int | None = None) -> ScanFile:
                 flat = read_voxels(_within(stream, window, path), _layout(header, path), path, max_bytes=max_bytes)
         if is_pair(header):
             flat = _read_second_file(header, path, window, max_bytes=max_bytes)
-        scan = Scan(flat.reshape(*shape, 1), str(path), affine, orientation_assumed=assumed)
+        template = template_of(header)
+        scan = Scan(flat.reshape(*shape, 1), str(path), affine, orientation_assumed=assumed, template=template)
         return ScanFile(scan, NiftiGrid(shape, affine, grid_only(header)))
 
 

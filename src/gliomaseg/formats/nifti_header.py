@@ -12,6 +12,7 @@ from gliomaseg.errors import FormatError, GeometryError
 from gliomaseg.formats.voxels import COPY_AGAIN
 from gliomaseg.geometry import Affine, spacing_of
 
+_TEMPLATES = {3: "Talairach", 4: "MNI 152", 5: "another template"}  # codes of sform and qform
 _UNIT_MM = {1: 1000.0, 3: 0.001}  # metres and micrometres; 2 is millimetres, and 0 (not given) is taken for them
 _GRID_FIELDS = (
     "dim", "pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d",
@@ -129,6 +130,11 @@ def affine_of(header: Header, path: Path) -> tuple[Affine, bool]:
         affine, assumed = np.diag([*pixdim[1:4], 1.0]), True
     affine[:3] *= _UNIT_MM.get(int(header["xyzt_units"]) & 7, 1.0)
     return affine, assumed
+
+
+def template_of(header: Header) -> str | None:
+    """Return the template whose space the affine is in; None for the scanner's, an aligned or an unnamed space."""
+    return _TEMPLATES.get(int(header["sform_code"]) or int(header["qform_code"]))
 
 
 def _qform(header: Header, path: Path) -> Affine:

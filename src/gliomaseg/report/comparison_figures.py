@@ -23,10 +23,10 @@ def draw_comparison(comparison: Comparison) -> list[Chart]:
     if not known or HEADLINE not in comparison.measures:
         return []
     with chart_style():
-        return [_paired(known), _differences(known, comparison)]
+        return [_paired(known, comparison.noun), _differences(known, comparison)]
 
 
-def _paired(known: Sequence[CaseDifference]) -> Chart:
+def _paired(known: Sequence[CaseDifference], noun: str) -> Chart:
     """Draw the Dice of B over that of A."""
     figure, axes = new_figure(SQUARE)
     axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
@@ -38,8 +38,8 @@ def _paired(known: Sequence[CaseDifference]) -> Chart:
     return Chart(
         "pairs",
         title,
-        f"Each dot is one of {len(known)} cases. Above the dashed line B is better (blue), below it A (orange), on it "
-        "both are equal (grey). Dots far from the line are the disagreements.",
+        f"Each dot is one of {len(known)} {noun}s. Above the dashed line B is better (blue), below it A (orange), on "
+        "it both are equal (grey). Dots far from the line are the disagreements.",
         as_svg(figure, name="pairs", title=title, tips=tips),
     )
 
@@ -59,15 +59,15 @@ def _differences(known: Sequence[CaseDifference], comparison: Comparison) -> Cha
             axes.plot([k, k], [0, entry.difference], color=colour, linewidth=1.2, alpha=0.5, zorder=2)
     tips = _dots_by_sign(axes, ranked, lambda k, entry: (k, entry.difference))
     reach = max(0.05, *(abs(entry.difference or 0.0) for entry in ranked)) * 1.1
-    axes.set(xlim=(0, len(ranked) + 1), ylim=(-reach, reach), xlabel="cases, lowest difference first")
+    axes.set(xlim=(0, len(ranked) + 1), ylim=(-reach, reach), xlabel=f"{comparison.noun}s, lowest difference first")
     axes.set_ylabel("Dice of B \u2212 Dice of A")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     title = "Differences"
     return Chart(
         "differences",
         title,
-        "Each dot is a case: B is better above 0. The black line is the mean difference, the band its 95 % interval. "
-        "A mean near 0 may hide large differences in both directions.",
+        f"Each dot is a {comparison.noun}: B is better above 0. The black line is the mean difference, the band its "
+        "95 % interval. A mean near 0 may hide large differences in both directions.",
         as_svg(figure, name="differences", title=title, tips=tips),
     )
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from gliomaseg.errors import OutputExistsError, import_extra
 from gliomaseg.evaluation import measures
 from gliomaseg.evaluation.comparison import CaseDifference, Comparison, compare_evaluations
+from gliomaseg.evaluation.documents import read_evaluation
 from gliomaseg.evaluation.measure import Measure
-from gliomaseg.evaluation.results import METRICS, PICTURES, CaseScores, Evaluation, Example, read_evaluation
+from gliomaseg.evaluation.results import METRICS, PICTURES, CaseScores, Evaluation, Example
 from gliomaseg.evaluation.scoring import picture_name
 from gliomaseg.metrics.paired_tests import PairedComparison
 from gliomaseg.ownership import OutputFolder
@@ -109,7 +110,7 @@ def render(comparison: Comparison, a: Path, b: Path) -> str:
         main=comparison.measures.get(measures.HEADLINE),
         titles=(first.setting.model or "A model", second.setting.model or "A model"),
         data=first.setting.data or "a data set",
-        noun="case" if len({entry.patient for entry in comparison.patients}) < len(comparison.patients) else "patient",
+        noun=comparison.noun,
         cautions=list(_cautions(comparison, first, second)),
         charts=figures.draw_comparison(comparison),
         rows=rows,

@@ -17,17 +17,10 @@ from typing import Any
 
 from gliomaseg.errors import OutputExistsError, import_extra
 from gliomaseg.evaluation import measures
+from gliomaseg.evaluation.documents import read_evaluation
 from gliomaseg.evaluation.measure import Measure
 from gliomaseg.evaluation.measures import COUNTS
-from gliomaseg.evaluation.results import (
-    METRICS,
-    PICTURES,
-    CaseScores,
-    Evaluation,
-    MeasureSummary,
-    Subgroup,
-    read_evaluation,
-)
+from gliomaseg.evaluation.results import METRICS, PICTURES, CaseScores, Evaluation, MeasureSummary, Subgroup
 from gliomaseg.evaluation.subgroups import FEWEST, subgroups
 from gliomaseg.ownership import OutputFolder
 from gliomaseg.report import summary_text

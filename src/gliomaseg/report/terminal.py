@@ -146,7 +146,8 @@ def comparison_text(comparison: Comparison) -> str:
     """Return a comparison of two evaluations as a table, one measure per line."""
     a, b = comparison.a, comparison.b
     patients, cases = len({entry.patient for entry in comparison.patients}), len(comparison.patients)
-    of, noun = (f"{cases} cases of ", "cases") if cases > patients else ("", "patients")
+    noun = f"{comparison.noun}s"
+    of = f"{cases} cases of " if cases > patients else ""
     lines = [
         f"A: {a.model} on {a.data}   B: {b.model} on {b.data}",
         f"{f'B - A, mean over {noun}':<34}{'difference':>11}   {'95 % interval':<18}{'p':>7}  wins/losses/ties",
@@ -158,6 +159,9 @@ def comparison_text(comparison: Comparison) -> str:
         counts = f"{entry.wins}/{entry.losses}/{entry.ties}"
         undefined = f", {entry.undefined} undefined" if entry.undefined else ""
         lines.append(f"{name:<34}{difference:>11}   {interval:<18}{p:>7}  {counts}{undefined}")
+    if comparison.means_of_slices:
+        names = ", ".join(comparison.means_of_slices)
+        lines.append(f"each of the {noun} counts once; `evaluate` gives means over slices of {names}")
     if comparison.left_out:
         lines.append(f"not compared, because the definitions differ: {', '.join(comparison.left_out)}")
     lines.append(f"{of}{patients} patients; p: Wilcoxon signed-rank, two-sided; a win is B better")

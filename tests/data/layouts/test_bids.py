@@ -21,6 +21,8 @@ from gliomaseg.types import Sequence
 from volume_cases import SHAPE, noise, require_training_and_scores, save
 
 MASKS = "derivatives/manual"
+NO_SITE = "participants.tsv gives no site of sub-{} (1 in all)"
+NO_COLUMN = "participants.tsv has no column participant_id: it gives no site"
 
 
 def tumour() -> np.ndarray:
@@ -233,21 +235,23 @@ def test_names_may_be_in_capital_or_small_letters(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "sites"),
+    ("table", "sites", "notes"),
     [
-        ("participant_id\tage\tsite\nsub-01\t50\tBonn\nsub-02\t60\tKöln\n", ["Bonn", "Köln"]),
-        ("Participant_ID\tcentre\r\n01\tBonn\r\nsub-02\tn/a\r\n", ["Bonn", "unknown"]),
-        ("\ufeffparticipant_id\tsite_id\nsub-02\tA\textra\nsub-01\n", ["unknown", "A"]),
-        ("participant_id\tage\nsub-01\t50\n", ["unknown", "unknown"]),
-        ("", ["unknown", "unknown"]),
+        ("participant_id\tage\tsite\nsub-01\t50\tBonn\nsub-02\t60\tKöln\n", ["Bonn", "Köln"], ()),
+        ("Participant_ID\tcentre\r\n01\tBonn\r\nsub-02\tn/a\r\n", ["Bonn", "unknown"], (NO_SITE.format("02"),)),
+        ("\ufeffparticipant_id\tsite_id\nsub-02\tA\textra\nsub-01\n", ["unknown", "A"], (NO_SITE.format("01"),)),
+        ("participant_id\tage\nsub-01\t50\n", ["unknown", "unknown"], ()),
+        ("subject\tsite\nsub-01\tBonn\n", ["unknown", "unknown"], (NO_COLUMN,)),
+        ("", ["unknown", "unknown"], ()),
     ],
 )
-def test_participants_tsv_gives_the_sites(tmp_path: Path, table: str, sites: list[str]) -> None:
+def test_participants_tsv_gives_the_sites(tmp_path: Path, table: str, sites: list[str], notes: tuple[str, ...]) -> None:
     write(tmp_path, FLAIR, MASK, "sub-02/anat/sub-02_FLAIR", "sub-02/anat/sub-02_roi")
     (tmp_path / "participants.tsv").write_text(table, "utf-8", newline="")
     cases = read_cases(tmp_path)
     assert (cases.problems, cases.skipped) == ((), ())
     assert [case.site for case in cases.cases] == sites
+    assert cases.notes == notes
 
 
 def test_participants_tsv_that_is_not_text_is_a_problem(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def read(data: Path, options: DataOptions) -> CaseList:
         elif (key := _examination(file, names, found)) is not None:
             _sort_volume(parse_volume(file), images[key], masks[key], found)
     _join_sessions(images, masks)
-    cases = []
+    cases, without_site = [], list[str]()
     for key in sorted(images.keys() | masks.keys()):
         used: set[Path] = set()
         for flair, mask in _flair_with_masks(images[key], masks[key], found):
@@ -68,8 +68,11 @@ def read(data: Path, options: DataOptions) -> CaseList:
             if found.are_files(files):
                 name = "_".join(filter(None, (*names[key], _distinction(flair, images[key]))))
                 site = participants.get(key[0], UNKNOWN)
+                without_site += [names[key][0]] * bool(participants and site == UNKNOWN)
                 cases.append(Case(name, names[key][0], site, volumes=volumes, labels=options.labels))
         _skip_unused(images[key], used, found)
+    if subjects := sorted(set(without_site)):
+        found.notes.append(f"participants.tsv gives no site of {', '.join(subjects[:5])} ({len(subjects)} in all)")
     return found.case_list(cases, "bids", expected=SHAPE)
 
 
@@ -215,6 +218,8 @@ def _read_sites(file: Path, found: Findings) -> dict[str, str]:
         found.report(file, f"cannot be read ({fault})")
         return {}
     sites = {}
+    if rows and "participant_id" not in {str(key).strip().lower() for key in rows[0]}:
+        found.notes.append(f"{file.name} has no column participant_id: it gives no site")
     for row in rows:
         lowered = {str(key).strip().lower(): str(value).strip() for key, value in row.items()}
         subject = lowered.get("participant_id", "").lower()
