@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.formats.dicom.errors import missing_extra
-from gliomaseg.formats.dicom.files import SUFFIXES, is_dicom, is_index
+from gliomaseg.formats.dicom.files import SUFFIXES, is_dicom
 from gliomaseg.formats.dicom.label_masks import LabelMasks, SeriesIdentity
 from gliomaseg.formats.dicom.objects import DicomObjects, MaskObject, SeriesObject
 from gliomaseg.formats.dicom.series import DicomVolume, Series, choose_series
 from gliomaseg.formats.dicom.series_writer import Acquisition
+from gliomaseg.formats.dicom.sources import is_index
 from gliomaseg.formats.scan_file import Grid
 from gliomaseg.types import Mask
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.errors import FormatError, GeometryError
-from gliomaseg.formats.dicom.headers import Instance, item, items, number, numbers, shown, texts_of, value_of
+from gliomaseg.formats.dicom.headers import Instance
+from gliomaseg.formats.dicom.values import item, items, number, numbers, shown, texts_of, value_of
 from gliomaseg.geometry import from_lps
 
 if TYPE_CHECKING:

@@ -11,27 +11,15 @@ from gliomaseg.errors import FormatError, GliomasegError, InputError, MissingExt
 from gliomaseg.formats.dicom import headers
 from gliomaseg.formats.dicom.errors import translated_errors
 from gliomaseg.formats.dicom.file_kinds import FILE_SUFFIXES
-from gliomaseg.formats.dicom.files import IS_INDEX, UNREADABLE, Source, is_index, locate, source_of
+from gliomaseg.formats.dicom.files import UNREADABLE, locate
 from gliomaseg.formats.dicom.geometry import Plane, frames_of, stack
-from gliomaseg.formats.dicom.headers import (
-    HEADER_BYTES,
-    KEYWORDS,
-    MASKS,
-    MR,
-    STRUCTURE_SET,
-    Instance,
-    number,
-    text,
-    uid,
-    uid_name,
-    value_of,
-    whole,
-    words,
-)
+from gliomaseg.formats.dicom.headers import HEADER_BYTES, KEYWORDS, MASKS, MR, STRUCTURE_SET, Instance
 from gliomaseg.formats.dicom.label_masks import SeriesIdentity
 from gliomaseg.formats.dicom.label_reader import REFERENCE_KEYWORDS, references_of
 from gliomaseg.formats.dicom.objects import DicomObjects, MaskObject, SeriesObject
 from gliomaseg.formats.dicom.series import echo_and_inversion_ms, is_derived, looks_like_flair
+from gliomaseg.formats.dicom.sources import IS_INDEX, Source, is_index, source_of
+from gliomaseg.formats.dicom.values import number, text, uid, uid_name, value_of, whole, words
 from gliomaseg.formats.scan_file import Grid
 from gliomaseg.naming import Role, parse_name
 from gliomaseg.types import Sequence

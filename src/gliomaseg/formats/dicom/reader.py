@@ -15,21 +15,13 @@ from numpy.typing import NDArray
 from gliomaseg.errors import FormatError, GeometryError, GliomasegError, ResourceError
 from gliomaseg.formats.dicom import headers
 from gliomaseg.formats.dicom.errors import translated_errors
-from gliomaseg.formats.dicom.files import Skipped, Source, is_dicom, locate, open_source_files, skipped_lines
+from gliomaseg.formats.dicom.files import is_dicom, locate, open_source_files, skipped_lines
 from gliomaseg.formats.dicom.geometry import Frame, Stack, frames_of, stack
-from gliomaseg.formats.dicom.headers import (
-    HEADER_BYTES,
-    Instance,
-    OtherObject,
-    mr_instances,
-    numbers,
-    texts_of,
-    uid,
-    uid_name,
-    words,
-)
+from gliomaseg.formats.dicom.headers import HEADER_BYTES, Instance, OtherObject, mr_instances
 from gliomaseg.formats.dicom.pixels import Layout, is_lossy, layout_of, stored_frames
 from gliomaseg.formats.dicom.series import DicomVolume, Series, choose_series, grouped, series_of
+from gliomaseg.formats.dicom.sources import Skipped, Source
+from gliomaseg.formats.dicom.values import numbers, texts_of, uid, uid_name, words
 from gliomaseg.geometry import from_lps
 
 if TYPE_CHECKING:

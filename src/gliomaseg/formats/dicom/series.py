@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.errors import DataError, FormatError
-from gliomaseg.formats.dicom.headers import Instance, item, number, numbers, text, uid, value_of, whole, words
+from gliomaseg.formats.dicom.headers import Instance
+from gliomaseg.formats.dicom.values import item, number, numbers, text, uid, value_of, whole, words
 from gliomaseg.formats.scan_file import Grid
 from gliomaseg.geometry import spacing_of
 
