@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gliomaseg.data.case import Case, Volumes, read_case, read_slice_values, stack_slices
 from gliomaseg.data.case_list import Problem
-from gliomaseg.data.masks import count_values, mask_of_labels, read_mask_volume
+from gliomaseg.data.masks import count_values, mask_of_labels
 from gliomaseg.data.split_features import Turn, axial_flair, image_digest, is_near_black
 from gliomaseg.errors import GliomasegError, InputError, ResourceError
 from gliomaseg.metrics import volume_ml
@@ -162,11 +162,12 @@ def _read_slices(case: Case, findings: CaseFindings) -> Iterator[_Stack]:
 
 def _read_volumes(case: Case, volumes: Volumes, findings: CaseFindings) -> Iterator[_Stack]:
     try:
-        loaded = read_case(case)
-        findings.labels = _sorted_labels(_count_labels(read_mask_volume(volumes.mask, loaded.scan)))
+        loaded = read_case(case, with_values=True)
     except (InputError, ResourceError) as fault:
         findings.problems.append(_problem(case, fault))
         return
+    if loaded.values is not None:
+        findings.labels = _sorted_labels(_count_labels(loaded.values))
     findings.sequences = [name.value for name in Sequence if name in volumes.images]
     scan, count = loaded.scan, len(loaded.numbers)
     findings.warnings += [Problem(case.name, note) for note in scan.notes]

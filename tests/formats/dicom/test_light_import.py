@@ -64,7 +64,6 @@ def test_public_names_are_these() -> None:
         "SeriesIdentity",
         "SeriesObject",
         "choose_series",
-        "identify_series",
         "is_dicom",
         "is_index",
         "list_objects",

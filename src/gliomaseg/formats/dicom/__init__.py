@@ -34,7 +34,6 @@ __all__ = [
     "SeriesIdentity",
     "SeriesObject",
     "choose_series",
-    "identify_series",
     "is_dicom",
     "is_index",
     "list_objects",
@@ -85,13 +84,6 @@ def list_objects(files: Iterable[Path]) -> DicomObjects:
     with _extra():
         from gliomaseg.formats.dicom import object_list
     return object_list.list_objects(files)
-
-
-def identify_series(path: Path, *, series: str | None = None) -> SeriesIdentity:
-    """Return the UIDs of the series that `read_dicom` reads; the arguments and exceptions are the same."""
-    with _extra():
-        from gliomaseg.formats.dicom import label_reader
-    return label_reader.identify_series(path, series=series)
 
 
 def read_labels(

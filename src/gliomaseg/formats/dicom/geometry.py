@@ -181,7 +181,9 @@ def _check_gaps(along: NDArray[np.float64], ordered: Sequence[Plane], rounding_m
     first = int(np.argmax(uneven))
     names = f"{ordered[first].name} and {ordered[first + 1].name}"
     times = np.round(gaps / gap)
-    if (abs(gaps - times * gap) <= np.maximum(_SHARE_OF_GAP * gaps, rounding_mm) + _EXACT_MM).all() and (times >= 1).all():
+    if (abs(gaps - times * gap) <= np.maximum(_SHARE_OF_GAP * gaps, rounding_mm) + _EXACT_MM).all() and (
+        times >= 1
+    ).all():
         count = int((times - 1).sum())
         what = f"is missing {count} {'slice' if count == 1 else 'slices'}, the first between {names}"
         raise GeometryError(what, where=where, cure="copy or export the whole series again")
@@ -191,9 +193,7 @@ def _check_gaps(along: NDArray[np.float64], ordered: Sequence[Plane], rounding_m
     raise GeometryError(what, where=where, cure=_REMOVE)
 
 
-def _check_positions(
-    step: NDArray[np.float64], ordered: Sequence[Plane], rounding_mm: float, *, where: str
-) -> None:
+def _check_positions(step: NDArray[np.float64], ordered: Sequence[Plane], rounding_mm: float, *, where: str) -> None:
     gap = float(step @ ordered[0].normal)
     aside = float(np.linalg.norm(step - gap * ordered[0].normal))
     if aside > max(_SHARE_OF_GAP * gap, rounding_mm / (len(ordered) - 1)):

@@ -11,10 +11,9 @@ from gliomaseg.formats.dicom import headers
 from gliomaseg.formats.dicom.contours import read_contours
 from gliomaseg.formats.dicom.errors import translated_errors
 from gliomaseg.formats.dicom.files import open_source_files
-from gliomaseg.formats.dicom.headers import HEADER_BYTES, MASKS, STRUCTURE_SET, mr_instances
+from gliomaseg.formats.dicom.headers import HEADER_BYTES, MASKS, STRUCTURE_SET
 from gliomaseg.formats.dicom.label_masks import LabelMasks, References, SeriesIdentity
 from gliomaseg.formats.dicom.segmentation_reader import read_segments
-from gliomaseg.formats.dicom.series import choose_series, grouped, series_of
 from gliomaseg.formats.dicom.sources import Source
 from gliomaseg.formats.dicom.values import items, texts_of, uid, uid_name
 from gliomaseg.formats.scan_file import Grid
@@ -46,15 +45,6 @@ def references_of(header: Dataset) -> References:
     ]
     frames += [uid(roi, "ReferencedFrameOfReferenceUID") for roi in items(header, "StructureSetROISequence")]
     return References(*(tuple(dict.fromkeys(name for name in names if name)) for names in (named, frames)))
-
-
-def identify_series(path: Path, *, series: str | None) -> SeriesIdentity:
-    """Implement `gliomaseg.formats.dicom.identify_series`."""
-    with open_source_files(path) as found:
-        instances, _ = mr_instances(found, where=str(path))
-        groups = grouped(instances)
-        chosen = choose_series([series_of(own) for own in groups.values()], wanted=series, where=path)
-        return SeriesIdentity(chosen.uid, uid(groups[chosen.uid][0].header, "FrameOfReferenceUID"))
 
 
 def read_labels(
