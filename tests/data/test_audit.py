@@ -207,14 +207,16 @@ def test_problem_of_the_index_makes_it_unsafe(tree: Path) -> None:
 def test_misshapen_mask_is_a_problem_of_the_mask(tree: Path) -> None:
     write(mask(tree, A, 1), np.zeros((8, 16), np.uint8))
     found = findings(tree)
-    assert found.problems == [Problem(f"{A}/{A}_1_mask.tif", "size is 8 x 16, expected 16 x 16 as its image")]
+    what = "size is 8 x 16, expected 16 x 16 as its image; export the mask on the image's grid"
+    assert found.problems == [Problem(f"{A}/{A}_1_mask.tif", what)]
     assert found.slices == 7
 
 
 def test_mask_of_many_values_is_a_problem_of_the_mask(tree: Path) -> None:
     write(mask(tree, A, 1), noise(0)[..., 0])
     what = "mask has 158 values (0, 1, 2, 3 ...), expected 0 and one other, or labels up to 32"
-    assert findings(tree).problems == [Problem(f"{A}/{A}_1_mask.tif", what)]
+    cure = "name the values of the tumour with --labels, or threshold the mask"
+    assert findings(tree).problems == [Problem(f"{A}/{A}_1_mask.tif", f"{what}; {cure}")]
 
 
 @pytest.mark.parametrize("folder", ["data", "masks"])  # the folder's name says nothing about the file

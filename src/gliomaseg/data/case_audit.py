@@ -180,12 +180,15 @@ def _read_volumes(case: Case, volumes: Volumes, findings: CaseFindings) -> Itera
 
 def _problem(case: Case, fault: GliomasegError) -> Problem:
     name = Path(fault.where).name
-    return Problem(case.name if name in ("", case.name) else f"{case.name}/{name}", fault.what)
+    what = f"{fault.what}; {fault.cure}" if fault.cure else fault.what
+    return Problem(case.name if name in ("", case.name) else f"{case.name}/{name}", what)
 
 
 def _count_labels(values: NDArray[Any]) -> dict[str, int]:
-    found, counts = count_values(values)
-    return {f"{value:g}": int(count) for value, count in zip(found, counts, strict=True)}
+    counts: Counter[str] = Counter()
+    for value, count in zip(*count_values(values), strict=True):
+        counts[f"{value:g}"] += int(count)  # values may differ by the rounding of float32
+    return dict(counts)
 
 
 def _sorted_labels(labels: dict[str, int]) -> dict[str, int]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST_VALUES, LARGEST_LABEL = 256, 32
 MAX_BYTES = 4 * 2**30
+_FLOAT32 = 1e-6  # of scl_slope in NIfTI: 255 x 0.00392156886 is 1.00000006
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def mask_of_labels(values: NDArray[Any], labels: MaskLabels, *, where: Path) -> 
     """Return the tumour of a label map: bool, same shape.
 
     Args:
-        values: whole numbers of any real type, such as 0.0 and 1.0.
+        values: whole numbers of any real type, such as 0.0 and 1.0; they may be off by the rounding of float32.
         labels: which of them are tumour.
         where: the file, for errors.
 
@@ -47,10 +48,14 @@ def mask_of_labels(values: NDArray[Any], labels: MaskLabels, *, where: Path) -> 
             are more than two values, one of them above 32, as in a mask that was smoothed or compressed.
     """
     found, _ = count_values(values)
+    if not np.array_equal(found, np.rint(found)) and np.allclose(found, np.rint(found), rtol=_FLOAT32, atol=_FLOAT32):
+        return mask_of_labels(np.rint(values), labels, where=where)
     shown = ", ".join(f"{value:g}" for value in found[:4].tolist()) + (" ..." if len(found) > 4 else "")
     if len(found) > MOST_VALUES or not np.isfinite(found).all() or (found != np.rint(found)).any() or found[0] < 0:
         what = f"mask has {len(found)} values ({shown}), expected whole numbers from 0"
-        raise FormatError(what, where=where, cure="export a label map, not an image or a probability")
+        is_soft = np.isfinite(found).all() and found[0] >= 0 and found[-1] <= 1
+        cure = "threshold it, for example at 0.5" if is_soft else "export a label map, not an image or a probability"
+        raise FormatError(what, where=where, cure=cure)
     if labels.tumour is not None:
         return np.isin(values, sorted(labels.tumour))
     if len(found) > 2 and found[-1] > LARGEST_LABEL:
