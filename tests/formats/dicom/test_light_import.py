@@ -54,6 +54,7 @@ except MissingExtraError as fault:
 
 def test_public_names_are_these() -> None:
     assert dicom.__all__ == [
+        "IS_MISSING",
         "SUFFIXES",
         "Acquisition",
         "DicomObjects",
@@ -68,6 +69,7 @@ def test_public_names_are_these() -> None:
         "is_index",
         "list_objects",
         "list_series",
+        "missing_on_disc",
         "read_dicom",
         "read_labels",
         "study_of",

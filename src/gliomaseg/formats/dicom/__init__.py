@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gliomaseg.formats.dicom.dicomdir import IS_MISSING, missing_on_disc
 from gliomaseg.formats.dicom.errors import missing_extra
 from gliomaseg.formats.dicom.files import SUFFIXES, is_dicom
 from gliomaseg.formats.dicom.label_masks import LabelMasks, SeriesIdentity
@@ -24,6 +25,7 @@ from gliomaseg.formats.scan_file import Grid
 from gliomaseg.types import Mask
 
 __all__ = [
+    "IS_MISSING",
     "SUFFIXES",
     "Acquisition",
     "DicomObjects",
@@ -38,6 +40,7 @@ __all__ = [
     "is_index",
     "list_objects",
     "list_series",
+    "missing_on_disc",
     "read_dicom",
     "read_labels",
     "study_of",

@@ -48,11 +48,13 @@ class SourceFiles:
         sources: the DICOM files.
         skipped: the other files, but for those in hidden folders.
         hidden: up to 1,000 files of any kind in each hidden folder, by the folder's path.
+        indexes: the DICOMDIRs in the folder or zip and above the folder.
     """
 
     sources: tuple[Source, ...]
     skipped: tuple[Skipped, ...]
     hidden: dict[str, list[Source]] = field(default_factory=dict)
+    indexes: tuple[Source, ...] = ()
 
 
 def skipped_lines(skipped: Sequence[Skipped]) -> tuple[str, ...]:
@@ -174,7 +176,7 @@ def _dicom_sources(listing: Listing, path: Path) -> SourceFiles:
     skipped = [*listing.skipped, *(Skipped(source.relative, f"is {state}") for source, state in other)]
     if not dicom:
         raise FormatError(f"has 0 DICOM files and {len(skipped):,} other files", where=path, cure="pass DICOM files")
-    return SourceFiles(tuple(dicom), tuple(skipped), listing.hidden)
+    return SourceFiles(tuple(dicom), tuple(skipped), listing.hidden, tuple(listing.indexes))
 
 
 def locate(source: Source) -> tuple[Source | None, str]:

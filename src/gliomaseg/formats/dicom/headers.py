@@ -29,7 +29,7 @@ MR = ("1.2.840.10008.5.1.4.1.1.4", *MULTI_FRAME)
 SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # the second has a label map
 STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 MASKS = (*SEGMENTATIONS, STRUCTURE_SET)
-_DIRECTORY = "1.2.840.10008.1.3.10"  # the SOP class of a DICOMDIR
+DIRECTORY = "1.2.840.10008.1.3.10"  # the SOP class of a DICOMDIR
 _DEFLATED = "1.2.840.10008.1.2.1.99"  # a transfer syntax
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _UID_LENGTH = 64
@@ -104,7 +104,7 @@ def mr_instances(found: SourceFiles, *, where: str) -> tuple[list[Instance], lis
         else:
             other[uid_name(kind)] += 1
             objects.append(OtherObject(source, kind))
-    if not instances and set(other) == {uid_name(_DIRECTORY)}:
+    if not instances and set(other) == {uid_name(DIRECTORY)}:
         raise index_error(where)
     if not instances:
         kinds = ", ".join(f"{count} x {kind}" for kind, count in other.most_common(3))

@@ -19,6 +19,7 @@ from gliomaseg.system_files import is_system_file
 
 MAX_FILES = 100_000
 _MAX_HIDDEN = 1_000  # files of one hidden folder, such as .git, that are looked at
+_MOST_LEVELS = 8  # the components of a path in a DICOMDIR
 _INDEX = "DICOMDIR"  # an index of other files, without an image
 IS_INDEX = "is an index (DICOMDIR), without an image"
 
@@ -54,12 +55,13 @@ class Skipped:
 
 @dataclass
 class Listing:
-    """The files of a folder or zip that may be DICOM, the links to missing files, and the other files."""
+    """The files of a folder or zip: those that may be DICOM, links to missing files, other files, and DICOMDIRs."""
 
     sources: list[Source] = field(default_factory=list)
     broken_links: list[Source] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     hidden: dict[str, list[Source]] = field(default_factory=dict)
+    indexes: list[Source] = field(default_factory=list)
 
 
 def is_index(path: Path) -> bool:
@@ -75,12 +77,17 @@ def index_error(name: str) -> FormatError:
 def list_folder(folder: Path) -> Listing:
     """Return the files in a folder and its subfolders. Links to folders are not followed.
 
+    The folder may be part of a disc, so the DICOMDIRs above it belong to the list too.
+
     Raises:
         FormatError: the folder cannot be read.
         ResourceError: there are more than 100,000 files.
     """
     listing, count = Listing(), 0
     with translated_errors(folder):
+        parents = islice(folder.absolute().parents, _MOST_LEVELS)
+        above = (parent / name for parent in parents for name in (_INDEX, _INDEX.lower()))
+        listing.indexes = [_relative_source(path, os.path.relpath(path, folder)) for path in above if path.is_file()]
         for root, folders, names in os.walk(folder, onerror=_reraise):
             for name in sorted(name for name in folders if name.startswith(".")):
                 _add_hidden(listing, Path(root, name), folder)
@@ -107,11 +114,13 @@ def _add_hidden(listing: Listing, path: Path, folder: Path) -> None:
 def _add(listing: Listing, path: Path, folder: Path) -> None:
     """Add a file to the list of its kind; of folders, only links are listed."""
     relative = _printable(str(path.relative_to(folder)))
+    if is_index(path):
+        listing.indexes.append(_relative_source(path, relative))
     reason = _reason_to_skip(path, relative)
     if reason:
         listing.skipped.append(Skipped(relative, reason))
     elif path.is_file():
-        listing.sources.append(replace(source_of(path), relative=relative))
+        listing.sources.append(_relative_source(path, relative))
     elif not path.is_dir():
         listing.broken_links.append(Source(_printable(str(path)), 0, io.BytesIO, relative))
 
@@ -125,6 +134,10 @@ def _reason_to_skip(path: Path, relative: str) -> str:
         return "is a link to a folder, which is not followed"
     is_special = path.exists() and not path.is_file() and not path.is_dir()
     return "is a pipe or a device" if is_special else ""
+
+
+def _relative_source(path: Path, relative: str) -> Source:
+    return replace(source_of(path), relative=relative)
 
 
 def source_of(path: Path) -> Source:
@@ -151,18 +164,21 @@ def list_zip(archive: zipfile.ZipFile, path: Path) -> Listing:
         if hidden:
             inside = listing.hidden.setdefault(_printable("/".join(parts[:hidden])), [])
             if len(inside) < _MAX_HIDDEN and not is_system_file(name):
-                inside.append(
-                    Source(_printable(str(path / name)), member.file_size, _opener(archive, member), relative)
-                )
+                inside.append(_member_source(archive, member, path))
             continue
         if is_system_file(name):
             listing.skipped.append(Skipped(relative, "is a file of the operating system"))
         elif parts[-1].upper() == _INDEX:
             listing.skipped.append(Skipped(relative, IS_INDEX))
+            listing.indexes.append(_member_source(archive, member, path))
         else:
-            where = _printable(str(path / name))
-            listing.sources.append(Source(where, member.file_size, _opener(archive, member), relative))
+            listing.sources.append(_member_source(archive, member, path))
     return listing
+
+
+def _member_source(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Source:
+    name = member_name(member)
+    return Source(_printable(str(path / name)), member.file_size, _opener(archive, member), _printable(name))
 
 
 def _opener(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
