@@ -204,6 +204,33 @@ def test_problem_of_the_index_makes_it_unsafe(tree: Path) -> None:
     assert found.slices == 7
 
 
+@pytest.mark.parametrize(
+    ("numbers", "jump"),
+    [
+        ((1, 2, 4, 5), "jump from 2 to 4"),
+        ((1, 2, 4, 5, 9), "jump from 2 to 4 (the first of 2 jumps)"),
+        ((1, 6, 11), ""),
+    ],
+)
+def test_jumps_of_slice_numbers_are_a_warning(
+    tmp_path: Path, kaggle_tree: KaggleTree, numbers: tuple[int, ...], jump: str
+) -> None:
+    root = kaggle_tree(tmp_path, {A: 11})
+    for number in set(range(1, 12)) - set(numbers):
+        (root / A / f"{A}_{number}.tif").unlink()
+        mask(root, A, number).unlink()
+    found = [warning.what for warning in findings(root).warnings if "jump" in warning.what]
+    assert found == ([f"its slice numbers {jump}: slices may be missing"] if jump else [])
+
+
+def test_an_unfinished_copy_is_a_warning(tree: Path) -> None:
+    for file in (tree / A / f"{A}_4.tif", mask(tree, A, 4)):
+        file.rename(file.with_name(f"{file.name}.part"))
+    what = "is an unfinished copy by its name, and is not read: copy it again, or remove it"
+    names = [f"{A}/{A}_4.tif.part", f"{A}/{A}_4_mask.tif.part"]
+    assert [one for one in findings(tree).warnings if one.where in names] == [Problem(name, what) for name in names]
+
+
 def test_misshapen_mask_is_a_problem_of_the_mask(tree: Path) -> None:
     write(mask(tree, A, 1), np.zeros((8, 16), np.uint8))
     found = findings(tree)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -128,12 +130,26 @@ def examine_case(case: Case) -> ExaminedCase:
     """
     examined = ExaminedCase(case, CaseFindings(case.name, case.patient, case.site, case.date))
     findings = examined.findings
+    findings.warnings += _gaps(case)
     stacks = list(_read_slices(case, findings) if case.volumes is None else _read_volumes(case, case.volumes, findings))
     for stack in sorted(stacks, key=lambda stack: len(stack.numbers)):  # the longest stack is shown
         _examine_stack(stack, examined)
     if case.volumes is None and stacks:
         _compare_channels(stacks, findings)
     return examined
+
+
+def _gaps(case: Case) -> list[Problem]:
+    """Return a warning if the numbers of the slices jump; a data set may have every fifth slice only."""
+    numbers = [entry.number for entry in case.slices]
+    steps = [after - before for before, after in pairwise(numbers)]
+    jumps = [k for k, step in enumerate(steps) if step > median(steps)]
+    if not jumps:
+        return []
+    first = jumps[0]
+    count = "" if len(jumps) == 1 else f" (the first of {len(jumps)} jumps)"
+    what = f"its slice numbers jump from {numbers[first]} to {numbers[first + 1]}{count}: slices may be missing"
+    return [Problem(case.name, what)]
 
 
 def _read_slices(case: Case, findings: CaseFindings) -> Iterator[_Stack]:
