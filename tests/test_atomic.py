@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gliomaseg import atomic
-from gliomaseg.atomic import locked, new_file, new_folder, remove, require_free, write_text
+from gliomaseg.atomic import locked, new_file, new_folder, remove, require_free, sigterm_as_interrupt, write_text
 from gliomaseg.errors import GliomasegError, OutputExistsError, ResourceError, UsageError
 
 KILLED = """
@@ -95,6 +95,20 @@ def test_fault_while_writing_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write()
     assert names(tmp_path) == []
+
+
+def test_sigterm_while_writing_leaves_no_file(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    def write() -> None:
+        with sigterm_as_interrupt(), new_file(tmp_path / "a.txt") as temporary:
+            temporary.write_text("half")
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert names(tmp_path) == []
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_fault_while_writing_leaves_the_old_file(tmp_path: Path) -> None:

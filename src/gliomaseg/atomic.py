@@ -7,10 +7,13 @@ import os
 import re
 import secrets
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from types import FrameType
+from typing import IO, NoReturn
 
 from gliomaseg.errors import GliomasegError, OutputExistsError, ResourceError, UsageError
 
@@ -128,6 +131,27 @@ def _take_lock(handle: IO[str], folder: Path) -> None:
         raise UsageError(
             "another run is at work here", where=folder, cure="wait for it, or name another --out"
         ) from fault
+
+
+@contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Raise KeyboardInterrupt on the first SIGTERM, so that unfinished files are removed as after Ctrl-C.
+
+    Further ones are ignored: they would end the removal. Outside of the main thread, SIGTERM is not changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    old_handler = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old_handler)
 
 
 def remove(path: Path) -> None:

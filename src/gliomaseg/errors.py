@@ -16,7 +16,7 @@
     │   └── ModelError                 3   a model folder is incomplete or altered
     ├── PartlyDoneError                4   some cases failed; each is a row with its reason
     └── ResourceError                  5   out of disk or memory
-        Interrupted                  130   Ctrl-C; the run resumes (not a GliomasegError)
+        Interrupted                  130   Ctrl-C or SIGTERM (not a GliomasegError)
 
 A programmer's error stays a ValueError or TypeError.
 """

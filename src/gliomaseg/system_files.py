@@ -11,6 +11,10 @@ _FOLDERS = frozenset(
 )
 
 
+UNFINISHED_SUFFIXES = (".crdownload", ".download", ".filepart", ".part", ".partial")
+"""The suffixes that browsers and copying programs add to a file until it is complete."""
+
+
 def is_system_file(path_or_name: str | PurePath) -> bool:
     """Return whether a file was made by an operating system, by its name or by a folder in its path.
 

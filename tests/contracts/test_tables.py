@@ -15,7 +15,8 @@ from gliomaseg.engines import ENGINES
 from gliomaseg.errors import UsageError
 from gliomaseg.formats import FileKind, suffixes
 from gliomaseg.inputs.input import Input, Kind, mask_formats
-from gliomaseg.prediction.outputs import WRITERS, targets_of
+from gliomaseg.prediction.mask_writers import WRITERS
+from gliomaseg.prediction.outputs import targets_of
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide"
 
@@ -53,7 +54,7 @@ def test_every_setting_is_in_the_guide() -> None:
     ids=lambda entry: entry.kind.name.lower(),
 )
 def test_a_mask_format_has_a_writer_and_suffixes(form: MaskFormat, entry: Input) -> None:
-    assert form in WRITERS, "add the function that writes a volume's mask to WRITERS of prediction/outputs.py"
+    assert form in WRITERS, "add the function that writes a volume's mask to WRITERS of prediction/mask_writers.py"
     try:
         formats = mask_formats(entry, [form])
     except UsageError:

@@ -204,17 +204,46 @@ def test_problem_of_the_index_makes_it_unsafe(tree: Path) -> None:
     assert found.slices == 7
 
 
+@pytest.mark.parametrize(
+    ("numbers", "jump"),
+    [
+        ((1, 2, 4, 5), "jump from 2 to 4"),
+        ((1, 2, 4, 5, 9), "jump from 2 to 4 (the first of 2 jumps)"),
+        ((1, 6, 11), ""),
+    ],
+)
+def test_jumps_of_slice_numbers_are_a_warning(
+    tmp_path: Path, kaggle_tree: KaggleTree, numbers: tuple[int, ...], jump: str
+) -> None:
+    root = kaggle_tree(tmp_path, {A: 11})
+    for number in set(range(1, 12)) - set(numbers):
+        (root / A / f"{A}_{number}.tif").unlink()
+        mask(root, A, number).unlink()
+    found = [warning.what for warning in findings(root).warnings if "jump" in warning.what]
+    assert found == ([f"its slice numbers {jump}: slices may be missing"] if jump else [])
+
+
+def test_an_unfinished_copy_is_a_warning(tree: Path) -> None:
+    for file in (tree / A / f"{A}_4.tif", mask(tree, A, 4)):
+        file.rename(file.with_name(f"{file.name}.part"))
+    what = "is an unfinished copy by its name, and is not read: copy it again, or remove it"
+    names = [f"{A}/{A}_4.tif.part", f"{A}/{A}_4_mask.tif.part"]
+    assert [one for one in findings(tree).warnings if one.where in names] == [Problem(name, what) for name in names]
+
+
 def test_misshapen_mask_is_a_problem_of_the_mask(tree: Path) -> None:
     write(mask(tree, A, 1), np.zeros((8, 16), np.uint8))
     found = findings(tree)
-    assert found.problems == [Problem(f"{A}/{A}_1_mask.tif", "size is 8 x 16, expected 16 x 16 as its image")]
+    what = "size is 8 x 16, expected 16 x 16 as its image; export the mask on the image's grid"
+    assert found.problems == [Problem(f"{A}/{A}_1_mask.tif", what)]
     assert found.slices == 7
 
 
 def test_mask_of_many_values_is_a_problem_of_the_mask(tree: Path) -> None:
     write(mask(tree, A, 1), noise(0)[..., 0])
     what = "mask has 158 values (0, 1, 2, 3 ...), expected 0 and one other, or labels up to 32"
-    assert findings(tree).problems == [Problem(f"{A}/{A}_1_mask.tif", what)]
+    cure = "name the values of the tumour with --labels, or threshold the mask"
+    assert findings(tree).problems == [Problem(f"{A}/{A}_1_mask.tif", f"{what}; {cure}")]
 
 
 @pytest.mark.parametrize("folder", ["data", "masks"])  # the folder's name says nothing about the file

@@ -12,7 +12,7 @@ import tifffile
 
 from gliomaseg.data.case import Case, Slice, read_case, read_slice, stack_slices
 from gliomaseg.data.layouts import read_cases
-from gliomaseg.data.masks import MaskLabels
+from gliomaseg.data.masks import MaskLabels, mask_of_labels
 from gliomaseg.errors import FormatError, GeometryError
 
 NAME = "TCGA_CS_0001_20000101"
@@ -149,3 +149,16 @@ def test_a_mask_of_one_bit_is_a_mask(tmp_path: Path, photometric: str) -> None:
     stored = mask if photometric == "minisblack" else ~mask
     tifffile.imwrite(tmp_path / "a_1_mask.tif", stored, photometric=photometric)
     assert np.array_equal(read_slice(Slice(1, tmp_path / "a_1.tif", tmp_path / "a_1_mask.tif"))[1], mask)
+
+
+def test_a_soft_mask_is_refused_with_the_cure() -> None:
+    with pytest.raises(FormatError) as caught:
+        mask_of_labels(np.array([0, 0.25, 1], np.float32), MaskLabels(), where=Path("a.nii"))
+    line = "a.nii: mask has 3 values (0, 0.25, 1), expected whole numbers from 0; threshold it, for example at 0.5"
+    assert caught.value.line() == line
+
+
+def test_a_label_with_the_rounding_of_float32_is_a_whole_number() -> None:
+    values = np.array([0, 255 * float(np.float32(1 / 255)), 2])  # 255 x 0.00392156886 is 1.00000006
+    assert values[1] != 1
+    assert mask_of_labels(values, MaskLabels(frozenset({1})), where=Path("a.nii")).tolist() == [False, True, False]

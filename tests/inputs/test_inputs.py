@@ -78,6 +78,21 @@ def test_a_zip_of_dicom_files_is_one_scan_and_another_zip_is_skipped(tmp_path: P
     assert inputs_of(tmp_path / "in") == [("anna", Kind.SERIES)]
 
 
+def test_a_zip_beside_a_folder_of_its_name_has_results_of_its_own(tmp_path: Path) -> None:
+    folder = series(tmp_path / "anna", "A")
+    shutil.make_archive(str(tmp_path / "anna"), "zip", series(tmp_path / "files", "B"))
+    shutil.rmtree(tmp_path / "files")
+    assert [name for name, _ in inputs_of(tmp_path)] == ["anna", "anna_zip"]
+    assert [name for name, _ in inputs_of(tmp_path / "anna.zip", folder)] == ["anna_zip", "anna"]
+
+
+def test_two_flair_images_of_a_case_are_two_inputs_that_name_each_other(tmp_path: Path) -> None:
+    entries = list_inputs([touch(tmp_path, "p1_FLAIR_2.nii.gz", "p1_flair.nii.gz", "p2_flair.nii.gz")])
+    what = "its case has another FLAIR ({}): each is predicted by itself; name one file to choose it"
+    expected = [(what.format("p1_flair.nii.gz"),), (what.format("p1_FLAIR_2.nii.gz"),), ()]
+    assert [entry.warnings for entry in entries] == expected
+
+
 def test_dicomdir_and_predicted_segmentations_are_skipped(tmp_path: Path) -> None:
     folder = series(tmp_path / "disc" / "anna")
     shutil.copy(folder / "0001.dcm", tmp_path / "disc" / "DICOMDIR")

@@ -258,6 +258,44 @@ def test_tiff_pages_that_are_channels_or_time_points_are_refused(
         load_input(list_inputs([file])[0], max_bytes=MOST_BYTES)
 
 
+OME = """<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0"
+ DimensionOrder="XYZCT" Type="uint8" SizeX="12" SizeY="16" SizeZ="{z}" SizeC="1" SizeT="1"><Channel ID="Channel:0:0"
+ SamplesPerPixel="1"/>{planes}</Pixels></Image></OME>"""
+
+
+def ome_pages(path: Path, voxels: Any, *, order: list[int], z: int) -> Path:
+    planes = "".join(f'<TiffData FirstZ="{place}" IFD="{page}" PlaneCount="1"/>' for place, page in enumerate(order))
+    return pages(path, voxels, description=OME.format(z=z, planes=planes), metadata=None)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+def test_an_ome_tiff_of_slices_is_one_scan(dtype: str, tmp_path: Path) -> None:
+    voxels = noise(dtype, (5, 16, 12))
+    file = pages(tmp_path / "a.ome.tif", voxels, metadata={"axes": "ZYX"})
+    assert np.array_equal(load_input(list_inputs([file])[0], max_bytes=MOST_BYTES).scan.voxels[..., 0], voxels)
+
+
+def test_an_ome_description_orders_the_pages(tmp_path: Path) -> None:
+    voxels = noise("u1", (3, 16, 12))
+    file = ome_pages(tmp_path / "a.ome.tif", voxels, order=[2, 0, 1], z=3)
+    scan = load_input(list_inputs([file])[0], max_bytes=MOST_BYTES).scan
+    assert np.array_equal(scan.voxels[..., 0], voxels[[2, 0, 1]])
+
+
+def test_an_ome_tiff_of_two_images_is_refused(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif") as file:
+        for seed in (1, 2):
+            file.write(noise("u1", (2, 16, 12)) // seed, photometric="minisblack", metadata={"axes": "ZYX"})
+    with pytest.raises(FormatError, match="has 2 images, expected 1; save a file for each"):
+        load_input(list_inputs([tmp_path / "a.ome.tif"])[0], max_bytes=MOST_BYTES)
+
+
+def test_an_ome_tiff_with_slices_in_other_files_is_refused(tmp_path: Path) -> None:
+    file = ome_pages(tmp_path / "a.ome.tif", noise("u1", (2, 16, 12)), order=[0, 1], z=4)
+    with pytest.raises(FormatError, match=r"has 2 pages, and its OME description has shape \(4, 16, 12\)"):
+        load_input(list_inputs([file])[0], max_bytes=MOST_BYTES)
+
+
 def test_a_gap_in_a_numbered_stack_gives_a_warning(predictor: Predictor, tmp_path: Path) -> None:
     for number in (1, 2, 5):
         write_picture(tmp_path / f"{number}.png", noise("u1", (20, 20)))

@@ -182,13 +182,14 @@ def test_outputs_that_exist_are_kept(phantoms, trained, tmp_path):
     run("phantom", tmp_path / "p", "--patients", 1, "--size", 64, cwd=tmp_path, code=2)
 
 
-def test_an_interrupted_command_exits_130_without_a_traceback(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_exits_130_without_a_traceback(tmp_path, number):
     process = subprocess.Popen(
         [*GLIOMASEG, "phantom", "p", "--patients", "500"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
     process.stderr.readline()  # the first patient is written: the command is at work
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     rest = process.communicate(timeout=30)[1]
     assert process.returncode == 130, rest
     assert "Traceback" not in rest

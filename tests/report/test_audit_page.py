@@ -59,7 +59,7 @@ def test_cases_with_problems_come_first_then_warnings_then_empty_masks(tree: Pat
         tifffile.imwrite(tree / B / f"{B}_{number}_mask.tif", np.zeros((16, 16), np.uint8))
     text = write_page(tree, tmp_path / "page.html")
     assert names(text) == [C, B, A]
-    assert '<p class="reason problem">\u2026_<wbr>1.tif: is empty</p>' in text
+    assert '<p class="reason problem">\u2026_<wbr>1.tif: is empty; copy or export it again</p>' in text
     assert "no tumour" in text
 
 

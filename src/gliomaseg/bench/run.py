@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
+from gliomaseg.atomic import sigterm_as_interrupt
 from gliomaseg.bench.fixtures import Fixtures, Sizes
 from gliomaseg.bench.report import BenchReport, Section, describe_machine
 from gliomaseg.bench.timing import SECONDS, BenchRow, unmeasured_row
@@ -71,7 +68,7 @@ def run_benchmark(
     start = time.perf_counter()
     machine = describe_machine()
     results = {}
-    with _sigterm_as_interrupt(), _temporary_folder() as folder:
+    with sigterm_as_interrupt(), _temporary_folder() as folder:
         if model is not None:
             from gliomaseg.model import load_model
 
@@ -114,20 +111,3 @@ def _temporary_folder() -> Iterator[Path]:
             os.environ.pop("TMPDIR")
             if old_variable is not None:
                 os.environ["TMPDIR"] = old_variable
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Raise KeyboardInterrupt on SIGTERM, so that the temporary folder is removed as after Ctrl-C."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
-
-    old_handler = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, old_handler)

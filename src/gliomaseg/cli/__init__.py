@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import gliomaseg
-from gliomaseg.atomic import is_disk_full
+from gliomaseg.atomic import is_disk_full, sigterm_as_interrupt
 from gliomaseg.cli.bench import bench
 from gliomaseg.cli.data import audit, download, phantom, split
 from gliomaseg.cli.evaluate import compare, evaluate, report
@@ -94,7 +94,8 @@ def main() -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name may contain bytes that are not text
     try:
-        _run()
+        with sigterm_as_interrupt():
+            _run()
     except GliomasegError as fault:
         _exit(f"error: {fault.line()}", fault.exit_code)
     except (Interrupted, KeyboardInterrupt) as stop:

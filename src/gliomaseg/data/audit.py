@@ -12,6 +12,7 @@ import numpy as np
 from gliomaseg.data.case_audit import CaseFindings, ExaminedCase, examine_case
 from gliomaseg.data.case_list import CaseList, Problem
 from gliomaseg.data.duplicates import DuplicateSearch
+from gliomaseg.system_files import UNFINISHED_SUFFIXES
 from gliomaseg.types import Mask, Sequence
 
 INVERTED_SHARE = 0.5
@@ -125,8 +126,16 @@ def audit(
         by_case[name].problems.append(problem)
     for name, warning in duplicates.warnings:
         by_case[name].warnings.append(warning)
-    general = _check_masks(index, by_case)
+    general = [*_unfinished_copies(index), *_check_masks(index, by_case)]
     return _summarise(index, list(by_case.values()), duplicates.groups, general)
+
+
+def _unfinished_copies(index: CaseList) -> list[Problem]:
+    return [
+        Problem(file.where, "is an unfinished copy by its name, and is not read: copy it again, or remove it")
+        for file in index.skipped
+        if file.where.lower().endswith(UNFINISHED_SUFFIXES)
+    ]
 
 
 def _check_masks(index: CaseList, by_case: Mapping[str, CaseFindings]) -> list[Problem]:

@@ -6,12 +6,10 @@ a temporary folder and then renamed: two runs may build it at once, and a killed
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections import Counter, abc
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,16 +20,16 @@ from numpy.typing import NDArray
 
 from gliomaseg.atomic import new_file, new_folder, remove
 from gliomaseg.config import Preprocessing
-from gliomaseg.data.case import Case, Volumes, read_case, with_sequences
+from gliomaseg.data.cache_digest import LAYOUT, cache_digest, needed_sequences
+from gliomaseg.data.case import Case, read_case
 from gliomaseg.data.case_list import CaseList, require_sound
 from gliomaseg.data.growing_array import GrowingArray, require_disk_space, require_writable
-from gliomaseg.errors import DataError, GliomasegError, ResourceError, UsageError
+from gliomaseg.errors import GliomasegError, ResourceError, UsageError
 from gliomaseg.preprocessing import brain_mask, level_counts, prepare, prepare_mask
 from gliomaseg.scan import flair_channel
-from gliomaseg.types import Mask, PreparedSlices, Sequence
+from gliomaseg.types import Mask, PreparedSlices
 from gliomaseg.user_files import expand_home
 
-LAYOUT = 1
 BRAIN = "brain-1.npy"  # the number is that of the method
 ATTEMPTS = 3  # another run may replace a damaged cache at the same time
 
@@ -160,8 +158,8 @@ def open_cache(
         GliomasegError: the folder cannot be written.
     """
     require_sound(index)
-    index = replace(index, cases=tuple(_needed(case, preprocessing) for case in index.cases))
-    digest = _digest(index, preprocessing)
+    index = replace(index, cases=tuple(needed_sequences(case, preprocessing) for case in index.cases))
+    digest = cache_digest(index, preprocessing)
     path = (folder or default_cache_folder()) / digest
     for _ in range(ATTEMPTS):
         damaged = path.exists()
@@ -190,39 +188,6 @@ def _with_brain(cache: Cache, path: Path, progress: Callable[[str], None] | None
             for case in cache.case_slices:
                 brains.append(brain_mask(cache.images[case, channel], keep=cache.masks[case]))
     return replace(cache, brain=np.load(file, mmap_mode="r"))
-
-
-def _needed(case: Case, preprocessing: Preprocessing) -> Case:
-    """Return a case with the sequences that become input of the network: the others are neither read nor hashed."""
-    channels = {"flair": (Sequence.FLAIR,), "t1_flair": (Sequence.T1, Sequence.FLAIR)}
-    return with_sequences(case, channels.get(preprocessing.input, tuple(Sequence)))
-
-
-def _digest(index: CaseList, preprocessing: Preprocessing) -> str:
-    """Return a hash of every file's bytes: modification times are unreliable, and reading costs little."""
-    files = [file for case in index.cases for file in case.files]
-    hasher = hashlib.sha256(f"{LAYOUT} {preprocessing.size_px} {preprocessing.input}".encode())
-    if volumes := [case for case in index.cases if case.volumes is not None]:
-        hasher.update(preprocessing.model_dump_json(include={"fov_mm", "min_slice_spacing_mm", "p99_5_level"}).encode())
-        hasher.update(repr([_channels(case.volumes) for case in volumes if case.volumes]).encode())
-    if any(case.labels.tumour is not None for case in index.cases):
-        hasher.update(repr([sorted(case.labels.tumour or ()) for case in index.cases]).encode())
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        for file, file_digest in zip(files, pool.map(_file_digest, files), strict=True):
-            hasher.update(os.fsencode(f"{file.parent.name}/{file.name}") + b"\0" + file_digest)
-    return hasher.hexdigest()[:40]
-
-
-def _channels(volumes: Volumes) -> list[tuple[str, int | None, str | None]]:
-    """Return what selects the volumes in their files: sequence, channel and series."""
-    return [(str(name), volume.channel, volume.series) for name, volume in sorted(volumes.images.items())]
-
-
-def _file_digest(file: Path) -> bytes:
-    try:
-        return hashlib.blake2b(file.read_bytes(), digest_size=20).digest()
-    except OSError as fault:
-        raise DataError(f"cannot be read ({fault.strerror})", where=file) from fault
 
 
 def _open_existing(path: Path, digest: str, index: CaseList, preprocessing: Preprocessing) -> Cache | None:

@@ -16,11 +16,12 @@ from gliomaseg.data.masks import (
     mask_of_labels,
     read_mask_image,
     read_tumour,
+    read_tumour_and_values,
     require_same_size,
 )
 from gliomaseg.errors import DataError, GeometryError
 from gliomaseg.formats import read_picture, read_volume
-from gliomaseg.formats.dicom import read_dicom
+from gliomaseg.formats.dicom import SeriesIdentity, read_dicom
 from gliomaseg.scan import Scan, join_scans
 from gliomaseg.types import Mask, Sequence
 
@@ -118,24 +119,29 @@ class LoadedCase:
         scan: the images, shape (z, y, x, c).
         reference: the expert's mask, bool, shape (z, y, x).
         numbers: the number of each slice in the stack; 1 to z for volumes.
+        values: of the mask of volumes before `Case.labels`, same shape; None unless they were asked for.
     """
 
     case: Case
     scan: Scan
     reference: Mask
     numbers: tuple[int, ...]
+    values: NDArray[Any] | None = field(default=None, repr=False)
 
     def axial_number(self, k: int) -> int:
         """Return the number of axial slice k, from 0; those of a volume are numbered from below."""
         return self.numbers[k] if self.case.volumes is None else k + 1
 
 
-def read_case(case: Case, *, partial: bool = False, max_bytes: int = MAX_BYTES) -> LoadedCase:
+def read_case(
+    case: Case, *, partial: bool = False, with_values: bool = False, max_bytes: int = MAX_BYTES
+) -> LoadedCase:
     """Return a case's scan and mask; sequences on another grid are resampled to FLAIR, as the scan's notes tell.
 
     Args:
         case: of a data set.
         partial: whether a T1 that covers too little of the head is left out with a note, and not refused.
+        with_values: whether the values of the mask of volumes are kept, and all regions of a DICOM mask are read.
         max_bytes: approximate memory limit for a volume, as of `predict`.
 
     Raises:
@@ -146,7 +152,7 @@ def read_case(case: Case, *, partial: bool = False, max_bytes: int = MAX_BYTES) 
         MissingExtraError: a format needs an extra that is not installed.
     """
     if case.volumes is not None:
-        return _read_volumes(case, case.volumes, max_bytes, partial=partial)
+        return _read_volumes(case, case.volumes, max_bytes, partial=partial, with_values=with_values)
     images, masks = zip(*(read_slice(entry, case.labels) for entry in case.slices), strict=True)
     scan = stack_slices(images, [entry.image for entry in case.slices])
     return LoadedCase(case, scan, np.stack(masks), tuple(entry.number for entry in case.slices))
@@ -160,14 +166,18 @@ def with_sequences(case: Case, sequences: Many[Sequence]) -> Case:
     return replace(case, volumes=replace(case.volumes, images=images))
 
 
-def _read_volumes(case: Case, volumes: Volumes, max_bytes: int, *, partial: bool) -> LoadedCase:
+def _read_volumes(case: Case, volumes: Volumes, max_bytes: int, *, partial: bool, with_values: bool) -> LoadedCase:
     images = {name: volume for name, volume in volumes.images.items() if name in SCAN_SEQUENCES}
     share = max_bytes // len(images)
-    scans = {name: read_volume_file(volume, max_bytes=share) for name, volume in images.items()}
-    flair = scans.pop(Sequence.FLAIR)
-    reference = read_tumour(volumes.mask, flair, case.labels, image=volumes.images[Sequence.FLAIR])
-    scan = join_scans(flair, scans, partial=partial) if scans else flair
-    return LoadedCase(case, scan, reference, _count_from_1(scan))
+    flair, series = _read_volume(images.pop(Sequence.FLAIR), max_bytes=share)
+    others = {name: read_volume_file(volume, max_bytes=share) for name, volume in images.items()}
+    values = None
+    if with_values:
+        reference, values = read_tumour_and_values(volumes.mask, flair, case.labels, image=series)
+    else:
+        reference = read_tumour(volumes.mask, flair, case.labels, image=series)
+    scan = join_scans(flair, others, partial=partial) if others else flair
+    return LoadedCase(case, scan, reference, _count_from_1(scan), values)
 
 
 def _count_from_1(scan: Scan) -> tuple[int, ...]:
@@ -184,10 +194,15 @@ def read_volume_file(volume: VolumeFile, *, max_bytes: int) -> Scan:
         ResourceError: it needs more memory than `max_bytes`.
         MissingExtraError: it needs an extra that is not installed.
     """
+    return _read_volume(volume, max_bytes=max_bytes)[0]
+
+
+def _read_volume(volume: VolumeFile, *, max_bytes: int) -> tuple[Scan, SeriesIdentity | None]:
+    """Return the scan of one sequence, and the DICOM series if it is one."""
     if is_dicom_volume(volume):
         series = read_dicom(volume.path, series=volume.series, max_bytes=max_bytes)
-        return Scan(series.voxels[..., None], str(volume.path), series.affine)
-    return read_volume(volume.path, max_bytes=max_bytes, channel=volume.channel).scan
+        return Scan(series.voxels[..., None], str(volume.path), series.affine), series.identity
+    return read_volume(volume.path, max_bytes=max_bytes, channel=volume.channel).scan, None
 
 
 def read_slice(entry: Slice, labels: MaskLabels | None = None) -> tuple[NDArray[Any], Mask]:

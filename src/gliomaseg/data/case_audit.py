@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 from gliomaseg.data.case import Case, Volumes, read_case, read_slice_values, stack_slices
 from gliomaseg.data.case_list import Problem
-from gliomaseg.data.masks import count_values, mask_of_labels, read_mask_volume
+from gliomaseg.data.masks import count_values, mask_of_labels
 from gliomaseg.data.split_features import Turn, axial_flair, image_digest, is_near_black
 from gliomaseg.errors import GliomasegError, InputError, ResourceError
 from gliomaseg.metrics import volume_ml
@@ -128,12 +130,26 @@ def examine_case(case: Case) -> ExaminedCase:
     """
     examined = ExaminedCase(case, CaseFindings(case.name, case.patient, case.site, case.date))
     findings = examined.findings
+    findings.warnings += _gaps(case)
     stacks = list(_read_slices(case, findings) if case.volumes is None else _read_volumes(case, case.volumes, findings))
     for stack in sorted(stacks, key=lambda stack: len(stack.numbers)):  # the longest stack is shown
         _examine_stack(stack, examined)
     if case.volumes is None and stacks:
         _compare_channels(stacks, findings)
     return examined
+
+
+def _gaps(case: Case) -> list[Problem]:
+    """Return a warning if the numbers of the slices jump; a data set may have every fifth slice only."""
+    numbers = [entry.number for entry in case.slices]
+    steps = [after - before for before, after in pairwise(numbers)]
+    jumps = [k for k, step in enumerate(steps) if step > median(steps)]
+    if not jumps:
+        return []
+    first = jumps[0]
+    count = "" if len(jumps) == 1 else f" (the first of {len(jumps)} jumps)"
+    what = f"its slice numbers jump from {numbers[first]} to {numbers[first + 1]}{count}: slices may be missing"
+    return [Problem(case.name, what)]
 
 
 def _read_slices(case: Case, findings: CaseFindings) -> Iterator[_Stack]:
@@ -162,11 +178,12 @@ def _read_slices(case: Case, findings: CaseFindings) -> Iterator[_Stack]:
 
 def _read_volumes(case: Case, volumes: Volumes, findings: CaseFindings) -> Iterator[_Stack]:
     try:
-        loaded = read_case(case)
-        findings.labels = _sorted_labels(_count_labels(read_mask_volume(volumes.mask, loaded.scan)))
+        loaded = read_case(case, with_values=True)
     except (InputError, ResourceError) as fault:
         findings.problems.append(_problem(case, fault))
         return
+    if loaded.values is not None:
+        findings.labels = _sorted_labels(_count_labels(loaded.values))
     findings.sequences = [name.value for name in Sequence if name in volumes.images]
     scan, count = loaded.scan, len(loaded.numbers)
     findings.warnings += [Problem(case.name, note) for note in scan.notes]
@@ -179,12 +196,15 @@ def _read_volumes(case: Case, volumes: Volumes, findings: CaseFindings) -> Itera
 
 def _problem(case: Case, fault: GliomasegError) -> Problem:
     name = Path(fault.where).name
-    return Problem(case.name if name in ("", case.name) else f"{case.name}/{name}", fault.what)
+    what = f"{fault.what}; {fault.cure}" if fault.cure else fault.what
+    return Problem(case.name if name in ("", case.name) else f"{case.name}/{name}", what)
 
 
 def _count_labels(values: NDArray[Any]) -> dict[str, int]:
-    found, counts = count_values(values)
-    return {f"{value:g}": int(count) for value, count in zip(found, counts, strict=True)}
+    counts: Counter[str] = Counter()
+    for value, count in zip(*count_values(values), strict=True):
+        counts[f"{value:g}"] += int(count)  # values may differ by the rounding of float32
+    return dict(counts)
 
 
 def _sorted_labels(labels: dict[str, int]) -> dict[str, int]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gliomaseg.errors import FormatError, GeometryError
 from gliomaseg.formats import FileKind, Grid, kind_of, read_picture, read_volume
-from gliomaseg.formats.dicom import LabelMasks, identify_series, read_labels
+from gliomaseg.formats.dicom import LabelMasks, SeriesIdentity, read_labels
 from gliomaseg.geometry import SAME_POSITION_MM, describe_grid, farthest_corner_mm
 from gliomaseg.scan import Scan
 from gliomaseg.types import Mask
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST_VALUES, LARGEST_LABEL = 256, 32
 MAX_BYTES = 4 * 2**30
+_FLOAT32 = 1e-6  # of scl_slope in NIfTI: 255 x 0.00392156886 is 1.00000006
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def mask_of_labels(values: NDArray[Any], labels: MaskLabels, *, where: Path) -> 
     """Return the tumour of a label map: bool, same shape.
 
     Args:
-        values: whole numbers of any real type, such as 0.0 and 1.0.
+        values: whole numbers of any real type, such as 0.0 and 1.0; they may be off by the rounding of float32.
         labels: which of them are tumour.
         where: the file, for errors.
 
@@ -47,10 +48,14 @@ def mask_of_labels(values: NDArray[Any], labels: MaskLabels, *, where: Path) -> 
             are more than two values, one of them above 32, as in a mask that was smoothed or compressed.
     """
     found, _ = count_values(values)
+    if not np.array_equal(found, np.rint(found)) and np.allclose(found, np.rint(found), rtol=_FLOAT32, atol=_FLOAT32):
+        return mask_of_labels(np.rint(values), labels, where=where)
     shown = ", ".join(f"{value:g}" for value in found[:4].tolist()) + (" ..." if len(found) > 4 else "")
     if len(found) > MOST_VALUES or not np.isfinite(found).all() or (found != np.rint(found)).any() or found[0] < 0:
         what = f"mask has {len(found)} values ({shown}), expected whole numbers from 0"
-        raise FormatError(what, where=where, cure="export a label map, not an image or a probability")
+        is_soft = np.isfinite(found).all() and found[0] >= 0 and found[-1] <= 1
+        cure = "threshold it, for example at 0.5" if is_soft else "export a label map, not an image or a probability"
+        raise FormatError(what, where=where, cure=cure)
     if labels.tumour is not None:
         return np.isin(values, sorted(labels.tumour))
     if len(found) > 2 and found[-1] > LARGEST_LABEL:
@@ -85,7 +90,7 @@ def read_mask_image(path: Path) -> NDArray[Any]:
     return np.asarray(pixels[..., 0])
 
 
-def read_tumour(volume: VolumeFile, scan: Scan, labels: MaskLabels, *, image: VolumeFile | None) -> Mask:
+def read_tumour(volume: VolumeFile, scan: Scan, labels: MaskLabels, *, image: SeriesIdentity | None) -> Mask:
     """Return the tumour of a volume's mask on the grid of its scan: bool, shape (z, y, x).
 
     The labels of a DICOM mask are its segment or region numbers, which may overlap and may be any numbers.
@@ -94,7 +99,7 @@ def read_tumour(volume: VolumeFile, scan: Scan, labels: MaskLabels, *, image: Vo
         volume: a volume file, or a DICOM segmentation or structure set.
         scan: FLAIR.
         labels: which values, segments or regions are tumour.
-        image: the file or series of the scan, to which a DICOM mask must refer if it is DICOM; None accepts any.
+        image: the DICOM series of the scan, to which a DICOM mask must refer; None accepts any.
 
     Raises:
         FormatError: the file cannot be read, or is not a mask.
@@ -104,24 +109,24 @@ def read_tumour(volume: VolumeFile, scan: Scan, labels: MaskLabels, *, image: Vo
     """
     if is_dicom_volume(volume):
         return _read_labels(volume, scan, image=image, labels=labels.tumour).union(labels.tumour)
-    return mask_of_labels(read_mask_volume(volume, scan), labels, where=volume.path)
+    return mask_of_labels(_read_values(volume, scan), labels, where=volume.path)
 
 
-def read_mask_volume(volume: VolumeFile, scan: Scan) -> NDArray[Any]:
-    """Return the values of a volume's mask on the grid of its scan, shape (z, y, x).
+def read_tumour_and_values(
+    volume: VolumeFile, scan: Scan, labels: MaskLabels, *, image: SeriesIdentity | None
+) -> tuple[Mask, NDArray[Any]]:
+    """Return the tumour as `read_tumour`, and the values of all labels, both of shape (z, y, x).
 
-    If regions of a DICOM mask overlap, the smaller one is on top: `read_tumour` joins them without loss.
-
-    Args:
-        volume: a volume file, or a DICOM segmentation or structure set.
-        scan: FLAIR.
-
-    Raises:
-        FormatError: the file cannot be read.
-        GeometryError: the mask is on another grid than the scan.
+    If regions of a DICOM mask overlap, the smaller one is on top in the values; the tumour has them all.
     """
     if is_dicom_volume(volume):
-        return _values(_read_labels(volume, scan, image=None, labels=None))
+        regions = _read_labels(volume, scan, image=image, labels=None)
+        return regions.union(labels.tumour), _values(regions)
+    values = _read_values(volume, scan)
+    return mask_of_labels(values, labels, where=volume.path), values
+
+
+def _read_values(volume: VolumeFile, scan: Scan) -> NDArray[Any]:
     mask = read_volume(volume.path, max_bytes=MAX_BYTES, channel=volume.channel, is_mask=True).scan
     require_same_grid(mask, scan)
     return np.asarray(mask.voxels[..., 0])
@@ -133,16 +138,14 @@ def is_dicom_volume(volume: VolumeFile) -> bool:
 
 
 def _read_labels(
-    volume: VolumeFile, scan: Scan, *, image: VolumeFile | None, labels: frozenset[int] | None
+    volume: VolumeFile, scan: Scan, *, image: SeriesIdentity | None, labels: frozenset[int] | None
 ) -> LabelMasks:
     if scan.affine is None:
         what = "is a DICOM mask, and its image has no affine"
         raise GeometryError(what, where=volume.path, cure="give an image with an affine, or a mask of the image's kind")
-    is_series = image is not None and is_dicom_volume(image)
-    series = identify_series(image.path, series=image.series) if image is not None and is_series else None
     z, y, x = scan.voxels.shape[:3]
     grid = Grid((z, y, x), scan.affine)
-    return read_labels(volume.path, grid, series=series, labels=labels, max_bytes=MAX_BYTES)
+    return read_labels(volume.path, grid, series=image, labels=labels, max_bytes=MAX_BYTES)
 
 
 def _values(labelled: LabelMasks) -> NDArray[np.int64]:

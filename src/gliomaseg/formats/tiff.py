@@ -90,11 +90,14 @@ def read_pages(path: Path, *, most_values: int) -> NDArray[Any]:
             what = f"declares {len(file.pages)} pages of {first.size:,} values, over the limit of {most_values:,}"
             cure = "crop it, or raise the memory limit (--max-memory, in Python max_bytes)"
             raise ResourceError(what, where=path, cure=cure)
-        lowest = _read_page(first, path)
-        stack = np.empty((len(file.pages), *lowest.shape), lowest.dtype)
-        for number, (page, target) in enumerate(zip(file.pages, stack, strict=True), start=1):
+        sample = _read_page(first, path)
+        stack = np.empty((len(file.pages), *sample.shape), sample.dtype)
+        # An OME description may order the pages, and its series leaves frames without tags.
+        pages: Any = file.series[0].pages if file.is_ome else file.pages
+        for number, (frame, target) in enumerate(zip(pages, stack, strict=True), start=1):
+            page = frame.aspage()
             _require_same_kind(page, first, number, path)
-            target[:] = lowest if number == 1 else _read_page(page, path)
+            target[:] = sample if page.index == first.index else _read_page(page, path)
         return stack
 
 
@@ -108,7 +111,7 @@ def _require_same_kind(page: Any, first: Any, number: int, path: Path) -> None:
 
 
 def _check_pages(file: tifffile.TiffFile, path: Path) -> None:
-    """Refuse pages that are too large, or that the file declares as channels or times."""
+    """Refuse pages that are too large, or that the file does not declare as the slices of one image."""
     if file.pages[0].size > MAX_PIXELS:
         what = f"declares {file.pages[0].size:,} values a page, over {MAX_PIXELS:,}"
         raise FormatError(what, where=path, cure="crop it")
@@ -119,6 +122,11 @@ def _check_pages(file: tifffile.TiffFile, path: Path) -> None:
         count = dict(zip(series.axes, series.shape, strict=False)).get(axis, 1)
         if count > 1:
             raise FormatError(f"has a stack of {count} {name}, expected 1", where=path, cure="save a file for each")
+    if len(file.series) > 1 and file.is_ome:
+        raise FormatError(f"has {len(file.series)} images, expected 1", where=path, cure="save a file for each")
+    if series.size != file.pages[0].size * len(file.pages) and file.is_ome:
+        what = f"has {len(file.pages)} pages, and its OME description has shape {series.shape}"
+        raise FormatError(what, where=path, cure="save all slices of one image in one file")
 
 
 def _describes_axes(file: tifffile.TiffFile) -> bool:

@@ -115,15 +115,22 @@ def _flair_of(members: list[Candidate]) -> list[Candidate]:
     others = [member for member in members if member not in originals]
     skipped = tuple(SkippedFile(file, _reason(member)) for member in others for file in member.entry.pictures)
     t1 = [member.entry.path for member in others if member.role is Role.T1 and not member.name.is_copy]
-    return [
-        replace(
-            member,
-            entry=replace(
-                member.entry, skipped=skipped, warnings=(*member.entry.warnings, *_t1_warnings(t1[:1], member.folder))
-            ),
-        )
-        for member in originals
-    ]
+    kept = []
+    for member in originals:
+        notes = [*_flair_warnings(originals, member), *_t1_warnings(t1[:1], member.folder)]
+        entry = replace(member.entry, skipped=skipped, warnings=(*member.entry.warnings, *notes))
+        kept.append(replace(member, entry=entry))
+    return kept
+
+
+def _flair_warnings(flair: Sequence[Candidate], member: Candidate) -> list[str]:
+    """Return the warning on one of several FLAIR images of a case: a name does not show which one is the best."""
+    others = [other.entry.path for other in flair if other is not member]
+    names = [Path(os.path.relpath(file, member.folder)).as_posix() for file in others]
+    if not names:
+        return []
+    listed = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+    return [f"its case has another FLAIR ({listed}): each is predicted by itself; name one file to choose it"]
 
 
 def _t1_warnings(files: Sequence[Path], folder: Path) -> list[str]:

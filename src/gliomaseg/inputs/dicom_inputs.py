@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gliomaseg.errors import FormatError, MissingExtraError
 from gliomaseg.formats import SHARED_SUFFIXES, FileKind, stem_of, suffix_of, suffixes
-from gliomaseg.formats.dicom import is_dicom, is_index, study_of
+from gliomaseg.formats.dicom import IS_MISSING, is_dicom, is_index, missing_on_disc, study_of
 from gliomaseg.inputs.folder_listing import FolderFiles, FolderListing
 from gliomaseg.inputs.input import Input, Kind, SkippedFile
 
@@ -84,12 +84,14 @@ def find_dicom(root: Path, listing: FolderListing) -> DicomInputs:
         zips += sorted(file for file in dicom if file.suffix.lower() == ".zip")
         if len(dicom) > sum(file.suffix.lower() == ".zip" for file in dicom) or links:
             folders.append(folder.path)
-    discs = tuple(folder.path for folder in listing.folders if any(map(is_index, folder.files)))
+    indexes = [file for folder in listing.folders for file in folder.files if is_index(file)]
+    present = [file for folder in listing.folders for file in folder.files]
+    others += [SkippedFile(file, IS_MISSING) for index in indexes for file, _ in missing_on_disc(index, present)]
     faults = {folder: link for link in reversed(broken) for folder in link.parents}
     inputs = tuple(_with_fault(entry, faults.get(entry.path)) for entry in _inputs(root, folders, zips))
     cases = {entry.path for entry in inputs}
     outside = [file for file in others if _ancestors([file.path]).isdisjoint(cases)]
-    return DicomInputs(inputs, tuple(folders), discs, tuple(outside))
+    return DicomInputs(inputs, tuple(folders), tuple(index.parent for index in indexes), tuple(outside))
 
 
 def _reason(file: Path) -> str:

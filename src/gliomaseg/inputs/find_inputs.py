@@ -81,7 +81,9 @@ def list_inputs(paths: Sequence[Path], *, without: Path | None = None) -> InputL
 
 
 def _suffix(entry: Input) -> str:
-    return "" if entry.kind in (Kind.STACK, Kind.SERIES) else suffix_of(entry.path)
+    if entry.kind is Kind.STACK or entry.path.is_dir():
+        return ""
+    return entry.path.name.removeprefix(entry.stem) if entry.kind is Kind.SERIES else suffix_of(entry.path)
 
 
 def join_sequences(flair: Path, *, t1: Path | None, t1ce: Path | None) -> Input:

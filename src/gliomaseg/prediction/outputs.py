@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from gliomaseg import overlays
 from gliomaseg.choices import MaskFormat
 from gliomaseg.errors import GliomasegError, ResourceError
-from gliomaseg.formats import write_pages, write_picture, write_volume
-from gliomaseg.formats.dicom import write_segmentation
+from gliomaseg.formats import write_picture
 from gliomaseg.inputs.input import Input, Kind
 from gliomaseg.inputs.load import LoadedScan
 from gliomaseg.inputs.result_names import portable_name
 from gliomaseg.ownership import OutputFolder
 from gliomaseg.prediction.contact_sheet import SheetText, draw_contact_sheet
 from gliomaseg.prediction.label_files import write_labels
+from gliomaseg.prediction.mask_writers import (
+    MASK_NAMES,
+    WRITERS,
+    Writer,
+    mask_levels,
+    probability_levels,
+    write_probability,
+)
 from gliomaseg.prediction.predictor import Prediction
 from gliomaseg.types import Pixels
 
@@ -42,10 +48,6 @@ class Result:
     name: str
     volume_ml: float | None = None
     deidentify: bool = False
-
-
-# Writes a file or folder and returns warnings, if there are any.
-Writer = Callable[[Path, Result], tuple[str, ...] | None]
 
 
 @dataclass
@@ -137,10 +139,10 @@ class ImageTargets:
             slices = zip(images, prediction.mask, prediction.probability, strict=True)
             for (target, image, orientation), mask, probability in slices:
                 for file in target.masks:
-                    write(file, _mask_levels(mask), orientation)
+                    write(file, mask_levels(mask), orientation)
                 write(target.overlay, overlays.overlay(image, predicted=mask))
                 if target.probability:
-                    write(target.probability, _probability_levels(probability))
+                    write(target.probability, probability_levels(probability))
         if overwrite:
             self.output.remove_own(self.other_files)
         return Written(self.files)
@@ -220,10 +222,10 @@ class VolumeTargets:
                 written.warnings.extend(notes or ())
 
             for form, target in self.masks.items():
-                write(_NAMES[form], target, WRITERS[form], is_folder=form == MaskFormat.png)
+                write(MASK_NAMES[form], target, WRITERS[form], is_folder=form == MaskFormat.png)
             write("overlay", self.overlay, lambda file, _: write_picture(file, np.asarray(sheet)))
             if self.probability:
-                write("probability", self.probability, _write_probability)
+                write("probability", self.probability, write_probability)
             if faults and not written.files:
                 raise faults[0]
         if overwrite:
@@ -280,72 +282,3 @@ def _image_files(file: Path, target: Path, formats: Sequence[MaskFormat], *, pro
         overlay=target.with_name(f"{target.name}_overlay.png"),
         probability=target.with_name(f"{target.name}_probability.png") if probabilities else None,
     )
-
-
-def _write_nifti(file: Path, result: Result) -> None:
-    _write_on_grid(file, result.prediction.mask.view(np.uint8), result.loaded, description="mask")
-
-
-def _write_on_grid(file: Path, array: Any, loaded: LoadedScan, *, description: str) -> None:
-    if loaded.grid is None:
-        raise TypeError("a scan without a grid cannot be written as a volume")
-    write_volume(file, array, loaded.grid, description=description)
-
-
-def _write_segmentation(file: Path, result: Result) -> tuple[str, ...]:
-    prediction, series = result.prediction, result.loaded.series
-    if series is None:
-        raise TypeError("a DICOM segmentation needs a DICOM series")
-    return write_segmentation(
-        file,
-        mask=prediction.mask,
-        volume=series,
-        model_name=f"gliomaseg {prediction.model_name}",
-        model_version=prediction.models[0].config.versions.get("gliomaseg", "unknown"),
-        deidentify=result.deidentify,
-    )
-
-
-def _write_tiff(file: Path, result: Result) -> None:
-    orientation = result.loaded.orientations[0] if result.loaded.orientations else 1
-    write_pages(file, _mask_levels(result.loaded.scan.axial.turn(result.prediction.mask)), orientation=orientation)
-
-
-def _write_slices(folder: Path, result: Result) -> None:
-    for number, plane in enumerate(result.loaded.scan.axial.turn(result.prediction.mask), start=1):
-        write_picture(folder / f"{result.name}_{number}_mask.png", _mask_levels(plane))
-
-
-WRITERS: dict[MaskFormat, Writer] = {
-    MaskFormat.nifti: _write_nifti,
-    MaskFormat.dicom_seg: _write_segmentation,
-    MaskFormat.tiff: _write_tiff,
-    MaskFormat.png: _write_slices,
-}
-"""For each format, the function that writes a volume's mask to a file or folder."""
-
-_NAMES = {
-    MaskFormat.nifti: "NIfTI mask",
-    MaskFormat.dicom_seg: "DICOM segmentation",
-    MaskFormat.tiff: "TIFF mask",
-    MaskFormat.png: "PNG mask",
-}
-
-
-def _write_probability(file: Path, result: Result) -> None:
-    if result.loaded.grid is None:
-        write_pages(file, _probability_levels(result.prediction.probability))
-    else:
-        _write_on_grid(file, result.prediction.probability, result.loaded, description="probability")
-
-
-def _mask_levels(mask: Any) -> Pixels:
-    """Return a mask as 0 and 255."""
-    levels: Pixels = mask.astype(np.uint8) * np.uint8(255)
-    return levels
-
-
-def _probability_levels(probability: Any) -> Pixels:
-    """Return a probability as 0 to 255."""
-    levels: Pixels = np.rint(probability * 255).astype(np.uint8)
-    return levels

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 from dicom_masks import outlines, write_segments, write_structures
 from gliomaseg.data.case import Case, VolumeFile, Volumes, read_case
+from gliomaseg.data.case_audit import examine_case
 from gliomaseg.data.case_list import CaseList, DataOptions
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.layouts.dicom import recognise
-from gliomaseg.data.masks import MaskLabels, read_mask_volume
+from gliomaseg.data.masks import MaskLabels
 from gliomaseg.errors import DataError, MissingExtraError
 from gliomaseg.formats import Grid, write_volume
 from gliomaseg.formats.dicom import Acquisition, DicomVolume, read_dicom, write_segmentation, write_series
+from gliomaseg.formats.dicom.files import open_source_files
 from gliomaseg.types import Sequence
 
 SHAPE = (4, 20, 18)
@@ -257,9 +259,26 @@ def test_label_map_of_overlapping_segments_shows_the_smaller_one(tmp_path: Path)
     volume = volume_of(tmp_path / "flair")
     file = write_segments(tmp_path / "seg.dcm", volume, {1: mask(1), 2: mask(1) | mask(2)})
     case = Case("a", "a", volumes=Volumes({Sequence.FLAIR: VolumeFile(tmp_path / "flair")}, VolumeFile(file)))
-    values = read_mask_volume(VolumeFile(file), read_case(case).scan)
+    values = read_case(case, with_values=True).values
+    assert values is not None
     assert np.array_equal(values == 1, mask(1))
     assert np.array_equal(values > 0, mask(1) | mask(2))
+
+
+def test_a_case_with_values_reads_each_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "flair", "flair", "A")
+    file = write_segments(tmp_path / "seg.dcm", volume_of(tmp_path / "flair"), {1: mask(1)})
+    opened: list[Path] = []
+
+    def record(path: Path) -> Any:
+        opened.append(path)
+        return open_source_files(path)
+
+    monkeypatch.setattr("gliomaseg.formats.dicom.reader.open_source_files", record)
+    monkeypatch.setattr("gliomaseg.formats.dicom.label_reader.open_source_files", record)
+    case = Case("a", "a", volumes=Volumes({Sequence.FLAIR: VolumeFile(tmp_path / "flair")}, VolumeFile(file)))
+    assert examine_case(case).findings.labels == {"0": mask(1).size - mask(1).sum(), "1": mask(1).sum()}
+    assert opened == [tmp_path / "flair", file]
 
 
 def test_masks_and_images_may_be_of_different_formats(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from pydicom.uid import (
 )
 
 from gliomaseg.errors import FormatError, ResourceError
-from gliomaseg.formats.dicom import files, is_dicom, list_series
+from gliomaseg.formats.dicom import is_dicom, list_series, sources
 
 PLAIN = [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian]
 
@@ -58,7 +58,7 @@ def test_thousands_of_unrelated_files_are_passed_over(make: Any, folder: Path) -
 
 
 def test_more_files_than_the_limit_are_refused(make: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "MAX_FILES", 4)
+    monkeypatch.setattr(sources, "MAX_FILES", 4)
     assert "over 4 files" in make.refusal(folder, ResourceError)
 
 

@@ -13,14 +13,7 @@ from numpy.typing import NDArray
 
 from dicom_masks import write_segments, write_structures
 from gliomaseg.errors import DataError, FormatError, GeometryError, GliomasegError, ResourceError
-from gliomaseg.formats.dicom import (
-    DicomVolume,
-    LabelMasks,
-    SeriesIdentity,
-    identify_series,
-    read_labels,
-    write_segmentation,
-)
+from gliomaseg.formats.dicom import DicomVolume, LabelMasks, SeriesIdentity, read_labels, write_segmentation
 from gliomaseg.formats.scan_file import Grid
 from gliomaseg.geometry import from_lps
 
@@ -205,8 +198,8 @@ def test_mask_without_a_series_is_accepted_by_its_frame_of_reference(
     assert "refers to frame of reference 1.2.3, expected " + plain.headers[0].FrameOfReferenceUID in line
 
 
-def test_series_is_identified(folder: Path, plain: DicomVolume) -> None:
-    assert identify_series(folder) == identity(plain)
+def test_series_is_identified(plain: DicomVolume) -> None:
+    assert plain.identity == identity(plain)
 
 
 def test_folder_with_one_mask_among_images_is_read(folder: Path, plain: DicomVolume) -> None:
@@ -282,5 +275,4 @@ def test_real_series_gets_its_mask_back_point_by_point(real_series: Path, make: 
     mask = noise(shape=volume.voxels.shape)
     file = tmp_path / "seg.dcm"
     write_segmentation(file, mask=mask, volume=volume, model_name="m", model_version="1", deidentify=True)
-    series = identify_series(real_series)
-    assert np.array_equal(read(file, volume, series=series).union(), mask)
+    assert np.array_equal(read(file, volume, series=volume.identity).union(), mask)

@@ -54,6 +54,7 @@ except MissingExtraError as fault:
 
 def test_public_names_are_these() -> None:
     assert dicom.__all__ == [
+        "IS_MISSING",
         "SUFFIXES",
         "Acquisition",
         "DicomObjects",
@@ -64,11 +65,11 @@ def test_public_names_are_these() -> None:
         "SeriesIdentity",
         "SeriesObject",
         "choose_series",
-        "identify_series",
         "is_dicom",
         "is_index",
         "list_objects",
         "list_series",
+        "missing_on_disc",
         "read_dicom",
         "read_labels",
         "study_of",

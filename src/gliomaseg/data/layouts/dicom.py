@@ -6,40 +6,26 @@ of the same study belong to the case: the only series on the grid of FLAIR, else
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gliomaseg.data.case import Case, VolumeFile, Volumes
 from gliomaseg.data.case_list import CaseList, DataOptions, Problem
+from gliomaseg.data.dicom_examinations import Examination, Parts, find_examinations, folder_of
 from gliomaseg.data.file_listing import iterate_files, list_files
 from gliomaseg.data.findings import Findings
 from gliomaseg.data.patients import parse_examination
 from gliomaseg.errors import DataError
 from gliomaseg.formats import FileKind, stem_of, suffix_of, suffixes
-from gliomaseg.formats.dicom import DicomObjects, MaskObject, SeriesObject, is_dicom, list_objects
-from gliomaseg.geometry import SAME_POSITION_MM, farthest_corner_mm
+from gliomaseg.formats.dicom import DicomObjects, is_dicom, list_objects
 from gliomaseg.types import Sequence as MriSequence
 
 SHAPE = "<patient>/ with the files of a FLAIR series and a DICOM SEG or RTSTRUCT that refers to it, at any depth"
 _DICOM = suffixes(FileKind.SERIES) - {".zip"}
 _OTHER_LAYOUTS = frozenset({"sourcedata", "derivatives"})  # of BIDS
-_OPTIONAL = (MriSequence.T1, MriSequence.T1CE, MriSequence.T2)
 # Values that tools for anonymisation write for every patient.
 _NO_PATIENT = frozenset({"", "0", "1", "anon", "anonymous", "anonymized", "anonymised", "none", "patient", "unknown"})
-Parts = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Examination:
-    """FLAIR, its mask, the other sequences that are used, and the folder that contains them."""
-
-    flair: SeriesObject
-    mask: MaskObject
-    images: dict[MriSequence, SeriesObject]
-    folder: Parts
 
 
 def recognise(data: Path) -> bool:
@@ -74,7 +60,7 @@ def read(data: Path, options: DataOptions) -> CaseList:
     found = Findings(listing)
     found.problems += [Problem(listing.name_of(file), what) for file, what in objects.faults]
     found.skipped += [Problem(listing.name_of(file), reason) for file, reason in objects.skipped]
-    examinations = _examinations(objects, found)
+    examinations = find_examinations(objects, found)
     cases = _named_cases(examinations, found, options)
     if not cases:
         raise _no_case(data, objects, found)
@@ -91,7 +77,7 @@ def _no_case(data: Path, objects: DicomObjects, found: Findings) -> DataError:
     return DataError(what, where=data, cure="put a SEG or RTSTRUCT beside each FLAIR series, or write a manifest")
 
 
-def _notes(objects: DicomObjects, examinations: Sequence[_Examination]) -> tuple[str, ...]:
+def _notes(objects: DicomObjects, examinations: Sequence[Examination]) -> tuple[str, ...]:
     masked = {series for mask in objects.masks for series in mask.references.series} | {
         entry.flair.identity.uid for entry in examinations
     }
@@ -100,140 +86,14 @@ def _notes(objects: DicomObjects, examinations: Sequence[_Examination]) -> tuple
     return (f"{without} FLAIR series without a mask are skipped",) if without else ()
 
 
-def _examinations(objects: DicomObjects, found: Findings) -> list[_Examination]:
-    """Return the FLAIR series with one mask each, and report or skip all other objects."""
-    flair = [series for series in objects.series if series.sequence is MriSequence.FLAIR]
-    masks = _masks_by_flair(objects.masks, flair, found)
-    chosen = {uid: own[0] for uid, own in masks.items() if len(own) == 1}
-    by_study: dict[str, list[SeriesObject]] = defaultdict(list)
-    for series in objects.series:
-        by_study[series.study].append(series)
-    examinations = [
-        _examination(series, chosen[series.identity.uid], by_study[series.study], found)
-        for series in flair
-        if series.identity.uid in chosen and series.grid is not None
-    ]
-    used = {image.identity.uid for entry in examinations for image in entry.images.values()}
-    for series in flair:
-        own = masks.get(series.identity.uid, [])
-        place = _folder_of(series)
-        if len(own) > 1:
-            names = ", ".join(found.listing.name_of(mask.path) for mask in own)
-            found.report(place, f"has {len(own)} masks that refer to FLAIR ({names}), expected 1")
-        elif own and series.grid is None:
-            found.report(place, f"FLAIR is not one volume: {series.fault}")
-        elif not own:
-            found.skip(place, f"{_shown(series)} has no SEG or RTSTRUCT that refers to it")
-    studies = {entry.flair.study for entry in examinations}
-    for series in objects.series:
-        if series.sequence is not MriSequence.FLAIR and series.identity.uid not in used:
-            found.skip(_folder_of(series), f"{_shown(series)} {_unused_reason(series, examinations)}")
-    _report_masks_without_flair(objects, masks, studies, found)
-    return examinations
-
-
-def _masks_by_flair(
-    masks: Iterable[MaskObject], flair: Sequence[SeriesObject], found: Findings
-) -> dict[str, list[MaskObject]]:
-    """Return the masks that refer to each FLAIR series, by its UID."""
-    by_flair: dict[str, list[MaskObject]] = defaultdict(list)
-    for mask in masks:
-        fitting = [series for series in flair if mask.references.include(series.identity)]
-        if len(fitting) > 1:
-            shown = ", ".join(series.identity.uid for series in fitting)
-            found.report(mask.path, f"{mask.kind} refers to {len(fitting)} FLAIR series ({shown}), expected 1")
-        elif fitting:
-            by_flair[fitting[0].identity.uid].append(mask)
-    return by_flair
-
-
-def _report_masks_without_flair(
-    objects: DicomObjects, masks: dict[str, list[MaskObject]], studies: set[str], found: Findings
-) -> None:
-    """Report the masks that refer to no FLAIR series; one of a study that has a case is skipped."""
-    known = {series.identity.uid: series for series in objects.series}
-    reported = {mask.path for own in masks.values() for mask in own}
-    reported |= {found.listing.root / problem.where for problem in found.problems}
-    for mask in objects.masks:
-        if mask.path in reported:
-            continue
-        named = [known[uid] for uid in mask.references.series if uid in known]
-        if named:
-            target = f"{_shown(named[0])}, which is not recognised as FLAIR"
-        elif mask.references.series:
-            target = f"series {mask.references.series[0]}, which is not in the data set"
-        else:
-            target = f"frame of reference {mask.references.frames[0]}, which no FLAIR series has"
-        what = f"{mask.kind} refers to {target}"
-        (found.skip if mask.study in studies else found.report)(mask.path, what)
-
-
-def _examination(flair: SeriesObject, mask: MaskObject, study: Sequence[SeriesObject], found: Findings) -> _Examination:
-    images = {MriSequence.FLAIR: flair}
-    for sequence in _OPTIONAL:
-        own = [series for series in study if series.sequence is sequence]
-        fitting = _fitting(own, flair)
-        if len(fitting) == 1:
-            images[sequence] = fitting[0]
-    root = found.listing.root
-    folder = Path(os.path.commonpath([_folder_of(flair), mask.path.parent])).relative_to(root).parts
-    return _Examination(flair, mask, images, folder)
-
-
-def _fitting(own: Iterable[SeriesObject], flair: SeriesObject) -> list[SeriesObject]:
-    """Return the series on the grid of FLAIR; without any, those that can be resampled to it."""
-    usable = [series for series in own if not _unusable_reason(series, flair)]
-    return [series for series in usable if _is_on_grid(series, flair)] or usable
-
-
-def _is_on_grid(series: SeriesObject, flair: SeriesObject) -> bool:
-    one, other = series.grid, flair.grid
-    if one is None or other is None or one.shape != other.shape:
-        return False
-    return farthest_corner_mm(one.shape, one.affine, other.affine) <= SAME_POSITION_MM
-
-
-def _unusable_reason(series: SeriesObject, flair: SeriesObject) -> str:
-    """Return why a series cannot be resampled to FLAIR; an empty text if it can."""
-    if series.grid is None or flair.grid is None:
-        return f"is not one volume: {series.fault or flair.fault}"
-    same_frame = series.identity.frame_of_reference == flair.identity.frame_of_reference
-    if not (same_frame or _is_on_grid(series, flair)):
-        return "has another FrameOfReferenceUID and another grid than FLAIR, so their positions are not comparable"
-    return ""
-
-
-def _unused_reason(series: SeriesObject, examinations: Sequence[_Examination]) -> str:
-    own = [entry for entry in examinations if entry.flair.study == series.study]
-    if not own:
-        return "belongs to no study with FLAIR and a mask"
-    if series.sequence is None:
-        return "is not recognised as FLAIR, T1 or T2"
-    return _unusable_reason(series, own[0].flair) or f"is one of several {series.sequence} series of its study"
-
-
-def _shown(series: SeriesObject) -> str:
-    """Return a series in words, without its description, which may contain a name."""
-    number = f"series {series.identity.uid}" if series.number is None else f"series number {series.number}"
-    count = f"{len(series.files)} {'file' if len(series.files) == 1 else 'files'}"
-    return f"{number} ({count}{f', {series.sequence}' if series.sequence else ''})"
-
-
-def _folder_of(series: SeriesObject) -> Path:
-    """Return the only file of a series, or the folder that contains its files."""
-    if len(series.files) == 1:
-        return series.files[0]
-    return Path(os.path.commonpath([file.parent for file in series.files]))
-
-
-def _named_cases(examinations: Sequence[_Examination], found: Findings, options: DataOptions) -> list[Case]:
+def _named_cases(examinations: Sequence[Examination], found: Findings, options: DataOptions) -> list[Case]:
     named = dict(zip(_names(examinations, found.listing.root), examinations, strict=True))
     patients = _patients(named)
     cases = []
     for name, entry in named.items():
         known = parse_examination(name)
         images = {
-            sequence: VolumeFile(_folder_of(series), series=series.identity.uid)
+            sequence: VolumeFile(folder_of(series), series=series.identity.uid)
             for sequence, series in entry.images.items()
         }
         volumes = Volumes(images, VolumeFile(entry.mask.path))
@@ -241,7 +101,7 @@ def _named_cases(examinations: Sequence[_Examination], found: Findings, options:
     return cases
 
 
-def _names(examinations: Sequence[_Examination], root: Path) -> list[str]:
+def _names(examinations: Sequence[Examination], root: Path) -> list[str]:
     """Return the name of each case: the first folders of its path that no other case has, without those of all.
 
     `data/P1/study 7` is `P1`, or `P1_study 7` if P1 has several studies.
@@ -249,7 +109,7 @@ def _names(examinations: Sequence[_Examination], root: Path) -> list[str]:
     shared = Counter(entry.folder for entry in examinations)
     # Masks may lie apart from the images: the folder above both is then that of several cases.
     paths = [
-        entry.folder if entry.folder and shared[entry.folder] == 1 else _parts(_folder_of(entry.flair), root)
+        entry.folder if entry.folder and shared[entry.folder] == 1 else _parts(folder_of(entry.flair), root)
         for entry in examinations
     ]
     if len({entry.flair.patient for entry in examinations}) > 1:
@@ -281,7 +141,7 @@ def _parts(path: Path, root: Path) -> Parts:
     return parts[:-1] if path.is_file() else parts
 
 
-def _patients(named: Mapping[str, _Examination]) -> dict[str, str]:
+def _patients(named: Mapping[str, Examination]) -> dict[str, str]:
     """Return the patient of each case: a name from its folder, the same for all cases with one PatientID.
 
     The PatientID itself is never used as a name. Values that tools write for every patient are ignored.

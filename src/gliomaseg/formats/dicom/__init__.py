@@ -13,16 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gliomaseg.formats.dicom.dicomdir import IS_MISSING, missing_on_disc
 from gliomaseg.formats.dicom.errors import missing_extra
-from gliomaseg.formats.dicom.files import SUFFIXES, is_dicom, is_index
+from gliomaseg.formats.dicom.files import SUFFIXES, is_dicom
 from gliomaseg.formats.dicom.label_masks import LabelMasks, SeriesIdentity
 from gliomaseg.formats.dicom.objects import DicomObjects, MaskObject, SeriesObject
 from gliomaseg.formats.dicom.series import DicomVolume, Series, choose_series
 from gliomaseg.formats.dicom.series_writer import Acquisition
+from gliomaseg.formats.dicom.sources import is_index
 from gliomaseg.formats.scan_file import Grid
 from gliomaseg.types import Mask
 
 __all__ = [
+    "IS_MISSING",
     "SUFFIXES",
     "Acquisition",
     "DicomObjects",
@@ -33,11 +36,11 @@ __all__ = [
     "SeriesIdentity",
     "SeriesObject",
     "choose_series",
-    "identify_series",
     "is_dicom",
     "is_index",
     "list_objects",
     "list_series",
+    "missing_on_disc",
     "read_dicom",
     "read_labels",
     "study_of",
@@ -84,13 +87,6 @@ def list_objects(files: Iterable[Path]) -> DicomObjects:
     with _extra():
         from gliomaseg.formats.dicom import object_list
     return object_list.list_objects(files)
-
-
-def identify_series(path: Path, *, series: str | None = None) -> SeriesIdentity:
-    """Return the UIDs of the series that `read_dicom` reads; the arguments and exceptions are the same."""
-    with _extra():
-        from gliomaseg.formats.dicom import label_reader
-    return label_reader.identify_series(path, series=series)
 
 
 def read_labels(

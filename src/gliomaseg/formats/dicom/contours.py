@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.errors import FormatError, GeometryError
-from gliomaseg.formats.dicom.headers import items, text, value_of, whole
 from gliomaseg.formats.dicom.label_masks import LabelMasks
+from gliomaseg.formats.dicom.values import items, text, value_of, whole
 from gliomaseg.formats.scan_file import Grid
 from gliomaseg.geometry import describe_grid, from_lps
 from gliomaseg.types import Mask

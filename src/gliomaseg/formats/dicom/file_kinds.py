@@ -7,9 +7,11 @@ import struct
 from collections.abc import Iterable
 from pathlib import PurePath
 
+from gliomaseg.system_files import UNFINISHED_SUFFIXES
+
 FILE_SUFFIXES = (".dcm", ".dicom", ".ima")
 # Endings that downloads, compression and copies append to a name.
-_ADDED_SUFFIXES = (".bak", ".crdownload", ".download", ".filepart", ".gz", ".part", ".partial")
+_ADDED_SUFFIXES = (".bak", ".gz", *UNFINISHED_SUFFIXES)
 HEAD_BYTES = 1_024
 PREAMBLE_BYTES = 132
 MAGIC = b"DICM"

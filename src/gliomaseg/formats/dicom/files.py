@@ -2,70 +2,42 @@
 
 from __future__ import annotations
 
-import io
-import os
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from gliomaseg.archive import declared_bytes, is_folder, member_name
-from gliomaseg.errors import FormatError, ResourceError
+from gliomaseg.errors import FormatError
 from gliomaseg.formats.dicom.errors import translated_errors
 from gliomaseg.formats.dicom.file_kinds import (
     FILE_SUFFIXES,
     HEAD_BYTES,
-    PREAMBLE_BYTES,
     SliceNames,
     dicom_start,
     other_kind,
     transfer_syntax,
 )
+from gliomaseg.formats.dicom.sources import (
+    Listing,
+    Skipped,
+    Source,
+    index_error,
+    is_index,
+    list_folder,
+    list_zip,
+    source_of,
+)
 from gliomaseg.system_files import is_system_file
 
-MAX_FILES = 100_000
 SUFFIXES = (*FILE_SUFFIXES, ".zip")
 _MAX_MEMBERS = 1_000
-_MAX_HIDDEN = 1_000  # files of one hidden folder, such as .git, that are looked at
-_INDEX = "DICOMDIR"  # an index of other files, without an image
-IS_INDEX = "is an index (DICOMDIR), without an image"
 _MAX_NAMED = 20
 _EMPTY, _ZEROS, _UNKNOWN = "empty", "filled with zeros", "damaged or of an unknown format"
 _BROKEN_LINK = "linked to a missing file"
 UNREADABLE = {_EMPTY, _ZEROS, _UNKNOWN, _BROKEN_LINK}
-
-
-@dataclass(frozen=True)
-class Source:
-    """One file of a folder or zip.
-
-    Attributes:
-        name: for error messages: its path, or the archive's path and the member's name.
-        size_bytes: its length, decompressed.
-        open: opens it; a member of a zip is decompressed as it is read.
-        relative: its path within the folder or zip.
-        start: the position of its first element: behind the preamble and the mark DICM, or 0 if it has none.
-        syntax: the transfer syntax of a data set without a file header; otherwise empty.
-    """
-
-    name: str
-    size_bytes: int
-    open: Callable[[], BinaryIO]
-    relative: str = ""
-    start: int = PREAMBLE_BYTES
-    syntax: str = ""
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A file that is not read, by its path within the folder or zip, and the reason."""
-
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -76,21 +48,13 @@ class SourceFiles:
         sources: the DICOM files.
         skipped: the other files, but for those in hidden folders.
         hidden: up to 1,000 files of any kind in each hidden folder, by the folder's path.
+        indexes: the DICOMDIRs in the folder or zip and above the folder.
     """
 
     sources: tuple[Source, ...]
     skipped: tuple[Skipped, ...]
     hidden: dict[str, list[Source]] = field(default_factory=dict)
-
-
-@dataclass
-class _Listing:
-    """The files of a folder or zip that may be DICOM, the links to missing files, and the other files."""
-
-    sources: list[Source] = field(default_factory=list)
-    broken_links: list[Source] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
-    hidden: dict[str, list[Source]] = field(default_factory=dict)
+    indexes: tuple[Source, ...] = ()
 
 
 def skipped_lines(skipped: Sequence[Skipped]) -> tuple[str, ...]:
@@ -122,11 +86,6 @@ def is_dicom(path: Path) -> bool:
             return dicom_start(file.read(HEAD_BYTES)) is not None
     except OSError:
         return False
-
-
-def is_index(path: Path) -> bool:
-    """Return whether a file is a DICOMDIR by its name: an index of other files, without an image."""
-    return path.name.upper() == _INDEX and path.is_file()
 
 
 def _is_zip_of_dicom(path: Path) -> bool:
@@ -168,9 +127,9 @@ def open_source_files(path: Path) -> Iterator[SourceFiles]:
             declared_bytes(path)
             archive = zipfile.ZipFile(path)
         with archive:
-            yield _dicom_sources(_members(archive, path), path)
+            yield _dicom_sources(list_zip(archive, path), path)
     else:
-        yield _dicom_sources(_files(path) if kind == "folder" else _Listing([source_of(path)]), path)
+        yield _dicom_sources(list_folder(path) if kind == "folder" else Listing([source_of(path)]), path)
 
 
 def _path_kind(path: Path) -> str:
@@ -192,11 +151,6 @@ def _path_kind(path: Path) -> str:
     return "file"
 
 
-def index_error(name: str) -> FormatError:
-    """Return the error of a DICOMDIR that is passed as an input."""
-    return FormatError(IS_INDEX, where=name, cure="pass the folder that contains it")
-
-
 def _state(head: bytes) -> str:
     """Return the state of a file that is not DICOM."""
     if not any(head):
@@ -204,7 +158,7 @@ def _state(head: bytes) -> str:
     return other_kind(head) or _UNKNOWN
 
 
-def _dicom_sources(listing: _Listing, path: Path) -> SourceFiles:
+def _dicom_sources(listing: Listing, path: Path) -> SourceFiles:
     dicom: list[Source] = []
     other = [(source, _BROKEN_LINK) for source in listing.broken_links]
     for source in listing.sources:
@@ -222,7 +176,7 @@ def _dicom_sources(listing: _Listing, path: Path) -> SourceFiles:
     skipped = [*listing.skipped, *(Skipped(source.relative, f"is {state}") for source, state in other)]
     if not dicom:
         raise FormatError(f"has 0 DICOM files and {len(skipped):,} other files", where=path, cure="pass DICOM files")
-    return SourceFiles(tuple(dicom), tuple(skipped), listing.hidden)
+    return SourceFiles(tuple(dicom), tuple(skipped), listing.hidden, tuple(listing.indexes))
 
 
 def locate(source: Source) -> tuple[Source | None, str]:
@@ -239,102 +193,3 @@ def locate(source: Source) -> tuple[Source | None, str]:
     data = head[start:]  # the file header may be missing behind the mark DICM too
     syntax = "" if data[:2] == b"\x02\x00" else transfer_syntax(data)
     return replace(source, start=start, syntax=syntax), ""
-
-
-def _files(folder: Path) -> _Listing:
-    listing, count = _Listing(), 0
-    with translated_errors(folder):
-        for root, folders, names in os.walk(folder, onerror=_reraise):
-            for name in sorted(name for name in folders if name.startswith(".")):
-                _add_hidden(listing, Path(root, name), folder)
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            count += len(names)
-            if count > MAX_FILES:
-                raise ResourceError(f"has over {MAX_FILES:,} files", where=folder, cure="pass the folder of one series")
-            for path in [Path(root, name) for name in [*folders, *sorted(names)]]:
-                _add(listing, path, folder)
-    return listing
-
-
-def _add_hidden(listing: _Listing, path: Path, folder: Path) -> None:
-    """Add some files of a hidden folder; it may be unreadable."""
-    relative = str(path.relative_to(folder))
-    if path.is_symlink() or is_system_file(relative):
-        return
-    inside = (Path(root, name) for root, _, names in os.walk(path) for name in names)
-    files = [file for file in islice(inside, _MAX_HIDDEN) if file.is_file()]
-    if files:
-        listing.hidden[_printable(relative)] = [source_of(file) for file in sorted(files)]
-
-
-def _add(listing: _Listing, path: Path, folder: Path) -> None:
-    """Add a file to the list of its kind; of folders, only links are listed."""
-    relative = _printable(str(path.relative_to(folder)))
-    reason = _reason_to_skip(path, relative)
-    if reason:
-        listing.skipped.append(Skipped(relative, reason))
-    elif path.is_file():
-        listing.sources.append(replace(source_of(path), relative=relative))
-    elif not path.is_dir():
-        listing.broken_links.append(Source(_printable(str(path)), 0, io.BytesIO, relative))
-
-
-def _reason_to_skip(path: Path, relative: str) -> str:
-    if is_system_file(relative):
-        return "is a file of the operating system" if not path.is_dir() else ""
-    if is_index(path):
-        return IS_INDEX
-    if path.is_symlink() and path.is_dir():
-        return "is a link to a folder, which is not followed"
-    is_special = path.exists() and not path.is_file() and not path.is_dir()
-    return "is a pipe or a device" if is_special else ""
-
-
-def source_of(path: Path) -> Source:
-    """Return a file on disk as a source, with the position of its first element.
-
-    Raises:
-        FormatError: it cannot be read.
-    """
-    with translated_errors(path):
-        name = _printable(str(path))
-        return Source(name, path.stat().st_size, lambda: path.open("rb"), relative=_printable(path.name))
-
-
-def _members(archive: zipfile.ZipFile, path: Path) -> _Listing:
-    listing = _Listing()
-    for member in sorted(archive.infolist(), key=member_name):
-        name = member_name(member)
-        parts = name.split("/")
-        relative = _printable(name)
-        if is_folder(member):
-            continue
-        hidden = next((k for k, part in enumerate(parts[:-1], start=1) if part.startswith(".") and part != "."), 0)
-        if hidden:
-            inside = listing.hidden.setdefault(_printable("/".join(parts[:hidden])), [])
-            if len(inside) < _MAX_HIDDEN and not is_system_file(name):
-                inside.append(
-                    Source(_printable(str(path / name)), member.file_size, _opener(archive, member), relative)
-                )
-            continue
-        if is_system_file(name):
-            listing.skipped.append(Skipped(relative, "is a file of the operating system"))
-        elif parts[-1].upper() == _INDEX:
-            listing.skipped.append(Skipped(relative, IS_INDEX))
-        else:
-            where = _printable(str(path / name))
-            listing.sources.append(Source(where, member.file_size, _opener(archive, member), relative))
-    return listing
-
-
-def _opener(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
-    # Every seek backwards decompresses a member again from its start: the buffer avoids most of them.
-    return lambda: io.BufferedReader(cast("io.RawIOBase", archive.open(member)), 1 << 16)
-
-
-def _reraise(fault: OSError) -> None:
-    raise fault
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

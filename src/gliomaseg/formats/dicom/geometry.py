@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.errors import FormatError, GeometryError
-from gliomaseg.formats.dicom.headers import Instance, item, items, number, numbers, shown, texts_of, value_of
+from gliomaseg.formats.dicom.headers import Instance
+from gliomaseg.formats.dicom.values import item, items, number, numbers, shown, texts_of, value_of
 from gliomaseg.geometry import from_lps
 
 if TYPE_CHECKING:
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
 # Directions are written with six digits or more; a localiser is degrees away.
 _SAME_DIRECTION = 1e-3
 _SAME_SPACING = 1e-3
-# Positions may be rounded by a hundredth of the slice spacing, or of a millimetre.
+# Positions may differ by a hundredth of the slice spacing, or by their rounding, which their decimals show.
 _SHARE_OF_GAP = 0.01
 _ROUNDING_MM = 0.01
+_COARSE_ROUNDING_MM = 0.1
+_EXACT_MM = 1e-6  # for the errors of binary fractions
 # A position beyond ten metres, or a voxel over one metre, is not possible in a scanner.
 _MAX_POSITION_MM = 10_000.0
 _MAX_SPACING_MM = 1_000.0
@@ -80,9 +83,10 @@ def stack(planes: Sequence[Plane], *, where: str) -> Stack:
     order = np.argsort(along, kind="stable")
     ordered = [planes[index] for index in order]
     if len(ordered) > 1:
-        _check_gaps(along[order], ordered, where=where)
+        rounding_mm = _rounding_mm(planes)
+        _check_gaps(along[order], ordered, rounding_mm, where=where)
         step = (ordered[-1].position_mm - ordered[0].position_mm) / (len(ordered) - 1)
-        _check_positions(step, ordered, where=where)
+        _check_positions(step, ordered, rounding_mm, where=where)
     elif ordered[0].gap_mm is None or not 0 < ordered[0].gap_mm <= _MAX_SPACING_MM:
         gap = shown(ordered[0].gap_mm)
         what = f"SpacingBetweenSlices or SliceThickness of its one slice is {gap}, expected a positive number"
@@ -90,6 +94,18 @@ def stack(planes: Sequence[Plane], *, where: str) -> Stack:
     else:
         step = ordered[0].normal * ordered[0].gap_mm
     return Stack(tuple(int(index) for index in order), affine_of(ordered[0], step))
+
+
+def _rounding_mm(planes: Sequence[Plane]) -> float:
+    """Return the distance by which rounding may change the difference of two positions, along any direction.
+
+    All positions with one decimal are rounded to 0.1 mm, other ones to at most 0.01 mm. Each of the coordinates that
+    differ may be off by half of this, in both positions.
+    """
+    positions = np.array([plane.position_mm for plane in planes])
+    tenths = positions / _COARSE_ROUNDING_MM
+    unit = _COARSE_ROUNDING_MM if np.allclose(tenths, np.rint(tenths), rtol=0, atol=1e-6) else _ROUNDING_MM
+    return unit * max(1.0, float(np.sqrt(np.count_nonzero(np.ptp(positions, axis=0)))))
 
 
 def affine_of(first: Plane, step: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -148,7 +164,7 @@ def _angle_deg(one: Plane, other: Plane) -> float:
     return float(np.degrees(np.arccos(cosines)).max())
 
 
-def _check_gaps(along: NDArray[np.float64], ordered: Sequence[Plane], *, where: str) -> None:
+def _check_gaps(along: NDArray[np.float64], ordered: Sequence[Plane], rounding_mm: float, *, where: str) -> None:
     gaps = np.diff(along)
     twice = gaps < _ROUNDING_MM
     if twice.any():
@@ -159,13 +175,15 @@ def _check_gaps(along: NDArray[np.float64], ordered: Sequence[Plane], *, where: 
         raise GeometryError(what, where=where, cure="remove copies, or split a series of several volumes")
     # A missing slice doubles one gap only, so the median gap is the slice spacing.
     gap = float(np.median(gaps))
-    uneven = abs(gaps - gap) > max(_SHARE_OF_GAP * gap, _ROUNDING_MM)
+    uneven = abs(gaps - gap) > max(_SHARE_OF_GAP * gap, rounding_mm) + _EXACT_MM
     if not uneven.any():
         return
     first = int(np.argmax(uneven))
     names = f"{ordered[first].name} and {ordered[first + 1].name}"
     times = np.round(gaps / gap)
-    if (abs(gaps - times * gap) <= np.maximum(_SHARE_OF_GAP * gaps, _ROUNDING_MM)).all() and (times >= 1).all():
+    if (abs(gaps - times * gap) <= np.maximum(_SHARE_OF_GAP * gaps, rounding_mm) + _EXACT_MM).all() and (
+        times >= 1
+    ).all():
         count = int((times - 1).sum())
         what = f"is missing {count} {'slice' if count == 1 else 'slices'}, the first between {names}"
         raise GeometryError(what, where=where, cure="copy or export the whole series again")
@@ -175,15 +193,15 @@ def _check_gaps(along: NDArray[np.float64], ordered: Sequence[Plane], *, where: 
     raise GeometryError(what, where=where, cure=_REMOVE)
 
 
-def _check_positions(step: NDArray[np.float64], ordered: Sequence[Plane], *, where: str) -> None:
+def _check_positions(step: NDArray[np.float64], ordered: Sequence[Plane], rounding_mm: float, *, where: str) -> None:
     gap = float(step @ ordered[0].normal)
     aside = float(np.linalg.norm(step - gap * ordered[0].normal))
-    if aside > _SHARE_OF_GAP * gap:
+    if aside > max(_SHARE_OF_GAP * gap, rounding_mm / (len(ordered) - 1)):
         what = f"slices are not stacked along their normal: each slice is shifted by {aside:.2f} mm"
         raise GeometryError(what, where=where, cure="resample it to a grid with right angles")
     expected = ordered[0].position_mm + np.arange(len(ordered))[:, None] * step
     off = np.linalg.norm(np.array([plane.position_mm for plane in ordered]) - expected, axis=1)
-    if off.max() > max(_SHARE_OF_GAP * gap * 2, 5 * _ROUNDING_MM):
+    if off.max() > max(_SHARE_OF_GAP * gap * 2, 5 * _ROUNDING_MM, 2 * rounding_mm):
         worst = ordered[int(np.argmax(off))].name
         what = f"has a slice {off.max():.2f} mm away from its expected position ({worst})"
         raise GeometryError(what, where=where, cure=_REMOVE)

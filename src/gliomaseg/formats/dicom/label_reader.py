@@ -10,11 +10,12 @@ from gliomaseg.errors import DataError, FormatError
 from gliomaseg.formats.dicom import headers
 from gliomaseg.formats.dicom.contours import read_contours
 from gliomaseg.formats.dicom.errors import translated_errors
-from gliomaseg.formats.dicom.files import Source, open_source_files
-from gliomaseg.formats.dicom.headers import HEADER_BYTES, MASKS, STRUCTURE_SET, items, mr_instances, uid, uid_name
+from gliomaseg.formats.dicom.files import open_source_files
+from gliomaseg.formats.dicom.headers import HEADER_BYTES, MASKS, STRUCTURE_SET
 from gliomaseg.formats.dicom.label_masks import LabelMasks, References, SeriesIdentity
 from gliomaseg.formats.dicom.segmentation_reader import read_segments
-from gliomaseg.formats.dicom.series import choose_series, grouped, series_of
+from gliomaseg.formats.dicom.sources import Source
+from gliomaseg.formats.dicom.values import items, texts_of, uid, uid_name
 from gliomaseg.formats.scan_file import Grid
 
 if TYPE_CHECKING:
@@ -46,15 +47,6 @@ def references_of(header: Dataset) -> References:
     return References(*(tuple(dict.fromkeys(name for name in names if name)) for names in (named, frames)))
 
 
-def identify_series(path: Path, *, series: str | None) -> SeriesIdentity:
-    """Implement `gliomaseg.formats.dicom.identify_series`."""
-    with open_source_files(path) as found:
-        instances, _ = mr_instances(found, where=str(path))
-        groups = grouped(instances)
-        chosen = choose_series([series_of(own) for own in groups.values()], wanted=series, where=path)
-        return SeriesIdentity(chosen.uid, uid(groups[chosen.uid][0].header, "FrameOfReferenceUID"))
-
-
 def read_labels(
     path: Path, grid: Grid, *, series: SeriesIdentity | None, labels: Collection[int] | None, max_bytes: int
 ) -> LabelMasks:
@@ -74,10 +66,10 @@ def _mask_source(sources: Sequence[Source], path: Path) -> tuple[Source, str]:
     kinds = [uid(headers.read(source, pixels=False, max_bytes=HEADER_BYTES)[1], "SOPClassUID") for source in sources]
     masks = [(source, kind) for source, kind in zip(sources, kinds, strict=True) if kind in MASKS]
     if len(masks) > 1:
-        what = f"has {len(masks)} segmentations or structure sets ({headers.texts_of([m.relative for m, _ in masks])})"
+        what = f"has {len(masks)} segmentations or structure sets ({texts_of([m.relative for m, _ in masks])})"
         raise DataError(f"{what}, expected 1", where=path, cure="name one of the files")
     if not masks:
-        shown = headers.texts_of([uid_name(kind) or "an object without SOP class" for kind in dict.fromkeys(kinds)])
+        shown = texts_of([uid_name(kind) or "an object without SOP class" for kind in dict.fromkeys(kinds)])
         what = f"is {shown}, expected a DICOM segmentation or structure set"
         raise FormatError(what, where=path, cure="name the file of the mask")
     return masks[0]
@@ -92,9 +84,9 @@ def _require_reference(references: References, series: SeriesIdentity | None, *,
     if series is None or references.include(series):
         return
     if references.series:
-        found, expected = f"series {headers.texts_of(references.series)}", f"series {series.uid}"
+        found, expected = f"series {texts_of(references.series)}", f"series {series.uid}"
     else:
-        found = f"frame of reference {headers.texts_of(references.frames) or 'missing'}"
+        found = f"frame of reference {texts_of(references.frames) or 'missing'}"
         expected = f"{series.frame_of_reference or 'that'} of series {series.uid}"
     what = f"refers to {found}, expected {expected}"
     raise DataError(what, where=where, cure="give the mask that was drawn on this series")

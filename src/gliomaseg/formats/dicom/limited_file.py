@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from gliomaseg.errors import ResourceError
-from gliomaseg.formats.dicom.files import Source
+from gliomaseg.formats.dicom.sources import Source
 
 # Elements of a header are read one by one: a file of millions of tiny elements would take minutes.
 MAX_READS = 1_000_000

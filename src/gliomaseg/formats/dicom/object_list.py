@@ -9,29 +9,18 @@ from typing import TYPE_CHECKING
 
 from gliomaseg.errors import FormatError, GliomasegError, InputError, MissingExtraError
 from gliomaseg.formats.dicom import headers
+from gliomaseg.formats.dicom.dicomdir import IS_MISSING, missing_on_disc
 from gliomaseg.formats.dicom.errors import translated_errors
 from gliomaseg.formats.dicom.file_kinds import FILE_SUFFIXES
-from gliomaseg.formats.dicom.files import IS_INDEX, UNREADABLE, Source, is_index, locate, source_of
+from gliomaseg.formats.dicom.files import UNREADABLE, locate
 from gliomaseg.formats.dicom.geometry import Plane, frames_of, stack
-from gliomaseg.formats.dicom.headers import (
-    HEADER_BYTES,
-    KEYWORDS,
-    MASKS,
-    MR,
-    STRUCTURE_SET,
-    Instance,
-    number,
-    text,
-    uid,
-    uid_name,
-    value_of,
-    whole,
-    words,
-)
+from gliomaseg.formats.dicom.headers import HEADER_BYTES, KEYWORDS, MASKS, MR, STRUCTURE_SET, Instance
 from gliomaseg.formats.dicom.label_masks import SeriesIdentity
 from gliomaseg.formats.dicom.label_reader import REFERENCE_KEYWORDS, references_of
 from gliomaseg.formats.dicom.objects import DicomObjects, MaskObject, SeriesObject
 from gliomaseg.formats.dicom.series import echo_and_inversion_ms, is_derived, looks_like_flair
+from gliomaseg.formats.dicom.sources import IS_INDEX, Source, is_index, source_of
+from gliomaseg.formats.dicom.values import number, text, uid, uid_name, value_of, whole, words
 from gliomaseg.formats.scan_file import Grid
 from gliomaseg.naming import Role, parse_name
 from gliomaseg.types import Sequence
@@ -63,13 +52,17 @@ class _Listing:
     masks: list[MaskObject] = field(default_factory=list)
     skipped: list[tuple[Path, str]] = field(default_factory=list)
     faults: list[tuple[Path, str]] = field(default_factory=list)
+    indexes: list[Path] = field(default_factory=list)
+    instances: set[str] = field(default_factory=set)
 
 
 def list_objects(files: Iterable[Path]) -> DicomObjects:
     """Implement `gliomaseg.formats.dicom.list_objects`."""
-    listing = _Listing()
-    for path in files:
+    listing, paths = _Listing(), list(files)
+    for path in paths:
         _add(path, listing)
+    for index in listing.indexes:
+        _add_missing(index, paths, listing)
     found = [_series_object(slices) for slices in listing.series.values()]
     return DicomObjects(
         tuple(sorted(found, key=lambda series: (series.files[0], series.identity.uid))),
@@ -83,6 +76,7 @@ def _add(path: Path, listing: _Listing) -> None:
     """Add a file to the list of its kind."""
     if is_index(path):
         listing.skipped.append((path, IS_INDEX))
+        listing.indexes.append(path)
     elif not path.is_file():
         is_link = path.is_symlink() and not path.exists()
         state = "is a link to a missing file" if is_link else "is a pipe or a device"
@@ -97,6 +91,12 @@ def _add(path: Path, listing: _Listing) -> None:
             raise
         except GliomasegError as fault:
             listing.faults.append((path, fault.what))
+
+
+def _add_missing(index: Path, paths: Iterable[Path], listing: _Listing) -> None:
+    """Add the missing files that a DICOMDIR lists: faults of the series that have other files."""
+    for path, series in missing_on_disc(index, paths, listing.instances):
+        (listing.faults if series in listing.series else listing.skipped).append((path, IS_MISSING))
 
 
 def _has_dicom_name(path: Path) -> bool:
@@ -136,6 +136,7 @@ def _add_slices(path: Path, instance: Instance, listing: _Listing) -> None:
     if name not in listing.series:
         identity = SeriesIdentity(name, uid(header, "FrameOfReferenceUID"))
         listing.series[name] = _Slices(identity, header, sequence_of(header))
+    listing.instances.add(uid(header, "SOPInstanceUID"))
     slices = listing.series[name]
     slices.files.append(path)
     slices.sizes.add((whole(header, "Rows") or 0, whole(header, "Columns") or 0))

@@ -31,7 +31,8 @@ from pydicom.uid import (
 
 from gliomaseg.errors import FormatError
 from gliomaseg.formats.dicom import decoders
-from gliomaseg.formats.dicom.headers import Instance, shown, text, uid_name, value_of, whole
+from gliomaseg.formats.dicom.headers import Instance
+from gliomaseg.formats.dicom.values import shown, text, uid_name, value_of, whole
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -14,22 +14,15 @@ from numpy.typing import NDArray
 
 from gliomaseg.errors import FormatError, GeometryError, GliomasegError, ResourceError
 from gliomaseg.formats.dicom import headers
+from gliomaseg.formats.dicom.dicomdir import IS_MISSING, missing_files
 from gliomaseg.formats.dicom.errors import translated_errors
-from gliomaseg.formats.dicom.files import Skipped, Source, is_dicom, locate, open_source_files, skipped_lines
+from gliomaseg.formats.dicom.files import SourceFiles, is_dicom, locate, open_source_files, skipped_lines
 from gliomaseg.formats.dicom.geometry import Frame, Stack, frames_of, stack
-from gliomaseg.formats.dicom.headers import (
-    HEADER_BYTES,
-    Instance,
-    OtherObject,
-    mr_instances,
-    numbers,
-    texts_of,
-    uid,
-    uid_name,
-    words,
-)
+from gliomaseg.formats.dicom.headers import HEADER_BYTES, Instance, OtherObject, mr_instances
 from gliomaseg.formats.dicom.pixels import Layout, is_lossy, layout_of, stored_frames
 from gliomaseg.formats.dicom.series import DicomVolume, Series, choose_series, grouped, series_of
+from gliomaseg.formats.dicom.sources import Skipped, Source
+from gliomaseg.formats.dicom.values import numbers, texts_of, uid, uid_name, words
 from gliomaseg.geometry import from_lps
 
 if TYPE_CHECKING:
@@ -77,13 +70,30 @@ def read_dicom(path: Path, *, series: str | None, max_bytes: int) -> DicomVolume
         groups = grouped(instances)
         listed = _listed(groups)
         chosen = choose_series(listed, wanted=series, where=path)
+        missing = _missing_files(found, instances, chosen, path)
         volume = _read(groups[chosen.uid], chosen, where=str(path), max_bytes=max_bytes)
         for other in objects:
             _refuse_slice(other, volume)
         hidden = [Skipped(name, _HIDDEN) for name, files in found.hidden.items() if _have_series(files, chosen.uid)]
-        skipped = [*found.skipped, *hidden, *(other.skipped for other in objects)]
+        skipped = [*found.skipped, *missing, *hidden, *(other.skipped for other in objects)]
         others = [_not_chosen(other, len(groups[other.uid])) for other in listed if other is not chosen]
         return replace(volume, skipped=skipped_lines([*skipped, *others]))
+
+
+def _missing_files(found: SourceFiles, instances: Sequence[Instance], series: Series, path: Path) -> list[Skipped]:
+    """Return the files that a DICOMDIR lists and that are missing.
+
+    Raises:
+        FormatError: one of them is of the series: a missing slice at an end would leave no gap.
+    """
+    names = [file.relative for file in found.sources] + [file.name for file in found.skipped]
+    uids = {uid(instance.header, "SOPInstanceUID") for instance in instances}
+    missing = [file for index in found.indexes for file in missing_files(index, names, uids, root=path)]
+    own = [file.name for file in missing if file.series == series.uid]
+    if own:
+        what = f"lacks {len(own)} {'file' if len(own) == 1 else 'files'} of the series in its DICOMDIR: {texts_of(own)}"
+        raise FormatError(what, where=path, cure="copy the whole disc again, or remove the DICOMDIR")
+    return [Skipped(file.name, IS_MISSING) for file in missing]
 
 
 def _have_series(files: Sequence[Source], series: str) -> bool:

@@ -23,7 +23,7 @@ from gliomaseg import __version__
 from gliomaseg.atomic import new_file
 from gliomaseg.errors import FormatError, GeometryError, GliomasegError
 from gliomaseg.formats.dicom.errors import translated_errors
-from gliomaseg.formats.dicom.headers import number, uid, value_of, whole
+from gliomaseg.formats.dicom.values import number, uid, value_of, whole
 from gliomaseg.types import Mask
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from gliomaseg.errors import FormatError, GeometryError, ResourceError
 from gliomaseg.formats.dicom.geometry import Plane, affine_of, check_plane, frames_of_groups, stack
-from gliomaseg.formats.dicom.headers import HEADER_BYTES, item, items, number, text, value_of, whole
+from gliomaseg.formats.dicom.headers import HEADER_BYTES
 from gliomaseg.formats.dicom.label_masks import LabelMasks
+from gliomaseg.formats.dicom.values import item, items, number, text, value_of, whole
 from gliomaseg.formats.scan_file import Grid
 from gliomaseg.geometry import describe_grid
 from gliomaseg.types import Mask

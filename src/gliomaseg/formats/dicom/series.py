@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.errors import DataError, FormatError
-from gliomaseg.formats.dicom.headers import Instance, item, number, numbers, text, uid, value_of, whole, words
+from gliomaseg.formats.dicom.headers import Instance
+from gliomaseg.formats.dicom.label_masks import SeriesIdentity
+from gliomaseg.formats.dicom.values import item, number, numbers, text, uid, value_of, whole, words
 from gliomaseg.formats.scan_file import Grid
 from gliomaseg.geometry import spacing_of
 
@@ -92,6 +94,11 @@ class DicomVolume:
     def series_uid(self) -> str:
         """The SeriesInstanceUID."""
         return self.series.uid
+
+    @property
+    def identity(self) -> SeriesIdentity:
+        """The UIDs by which a mask refers to it."""
+        return SeriesIdentity(self.series_uid, uid(self.headers[0], "FrameOfReferenceUID"))
 
     @property
     def grid(self) -> Grid:
