@@ -52,14 +52,31 @@ def test_under_json_stdout_is_one_document_and_the_rows_are_on_stderr(
 
 def test_scans_whose_results_exist_are_not_predicted_again(images: Path, bright: Path, tmp_path: Path) -> None:
     predict(tmp_path / "out", [images / "a.png"], model=bright)
-    (tmp_path / "out" / "a_mask.png").write_text("mine")
+    before = (tmp_path / "out" / "a_mask.png").stat().st_mtime_ns
     predict(tmp_path / "out", [images], model=bright, skip_existing=True, csv=tmp_path / "rows.csv")
-    assert (tmp_path / "out" / "a_mask.png").read_text() == "mine"
+    assert (tmp_path / "out" / "a_mask.png").stat().st_mtime_ns == before
     with (tmp_path / "rows.csv").open(encoding="utf-8", newline="") as text:
         first, second = csv.DictReader(text)
     assert (first["tumour_voxels"], second["tumour_voxels"]) == ("", "0")
     assert first["skipped"] == "a_mask.png: exists, so the scan was not predicted again"
     assert (tmp_path / "out" / "b_mask.png").is_file()
+
+
+@pytest.mark.parametrize(("content", "what"), [("", "was changed"), ("mine", "was changed"), (None, "is not ours")])
+def test_a_foreign_or_changed_result_is_kept_and_not_counted_as_done(
+    images: Path, bright: Path, tmp_path: Path, content: str | None, what: str
+) -> None:
+    file = tmp_path / "out" / "a_mask.png"
+    if content is None:
+        file.parent.mkdir()
+        (tmp_path / "out" / "a_overlay.png").write_text("x")
+        file.write_text("mine")
+    else:
+        predict(tmp_path / "out", [images / "a.png"], model=bright)
+        file.write_text(content)
+    with pytest.raises(OutputExistsError, match=f"a_mask.png: {what}"):
+        predict(tmp_path / "out", [images / "a.png"], model=bright, skip_existing=True)
+    assert file.read_text() == (content if content is not None else "mine")
 
 
 def test_existing_results_are_either_kept_or_replaced(images: Path, bright: Path, tmp_path: Path) -> None:

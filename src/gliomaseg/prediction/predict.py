@@ -33,7 +33,7 @@ class PredictOptions:
         overwrite: whether unchanged results of an earlier call are replaced.
         max_bytes: limit of the memory for an input; a larger input is refused.
         series: UID or number of the DICOM series; None chooses the FLAIR series.
-        skip_existing: whether an input whose results all exist is not predicted.
+        skip_existing: whether an input whose results are all as an earlier call wrote them is not predicted.
         deidentify: whether DICOM segmentations omit the patient's name, id and dates.
     """
 
@@ -120,7 +120,7 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
         if entry.fault is not None:
             raise entry.fault
         targets = _targets(entry, out, options)
-        if options.skip_existing and all(_is_written(file) for file in targets.files):
+        if options.skip_existing and targets.are_written:
             return PredictRow(
                 str(entry.path), [str(file) for file in targets.files], skipped=[_EXISTS.format(targets.files[0].name)]
             )
@@ -156,11 +156,6 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
 def _unwritten(entry: Input, targets: Targets, written: Written) -> PartlyDoneError:
     what = f"{len(written.files)} of {len(targets.files)} outputs are written"
     return PartlyDoneError(what, where=entry.path, cure="see the warnings")
-
-
-def _is_written(file: Path) -> bool:
-    """Return whether a result exists and is not an empty file."""
-    return file.is_dir() or (file.is_file() and file.stat().st_size > 0)
 
 
 def _targets(entry: Input, out: Path, options: PredictOptions) -> Targets:
