@@ -15,7 +15,7 @@ from gliomaseg.evaluation.results import Evaluation
 from gliomaseg.training.accelerator import deterministic, handle_signals, open_accelerator
 from gliomaseg.training.artifacts import draw_curves
 from gliomaseg.training.checkpoint import EpochRecord
-from gliomaseg.training.model_card import model_card
+from gliomaseg.model_card import model_card
 from gliomaseg.training.progress import ProgressDisplay
 
 SCORES = {"dice_volume": None, "dice_tumour_slices": 0.1, "dice_slices_empty_one": 0.6, "dice_batch": 0.5}

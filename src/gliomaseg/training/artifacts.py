@@ -27,7 +27,7 @@ from gliomaseg.prediction.image_features import is_skull_stripped
 from gliomaseg.preprocessing import display_levels, prepare
 from gliomaseg.scan import flair_channel
 from gliomaseg.training.checkpoint import EpochRecord, load_network
-from gliomaseg.training.model_card import model_card
+from gliomaseg.model_card import model_card
 from gliomaseg.training.onnx_export import export_network
 from gliomaseg.training.run import Run
 from gliomaseg.training.run_folder import MODEL, run_output
