@@ -12,10 +12,10 @@ from PIL import Image
 from gliomaseg.config import read_recipe
 from gliomaseg.errors import UsageError
 from gliomaseg.evaluation.results import Evaluation
+from gliomaseg.model_card import model_card
 from gliomaseg.training.accelerator import deterministic, handle_signals, open_accelerator
 from gliomaseg.training.artifacts import draw_curves
 from gliomaseg.training.checkpoint import EpochRecord
-from gliomaseg.model_card import model_card
 from gliomaseg.training.progress import ProgressDisplay
 
 SCORES = {"dice_volume": None, "dice_tumour_slices": 0.1, "dice_slices_empty_one": 0.6, "dice_batch": 0.5}

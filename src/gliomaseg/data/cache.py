@@ -25,7 +25,7 @@ from gliomaseg.config import Preprocessing
 from gliomaseg.data.case import Case, Volumes, read_case, with_sequences
 from gliomaseg.data.case_list import CaseList, require_sound
 from gliomaseg.data.growing_array import GrowingArray, require_disk_space, require_writable
-from gliomaseg.errors import DataError, GliomasegError, ResourceError, UsageError
+from gliomaseg.errors import DataError, GliomasegError, ResourceError, UsageError, counted
 from gliomaseg.preprocessing import brain_mask, level_counts, prepare, prepare_mask
 from gliomaseg.scan import flair_channel
 from gliomaseg.types import Mask, PreparedSlices, Sequence
@@ -170,7 +170,7 @@ def open_cache(
         if damaged:
             _discard(path)
         if progress:
-            progress(f"preparing {len(index.cases)} cases once, into {path}")
+            progress(f"preparing {counted(len(index.cases), 'case')} once, into {path}")
         resampled = _build(index, preprocessing, path)
         if resampled and progress:
             count = f"{len(resampled)} of {len(index.cases)} cases"
@@ -183,7 +183,7 @@ def _with_brain(cache: Cache, path: Path, progress: Callable[[str], None] | None
     file = path / BRAIN
     if not file.is_file():
         if progress:
-            progress(f"finding the brain of {len(cache.case_limits[0])} cases once")
+            progress(f"finding the brain of {counted(len(cache.case_limits[0]), 'case')} once")
         require_disk_space(path, needed_bytes=cache.masks.nbytes)
         channel = flair_channel(cache.images.shape[1])
         with new_file(file) as temporary, GrowingArray(temporary, np.bool_, cache.masks.shape[1:]) as brains:

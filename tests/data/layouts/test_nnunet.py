@@ -182,7 +182,7 @@ def test_test_images_with_masks_are_cases_and_the_others_are_skipped(tmp_path: P
     save(tmp_path / "labelsTs" / "t_1.nii.gz", labels_of_four())
     cases = read_cases(tmp_path)
     assert [case.name for case in cases.cases] == ["case_1", "case_2", "t_1"]
-    assert cases.notes == ("1 cases of imagesTs have masks in labelsTs and are read too",)
+    assert cases.notes == ("reads 1 case of imagesTs too, with masks in labelsTs",)
     assert skipped(cases) == {"imagesTs/t_2_0000.nii.gz": "is a test image without a mask"}
     assert cases.problems == ()
 

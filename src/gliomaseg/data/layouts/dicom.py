@@ -17,7 +17,7 @@ from gliomaseg.data.case_list import CaseList, DataOptions, Problem
 from gliomaseg.data.file_listing import iterate_files, list_files
 from gliomaseg.data.findings import Findings
 from gliomaseg.data.patients import parse_examination
-from gliomaseg.errors import DataError
+from gliomaseg.errors import DataError, counted
 from gliomaseg.formats import FileKind, stem_of, suffix_of, suffixes
 from gliomaseg.formats.dicom import DicomObjects, MaskObject, SeriesObject, is_dicom, list_objects
 from gliomaseg.geometry import SAME_POSITION_MM, farthest_corner_mm
@@ -84,7 +84,7 @@ def read(data: Path, options: DataOptions) -> CaseList:
 
 def _no_case(data: Path, objects: DicomObjects, found: Findings) -> DataError:
     flair = sum(series.sequence is MriSequence.FLAIR for series in objects.series)
-    what = f"has no case: {len(objects.series)} MR series, {flair} of them FLAIR, and {len(objects.masks)} masks"
+    what = f"has no case: {len(objects.series)} MR series, {flair} of them FLAIR; {counted(len(objects.masks), 'mask')}"
     if found.problems:
         first = found.problems[0]
         what += f"; {first.where} {first.what}"
@@ -215,7 +215,7 @@ def _unused_reason(series: SeriesObject, examinations: Sequence[_Examination]) -
 def _shown(series: SeriesObject) -> str:
     """Return a series in words, without its description, which may contain a name."""
     number = f"series {series.identity.uid}" if series.number is None else f"series number {series.number}"
-    count = f"{len(series.files)} {'file' if len(series.files) == 1 else 'files'}"
+    count = counted(len(series.files), "file")
     return f"{number} ({count}{f', {series.sequence}' if series.sequence else ''})"
 
 
