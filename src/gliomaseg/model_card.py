@@ -95,6 +95,8 @@ def _scores(scores: CardScores) -> str:
         lines += [OTHER_NETWORKS, ""]
     if evaluation.setting.warning:
         lines += [f"**Warning**: {evaluation.setting.warning}.", ""]
+    if seen := evaluation.setting.patients_seen:
+        lines += [f"**Warning**: the network was trained on {seen} of these patients. Their scores are too high.", ""]
     lines += [*_table(evaluation.summary), ""]
     if chosen := evaluation.postprocessing:
         values = (pair for pair in chosen.model_dump().items() if not isinstance(pair[1], bool))

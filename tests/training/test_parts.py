@@ -25,7 +25,7 @@ RECORD = EpochRecord(1, 0.4, 0.5, SCORES, images=8, train_seconds=2.0, validatio
 def metrics(*, warning=None):
     entry = {"mean": 0.75, "median": 0.8, "ci95": [0.7, 0.81]}
     document = {
-        "setting": {"model": "run", "split": "patient", "seed": 0, "warning": warning},
+        "setting": {"model": "run", "split": "patient", "seed": 0, "warning": warning, "patients_seen": 1},
         "summary": {"dice_volume": entry, "dice_batch": {"mean": None}, "patients": 2, "slices": 10},
         "definitions": {"dice_volume": "over the whole stack"},
     }
@@ -53,6 +53,7 @@ def test_a_card_has_scores_definitions_and_the_disclaimer():
     assert "over the whole stack" in card
     assert "not a medical device" in card
     assert "**Warning**: slices leak." in card
+    assert "**Warning**: the network was trained on 1 of these patients." in card
 
 
 def test_the_first_interrupt_sets_the_flag_and_the_second_interrupts():

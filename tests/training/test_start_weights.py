@@ -200,6 +200,19 @@ def onnx_only(folder: Path) -> Path:
     return folder
 
 
+def test_folded_norms_of_tensors_that_do_not_fit_start_at_random():
+    # The first level of glioma-flair has 16 features, the others fit.
+    recipe = read_recipe("residual_unet").with_settings(
+        ["training.start_from=glioma-flair", "network.features=[12, 32, 64, 128, 192, 256]"]
+    )
+    network = build_network(recipe.network, recipe.preprocessing.inputs)
+    start = load_start(network, start_of(recipe), random_batches(recipe.preprocessing.inputs, count=1))
+    own = network.state_dict()
+    first = {name for name, tensor in own.items() if tensor.ndim and 12 in tensor.shape[:2]}
+    assert first <= {line.partition(" ")[0] for line in start.not_loaded}
+    assert len(start.not_loaded) < len(own) / 2
+
+
 def test_restored_norms_compute_nearly_the_same_in_training_mode(tmp_path, trained):
     export_model(ExportOptions(trained, tmp_path / "exported", "onnx"), say=lambda _line: None)
     recipe = recipe_from(tmp_path / "exported", *TRAINED)

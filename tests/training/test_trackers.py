@@ -127,7 +127,7 @@ def test_a_tracker_without_its_package_names_the_extra(name, monkeypatch, tmp_pa
 
 
 def test_an_unknown_tracker_raises():
-    with pytest.raises(UsageError, match="tracker is 'aim', expected one of tensorboard, mlflow, wandb, or none"):
+    with pytest.raises(UsageError, match="tracker is 'aim', expected tensorboard, mlflow, wandb, or none alone"):
         choose_trackers(["aim"])
 
 

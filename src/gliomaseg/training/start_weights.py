@@ -154,7 +154,8 @@ def load_start(network: nn.Module, start: StartWeights, batches: Iterable[Tensor
             cure="use the network settings of this model",
         )
     network.load_state_dict(fitting, strict=False)
-    restored = _restore_norms(network, start.folded, batches) if start.folded else set[str]()
+    folded = {name: bias for name, bias in start.folded.items() if f"{name}.weight" in fitting}
+    restored = _restore_norms(network, folded, batches) if folded else set[str]()
     missing = [name for name in own if name not in fitting and name.rpartition(".")[0] not in restored]
     config = start.model.config
     return StartModel(

@@ -277,7 +277,7 @@ def choose_trackers(names: Sequence[str] | None) -> tuple[str, ...]:
         return ()
     for name in names:
         if name not in TRACKERS:
-            raise UsageError(f"tracker is {name!r}, expected one of {', '.join(TRACKERS)}, or none", where="--tracker")
+            raise UsageError(f"tracker is '{name}', expected {', '.join(TRACKERS)}, or none alone", where="--tracker")
         for package in TRACKERS[name].needs:
             if find_spec(package) is None:
                 cure = f'pip install "gliomaseg[{TRACKERS[name].extra}]"'

@@ -309,7 +309,7 @@ def test_fewer_cases_than_dataset_json_names_are_a_note(tmp_path: Path) -> None:
     for folder in ("imagesTr", "labelsTr"):
         (root / folder / "case_2.nii.gz").unlink()
     cases = read_cases(root)
-    assert cases.notes == ("dataset.json names 2 training cases, 1 are here",)
+    assert cases.notes == ("dataset.json names 2 training cases, found: 1",)
     assert cases.problems == ()
 
 

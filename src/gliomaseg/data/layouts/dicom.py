@@ -84,7 +84,8 @@ def read(data: Path, options: DataOptions) -> CaseList:
 
 def _no_case(data: Path, objects: DicomObjects, found: Findings) -> DataError:
     flair = sum(series.sequence is MriSequence.FLAIR for series in objects.series)
-    what = f"has no case: {len(objects.series)} MR series, {flair} of them FLAIR; {counted(len(objects.masks), 'mask')}"
+    masks = counted(len(objects.masks), "mask")
+    what = f"has no case: {len(objects.series)} MR series, {flair} of them FLAIR, and {masks}"
     if found.problems:
         first = found.problems[0]
         what += f"; {first.where} {first.what}"
@@ -215,8 +216,7 @@ def _unused_reason(series: SeriesObject, examinations: Sequence[_Examination]) -
 def _shown(series: SeriesObject) -> str:
     """Return a series in words, without its description, which may contain a name."""
     number = f"series {series.identity.uid}" if series.number is None else f"series number {series.number}"
-    count = counted(len(series.files), "file")
-    return f"{number} ({count}{f', {series.sequence}' if series.sequence else ''})"
+    return f"{number} ({counted(len(series.files), 'file')}{f', {series.sequence}' if series.sequence else ''})"
 
 
 def _folder_of(series: SeriesObject) -> Path:
