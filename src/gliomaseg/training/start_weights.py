@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from gliomaseg.config import Recipe, setting_text
 from gliomaseg.data.case import Case
-from gliomaseg.errors import ConfigError, ModelError
+from gliomaseg.errors import ConfigError, ModelError, counted
 from gliomaseg.model import Ensemble, Model, StartModel, hashed_patient_id, load_model
 from gliomaseg.pretrained import MODELS, find_model
 from gliomaseg.user_files import expand_home
@@ -112,10 +112,8 @@ def check_start(recipe: Recipe, validation: Sequence[Case], say: Callable[[str],
         say(f"warning: {line}")
     trained_on, patients = start.model.config.trained_on, {case.patient for case in validation}
     if seen := len({hashed_patient_id(patient) for patient in patients}.intersection(trained_on)):
-        say(
-            f"warning: {start.model.config.name} was trained on {seen} of {len(patients)} validation patients: "
-            "their scores are too high"
-        )
+        shown = counted(len(patients), "validation patient")
+        say(f"warning: {start.model.config.name} was trained on {seen} of {shown}, so the scores are too high")
     elif not trained_on:
         say(f"warning: {start.model.config.name} does not name its training patients: they may be validation patients")
 
