@@ -149,7 +149,7 @@ def load_start(network: nn.Module, start: StartWeights, batches: Iterable[Tensor
         raise ConfigError(
             f"no weight of {start.model.config.name} has the shape that the network needs",
             where="training.start_from",
-            cure="use the network settings of this model",
+            cure=f"pass {_network_options(start.model)}",
         )
     network.load_state_dict(fitting, strict=False)
     folded = {name: bias for name, bias in start.folded.items() if f"{name}.weight" in fitting}
