@@ -130,7 +130,14 @@ def test_name_too_long_for_the_disk_raises() -> None:
         (b"[trainig]\nepochs = 3", "trainig: Extra inputs are not permitted"),
         (b"training = 3", "training: "),
         (b'network = "unet"', "network: "),
-        (b'[network]\nname = "alexnet"', "network: "),
+        (
+            b'[network]\nname = "alexnet"',
+            "network.name is 'alexnet', expected one of fcn_resnet50, unet, residual_unet, smp",
+        ),
+        (
+            b'[training]\nstart_from = " "',
+            "training: start_from is ' ', expected a run, a model folder or a bundled model",
+        ),
         (b'[network]\nname = "unet"\nhead = "fcn"', "network.unet.head: Extra inputs are not permitted"),
         (b"[preprocessing]\nmean = nan", "preprocessing.mean: Input should be a finite number"),
     ],

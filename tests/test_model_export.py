@@ -54,6 +54,25 @@ def test_an_export_has_the_network_scores_and_card_of_the_run(trained, tmp_path)
     assert (out / "README.md").read_text() == (trained / "model" / "README.md").read_text()
 
 
+def test_the_card_of_an_export_has_its_name_as_heading_and_one_table(trained, tmp_path, write_metrics):
+    entry = {"mean": 0.123, "median": 0.1, "ci95": [0.1, 0.2]}
+    scores = write_metrics({"patients": [], "summary": {"dice_volume": entry, "patients": 1}, "setting": {"data": "d"}})
+    first = export_model(ExportOptions(trained, tmp_path / "first", name="first", evaluation=scores), say=hush)
+    again = export_model(ExportOptions(first, tmp_path / "again", name="again", evaluation=scores), say=hush)
+    card = (again / "README.md").read_text()
+    assert [line for line in card.splitlines() if line.startswith("#")] == [
+        "# again",
+        "## Data and licence",
+        "## Scores",
+        "## Training",
+    ]
+    assert "Evaluated on d: 1 patient.\n" in card
+    # A table has two lines above its rows; the evaluation has one measure.
+    assert [line for line in card.splitlines() if line.startswith("|")][2:] == [
+        "| `dice_volume` | 0.123 | 0.100 | 0.100 to 0.200 |"
+    ]
+
+
 def test_an_export_without_weights_for_torch_runs_on_onnx_runtime_only(trained, phantoms, tmp_path):
     out = export_model(ExportOptions(trained, tmp_path / "out"), say=hush)
     scan = read_case(read_cases(phantoms).cases[0]).scan
@@ -93,7 +112,8 @@ def test_kept_weights_have_16_bits_and_a_training_can_start_from_them(trained, t
 
 def test_weights_that_are_missing_cannot_be_kept(trained, tmp_path):
     out = export_model(ExportOptions(trained, tmp_path / "out"), say=hush)
-    with pytest.raises(ModelError, match=r"model\.safetensors is missing"):
+    missing = r"model\.safetensors is missing, expected for --keep-weights; omit --keep-weights, or name the run"
+    with pytest.raises(ModelError, match=missing):
         export_model(ExportOptions(out, tmp_path / "again", keep_weights=True), say=hush)
     assert not (tmp_path / "again").exists()
 
@@ -137,7 +157,9 @@ def test_a_cross_validation_gives_its_scores_and_fits_the_dice_estimator(trained
     assert metrics["dice_estimator"]["auroc"] == 1.0
     dice_estimator = load_model(out).config.dice_estimator
     assert dice_estimator.predicted_dice({"soft_dice": 0.9}) > dice_estimator.predicted_dice({"soft_dice": 0.5})
-    assert "| `dice_volume` | 0.783 | 0.650 to 0.900 |" in (out / "README.md").read_text()
+    card = (out / "README.md").read_text()
+    assert "| `dice_volume` | 0.783 | 0.890 | 0.650 to 0.900 |" in card
+    assert "this network has no scores of its own" in card
     assert "no scores of its own" in lines[0]
     assert "fitted on 10 patients" in lines[1]
 

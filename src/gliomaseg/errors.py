@@ -53,6 +53,15 @@ class GliomasegError(Exception):
         return " ".join(text.split())
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun in the singular or the plural, for messages.
+
+    >>> counted(1, "patient"), counted(3019, "slice")
+    ('1 patient', '3,019 slices')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 class DownloadError(GliomasegError):
     """The data set cannot be fetched."""
 

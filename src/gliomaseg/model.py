@@ -18,7 +18,7 @@ from gliomaseg.config import (
     metrics_to_format_2,
     model_config_to_format_2,
 )
-from gliomaseg.errors import ModelError
+from gliomaseg.errors import ModelError, counted
 from gliomaseg.user_files import read_text
 
 FORMAT = 2
@@ -48,8 +48,9 @@ class StartModel(Settings):
 
     @property
     def random_text(self) -> str:
-        """The tensors that started at random, as the end of a line; empty without any."""
-        return f"; random: {', '.join(self.not_loaded)}" if self.not_loaded else ""
+        """The number of tensors that started at random and the first three, as the end of a line; empty without any."""
+        shown = ", ".join([*self.not_loaded[:3], *(["..."] if len(self.not_loaded) > 3 else [])])
+        return f"; {counted(len(self.not_loaded), 'tensor')} random: {shown}" if self.not_loaded else ""
 
 
 class ModelConfig(Settings):

@@ -13,7 +13,6 @@ from gliomaseg.config import Tree
 from gliomaseg.errors import DataError, ModelError, UsageError, import_extra
 from gliomaseg.evaluation.dice_estimation import DiceEstimatorFit, dice_estimator_text, fit_dice_estimator
 from gliomaseg.evaluation.documents import read_evaluation
-from gliomaseg.evaluation.measures import conventions
 from gliomaseg.evaluation.results import Evaluation
 from gliomaseg.model import (
     CARD,
@@ -28,6 +27,7 @@ from gliomaseg.model import (
     write_digests,
     write_metrics,
 )
+from gliomaseg.model_card import CardScores, exported_card
 from gliomaseg.ownership import OutputFolder
 from gliomaseg.user_files import read_text
 
@@ -88,10 +88,11 @@ def export_model(options: ExportOptions, *, say: Callable[[str], None]) -> Path:
     _require_separate_folder(options, model)
     _require_scored(model)
     scores = _scores(options, model, say)
-    card = _read(options.card) if options.card else _extended_card(model, scores)
+    config = _exported_config(options, model, scores)
+    card = _card(options, model, config.name, scores)
     with output.new_folder(options.out, overwrite=options.overwrite) as folder:
         _copy_network(model, options, folder)
-        write_config(folder, _exported_config(options, model, scores))
+        write_config(folder, config)
         _write_scores(folder, scores)
         (folder / CARD).write_text(card, "utf-8")
         write_digests(folder)
@@ -134,6 +135,13 @@ class _Scores:
     evaluation: Evaluation | None = None
     fit: DiceEstimatorFit | None = None
 
+    def on_card(self, model: Model) -> CardScores | None:
+        """Return the scores for the card; None if the card keeps its own."""
+        if self.folder is not None and self.evaluation is None:
+            return None
+        folds = self.evaluation.setting.model_digests if self.evaluation else None
+        return CardScores(self.evaluation, self.fit, own=not folds or model.digest in folds)
+
 
 def _exported_config(options: ExportOptions, model: Model, scores: _Scores) -> ModelConfig:
     config = model.config.model_copy(update={"name": options.name or model.config.name})
@@ -150,7 +158,8 @@ def _copy_network(model: Model, options: ExportOptions, folder: Path) -> None:
     """Copy the weights of the requested kind; for OpenVINO, convert them."""
     source = model.weights if options.to == "safetensors" else model.onnx
     if not source.is_file():
-        raise ModelError(f"{source.name} is missing", where=model.folder, cure="export the run that trained the model")
+        cure = "name the run that trained the model"
+        raise ModelError(f"{source.name} is missing, expected for --to {options.to}", where=model.folder, cure=cure)
     shutil.copyfile(source, folder / source.name)
     if options.to == "openvino":
         openvino = import_extra("openvino", "openvino", purpose="--to openvino")
@@ -168,7 +177,8 @@ def _write_half_precision(source: Path, target: Path) -> None:
         MissingExtraError: safetensors is not installed.
     """
     if not source.is_file():
-        raise ModelError(f"{source.name} is missing", where=source.parent, cure="export the run that trained the model")
+        cure = "omit --keep-weights, or name the run that trained the model"
+        raise ModelError(f"{source.name} is missing, expected for --keep-weights", where=source.parent, cure=cure)
     safetensors = import_extra("safetensors.numpy", "train", purpose="--keep-weights")
     tensors = safetensors.load_file(source)
     halves = {name: array.astype("float16") if array.dtype == "float32" else array for name, array in tensors.items()}
@@ -250,34 +260,12 @@ def _write_scores(folder: Path, scores: _Scores) -> None:
     write_metrics(folder, metrics)
 
 
-def _extended_card(model: Model, scores: _Scores) -> str:
-    """Return the model card, with the scores of a later evaluation at its end."""
-    card = model.folder / CARD
-    text = _read(card) if card.is_file() else f"# {model.config.name}\n"
-    if scores.evaluation is None:
-        return text
-    setting, summary = scores.evaluation.setting, scores.evaluation.summary
-    lines = [
-        "",
-        "## Scores of the later evaluation",
-        "",
-        f"{summary.patients} patients of {setting.data}, {setting.subset or 'all'}.",
-        "",
-        "| measure | mean | 95 % CI |",
-        "|---|---|---|",
-    ]
-    for name in conventions():
-        entry = summary.measures.get(name)
-        if entry is not None and entry.mean is not None:
-            lines.append(f"| `{name}` | {entry.mean:.3f} | {entry.interval_text()} |")
-    if postprocessing := scores.evaluation.postprocessing:
-        values = postprocessing.model_dump().items()
-        chosen = ", ".join(f"{name} {value:g}" for name, value in values if not isinstance(value, bool))
-        lines += ["", f"The postprocessing was chosen on all folds ({chosen}). It replaces the threshold above."]
-    if scores.fit:
-        fit_text = dice_estimator_text(scores.fit)
-        lines += ["", f"Each prediction has a predicted Dice, computed from its confidence features: {fit_text}."]
-    return text.rstrip("\n") + "\n" + "\n".join([*lines, ""])
+def _card(options: ExportOptions, model: Model, name: str, scores: _Scores) -> str:
+    """Return the given card, or the model's with the new name and the new scores."""
+    if options.card:
+        return _read(options.card)
+    card = _read(model.folder / CARD) if (model.folder / CARD).is_file() else ""
+    return exported_card(card, name=name, scores=scores.on_card(model))
 
 
 def _read(path: Path) -> str:

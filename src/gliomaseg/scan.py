@@ -265,7 +265,7 @@ def _resampled(name: Sequence, scan: Scan, flair: Scan) -> Scan:
     share = covered_share(head_of(flair.voxels[..., 0]), grid, source)
     if share < COVERED_SHARE:
         # Not rounded up to the limit.
-        what = f"covers {int(100 * share)} % of the head in FLAIR, expected at least {COVERED_SHARE:.0%}"
+        what = f"covers {int(100 * share)} % of the head in FLAIR, expected at least {100 * COVERED_SHARE:.0f} %"
         cure = "give a sequence of the same examination and region, or omit it"
         raise _CoverageError(what, where=scan.source, cure=cure)
     own = describe_voxels(source.shape, source.affine)

@@ -58,7 +58,7 @@ def test_a_cross_validation_resumes_with_its_labels_only(data: Path, tmp_path: P
     crossvalidate("unet_small", data, out, folds=2, settings=SMALL, labels="4")
     crossvalidate("unet_small", data, out, folds=2, settings=SMALL, resume=True)
     assert labels_of(out) == [4]
-    with pytest.raises(ConfigError, match="another --labels"):
+    with pytest.raises(ConfigError, match="--labels is 4, expected 3 as in this command"):
         crossvalidate("unet_small", data, out, folds=2, settings=SMALL, labels="3", resume=True)
 
 

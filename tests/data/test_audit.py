@@ -307,7 +307,7 @@ def test_inverted_masks_are_a_problem(tree: Path) -> None:
     inverted[:8, :8] = 0  # 192 of 256 pixels are left: 75 %
     write(mask(tree, B, 2), inverted)
     found = findings(tree)
-    assert found.problems == [Problem(B, "its masks cover up to 75% of a slice: they may be inverted")]
+    assert found.problems == [Problem(B, "its masks cover up to 75 % of a slice: they may be inverted")]
 
 
 def test_a_mask_of_two_fifths_of_a_slice_is_a_warning(tree: Path) -> None:
@@ -316,7 +316,7 @@ def test_a_mask_of_two_fifths_of_a_slice_is_a_warning(tree: Path) -> None:
     write(mask(tree, B, 2), large)
     found = findings(tree)
     assert found.safe
-    assert found.warnings == [Problem(B, "its masks cover up to 38% of a slice, expected at most 33%")]
+    assert found.warnings == [Problem(B, "its masks cover up to 38 % of a slice, expected at most 33 %")]
 
 
 def test_a_mask_of_more_than_a_third_of_the_head_is_a_warning(tree: Path) -> None:
@@ -329,7 +329,7 @@ def test_a_mask_of_more_than_a_third_of_the_head_is_a_warning(tree: Path) -> Non
         write(mask(tree, B, number), tumour)
     found = findings(tree)
     assert found.safe
-    assert found.warnings == [Problem(B, "its mask covers 50% of the head, expected at most 33%")]
+    assert found.warnings == [Problem(B, "its mask covers 50 % of the head, expected at most 33 %")]
 
 
 def test_a_mask_outside_the_head_is_a_warning(tree: Path) -> None:
@@ -340,7 +340,7 @@ def test_a_mask_outside_the_head_is_a_warning(tree: Path) -> None:
     for number in range(1, 5):
         write(image(tree, B, number), np.roll(pixels, number, axis=0))
         write(mask(tree, B, number), tumour)
-    what = "50% of its mask lies outside the head: it may be turned, or of another case"
+    what = "50 % of its mask lies outside the head: it may be turned, or of another case"
     assert findings(tree).warnings == [Problem(B, what)]
 
 

@@ -108,12 +108,8 @@ def test_strays_are_named_with_their_folder(tree: Path) -> None:
         (f"{FIRST}/{SECOND}_9.tif", f"{FIRST}/{SECOND}_9.tif", "is a slice of another case"),
         (f"{FIRST}/{FIRST}_9.png", f"{FIRST}/{FIRST}_9.png", "is a slice that is not a TIFF"),
         (f"{FIRST}_7.tif", f"{FIRST}_7.tif", "is a slice outside of a patient's folder"),
-        (
-            f"{FIRST}/old/{FIRST}_9.tif",
-            f"{FIRST}/old",
-            f"has 1 files of slices that are not read: the first is {FIRST}_9.tif",
-        ),
-        ("Patient B2/PatB_8.tif", "Patient B2", "has 1 files of slices that are not read: the first is PatB_8.tif"),
+        (f"{FIRST}/old/{FIRST}_9.tif", f"{FIRST}/old", f"has 1 file of slices, not read: the first is {FIRST}_9.tif"),
+        ("Patient B2/PatB_8.tif", "Patient B2", "has 1 file of slices, not read: the first is PatB_8.tif"),
     ],
 )
 def test_a_slice_that_is_not_read_is_a_problem(tree: Path, place: str, where: str, what: str) -> None:
@@ -303,7 +299,7 @@ def test_index_with_problems_is_refused_by_the_first(tree: Path) -> None:
     unsound = CaseList(index.root, index.cases, (Problem("a.tif", "has no mask"), Problem("b.tif", "has no mask")))
     with pytest.raises(DataError) as caught:
         require_sound(unsound)
-    assert caught.value.line().startswith("a.tif: has no mask (2 problem(s) in all); run `gliomaseg audit`")
+    assert caught.value.line().startswith("a.tif: has no mask (2 problems in all); run `gliomaseg audit`")
 
 
 # --- names

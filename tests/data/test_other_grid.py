@@ -21,7 +21,7 @@ from gliomaseg.types import Sequence
 from volume_cases import AFFINE, save
 
 NOTE = "T1 was resampled to the grid of FLAIR, from 8 x 8 x 6 voxels of 1 x 1 x 3 mm"
-REFUSED = "covers 50 % of the head in FLAIR, expected at least 90%"
+REFUSED = "covers 50 % of the head in FLAIR, expected at least 90 %"
 
 
 def head(seed: int) -> np.ndarray:

@@ -243,10 +243,10 @@ def test_split_by_site_does_not_depend_on_the_seed() -> None:
 @pytest.mark.parametrize(
     ("count", "split", "message"),
     [
-        (1, Split(), "1 patient"),
-        (3, Split(folds=4), r"3 patient\(s\) cannot be split into 4 parts"),
+        (1, Split(), "number of patients is 1, expected at least 2 for training and validation; add data"),
+        (3, Split(folds=4), "number of patients is 3, expected at least 4 for 4 folds; pass --folds 3 or fewer"),
         (1, Split(by="site"), r"all of one site"),
-        (1, Split(by="slice"), "1 slice"),
+        (1, Split(by="slice"), "number of slices is 1"),
     ],
 )
 def test_too_few_units_for_a_validation_set_are_refused(count: int, split: Split, message: str) -> None:
@@ -386,9 +386,7 @@ def test_no_names_select_no_case() -> None:
 def test_name_missing_from_the_data_set_is_refused(missing: str) -> None:
     with pytest.raises(DataError) as caught:
         select(TEN, (TEN.cases[1].name, missing))
-    assert caught.value.line().startswith(
-        f"data: 1 name(s) of the splits are not in the data set, the first is {missing};"
-    )
+    assert caught.value.line().startswith(f"data: lacks 1 name of the splits, the first is {missing};")
 
 
 def test_splits_have_format_1_by_default() -> None:

@@ -79,5 +79,5 @@ def test_patients_without_a_feature_or_a_dice_are_left_out_and_counted():
 
 @pytest.mark.parametrize("features", [[0.9] * 9, [None] * 20])
 def test_too_few_patients_are_refused(features):
-    with pytest.raises(DataError, match="10 are needed"):
+    with pytest.raises(DataError, match="expected at least 10"):
         fit_dice_estimator(rows([0.9] * len(features), features))

@@ -99,6 +99,9 @@ def test_a_mask_may_have_the_name_of_the_flair_file(tmp_path):
 
 
 def test_a_folder_that_does_not_exist_raises(tmp_path):
+    (tmp_path / "mask.tif").touch()
+    with pytest.raises(DataError, match=r"mask\.tif: is a file, expected a folder of masks"):
+        find_masks(tmp_path / "mask.tif", [])
     with pytest.raises(DataError, match="folder of predictions does not exist"):
         find_masks(tmp_path / "none", [])
 
@@ -395,7 +398,7 @@ def test_a_slice_without_a_mask_or_of_another_size_is_named(slices, tmp_path):
     for case, number, side in (("TCGA_CS_0001_20000101", 1, 16), ("TCGA_CS_0002_20000101", 1, 8)):
         tifffile.imwrite(tmp_path / "masks" / f"{case}_{number}_mask.tif", np.zeros((side, side), np.uint8))
     first, second = gliomaseg.evaluate(slices, predictions=tmp_path / "masks").patients
-    assert "has no mask for slice 2 of TCGA_CS_0001_20000101" in first.error
+    assert "has no mask for slice 2 of TCGA_CS_0001_20000101; add TCGA_CS_0001_20000101_2_mask.tif" in first.error
     assert "size is 8 x 8, expected 16 x 16 as its image" in second.error
 
 

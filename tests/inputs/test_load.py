@@ -102,7 +102,7 @@ def test_t1_that_covers_too_little_of_the_head_is_left_out_with_a_note(
     scan = joined(tmp_path, head(), shifted(0, z_mm))
     assert scan.sequences == ("flair",)
     assert scan.available == {"flair"}
-    assert scan.notes == (f"T1 was not used: it covers {percent} % of the head in FLAIR, expected at least 90%",)
+    assert scan.notes == (f"T1 was not used: it covers {percent} % of the head in FLAIR, expected at least 90 %",)
 
 
 def test_the_row_of_a_resampled_t1_has_a_warning(predictor: Predictor, tmp_path: Path) -> None:

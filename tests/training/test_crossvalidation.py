@@ -185,17 +185,17 @@ def test_a_finished_cross_validation_is_not_overwritten(crossed, phantoms):
 
 def test_resuming_with_other_folds_or_settings_raises(crossed, phantoms):
     recipe = read_recipe("unet_small").with_settings([*SMALL, "split.seed=1"])
-    with pytest.raises(ConfigError, match="another --folds, --by or seed"):
+    with pytest.raises(ConfigError, match=r"split\.seed is 0, expected 1 .*; pass --set split\.seed=0, or"):
         crossvalidate(options(phantoms, crossed, recipe=recipe, resume=True), say=quiet)
     recipe = read_recipe("unet_small").with_settings([*SMALL, "training.batch=2"])
-    with pytest.raises(ConfigError, match=r"another training\.batch"):
+    with pytest.raises(ConfigError, match=r"training\.batch is 8, expected 2 .*; pass --set training\.batch=8"):
         crossvalidate(options(phantoms, crossed, recipe=recipe, resume=True), say=quiet)
 
 
 def test_resuming_with_another_number_of_epochs_raises(crossed, phantoms):
     # A single run may be made longer; folds of different lengths must not be averaged.
     recipe = read_recipe("unet_small").with_settings([*SMALL, "training.epochs=2"])
-    with pytest.raises(ConfigError, match=r"another training\.epochs"):
+    with pytest.raises(ConfigError, match=r"training\.epochs is 1, expected 2 "):
         crossvalidate(options(phantoms, crossed, recipe=recipe, resume=True), say=quiet)
 
 

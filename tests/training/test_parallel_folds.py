@@ -111,6 +111,11 @@ def test_a_number_of_threads_that_the_user_has_set_stays(run_children, monkeypat
     assert "fold 1 of 1: 3" in lines
 
 
+def test_a_fold_with_wrong_settings_is_not_resumed(run_children, tmp_path):
+    with pytest.raises(GliomasegError, match=r"settings are wrong; see .*folds\.log, then use --overwrite"):
+        run_children('tell(error="settings are wrong", exit_code=2); sys.exit(2)', folds=1)
+
+
 def test_a_failed_fold_is_named_and_the_others_save(run_children, tmp_path):
     body = """
         if fold == 1:

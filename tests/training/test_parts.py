@@ -12,10 +12,10 @@ from PIL import Image
 from gliomaseg.config import read_recipe
 from gliomaseg.errors import UsageError
 from gliomaseg.evaluation.results import Evaluation
+from gliomaseg.model_card import model_card
 from gliomaseg.training.accelerator import deterministic, handle_signals, open_accelerator
 from gliomaseg.training.artifacts import draw_curves
 from gliomaseg.training.checkpoint import EpochRecord
-from gliomaseg.training.model_card import model_card
 from gliomaseg.training.progress import ProgressDisplay
 
 SCORES = {"dice_volume": None, "dice_tumour_slices": 0.1, "dice_slices_empty_one": 0.6, "dice_batch": 0.5}
@@ -25,7 +25,7 @@ RECORD = EpochRecord(1, 0.4, 0.5, SCORES, images=8, train_seconds=2.0, validatio
 def metrics(*, warning=None):
     entry = {"mean": 0.75, "median": 0.8, "ci95": [0.7, 0.81]}
     document = {
-        "setting": {"model": "run", "split": "patient", "seed": 0, "warning": warning},
+        "setting": {"model": "run", "split": "patient", "seed": 0, "warning": warning, "patients_seen": 1},
         "summary": {"dice_volume": entry, "dice_batch": {"mean": None}, "patients": 2, "slices": 10},
         "definitions": {"dice_volume": "over the whole stack"},
     }
@@ -53,6 +53,7 @@ def test_a_card_has_scores_definitions_and_the_disclaimer():
     assert "over the whole stack" in card
     assert "not a medical device" in card
     assert "**Warning**: slices leak." in card
+    assert "**Warning**: the network was trained on 1 of these patients." in card
 
 
 def test_the_first_interrupt_sets_the_flag_and_the_second_interrupts():

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import choose_fold, read_splits, select
 from gliomaseg.errors import ConfigError, ModelError
 from gliomaseg.evaluation.documents import read_evaluation
-from gliomaseg.model import hashed_patient_ids, load_model
+from gliomaseg.model import StartModel, hashed_patient_ids, load_model
 from gliomaseg.model_export import ExportOptions, export_model
 from gliomaseg.networks import build_network
 from gliomaseg.prediction import engine_of
@@ -113,7 +114,7 @@ def test_validation_patients_that_trained_the_start_are_named_and_counted(contin
     count = len(set(patients) & set(seen))
     evaluation = read_evaluation(continued[0] / "model")
     assert evaluation.setting.patients_seen == count
-    assert any("validation patients: their scores are too high" in line for line in continued[1]) == (count > 0)
+    assert any("so the scores are too high" in line for line in continued[1]) == (count > 0)
     assert any(heading == "Seen in training" for heading, _ in warnings(evaluation)) == (count > 0)
 
 
@@ -126,6 +127,48 @@ def test_a_resumed_run_does_not_need_the_start(trained, phantoms, tmp_path):
     (tmp_path / "run" / "curves.png").unlink()  # a run writes it last
     train(options, say=lambda _line: None)
     assert load_model(tmp_path / "run").config.start.name == trained.name
+
+
+@pytest.fixture
+def started(trained, phantoms, tmp_path, monkeypatch):
+    """Return the options of a finished run whose start has a relative path; the working directory is another now."""
+    shutil.copytree(trained, tmp_path / "start")
+    monkeypatch.chdir(tmp_path)
+    options = TrainOptions(
+        recipe_from("start", *TRAINED, *NO_CHANGE), phantoms, tmp_path / "run", cache=tmp_path / "cache", resume=True
+    )
+    train(options, say=lambda _line: None)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    return options
+
+
+def test_a_run_that_started_from_a_relative_path_resumes_in_another_folder(started):
+    recipe = read_recipe(str(started.out / "config.toml"))
+    assert recipe.training.start_from == str(started.out.with_name("start").resolve())
+    train(replace(started, recipe=recipe), say=lambda _line: None)
+
+
+def test_a_start_is_the_same_if_its_checksum_is(started):
+    first, second = started.out.with_name("start").resolve(), Path("start").resolve()
+    shutil.copytree(find_model(Path("glioma-flair")), second)
+    digest, other = (load_model(folder).digest[:12] for folder in (first, second))
+    with pytest.raises(ConfigError) as caught:
+        train(started, say=lambda _line: None)
+    assert caught.value.line() == (
+        f"{started.out}/config.toml: training.start_from is {first} (SHA-256 {digest}), expected {second} (SHA-256 "
+        f"{other}) as in this command; pass --set training.start_from={first}, or name another --out"
+    )
+    shutil.rmtree(second)
+    shutil.copytree(first, second)
+    train(started, say=lambda _line: None)
+
+
+def test_many_random_tensors_are_counted():
+    start = StartModel(name="a", digest="0", not_loaded=("b", "c", "d"))
+    assert start.random_text == "; 3 tensors random: b, c, d"
+    more = start.model_copy(update={"not_loaded": ("b", "c", "d", "e")})
+    assert more.random_text == "; 4 tensors random: b, c, d, ..."
 
 
 @pytest.mark.parametrize("name", ["unet_small", "residual_unet_quick", "fcn_resnet50"])
@@ -155,6 +198,19 @@ def onnx_only(folder: Path) -> Path:
     (folder / "model.safetensors").unlink()
     write_digests(folder)
     return folder
+
+
+def test_folded_norms_of_tensors_that_do_not_fit_start_at_random():
+    # The first level of glioma-flair has 16 features, the others fit.
+    recipe = read_recipe("residual_unet").with_settings(
+        ["training.start_from=glioma-flair", "network.features=[12, 32, 64, 128, 192, 256]"]
+    )
+    network = build_network(recipe.network, recipe.preprocessing.inputs)
+    start = load_start(network, start_of(recipe), random_batches(recipe.preprocessing.inputs, count=1))
+    own = network.state_dict()
+    first = {name for name, tensor in own.items() if tensor.ndim and 12 in tensor.shape[:2]}
+    assert first <= {line.partition(" ")[0] for line in start.not_loaded}
+    assert len(start.not_loaded) < len(own) / 2
 
 
 def test_restored_norms_compute_nearly_the_same_in_training_mode(tmp_path, trained):
@@ -211,8 +267,12 @@ def test_no_fitting_tensor_is_refused(trained):
 
 def test_another_network_is_refused_before_anything_is_written(trained, phantoms, tmp_path):
     options = TrainOptions(recipe_from(trained, name="residual_unet_quick"), phantoms, tmp_path / "run")
-    with pytest.raises(ConfigError, match="network is unet, expected residual_unet, which the recipe has"):
+    with pytest.raises(ConfigError, match="network is unet, expected residual_unet, which the recipe has") as caught:
         train(options, say=lambda _line: None)
+    # Those settings of the network that are not its defaults; the recipe unet_small has 12 features.
+    assert caught.value.cure.startswith(
+        "pass --set network.name=unet --set network.base_features=12 --set network.levels=3,"
+    )
     assert not (tmp_path / "run").exists()
 
 

@@ -15,7 +15,7 @@ from gliomaseg.errors import GliomasegError, MissingExtraError, UsageError
 from gliomaseg.training import trackers
 from gliomaseg.training.checkpoint import EpochRecord, Progress
 from gliomaseg.training.run_folder import TrainOptions
-from gliomaseg.training.trackers import TRACKERS, Trackers, choose_trackers, open_trackers
+from gliomaseg.training.trackers import TRACKERS, TrackedRun, Trackers, choose_trackers, open_trackers
 from gliomaseg.training.train import train
 
 SCORES = {"dice_volume": None, "dice_tumour_slices": 0.1}
@@ -62,7 +62,7 @@ def memory(monkeypatch):
 
 
 def test_every_tracker_is_a_choice_of_the_command():
-    assert set(TRACKERS) == set(TrackerName), "add the tracker to TRACKERS and to cli/options.py"
+    assert {*TRACKERS, "none"} == set(TrackerName), "add the tracker to TRACKERS and to cli/options.py"
 
 
 def test_a_resumed_run_writes_each_epoch_once(memory, tmp_path):
@@ -103,6 +103,11 @@ def test_a_tracker_that_cannot_be_opened_raises(memory, tmp_path, monkeypatch):
         Trackers(tmp_path, RECIPE, ("memory",), quiet)
 
 
+def test_the_settings_name_the_start_without_its_folder(tmp_path):
+    recipe = RECIPE.with_settings(["training.start_from=/home/anna/run"])
+    assert TrackedRun(tmp_path, recipe, "0").settings["training.start_from"] == "run"
+
+
 def test_a_run_keeps_its_identifier(memory, tmp_path):
     Trackers(tmp_path, RECIPE, ("memory",), quiet).write([FIRST])
     seen = [Trackers(tmp_path, RECIPE, ("memory",), quiet)._open["memory"].run for _ in range(2)]
@@ -122,8 +127,14 @@ def test_a_tracker_without_its_package_names_the_extra(name, monkeypatch, tmp_pa
 
 
 def test_an_unknown_tracker_raises():
-    with pytest.raises(UsageError, match="tracker is 'aim', expected one of tensorboard, mlflow, wandb"):
+    with pytest.raises(UsageError, match="tracker is 'aim', expected tensorboard, mlflow, wandb, or none alone"):
         choose_trackers(["aim"])
+
+
+def test_none_is_no_tracker_and_does_not_go_with_others():
+    assert choose_trackers(["none"]) == ()
+    with pytest.raises(UsageError, match="tracker is 'none'"):
+        choose_trackers(["none", "tensorboard"])
 
 
 def test_without_tensorboard_and_without_a_choice_there_is_no_tracker(monkeypatch):

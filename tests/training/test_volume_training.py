@@ -156,14 +156,14 @@ def test_a_run_keeps_its_labels(labelled):
 
 def test_a_run_is_not_resumed_with_other_labels(labelled):
     data, run = labelled
-    with pytest.raises(ConfigError, match=r"another --labels; omit --labels, or pass 1,4"):
+    with pytest.raises(ConfigError, match=r"--labels is 1,4, expected 2 as in this command; omit --labels, or"):
         train(options_with({2}, data, run, resume=True), say=quiet)
 
 
 def test_a_run_that_was_started_without_labels_is_not_resumed_with_labels(crossed, volumes):
     options = CrossValidateOptions(recipe(), volumes, crossed, cache=crossed.parent / "cache", resume=True)
     chosen = DataOptions(labels=MaskLabels(frozenset({1})))
-    with pytest.raises(ConfigError, match="another --labels; omit --labels"):
+    with pytest.raises(ConfigError, match="--labels is not set, expected 1 as in this command; omit --labels"):
         crossvalidate(CrossValidateOptions(**{**vars(options), "data_options": chosen}), say=quiet)
 
 

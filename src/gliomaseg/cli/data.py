@@ -12,7 +12,7 @@ from gliomaseg.choices import PhantomFormat
 from gliomaseg.cli.options import Data, Grouping, Json, Labels, Layout, Overwrite, PatientPattern, Seed
 from gliomaseg.cli.output import data_options, log, print_result
 from gliomaseg.cli.paths import Output
-from gliomaseg.errors import DataError, UsageError
+from gliomaseg.errors import DataError, UsageError, counted
 
 if TYPE_CHECKING:
     from gliomaseg.data.case_list import CaseList
@@ -89,7 +89,9 @@ def audit(
     print_result(asdict(findings), audit_text(findings), as_json=as_json)
     if not findings.safe:
         raise DataError(
-            f"{len(findings.problems)} problem(s) make training unsafe", where=data, cure="repair or remove the files"
+            f"training is unsafe because of {counted(len(findings.problems), 'problem')}",
+            where=data,
+            cure="repair or remove the files",
         )
 
 

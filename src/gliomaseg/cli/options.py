@@ -90,6 +90,7 @@ class TrackerName(StrEnum):
     tensorboard = "tensorboard"
     mlflow = "mlflow"
     wandb = "wandb"
+    none = "none"
 
 
 class Weights(StrEnum):

@@ -4,7 +4,7 @@ from gliomaseg.config.base import DocumentPart, Index, Settings, Text, Tree, par
 from gliomaseg.config.migration import metrics_to_format_2, model_config_to_format_2
 from gliomaseg.config.network import Network
 from gliomaseg.config.preprocessing import DiceEstimator, Postprocessing, Preprocessing
-from gliomaseg.config.recipe import Recipe, read_recipe, recipe_names
+from gliomaseg.config.recipe import Recipe, read_recipe, recipe_names, setting_text
 from gliomaseg.config.training import LOSS_NAMES, Augmentation, Split, Training, loss_terms
 
 __all__ = [
@@ -29,4 +29,5 @@ __all__ = [
     "printable_text",
     "read_recipe",
     "recipe_names",
+    "setting_text",
 ]

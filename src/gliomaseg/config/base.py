@@ -62,6 +62,10 @@ def parse_settings(kind: type[S], tree: Tree, *, where: str) -> S:
         first = fault.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         what = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "union_tag_invalid":  # the key that chooses the class of a section
+            tag, tags = first["ctx"]["tag"], first["ctx"]["expected_tags"].replace("'", "")
+            key = f"{name}.{first['ctx']['discriminator'].strip(chr(39))}"
+            raise ConfigError(f"{key} is {tag!r}, expected one of {tags}", where=where) from fault
         # The value of a whole section would only make the message long.
         got = "" if isinstance(first["input"], dict) else f" (got {first['input']!r})"
         raise ConfigError(f"{name}: {what}{got}" if name else what, where=where) from fault

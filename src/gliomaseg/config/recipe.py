@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import tomllib
 from importlib import resources
 from typing import Any, Literal, Self
@@ -125,6 +127,16 @@ def _parse(setting: str) -> tuple[str, str, Any]:
     except (tomllib.TOMLDecodeError, RecursionError):
         value = text.strip()
     return section, key, value
+
+
+def setting_text(name: str, value: Any) -> str:
+    """Return a setting as `--set` takes it, quoted for a shell.
+
+    >>> setting_text("network.features", [16, 32])
+    "'network.features=[16,32]'"
+    """
+    text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+    return shlex.quote(f"{name}={text}")
 
 
 def recipe_names() -> list[str]:

@@ -139,7 +139,7 @@ class Training(Settings):
         onnx_precision: of the ONNX file; "int8" takes the ranges of the features from training slices.
         checkpoint_minutes: time between checkpoints within an epoch, in minutes.
         start_from: a run, a model folder or a bundled model whose weights the training starts from; None starts at
-            random, or from `network.weights`.
+            random, or from `network.weights`. A relative path is relative to the working directory.
     """
 
     loss: Annotated[str, AfterValidator(_checked_loss)] = "cross_entropy"
@@ -158,11 +158,16 @@ class Training(Settings):
     exported_checkpoint: Literal["last", "best"] = "last"
     onnx_precision: Literal["fp32", "int8"] = "fp32"
     checkpoint_minutes: float = Field(default=10, ge=0)
-    start_from: str | None = Field(default=None, min_length=1)
+    start_from: str | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         """Raise ValueError for a setting that would have no effect."""
+        if self.start_from is not None and not self.start_from.strip():
+            raise ValueError(
+                f"start_from is {self.start_from!r}, expected a run, a model folder or a bundled model; without this "
+                "setting, the training starts at random"
+            )
         if self.weight_decay and self.optimiser != "adamw":
             raise ValueError(f"weight_decay is {self.weight_decay:g}, expected 0 unless optimiser is 'adamw'")
         if self.schedule == "one_cycle" and not self.warmup:

@@ -12,6 +12,7 @@ import numpy as np
 from gliomaseg.data.case_audit import CaseFindings, ExaminedCase, examine_case
 from gliomaseg.data.case_list import CaseList, Problem
 from gliomaseg.data.duplicates import DuplicateSearch
+from gliomaseg.errors import counted
 from gliomaseg.system_files import UNFINISHED_SUFFIXES
 from gliomaseg.types import Mask, Sequence
 
@@ -250,28 +251,33 @@ def mask_coverage(masks: Iterable[Mask]) -> MaskCoverage:
 def inverted_masks(coverage: Mapping[str, MaskCoverage]) -> list[Problem]:
     """Return a problem for each case with a mask that covers more than half of its slice: 0 and 255 may be swapped."""
     return [
-        Problem(name, f"its masks cover up to {one.largest_share:.0%} of a slice: they may be inverted")
+        Problem(name, f"its masks cover up to {_percent(one.largest_share)} of a slice: they may be inverted")
         for name, one in coverage.items()
         if one.largest_share > INVERTED_SHARE
     ]
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
 def mask_warnings(coverage: Mapping[str, MaskCoverage]) -> list[Problem]:
     """Return a warning if no mask of a data set has tumour, and for each case whose mask is implausible."""
     if coverage and not any(one.tumour for one in coverage.values()):
-        return [Problem("all masks", f"no mask of {len(coverage)} cases has a pixel of tumour")]
+        return [Problem("all masks", f"no mask of {counted(len(coverage), 'case')} has a pixel of tumour")]
     warnings = []
     for name, one in coverage.items():
         if one.largest_share > INVERTED_SHARE:
             continue
         if one.outside_head_share > OUTSIDE_SHARE:
-            what = (
-                f"{one.outside_head_share:.0%} of its mask lies outside the head: it may be turned, or of another case"
-            )
+            share = _percent(one.outside_head_share)
+            what = f"{share} of its mask lies outside the head: it may be turned, or of another case"
             warnings.append(Problem(name, what))
-        expected = f"expected at most {LARGE_SHARE:.0%}"
+        expected = f"expected at most {_percent(LARGE_SHARE)}"
         if one.head_share is not None and one.head_share > LARGE_SHARE:
-            warnings.append(Problem(name, f"its mask covers {one.head_share:.0%} of the head, {expected}"))
+            warnings.append(Problem(name, f"its mask covers {_percent(one.head_share)} of the head, {expected}"))
         elif one.largest_share > LARGE_SHARE:
-            warnings.append(Problem(name, f"its masks cover up to {one.largest_share:.0%} of a slice, {expected}"))
+            warnings.append(
+                Problem(name, f"its masks cover up to {_percent(one.largest_share)} of a slice, {expected}")
+            )
     return warnings

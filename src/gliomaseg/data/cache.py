@@ -24,7 +24,7 @@ from gliomaseg.data.cache_digest import LAYOUT, cache_digest, needed_sequences
 from gliomaseg.data.case import Case, read_case
 from gliomaseg.data.case_list import CaseList, require_sound
 from gliomaseg.data.growing_array import GrowingArray, require_disk_space, require_writable
-from gliomaseg.errors import GliomasegError, ResourceError, UsageError
+from gliomaseg.errors import GliomasegError, ResourceError, UsageError, counted
 from gliomaseg.preprocessing import brain_mask, level_counts, prepare, prepare_mask
 from gliomaseg.scan import flair_channel
 from gliomaseg.types import Mask, PreparedSlices
@@ -168,7 +168,7 @@ def open_cache(
         if damaged:
             _discard(path)
         if progress:
-            progress(f"preparing {len(index.cases)} cases once, into {path}")
+            progress(f"preparing {counted(len(index.cases), 'case')} once, into {path}")
         resampled = _build(index, preprocessing, path)
         if resampled and progress:
             count = f"{len(resampled)} of {len(index.cases)} cases"
@@ -181,7 +181,7 @@ def _with_brain(cache: Cache, path: Path, progress: Callable[[str], None] | None
     file = path / BRAIN
     if not file.is_file():
         if progress:
-            progress(f"finding the brain of {len(cache.case_limits[0])} cases once")
+            progress(f"finding the brain of {counted(len(cache.case_limits[0]), 'case')} once")
         require_disk_space(path, needed_bytes=cache.masks.nbytes)
         channel = flair_channel(cache.images.shape[1])
         with new_file(file) as temporary, GrowingArray(temporary, np.bool_, cache.masks.shape[1:]) as brains:

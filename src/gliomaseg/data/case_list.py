@@ -9,7 +9,7 @@ from typing import Self
 from gliomaseg.config import Settings
 from gliomaseg.data.case import Case
 from gliomaseg.data.masks import MaskLabels
-from gliomaseg.errors import DataError, UsageError
+from gliomaseg.errors import DataError, UsageError, counted
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def require_sound(cases: CaseList) -> None:
     if cases.problems:
         first = cases.problems[0]
         raise DataError(
-            f"{first.what} ({len(cases.problems)} problem(s) in all)",
+            f"{first.what} ({counted(len(cases.problems), 'problem')} in all)",
             where=first.where,
             cure="run `gliomaseg audit`, then repair or move these files",
         )

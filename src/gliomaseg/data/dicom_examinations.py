@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gliomaseg.data.findings import Findings
+from gliomaseg.errors import counted
 from gliomaseg.formats.dicom import DicomObjects, MaskObject, SeriesObject
 from gliomaseg.geometry import SAME_POSITION_MM, farthest_corner_mm
 from gliomaseg.types import Sequence as MriSequence
@@ -142,8 +143,7 @@ def _unused_reason(series: SeriesObject, examinations: Sequence[Examination]) ->
 def _shown(series: SeriesObject) -> str:
     """Return a series in words, without its description, which may contain a name."""
     number = f"series {series.identity.uid}" if series.number is None else f"series number {series.number}"
-    count = f"{len(series.files)} {'file' if len(series.files) == 1 else 'files'}"
-    return f"{number} ({count}{f', {series.sequence}' if series.sequence else ''})"
+    return f"{number} ({counted(len(series.files), 'file')}{f', {series.sequence}' if series.sequence else ''})"
 
 
 def folder_of(series: SeriesObject) -> Path:

@@ -70,5 +70,4 @@ def _problem(cases: tuple[str, ...], groups: list[list[PlacedDigest]]) -> Proble
         same = "is a mirrored or rotated copy of" if is_turned else "is pixel for pixel the same as"
         return Problem(names[0], f"{same} {', '.join(names[1:])} of another patient")
     same = "are mirrored or rotated copies of" if is_turned else "are pixel for pixel the same as"
-    slices = "slice" if len(groups) == 1 else "slices"
-    return Problem(cases[0], f"{len(groups)} of its {slices} {same} those of {', '.join(cases[1:])}, another patient's")
+    return Problem(cases[0], f"{len(groups)} of its slices {same} those of {', '.join(cases[1:])}, another patient's")

@@ -30,7 +30,7 @@ class GrowingArray:
         return self
 
     def append(self, items: NDArray[Any]) -> None:
-        """Append items of the array's dtype, shape (n, *item_shape)."""
+        """Append items of the array's dtype, shape `(n, *item_shape)`."""
         self._file.write(np.ascontiguousarray(items).data)
         self._count += len(items)
 

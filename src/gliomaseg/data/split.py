@@ -24,7 +24,7 @@ from gliomaseg.data.case import Case
 from gliomaseg.data.case_list import CaseList, DataOptions, DataSettings
 from gliomaseg.data.layouts.kaggle import identify
 from gliomaseg.data.split_features import SplitFeatures, read_split_features
-from gliomaseg.errors import ConfigError, DataError
+from gliomaseg.errors import ConfigError, DataError, counted
 from gliomaseg.user_files import read_text
 
 LEAK = (
@@ -105,10 +105,11 @@ def draw_splits(index: CaseList, split: Split, features: Mapping[str, SplitFeatu
     if split.by == "site" and len(units) < 2:
         raise DataError("its patients are all of one site", where=index.root, cure="split by patient")
     if len(units) < max(2, folds or 2):
+        parts = f"{folds} folds" if folds else "training and validation"
         raise DataError(
-            f"{len(units)} {split.by}(s) cannot be split into {folds or 2} parts",
+            f"number of {split.by}s is {len(units)}, expected at least {folds or 2} for {parts}",
             where=index.root,
-            cure="use fewer folds, or bring more data",
+            cure=f"pass --folds {len(units)} or fewer, or add data" if len(units) > 1 else "add data",
         )
     groups = {case.name: case.site if split.by == "site" else case.patient for case in index.cases}
     sites = {case.name: case.site for case in index.cases}
@@ -283,7 +284,7 @@ def select(index: CaseList, names: tuple[str, ...]) -> tuple[Case, ...]:
             chosen.append(replace(case, slices=tuple(named)))
     if remaining:
         raise DataError(
-            f"{len(remaining)} name(s) of the splits are not in the data set, the first is {min(remaining)}",
+            f"lacks {counted(len(remaining), 'name')} of the splits, the first is {min(remaining)}",
             where=index.root,
             cure="use the data set that the splits were drawn from",
         )

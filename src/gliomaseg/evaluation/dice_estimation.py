@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.config import DiceEstimator
-from gliomaseg.errors import DataError
+from gliomaseg.errors import DataError, counted
 from gliomaseg.evaluation.results import CaseScores
 
 CONFIDENCE_FEATURES = ("soft_dice", "uncertainty", "flip_dice")
@@ -127,7 +127,7 @@ def _complete_rows(rows: Sequence[CaseScores]) -> tuple[list[str], list[CaseScor
     ]
     if len(complete) < FEWEST:
         raise DataError(
-            f"{len(complete)} patients have a Dice and confidence features, {FEWEST} are needed to fit predicted Dice",
+            f"number of patients with a Dice and confidence features is {len(complete)}, expected at least {FEWEST}",
             cure="run `gliomaseg crossvalidate` again, on more patients",
         )
     return names, complete
@@ -140,7 +140,7 @@ def dice_estimator_text(fit: DiceEstimatorFit) -> str:
     return (
         f"predicted Dice fitted on {fit.patients} patients ({fit.left_out} left out); cross-fitted, its mean absolute "
         f"error is {fit.mean_error:.3f}, its rank correlation is {correlation}, and its AUROC for a Dice below "
-        f"{FAILED_BELOW:g} ({fit.failures} patients) is {ranked}"
+        f"{FAILED_BELOW:g} ({counted(fit.failures, 'patient')}) is {ranked}"
     )
 
 

@@ -147,7 +147,8 @@ def find_masks(folder: Path, cases: Sequence[Case]) -> MaskFolder:
         DataError: the folder does not exist or cannot be read.
     """
     if not folder.is_dir():
-        raise DataError("folder of predictions does not exist", where=folder, cure="name a folder with masks")
+        what = "is a file, expected a folder of masks" if folder.exists() else "folder of predictions does not exist"
+        raise DataError(what, where=folder, cure="name a folder with masks")
     names = _names_of(cases)
     masks: dict[str, list[Path]] = {}
     probabilities: dict[str, list[Path]] = {}
@@ -269,6 +270,7 @@ def _slice_files(
             by_number.setdefault(int(match[1]), []).append(file)
     for number, reference in zip(loaded.numbers, loaded.reference, strict=True):
         if not (found := by_number.get(number)):
-            what, cure = f"has no {kind} for slice {number} of {case.name}", f"add {case.name}_{number}_{kind}.png"
-            raise DataError(what, where=folder, cure=cure)
+            suffix = (files[0] if files else case.slices[0].mask).suffix
+            what = f"has no {kind} for slice {number} of {case.name}"
+            raise DataError(what, where=folder, cure=f"add {case.name}_{number}_{kind}{suffix}")
         yield _one_file(case, found, folder, kind=kind), reference.shape

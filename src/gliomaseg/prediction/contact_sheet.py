@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gliomaseg import overlays
+from gliomaseg.errors import counted
 from gliomaseg.preprocessing import display_levels
 from gliomaseg.scan import Scan
 from gliomaseg.types import Mask, Pixels
@@ -65,9 +66,9 @@ def draw_contact_sheet(scan: Scan, mask: Mask, text: SheetText) -> Image.Image:
     notes = [
         f"slice {k + 1} of {len(areas)}" + (f", {areas[k] * unit_mm2:.0f} {unit}" if areas[k] else "") for k in chosen
     ]
-    slices = np.count_nonzero(areas)
+    slices = int(np.count_nonzero(areas))
     amount = f"{np.sum(areas):,} pixels" if text.volume_ml is None else f"{text.volume_ml:.1f} ml"
-    found = f"{amount} in {slices} slices" if slices else "nothing found"
+    found = f"{amount} in {counted(slices, 'slice')}" if slices else "nothing found"
     sides = ("R", "L") if scan.orientation else ("", "")
     return overlays.contact_sheet(
         tiles, notes=notes, heading=[f"{text.name}: {found}", *text.lines()], sides=sides, side_px=SIDE_PX

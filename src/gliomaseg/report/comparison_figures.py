@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
+from gliomaseg.errors import counted
 from gliomaseg.evaluation.comparison import CaseDifference, Comparison
 from gliomaseg.evaluation.measures import HEADLINE
 from gliomaseg.report.svg import BAND, BLUE, HEIGHT, INK, ORANGE, QUIET, Chart, as_svg, chart_style, dots, new_figure
@@ -38,8 +39,8 @@ def _paired(known: Sequence[CaseDifference], noun: str) -> Chart:
     return Chart(
         "pairs",
         title,
-        f"Each dot is one of {len(known)} {noun}s. Above the dashed line B is better (blue), below it A (orange), on "
-        "it both are equal (grey). Dots far from the line are the disagreements.",
+        f"Each dot is one of {counted(len(known), noun)}. Above the dashed line B is better (blue), below it A "
+        "(orange), on it both are equal (grey). Dots far from the line are the disagreements.",
         as_svg(figure, name="pairs", title=title, tips=tips),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import gliomaseg
 from gliomaseg.data.split import LEAK
+from gliomaseg.errors import counted
 from gliomaseg.evaluation.results import CaseScores, Evaluation, MeasureSummary
 
 FEW = 20
@@ -78,13 +79,13 @@ def warnings(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
         text = "failed. No mean includes them; the first rows of the table give the reasons."
         yield f"Failed {one}s", f"{count} {one}s {text}"
     if without := main.cases - len(failed) - sum(row.dice_volume is not None for row in evaluation.patients):
-        which = f"1 {one} has" if without == 1 else f"{without} {one}s have"
+        which = f"{counted(without, one)} {'has' if without == 1 else 'have'}"
         yield (
             "Without a Dice",
             f"{which} tumour neither in the reference nor in the prediction. Dice is then undefined.",
         )
     if 0 < main.with_dice < FEW:
-        few = f"A single {one} has" if main.with_dice == 1 else f"Only {main.with_dice} {one}s have"
+        few = f"A single {one} has" if main.with_dice == 1 else f"Only {counted(main.with_dice, one)} have"
         yield f"Few {one}s", f"{few} a Dice. The interval is unreliable: check each {one} in the table."
 
 
@@ -95,7 +96,7 @@ def _mask_warnings(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
     if text := _nothing_predicted(evaluation):
         yield "Nothing predicted", text
     if resampled := sum(row.resampled_from is not None for row in evaluation.patients):
-        which = "1 mask was" if resampled == 1 else f"{resampled} masks were"
+        which = f"{counted(resampled, 'mask')} {'was' if resampled == 1 else 'were'}"
         yield "Resampled masks", f"{which} on another grid than the scan. Each voxel got the value of the nearest one."
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from gliomaseg.data.audit import Audit
 from gliomaseg.data.case_list import Problem
 from gliomaseg.data.split import Splits
+from gliomaseg.errors import counted
 from gliomaseg.evaluation.comparison import Comparison
 from gliomaseg.evaluation.results import Evaluation, Summary
 from gliomaseg.prediction import PredictRow
@@ -36,14 +37,15 @@ def audit_text(findings: Audit) -> str:
 def audit_facts(findings: Audit) -> list[tuple[str, str]]:
     """Return the contents of a data set as pairs of a name and a text."""
     share = findings.tumour_slices / max(1, findings.slices)
-    tumour = f"{findings.tumour_slices:,} slices ({share:.1%}), {findings.tumour_pixel_share:.2%} of all pixels"
+    pixels = f"{100 * findings.tumour_pixel_share:.2f} % of all pixels"
+    tumour = f"{counted(findings.tumour_slices, 'slice')} ({100 * share:.1f} %), {pixels}"
     several = findings.several_examinations
     pairs = [
         ("folder", findings.root),
         ("layout", findings.layout),
         ("patients", f"{findings.patients:,}"),
         ("cases", f"{findings.cases:,}"),
-        ("examined twice", f"{len(several)} patients: {_some(list(several))}" if several else ""),
+        ("examined twice", f"{counted(len(several), 'patient')}: {_some(list(several))}" if several else ""),
         ("slices", f"{findings.slices:,}"),
         ("with tumour", tumour),
         ("tumour volumes", _volumes(findings)),
@@ -59,8 +61,8 @@ def audit_facts(findings: Audit) -> list[tuple[str, str]]:
             "empty masks",
             f"{len(findings.empty_masks)}: {_some(findings.empty_masks)}" if findings.empty_masks else "none",
         ),
-        ("nearly black", f"{findings.near_black_slices:,} slices"),
-        ("copies", f"{len(findings.duplicates)} groups of equal slices in different patients"),
+        ("nearly black", counted(findings.near_black_slices, "slice")),
+        ("copies", f"{counted(len(findings.duplicates), 'group')} of equal slices in different patients"),
         ("notes", "; ".join(findings.notes)),
         ("second copy", ", ".join(findings.second_copies) + " (not read)" if findings.second_copies else "none"),
     ]
@@ -128,11 +130,14 @@ def summary_text(summary: Summary) -> str:
         numbers = f"{three_decimals(entry.mean):>7}{three_decimals(entry.median):>9}"
         lines.append(f"{name:<34}{numbers}   {entry.interval_text()}".rstrip())
     several = summary.cases is not None and summary.cases != summary.patients
-    of = f"{summary.cases} cases of " if several else ""
-    lines.append(f"{of}{summary.patients} patients, {summary.slices} slices, {summary.tumour_slices} with tumour")
+    of = f"{counted(summary.cases or 0, 'case')} of " if several else ""
+    counts = ((summary.patients, "patient"), (summary.slices, "slice"))
+    parts = [counted(number, noun) for number, noun in counts if number is not None]
+    parts += [] if summary.tumour_slices is None else [f"{summary.tumour_slices} with tumour"]
+    lines.append(of + ", ".join(parts))
     if summary.failed:
-        which = "cases" if several else "patients"
-        lines.append(f"{summary.failed} {which} have no prediction and are in no mean: see their rows")
+        failed = counted(summary.failed, "case" if several else "patient")
+        lines.append(f"{failed} without a prediction, in no mean: see the rows")
     return "\n".join(lines)
 
 
@@ -147,7 +152,7 @@ def comparison_text(comparison: Comparison) -> str:
     a, b = comparison.a, comparison.b
     patients, cases = len({entry.patient for entry in comparison.patients}), len(comparison.patients)
     noun = f"{comparison.noun}s"
-    of = f"{cases} cases of " if cases > patients else ""
+    of = f"{counted(cases, 'case')} of " if cases > patients else ""
     lines = [
         f"A: {a.model} on {a.data}   B: {b.model} on {b.data}",
         f"{f'B - A, mean over {noun}':<34}{'difference':>11}   {'95 % interval':<18}{'p':>7}  wins/losses/ties",
@@ -164,7 +169,7 @@ def comparison_text(comparison: Comparison) -> str:
         lines.append(f"each of the {noun} counts once; `evaluate` gives means over slices of {names}")
     if comparison.left_out:
         lines.append(f"not compared, because the definitions differ: {', '.join(comparison.left_out)}")
-    lines.append(f"{of}{patients} patients; p: Wilcoxon signed-rank, two-sided; a win is B better")
+    lines.append(f"{of}{counted(patients, 'patient')}; p: Wilcoxon signed-rank, two-sided; a win is B better")
     lines += [
         f"warning: {name} was trained on {seen} of these patients: its scores are too high"
         for name, seen in (("A", a.patients_seen), ("B", b.patients_seen))
@@ -181,7 +186,7 @@ def row_text(row: PredictRow) -> str:
     if row.error is not None:
         return row.error if row.error.startswith(row.input) else f"{row.input}: {row.error}"
     if row.tumour_voxels is None:
-        return f"{row.input}: predicted before, {len(row.outputs)} files kept"
+        return f"{row.input}: predicted before, {counted(len(row.outputs), 'file')} kept"
     return f"{row.input}: {_amount(row)}, by {row.model}, {_work(row)}"
 
 
@@ -195,7 +200,7 @@ def dice_note(rows: Sequence[PredictRow]) -> str:
 
 
 def _work(row: PredictRow) -> str:
-    return f"{len(row.outputs)} files, {row.seconds:.2f} s"
+    return f"{counted(len(row.outputs), 'file')}, {row.seconds:.2f} s"
 
 
 def models_text(models: Sequence[BundledModel]) -> list[str]:
@@ -214,7 +219,7 @@ def models_text(models: Sequence[BundledModel]) -> list[str]:
 
 
 def _amount(row: PredictRow) -> str:
-    voxels = f"{row.tumour_voxels} tumour voxels"
+    voxels = counted(row.tumour_voxels or 0, "tumour voxel")
     amount = voxels if row.tumour_volume_ml is None else f"{row.tumour_volume_ml:.2f} ml tumour ({voxels})"
     return amount if row.predicted_dice is None else f"{amount}, predicted Dice {row.predicted_dice:.2f}"
 

@@ -20,6 +20,7 @@ from gliomaseg.evaluation.measure import Measure
 from gliomaseg.evaluation.measures import DICE, MEASURES
 from gliomaseg.metrics import overlap
 from gliomaseg.model import CARD, CONFIG, ONNX, ModelConfig, write_config, write_digests, write_metrics
+from gliomaseg.model_card import model_card
 from gliomaseg.networks import build_network
 from gliomaseg.onnx_compression import quantize_int8
 from gliomaseg.prediction import Predictor, open_predictor
@@ -27,7 +28,6 @@ from gliomaseg.prediction.image_features import is_skull_stripped
 from gliomaseg.preprocessing import display_levels, prepare
 from gliomaseg.scan import flair_channel
 from gliomaseg.training.checkpoint import EpochRecord, load_network
-from gliomaseg.training.model_card import model_card
 from gliomaseg.training.onnx_export import export_network
 from gliomaseg.training.run import Run
 from gliomaseg.training.run_folder import MODEL, run_output

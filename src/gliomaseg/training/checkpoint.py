@@ -182,6 +182,15 @@ def load_checkpoint(
     return progress
 
 
+def read_start_model(path: Path) -> StartModel | None:
+    """Return the model whose weights a run started from; None if it started at random or has no readable checkpoint."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return Progress.from_json(file.metadata()["progress"]).start
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+
+
 def load_network(path: Path, network: nn.Module) -> None:
     """Load only the weights of a checkpoint into a network; their average, if the checkpoint has one."""
     with safe_open(path, framework="pt") as file:

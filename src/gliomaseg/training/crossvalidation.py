@@ -36,8 +36,15 @@ from gliomaseg.ownership import OutputFolder
 from gliomaseg.prediction import open_predictor
 from gliomaseg.training.accelerator import require_device
 from gliomaseg.training.parallel_folds import LOG, Fold, choose_places, train_folds
-from gliomaseg.training.run_folder import TrainOptions, empty_folder, is_finished, require_same_data_options, run_output
-from gliomaseg.training.start_weights import read_start
+from gliomaseg.training.run_folder import (
+    TrainOptions,
+    empty_folder,
+    is_finished,
+    require_same_data_options,
+    require_same_folds,
+    run_output,
+)
+from gliomaseg.training.start_weights import read_start, with_absolute_start
 from gliomaseg.training.trackers import choose_trackers, create_shared_stores
 from gliomaseg.training.train import train
 
@@ -102,13 +109,12 @@ def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) 
         )
     choose_trackers(options.trackers)  # raises before any work
     places = choose_places(options.device, options.devices, jobs=options.jobs)
-    options = _with_saved_data_options(options)
+    options = _with_saved_data_options(replace(options, recipe=with_absolute_start(options.recipe)))
     index = read_cases(options.data, options.data_options)
     require_sound(index)
     require_outside(index, options.out)
     splits = _draw_folds(options, index)
-    # Before anything is written:
-    require_device(options.device)
+    require_device(options.device)  # before anything is written
     read_start(options.recipe)
     resuming = options.resume and (options.out / SPLITS).is_file()
     if not resuming:
@@ -237,12 +243,8 @@ def _draw_folds(options: CrossValidateOptions, index: CaseList) -> Splits:
     folds = split.folds or (None if split.by == "site" else FOLDS)
     drawn = split_data(index, Split(by=split.by, seed=split.seed, folds=folds)).read_with(options.data_options)
     file = options.out / SPLITS
-    if options.resume and file.is_file() and read_splits(file) != drawn:
-        raise ConfigError(
-            "folds were drawn from other data, or with another --folds, --by or seed",
-            where=file,
-            cure="resume with the same data and options",
-        )
+    if options.resume and file.is_file():
+        require_same_folds(read_splits(file), drawn, file)
     return drawn
 
 

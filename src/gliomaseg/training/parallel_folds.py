@@ -152,7 +152,9 @@ def train_folds(folds: Sequence[Fold], places: Sequence[Place], log: Path, *, sa
     for fold in folds:
         if fold.error and not stop.requested:
             reason, code = fold.error
-            error = TrainingError(f"{fold.name} failed: {reason}", cure=f"see {log}, then use --resume")
+            # --resume refuses other settings, so it cannot mend a wrong one.
+            option = "--overwrite" if code == UsageError.exit_code else "--resume"
+            error = TrainingError(f"{fold.name} failed: {reason}", cure=f"see {log}, then use {option}")
             error.exit_code = code
             raise error
     if stop.requested:

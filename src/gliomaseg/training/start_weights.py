@@ -22,11 +22,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from gliomaseg.config import Recipe
+from gliomaseg.config import Recipe, setting_text
 from gliomaseg.data.case import Case
-from gliomaseg.errors import ConfigError, ModelError
+from gliomaseg.errors import ConfigError, ModelError, counted
 from gliomaseg.model import Ensemble, Model, StartModel, hashed_patient_id, load_model
-from gliomaseg.pretrained import find_model
+from gliomaseg.pretrained import MODELS, find_model
 from gliomaseg.user_files import expand_home
 
 NETWORK = "network."  # the prefix of weights in ONNX files
@@ -46,6 +46,23 @@ class StartWeights:
     model: Model
     tensors: dict[str, Tensor]
     folded: dict[str, Tensor]
+
+
+def with_absolute_start(recipe: Recipe) -> Recipe:
+    """Return a recipe whose start is an absolute path or a bundled model, so that it is the same from any folder."""
+    name = recipe.training.start_from
+    if name is None or (name in MODELS and not Path(name).exists()):
+        return recipe
+    training = recipe.training.model_copy(update={"start_from": str(expand_home(name).resolve())})
+    return recipe.model_copy(update={"training": training})
+
+
+def find_start_digest(name: str) -> str | None:
+    """Return the SHA-256 of a start; None if there is not such a model or it cannot be read."""
+    try:
+        return load_model(find_model(expand_home(name))).digest
+    except ModelError:
+        return None
 
 
 def read_start(recipe: Recipe) -> StartWeights | None:
@@ -69,11 +86,18 @@ def read_start(recipe: Recipe) -> StartWeights | None:
         raise ConfigError(
             f"network is {model.config.network.name}, expected {recipe.network.name}, which the recipe has",
             where=f"training.start_from {name}",
-            cure=f"set network.name={model.config.network.name}, or use the recipe of this model",
+            cure=f"pass {_network_options(model)}, or use a recipe with this network",
         )
     if model.weights.is_file():
         return StartWeights(model, _read_safetensors(model.weights), {})
     return StartWeights(model, *_read_onnx(model.onnx))
+
+
+def _network_options(model: Model) -> str:
+    """Return the options --set that choose the network of a model."""
+    network = model.config.network
+    settings = {"name": network.name, **network.model_dump(mode="json", exclude_defaults=True)}
+    return " ".join(f"--set {setting_text(f'network.{key}', value)}" for key, value in settings.items())
 
 
 def check_start(recipe: Recipe, validation: Sequence[Case], say: Callable[[str], None]) -> None:
@@ -88,10 +112,8 @@ def check_start(recipe: Recipe, validation: Sequence[Case], say: Callable[[str],
         say(f"warning: {line}")
     trained_on, patients = start.model.config.trained_on, {case.patient for case in validation}
     if seen := len({hashed_patient_id(patient) for patient in patients}.intersection(trained_on)):
-        say(
-            f"warning: {start.model.config.name} was trained on {seen} of {len(patients)} validation patients: "
-            "their scores are too high"
-        )
+        shown = counted(len(patients), "validation patient")
+        say(f"warning: {start.model.config.name} was trained on {seen} of {shown}, so the scores are too high")
     elif not trained_on:
         say(f"warning: {start.model.config.name} does not name its training patients: they may be validation patients")
 
@@ -127,10 +149,11 @@ def load_start(network: nn.Module, start: StartWeights, batches: Iterable[Tensor
         raise ConfigError(
             f"no weight of {start.model.config.name} has the shape that the network needs",
             where="training.start_from",
-            cure="use the network settings of this model",
+            cure=f"pass {_network_options(start.model)}",
         )
     network.load_state_dict(fitting, strict=False)
-    restored = _restore_norms(network, start.folded, batches) if start.folded else set[str]()
+    folded = {name: bias for name, bias in start.folded.items() if f"{name}.weight" in fitting}
+    restored = _restore_norms(network, folded, batches) if folded else set[str]()
     missing = [name for name in own if name not in fitting and name.rpartition(".")[0] not in restored]
     config = start.model.config
     return StartModel(

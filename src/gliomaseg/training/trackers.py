@@ -45,9 +45,10 @@ class TrackedRun:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All settings by their names in a recipe, such as "training.batch"."""
+        """All settings by their names in a recipe, such as "training.batch"; of the start only its name, no folder."""
         parts = self.recipe.model_dump(mode="json").items()
-        return {f"{name}.{key}": value for name, part in parts if isinstance(part, dict) for key, value in part.items()}
+        values = {f"{name}.{key}": one for name, part in parts if isinstance(part, dict) for key, one in part.items()}
+        return values | {"training.start_from": Path(self.recipe.training.start_from or "").name}
 
 
 class Tracker(Protocol):
@@ -112,9 +113,8 @@ class Mlflow:
         self._run = self._find_run(run) or self._start_run(run)
 
     def _find_run(self, run: TrackedRun) -> str | None:
-        wanted = f"tags.{PROJECT} = '{run.identifier}'"
-        found = self._client.search_runs([_mlflow_experiment(self._client)], filter_string=wanted)
-        if not found:
+        own, experiment = f"tags.{PROJECT} = '{run.identifier}'", _mlflow_experiment(self._client)
+        if not (found := self._client.search_runs([experiment], filter_string=own)):
             return None
         self._client.update_run(found[0].info.run_id, status="RUNNING")
         return str(found[0].info.run_id)
@@ -122,10 +122,8 @@ class Mlflow:
     def _start_run(self, run: TrackedRun) -> str:
         from mlflow.entities import Param
 
-        name = run.folder.resolve().name
-        info = self._client.create_run(
-            _mlflow_experiment(self._client), run_name=name, tags={PROJECT: run.identifier}
-        ).info
+        experiment, tags = _mlflow_experiment(self._client), {PROJECT: run.identifier}
+        info = self._client.create_run(experiment, run_name=run.folder.resolve().name, tags=tags).info
         params = [Param(key, str(value)) for key, value in run.settings.items()]
         self._client.log_batch(info.run_id, params=params)
         return str(info.run_id)
@@ -267,17 +265,19 @@ def open_trackers(options: TrainOptions, progress: Progress, say: Callable[[str]
 
 
 def choose_trackers(names: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the trackers of a run; for None, TensorBoard if it is installed.
+    """Return the trackers of a run; for None, TensorBoard if it is installed; for "none", no tracker.
 
     Raises:
-        UsageError: no tracker has this name.
+        UsageError: no tracker has this name, or "none" is not alone.
         MissingExtraError: the packages of a tracker are not installed.
     """
     if names is None:
         return ("tensorboard",) if find_spec("tensorboard") else ()
+    if set(names) == {"none"}:
+        return ()
     for name in names:
         if name not in TRACKERS:
-            raise UsageError(f"tracker is {name!r}, expected one of {', '.join(TRACKERS)}", where="--tracker")
+            raise UsageError(f"tracker is '{name}', expected {', '.join(TRACKERS)}, or none alone", where="--tracker")
         for package in TRACKERS[name].needs:
             if find_spec(package) is None:
                 cure = f'pip install "gliomaseg[{TRACKERS[name].extra}]"'

@@ -20,10 +20,10 @@ from gliomaseg.data.audit import inverted_masks, mask_coverage, mask_warnings
 from gliomaseg.data.batches import on_device, random_slices
 from gliomaseg.data.cache import Cache, open_cache
 from gliomaseg.data.case import Case
-from gliomaseg.data.case_list import CaseList, DataOptions, require_outside
+from gliomaseg.data.case_list import CaseList, require_outside
 from gliomaseg.data.layouts import read_cases
-from gliomaseg.data.split import Fold, Splits, choose_fold, left_out, read_splits, require_disjoint, select, split_data
-from gliomaseg.errors import ConfigError, DataError
+from gliomaseg.data.split import Fold, Splits, choose_fold, left_out, require_disjoint, select, split_data
+from gliomaseg.errors import ConfigError, DataError, counted
 from gliomaseg.evaluation import EvaluationSetting
 from gliomaseg.evaluation.evaluate import describe_data
 from gliomaseg.losses import build_loss
@@ -37,14 +37,15 @@ from gliomaseg.training.progress import ProgressDisplay, open_display
 from gliomaseg.training.run import Run
 from gliomaseg.training.run_folder import (
     CONFIG,
-    SPLITS,
+    LAST,
     TrainOptions,
+    read_run_splits,
     require_out_folder,
-    require_same_data_options,
+    require_whole_stacks,
     start_folder,
     write_settings,
 )
-from gliomaseg.training.start_weights import check_start, load_start, read_start
+from gliomaseg.training.start_weights import check_start, load_start, read_start, with_absolute_start
 from gliomaseg.training.trackers import choose_trackers, open_trackers
 
 
@@ -69,6 +70,7 @@ def train(options: TrainOptions, *, say: Callable[[str], None], display: Progres
         Interrupted: the user has interrupted the run; it can be resumed.
     """
     choose_trackers(options.trackers)  # raises before any work
+    options = replace(options, recipe=with_absolute_start(options.recipe))
     accelerator = open_accelerator(options.device, options.recipe.training.precision)
     resuming = options.resume and (options.out / CONFIG).is_file()
     if accelerator.is_main_process:
@@ -76,18 +78,18 @@ def train(options: TrainOptions, *, say: Callable[[str], None], display: Progres
         _require_slice_per_process(options.recipe.training.batch, accelerator.num_processes)
     else:
         say = _ignore
-    saved = _saved_splits(options, resuming=resuming)
+    saved = read_run_splits(options, resuming=resuming)
     data_options = saved.data.complete(options.data_options) if saved else options.data_options
     index = read_cases(options.data, data_options)
     require_outside(index, options.out)
     splits = (saved or split_data(index, options.recipe.split)).read_with(data_options)
     fold = choose_fold(splits, options.fold)
-    _require_whole_stacks(options, splits)
+    require_whole_stacks(options, splits)
     if splits.warning:
         say(f"warning: {splits.warning}")
     require_disjoint(index, fold, splits.by)
     if names := left_out(index, fold):
-        say(f"warning: {len(names)} case(s) on no side of the split are not used: {', '.join(names)}")
+        say(f"warning: {counted(len(names), 'case')} on no side of the split, not used: {', '.join(names)}")
     if not _last_checkpoint(options).is_file():
         check_start(options.recipe, select(index, fold.validation), say)
     brain = options.recipe.augmentation.needs_brain
@@ -226,7 +228,7 @@ def build_run(
 
 
 def _last_checkpoint(options: TrainOptions) -> Path:
-    return options.out / "checkpoint" / "last.safetensors"
+    return options.out / LAST
 
 
 def _log_start(
@@ -234,7 +236,7 @@ def _log_start(
 ) -> None:
     processes = f", {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
     say(
-        f"training {options.recipe.network.name} on {len(cases.cache.positions(cases.train))} slices, "
+        f"training {options.recipe.network.name} on {counted(len(cases.cache.positions(cases.train)), 'slice')}, "
         f"validating on {len(cases.cache.positions(cases.validation))}, "
         f"{accelerator.device.type}, {'bf16' if accelerator.mixed_precision == 'bf16' else 'fp32'}{processes}"
     )
@@ -259,38 +261,6 @@ def _require_same_split(options: TrainOptions, now: Progress, before: Progress) 
             "the fold or split differs from the one that the run was started with",
             where=options.out,
             cure="resume with the same splits file and fold",
-        )
-
-
-def _saved_splits(options: TrainOptions, *, resuming: bool) -> Splits | None:
-    """Return the splits of the run to resume, or of the options; None if they are to be drawn.
-
-    Raises:
-        ConfigError: the run to resume has other splits, or reads its data set in another way.
-        DataError: a file cannot be read.
-    """
-    saved, given = options.out / SPLITS, None if options.splits is None else read_splits(options.splits)
-    if not (resuming and saved.is_file()):
-        return given
-    splits = read_splits(saved)
-    if given and given.read_with(DataOptions()) != splits.read_with(DataOptions()):
-        raise ConfigError(
-            "the splits differ from those that the run was started with",
-            where=options.splits or saved,
-            cure=f"resume with {saved}",
-        )
-    require_same_data_options(splits, options.data_options, saved)
-    return splits
-
-
-def _require_whole_stacks(options: TrainOptions, splits: Splits) -> None:
-    """Refuse context slices with a split by slice: training and evaluation would use different neighbours."""
-    context_slices = options.recipe.preprocessing.context_slices
-    if splits.by == "slice" and context_slices:
-        raise ConfigError(
-            f"preprocessing.context_slices is {context_slices}, expected 0 with a split by slice",
-            where=options.splits or options.out,
-            cure="split by patient, or set preprocessing.context_slices=0",
         )
 
 

@@ -182,7 +182,7 @@ def test_test_images_with_masks_are_cases_and_the_others_are_skipped(tmp_path: P
     save(tmp_path / "labelsTs" / "t_1.nii.gz", labels_of_four())
     cases = read_cases(tmp_path)
     assert [case.name for case in cases.cases] == ["case_1", "case_2", "t_1"]
-    assert cases.notes == ("1 cases of imagesTs have masks in labelsTs and are read too",)
+    assert cases.notes == ("reads 1 case of imagesTs too, with masks in labelsTs",)
     assert skipped(cases) == {"imagesTs/t_2_0000.nii.gz": "is a test image without a mask"}
     assert cases.problems == ()
 
@@ -309,7 +309,7 @@ def test_fewer_cases_than_dataset_json_names_are_a_note(tmp_path: Path) -> None:
     for folder in ("imagesTr", "labelsTr"):
         (root / folder / "case_2.nii.gz").unlink()
     cases = read_cases(root)
-    assert cases.notes == ("dataset.json names 2 training cases, 1 are here",)
+    assert cases.notes == ("dataset.json names 2 training cases, found: 1",)
     assert cases.problems == ()
 
 

@@ -61,7 +61,7 @@ def test_folders_such_as_train_and_val_lie_above_or_below(tmp_path: Path, form: 
 def test_slices_are_grouped_by_the_name_before_the_last_number_and_a_note_says_so(tmp_path: Path) -> None:
     cases = read(touch(tmp_path, *both("10001_66.png", "10001_7.png", "10001_074.png", "10002_1.png")))
     assert slices_of(cases) == {"10001": [7, 66, 74], "10002": [1]}
-    how = "4 slices are grouped to 2 patients by the name before the last number (10001, 10002)"
+    how = "4 slices grouped to 2 patients by the name before the last number (10001, 10002)"
     assert cases.notes == (f"{how}: if this is wrong, give --patient-pattern",)
 
 

@@ -16,7 +16,7 @@ from gliomaseg.data.dicom_examinations import Examination, Parts, find_examinati
 from gliomaseg.data.file_listing import iterate_files, list_files
 from gliomaseg.data.findings import Findings
 from gliomaseg.data.patients import parse_examination
-from gliomaseg.errors import DataError
+from gliomaseg.errors import DataError, counted
 from gliomaseg.formats import FileKind, stem_of, suffix_of, suffixes
 from gliomaseg.formats.dicom import DicomObjects, is_dicom, list_objects
 from gliomaseg.types import Sequence as MriSequence
@@ -70,7 +70,8 @@ def read(data: Path, options: DataOptions) -> CaseList:
 
 def _no_case(data: Path, objects: DicomObjects, found: Findings) -> DataError:
     flair = sum(series.sequence is MriSequence.FLAIR for series in objects.series)
-    what = f"has no case: {len(objects.series)} MR series, {flair} of them FLAIR, and {len(objects.masks)} masks"
+    masks = counted(len(objects.masks), "mask")
+    what = f"has no case: {len(objects.series)} MR series, {flair} of them FLAIR, and {masks}"
     if found.problems:
         first = found.problems[0]
         what += f"; {first.where} {first.what}"

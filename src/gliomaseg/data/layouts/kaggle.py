@@ -10,7 +10,7 @@ from pathlib import Path
 from gliomaseg.data.case import UNKNOWN, Case, Slice
 from gliomaseg.data.case_list import CaseList, DataOptions, Problem
 from gliomaseg.data.patients import LGG_NAME
-from gliomaseg.errors import DataError
+from gliomaseg.errors import DataError, counted
 from gliomaseg.formats import FileKind, suffix_of, suffixes
 from gliomaseg.ownership import MANIFEST
 from gliomaseg.system_files import is_system_file
@@ -90,7 +90,7 @@ def _unread_slices(entry: Path) -> list[Problem]:
     slices = [file.name for file in sorted(entry.rglob("*")) if _is_slice(file)]
     if not slices:
         return []
-    what = f"has {len(slices)} files of slices that are not read: the first is {slices[0]}, not <folder>_<n>.tif"
+    what = f"has {counted(len(slices), 'file')} of slices, not read: the first is {slices[0]}, not <folder>_<n>.tif"
     return [Problem(entry.name, what)]
 
 

@@ -1,13 +1,13 @@
 """A manifest: a table with a row for each case, or for each slice, as CSV, TSV or JSON.
 
-| column | content |
-|---|---|
-| `case`, `patient` | names; a case is one examination of a patient |
-| `flair`, `t1`, `t1ce`, `t2`, `mask` | files of volumes, or folders of DICOM series |
-| `slice`, `image`, `mask` | number and files of one slice: such a case has a row for each slice |
-| `site`, `date` | may be empty or missing |
-| `labels` | the mask's values that are tumour, such as `1 2 4`; if empty, all above 0 |
-| `flair_channel`, `mask_series` ... | only if needed: the fields of `VolumeFile` beside its path |
+The columns are:
+
+- `case`, `patient`: names; a case is one examination of a patient
+- `flair`, `t1`, `t1ce`, `t2`, `mask`: files of volumes, or folders of DICOM series
+- `slice`, `image`, `mask`: number and files of one slice; such a case has a row for each slice
+- `site`, `date`: may be empty or missing
+- `labels`: the mask's values that are tumour, such as `1 2 4`; if empty, all above 0
+- `flair_channel`, `mask_series` ...: only if needed, the fields of `VolumeFile` beside its path
 
 Paths are relative to the manifest's folder. A JSON file is a list of such rows, as objects.
 """

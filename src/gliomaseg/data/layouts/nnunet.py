@@ -23,7 +23,7 @@ from gliomaseg.data.file_listing import iterate_files, list_files
 from gliomaseg.data.findings import Findings
 from gliomaseg.data.masks import MaskLabels
 from gliomaseg.data.patients import parse_examination
-from gliomaseg.errors import DataError
+from gliomaseg.errors import DataError, counted
 from gliomaseg.formats import FileKind, stem_of, suffixes
 from gliomaseg.naming import Role, parse_name
 from gliomaseg.scan import SEQUENCE_OF_ROLE
@@ -96,9 +96,11 @@ def read(data: Path, options: DataOptions) -> CaseList:
     for name in sorted(training.keys() & test.keys()):
         found.report(test.pop(name)[1], "has the name of a training case")
     if test:
-        found.notes.append(f"{len(test)} cases of {_TEST[0]} have masks in {_TEST[1]} and are read too")
+        found.notes.append(f"reads {counted(len(test), 'case')} of {_TEST[0]} too, with masks in {_TEST[1]}")
     if description.listed is not None and description.listed != len(training):
-        found.notes.append(f"{DESCRIPTION} names {description.listed} training cases, {len(training)} are here")
+        found.notes.append(
+            f"{DESCRIPTION} names {counted(description.listed, 'training case')}, found: {len(training)}"
+        )
     cases = []
     for name, (channels, mask) in {**training, **test}.items():
         images = _images(name, channels, description, found)

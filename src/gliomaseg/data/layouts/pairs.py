@@ -18,7 +18,7 @@ from gliomaseg.data.file_listing import iterate_files, list_files
 from gliomaseg.data.findings import Findings
 from gliomaseg.data.patients import parse_examination, patient_finder, patient_of
 from gliomaseg.data.slice_names import SliceName, is_generic, slice_parser, without_image_word
-from gliomaseg.errors import DataError
+from gliomaseg.errors import DataError, counted
 from gliomaseg.formats import FileKind, primary_file, stem_of, suffix_of, suffixes
 from gliomaseg.naming import Role, parse_name
 from gliomaseg.scan import SEQUENCE_OF_ROLE
@@ -126,8 +126,8 @@ def _notes(cases: Sequence[Case], pattern: str | None) -> list[str]:
     if not patients or pattern is not None:
         return []
     shown = ", ".join(patients[:_NAMED_PATIENTS]) + (", ..." if len(patients) > _NAMED_PATIENTS else "")
-    count = sum(len(case.slices) for case in cases)
-    how = f"{count} slices are grouped to {len(patients)} patients by the name before the last number ({shown})"
+    counts = counted(sum(len(case.slices) for case in cases), "slice"), counted(len(patients), "patient")
+    how = f"{counts[0]} grouped to {counts[1]} by the name before the last number ({shown})"
     return [f"{how}: if this is wrong, give --patient-pattern"]
 
 

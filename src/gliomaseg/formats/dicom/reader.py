@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.errors import FormatError, GeometryError, GliomasegError, ResourceError
+from gliomaseg.errors import FormatError, GeometryError, GliomasegError, ResourceError, counted
 from gliomaseg.formats.dicom import headers
 from gliomaseg.formats.dicom.dicomdir import IS_MISSING, missing_files
 from gliomaseg.formats.dicom.errors import translated_errors
@@ -91,7 +91,7 @@ def _missing_files(found: SourceFiles, instances: Sequence[Instance], series: Se
     missing = [file for index in found.indexes for file in missing_files(index, names, uids, root=path)]
     own = [file.name for file in missing if file.series == series.uid]
     if own:
-        what = f"lacks {len(own)} {'file' if len(own) == 1 else 'files'} of the series in its DICOMDIR: {texts_of(own)}"
+        what = f"lacks {counted(len(own), 'file')} of the series in its DICOMDIR: {texts_of(own)}"
         raise FormatError(what, where=path, cure="copy the whole disc again, or remove the DICOMDIR")
     return [Skipped(file.name, IS_MISSING) for file in missing]
 
