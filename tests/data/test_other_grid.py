@@ -21,6 +21,7 @@ from gliomaseg.types import Sequence
 from volume_cases import AFFINE, save
 
 NOTE = "T1 was resampled to the grid of FLAIR, from 8 x 8 x 6 voxels of 1 x 1 x 3 mm"
+CURE = "give a sequence of the same examination and region, or omit it"
 REFUSED = "covers 50 % of the head in FLAIR, expected at least 90 %"
 
 
@@ -86,7 +87,7 @@ def test_t1_that_covers_half_of_the_head_is_a_problem_in_training(tmp_path: Path
     cases = cases_with_t1(tmp_path, (0, 0, 3))
     with pytest.raises(GeometryError, match=rf"P1_t1\.nii\.gz: {REFUSED}; give a sequence"):
         read_case(cases.cases[0])
-    assert [(entry.where, entry.what) for entry in audit(cases).problems] == [("P1/P1_t1.nii.gz", REFUSED)]
+    assert [(entry.where, entry.what) for entry in audit(cases).problems] == [("P1/P1_t1.nii.gz", f"{REFUSED}; {CURE}")]
 
 
 def test_t1_that_covers_half_of_the_head_is_left_out_of_an_evaluation(bright: Path, tmp_path: Path) -> None:

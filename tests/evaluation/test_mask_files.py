@@ -13,7 +13,7 @@ from nibabel.nifti1 import Nifti1Image
 
 import gliomaseg
 from gliomaseg.cli.evaluate import evaluate as evaluate_command
-from gliomaseg.data.case import Case, VolumeFile, Volumes
+from gliomaseg.data.case import Case, VolumeFile, Volumes, read_case
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.masks import MaskLabels
 from gliomaseg.errors import DataError, PartlyDoneError, UsageError
@@ -407,7 +407,7 @@ def test_a_slice_without_a_mask_or_of_another_size_is_named(slices, tmp_path):
 
 def test_a_volume_that_needs_too_much_memory_is_a_row(volumes, monkeypatch):
     cases = read_cases(volumes).cases
-    monkeypatch.setattr("gliomaseg.data.case.read_case.__kwdefaults__", {"max_bytes": 1})
+    monkeypatch.setattr("gliomaseg.data.case.read_case.__kwdefaults__", {**read_case.__kwdefaults__, "max_bytes": 1})
     evaluation = evaluate(cases, open_models(find_models(Path("glioma-flair"))))
     assert evaluation.summary.failed == 3
     assert all(row.error for row in evaluation.patients)
