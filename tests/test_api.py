@@ -14,6 +14,7 @@ import tifffile
 import gliomaseg
 from gliomaseg.errors import GeometryError, OutputExistsError, ResourceError, UsageError
 from gliomaseg.phantoms import write_phantoms
+from volume_cases import taking_t1
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_spacing_stands_for_an_axial_affine(from_path, flair, bright):
 
 def test_t1_is_joined_as_a_sequence(flair, bright):
     t1 = str(flair).replace("_flair", "_t1")
-    found = gliomaseg.segment(flair, t1=t1, model=bright)
+    found = gliomaseg.segment(flair, t1=t1, model=taking_t1(gliomaseg.load_model(bright)))
     assert found.scan.available == {"flair", "t1"}
     assert gliomaseg.read_scan(flair, t1=t1).sequences == ("t1", "flair", "t1ce")
 
@@ -176,8 +177,15 @@ def test_an_input_of_another_type_is_a_type_error(scan, match, bright):
 
 def test_an_array_is_named_by_its_argument(bright):
     flair = np.zeros((2, 8, 8), np.uint8)
-    with pytest.raises(GeometryError, match="t1ce: shape is"):
-        gliomaseg.segment(flair, t1ce=flair[0], model=bright)
+    with pytest.raises(GeometryError, match="t1: shape is"):
+        gliomaseg.segment(flair, t1=flair[0], model=taking_t1(gliomaseg.load_model(bright)))
+
+
+def test_t1_that_the_model_does_not_take_is_a_warning(bright):
+    flair = np.zeros((2, 64, 64), np.uint8)
+    found = gliomaseg.segment(flair, t1=flair, model=bright)
+    assert found.scan.available == {"flair"}
+    assert found.warnings[0] == "T1 was given and is not used: bright does not take it"
 
 
 @pytest.mark.parametrize("options", [{"spacing_mm": (1, 1, 1)}, {"affine": np.eye(4)}, {"axes": "zyx"}])

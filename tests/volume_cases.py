@@ -1,5 +1,6 @@
 """Small volumes and data sets of volumes, and a test that such a data set trains and is scored."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -8,6 +9,7 @@ from nibabel.nifti1 import Nifti1Image
 
 from gliomaseg.geometry import Orientation
 from gliomaseg.phantoms import phantom_patient
+from gliomaseg.prediction import Predictor
 from gliomaseg.types import Sequence
 from orientation_cases import turn_affine
 
@@ -38,6 +40,12 @@ def save(path: Path, voxels: np.ndarray, affine: np.ndarray = AFFINE) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Nifti1Image(voxels, affine).to_filename(path)
     return path
+
+
+def taking_t1(predictor: Predictor) -> Predictor:
+    """Return a predictor whose model lists T1 among its input sequences; its network stays the same."""
+    config = predictor.model.config.model_copy(update={"sequences": ("t1", "flair")})
+    return Predictor(replace(predictor.model, config=config), predictor._engine)
 
 
 def require_training_and_scores(data: Path, folder: Path, *, cases: int) -> None:

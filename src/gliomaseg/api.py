@@ -22,6 +22,7 @@ from gliomaseg.prediction import (
     require_options,
 )
 from gliomaseg.prediction.predict import MAX_BYTES
+from gliomaseg.prediction.predictor import unused_lines, used_sequences
 from gliomaseg.prediction.segmentation import Segmentation
 from gliomaseg.scan import Scan, join_scans
 from gliomaseg.types import Sequence as MriSequence
@@ -132,18 +133,22 @@ def segment(
     """
     geometry = ArrayGeometry(spacing_mm, affine, axes)
     flair, order = _scan_of(scan, geometry, "scan")
-    others = {MriSequence.T1: t1, MriSequence.T1CE: t1ce}
-    given = {name: _scan_of(other, geometry, str(name))[0] for name, other in others.items() if other is not None}
+    others = {name: other for name, other in ((MriSequence.T1, t1), (MriSequence.T1CE, t1ce)) if other is not None}
+    predictor = _loaded(model)
+    used = used_sequences(predictor)
+    given = {name: _scan_of(other, geometry, str(name))[0] for name, other in others.items() if name in used}
     joined = join_scans(flair, given, partial=True) if given else flair
-    found = _loaded(model).predict(joined)
+    found = predictor.predict(joined)
     millilitres = None
     if joined.affine is not None:
         millilitres = volume_ml(int(np.count_nonzero(found.mask)), affine=joined.affine)
     mask = found.mask.T if order == "xyz" else found.mask
     probability = found.probability.T if order == "xyz" else found.probability
     names = tuple(one.config.name for one in found.models)
-    warnings = (*joined.notes, *found.warnings)
-    return Segmentation(mask, probability, millilitres, found.predicted_dice, warnings, names, joined, _axes=order)
+    warnings = (*unused_lines(predictor, others), *joined.notes, *found.warnings)
+    return Segmentation(
+        mask, probability, millilitres, found.predicted_dice, warnings, names, joined, found.left_out, _axes=order
+    )
 
 
 def evaluate(

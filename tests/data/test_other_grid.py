@@ -14,15 +14,16 @@ from gliomaseg.data.cache import open_cache
 from gliomaseg.data.case import read_case
 from gliomaseg.data.case_list import CaseList
 from gliomaseg.data.layouts import read_cases
-from gliomaseg.errors import GeometryError
+from gliomaseg.errors import FormatError, GeometryError
 from gliomaseg.evaluation import evaluate_data
 from gliomaseg.prediction import open_predictor
 from gliomaseg.types import Sequence
-from volume_cases import AFFINE, save
+from volume_cases import AFFINE, save, taking_t1
 
 NOTE = "T1 was resampled to the grid of FLAIR, from 8 x 8 x 6 voxels of 1 x 1 x 3 mm"
 CURE = "give a sequence of the same examination and region, or omit it"
 REFUSED = "covers 50 % of the head in FLAIR, expected at least 90 %"
+DAMAGED = "compressed data are cut short"
 
 
 def head(seed: int) -> np.ndarray:
@@ -94,6 +95,31 @@ def test_t1_that_covers_half_of_the_head_is_left_out_of_an_evaluation(bright: Pa
     lines: list[str] = []
     cases = cases_with_t1(tmp_path, (0, 0, 3))
     assert read_case(cases.cases[0], partial=True).scan.available == {Sequence.FLAIR}
-    (row,) = evaluate_data(tmp_path / "set", open_predictor(bright), progress=lines.append).patients
+    (row,) = evaluate_data(tmp_path / "set", taking_t1(open_predictor(bright)), progress=lines.append).patients
     assert row.error is None
+    assert row.notes == [f"T1 was not used: it {REFUSED}"]
     assert lines[0] == f"note: P1: T1 was not used: it {REFUSED}"
+
+
+def test_a_damaged_t1_is_a_fault_only_where_it_is_needed(bright: Path, tmp_path: Path) -> None:
+    cases = cases_with_t1(tmp_path, (0, 0, 0))
+    t1 = tmp_path / "set" / "P1" / "P1_t1.nii.gz"
+    t1.write_bytes(t1.read_bytes()[:100])
+    predictor = open_predictor(bright)
+    (row,) = evaluate_data(tmp_path / "set", predictor).patients
+    assert (row.error, row.notes) == (None, [])
+    open_cache(cases, Preprocessing(size_px=32, input="flair"), folder=tmp_path / "cache")
+    (row,) = evaluate_data(tmp_path / "set", taking_t1(predictor)).patients
+    with pytest.raises(FormatError) as fault:
+        open_cache(cases, Preprocessing(size_px=32, input="t1_flair"), folder=tmp_path / "cache")
+    assert row.error == fault.value.line() == f"{t1}: {DAMAGED}; copy or export it again"
+
+
+def test_a_case_with_a_damaged_t1_stays_in_all_tables_of_the_audit(tmp_path: Path) -> None:
+    cases = cases_with_t1(tmp_path, (0, 0, 0))
+    t1 = tmp_path / "set" / "P1" / "P1_t1.nii.gz"
+    t1.write_bytes(t1.read_bytes()[:100])
+    found = audit(cases)
+    assert [(entry.where, entry.what) for entry in found.problems] == [("P1/P1_t1.nii.gz", DAMAGED)]
+    assert (found.slices, found.tumour_slices, found.labels) == (6, 1, {"0": 383, "1": 1})  # 8 x 8 x 6 voxels
+    assert list(found.intensities) == ["flair"]

@@ -36,6 +36,7 @@ class BrightnessPredictor:
 
         class config:  # noqa: N801
             name = "oracle"
+            sequences = ("flair",)
             trained_on = ()
 
             class postprocessing:  # noqa: N801

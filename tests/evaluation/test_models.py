@@ -15,6 +15,8 @@ from gliomaseg.prediction.predictor import Prediction
 
 
 class Config:
+    sequences = ("flair",)
+
     def __init__(self, name, trained_on, threshold):
         self.name, self.trained_on = name, hashed_patient_ids(trained_on)
         self.postprocessing = type("Postprocessing", (), {"threshold": threshold})

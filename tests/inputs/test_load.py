@@ -18,6 +18,7 @@ from gliomaseg.formats.dicom import Acquisition, write_series
 from gliomaseg.inputs.load import load_input
 from gliomaseg.prediction import PredictOptions, Predictor, PredictRow, join_sequences, list_inputs, open_predictor
 from gliomaseg.prediction.predict import predict
+from volume_cases import taking_t1
 
 MOST_BYTES = 2**30
 RANDOM = np.random.default_rng(0)
@@ -107,9 +108,29 @@ def test_t1_that_covers_too_little_of_the_head_is_left_out_with_a_note(
 
 def test_the_row_of_a_resampled_t1_has_a_warning(predictor: Predictor, tmp_path: Path) -> None:
     flair, t1 = volume(tmp_path / "f.nii", head(), GRID), volume(tmp_path / "t.nii", head(), shifted(0.5))
-    row = predict(join_sequences(flair, t1=t1, t1ce=None), tmp_path / "out", predictor)
+    row = predict(join_sequences(flair, t1=t1, t1ce=None), tmp_path / "out", taking_t1(predictor))
     assert row.error is None
     assert row.warnings[0].startswith("T1 was resampled to the grid of FLAIR")
+
+
+def test_t1_for_a_model_of_flair_is_not_read_and_the_row_has_a_warning(predictor: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "t.nii").write_bytes(b"damaged")
+    entry = join_sequences(volume(tmp_path / "f.nii", head(), GRID), t1=tmp_path / "t.nii", t1ce=None)
+    row = predict(entry, tmp_path / "out", predictor)
+    assert row.error is None
+    assert row.warnings[0] == "T1 was given and is not used: bright does not take it"
+    assert predict(entry, tmp_path / "other", taking_t1(predictor)).error is not None
+
+
+def test_a_model_of_flair_does_not_ask_for_the_t1_beside_it(predictor: Predictor, tmp_path: Path) -> None:
+    for name in ("f_flair.nii", "f_t1.nii"):
+        volume(tmp_path / name, head(), GRID)
+    (entry,) = list_inputs([tmp_path])
+    advice = "f_t1.nii is T1 of the same case and was not used; pass it with --t1, and FLAIR with --flair"
+    assert advice in predict(entry, tmp_path / "both", taking_t1(predictor)).warnings
+    row = predict(entry, tmp_path / "out", predictor)
+    assert advice not in row.warnings
+    assert row.skipped == ["f_t1.nii: is T1 beside FLAIR"]
 
 
 @pytest.mark.parametrize("kind", ["nii", "nrrd", "mha"])

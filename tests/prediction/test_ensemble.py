@@ -13,9 +13,10 @@ from gliomaseg.errors import GliomasegError, ModelError
 from gliomaseg.model import write_digests
 from gliomaseg.prediction import Predictor, WeightedEnsemble, confidence, join_sequences, open_models
 from gliomaseg.prediction import ensemble as ensemble_module
-from gliomaseg.prediction.ensemble import DISAGREE, LEFT_OUT, weighted_mean
+from gliomaseg.prediction.ensemble import DISAGREE, weighted_mean
 from gliomaseg.prediction.predict import predict
 from gliomaseg.prediction.predictor import Prediction
+from gliomaseg.report.terminal import row_text
 from gliomaseg.scan import Scan
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
@@ -83,6 +84,7 @@ def test_a_model_with_a_weight_below_the_minimum_is_left_out():
     for predictions in ([one, other], [other, one]):
         averaged = weighted_mean(predictions)
         assert averaged.model_name == "a"
+        assert averaged.left_out == ("b was left out: its predicted Dice is much lower than that of a",)
         assert averaged.probability is one.probability
 
 
@@ -126,7 +128,8 @@ def test_predictions_with_more_warnings_are_not_averaged():
         prediction_of("b", [[0.8, 0.9]], predicted_dice=0.9, warnings=["odd"]),
     )
     averaged = weighted_mean([good, odd])
-    assert (averaged.model_name, averaged.warnings) == ("a", ("odd", LEFT_OUT.format("b", "a")))
+    assert (averaged.model_name, averaged.warnings) == ("a", ("odd",))
+    assert averaged.left_out == ("b was left out: it has more warnings than a",)
     averaged = weighted_mean([prediction_of("a", [[0.9, 0.0]], predicted_dice=0.88, warnings=["odd"]), odd])
     assert (averaged.model_name, averaged.warnings) == ("b + a", ("odd",))
 
@@ -147,18 +150,23 @@ def test_a_scan_with_t1_is_predicted_by_both_models(bright, tmp_path):
 
 @pytest.mark.parametrize("expected", [{"flair": 2}, {"t1-flair": 2}, {}])
 def test_without_a_dice_estimator_only_the_model_with_most_sequences_runs(bright, tmp_path, expected):
-    assert models_used(write_models(bright, tmp_path, expected), Scan(LEVELS, "here")) == "t1-flair"
+    found = open_models(write_models(bright, tmp_path, expected)).predict(Scan(LEVELS, "here"))
+    assert found.model_name == "t1-flair"
+    assert found.left_out == ("flair was left out: not every model has a Dice estimator to weight it by",)
 
 
 def test_a_scan_of_one_channel_is_predicted_by_the_flair_model(models):
-    assert models_used(models, Scan(LEVELS[..., 1:2], "here")) == "flair"
+    found = open_models(models).predict(Scan(LEVELS[..., 1:2], "here"))
+    assert (found.model_name, found.left_out) == ("flair", ("t1-flair was left out: no T1 was given",))
 
 
 @pytest.mark.parametrize(
     "channels", [pytest.param([1, 1, 1], id="FLAIR alone"), pytest.param([1, 1, 2], id="T1 after contrast alone")]
 )
 def test_a_copy_of_flair_does_not_count_as_t1(models, channels):
-    assert models_used(models, Scan(LEVELS[..., channels], "here")) == "flair"
+    found = open_models(models).predict(Scan(LEVELS[..., channels], "here"))
+    assert found.model_name == "flair"
+    assert found.left_out == ("t1-flair was left out: T1 is a copy of FLAIR, or black",)
 
 
 def test_if_every_model_lacks_a_sequence_the_one_with_fewest_sequences_runs(models):
@@ -210,11 +218,21 @@ def test_a_row_names_the_models_that_predicted_its_scan(models, tmp_path):
     for name, channel in (("flair", 1), ("t1", 0)):
         save(Nifti1Image(LEVELS[..., channel].astype(np.int16).T, np.diag([2, 2, 5, 1])), tmp_path / f"{name}.nii.gz")
     ensemble = open_models(models)
-    for t1, model in ((tmp_path / "t1.nii.gz", "t1-flair + flair"), (None, "flair")):
-        entry = join_sequences(tmp_path / "flair.nii.gz", t1=t1, t1ce=None)
-        row = predict(entry, tmp_path / model, ensemble)
-        assert (row.error, row.model) == (None, model)
+    save(Nifti1Image(LEVELS[..., 0].astype(np.int16).T, np.diag([2, 2, -5, 1])), tmp_path / "below.nii.gz")
+    for t1, model, left_out in (
+        ("t1.nii.gz", "t1-flair + flair", []),
+        (None, "flair", ["t1-flair was left out: no T1 was given"]),
+        (
+            "below.nii.gz",
+            "flair",
+            ["t1-flair was left out: T1 covers 33 % of the head in FLAIR, expected at least 90%"],
+        ),
+    ):
+        entry = join_sequences(tmp_path / "flair.nii.gz", t1=None if t1 is None else tmp_path / t1, t1ce=None)
+        row = predict(entry, tmp_path / f"with {t1}", ensemble)
+        assert (row.error, row.model, row.document()["left_out"]) == (None, model, left_out)
         assert row.document()["model"] == model
+        assert row_text(row).endswith("; ".join([" s", *left_out]))
 
 
 def test_the_digest_is_that_of_the_file_that_the_engine_runs(models):

@@ -8,7 +8,16 @@ from gliomaseg.data.case import read_case
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.phantoms import phantom_patient
 from gliomaseg.prediction.image_features import image_features
-from gliomaseg.prediction.input_checks import EMPTY, NO_BRAIN, NO_HEAD, NO_T1, NOT_T1, T1, T1_COPY, input_warnings
+from gliomaseg.prediction.input_checks import (
+    EMPTY,
+    NO_BRAIN,
+    NO_HEAD,
+    NO_T1,
+    NOT_T1,
+    OTHER_SEQUENCE,
+    T1_COPY,
+    input_warnings,
+)
 from gliomaseg.preprocessing import prepare
 
 SHAPE = (12, 1, 128, 128)
@@ -50,7 +59,7 @@ def test_a_t1_channel_that_does_not_look_like_t1_gives_a_warning(phantom, channe
 
 
 def test_the_t1_of_a_phantom_gives_a_warning_as_flair(phantom):
-    assert input_warnings(phantom[:, :1], Preprocessing(size_px=256, input="flair")) == (T1,)
+    assert input_warnings(phantom[:, :1], Preprocessing(size_px=256, input="flair")) == (OTHER_SEQUENCE,)
 
 
 def test_grey_or_coarse_input_has_no_sequence_warning(phantom):

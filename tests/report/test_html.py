@@ -90,6 +90,14 @@ def test_a_failed_patient_is_a_row_with_its_reason_and_is_counted(page):
     assert "1 of 88 patients failed" in page.text
 
 
+def test_a_sequence_or_model_that_was_not_used_is_in_the_row_and_at_the_top(report, evaluation):
+    note = "glioma-t1-flair was left out: no T1 was given"
+    evaluation["patients"][0]["notes"] = [note]
+    page = report(evaluation)
+    assert sum(note in " ".join(row) for row in page.patients()) == 1
+    assert "1 patient has a note on a sequence or on a model that was not used" in page.words()
+
+
 def test_rows_come_from_the_lowest_dice_up(page):
     heads = page.source.partition("data-sortable")[2].partition("</thead>")[0]
     at = re.findall(r"<th.*?>(.*?)</th>", heads).index("Dice, stack")

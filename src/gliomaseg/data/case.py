@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -158,7 +159,7 @@ def read_case(
     return LoadedCase(case, scan, np.stack(masks), tuple(entry.number for entry in case.slices))
 
 
-def with_sequences(case: Case, sequences: Many[Sequence]) -> Case:
+def with_sequences(case: Case, sequences: Collection[Sequence]) -> Case:
     """Return a case with only some of its sequences, for example FLAIR; slices keep all of their channels."""
     if case.volumes is None:
         return case

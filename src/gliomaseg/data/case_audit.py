@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.data.case import Case, Volumes, read_case, read_slice_values, stack_slices
+from gliomaseg.data.case import (
+    SCAN_SEQUENCES,
+    Case,
+    LoadedCase,
+    Volumes,
+    read_case,
+    read_slice_values,
+    stack_slices,
+    with_sequences,
+)
 from gliomaseg.data.case_list import Problem
 from gliomaseg.data.masks import count_values, mask_of_labels
 from gliomaseg.data.split_features import Turn, axial_flair, image_digest, is_near_black
@@ -178,7 +187,7 @@ def _read_slices(case: Case, findings: CaseFindings) -> Iterator[_Stack]:
 
 def _read_volumes(case: Case, volumes: Volumes, findings: CaseFindings) -> Iterator[_Stack]:
     try:
-        loaded = read_case(case, with_values=True)
+        loaded = _read_usable(case, volumes, findings)
     except (InputError, ResourceError) as fault:
         findings.problems.append(_problem(case, fault))
         return
@@ -192,6 +201,23 @@ def _read_volumes(case: Case, volumes: Volumes, findings: CaseFindings) -> Itera
         findings.spacing_mm = [round(length, 3) for length in scan.spacing_mm or ()]
         findings.tumour_ml = volume_ml(int(np.count_nonzero(loaded.reference)), affine=scan.affine)
     yield _Stack(scan, loaded.reference, [case.name] * count, list(range(1, count + 1)))
+
+
+def _read_usable(case: Case, volumes: Volumes, findings: CaseFindings) -> LoadedCase:
+    """Return a case with the sequences that can be read beside FLAIR; each of the others is a problem."""
+    try:
+        return read_case(case, with_values=True)
+    except (InputError, ResourceError):
+        # A fault of FLAIR or of the mask is the case's.
+        loaded = read_case(with_sequences(case, (Sequence.FLAIR,)), with_values=True)
+    usable = [Sequence.FLAIR]
+    for name in (name for name in SCAN_SEQUENCES if name in volumes.images and name is not Sequence.FLAIR):
+        try:
+            loaded = read_case(with_sequences(case, (*usable, name)), with_values=True)
+            usable.append(name)
+        except (InputError, ResourceError) as fault:
+            findings.problems.append(_problem(case, fault))
+    return loaded
 
 
 def _problem(case: Case, fault: GliomasegError) -> Problem:
@@ -261,13 +287,8 @@ def _measure_sequences(scan: Scan, findings: CaseFindings) -> None:
 
 
 def _compare_channels(stacks: list[_Stack], findings: CaseFindings) -> None:
-    """List the sequences of slices: a sequence that is missing was filled with FLAIR, to the pixel."""
+    """List the sequences of slices, by the rule of `Scan.available`: a missing sequence was filled with FLAIR."""
     findings.is_grey = all(len(stack.scan.sequences) == 1 for stack in stacks)
-    present = {Sequence.FLAIR}
-    for stack in stacks:
-        flair = stack.scan.voxels[..., stack.scan.flair_index]
-        for channel, name in enumerate(stack.scan.sequences):
-            if name not in present and not np.array_equal(stack.scan.voxels[..., channel], flair):
-                present.add(name)
+    present = frozenset({Sequence.FLAIR}).union(*(stack.scan.available for stack in stacks))
     findings.sequences = [name.value for name in Sequence if name in present]
     findings.intensities = {name: limits for name, limits in findings.intensities.items() if name in findings.sequences}

@@ -18,6 +18,7 @@ from gliomaseg.evaluation.mask_files import FoundMask, MaskFolder
 from gliomaseg.evaluation.scoring import ScoredCase, ScoreGrid, failed_case, picture_name, score_case
 from gliomaseg.prediction import ScanPredictor
 from gliomaseg.prediction.confidence import confidence_features
+from gliomaseg.prediction.predictor import used_sequences
 from gliomaseg.preprocessing import display_levels
 from gliomaseg.types import Mask, Pixels, Probability
 from gliomaseg.types import Sequence as MriSequence
@@ -92,7 +93,7 @@ def _measure_one(
             loaded = read_case(with_sequences(case, (MriSequence.FLAIR,)))
             found = _found(predictions.read(loaded))
         else:
-            loaded = read_case(case, partial=True)  # as `predict` reads it
+            loaded = read_case(with_sequences(case, used_sequences(predictions)), partial=True)  # as `predict` reads it
             found = _predict(loaded, predictions)
         scored = score_case(loaded, probability=found.probability, predicted=found.mask, grid=grid, fold=fold)
     except GliomasegError as fault:
@@ -117,6 +118,8 @@ def _found(found: FoundMask) -> _PredictedCase:
 def _predict(loaded: LoadedCase, predictor: ScanPredictor) -> _PredictedCase:
     prediction = predictor.predict(loaded.scan)
     fields: dict[str, Any] = {**prediction.confidence, "predicted_dice": prediction.predicted_dice}
+    if notes := [*loaded.scan.notes, *prediction.left_out]:
+        fields["notes"] = notes
     if len(predictor.models) > 1:
         fields["model"] = prediction.model_name
     trained_on = frozenset(hashed_id for model in prediction.models for hashed_id in model.config.trained_on)

@@ -53,6 +53,9 @@ class CaseScores(DocumentPart):
     flip_dice: Share | None = None
     predicted_dice: Share | None = None
     model: Text | None = None  # if an evaluation used several
+    notes: list[Text] = Field(
+        default_factory=list
+    )  # sequences that were resampled or not used, models that did not run
     picture_slice: Index | None = None
 
     def __getitem__(self, name: str) -> float | None:

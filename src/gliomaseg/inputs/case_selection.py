@@ -17,6 +17,7 @@ from gliomaseg.naming import FileName, Role, channel_of, parse_name
 BY_NAME = "is a mask by its name"
 BY_FOLDER = "is in a folder of masks"
 OWN_RESULT = "is a result of gliomaseg by its name"
+T1_ADVICE = "pass it with --t1, and FLAIR with --flair"
 COPY = "is a processed copy beside FLAIR"
 _SEQUENCES = {Role.T1: "T1", Role.T1CE: "T1 after contrast", Role.T2: "T2", Role.OTHER: "another sequence"}
 CaseKey = tuple[tuple[str, ...], str]
@@ -135,9 +136,12 @@ def _flair_warnings(flair: Sequence[Candidate], member: Candidate) -> list[str]:
 
 def _t1_warnings(files: Sequence[Path], folder: Path) -> list[str]:
     names = [Path(os.path.relpath(file, folder)).as_posix() for file in files]
-    return [
-        f"{name} is T1 of the same case and was not used; pass it with --t1, and FLAIR with --flair" for name in names
-    ]
+    return [f"{name} is T1 of the same case and was not used; {T1_ADVICE}" for name in names]
+
+
+def without_t1_advice(warnings: Iterable[str]) -> tuple[str, ...]:
+    """Return the warnings of an input for models without T1: those that ask for it do not apply."""
+    return tuple(warning for warning in warnings if not warning.endswith(T1_ADVICE))
 
 
 def _reason(member: Candidate) -> str:

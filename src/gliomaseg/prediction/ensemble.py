@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import abc
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,17 +15,20 @@ from gliomaseg.prediction.confidence import confidence_features
 from gliomaseg.prediction.postprocessing import to_mask
 from gliomaseg.prediction.predictor import AND, Prediction, Predictor, ScanPredictor, predictor_of, running_digest
 from gliomaseg.scan import Scan
+from gliomaseg.types import Sequence
 
 DICE_SCALE = 0.1  # a predicted Dice lower by this much divides the weight by e
 MIN_WEIGHT = 0.01
-LEFT_OUT = "{} was left out, because it has more warnings than {}"
+LEFT_OUT = "{} was left out: {}"
+MORE_WARNINGS = "it has more warnings than {}"
+LOW_WEIGHT = "its predicted Dice is much lower than that of {}"
 DISAGREE = "one model found tumour and the averaged mask is empty; check the scan by eye"
 
 
 class WeightedEnsemble:
     """Models that predict a scan together. Each engine but the last opens when a scan needs it."""
 
-    def __init__(self, models: Sequence[Model], *, engine: str = DEFAULT) -> None:
+    def __init__(self, models: abc.Sequence[Model], *, engine: str = DEFAULT) -> None:
         """Sort the models, most sequences first, and open the last one, so that engine errors appear at once.
 
         Raises:
@@ -52,13 +55,23 @@ class WeightedEnsemble:
         Raises:
             ModelError: a model has no file for the engine.
         """
-        predictions = [self._predictor(model).predict(scan) for model in self._usable_models(scan)]
-        return weighted_mean(predictions, voxel_ml=scan.voxel_ml)
+        usable, left_out = self._usable_models(scan)
+        found = weighted_mean([self._predictor(model).predict(scan) for model in usable], voxel_ml=scan.voxel_ml)
+        return replace(found, left_out=(*left_out, *found.left_out))
 
-    def _usable_models(self, scan: Scan) -> list[Model]:
-        available = scan.available
-        usable = [model for model in self.models if available.issuperset(model.config.sequences)] or [self.models[-1]]
-        return usable if all(model.config.dice_estimator for model in usable) else usable[:1]
+    def _usable_models(self, scan: Scan) -> tuple[list[Model], list[str]]:
+        """Return the models that run, and a sentence on each of the others."""
+        missing = {model.folder: _missing_sequences(model, scan) for model in self.models}
+        usable = [model for model in self.models if not missing[model.folder]] or [self.models[-1]]
+        reasons = [
+            (model, "; ".join(map(scan.missing_reason, missing[model.folder])))
+            for model in self.models
+            if model not in usable
+        ]
+        if not all(model.config.dice_estimator for model in usable):
+            reasons += [(model, "not every model has a Dice estimator to weight it by") for model in usable[1:]]
+            usable = usable[:1]
+        return usable, [LEFT_OUT.format(model.config.name, reason) for model, reason in reasons]
 
     def _predictor(self, model: Model) -> Predictor:
         if model.folder not in self._open:
@@ -66,26 +79,35 @@ class WeightedEnsemble:
         return self._open[model.folder]
 
 
-def weighted_mean(predictions: Sequence[Prediction], *, voxel_ml: float | None = None) -> Prediction:
+def _missing_sequences(model: Model, scan: Scan) -> list[Sequence]:
+    """Return the sequences of a model that the scan lacks."""
+    return [name for name in Sequence if name in model.config.sequences and name not in scan.available]
+
+
+def weighted_mean(predictions: abc.Sequence[Prediction], *, voxel_ml: float | None = None) -> Prediction:
     """Return several predictions of one scan as one.
 
-    Only the predictions with the fewest warnings are averaged, and a warning names the models of the others. The
-    weights are proportional to exp(predicted Dice / 0.1); weights below 0.01 become 0. The threshold is the weighted
-    mean of the models' thresholds. The minimum component size and the predicted Dice are those of the model with the
-    largest weight: measured, this predicted Dice is not biased for the mean. All warnings are returned, plus one if the
+    Only the predictions with the fewest warnings are averaged. The weights are proportional to exp(predicted Dice /
+    0.1); weights below 0.01 become 0. `left_out` names the models of the others. The threshold is the weighted mean of
+    the models' thresholds. The minimum component size and the predicted Dice are those of the model with the largest
+    weight: measured, this predicted Dice is not biased for the mean. All warnings are returned, plus one if the
     averaged mask is empty although a model found tumour.
 
     Args:
         predictions: at least one.
         voxel_ml: volume of a voxel; None if it is unknown.
     """
-    averaged, warnings = _with_fewest_warnings(predictions)
+    warnings = tuple(dict.fromkeys(warning for one in predictions for warning in one.warnings))
+    averaged, left_out = _with_fewest_warnings(predictions)
     weights = _weights([one.predicted_dice or 0.0 for one in averaged])
     by_weight = sorted(zip(weights.tolist(), averaged, strict=True), key=lambda pair: -pair[0])  # ties keep their order
     counted = [(weight, one) for weight, one in by_weight if weight]
     first = counted[0][1]
+    left_out += tuple(
+        LEFT_OUT.format(one.model_name, LOW_WEIGHT.format(first.model_name)) for weight, one in by_weight if not weight
+    )
     if len(counted) == 1:
-        return replace(first, warnings=warnings)
+        return replace(first, warnings=warnings, left_out=left_out)
     probability = np.zeros_like(first.probability)
     for weight, one in counted:
         probability += np.float32(weight) * one.probability
@@ -102,21 +124,20 @@ def weighted_mean(predictions: Sequence[Prediction], *, voxel_ml: float | None =
         first.predicted_dice if mask.any() else None,
         warnings,
         tuple(model for _, one in counted for model in one.models),
+        left_out,
     )
 
 
-def _with_fewest_warnings(predictions: Sequence[Prediction]) -> tuple[list[Prediction], tuple[str, ...]]:
-    """Return the predictions with the fewest warnings, and all warnings, with one about the models of the others."""
-    warnings = tuple(dict.fromkeys(warning for one in predictions for warning in one.warnings))
+def _with_fewest_warnings(predictions: abc.Sequence[Prediction]) -> tuple[list[Prediction], tuple[str, ...]]:
+    """Return the predictions with the fewest warnings, and a sentence on the model of each other one."""
     fewest = min(len(one.warnings) for one in predictions)
     kept = [one for one in predictions if len(one.warnings) == fewest]
+    reason = MORE_WARNINGS.format(AND.join(one.model_name for one in kept))
     others = [one.model_name for one in predictions if len(one.warnings) > fewest]
-    if not others:
-        return kept, warnings
-    return kept, (*warnings, LEFT_OUT.format(AND.join(others), AND.join(one.model_name for one in kept)))
+    return kept, tuple(LEFT_OUT.format(name, reason) for name in others)
 
 
-def _weights(predicted_dice: Sequence[float]) -> NDArray[np.float64]:
+def _weights(predicted_dice: abc.Sequence[float]) -> NDArray[np.float64]:
     """Return the weights of models by their predicted Dice: shape (n,), their sum is 1."""
     powers = np.exp((np.array(predicted_dice) - max(predicted_dice)) / DICE_SCALE)
     powers[powers < MIN_WEIGHT * powers.sum()] = 0
@@ -124,7 +145,7 @@ def _weights(predicted_dice: Sequence[float]) -> NDArray[np.float64]:
     return weights
 
 
-def open_models(models: Sequence[Path], *, engine: str = DEFAULT) -> ScanPredictor:
+def open_models(models: abc.Sequence[Path], *, engine: str = DEFAULT) -> ScanPredictor:
     """Return a predictor for one model, or for several together.
 
     Args:

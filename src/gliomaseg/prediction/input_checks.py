@@ -22,7 +22,7 @@ from gliomaseg.types import PreparedSlices
 EMPTY = "is almost black or constant: no head is visible"
 NO_HEAD = "does not look like axial slices of a head"
 NO_BRAIN = "does not look like a brain on FLAIR"
-T1 = "looks like T1, not like FLAIR"
+OTHER_SEQUENCE = "looks like another sequence, such as T1 or T2, not like FLAIR"
 NO_T1 = "has no T1 (before contrast), which this model also needs; give it (--t1, in Python t1)"
 NOT_T1 = "T1 (before contrast) does not look like T1"
 SKULL_STRIPPED = "is skull-stripped, and this model was trained on whole heads: it misses tumour in such scans"
@@ -65,8 +65,8 @@ def input_warnings(
 
     For single images and stacks of fewer than ten slices, only two checks run: almost black, and T1 missing. The FLAIR
     and T1 checks also need FLAIR as a separate channel at 128 x 128 pixels or more, and slices that were not merged:
-    blurred FLAIR looks like T1. Models of T1 and FLAIR also get a warning if T1 is a copy of FLAIR or does not look
-    like T1.
+    blurred FLAIR has the grey levels of T1. Models of T1 and FLAIR also get a warning if T1 is a copy of FLAIR or does
+    not look like T1.
 
     Args:
         slices: from `prepare`, uint8, shape (z, c, size, size).
@@ -107,7 +107,7 @@ def skull_warnings(slices: PreparedSlices, preprocessing: Preprocessing) -> tupl
 def _flair_warnings(features: ImageFeatures, limits: InputLimits) -> tuple[str, ...]:
     if distance_from_flair(features, limits) > limits.distance:
         return (NO_BRAIN,)
-    return (T1,) if t1_score(features, limits) > limits.t1_score else ()
+    return (OTHER_SEQUENCE,) if t1_score(features, limits) > limits.t1_score else ()
 
 
 def _t1_warnings(slices: NDArray[np.uint8], limits: InputLimits) -> tuple[str, ...]:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections import abc
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from gliomaseg.choices import MaskFormat
 from gliomaseg.errors import GliomasegError, PartlyDoneError, ResourceError, UsageError
+from gliomaseg.inputs.case_selection import without_t1_advice
 from gliomaseg.inputs.input import Input, Kind, mask_formats
 from gliomaseg.inputs.load import LoadedScan, load_input
 from gliomaseg.prediction.mask_statistics import MaskStatistics, measure_mask
 from gliomaseg.prediction.outputs import Result, Targets, Written, targets_of
-from gliomaseg.prediction.predictor import Prediction, ScanPredictor
+from gliomaseg.prediction.predictor import Prediction, ScanPredictor, unused_lines, used_sequences
 from gliomaseg.prediction.reference_masks import require_outside_data_set
+from gliomaseg.types import Sequence
 
 MAX_BYTES = 4 * 2**30
 _EXISTS = "{}: exists, so the scan was not predicted again"
@@ -51,8 +53,8 @@ class PredictRow:
     """The result of one input; `error` is None if it succeeded. `MaskStatistics` and `Prediction` describe the rest.
 
     `series` is the UID of the chosen DICOM series, `model` the names of the models. `skipped` has `<name>: <reason>`
-    for each file of the input that was not used. If an output could not be written, `warnings` has the reason, and
-    `fault` is a `PartlyDoneError`.
+    for each file of the input that was not used, `left_out` a sentence on each model that did not run. If an output
+    could not be written, `warnings` has the reason, and `fault` is a `PartlyDoneError`.
     """
 
     input: str
@@ -70,6 +72,7 @@ class PredictRow:
     predicted_dice: float | None = None
     warnings: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     seconds: float = 0.0
     error: str | None = None
     fault: GliomasegError | None = field(default=None, repr=False, compare=False)
@@ -79,7 +82,7 @@ class PredictRow:
         return {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "fault"}
 
 
-def require_options(entries: Sequence[Input], options: PredictOptions) -> None:
+def require_options(entries: abc.Sequence[Input], options: PredictOptions) -> None:
     """Refuse options that cannot apply to the inputs, before any work is done.
 
     Raises:
@@ -127,6 +130,7 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
         # An incomplete result of an earlier call is completed: only unchanged files of `predict` are replaced.
         options = replace(options, overwrite=options.overwrite or options.skip_existing)
         targets.require_free(overwrite=options.overwrite)
+        entry = _without_unused_sequences(entry, predictor)
         loaded = load_input(entry, series=options.series, max_bytes=options.max_bytes)
     except GliomasegError as fault:
         return _failed(entry, fault, start)
@@ -148,9 +152,20 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
         predicted_dice=None if prediction.predicted_dice is None else round(prediction.predicted_dice, 3),
         warnings=[*_file_warnings(entry, loaded), *loaded.scan.notes, *prediction.warnings, *written.warnings],
         skipped=[*skipped_lines(entry), *(() if loaded.series is None else loaded.series.skipped)],
+        left_out=list(prediction.left_out),
         seconds=round(time.perf_counter() - start, 3),
         fault=None if written.is_complete else _unwritten(entry, targets, written),
     )
+
+
+def _without_unused_sequences(entry: Input, predictor: ScanPredictor) -> Input:
+    """Return an input without the sequences that no model takes; they are not read, and its warnings name them."""
+    used = used_sequences(predictor)
+    given = {name: other for name, other in ((Sequence.T1, entry.t1), (Sequence.T1CE, entry.t1ce)) if other is not None}
+    kept = {name: other for name, other in given.items() if name in used}
+    advised = entry.warnings if Sequence.T1 in used else without_t1_advice(entry.warnings)
+    warnings = (*advised, *unused_lines(predictor, given))
+    return replace(entry, t1=kept.get(Sequence.T1), t1ce=kept.get(Sequence.T1CE), warnings=warnings)
 
 
 def _unwritten(entry: Input, targets: Targets, written: Written) -> PartlyDoneError:

@@ -23,6 +23,7 @@ from gliomaseg.types import Batch, Mask, Probability, Sequence
 
 BATCH = 4
 AND = " + "  # between the names of models that predict together
+NOT_AN_INPUT = "{} was given and is not used: {} does not take it"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Prediction:
         predicted_dice: 0 to 1; None if the model has no Dice estimator or the mask is empty.
         warnings: sentences about a scan that does not look like the training data.
         models: that were averaged, the one with the largest weight first.
+        left_out: a sentence on each other model of an ensemble, with the reason.
     """
 
     probability: Probability
@@ -44,6 +46,7 @@ class Prediction:
     predicted_dice: float | None
     warnings: tuple[str, ...]
     models: tuple[Model, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def model_name(self) -> str:
@@ -69,6 +72,19 @@ class ScanPredictor(Protocol):
     def predict(self, scan: Scan) -> Prediction:
         """Return probabilities, mask, predicted Dice and warnings."""
         ...
+
+
+def used_sequences(predictor: ScanPredictor) -> frozenset[Sequence]:
+    """Return FLAIR and the sequences that a model takes: readers read no others, faulty or not."""
+    names = {name for model in predictor.models for name in model.config.sequences}
+    return frozenset(name for name in Sequence if name is Sequence.FLAIR or name in names)
+
+
+def unused_lines(predictor: ScanPredictor, given: abc.Iterable[Sequence]) -> tuple[str, ...]:
+    """Return a sentence for each given sequence that no model takes."""
+    models = " or ".join(model.config.name for model in predictor.models)
+    unused = [name for name in given if name not in used_sequences(predictor)]
+    return tuple(NOT_AN_INPUT.format(name.value.capitalize(), models) for name in unused)
 
 
 class Predictor:

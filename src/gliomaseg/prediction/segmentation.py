@@ -32,6 +32,7 @@ class Segmentation:
         warnings: sentences about an input that does not look like the training data; empty if there are none.
         models: names of the models whose probabilities were averaged, the one with the largest weight first.
         scan: the scan that was segmented.
+        left_out: a sentence on each model that did not run, with the reason; empty if all ran.
     """
 
     mask: Mask = field(repr=False)
@@ -41,6 +42,7 @@ class Segmentation:
     warnings: tuple[str, ...]
     models: tuple[str, ...]
     scan: Scan = field(repr=False)
+    left_out: tuple[str, ...] = ()
     _axes: Axes = field(default="zyx", repr=False)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:

@@ -34,6 +34,7 @@ COLUMNS = (
     "skipped",
     "seconds",
     "error",
+    "left_out",
 )
 """The columns, always all of them and in this order; later versions add columns at the end."""
 

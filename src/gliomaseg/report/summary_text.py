@@ -74,6 +74,7 @@ def warnings(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
     elif not setting.split:
         yield NO_SPLIT, "If any of these patients trained the model, the scores are too good."
     yield from _mask_warnings(evaluation)
+    yield from _notes(evaluation)
     if failed := failures(evaluation):
         count = f"All {main.cases}" if len(failed) == main.cases else f"{len(failed)} of {main.cases}"
         text = "failed. No mean includes them; the first rows of the table give the reasons."
@@ -98,6 +99,13 @@ def _mask_warnings(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
     if resampled := sum(row.resampled_from is not None for row in evaluation.patients):
         which = f"{counted(resampled, 'mask')} {'was' if resampled == 1 else 'were'}"
         yield "Resampled masks", f"{which} on another grid than the scan. Each voxel got the value of the nearest one."
+
+
+def _notes(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
+    if noted := sum(bool(row.notes) for row in evaluation.patients):
+        one = noun(evaluation)
+        which = f"1 {one} has" if noted == 1 else f"{noted} {one}s have"
+        yield "Sequences and models", f"{which} a note on a sequence or on a model that was not used: see the table."
 
 
 def _nothing_predicted(evaluation: Evaluation) -> str:

@@ -187,7 +187,7 @@ def row_text(row: PredictRow) -> str:
         return row.error if row.error.startswith(row.input) else f"{row.input}: {row.error}"
     if row.tumour_voxels is None:
         return f"{row.input}: predicted before, {counted(len(row.outputs), 'file')} kept"
-    return f"{row.input}: {_amount(row)}, by {row.model}, {_work(row)}"
+    return "; ".join([f"{row.input}: {_amount(row)}, by {row.model}, {_work(row)}", *row.left_out])
 
 
 def dice_note(rows: Sequence[PredictRow]) -> str:

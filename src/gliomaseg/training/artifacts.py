@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from gliomaseg import overlays
 from gliomaseg.data.batches import random_slices
-from gliomaseg.data.case import LoadedCase, read_case
+from gliomaseg.data.case import LoadedCase, read_case, with_sequences
 from gliomaseg.evaluation import EvaluationSetting
 from gliomaseg.evaluation.evaluate import evaluate
 from gliomaseg.evaluation.measure import Measure
@@ -25,6 +25,7 @@ from gliomaseg.networks import build_network
 from gliomaseg.onnx_compression import quantize_int8
 from gliomaseg.prediction import Predictor, open_predictor
 from gliomaseg.prediction.image_features import is_skull_stripped
+from gliomaseg.prediction.predictor import used_sequences
 from gliomaseg.preprocessing import display_levels, prepare
 from gliomaseg.scan import flair_channel
 from gliomaseg.training.checkpoint import EpochRecord, load_network
@@ -106,7 +107,7 @@ def _draw_samples(run: Run, predictor: Predictor) -> None:
     chosen = run.validation[:: max(1, len(run.validation) // SAMPLES)][:SAMPLES]
     rows, notes = [], []
     for number, case in enumerate(chosen):
-        loaded = read_case(case)
+        loaded = read_case(with_sequences(case, used_sequences(predictor)))
         sizes = loaded.scan.axial.turn(loaded.reference).sum(axis=(1, 2))
         tumour_free = np.flatnonzero(sizes == 0)
         shows_no_tumour = number == len(chosen) - 1 and len(tumour_free) > 0

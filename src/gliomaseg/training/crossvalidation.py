@@ -12,7 +12,7 @@ from pathlib import Path
 from gliomaseg.atomic import locked
 from gliomaseg.config import Postprocessing, Recipe, Split
 from gliomaseg.data.cache import open_cache
-from gliomaseg.data.case import Case, read_case
+from gliomaseg.data.case import Case, read_case, with_sequences
 from gliomaseg.data.case_list import CaseList, DataOptions, require_outside, require_sound
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import Splits, read_splits, select, split_data, write_splits
@@ -34,6 +34,7 @@ from gliomaseg.evaluation.scoring import ScoredCase
 from gliomaseg.model import file_digest
 from gliomaseg.ownership import OutputFolder
 from gliomaseg.prediction import open_predictor
+from gliomaseg.prediction.predictor import used_sequences
 from gliomaseg.training.accelerator import require_device
 from gliomaseg.training.parallel_folds import LOG, Fold, choose_places, train_folds
 from gliomaseg.training.run_folder import (
@@ -212,7 +213,7 @@ def _tune(options: CrossValidateOptions, index: CaseList, splits: Splits, say: C
         trials.append([])
         for case in select(index, fold.validation):
             try:
-                examination = read_case(case)
+                examination = read_case(with_sequences(case, used_sequences(predictor)))
                 scan, reference = examination.scan, examination.reference
                 voxel_ml = (scan.voxel_ml or 0.001) if in_ml else None  # without an affine: 1 mm
                 trials[-1].append(try_postprocessing(predictor.probability(scan), reference, voxel_ml=voxel_ml))
