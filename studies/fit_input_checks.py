@@ -1,8 +1,9 @@
 """Fit the limits of the input checks on every other patient, and count right and wrong warnings on the rest.
 
-    OMP_NUM_THREADS=1 python studies/fit_input_checks.py --data lgg
+    OMP_NUM_THREADS=1 python studies/fit_input_checks.py --data lgg --external external
 
-`--write` first replaces the limits in the package with the fitted ones.
+`--write` first replaces the limits in the package with the fitted ones. `external` is described in `other_sources.py`;
+with it, the study also counts label maps given as scans, and the warning about empty masks with the volumes of others.
 """
 
 from __future__ import annotations
@@ -11,28 +12,37 @@ import argparse
 import json
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from other_sources import without_skull
 from PIL import Image
+from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 
+import gliomaseg
 from gliomaseg.config import Preprocessing
-from gliomaseg.data.case import read_case
+from gliomaseg.data.case import LoadedCase, read_case
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.formats import read_volume
+from gliomaseg.metrics.lesions import NEIGHBOURS
 from gliomaseg.phantoms import phantom_patient
+from gliomaseg.prediction import ScanPredictor
 from gliomaseg.prediction.image_features import image_features
-from gliomaseg.prediction.input_checks import FILE, input_warnings, read_limits
-from gliomaseg.preprocessing import prepare
+from gliomaseg.prediction.input_checks import BRIGHT_REGION, FILE, input_warnings, read_limits
+from gliomaseg.preprocessing import display_levels, prepare
+from gliomaseg.preprocessing.label_map import is_label_map
 
 SIZES = (128, 192, 256)
 SEQUENCES = ("T1 before contrast", "FLAIR", "T1 after contrast")
 MARGIN = 1.0  # over the highest score of a FLAIR stack that was fitted
+LGG_MM = (5.5, 215 / 256, 215 / 256)  # approximate spacing of the data set, between slices, rows and columns
 Stacks = dict[tuple[str, int], NDArray[np.uint8]]
+Checked = tuple[NDArray[Any], NDArray[np.bool_], tuple[float, float, float] | None]
+"""Axial FLAIR (z, y, x), the reference mask, and the spacing; None for images."""
 
 
 def stacks_of(voxels: NDArray[np.uint8]) -> Stacks:
@@ -138,14 +148,91 @@ def count_others(scans: list[Path]) -> None:
         sys.stdout.write(f"  {name}: {', '.join(stack_warnings) or 'no warning'}\n")
 
 
+def count_label_maps(patients: list[LoadedCase], external: Path) -> None:
+    """Print how many scans, and how many masks, look like label maps."""
+    stacks = [one.scan.voxels[..., 1] for one in patients]
+    volumes = [gliomaseg.read_scan(file).voxels[..., 0] for file in sorted(external.glob("*/flair.nii.gz"))]
+    labels = [gliomaseg.read_scan(file).voxels[..., 0] for file in sorted(external.glob("*/seg.nii.gz"))]
+    pairs = [read_case(case) for case in read_cases(external / "png").cases]
+    groups = {
+        "LGG stacks": stacks,
+        "LGG masks, 0 and 255": [one.reference * np.uint8(255) for one in patients],
+        "other FLAIR volumes": volumes,
+        "BraTS label maps": labels,
+        "BraTS slices": [one.scan.voxels[..., 0] for one in pairs],
+    }
+    for name, arrays in groups.items():
+        sys.stdout.write(f"  {name}: {sum(map(is_label_map, arrays))} of {len(arrays)} warned\n")
+
+
+def single_slices(voxels: NDArray[Any], reference: NDArray[np.bool_], step: int) -> list[Checked]:
+    """Return every `step`-th slice (z, y, x), each as a scan of its own."""
+    return [(voxels[k : k + 1], reference[k : k + 1], None) for k in range(0, len(voxels), step)]
+
+
+def count_mask_warnings(scans: list[Checked], title: str, predictor: ScanPredictor) -> None:
+    """Print how often an empty mask is warned of, with and without tumour in the scan, and the smallest masks."""
+    tally: Counter[tuple[bool, bool]] = Counter()
+    largest_ml: list[float] = []
+    for voxels, reference, spacing_mm in scans:
+        found = gliomaseg.segment(np.ascontiguousarray(voxels), spacing_mm=spacing_mm, model=predictor)
+        if not found.mask.any():
+            tally[bool(reference.any()), BRIGHT_REGION in found.warnings] += 1
+        elif found.volume_ml is not None:
+            sizes = np.bincount(ndimage.label(found.mask, NEIGHBOURS)[0].ravel())[1:]
+            largest_ml.append(found.volume_ml * float(sizes.max() / sizes.sum()))
+    sys.stdout.write(f"  {title}, {len(scans)} scans\n")
+    for has_tumour in (True, False):
+        warned, silent = tally[has_tumour, True], tally[has_tumour, False]
+        kind = "tumour" if has_tumour else "no tumour"
+        sys.stdout.write(f"    empty mask, {kind}: {warned} of {warned + silent} warned\n")
+    if largest_ml:
+        sys.stdout.write(f"    largest regions, the smallest first: {np.sort(largest_ml)[:5].round(1).tolist()} ml\n")
+
+
+def count_masks(patients: list[LoadedCase], external: Path) -> None:
+    """Print the warnings about the masks of `glioma-flair`, on scans with and without skull."""
+    predictor = gliomaseg.load_model("glioma-flair")
+    whole = [(one.scan.voxels[..., 1], one.reference) for one in patients]
+    brains = [(without_skull(one).scan.voxels[..., 1], one.reference) for one in patients]
+    brats, others = list[Checked](), list[Checked]()
+    for file in sorted(external.glob("*/flair.nii.gz")):
+        scan, mask = gliomaseg.read_scan(file), file.with_name("seg.nii.gz")
+        flair = scan.axial.turn(scan.voxels[..., 0])
+        truth = (
+            gliomaseg.read_scan(mask).voxels[..., 0] > 0 if mask.is_file() else np.zeros(scan.voxels.shape[:3], bool)
+        )
+        group = brats if mask.is_file() else others
+        group.append((flair, scan.axial.turn(truth), scan.axial.turn_spacing(scan.spacing_mm or (1.0, 1.0, 1.0))))
+    pairs = [read_case(case) for case in read_cases(external / "png").cases]
+    groups = {
+        "LGG, as volumes": [(voxels, truth, LGG_MM) for voxels, truth in whole],
+        "LGG, single slices": [one for voxels, truth in whole for one in single_slices(voxels, truth, 1)],
+        "LGG without skull, as volumes": [(voxels, truth, LGG_MM) for voxels, truth in brains],
+        "LGG without skull, every second slice": [
+            one for voxels, truth in brains for one in single_slices(voxels, truth, 2)
+        ],
+        "BraTS volumes": brats,
+        "BraTS, every third slice": [
+            one for voxels, truth, _ in brats for one in single_slices(display_levels(voxels), truth, 3)
+        ],
+        "BraTS, PNG slices": [(one.scan.voxels[..., 0], one.reference, None) for one in pairs],
+        "multiple sclerosis volumes": others,
+    }
+    for title, scans in groups.items():
+        count_mask_warnings(scans, title, predictor)
+
+
 def main() -> None:
     """Fit the limits, write them with `--write`, and count the warnings."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--scan", type=Path, action="append", default=[], help="Another volume to check.")
+    parser.add_argument("--external", type=Path)
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
-    patients = [stacks_of(read_case(case).scan.voxels) for case in read_cases(arguments.data).cases]
+    loaded = [read_case(case) for case in read_cases(arguments.data).cases]
+    patients = [stacks_of(one.scan.voxels) for one in loaded]
     if arguments.write:
         FILE.write_text(json.dumps(fit(patients[::2])) + "\n", "utf-8")
         read_limits.cache_clear()
@@ -154,6 +241,11 @@ def main() -> None:
     count_t1(patients, SIZES[0])
     sys.stdout.write("other inputs\n")
     count_others(arguments.scan)
+    if arguments.external is not None:
+        sys.stdout.write("label maps\n")
+        count_label_maps(loaded, arguments.external)
+        sys.stdout.write("masks of glioma-flair\n")
+        count_masks(loaded, arguments.external)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import pytest
 
 from gliomaseg.data.case import VolumeFile, read_volume_file
 from gliomaseg.phantoms import phantom_patient
-from gliomaseg.prediction.image_features import is_skull_stripped
+from gliomaseg.prediction.image_features import black_share, bright_share, is_skull_stripped
 from gliomaseg.preprocessing import display_levels
 
 
@@ -33,6 +33,22 @@ def test_bright_cortex_is_not_a_scalp():
 
 def test_a_black_stack_is_neither():
     assert is_skull_stripped(np.zeros((3, 64, 64), np.uint8)) is None
+
+
+def test_a_bright_region_is_measured_as_a_share_of_the_inside():
+    # Inside: deeper than 0.22 of the radius, so about 35 pixels. The region has 1/6 of that radius: 1/36 of the area.
+    # Depth counts diagonal steps as 1: the inside is somewhat smaller than a disc.
+    brain = discs((45, 100), (5.85, 200))
+    assert 1 / 36 < bright_share(brain) < 1 / 27
+    assert bright_share(discs((45, 100), (5.85, 140))) == 0  # less than 1.5 times the brain
+    assert bright_share(np.zeros((3, 64, 64), np.uint8)) == 0
+
+
+def test_the_background_of_a_stripped_brain_is_black():
+    brain = discs((45, 100))
+    assert black_share(brain) == 1
+    brain[:, :32] = 1  # a quarter of the image, of which the brain covers a part
+    assert black_share(brain) < 0.75
 
 
 @pytest.mark.parametrize("side", [64, 160])

@@ -9,6 +9,7 @@ from gliomaseg.data.layouts import read_cases
 from gliomaseg.phantoms import phantom_patient
 from gliomaseg.prediction.image_features import image_features
 from gliomaseg.prediction.input_checks import (
+    BRIGHT_REGION,
     EMPTY,
     NO_BRAIN,
     NO_HEAD,
@@ -16,6 +17,7 @@ from gliomaseg.prediction.input_checks import (
     NOT_T1,
     OTHER_SEQUENCE,
     T1_COPY,
+    bright_region_warnings,
     input_warnings,
 )
 from gliomaseg.preprocessing import prepare
@@ -38,6 +40,18 @@ def test_the_flair_of_a_phantom_has_no_warning(phantom):
     assert input_warnings(phantom[:, 1:2], Preprocessing(size_px=256, input="flair")) == ()
     assert input_warnings(phantom, Preprocessing(size_px=256, input="t1_flair_t1ce")) == ()
     assert input_warnings(phantom[:, :2], Preprocessing(size_px=256, input="t1_flair")) == ()
+
+
+def test_a_bright_region_is_a_warning_only_without_skull():
+    lesion, skull = disc(45, 100), disc(50, 200)
+    lesion[disc(10, 1) > 0] = 200
+    assert bright_region_warnings(lesion, FLAIR) == (BRIGHT_REGION,)
+    assert bright_region_warnings(disc(45, 100), FLAIR) == ()
+    skull[disc(46, 1) > 0] = 20
+    skull[disc(43, 1) > 0] = lesion[disc(43, 1) > 0]
+    assert bright_region_warnings(skull, FLAIR) == ()
+    assert bright_region_warnings(lesion, Preprocessing(size_px=128, input="grey")) == ()
+    assert bright_region_warnings(np.maximum(lesion, 1), FLAIR) == ()  # the background is not black
 
 
 @pytest.mark.parametrize("channels", ["t1_flair", "t1_flair_t1ce"])

@@ -7,6 +7,7 @@ from gliomaseg.config import DiceEstimator, Postprocessing, Preprocessing
 from gliomaseg.config.network import ResidualUnet
 from gliomaseg.model import Model, ModelConfig
 from gliomaseg.prediction import Predictor
+from gliomaseg.prediction.input_checks import BRIGHT_REGION
 from gliomaseg.preprocessing import level_counts, normalise
 from gliomaseg.scan import Scan
 
@@ -152,3 +153,13 @@ def test_predicted_dice_needs_a_dice_estimator(scan, tmp_path):
 def test_the_prediction_of_a_black_scan_has_a_warning(scan, tmp_path):
     nothing = Scan(np.zeros_like(scan.voxels), "here")
     assert predictor(tmp_path).predict(nothing).warnings == ("is almost black or constant: no head is visible",)
+
+
+def test_a_bright_region_in_a_brain_without_tumour_is_a_warning(tmp_path):
+    tested = predictor(tmp_path, Postprocessing(min_component_voxels=10**6))  # marks nothing
+    y, x = np.mgrid[-16:16, -16:16]
+    texture = np.random.default_rng(0).integers(90, 110, (12, 32, 32)) * (np.hypot(y, x) < 14)
+    lesion = 100 * (np.hypot(y, x) < 3)
+    for voxels, expected in ((texture + lesion, True), (texture, False)):
+        scan = Scan(voxels.astype(np.uint8)[..., None], "here")
+        assert (BRIGHT_REGION in tested.predict(scan).warnings) is expected

@@ -13,7 +13,15 @@ from gliomaseg.engines import DEFAULT
 from gliomaseg.model import Model, joint_digest, load_model
 from gliomaseg.prediction.confidence import confidence_features
 from gliomaseg.prediction.postprocessing import to_mask
-from gliomaseg.prediction.predictor import AND, Prediction, Predictor, ScanPredictor, predictor_of, running_digest
+from gliomaseg.prediction.predictor import (
+    AND,
+    Prediction,
+    Predictor,
+    ScanPredictor,
+    predictor_of,
+    running_digest,
+    with_mask_warnings,
+)
 from gliomaseg.scan import Scan
 from gliomaseg.types import Sequence
 
@@ -56,8 +64,9 @@ class WeightedEnsemble:
             ModelError: a model has no file for the engine.
         """
         usable, left_out = self._usable_models(scan)
-        found = weighted_mean([self._predictor(model).predict(scan) for model in usable], voxel_ml=scan.voxel_ml)
-        return replace(found, left_out=(*left_out, *found.left_out))
+        predictions = [self._predictor(model).predict_unchecked(scan) for model in usable]
+        found = weighted_mean(predictions, voxel_ml=scan.voxel_ml)
+        return with_mask_warnings(replace(found, left_out=(*left_out, *found.left_out)), scan)
 
     def _usable_models(self, scan: Scan) -> tuple[list[Model], list[str]]:
         """Return the models that run, and a sentence on each of the others."""

@@ -1,4 +1,4 @@
-"""Features of a stack of slices: shape of the head, co-occurrence of grey levels, and whether there is a skull."""
+"""Features of a stack of slices: shape of the head, co-occurrence of grey levels, the skull, and bright regions."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ LEVELS = len(EDGES) + 1
 PAIRS = np.triu_indices(LEVELS)
 FLOOR = 1e-3  # smaller shares of a pair are not informative
 DEPTHS = np.arange(8) * 0.03  # of rings inside the head, as a share of the radius: rim, scalp, skull, cortex
+BRIGHT = 1.5  # times the median inside the head
 STRIPPED = 0.6  # docs/results/plausibility.md: at most 0.50 in 92 whole heads, 0.72 or more in 108 stripped ones
 
 Levels = NDArray[np.uint8]
@@ -93,6 +94,40 @@ def is_skull_stripped(stack: Levels) -> bool | None:
     """
     scores = [score for head in _large_heads(stack) if not np.isnan(score := _skull_score(head))]
     return bool(np.median(scores) > STRIPPED) if scores else None
+
+
+def black_share(stack: Levels) -> float:
+    """Return the share of the pixels outside the head that are 0, the median of the slices with a large head; 0 to 1.
+
+    It is 0 if the head fills the image.
+
+    Args:
+        stack: axial, of one sequence, uint8, shape (z, y, x).
+    """
+    outsides = [head.image[~head.mask] for head in _large_heads(stack)]
+    return float(np.median([(outside == 0).mean() if outside.size else 0.0 for outside in outsides]))
+
+
+def bright_share(stack: Levels) -> float:
+    """Return the area of the largest bright region in one slice, as a share of the slice's inside, 0 to 1.
+
+    Inside is what lies deeper in the head than skin and skull. A region is connected and brighter, in means of 3 x 3
+    pixels, than 1.5 times the median inside the heads of the stack. Only slices with a large head count; 0 without any.
+
+    Args:
+        stack: axial, of one sequence, uint8, shape (z, y, x).
+    """
+    from scipy import ndimage
+
+    heads = [(head, inside) for head in _large_heads(stack) if (inside := _inside(head)).any()]
+    if not heads:
+        return 0.0
+    limit = BRIGHT * float(np.median(np.concatenate([head.image[inside] for head, inside in heads])))
+    shares = []
+    for head, inside in heads:
+        labels, _ = ndimage.label(inside & (ndimage.uniform_filter(head.image.astype(np.float32), 3) > limit))
+        shares.append(np.bincount(labels.ravel())[1:].max(initial=0) / np.count_nonzero(inside))
+    return float(max(shares))
 
 
 def _skull_score(head: _Head) -> float:

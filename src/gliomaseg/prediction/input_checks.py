@@ -15,7 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.config import Preprocessing
-from gliomaseg.prediction.image_features import SIDE_PX, ImageFeatures, image_features, is_skull_stripped
+from gliomaseg.prediction.image_features import (
+    SIDE_PX,
+    ImageFeatures,
+    black_share,
+    bright_share,
+    image_features,
+    is_skull_stripped,
+)
 from gliomaseg.scan import flair_channel
 from gliomaseg.types import PreparedSlices
 
@@ -26,6 +33,7 @@ OTHER_SEQUENCE = "looks like another sequence, such as T1 or T2, not like FLAIR"
 NO_T1 = "has no T1 (before contrast), which this model also needs; give it (--t1, in Python t1)"
 NOT_T1 = "T1 (before contrast) does not look like T1"
 SKULL_STRIPPED = "is skull-stripped, and this model was trained on whole heads: it misses tumour in such scans"
+BRIGHT_REGION = "no tumour is marked, and a region is much brighter than the brain: check the scan by eye"
 T1_COPY = "T1 (before contrast) is a copy of FLAIR"
 
 # All but two of 251 stacks of the data set are far inside: area 0.33 to 0.75, fullness 0.95, elongation 1.4.
@@ -33,6 +41,8 @@ AREA = (0.1, 0.9)
 FULLNESS = 0.85
 ELONGATION = 1.9
 BACKGROUND = 0.4
+BRIGHT_SHARE = 0.01  # of the brain in a slice
+BLACK_SHARE = 0.9  # outside the head: at least 0.97 in stripped slices of BraTS
 FEWEST_SLICES = 10  # shorter stacks show too little of a head
 FILE = Path(__file__).with_name("input_checks.json")
 
@@ -102,6 +112,23 @@ def skull_warnings(slices: PreparedSlices, preprocessing: Preprocessing) -> tupl
     """
     stripped = preprocessing.input != "grey" and is_skull_stripped(slices[:, flair_channel(preprocessing.sequences)])
     return (SKULL_STRIPPED,) if stripped else ()
+
+
+def bright_region_warnings(slices: PreparedSlices, preprocessing: Preprocessing) -> tuple[str, ...]:
+    """Return a warning if FLAIR of a brain without skull has a bright region, for a scan whose mask is empty.
+
+    Heads with a skull get none: eyes, scalp and skull base are as bright as tumour. The background must be black, as
+    skull stripping leaves it: single slices of whole heads may look stripped.
+
+    Args:
+        slices: from `prepare`, uint8, shape (z, c, size, size).
+        preprocessing: the settings that prepared them.
+    """
+    if preprocessing.input == "grey":
+        return ()
+    stack = slices[:, flair_channel(preprocessing.sequences)]
+    is_stripped = black_share(stack) >= BLACK_SHARE and is_skull_stripped(stack)
+    return (BRIGHT_REGION,) if is_stripped and bright_share(stack) >= BRIGHT_SHARE else ()
 
 
 def _flair_warnings(features: ImageFeatures, limits: InputLimits) -> tuple[str, ...]:

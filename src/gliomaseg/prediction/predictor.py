@@ -14,7 +14,7 @@ from gliomaseg.config import Postprocessing
 from gliomaseg.engines import DEFAULT, Engine, open_engine
 from gliomaseg.model import Model, file_digest, load_model
 from gliomaseg.prediction.confidence import confidence_features
-from gliomaseg.prediction.input_checks import EMPTY, NO_HEAD, input_warnings, skull_warnings
+from gliomaseg.prediction.input_checks import EMPTY, NO_HEAD, bright_region_warnings, input_warnings, skull_warnings
 from gliomaseg.prediction.postprocessing import at_temperature, combine, predict_tta, to_mask
 from gliomaseg.preprocessing import Prepared, prepare, restore
 from gliomaseg.preprocessing.label_map import LABEL_MAP, is_label_map
@@ -87,6 +87,15 @@ def unused_lines(predictor: ScanPredictor, given: abc.Iterable[Sequence]) -> tup
     return tuple(NOT_AN_INPUT.format(name.value.capitalize(), models) for name in unused)
 
 
+def with_mask_warnings(found: Prediction, scan: Scan) -> Prediction:
+    """Return a prediction; one of an empty mask has a warning if the brain, without skull, has a bright region."""
+    if found.mask.any() or {LABEL_MAP, EMPTY, NO_HEAD}.intersection(found.warnings):
+        return found
+    settings = found.models[0].config.preprocessing
+    warnings = bright_region_warnings(prepare(scan, settings).slices, settings)
+    return replace(found, warnings=(*found.warnings, *warnings))
+
+
 class Predictor:
     """A model and the engine it runs on, loaded once for many scans."""
 
@@ -113,6 +122,10 @@ class Predictor:
 
     def predict(self, scan: Scan) -> Prediction:
         """Return probabilities, mask, predicted Dice and warnings."""
+        return with_mask_warnings(self.predict_unchecked(scan), scan)
+
+    def predict_unchecked(self, scan: Scan) -> Prediction:
+        """Return the same as `predict`, with the warnings about the scan but not those about the mask."""
         prepared = prepare(scan, self.model.config.preprocessing)
         network_probability, flip_dice = self._run(prepared)
         probability = self._restored(network_probability, prepared)
