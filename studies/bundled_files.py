@@ -11,6 +11,7 @@ import json
 import lzma
 import tomllib
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -147,7 +148,7 @@ def read_plan(folder: Path) -> Plan:
 
 
 def unpack(plan: Plan, pack: Path, folder: Path) -> None:
-    """Write the caches as `open_cache` builds them, except those that are there.
+    """Write the caches as `open_cache` builds them, except existing ones.
 
     Raises:
         DataError: a file of the pack is missing or damaged.
@@ -191,7 +192,7 @@ def write_part(plan: Plan, work: Path, out: Path, part: int) -> str:
     """Write one part of the finished runs, and the logs of all runs, as a zip file in pieces; return a line about it.
 
     Raises:
-        UsageError: there is no such part.
+        UsageError: the part does not exist.
     """
     parts, size = [dict[str, bytes]()], 0
     for job in (job for job in plan.jobs if is_trained(job, work)):
@@ -239,7 +240,7 @@ def read_results(results: Path, folder: Path) -> Plan:
         content = b"".join(file.read_bytes() for file in sorted(part.glob("runs.zip.*")))
         try:
             zipfile.ZipFile(io.BytesIO(content)).extractall(folder)
-        except zipfile.BadZipFile as fault:
+        except (zipfile.BadZipFile, zlib.error, ValueError) as fault:
             raise DataError("is not complete", where=part, cure="copy all of its pieces") from fault
     return read_plan(folder)
 

@@ -138,7 +138,7 @@ def train_all(given: argparse.Namespace) -> None:
 
 
 def train_side_by_side(plan: Plan, given: argparse.Namespace, until: float) -> list[Job]:
-    """Train all unfinished runs, each in its own process, and return those that failed."""
+    """Train all unfinished runs, each in its own process, and return the failed ones."""
     waiting = [number for number, job in enumerate(plan.jobs) if not is_trained(job, given.work)]
     running: dict[int, subprocess.Popen[bytes]] = {}
     ends: dict[int, int] = {}
