@@ -120,6 +120,8 @@ def test_a_case_with_a_damaged_t1_stays_in_all_tables_of_the_audit(tmp_path: Pat
     t1 = tmp_path / "set" / "P1" / "P1_t1.nii.gz"
     t1.write_bytes(t1.read_bytes()[:100])
     found = audit(cases)
-    assert [(entry.where, entry.what) for entry in found.problems] == [("P1/P1_t1.nii.gz", DAMAGED)]
+    assert [(entry.where, entry.what) for entry in found.problems] == [
+        ("P1/P1_t1.nii.gz", f"{DAMAGED}; copy or export it again")
+    ]
     assert (found.slices, found.tumour_slices, found.labels) == (6, 1, {"0": 383, "1": 1})  # 8 x 8 x 6 voxels
     assert list(found.intensities) == ["flair"]

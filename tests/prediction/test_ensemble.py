@@ -225,7 +225,7 @@ def test_a_row_names_the_models_that_predicted_its_scan(models, tmp_path):
         (
             "below.nii.gz",
             "flair",
-            ["t1-flair was left out: T1 covers 33 % of the head in FLAIR, expected at least 90%"],
+            ["t1-flair was left out: T1 covers 33 % of the head in FLAIR, expected at least 90 %"],
         ),
     ):
         entry = join_sequences(tmp_path / "flair.nii.gz", t1=None if t1 is None else tmp_path / t1, t1ce=None)
