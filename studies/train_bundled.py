@@ -1,4 +1,4 @@
-"""Train the folds and candidates of the bundled models on a borrowed GPU: docs/results/search.md.
+"""Train the folds and candidates of the bundled models on another machine with a GPU: docs/results/search.md.
 
     python studies/train_bundled.py pack variants.toml --data lgg --splits five.json --out pack
     python studies/train_bundled.py train pack --work work --out results --minutes 9
