@@ -5,13 +5,19 @@
 `external` has folders `brats_*` with FLAIR and mask, folders `ms_*` with FLAIR of heads without a tumour, and `png`
 with single slices in the layout `pairs`. The patients of `lgg` are also measured without skull: `gliomaseg` finds the
 brain of each and sets everything else to 0. For each model and data set, the study prints mean, median, lowest value
-and the number of patients below 0.70, or the volume that was found where there is no tumour.
+and the number of patients below 0.7, how far the predicted Dice is from the Dice, and the volume that was found where
+there is no tumour.
+
+A model is a run, a model folder, a bundled model, or the folder of a cross-validation. A run is measured on the LGG
+patients of its validation side. A cross-validation is measured on all of them, each with the run that was not trained
+on it; elsewhere its numbers are the means of its runs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,6 +29,8 @@ import gliomaseg
 from gliomaseg.data.case import Case, LoadedCase, read_case
 from gliomaseg.data.case_list import DataOptions
 from gliomaseg.data.layouts import read_cases
+from gliomaseg.evaluation.dice_estimation import FAILED_BELOW, rank_quality
+from gliomaseg.evaluation.documents import read_evaluation
 from gliomaseg.evaluation.scoring import ScoreGrid, score_case
 from gliomaseg.metrics.bootstrap import bootstrap_interval
 from gliomaseg.prediction import open_predictor
@@ -30,6 +38,10 @@ from gliomaseg.prediction.mask_statistics import measure_mask
 from gliomaseg.prediction.predictor import Predictor
 from gliomaseg.preprocessing import brain_mask
 from gliomaseg.pretrained import find_model
+
+FEWEST = 3
+Pair = tuple[float, float]
+"""The Dice and the predicted Dice."""
 
 
 def say(text: str) -> None:
@@ -44,20 +56,20 @@ def without_skull(loaded: LoadedCase) -> LoadedCase:
     return replace(loaded, scan=replace(scan, voxels=scan.voxels * brain[..., None]))
 
 
-def dice_of(cases: Sequence[Case], predictor: Predictor, *, stripped: bool = False) -> dict[str, float]:
-    """Return `dice_volume` of each case."""
+def dice_of(cases: Sequence[Case], predictor: Predictor, *, stripped: bool = False) -> dict[str, Pair]:
+    """Return `dice_volume` and the predicted Dice of each case; an empty mask has the values 0 and NaN."""
     values = {}
     for case in cases:
         loaded = without_skull(read_case(case)) if stripped else read_case(case)
-        predicted = predictor.predict(loaded.scan).mask
-        row = score_case(loaded, probability=None, predicted=predicted, grid=ScoreGrid()).scores
-        values[case.name] = row.dice_volume or 0.0
-        say(f"{case.name} {values[case.name]:.3f}")
+        found = predictor.predict(loaded.scan)
+        row = score_case(loaded, probability=None, predicted=found.mask, grid=ScoreGrid()).scores
+        values[case.name] = row.dice_volume or 0.0, math.nan if found.predicted_dice is None else found.predicted_dice
+        say(f"{case.name} {values[case.name][0]:.3f}")
     return values
 
 
-def slice_dice_of(cases: Sequence[Case], predictor: Predictor) -> dict[str, float]:
-    """Return the Dice of each single slice, predicted alone."""
+def slice_dice_of(cases: Sequence[Case], predictor: Predictor) -> dict[str, Pair]:
+    """Return the values of `dice_of` for each single slice, predicted alone."""
     values = {}
     for case in cases:
         for one in case.slices:
@@ -76,14 +88,47 @@ def volumes_of(folders: Sequence[Path], predictor: Predictor) -> dict[str, float
     return found
 
 
-def text_of(values: dict[str, float]) -> str:
+def text_of(values: dict[str, Pair]) -> str:
     """Return mean with interval, median, lowest value and the number below 0.70."""
-    numbers = np.array(list(values.values()))
+    numbers = np.array([dice for dice, _ in values.values()])
     low, high = bootstrap_interval([np.array([value]) for value in numbers])
     return (
         f"{numbers.mean():.3f} ({low:.3f} to {high:.3f}), median {np.median(numbers):.3f}, lowest {numbers.min():.3f}, "
-        f"{(numbers < 0.7).sum()} of {len(numbers)} below 0.70, {(numbers == 0).sum()} are 0"
+        f"{(numbers < FAILED_BELOW).sum()} of {len(numbers)} below {FAILED_BELOW:g}, {(numbers == 0).sum()} are 0"
     )
+
+
+def estimate_text(values: dict[str, Pair]) -> str:
+    """Return how far the predicted Dice is from the Dice; masks without a predicted Dice are left out."""
+    dice, predicted = np.array([pair for pair in values.values() if not math.isnan(pair[1])]).reshape(-1, 2).T
+    if len(dice) < FEWEST:
+        return f"{len(dice)} predicted values"
+    quality = rank_quality(predicted, dice)
+    text = (
+        f"{len(dice)} values, predicted - measured {(predicted - dice).mean():+.3f}, "
+        f"mean absolute error {quality.mean_error:.3f}"
+    )
+    correlation = "" if quality.spearman is None else f", rank correlation {quality.spearman:.2f}"
+    ranked = "" if quality.auroc is None else f", AUROC for Dice below {FAILED_BELOW:g} {quality.auroc:.2f}"
+    return text + correlation + ranked
+
+
+def runs_of(model: str) -> list[Path]:
+    """Return the runs of a cross-validation, or the model itself."""
+    return sorted(Path(model).glob("fold-*")) or [find_model(Path(model))]
+
+
+def own_cases(run: Path, cases: Sequence[Case]) -> list[Case]:
+    """Return the cases that a model may be measured on: those of its own evaluation."""
+    rows = {row.case for row in read_evaluation(run / "model" if (run / "model").is_dir() else run).patients}
+    return [case for case in cases if case.name in rows]
+
+
+def mean_of(found: Sequence[dict[str, Pair]]) -> dict[str, Pair]:
+    """Return the means of the values of each case over the runs that measured it."""
+    names = dict.fromkeys(name for values in found for name in values)
+    pairs = {name: np.array([values[name] for values in found if name in values]) for name in names}
+    return {name: (float(pair[:, 0].mean()), float(pair[:, 1].mean())) for name, pair in pairs.items()}
 
 
 def main() -> None:
@@ -98,22 +143,29 @@ def main() -> None:
     external = arguments.external
     brats = [case for case in read_cases(external, DataOptions(layout="brats")).cases if case.name.startswith("brats")]
     slices = read_cases(external / "png").cases
+    lgg = [] if arguments.lgg is None else read_cases(arguments.lgg).cases
     for name in arguments.models:
-        predictor = open_predictor(find_model(Path(name)))
-        results = {
-            "c: stripped volumes": dice_of(brats, predictor),
-            "d: stripped single slices": slice_dice_of(slices, predictor),
-        }
-        volumes = volumes_of(sorted(external.glob("ms_*")), predictor)
-        if arguments.lgg is not None:
-            lgg = read_cases(arguments.lgg).cases
-            results["a: LGG"] = dice_of(lgg, predictor)
-            results["b: LGG without skull"] = dice_of(lgg, predictor, stripped=True)
-        lines = [f"{key}: {text_of(values)}" for key, values in sorted(results.items())]
-        lines.append("e: without tumour: " + ", ".join(f"{volume:.1f} ml" for volume in volumes.values()))
+        found: dict[str, list[dict[str, Pair]]] = {}
+        volumes = []
+        for run in runs_of(name):
+            predictor, own = open_predictor(run), own_cases(run, lgg)
+            sets = {"a: LGG": dice_of(own, predictor), "b: LGG without skull": dice_of(own, predictor, stripped=True)}
+            sets |= {
+                "c: stripped volumes": dice_of(brats, predictor),
+                "d: single slices": slice_dice_of(slices, predictor),
+            }
+            for key, values in sets.items():
+                found.setdefault(key, []).append(values)
+            volumes.append(volumes_of(sorted(external.glob("ms_*")), predictor))
+        results = {key: mean_of(values) for key, values in found.items() if any(values)}
+        without_tumour = {key: float(np.mean([one[key] for one in volumes])) for key in volumes[0]}
+        lines = [f"{key}: {text_of(values)}\n   {estimate_text(values)}" for key, values in results.items()]
+        lines.append("e: without tumour: " + ", ".join(f"{volume:.1f} ml" for volume in without_tumour.values()))
         sys.stdout.write("\n".join([name, *lines, ""]))
+        sys.stdout.flush()
+        document = {**results, "e: ml without tumour": without_tumour}
         file = arguments.out / f"{Path(name).name}.json"
-        file.write_text(json.dumps({**results, "e: ml without tumour": volumes}, indent=1) + "\n", "utf-8")
+        file.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def test_a_measure_whose_mean_is_over_slices_in_an_evaluation_is_named(tmp_path)
     folders = [write(tmp_path / name, rows, measures=("dice_volume", "dice_tumour_slices")) for name in ("a", "b")]
     comparison = compare_evaluations(*folders)
     assert comparison.means_of_slices == ("dice_tumour_slices",)
-    line = "each of the patients counts once; `evaluate` gives means over slices of dice_tumour_slices"
+    line = "here each patient counts once; `evaluate` gives means over slices of dice_tumour_slices"
     assert line in comparison_text(comparison).splitlines()
 
 

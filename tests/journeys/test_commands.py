@@ -62,7 +62,7 @@ def test_the_whole_road(phantoms, tmp_path):
     assert row.keys() == {
         "input", "outputs", "tumour_voxels", "tumour_volume_ml", "largest_area_mm2", "tumour_slices", "bounding_box",
         "components", "extent_mm", "orientation", "series", "model", "predicted_dice", "warnings", "skipped", "seconds",
-        "error",
+        "left_out", "error",
     }  # fmt: skip
     assert all((tmp_path / output).is_file() for output in row["outputs"])
     assert row["tumour_voxels"] == metrics["patients"][0]["predicted_voxels"]

@@ -95,7 +95,7 @@ def test_a_sequence_or_model_that_was_not_used_is_in_the_row_and_at_the_top(repo
     evaluation["patients"][0]["notes"] = [note]
     page = report(evaluation)
     assert sum(note in " ".join(row) for row in page.patients()) == 1
-    assert "1 patient has a note on a sequence or on a model that was not used" in page.words()
+    assert "Notes. 1 patient: glioma-t1-flair was left out: no T1 was given." in page.words()
 
 
 def test_rows_come_from_the_lowest_dice_up(page):

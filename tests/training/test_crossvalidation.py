@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import tifffile
 import torch
 
 from gliomaseg import model_export
@@ -21,7 +22,7 @@ from gliomaseg.config import Postprocessing, read_recipe
 from gliomaseg.data.case import read_case
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import read_splits, select
-from gliomaseg.errors import ConfigError, ModelError, OutputExistsError, UsageError
+from gliomaseg.errors import ConfigError, DataError, ModelError, OutputExistsError, UsageError
 from gliomaseg.evaluation.evaluate import evaluate
 from gliomaseg.model import file_digest, load_model, write_config, write_digests
 from gliomaseg.model_export import export_model
@@ -77,6 +78,16 @@ def test_pooled_rows_equal_the_rows_of_each_folds_model(crossed):
         own = json.loads((crossed / f"fold-{fold}" / "model" / "metrics.json").read_text())
         for row in own["patients"]:
             assert pooled[row["case"]] == row["dice_volume"]
+
+
+def test_resuming_with_other_data_raises_although_every_fold_is_trained(crossed, phantoms, tmp_path):
+    other = shutil.copytree(phantoms, tmp_path / phantoms.name)
+    mask = next(path for path in sorted(other.rglob("*_mask.tif")) if tifffile.imread(path).any())
+    tifffile.imwrite(mask, tifffile.imread(mask)[:, ::-1])
+    before = (crossed / "metrics.json").read_bytes()
+    with pytest.raises(DataError, match=r"data set differs from the one that the run in .*fold-0 was started with"):
+        crossvalidate(options(other, crossed, resume=True), say=quiet)
+    assert (crossed / "metrics.json").read_bytes() == before
 
 
 def test_a_stopped_cross_validation_resumes_at_its_fold(crossed, phantoms, tmp_path, monkeypatch):

@@ -104,7 +104,7 @@ def test_a_tracker_that_cannot_be_opened_raises(memory, tmp_path, monkeypatch):
 
 
 def test_the_settings_name_the_start_without_its_folder(tmp_path):
-    recipe = RECIPE.with_settings(["training.start_from=/home/anna/run"])
+    recipe = RECIPE.with_settings(["training.start_from=/data/anna/run"])
     assert TrackedRun(tmp_path, recipe, "0").settings["training.start_from"] == "run"
 
 

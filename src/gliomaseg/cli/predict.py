@@ -28,7 +28,7 @@ from gliomaseg.cli.options import (
     T1ce,
 )
 from gliomaseg.cli.output import import_nibabel, log, open_predictor, parse_size, print_result, raise_for_rows
-from gliomaseg.errors import ResourceError, UsageError
+from gliomaseg.errors import ResourceError, UsageError, counted
 
 TABLE_SECONDS = 10
 
@@ -125,6 +125,7 @@ def _predict_all(
         return rows, fault
     except KeyboardInterrupt as fault:
         progress.clear()
+        log(f"interrupted after {len(rows)} of {counted(len(entries), 'input')}; continue with --skip-existing")
         return rows, fault
     return rows, None
 

@@ -23,14 +23,18 @@ def needed_sequences(case: Case, preprocessing: Preprocessing) -> Case:
 
 
 def cache_digest(index: CaseList, preprocessing: Preprocessing) -> str:
-    """Return a hash of every file's bytes: modification times are unreliable, and reading costs little."""
-    files = [file for case in index.cases for file in case.files]
+    """Return a hash of the bytes of every file that the network needs; 40 hexadecimal digits.
+
+    Modification times are unreliable, and reading costs little.
+    """
+    cases = [needed_sequences(case, preprocessing) for case in index.cases]
+    files = [file for case in cases for file in case.files]
     hasher = hashlib.sha256(f"{LAYOUT} {preprocessing.size_px} {preprocessing.input}".encode())
-    if volumes := [case for case in index.cases if case.volumes is not None]:
+    if volumes := [case for case in cases if case.volumes is not None]:
         hasher.update(preprocessing.model_dump_json(include={"fov_mm", "min_slice_spacing_mm", "p99_5_level"}).encode())
         hasher.update(repr([_channels(case.volumes) for case in volumes if case.volumes]).encode())
-    if any(case.labels.tumour is not None for case in index.cases):
-        hasher.update(repr([sorted(case.labels.tumour or ()) for case in index.cases]).encode())
+    if any(case.labels.tumour is not None for case in cases):
+        hasher.update(repr([sorted(case.labels.tumour or ()) for case in cases]).encode())
     with ThreadPoolExecutor(max_workers=4) as pool:
         for file, file_digest in zip(files, pool.map(_file_digest, files), strict=True):
             hasher.update(os.fsencode(f"{file.parent.name}/{file.name}") + b"\0" + file_digest)

@@ -118,7 +118,7 @@ def _found(found: FoundMask) -> _PredictedCase:
 def _predict(loaded: LoadedCase, predictor: ScanPredictor) -> _PredictedCase:
     prediction = predictor.predict(loaded.scan)
     fields: dict[str, Any] = {**prediction.confidence, "predicted_dice": prediction.predicted_dice}
-    if notes := [*loaded.scan.notes, *prediction.left_out]:
+    if notes := [*loaded.scan.notes, *prediction.warnings, *prediction.left_out]:
         fields["notes"] = notes
     if len(predictor.models) > 1:
         fields["model"] = prediction.model_name

@@ -88,11 +88,11 @@ def _on_grid(volume: Scan, voxels: NDArray[Any], scan: Scan, *, resample: bool) 
     try:
         require_same_grid(volume, scan)
     except GeometryError as fault:
+        require_same_space(volume, scan)
         if not resample or volume.affine is None or scan.affine is None:
             raise GeometryError(fault.what, where=fault.where, cure=CURE) from fault
     else:
         return OnGrid(voxels)
-    require_same_space(volume, scan)
     z, y, x = scan.voxels.shape[:3]
     nearest = resample_nearest(voxels, volume.affine, shape=(z, y, x), affine=scan.affine)
     grid = describe_grid(voxels.shape, volume.affine)

@@ -55,7 +55,7 @@ class CaseScores(DocumentPart):
     model: Text | None = None  # if an evaluation used several
     notes: list[Text] = Field(
         default_factory=list
-    )  # sequences that were resampled or not used, models that did not run
+    )  # warnings, sequences that were resampled or not used, models that did not run
     picture_slice: Index | None = None
 
     def __getitem__(self, name: str) -> float | None:

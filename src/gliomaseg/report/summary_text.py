@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from gliomaseg.errors import counted
 from gliomaseg.evaluation.results import CaseScores, Evaluation, MeasureSummary
 
 FEW = 20
+MOST_NOTES = 3
 NO_SPLIT = "No split named"
 SIDES = {"train": "training side", "validation": "validation side"}
 
@@ -102,10 +104,15 @@ def _mask_warnings(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
 
 
 def _notes(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
-    if noted := sum(bool(row.notes) for row in evaluation.patients):
-        one = noun(evaluation)
-        which = f"1 {one} has" if noted == 1 else f"{noted} {one}s have"
-        yield "Sequences and models", f"{which} a note on a sequence or on a model that was not used: see the table."
+    """Yield the most frequent notes of the rows, each with the number of cases."""
+    counts = Counter(note for row in evaluation.patients for note in row.notes)
+    if counts:
+        shown = [f"{counted(n, noun(evaluation))}: {note}" for note, n in counts.most_common(MOST_NOTES)]
+        more = len(counts) - len(shown)
+        yield (
+            "Notes",
+            sentence("; ".join([*shown, *([f"{counted(more, 'further note')} in the rows"] if more else [])])),
+        )
 
 
 def _nothing_predicted(evaluation: Evaluation) -> str:

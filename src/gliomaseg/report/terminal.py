@@ -137,7 +137,7 @@ def summary_text(summary: Summary) -> str:
     lines.append(of + ", ".join(parts))
     if summary.failed:
         failed = counted(summary.failed, "case" if several else "patient")
-        lines.append(f"{failed} without a prediction, in no mean: see the rows")
+        lines.append(f"{failed} failed, in no mean: see the rows")
     return "\n".join(lines)
 
 
@@ -166,7 +166,7 @@ def comparison_text(comparison: Comparison) -> str:
         lines.append(f"{name:<34}{difference:>11}   {interval:<18}{p:>7}  {counts}{undefined}")
     if comparison.means_of_slices:
         names = ", ".join(comparison.means_of_slices)
-        lines.append(f"each of the {noun} counts once; `evaluate` gives means over slices of {names}")
+        lines.append(f"here each {comparison.noun} counts once; `evaluate` gives means over slices of {names}")
     if comparison.left_out:
         lines.append(f"not compared, because the definitions differ: {', '.join(comparison.left_out)}")
     lines.append(f"{of}{counted(patients, 'patient')}; p: Wilcoxon signed-rank, two-sided; a win is B better")

@@ -182,11 +182,11 @@ def load_checkpoint(
     return progress
 
 
-def read_start_model(path: Path) -> StartModel | None:
-    """Return the model whose weights a run started from; None if it started at random or has no readable checkpoint."""
+def read_progress(path: Path) -> Progress | None:
+    """Return the progress of a run; None if it has no readable checkpoint."""
     try:
         with safe_open(path, framework="pt") as file:
-            return Progress.from_json(file.metadata()["progress"]).start
+            return Progress.from_json(file.metadata()["progress"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
 

@@ -41,6 +41,7 @@ from gliomaseg.training.run_folder import (
     TrainOptions,
     empty_folder,
     is_finished,
+    require_same_data,
     require_same_data_options,
     require_same_folds,
     run_output,
@@ -124,12 +125,12 @@ def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) 
         if not resuming:
             _start_folder(options, splits)
         runs = [_fold_options(options, number) for number in range(len(splits.folds))]
-        done = [is_finished(run) for run in runs]  # raises for other settings before any fold trains
         folds = [Fold(f"fold {number + 1} of {len(runs)}", run) for number, run in enumerate(runs)]
-        for fold, is_done in zip(folds, done, strict=True):
-            if is_done:
-                say(f"{fold.name} is already trained")
-        folds = [fold for fold, is_done in zip(folds, done, strict=True) if not is_done]
+        done = [fold for fold in folds if is_finished(fold.options)]  # raises for other settings before any fold trains
+        require_same_data([fold.options for fold in done], index)
+        for fold in done:
+            say(f"{fold.name} is already trained")
+        folds = [fold for fold in folds if fold not in done]
         if places and folds:
             brain = options.recipe.augmentation.needs_brain
             open_cache(index, options.recipe.preprocessing, folder=options.cache, brain=brain, progress=say)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,14 @@ import tomli_w
 
 from gliomaseg.atomic import LOCK, remove
 from gliomaseg.config import Recipe, read_recipe, setting_text
-from gliomaseg.data.case_list import DataOptions, DataSettings
+from gliomaseg.data.cache_digest import cache_digest
+from gliomaseg.data.case_list import CaseList, DataOptions, DataSettings
 from gliomaseg.data.split import Splits, read_splits, write_splits
-from gliomaseg.errors import ConfigError
+from gliomaseg.errors import ConfigError, DataError
 from gliomaseg.model import CARD, DIGESTS, METRICS, ONNX, WEIGHTS
 from gliomaseg.model import CONFIG as MODEL_CONFIG
 from gliomaseg.ownership import MANIFEST, OutputFolder
-from gliomaseg.training.checkpoint import read_start_model
+from gliomaseg.training.checkpoint import read_progress
 from gliomaseg.training.start_weights import find_start_digest, with_absolute_start
 
 # Training settings that may change when a run is resumed: none of them changes the computations of an epoch.
@@ -75,6 +76,28 @@ def is_finished(options: TrainOptions) -> bool:
         return False
     _require_same_recipe(options, changeable=("checkpoint_minutes",))
     return (options.out / CURVES).is_file()  # a run writes the curves last
+
+
+def require_same_data(finished: Sequence[TrainOptions], index: CaseList) -> None:
+    """Check that finished runs of one recipe were trained on a data set; a run without its checkpoint passes.
+
+    Raises:
+        DataError: a run was trained on other data.
+    """
+    known = [(run, progress) for run in finished if (progress := read_progress(run.out / LAST))]
+    digest = cache_digest(index, finished[0].recipe.preprocessing) if known else ""
+    for run, progress in known:
+        require_same_digest(run, digest, progress.digest)
+
+
+def require_same_digest(options: TrainOptions, now: str, before: str) -> None:
+    """Raise DataError if a run was started with other data: the checksums of both data sets differ."""
+    if before != now:
+        raise DataError(
+            f"the data set differs from the one that the run in {options.out} was started with",
+            where=options.data,
+            cure="resume with the same data, or name another folder",
+        )
 
 
 def run_output(folder: Path, *, is_run: bool = False) -> OutputFolder:
@@ -248,7 +271,8 @@ def _require_same_start(options: TrainOptions, started: Recipe) -> bool:
         ConfigError: they start from different models.
     """
     before, now = started.training.start_from, options.recipe.training.start_from
-    saved = read_start_model(options.out / LAST)
+    progress = read_progress(options.out / LAST)
+    saved = progress and progress.start
     found = now and find_start_digest(now)
     if saved is None or not found:
         return False

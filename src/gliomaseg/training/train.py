@@ -41,6 +41,7 @@ from gliomaseg.training.run_folder import (
     TrainOptions,
     read_run_splits,
     require_out_folder,
+    require_same_digest,
     require_whole_stacks,
     start_folder,
     write_settings,
@@ -249,12 +250,7 @@ def _ignore(text: str) -> None:
 
 
 def _require_same_split(options: TrainOptions, now: Progress, before: Progress) -> None:
-    if before.digest != now.digest:
-        raise DataError(
-            "the data set differs from the one that the run was started with",
-            where=options.data,
-            cure="resume with the same data, or name another folder",
-        )
+    require_same_digest(options, now.digest, before.digest)
     # With another split, the run would validate on patients that it was trained on.
     if before.sides not in ("", now.sides):
         raise ConfigError(

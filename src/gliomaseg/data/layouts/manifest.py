@@ -109,7 +109,8 @@ def read(data: Path, options: DataOptions) -> CaseList:
     cases = [case for rows in by_case.values() if (case := table.case_of(rows))]
     if not cases:
         first = table.problems[0].what if table.problems else "it has no row"
-        raise DataError(f"has no case that can be read: {first}", where=data, cure="write a row for each case")
+        cure = "write a row for each case; paths are relative to the folder of the manifest"
+        raise DataError(f"has no case that can be read: {first}", where=data, cure=cure)
     return CaseList(
         data.parent,
         tuple(sorted(cases, key=lambda case: case.name)),
