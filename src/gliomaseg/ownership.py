@@ -1,9 +1,9 @@
 """The one rule of `--overwrite`: a command replaces only files that it wrote and that are unchanged since.
 
 Each command records its files in a manifest, `.gliomaseg-files`, in the output folder: a JSON object a line, with the
-path relative to the folder, the SHA-256 and the command. A file gets its line before its name, so a killed process
-leaves no file of ours without a line. Lines are only appended, each in one write, so that processes which share a
-folder keep each other's lines.
+path relative to the folder, the SHA-256, the command and, for results of `predict`, a digest of scan and model. A file
+gets its line before its name, so a killed process leaves no file of ours without a line. Lines are only appended, each
+in one write, so that processes which share a folder keep each other's lines.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from gliomaseg import atomic
 from gliomaseg.atomic import LOCK, UNFINISHED
@@ -25,6 +26,14 @@ from gliomaseg.system_files import is_system_file
 
 MANIFEST = f"{UNFINISHED}files"
 NAMED = 3  # foreign files that a message names
+
+
+class _Entry(NamedTuple):
+    """A line of the manifest."""
+
+    path: str
+    checksum: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -36,12 +45,14 @@ class OutputFolder:
         command: the command's name; files of other commands are foreign.
         growing: patterns of relative paths: of files without a line in the manifest, these are own files too.
         option: the option that names the folder, for messages.
+        source: a digest of what the files are made from, which their lines record; empty if it is not recorded.
     """
 
     folder: Path
     command: str
     growing: tuple[str, ...] = ()
     option: str = "--out"
+    source: str = ""
 
     @contextmanager
     def new_file(self, path: Path) -> Iterator[Path]:
@@ -107,6 +118,15 @@ class OutputFolder:
     def owns(self, target: Path) -> bool:
         """Return whether a file or folder exists, and is as this command wrote it."""
         return os.path.lexists(target) and not any(self._foreign_files(target))
+
+    def require_same_source(self, *targets: Path) -> None:
+        """Raise OutputExistsError if a file, or a file in a folder, was made from something else, by its last line."""
+        for target in targets:
+            last = {entry.path: entry.source for entry in self._entries(target)}
+            if os.path.lexists(target) and not set(last.values()) <= {"", self.source}:
+                what = "was made from another scan or by another model"
+                cure = f"pass --overwrite, or another {self.option}"
+                raise OutputExistsError(what, where=target, cure=cure)
 
     def has_record(self, target: Path) -> bool:
         """Return whether the manifest has a line about a file."""
@@ -178,29 +198,34 @@ class OutputFolder:
 
     def _checksums(self, target: Path) -> dict[str, set[str]]:
         """Return the checksums that the manifest has of a file, or of each file in a folder, by relative path."""
+        found: dict[str, set[str]] = {}
+        for entry in self._entries(target):
+            found.setdefault(entry.path, set()).add(entry.checksum)
+        return found
+
+    def _entries(self, target: Path) -> Iterator[_Entry]:
+        """Yield the lines of the manifest about a file, or about the files in a folder."""
         try:
             lines = (self.folder / MANIFEST).read_bytes().splitlines()
         except OSError:  # without a manifest, every file is foreign
-            return {}
+            return
         name = self._name(target)
         # A folder may have results of 10,000 scans: only its lines about this target are parsed.
         needle = b"" if name == "." else json.dumps(name)[:-1].encode()
-        found: dict[str, set[str]] = {}
         for line in lines:
-            path, checksum = self._parse(line) if needle in line else ("", "")
-            if path and (name in (".", path) or path.startswith(f"{name}/")):
-                found.setdefault(path, set()).add(checksum)
-        return found
+            entry = self._parse(line) if needle in line else None
+            if entry and (name in (".", entry.path) or entry.path.startswith(f"{name}/")):
+                yield entry
 
-    def _parse(self, line: bytes) -> tuple[str, str]:
-        """Return path and checksum of a line; empty texts if it is of another command, or incomplete."""
+    def _parse(self, line: bytes) -> _Entry | None:
+        """Return a line; None if it is of another command, or incomplete."""
         try:
             entry = json.loads(line)
         except ValueError:  # a power cut may leave half a line
-            return "", ""
-        if not isinstance(entry, dict) or entry.get("command") != self.command:
-            return "", ""
-        return str(entry.get("path", "")), str(entry.get("sha256", ""))
+            return None
+        if not isinstance(entry, dict) or entry.get("command") != self.command or not entry.get("path"):
+            return None
+        return _Entry(str(entry["path"]), str(entry.get("sha256", "")), str(entry.get("source", "")))
 
     def _name(self, path: Path) -> str:
         """Return a path relative to the folder. macOS may store a name in another Unicode form."""
@@ -210,6 +235,7 @@ class OutputFolder:
         """Append a line for each file, by its final path, to the manifest in `folder`."""
         entries = (
             {"path": self._name(path), "sha256": _checksum(content), "command": self.command}
+            | ({"source": self.source} if self.source else {})
             for path, content in contents.items()
         )
         text = "".join(json.dumps(entry) + "\n" for entry in entries)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,21 @@ def test_a_foreign_or_changed_result_is_kept_and_not_counted_as_done(
     with pytest.raises(OutputExistsError, match=f"a_mask.png: {what}"):
         predict(tmp_path / "out", [images / "a.png"], model=bright, skip_existing=True)
     assert file.read_text() == (content if content is not None else "mine")
+
+
+def test_the_result_of_another_scan_with_the_same_name_is_not_taken_as_done(
+    images: Path, bright: Path, tmp_path: Path
+) -> None:
+    for name, source in (("one", "a.png"), ("copy", "a.png"), ("two", "b.png")):
+        (tmp_path / name).mkdir()
+        shutil.copy(images / source, tmp_path / name / "scan.png")
+    write_picture(tmp_path / "two" / "scan.png", np.full((32, 32), 91, np.uint8))
+    predict(tmp_path / "out", [tmp_path / "one" / "scan.png"], model=bright)
+    before = (tmp_path / "out" / "scan_mask.png").read_bytes()
+    predict(tmp_path / "out", [tmp_path / "copy" / "scan.png"], model=bright, skip_existing=True)
+    with pytest.raises(OutputExistsError, match=r"scan_mask\.png: was made from another scan or by another model"):
+        predict(tmp_path / "out", [tmp_path / "two" / "scan.png"], model=bright, skip_existing=True)
+    assert (tmp_path / "out" / "scan_mask.png").read_bytes() == before
 
 
 def test_existing_results_are_either_kept_or_replaced(images: Path, bright: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -94,6 +95,22 @@ class Input:
     def gaps(self) -> list[tuple[int, int]]:
         """Jumps in the numbers of a stack: the numbers before and after each."""
         return [(a, b) for a, b in pairwise(self.numbers) if b != a + 1]
+
+    def content_digest(self) -> str:
+        """Return the SHA-256 of the content of its files, T1 and T1ce included; of a folder, all files in it.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+        hasher = hashlib.sha256()
+        for part in (self, self.t1, self.t1ce):
+            hasher.update(b"\0")
+            for path in part.pictures if part else ():
+                for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+                    if file.is_file():
+                        with file.open("rb") as handle:
+                            hasher.update(hashlib.file_digest(handle, "sha256").digest())
+        return hasher.hexdigest()
 
     @property
     def has_affine(self) -> bool:

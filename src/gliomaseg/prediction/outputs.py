@@ -250,7 +250,9 @@ _IMAGE_FORMATS = (MaskFormat.tiff, MaskFormat.png)
 _SUFFIXES = {MaskFormat.nifti: ".nii.gz", MaskFormat.dicom_seg: ".dcm", MaskFormat.tiff: ".tif", MaskFormat.png: ""}
 
 
-def targets_of(entry: Input, out: Path, *, formats: Sequence[MaskFormat], probabilities: bool) -> Targets:
+def targets_of(
+    entry: Input, out: Path, *, formats: Sequence[MaskFormat], probabilities: bool, source: str = ""
+) -> Targets:
     """Return the output files of an input.
 
     Args:
@@ -258,8 +260,9 @@ def targets_of(entry: Input, out: Path, *, formats: Sequence[MaskFormat], probab
         out: the folder of the output.
         formats: the mask formats, from `mask_formats`.
         probabilities: whether probabilities are written too.
+        source: a digest of the scan and the model, which is recorded beside the files.
     """
-    output = OutputFolder(out, "predict")
+    output = OutputFolder(out, "predict", source=source)
     if entry.kind in (Kind.PICTURE, Kind.STACK):
         folder = out / entry.name if entry.kind is Kind.STACK else None
         names = [portable_name(file.stem) for file in entry.pictures] if folder else [entry.name]

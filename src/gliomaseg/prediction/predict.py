@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections import abc
@@ -122,7 +123,9 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
     try:
         if entry.fault is not None:
             raise entry.fault
-        targets = _targets(entry, out, options)
+        targets = _targets(entry, out, options, _source(entry, predictor))
+        if options.skip_existing:
+            targets.output.require_same_source(*targets.files)
         if options.skip_existing and targets.are_written:
             return PredictRow(
                 str(entry.path), [str(file) for file in targets.files], skipped=[_EXISTS.format(targets.files[0].name)]
@@ -173,9 +176,17 @@ def _unwritten(entry: Input, targets: Targets, written: Written) -> PartlyDoneEr
     return PartlyDoneError(what, where=entry.path, cure="see the warnings")
 
 
-def _targets(entry: Input, out: Path, options: PredictOptions) -> Targets:
+def _source(entry: Input, predictor: ScanPredictor) -> str:
+    """Return a digest of the scan and the model; empty for a file that cannot be read, which `load_input` reports."""
+    try:
+        return hashlib.sha256(f"{entry.content_digest()} {predictor.digest}".encode()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _targets(entry: Input, out: Path, options: PredictOptions, source: str) -> Targets:
     formats = mask_formats(entry, options.to)
-    targets = targets_of(entry, out, formats=formats, probabilities=options.probabilities)
+    targets = targets_of(entry, out, formats=formats, probabilities=options.probabilities, source=source)
     require_outside_data_set(entry, targets)
     return targets
 
