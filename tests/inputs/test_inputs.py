@@ -15,7 +15,7 @@ import tifffile
 from files import touch
 from gliomaseg.errors import DataError, FormatError, MissingExtraError
 from gliomaseg.formats.dicom import Acquisition, write_series
-from gliomaseg.inputs.input import Kind
+from gliomaseg.inputs.input import Input, Kind
 from gliomaseg.prediction import join_sequences, list_inputs
 
 VOXELS = np.arange(3 * 6 * 5, dtype=np.uint16).reshape(3, 6, 5)
@@ -419,3 +419,14 @@ def test_another_stack_in_a_subfolder_is_an_input_of_its_own(tmp_path: Path, fir
     touch(tmp_path / "all", *(f"{first}_{k}.png" for k in range(1, 10)))
     touch(tmp_path / "all" / "sub", *(f"{second}_{k}.png" for k in range(10, 15)))
     assert [entry.fault for entry in list_inputs([tmp_path / "all"])] == [None, None]
+
+
+def test_the_digest_of_a_folder_leaves_out_the_results_in_it(tmp_path):
+    (tmp_path / "slice").write_bytes(b"first")
+    entry, results = Input(tmp_path, Kind.SERIES), tmp_path / "masks"
+    before = entry.content_digest(without=results)
+    results.mkdir()
+    (results / "mask").write_bytes(b"mask")
+    assert entry.content_digest(without=results) == before
+    (tmp_path / "slice").write_bytes(b"other")
+    assert entry.content_digest(without=results) != before

@@ -96,8 +96,11 @@ class Input:
         """Jumps in the numbers of a stack: the numbers before and after each."""
         return [(a, b) for a, b in pairwise(self.numbers) if b != a + 1]
 
-    def content_digest(self) -> str:
+    def content_digest(self, *, without: Path) -> str:
         """Return the SHA-256 of the content of its files, T1 and T1ce included; of a folder, all files in it.
+
+        Args:
+            without: a folder that is not read: the folder of the results, which may lie in that of the scan.
 
         Raises:
             OSError: a file cannot be read.
@@ -106,10 +109,10 @@ class Input:
         for part in (self, self.t1, self.t1ce):
             hasher.update(b"\0")
             for path in part.pictures if part else ():
-                for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-                    if file.is_file():
-                        with file.open("rb") as handle:
-                            hasher.update(hashlib.file_digest(handle, "sha256").digest())
+                files = sorted(path.resolve().rglob("*")) if path.is_dir() else [path]
+                for file in (file for file in files if file.is_file() and without.resolve() not in file.parents):
+                    with file.open("rb") as handle:
+                        hasher.update(hashlib.file_digest(handle, "sha256").digest())
         return hasher.hexdigest()
 
     @property

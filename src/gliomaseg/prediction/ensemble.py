@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import abc
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ class WeightedEnsemble:
         last = self.models[-1]
         self._open: dict[Path, Predictor] = {last.folder: predictor_of(last, engine=engine)}
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The SHA-256 of the checksums of all networks, in order."""
         return joint_digest(running_digest(model, self.engine) for model in self.models)

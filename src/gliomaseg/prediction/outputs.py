@@ -106,11 +106,6 @@ class ImageTargets:
         """All files, image by image."""
         return [file for image in self.images for file in image.files]
 
-    @property
-    def are_written(self) -> bool:
-        """Whether all files are as `predict` wrote them: a foreign, changed or empty file is not a result."""
-        return all(self.output.owns(file) for file in self.files)
-
     def require_free(self, *, overwrite: bool) -> None:
         """Refuse to write over existing files, unless `overwrite` is set.
 
@@ -177,11 +172,6 @@ class VolumeTargets:
     def files(self) -> list[Path]:
         """All files and folders."""
         return [*self.masks.values(), self.overlay, *([self.probability] if self.probability else [])]
-
-    @property
-    def are_written(self) -> bool:
-        """Whether all files are as `predict` wrote them: a foreign, changed or empty file is not a result."""
-        return all(self.output.owns(file) for file in self.files)
 
     def require_free(self, *, overwrite: bool) -> None:
         """Refuse to write over existing files, unless `overwrite` is set.

@@ -123,10 +123,8 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
     try:
         if entry.fault is not None:
             raise entry.fault
-        targets = _targets(entry, out, options, _source(entry, predictor))
-        if options.skip_existing:
-            targets.output.require_same_source(*targets.files)
-        if options.skip_existing and targets.are_written:
+        targets = _targets(entry, out, options, _source(entry, out, predictor))
+        if options.skip_existing and _are_written(targets):
             return PredictRow(
                 str(entry.path), [str(file) for file in targets.files], skipped=[_EXISTS.format(targets.files[0].name)]
             )
@@ -176,10 +174,20 @@ def _unwritten(entry: Input, targets: Targets, written: Written) -> PartlyDoneEr
     return PartlyDoneError(what, where=entry.path, cure="see the warnings")
 
 
-def _source(entry: Input, predictor: ScanPredictor) -> str:
+def _are_written(targets: Targets) -> bool:
+    """Return whether all files are as `predict` wrote them: a foreign, changed or empty file is not a result.
+
+    Raises:
+        OutputExistsError: a file was made from another scan or by another model.
+    """
+    targets.output.require_same_source(*targets.files)
+    return all(targets.output.owns(file) for file in targets.files)
+
+
+def _source(entry: Input, out: Path, predictor: ScanPredictor) -> str:
     """Return a digest of the scan and the model; empty for a file that cannot be read, which `load_input` reports."""
     try:
-        return hashlib.sha256(f"{entry.content_digest()} {predictor.digest}".encode()).hexdigest()
+        return hashlib.sha256(f"{entry.content_digest(without=out)} {predictor.digest}".encode()).hexdigest()
     except OSError:
         return ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import abc
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -110,7 +111,7 @@ class Predictor:
         """The model, in a tuple as in `WeightedEnsemble`."""
         return (self.model,)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The SHA-256 of the network."""
         return running_digest(self.model, self.engine)
