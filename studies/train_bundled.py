@@ -215,12 +215,12 @@ def scored_run(plan: Plan, job: Job, data: Path, out: Path) -> Any:
 def score_one(plan: Plan, job: Job, received: Path, options: Any) -> None:
     """Export and evaluate a received run, as `gliomaseg train --resume` does after the last epoch."""
     from gliomaseg.training.artifacts import write_artifacts
-    from gliomaseg.training.run_folder import is_finished
+    from gliomaseg.training.run_folder import LAST, is_finished
     from gliomaseg.training.train import train
 
     if is_finished(options):
         return
-    if not (options.out / "checkpoint" / "last.safetensors").is_file():
+    if not (options.out / LAST).is_file():
         write_run(plan, job, received, options)
     if job.fold != ALL:
         train(options, say=say)  # it checks data, folds and recipe

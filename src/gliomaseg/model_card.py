@@ -113,13 +113,11 @@ def _scores(scores: CardScores) -> str:
 def _evaluated_on(evaluation: Evaluation) -> str:
     """Return a sentence about the evaluated patients."""
     setting, summary = evaluation.setting, evaluation.summary
-    counts = ((summary.patients, "patient"), (summary.slices, "slice"))
-    amount = ", ".join(counted(number, noun) for number, noun in counts if number is not None)
     split = setting.split and f"split by {setting.split}"
     side = setting.subset and f"side: {setting.subset}"
     seed = None if setting.seed is None else f"seed {setting.seed}"
     details = ", ".join(part for part in (split, side, seed) if part)
-    return f"Evaluated on {setting.data or 'a data set'}: {amount}{f' ({details})' if details else ''}."
+    return f"Evaluated on {setting.data or 'a data set'}: {summary.amount_text()}{f' ({details})' if details else ''}."
 
 
 def _settings(recipe: Recipe, start: StartModel | None) -> list[str]:

@@ -68,16 +68,12 @@ class Cache:
     @cached_property
     def level_histograms(self) -> NDArray[np.int64]:
         """How often each level occurs in each case and channel: int64, shape (cases, c, 256)."""
-        return np.stack(
-            [level_counts(self.images[first : last + 1]) for first, last in zip(*self.case_limits, strict=True)]
-        )
+        return np.stack([level_counts(self.images[case]) for case in self.case_slices])
 
     @cached_property
     def brain_histograms(self) -> NDArray[np.int64]:
         """As `level_histograms`, with level 0 outside the brain."""
-        return np.stack(
-            [self.brain_counts(slice(first, last + 1)) for first, last in zip(*self.case_limits, strict=True)]
-        )
+        return np.stack([self.brain_counts(case) for case in self.case_slices])
 
     @property
     def case_slices(self) -> list[slice]:

@@ -16,6 +16,7 @@ from gliomaseg.evaluation import measures
 from gliomaseg.evaluation.documents import read_evaluation
 from gliomaseg.evaluation.measure import Measure, number
 from gliomaseg.evaluation.results import CaseScores, Evaluation, EvaluationSetting
+from gliomaseg.evaluation.summaries import row_noun
 from gliomaseg.metrics.paired_tests import PairedComparison, compare
 
 # If these differ between the evaluations, the reference masks differ too.
@@ -56,7 +57,7 @@ class Comparison:
     @property
     def noun(self) -> str:
         """The word for a pair: "case" if a patient has several, else "patient"."""
-        return "case" if len({entry.patient for entry in self.patients}) < len(self.patients) else "patient"
+        return row_noun([entry.patient for entry in self.patients])
 
     @property
     def means_of_slices(self) -> tuple[str, ...]:

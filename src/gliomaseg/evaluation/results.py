@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from gliomaseg.config import DocumentPart, Index, Postprocessing, Text
+from gliomaseg.errors import counted
 from gliomaseg.evaluation.measure import Count, Number, Share, check_value, is_number
 from gliomaseg.evaluation.measures import HEADLINE, measure_named
 
@@ -53,9 +54,8 @@ class CaseScores(DocumentPart):
     flip_dice: Share | None = None
     predicted_dice: Share | None = None
     model: Text | None = None  # if an evaluation used several
-    notes: list[Text] = Field(
-        default_factory=list
-    )  # warnings, sequences that were resampled or not used, models that did not run
+    # Warnings, sequences that were resampled or not used, and models that did not run:
+    notes: list[Text] = Field(default_factory=list)
     picture_slice: Index | None = None
 
     def __getitem__(self, name: str) -> float | None:
@@ -126,6 +126,11 @@ class Summary(DocumentPart):
     slices: Count | None = None
     tumour_slices: Count | None = None
     failed: Count | None = None
+
+    def amount_text(self) -> str:
+        """Return the numbers of patients and slices, such as "4 patients, 81 slices"; unknown ones are left out."""
+        counts = ((self.patients, "patient"), (self.slices, "slice"))
+        return ", ".join(counted(number, noun) for number, noun in counts if number is not None)
 
     def __getitem__(self, name: str) -> MeasureSummary:
         """Return the entry of a measure.

@@ -23,6 +23,15 @@ def interval_text(*, several: bool = False) -> str:
     return f"95 %, percentile bootstrap over patients, {DRAWS} draws, seed 0{drawn}"
 
 
+def row_noun(patients: Sequence[str]) -> str:
+    """Return the word for a row: "case" if a patient has several, else "patient".
+
+    Args:
+        patients: the patient of each row.
+    """
+    return "case" if len(set(patients)) < len(patients) else "patient"
+
+
 def summarise(counts: Mapping[str, Counts], *, patient_of: Mapping[str, str] | None = None) -> Summary:
     """Return the Dice conventions over the counts of cases, with intervals; batches continue across cases.
 

@@ -127,7 +127,7 @@ def _flair_of(members: list[Candidate]) -> list[Candidate]:
 def _flair_warnings(flair: Sequence[Candidate], member: Candidate) -> list[str]:
     """Return the warning on one of several FLAIR images of a case: a name does not show which one is the best."""
     others = [other.entry.path for other in flair if other is not member]
-    names = [Path(os.path.relpath(file, member.folder)).as_posix() for file in others]
+    names = _names_from(member.folder, others)
     if not names:
         return []
     listed = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
@@ -135,8 +135,12 @@ def _flair_warnings(flair: Sequence[Candidate], member: Candidate) -> list[str]:
 
 
 def _t1_warnings(files: Sequence[Path], folder: Path) -> list[str]:
-    names = [Path(os.path.relpath(file, folder)).as_posix() for file in files]
-    return [f"{name} is T1 of the same case and was not used; {T1_ADVICE}" for name in names]
+    return [f"{name} is T1 of the same case and was not used; {T1_ADVICE}" for name in _names_from(folder, files)]
+
+
+def _names_from(folder: Path, files: Sequence[Path]) -> list[str]:
+    """Return the paths of files from a folder, with `/`."""
+    return [Path(os.path.relpath(file, folder)).as_posix() for file in files]
 
 
 def without_t1_advice(warnings: Iterable[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import gliomaseg
 from gliomaseg.data.split import LEAK
 from gliomaseg.errors import counted
 from gliomaseg.evaluation.results import CaseScores, Evaluation, MeasureSummary
+from gliomaseg.evaluation.summaries import row_noun
 
 FEW = 20
 MOST_NOTES = 3
@@ -28,7 +29,7 @@ class Headline:
 
 def noun(evaluation: Evaluation) -> str:
     """Return the word for a row: "case" if a patient has several, else "patient"."""
-    return "case" if len({row.patient for row in evaluation.patients}) < len(evaluation.patients) else "patient"
+    return row_noun([row.patient for row in evaluation.patients])
 
 
 def failures(evaluation: Evaluation) -> list[CaseScores]:
@@ -107,12 +108,10 @@ def _notes(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
     """Yield the most frequent notes of the rows, each with the number of cases."""
     counts = Counter(note for row in evaluation.patients for note in row.notes)
     if counts:
-        shown = [f"{counted(n, noun(evaluation))}: {note}" for note, n in counts.most_common(MOST_NOTES)]
-        more = len(counts) - len(shown)
-        yield (
-            "Notes",
-            sentence("; ".join([*shown, *([f"{counted(more, 'further note')} in the rows"] if more else [])])),
-        )
+        parts = [f"{counted(n, noun(evaluation))}: {note}" for note, n in counts.most_common(MOST_NOTES)]
+        if more := len(counts) - len(parts):
+            parts.append(f"{counted(more, 'further note')} in the rows")
+        yield "Notes", sentence("; ".join(parts))
 
 
 def _nothing_predicted(evaluation: Evaluation) -> str:

@@ -131,10 +131,8 @@ def summary_text(summary: Summary) -> str:
         lines.append(f"{name:<34}{numbers}   {entry.interval_text()}".rstrip())
     several = summary.cases is not None and summary.cases != summary.patients
     of = f"{counted(summary.cases or 0, 'case')} of " if several else ""
-    counts = ((summary.patients, "patient"), (summary.slices, "slice"))
-    parts = [counted(number, noun) for number, noun in counts if number is not None]
-    parts += [] if summary.tumour_slices is None else [f"{summary.tumour_slices} with tumour"]
-    lines.append(of + ", ".join(parts))
+    with_tumour = "" if summary.tumour_slices is None else f"{summary.tumour_slices} with tumour"
+    lines.append(of + ", ".join(filter(None, (summary.amount_text(), with_tumour))))
     if summary.failed:
         failed = counted(summary.failed, "case" if several else "patient")
         lines.append(f"{failed} failed, in no mean: see the rows")
