@@ -127,7 +127,7 @@ def trust_of(rows: Sequence[CaseScores]) -> dict[str, Any]:
     scored = [row for row in rows if row.dice_volume is not None]
     dice = np.array([row.dice_volume for row in scored])
     guess = np.array([row.predicted_dice or 0.0 for row in scored])
-    return asdict(rank_quality(guess, dice)) | {"bias": float((guess - dice).mean())}
+    return asdict(rank_quality(guess, dice))
 
 
 def measure_together(crossed: Sequence[Crossed], data: Path) -> Evaluation:

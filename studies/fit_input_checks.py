@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from other_sources import without_skull
 from PIL import Image
 from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
@@ -27,6 +26,7 @@ import gliomaseg
 from gliomaseg.config import Preprocessing
 from gliomaseg.data.case import LoadedCase, read_case
 from gliomaseg.data.layouts import read_cases
+from gliomaseg.evaluation.copies import without_skull
 from gliomaseg.formats import read_volume
 from gliomaseg.metrics.lesions import NEIGHBOURS
 from gliomaseg.phantoms import phantom_patient

@@ -26,9 +26,10 @@ from pathlib import Path
 import numpy as np
 
 import gliomaseg
-from gliomaseg.data.case import Case, LoadedCase, read_case
+from gliomaseg.data.case import Case, read_case
 from gliomaseg.data.case_list import DataOptions
 from gliomaseg.data.layouts import read_cases
+from gliomaseg.evaluation.copies import without_skull
 from gliomaseg.evaluation.dice_estimation import FAILED_BELOW, rank_quality
 from gliomaseg.evaluation.documents import read_evaluation
 from gliomaseg.evaluation.scoring import ScoreGrid, score_case
@@ -36,7 +37,6 @@ from gliomaseg.metrics.bootstrap import bootstrap_interval
 from gliomaseg.prediction import open_predictor
 from gliomaseg.prediction.mask_statistics import measure_mask
 from gliomaseg.prediction.predictor import Predictor
-from gliomaseg.preprocessing import brain_mask
 from gliomaseg.pretrained import find_model
 
 FEWEST = 3
@@ -47,13 +47,6 @@ Pair = tuple[float, float]
 def say(text: str) -> None:
     """Print a line of progress to stderr."""
     sys.stderr.write(f"{text}\n")
-
-
-def without_skull(loaded: LoadedCase) -> LoadedCase:
-    """Return a case of 8-bit slices whose scan is 0 outside the brain, in all sequences."""
-    scan = loaded.scan
-    brain = brain_mask(scan.voxels[..., scan.flair_index], keep=loaded.reference)
-    return replace(loaded, scan=replace(scan, voxels=scan.voxels * brain[..., None]))
 
 
 def dice_of(cases: Sequence[Case], predictor: Predictor, *, stripped: bool = False) -> dict[str, Pair]:
@@ -103,14 +96,7 @@ def estimate_text(values: dict[str, Pair]) -> str:
     dice, predicted = np.array([pair for pair in values.values() if not math.isnan(pair[1])]).reshape(-1, 2).T
     if len(dice) < FEWEST:
         return f"{len(dice)} predicted values"
-    quality = rank_quality(predicted, dice)
-    text = (
-        f"{len(dice)} values, predicted - measured {(predicted - dice).mean():+.3f}, "
-        f"mean absolute error {quality.mean_error:.3f}"
-    )
-    correlation = "" if quality.spearman is None else f", rank correlation {quality.spearman:.2f}"
-    ranked = "" if quality.auroc is None else f", AUROC for Dice below {FAILED_BELOW:g} {quality.auroc:.2f}"
-    return text + correlation + ranked
+    return f"{len(dice)} values: {rank_quality(predicted, dice).text()}"
 
 
 def runs_of(model: str) -> list[Path]:

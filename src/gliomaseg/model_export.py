@@ -224,7 +224,7 @@ def _scores(options: ExportOptions, model: Model, say: Callable[[str], None]) ->
         say("the Dice estimator is not fitted: the evaluation is not a cross-validation")
         return _Scores(options.evaluation, evaluation)
     try:
-        fit = fit_dice_estimator(evaluation.patients)
+        fit = fit_dice_estimator([*evaluation.patients, *evaluation.copies])
     except DataError as fault:
         say(f"the Dice estimator is not fitted: {fault.what}")
         return _Scores(options.evaluation, evaluation)

@@ -342,6 +342,16 @@ def test_a_single_slice_is_normalised_by_itself_and_is_its_own_context():
         np.testing.assert_allclose(images[k].numpy(), expected[0], atol=1e-5)
 
 
+def test_a_slice_of_a_scan_with_gaps_has_context_slices_twice_as_far_away():
+    cache = two_cases()
+    recipe = stripping_recipe(0.0, input="flair", normalisation="fixed", context_slices=1)
+    limits = recipe.augmentation.model_copy(update={"slice_gap": 1.0})
+    recipe = recipe.model_copy(update={"augmentation": limits})
+    images, _ = training_batch(cache, first_samples(), recipe, epoch=0, device=CPU)
+    shown = cache.images[[[0, 0, 2], [0, 1, 3], [0, 2, 3], [1, 3, 3], [4, 4, 5], [4, 5, 5]], 0]
+    np.testing.assert_allclose(images.numpy(), normalise(shown, recipe.preprocessing), atol=1e-5)
+
+
 def test_more_changed_slices_than_all_are_refused():
     with pytest.raises(ValueError, match=r"skull_strip \+ fat_suppression is 1\.2, expected 1 or less"):
         Augmentation(skull_strip=0.6, fat_suppression=0.6)

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from gliomaseg.data.case import read_case
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import read_splits, select
 from gliomaseg.errors import ConfigError, DataError, ModelError, OutputExistsError, UsageError
+from gliomaseg.evaluation import read_evaluation
 from gliomaseg.evaluation.evaluate import evaluate
 from gliomaseg.model import file_digest, load_model, write_config, write_digests
 from gliomaseg.model_export import export_model
@@ -78,6 +80,27 @@ def test_pooled_rows_equal_the_rows_of_each_folds_model(crossed):
         own = json.loads((crossed / f"fold-{fold}" / "model" / "metrics.json").read_text())
         for row in own["patients"]:
             assert pooled[row["case"]] == row["dice_volume"]
+
+
+def test_a_recipe_that_strips_skulls_is_measured_on_copies_without_skull(phantoms, tmp_path):
+    recipe = read_recipe("unet_small").with_settings(
+        [*SMALL, "augmentation.preset=strong", "augmentation.skull_strip=0.5", "augmentation.single_slice=0.1"]
+    )
+    crossvalidate(options(phantoms, tmp_path / "out", recipe=recipe), say=quiet)
+    evaluation = read_evaluation(tmp_path / "out")
+    fold_of = {row.case: row.fold for row in evaluation.patients}
+    kinds = Counter(row.changed for row in evaluation.copies)
+    assert kinds["without skull"] == 5
+    assert {row.case for row in evaluation.copies if row.changed == "single slice without skull"} == fold_of.keys()
+    assert all(row.fold == fold_of[row.case] for row in evaluation.copies)
+    groups = {
+        group.name: (group.cases, group.dice_volume.mean)
+        for group in evaluation.subgroups
+        if group.by == "changed copies"
+    }
+    stripped = [row.dice_volume for row in evaluation.copies if row.changed == "without skull"]
+    assert groups["without skull"] == (5, pytest.approx(sum(stripped) / 5))
+    assert evaluation.summary.cases == 5
 
 
 def test_resuming_with_other_data_raises_although_every_fold_is_trained(crossed, phantoms, tmp_path):

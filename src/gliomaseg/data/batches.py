@@ -235,10 +235,11 @@ def _normalised_slices(
     case_numbers = cache.case_numbers[positions]
     first, last = cache.case_limits
     # Context slices come from the same case even if the split is by slice: their images are used, their masks are not.
-    context = context_indices(
-        positions, first[case_numbers], last[case_numbers], context_slices=preprocessing.context_slices
-    )
+    reach = preprocessing.context_slices
+    context = context_indices(positions, first[case_numbers], last[case_numbers], context_slices=reach)
     if changes is not None:
+        twice = context_indices(positions, first[case_numbers], last[case_numbers], context_slices=2 * reach)[:, ::2]
+        context = np.where(changes.gap[:, None], twice, context)
         context[changes.alone] = positions[changes.alone, None]
     stored = _rows(cache, "images", context, device).flatten(1, 2)
     masks = _rows(cache, "masks", positions, device)

@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gliomaseg import overlays
+from gliomaseg.config import Augmentation
 from gliomaseg.data.case import Case, LoadedCase, read_case, with_sequences
 from gliomaseg.errors import GliomasegError
+from gliomaseg.evaluation.copies import changed_copies
 from gliomaseg.evaluation.mask_files import FoundMask, MaskFolder
+from gliomaseg.evaluation.results import CaseScores
 from gliomaseg.evaluation.scoring import ScoredCase, ScoreGrid, failed_case, picture_name, score_case
 from gliomaseg.prediction import ScanPredictor
 from gliomaseg.prediction.confidence import confidence_features
@@ -68,6 +71,48 @@ def measure_cases(
                 text += f"; mask resampled from {scored.scores.resampled_from}"
             progress(f"{number} of {len(cases)} {case.name}: {text}")
     return measured
+
+
+def measure_copies(
+    cases: Sequence[Case],
+    predictor: ScanPredictor,
+    augmentation: Augmentation,
+    *,
+    grid: ScoreGrid,
+    fold: int | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> list[CaseScores]:
+    """Predict and measure the changed copies of cases, as of `changed_copies`.
+
+    Args:
+        cases: the cases to copy; those that cannot be read have no copies, and a row with the reason elsewhere.
+        predictor: a model, or an ensemble.
+        augmentation: of the model's training.
+        grid: how lengths are measured.
+        fold: of a cross-validation.
+        progress: called with a line for each case.
+    """
+    rows: list[CaseScores] = []
+    for number, case in enumerate(cases, start=1):
+        try:
+            loaded = read_case(with_sequences(case, used_sequences(predictor)), partial=True)
+            copies = [
+                _score_copy(kind, copy, predictor, grid, fold) for kind, copy in changed_copies(loaded, augmentation)
+            ]
+        except GliomasegError:
+            continue
+        rows += copies
+        if progress and copies:
+            values = ", ".join("undefined" if row.dice_volume is None else f"{row.dice_volume:.3f}" for row in copies)
+            progress(f"{number} of {len(cases)} {case.name}, changed copies: {values}")
+    return rows
+
+
+def _score_copy(kind: str, copy: LoadedCase, predictor: ScanPredictor, grid: ScoreGrid, fold: int | None) -> CaseScores:
+    found = _predict(copy, predictor)
+    grid = grid if copy.scan.affine is not None else replace(grid, by_affine=False)
+    scored = score_case(copy, probability=found.probability, predicted=found.mask, grid=grid, fold=fold)
+    return scored.scores.model_copy(update={**found.fields, "changed": kind})
 
 
 @dataclass(frozen=True)

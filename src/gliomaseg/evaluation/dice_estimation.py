@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.config import DiceEstimator
-from gliomaseg.errors import DataError, counted
+from gliomaseg.errors import DataError
 from gliomaseg.evaluation.results import CaseScores
 
 CONFIDENCE_FEATURES = ("soft_dice", "uncertainty", "flip_dice")
@@ -31,12 +32,23 @@ class RankQuality:
         auroc: of predicted Dice for failures: 0.5 (chance) to 1; None if all or none failed.
         spearman: rank correlation of predicted and true Dice, -1 to 1; None if one of them is constant.
         mean_error: mean absolute difference of predicted and true Dice, 0 to 1.
+        bias: mean of predicted minus true Dice, -1 to 1.
     """
 
     failures: int
     auroc: float | None
     spearman: float | None
     mean_error: float
+    bias: float
+
+    def text(self) -> str:
+        """Return the quality in words."""
+        correlation = "undefined" if self.spearman is None else f"{self.spearman:.2f}"
+        ranked = "undefined" if self.auroc is None else f"{self.auroc:.2f}"
+        return (
+            f"bias {self.bias:+.3f}, mean absolute error {self.mean_error:.3f}, rank correlation {correlation}, "
+            f"AUROC for a Dice below {FAILED_BELOW:g} ({self.failures} of them) {ranked}"
+        )
 
 
 @dataclass(frozen=True)
@@ -44,32 +56,31 @@ class DiceEstimatorFit:
     """A fit, and its quality on patients that it was not fitted on.
 
     Attributes:
-        dice_estimator: fitted on all patients, for a model's `config.json`.
+        dice_estimator: fitted on all rows, for a model's `config.json`.
         patients: how many it was fitted on.
         left_out: how many lack a Dice or a confidence feature, for example because their predicted mask is empty.
-        failures: as of `RankQuality`, cross-fitted, like the next three.
-        auroc: the same.
-        spearman: the same.
-        mean_error: the same.
+        quality: on the patients, cross-fitted.
+        copies: how many changed copies it was fitted on.
+        quality_of_copies: for each kind of changed copy, cross-fitted.
     """
 
     dice_estimator: DiceEstimator
     patients: int
     left_out: int
-    failures: int
-    auroc: float | None
-    spearman: float | None
-    mean_error: float
+    quality: RankQuality
+    copies: int
+    quality_of_copies: dict[str, RankQuality]
 
 
 def fit_dice_estimator(rows: Sequence[CaseScores]) -> DiceEstimatorFit:
     """Fit predicted Dice to the rows of an evaluation on patients outside the training set.
 
     The quality of the fit is cross-fitted: the Dice of a case is predicted by a fit to the other folds. If all rows
-    have the same fold, their patients are divided into five parts.
+    have the same fold, their patients are divided into five parts. Each patient and each kind of its changed copies
+    have the same weight.
 
     Args:
-        rows: of `metrics.json`, with `dice_volume` and confidence features.
+        rows: of `metrics.json`, with `dice_volume` and confidence features; those of changed copies too.
 
     Raises:
         DataError: fewer than ten rows have a Dice and confidence features.
@@ -79,14 +90,21 @@ def fit_dice_estimator(rows: Sequence[CaseScores]) -> DiceEstimatorFit:
     names, complete = _complete_rows(rows)
     features = np.array([[getattr(row, name) for name in names] for row in complete], np.float64)
     dice = np.array([row.dice_volume for row in complete], np.float64)
-    predicted = _cross_fitted(features, dice, divide(complete))
-    bias, weights = fit_shares(features, dice)
+    counts = Counter((row.case, row.changed) for row in complete)
+    importance = np.array([1 / counts[row.case, row.changed] for row in complete])
+    predicted = _cross_fitted(features, dice, importance, divide(complete))
+    bias, weights = fit_shares(features, dice, importance)
     rounded = {name: round(float(weight), 6) for name, weight in zip(names, weights, strict=True)}
+    kind = np.array([row.changed or "" for row in complete])
+    quality = {name: rank_quality(predicted[kind == name], dice[kind == name]) for name in dict.fromkeys(kind.tolist())}
+    patients = [row for row in rows if not row.changed]
     return DiceEstimatorFit(
         dice_estimator=DiceEstimator.model_validate({"bias": round(bias, 6), "weights": rounded}),
-        patients=len(complete),
-        left_out=len(rows) - len(complete),
-        **asdict(rank_quality(predicted, dice)),
+        patients=int((kind == "").sum()),
+        left_out=len(patients) - int((kind == "").sum()),
+        quality=quality.pop(""),
+        copies=int((kind != "").sum()),
+        quality_of_copies=quality,
     )
 
 
@@ -98,6 +116,7 @@ def rank_quality(predicted: Numbers, dice: Numbers) -> RankQuality:
         auroc=auroc(-predicted, failed),
         spearman=spearman(predicted, dice),
         mean_error=float(np.abs(predicted - dice).mean()),
+        bias=float((predicted - dice).mean()),
     )
 
 
@@ -110,11 +129,12 @@ def divide(rows: Sequence[CaseScores]) -> NDArray[np.int64]:
     return np.array(folds)
 
 
-def _cross_fitted(features: Numbers, dice: Numbers, parts: NDArray[np.int64]) -> Numbers:
+def _cross_fitted(features: Numbers, dice: Numbers, importance: Numbers, parts: NDArray[np.int64]) -> Numbers:
     """Return the predicted Dice of each row, by a fit to the rows of other parts: shape (n,)."""
     predicted = np.empty(len(dice))
     for part in np.unique(parts):
-        bias, weights = fit_shares(features[parts != part], dice[parts != part])
+        others = parts != part
+        bias, weights = fit_shares(features[others], dice[others], importance[others])
         predicted[parts == part] = 1 / (1 + np.exp(-(bias + features[parts == part] @ weights)))
     return predicted
 
@@ -125,9 +145,9 @@ def _complete_rows(rows: Sequence[CaseScores]) -> tuple[list[str], list[CaseScor
     complete = [
         row for row in rows if names and all(getattr(row, name) is not None for name in ("dice_volume", *names))
     ]
-    if len(complete) < FEWEST:
+    if (patients := sum(not row.changed for row in complete)) < FEWEST:
         raise DataError(
-            f"number of patients with a Dice and confidence features is {len(complete)}, expected at least {FEWEST}",
+            f"number of patients with a Dice and confidence features is {patients}, expected at least {FEWEST}",
             cure="run `gliomaseg crossvalidate` again, on more patients",
         )
     return names, complete
@@ -135,20 +155,17 @@ def _complete_rows(rows: Sequence[CaseScores]) -> tuple[list[str], list[CaseScor
 
 def dice_estimator_text(fit: DiceEstimatorFit) -> str:
     """Return the quality of a fit in a line."""
-    correlation = "undefined" if fit.spearman is None else f"{fit.spearman:.2f}"
-    ranked = "undefined" if fit.auroc is None else f"{fit.auroc:.2f}"
-    return (
-        f"predicted Dice fitted on {fit.patients} patients ({fit.left_out} left out); cross-fitted, its mean absolute "
-        f"error is {fit.mean_error:.3f}, its rank correlation is {correlation}, and its AUROC for a Dice below "
-        f"{FAILED_BELOW:g} ({counted(fit.failures, 'patient')}) is {ranked}"
-    )
+    copies = f" and {fit.copies} changed copies" if fit.copies else ""
+    text = f"predicted Dice fitted on {fit.patients} patients ({fit.left_out} left out){copies}; cross-fitted: "
+    others = (f"; {kind}: {quality.text()}" for kind, quality in fit.quality_of_copies.items())
+    return text + fit.quality.text() + "".join(others)
 
 
-def fit_shares(features: Numbers, shares: Numbers) -> tuple[float, Numbers]:
+def fit_shares(features: Numbers, shares: Numbers, importance: Numbers) -> tuple[float, Numbers]:
     """Return bias and weights (k,) of a logistic regression of shares (n,) from 0 to 1 on features (n, k).
 
-    Each row counts as a positive with weight p and as a negative with weight 1 - p, where p is its share. The weights
-    of standardised features have a ridge penalty of 1; the bias has nearly none.
+    Each row counts as a positive with weight p and as a negative with weight 1 - p, where p is its share, both times
+    its importance (n,). The weights of standardised features have a ridge penalty of 1; the bias has nearly none.
     """
     from sklearn.linear_model import LogisticRegression  # slow to import
 
@@ -159,7 +176,7 @@ def fit_shares(features: Numbers, shares: Numbers) -> tuple[float, Numbers]:
     rows = np.concatenate([design, design])
     labels = np.repeat([1, 0], len(shares))
     model = LogisticRegression(C=1 / RIDGE, fit_intercept=False, solver="newton-cholesky", tol=1e-10, max_iter=200)
-    model.fit(rows, labels, sample_weight=np.concatenate([shares, 1 - shares]))
+    model.fit(rows, labels, sample_weight=np.concatenate([importance * shares, importance * (1 - shares)]))
     bias, weights = BIAS_SCALE * model.coef_[0, 0], model.coef_[0, 1:] / spread
     return float(bias - weights @ centre), weights
 

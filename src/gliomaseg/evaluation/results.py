@@ -49,6 +49,7 @@ class CaseScores(DocumentPart):
     orientation: Text | None = None
     skull_stripped: bool | None = None
     resampled_from: Text | None = None  # the grid of the mask's file, if it was resampled
+    changed: Text | None = None  # the kind of a changed copy
     soft_dice: Share | None = None
     uncertainty: Share | None = None
     flip_dice: Share | None = None
@@ -262,6 +263,7 @@ class Evaluation(DocumentPart):
     """The document `metrics.json`."""
 
     patients: list[CaseScores] = Field(default_factory=list)
+    copies: list[CaseScores] = Field(default_factory=list)  # changed ones, which the summary does not count
     summary: Summary = Summary()
     subgroups: list[Subgroup] = Field(default_factory=list)
     definitions: dict[Text, Text | None] = Field(default_factory=dict)

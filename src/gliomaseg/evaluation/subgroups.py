@@ -47,6 +47,11 @@ def subgroups(rows: Sequence[CaseScores]) -> list[Subgroup]:
     return [group for grouping in _groupings(measured) for group in _divide(grouping, measured)]
 
 
+def groups_of_copies(rows: Sequence[CaseScores]) -> list[Subgroup]:
+    """Return a subgroup for each kind of changed copies; the number of cases is that of the copies."""
+    return _divide(Grouping("changed copies", lambda row: row.changed), rows)
+
+
 def _divide(grouping: Grouping, rows: Sequence[CaseScores]) -> list[Subgroup]:
     by_name: dict[str, list[CaseScores]] = {}
     for row in rows:

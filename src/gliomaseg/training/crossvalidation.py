@@ -10,32 +10,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gliomaseg.atomic import locked
-from gliomaseg.config import Postprocessing, Recipe, Split
+from gliomaseg.config import Recipe, Split
 from gliomaseg.data.cache import open_cache
-from gliomaseg.data.case import Case, read_case, with_sequences
 from gliomaseg.data.case_list import CaseList, DataOptions, require_outside, require_sound
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import Splits, read_splits, select, split_data, write_splits
-from gliomaseg.errors import ConfigError, GliomasegError, UsageError
-from gliomaseg.evaluation import (
-    Evaluation,
-    EvaluationSetting,
-    ScoreGrid,
-    assemble,
-    dumps,
-    grid_for,
-    learning_curve,
-    measure_cases,
-)
-from gliomaseg.evaluation.evaluate import count_training_patients, describe_data
-from gliomaseg.evaluation.postprocessing_search import Trial, choose_postprocessing, try_postprocessing
-from gliomaseg.evaluation.results import METRICS, PICTURES, LearningCurve
-from gliomaseg.evaluation.scoring import ScoredCase
+from gliomaseg.errors import ConfigError, UsageError
+from gliomaseg.evaluation import Evaluation, EvaluationSetting, ScoreGrid, dumps, grid_for
+from gliomaseg.evaluation.evaluate import describe_data
+from gliomaseg.evaluation.results import METRICS, PICTURES
 from gliomaseg.model import file_digest
 from gliomaseg.ownership import OutputFolder
-from gliomaseg.prediction import open_predictor
-from gliomaseg.prediction.predictor import used_sequences
 from gliomaseg.training.accelerator import require_device
+from gliomaseg.training.fold_evaluation import FoldEvaluator, TrainedFold, choose_for_folds
 from gliomaseg.training.parallel_folds import LOG, Fold, choose_places, train_folds
 from gliomaseg.training.run_folder import (
     TrainOptions,
@@ -141,96 +128,38 @@ def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) 
                 say(fold.name)
                 train(fold.options, say=say)
         with _output(options).new_folder(options.out / PICTURES, overwrite=True) as folder:
-            evaluation = _evaluate(options, index, splits, folder, start, say)
+            evaluation = _evaluate(options, index, splits, folder, say)
+            evaluation = evaluation.model_copy(update={"seconds": round(time.perf_counter() - start, 3)})
             _output(options).write_text(options.out / METRICS, dumps(evaluation))
     return options.out / METRICS
 
 
 def _evaluate(
-    options: CrossValidateOptions,
-    index: CaseList,
-    splits: Splits,
-    folder: Path,
-    start: float,
-    say: Callable[[str], None],
+    options: CrossValidateOptions, index: CaseList, splits: Splits, folder: Path, say: Callable[[str], None]
 ) -> Evaluation:
     """Return the evaluation of all patients; it writes their images into `folder`."""
-    grid = grid_for(index.cases, options.grid)
-    measured: list[ScoredCase] = []
-    chosen = _tune(options, index, splits, say) if options.tune else None
-    learning: list[LearningCurve] = []
-    digests = []
-    evaluated: list[Case] = []
-    for number, fold in enumerate(splits.folds):
-        run = _fold_options(options, number).out
-        predictor = open_predictor(run)
-        if chosen:
-            predictor = predictor.with_postprocessing(chosen.each[number])
-        cases = select(index, fold.validation)
-        evaluated += cases
-        measured += measure_cases(cases, predictor, grid=grid, fold=number, folder=folder, progress=say)
-        learning.append(LearningCurve(fold=number, lines=learning_curve(run)))
-        digests.append(file_digest(predictor.model.onnx))
+    folds = [
+        TrainedFold(_fold_options(options, number).out, select(index, fold.validation))
+        for number, fold in enumerate(splits.folds)
+    ]
+    grid, postprocessing = grid_for(index.cases, options.grid), options.recipe.postprocessing
+    chosen = None
+    if options.tune:
+        chosen = choose_for_folds(folds, tta_flip=postprocessing.tta_flip, in_ml=grid.by_affine, say=say)
     setting = EvaluationSetting(
         data=options.data.resolve().name,
         split=splits.by,
         seed=splits.seed,
-        folds=len(splits.folds),
+        folds=len(folds),
         subset="validation of every fold",
         splits_digest=file_digest(options.out / SPLITS),
         warning=None,
         model=options.recipe.title or options.recipe.network.name,
-        model_digests=digests,
-        threshold=None if chosen else options.recipe.postprocessing.threshold,
-        tuned=chosen is not None,
-        patients_seen=count_training_patients(evaluated, measured),
+        threshold=None if chosen else postprocessing.threshold,
+        tuned=options.tune,
     ).joined_with(describe_data(index))
-    evaluation = assemble(measured, setting=setting, grid=grid, seconds=time.perf_counter() - start)
-    evaluation = evaluation.model_copy(update={"learning": learning})
-    if chosen is None:
-        return evaluation
-    tuned = {"postprocessing": chosen.whole, "postprocessing_by_fold": list(chosen.each)}
-    return evaluation.model_copy(update=tuned)
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """Chosen postprocessing: for the ensemble, on all patients; for each fold, on the patients of the other folds."""
-
-    whole: Postprocessing
-    each: tuple[Postprocessing, ...]
-
-
-def _tune(options: CrossValidateOptions, index: CaseList, splits: Splits, say: Callable[[str], None]) -> _Chosen:
-    """Choose the postprocessing from predictions of every patient by the model that was not trained on this patient."""
-    tta_flip = options.recipe.postprocessing.tta_flip
-    in_ml = grid_for(index.cases, options.grid).by_affine
-    trials: list[list[Trial]] = []
-    for number, fold in enumerate(splits.folds):
-        predictor = open_predictor(_fold_options(options, number).out).with_postprocessing(
-            Postprocessing(tta_flip=tta_flip)
-        )
-        say(f"trying postprocessing settings on the patients of fold {number + 1} of {len(splits.folds)}")
-        trials.append([])
-        for case in select(index, fold.validation):
-            try:
-                examination = read_case(with_sequences(case, used_sequences(predictor)))
-                scan, reference = examination.scan, examination.reference
-                voxel_ml = (scan.voxel_ml or 0.001) if in_ml else None  # without an affine: 1 mm
-                trials[-1].append(try_postprocessing(predictor.probability(scan), reference, voxel_ml=voxel_ml))
-            except GliomasegError as fault:  # the case's row of the evaluation has the reason
-                say(f"{case.name} is not used for the choice: {fault.line()}")
-    others = [
-        [trial for k, some in enumerate(trials) if k != number for trial in some] for number in range(len(trials))
-    ]
-    each = tuple(choose_postprocessing(some, tta_flip=tta_flip) for some in others)
-    whole = choose_postprocessing([trial for some in trials for trial in some], tta_flip=tta_flip)
-    size = f"{whole.min_component_ml:g} ml" if in_ml else f"{whole.min_component_voxels} voxels"
-    say(
-        f"chosen on all folds: threshold {whole.threshold:g}, temperature {whole.temperature:g}, "
-        f"minimum component size {size}; each fold gets the choice of the others"
-    )
-    return _Chosen(whole, each)
+    evaluator = FoldEvaluator(augmentation=options.recipe.augmentation, grid=grid, folder=folder, say=say)
+    return evaluator.evaluate(folds, setting, chosen=chosen)
 
 
 def _draw_folds(options: CrossValidateOptions, index: CaseList) -> Splits:

@@ -16,7 +16,8 @@ from gliomaseg.data.augmentation import intensity, random_fields, spatial
 (
     MIRROR, ROTATION, SCALE, SHIFT_Y, SHIFT_X, ELASTIC, BRIGHTNESS, GAMMA, OFFSET, BIAS_FIELD, BLUR, COARSE, NOISE,
     DROP_T1, DROP_T1CE, DROP_CONTEXT, KEY, SCALP_LEVEL, ALONE, GRAFT, GRAFT_REACH, GRAFT_MIRROR, SCALP, BRAIN_GROWTH,
-) = range(24)  # fmt: skip
+    GAP, SATURATION,
+) = range(26)  # fmt: skip
 
 
 def augment(
@@ -72,6 +73,12 @@ def _change_intensities(images: Tensor, draws: NDArray[np.float64], keys: Tensor
         field = random_fields.smooth_fields(keys, stream=1, count=1, side=images.shape[-1])
         light = light * (field * random_fields.per_slice(half_zero(BIAS_FIELD, limits.bias_field), keys)).exp()
     light = light ** random_fields.per_slice(np.exp(symmetric(GAMMA, limits.gamma)), keys)
+    if limits.saturation:
+        light = torch.minimum(
+            light,
+            light.amax(dim=(1, 2, 3), keepdim=True)
+            * random_fields.per_slice(np.exp(-half_zero(SATURATION, limits.saturation)), keys),
+        )
     light = intensity.blur(light, half_zero(BLUR, limits.blur_px))
     light = intensity.halve_resolution(light, draws[:, COARSE] < limits.downsample_prob)
     light = _add_noise(light, keys, half_zero(NOISE, limits.noise))
