@@ -41,7 +41,7 @@ def augment(
     images = intensity.drop_channels(images, sequences=sequences, dropped=dropped)
     matrices = spatial.sampling_matrices(
         mirrored=(draws[:, MIRROR] < 0.5) & limits.mirror,
-        radians=np.radians(symmetric(ROTATION, limits.rotation_deg)),
+        radians=np.radians(_rotation_deg(draws, limits)),
         zoom=np.exp(symmetric(SCALE, limits.scale)),
         shift=np.stack([symmetric(SHIFT_X, limits.shift), symmetric(SHIFT_Y, limits.shift)], axis=1),
     )
@@ -56,6 +56,14 @@ def augment(
 def _symmetric(draws: NDArray[np.float64], column: int, limit: float, *, strength: float) -> NDArray[np.float64]:
     """Return numbers between -limit * strength and limit * strength, shape (n,)."""
     return (2 * draws[:, column] - 1) * limit * strength
+
+
+def _rotation_deg(draws: NDArray[np.float64], limits: Augmentation) -> NDArray[np.float64]:
+    """Return the angle of each slice, shape (n,); those without skull may have a limit of their own."""
+    limit = np.full(len(draws), limits.rotation_deg)
+    if limits.stripped_rotation_deg is not None:
+        limit[draws[:, SCALP] < limits.skull_strip] = limits.stripped_rotation_deg
+    return (2 * draws[:, ROTATION] - 1) * np.minimum(180, limit * limits.strength)
 
 
 def _change_intensities(images: Tensor, draws: NDArray[np.float64], keys: Tensor, limits: Augmentation) -> Tensor:
