@@ -4,9 +4,10 @@
 
 `external` has folders `brats_*` with FLAIR and mask, folders `ms_*` with FLAIR of heads without a tumour, and `png`
 with single slices in the layout `pairs`. The patients of `lgg` are also measured without skull: `gliomaseg` finds the
-brain of each and sets everything else to 0. For each model and data set, the study prints mean, median, lowest value
-and the number of patients below 0.7, how far the predicted Dice is from the Dice, and the volume that was found where
-there is no tumour.
+brain of each and sets everything else to 0. `--changes` also measures the stripped volumes with a painted scalp,
+rotated, cropped and resampled. For each model and data set, the study prints mean, median, lowest value and the number
+of patients below 0.7, how far the predicted Dice is from the Dice, and the volume that was found where there is no
+tumour.
 
 A model is a run, a model folder, a bundled model, or the folder of a cross-validation. A run is measured on the LGG
 patients of its validation side. A cross-validation is measured on all of them, each with the run that was not trained
@@ -19,14 +20,15 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from changed_scans import CHANGES
 
 import gliomaseg
-from gliomaseg.data.case import Case, read_case
+from gliomaseg.data.case import Case, LoadedCase, read_case
 from gliomaseg.data.case_list import DataOptions
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.evaluation.copies import without_skull
@@ -49,11 +51,18 @@ def say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
-def dice_of(cases: Sequence[Case], predictor: Predictor, *, stripped: bool = False) -> dict[str, Pair]:
+def unchanged(case: LoadedCase) -> LoadedCase:
+    """Return a case as it is."""
+    return case
+
+
+def dice_of(
+    cases: Sequence[Case], predictor: Predictor, change: Callable[[LoadedCase], LoadedCase] = unchanged
+) -> dict[str, Pair]:
     """Return `dice_volume` and the predicted Dice of each case; an empty mask has the values 0 and NaN."""
     values = {}
     for case in cases:
-        loaded = without_skull(read_case(case)) if stripped else read_case(case)
+        loaded = change(read_case(case))
         found = predictor.predict(loaded.scan)
         row = score_case(loaded, probability=None, predicted=found.mask, grid=ScoreGrid()).scores
         values[case.name] = row.dice_volume or 0.0, math.nan if found.predicted_dice is None else found.predicted_dice
@@ -123,6 +132,7 @@ def main() -> None:
     parser.add_argument("models", nargs="+")
     parser.add_argument("--lgg", type=Path)
     parser.add_argument("--external", type=Path, required=True)
+    parser.add_argument("--changes", action="store_true")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -135,11 +145,14 @@ def main() -> None:
         volumes = []
         for run in runs_of(name):
             predictor, own = open_predictor(run), own_cases(run, lgg)
-            sets = {"a: LGG": dice_of(own, predictor), "b: LGG without skull": dice_of(own, predictor, stripped=True)}
-            sets |= {
+            sets = {
+                "a: LGG": dice_of(own, predictor),
+                "b: LGG without skull": dice_of(own, predictor, without_skull),
                 "c: stripped volumes": dice_of(brats, predictor),
                 "d: single slices": slice_dice_of(slices, predictor),
             }
+            changes = CHANGES if arguments.changes else {}
+            sets |= {f"c, {name}": dice_of(brats, predictor, change) for name, change in changes.items()}
             for key, values in sets.items():
                 found.setdefault(key, []).append(values)
             volumes.append(volumes_of(sorted(external.glob("ms_*")), predictor))
