@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 
 import gliomaseg
@@ -28,11 +27,10 @@ from gliomaseg.data.case import LoadedCase, read_case
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.evaluation.copies import without_skull
 from gliomaseg.formats import read_volume
-from gliomaseg.metrics.lesions import NEIGHBOURS
 from gliomaseg.phantoms import phantom_patient
 from gliomaseg.prediction import ScanPredictor
 from gliomaseg.prediction.image_features import image_features
-from gliomaseg.prediction.input_checks import BRIGHT_REGION, FILE, input_warnings, read_limits
+from gliomaseg.prediction.input_checks import BRIGHT_REGION, FILE, SMALL_VOLUME, input_warnings, read_limits
 from gliomaseg.preprocessing import display_levels, prepare
 from gliomaseg.preprocessing.label_map import is_label_map
 
@@ -171,23 +169,23 @@ def single_slices(voxels: NDArray[Any], reference: NDArray[np.bool_], step: int)
 
 
 def count_mask_warnings(scans: list[Checked], title: str, predictor: ScanPredictor) -> None:
-    """Print how often an empty mask is warned of, with and without tumour in the scan, and the smallest masks."""
+    """Print how often empty masks and small volumes are warned of, with and without tumour in the scan."""
     tally: Counter[tuple[bool, bool]] = Counter()
-    largest_ml: list[float] = []
+    small: Counter[tuple[bool, bool]] = Counter()
     for voxels, reference, spacing_mm in scans:
         found = gliomaseg.segment(np.ascontiguousarray(voxels), spacing_mm=spacing_mm, model=predictor)
         if not found.mask.any():
             tally[bool(reference.any()), BRIGHT_REGION in found.warnings] += 1
-        elif found.volume_ml is not None:
-            sizes = np.bincount(ndimage.label(found.mask, NEIGHBOURS)[0].ravel())[1:]
-            largest_ml.append(found.volume_ml * float(sizes.max() / sizes.sum()))
+        elif spacing_mm is not None:
+            small[bool(reference.any()), SMALL_VOLUME in found.warnings] += 1
     sys.stdout.write(f"  {title}, {len(scans)} scans\n")
     for has_tumour in (True, False):
         warned, silent = tally[has_tumour, True], tally[has_tumour, False]
         kind = "tumour" if has_tumour else "no tumour"
         sys.stdout.write(f"    empty mask, {kind}: {warned} of {warned + silent} warned\n")
-    if largest_ml:
-        sys.stdout.write(f"    largest regions, the smallest first: {np.sort(largest_ml)[:5].round(1).tolist()} ml\n")
+        if small:
+            warned, silent = small[has_tumour, True], small[has_tumour, False]
+            sys.stdout.write(f"    mask that is not empty, {kind}: small volume {warned} of {warned + silent}\n")
 
 
 def count_masks(patients: list[LoadedCase], external: Path) -> None:

@@ -16,9 +16,11 @@ from gliomaseg.prediction.input_checks import (
     NO_T1,
     NOT_T1,
     OTHER_SEQUENCE,
+    SMALL_VOLUME,
     T1_COPY,
     bright_region_warnings,
     input_warnings,
+    volume_warnings,
 )
 from gliomaseg.preprocessing import prepare
 
@@ -52,6 +54,23 @@ def test_a_bright_region_is_a_warning_only_without_skull():
     assert bright_region_warnings(skull, FLAIR) == ()
     assert bright_region_warnings(lesion, Preprocessing(size_px=128, input="grey")) == ()
     assert bright_region_warnings(np.maximum(lesion, 1), FLAIR) == ()  # the background is not black
+
+
+@pytest.mark.parametrize(
+    ("slices", "voxels", "voxel_ml", "warned"),
+    [
+        (10, 599, 0.01, True),  # 5.99 ml
+        (10, 600, 0.01, False),
+        (10, 1, 0.01, True),
+        (10, 0, 0.01, False),
+        (9, 599, 0.01, False),
+        (10, 599, None, False),
+    ],
+)
+def test_a_small_volume_in_a_whole_head_gives_a_warning(slices, voxels, voxel_ml, warned):
+    mask = np.zeros((slices, 100, 10), bool)
+    mask.ravel()[:voxels] = True
+    assert volume_warnings(mask, voxel_ml) == ((SMALL_VOLUME,) if warned else ())
 
 
 @pytest.mark.parametrize("channels", ["t1_flair", "t1_flair_t1ce"])

@@ -15,7 +15,14 @@ from gliomaseg.config import Postprocessing
 from gliomaseg.engines import DEFAULT, Engine, open_engine
 from gliomaseg.model import Model, file_digest, load_model
 from gliomaseg.prediction.confidence import confidence_features
-from gliomaseg.prediction.input_checks import EMPTY, NO_HEAD, bright_region_warnings, input_warnings, skull_warnings
+from gliomaseg.prediction.input_checks import (
+    EMPTY,
+    NO_HEAD,
+    bright_region_warnings,
+    input_warnings,
+    skull_warnings,
+    volume_warnings,
+)
 from gliomaseg.prediction.postprocessing import at_temperature, combine, predict_tta, to_mask
 from gliomaseg.preprocessing import Prepared, prepare, restore
 from gliomaseg.preprocessing.label_map import LABEL_MAP, is_label_map
@@ -89,11 +96,14 @@ def unused_lines(predictor: ScanPredictor, given: abc.Iterable[Sequence]) -> tup
 
 
 def with_mask_warnings(found: Prediction, scan: Scan) -> Prediction:
-    """Return a prediction; one of an empty mask has a warning if the brain, without skull, has a bright region."""
-    if found.mask.any() or {LABEL_MAP, EMPTY, NO_HEAD}.intersection(found.warnings):
+    """Return a prediction with the warnings about its mask: a small volume, or none in a brain with a bright region."""
+    if {LABEL_MAP, EMPTY, NO_HEAD}.intersection(found.warnings):
         return found
-    settings = found.models[0].config.preprocessing
-    warnings = bright_region_warnings(prepare(scan, settings).slices, settings)
+    if found.mask.any():
+        warnings = volume_warnings(found.mask, scan.voxel_ml)
+    else:
+        settings = found.models[0].config.preprocessing
+        warnings = bright_region_warnings(prepare(scan, settings).slices, settings)
     return replace(found, warnings=(*found.warnings, *warnings))
 
 
