@@ -156,6 +156,19 @@ def test_a_rotation_by_90_degrees_turns_image_and_mask():
     assert torch.equal(mask, masks.rot90(1, (1, 2)))
 
 
+def test_slices_without_skull_have_their_own_largest_angle():
+    # Draws of 0 turn by the whole limit: 90 degrees without skull, 0 with it.
+    images, masks = disc_images(2)
+    draws = draws_of(2, rotation=0.0, scalp=[0.2, 0.4])
+    after, mask = augmented(
+        draws, images=images, masks=masks, rotation_deg=0, skull_strip=0.3, stripped_rotation_deg=90
+    )
+    assert not torch.allclose(after[0], images[0], atol=1e-4)
+    torch.testing.assert_close(after[0], images[0].rot90(-1, (1, 2)), atol=1e-4, rtol=0)
+    torch.testing.assert_close(after[1], images[1], atol=1e-4, rtol=0)
+    assert torch.equal(mask[0], masks[0].rot90(-1, (0, 1)))
+
+
 def test_a_shift_is_a_fraction_of_the_side_and_fills_with_black():
     images, masks = disc_images()
     after, mask = augmented(draws_of(shift_x=1.0), shift=0.25)
