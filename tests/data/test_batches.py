@@ -330,18 +330,6 @@ def test_suppressed_fat_is_darker_and_counted_darker():
         np.testing.assert_allclose(images[k, 0].numpy(), expected, atol=1e-4)
 
 
-def test_a_single_slice_is_normalised_by_itself_and_is_its_own_context():
-    cache = two_cases()
-    recipe = stripping_recipe(0.0, input="flair", normalisation="zscore", context_slices=1)
-    limits = recipe.augmentation.model_copy(update={"single_slice": 1.0})
-    recipe = recipe.model_copy(update={"augmentation": limits})
-    images, _ = training_batch(cache, first_samples(), recipe, epoch=0, device=CPU)
-    for k in range(6):
-        stack = cache.images[k : k + 1]
-        expected = normalise(np.repeat(stack, 3, axis=1), recipe.preprocessing, level_counts(stack))
-        np.testing.assert_allclose(images[k].numpy(), expected[0], atol=1e-5)
-
-
 def test_a_slice_of_a_scan_with_gaps_has_context_slices_twice_as_far_away():
     cache = two_cases()
     recipe = stripping_recipe(0.0, input="flair", normalisation="fixed", context_slices=1)

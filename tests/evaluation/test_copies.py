@@ -53,9 +53,7 @@ def test_a_single_slice_is_an_image_without_spacing(phantom):
     [
         ({"preset": "strong"}, []),
         ({"preset": "light", "skull_strip": 0.5}, []),
-        ({"preset": "strong", "single_slice": 0.5}, []),
-        ({"preset": "strong", "skull_strip": 0.5}, [WITHOUT_SKULL]),
-        ({"preset": "strong", "skull_strip": 0.5, "single_slice": 0.1}, [WITHOUT_SKULL, *[SINGLE_SLICE] * 3]),
+        ({"preset": "strong", "skull_strip": 0.5}, [WITHOUT_SKULL, *[SINGLE_SLICE] * 3]),
     ],
 )
 def test_copies_are_those_that_the_augmentation_makes(phantom, settings, kinds):
@@ -66,7 +64,7 @@ def test_copies_are_those_that_the_augmentation_makes(phantom, settings, kinds):
 
 def test_a_case_without_tumour_has_no_single_slices(phantom):
     healthy = LoadedCase(phantom.case, phantom.scan, np.zeros_like(phantom.reference), phantom.numbers)
-    limits = Augmentation(preset="strong", skull_strip=0.5, single_slice=0.1)
+    limits = Augmentation(preset="strong", skull_strip=0.5)
     assert [kind for kind, _ in changed_copies(healthy, limits)] == [WITHOUT_SKULL]
 
 

@@ -84,7 +84,7 @@ def test_pooled_rows_equal_the_rows_of_each_folds_model(crossed):
 
 def test_a_recipe_that_strips_skulls_is_measured_on_copies_without_skull(phantoms, tmp_path):
     recipe = read_recipe("unet_small").with_settings(
-        [*SMALL, "augmentation.preset=strong", "augmentation.skull_strip=0.5", "augmentation.single_slice=0.1"]
+        [*SMALL, "augmentation.preset=strong", "augmentation.skull_strip=0.5"]
     )
     crossvalidate(options(phantoms, tmp_path / "out", recipe=recipe), say=quiet)
     evaluation = read_evaluation(tmp_path / "out")

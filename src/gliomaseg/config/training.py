@@ -78,8 +78,6 @@ class Augmentation(Settings):
         graft: share of slices that get another patient's tumour (CarveMix).
         skull_strip: share of slices without skull and scalp, in all sequences and context slices alike.
         fat_suppression: share of slices whose scalp is darker.
-        single_slice: share of slices that are a scan by themselves: the context slices are the slice itself, and its
-            intensities are normalised by this slice alone.
         stripped_rotation_deg: largest angle of the slices without skull; None for `rotation_deg`.
         slice_gap: share of slices whose context slices are twice as far away, as in a scan with gaps.
         saturation: half of the slices are cut off at a level of e to the power of -saturation to 0, relative to their
@@ -105,7 +103,6 @@ class Augmentation(Settings):
     graft: float = Field(default=0, ge=0, le=1)
     skull_strip: float = Field(default=0, ge=0, le=1)
     fat_suppression: float = Field(default=0, ge=0, le=1)
-    single_slice: float = Field(default=0, ge=0, le=1)
     stripped_rotation_deg: float | None = Field(default=None, ge=0, le=180)
     slice_gap: float = Field(default=0, ge=0, le=1)
     saturation: float = Field(default=0, ge=0, le=2)

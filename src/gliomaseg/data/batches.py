@@ -17,7 +17,7 @@ from gliomaseg.data.augmentation.acquisition import AcquisitionChanges, dim_outs
 from gliomaseg.data.augmentation.carvemix import Slices, graft_tumours
 from gliomaseg.data.cache import Cache
 from gliomaseg.data.case import Case
-from gliomaseg.preprocessing import context_indices, head_levels, level_counts, level_scales
+from gliomaseg.preprocessing import context_indices, head_levels, level_scales
 from gliomaseg.scan import flair_channel
 from gliomaseg.types import SliceIndices
 
@@ -240,7 +240,6 @@ def _normalised_slices(
     if changes is not None:
         twice = context_indices(positions, first[case_numbers], last[case_numbers], context_slices=2 * reach)[:, ::2]
         context = np.where(changes.gap[:, None], twice, context)
-        context[changes.alone] = positions[changes.alone, None]
     stored = _rows(cache, "images", context, device).flatten(1, 2)
     masks = _rows(cache, "masks", positions, device)
     if changes is not None and cache.brain is not None:
@@ -257,17 +256,9 @@ def _histograms(cache: Cache, positions: SliceIndices, changes: AcquisitionChang
     """Return the histogram that normalises each slice, that of its whole stack: int64, shape (n, c, 256)."""
     case_numbers = cache.case_numbers[positions]
     whole = cache.level_histograms[case_numbers]
-    if changes is None:
+    if changes is None or cache.brain is None:
         return whole
-    alone = {int(k): slice(positions[k], positions[k] + 1) for k in np.flatnonzero(changes.alone)}
-    for k, own in alone.items():
-        whole[k] = level_counts(cache.images[own])
-    if cache.brain is None:
-        return whole
-    brain = cache.brain_histograms[case_numbers]
-    for k, own in alone.items():
-        brain[k] = cache.brain_counts(own)
-    return dimmed_histograms(whole, brain, changes.outside)
+    return dimmed_histograms(whole, cache.brain_histograms[case_numbers], changes.outside)
 
 
 def _rows(

@@ -73,18 +73,14 @@ class Cache:
     @cached_property
     def brain_histograms(self) -> NDArray[np.int64]:
         """As `level_histograms`, with level 0 outside the brain."""
-        return np.stack([self.brain_counts(case) for case in self.case_slices])
+        if self.brain is None:
+            raise ValueError("the cache has no brain, expected one: open it with brain=True")
+        return np.stack([level_counts(self.images[case] * self.brain[case, None]) for case in self.case_slices])
 
     @property
     def case_slices(self) -> list[slice]:
         """The positions of the slices of each case."""
         return [slice(first, last + 1) for first, last in zip(*self.case_limits, strict=True)]
-
-    def brain_counts(self, positions: slice) -> NDArray[np.int64]:
-        """Return how often each level occurs in some slices, with level 0 outside the brain: int64, shape (c, 256)."""
-        if self.brain is None:
-            raise ValueError("the cache has no brain, expected one: open it with brain=True")
-        return level_counts(self.images[positions] * self.brain[positions, None])
 
     @cached_property
     def has_tumour(self) -> NDArray[np.bool_]:

@@ -20,19 +20,17 @@ PLACES = (0.25, 0.5, 0.75)  # of the single slices, among those with tumour
 
 
 def changed_copies(loaded: LoadedCase, augmentation: Augmentation) -> Iterator[tuple[str, LoadedCase]]:
-    """Yield the copies of a case that the augmentation makes the model ready for, each with its kind.
+    """Yield copies of a case with their kinds, for models whose augmentation strips skulls; none for others.
 
-    One copy is without skull if the augmentation strips skulls. Three copies are a single slice of it if the
-    augmentation makes single slices too; a case without tumour has none.
+    One copy is without skull. Three are a single slice of it with tumour; a case without tumour has none.
     """
     if augmentation.preset != "strong" or not augmentation.skull_strip:
         return
     stripped = without_skull(loaded)
     yield WITHOUT_SKULL, stripped
-    if augmentation.single_slice:
-        tumour = np.flatnonzero(loaded.scan.axial.turn(loaded.reference).any(axis=(1, 2)))
-        for k in dict.fromkeys(int(tumour[int(place * len(tumour))]) for place in PLACES if len(tumour)):
-            yield SINGLE_SLICE, single_slice(stripped, k)
+    tumour = np.flatnonzero(loaded.scan.axial.turn(loaded.reference).any(axis=(1, 2)))
+    for k in dict.fromkeys(int(tumour[int(place * len(tumour))]) for place in PLACES if len(tumour)):
+        yield SINGLE_SLICE, single_slice(stripped, k)
 
 
 def without_skull(loaded: LoadedCase) -> LoadedCase:

@@ -18,7 +18,7 @@ from gliomaseg.types import SliceIndices
 
 Draws = NDArray[np.float64]
 Augmenter = Callable[[Tensor, Tensor, Draws, Recipe], tuple[Tensor, Tensor]]
-DRAWS = 26
+DRAWS = 25
 
 
 def none(images: Tensor, masks: Tensor, draws: Draws, recipe: Recipe) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Changes that scans of other sources have as a whole: no skull, suppressed fat, one slice only, gaps between slices.
+"""Changes that scans of other sources have as a whole: no skull, suppressed fat, gaps between slices.
 
 They come before the normalisation, because they change the intensities that it is computed from.
 """
@@ -26,13 +26,11 @@ class AcquisitionChanges:
     Attributes:
         outside: factor on everything that is not brain: 0 without skull, 1 unchanged; float64, shape (n,).
         growth_px: pixels by which the brain grows before: -1, 0 or 1, float64, shape (n,).
-        alone: whether the slice is a scan of one slice, bool, shape (n,).
         gap: whether the context slices are twice as far away, bool, shape (n,).
     """
 
     outside: NDArray[np.float64]
     growth_px: NDArray[np.float64]
-    alone: NDArray[np.bool_]
     gap: NDArray[np.bool_]
 
 
@@ -43,14 +41,13 @@ def draw_acquisition(draws: NDArray[np.float64], limits: Augmentation) -> Acquis
         draws: uniform in [0, 1), shape (n, DRAWS).
         limits: the shares of changed slices.
     """
-    if limits.preset != "strong" or not (limits.needs_brain or limits.single_slice or limits.slice_gap):
+    if limits.preset != "strong" or not (limits.needs_brain or limits.slice_gap):
         return None
     kind, size = draws[:, pipeline.SCALP], draws[:, pipeline.SCALP_LEVEL]
     stripped, suppressed = kind < limits.skull_strip, kind < limits.skull_strip + limits.fat_suppression
     outside = np.where(stripped, 0.0, np.where(suppressed, DARKEST + (BRIGHTEST - DARKEST) * size, 1.0))
     growth_px = np.floor(3 * draws[:, pipeline.BRAIN_GROWTH]) - 1
-    alone, gap = draws[:, pipeline.ALONE] < limits.single_slice, draws[:, pipeline.GAP] < limits.slice_gap
-    return AcquisitionChanges(outside, growth_px, alone, gap)
+    return AcquisitionChanges(outside, growth_px, draws[:, pipeline.GAP] < limits.slice_gap)
 
 
 def dim_outside(stored: Tensor, brain: Tensor, tumour: Tensor, changes: AcquisitionChanges) -> Tensor:

@@ -15,9 +15,9 @@ from gliomaseg.data.augmentation import intensity, random_fields, spatial
 # The column of each change in the draws. New ones go to the end, so that runs of earlier versions stay repeatable.
 (
     MIRROR, ROTATION, SCALE, SHIFT_Y, SHIFT_X, ELASTIC, BRIGHTNESS, GAMMA, OFFSET, BIAS_FIELD, BLUR, COARSE, NOISE,
-    DROP_T1, DROP_T1CE, DROP_CONTEXT, KEY, SCALP_LEVEL, ALONE, GRAFT, GRAFT_REACH, GRAFT_MIRROR, SCALP, BRAIN_GROWTH,
-    GAP, SATURATION,
-) = range(26)  # fmt: skip
+    DROP_T1, DROP_T1CE, DROP_CONTEXT, KEY, SCALP_LEVEL, GAP, GRAFT, GRAFT_REACH, GRAFT_MIRROR, SCALP, BRAIN_GROWTH,
+    SATURATION,
+) = range(25)  # fmt: skip
 
 
 def augment(
