@@ -82,11 +82,8 @@ def _change_intensities(images: Tensor, draws: NDArray[np.float64], keys: Tensor
         light = light * (field * random_fields.per_slice(half_zero(BIAS_FIELD, limits.bias_field), keys)).exp()
     light = light ** random_fields.per_slice(np.exp(symmetric(GAMMA, limits.gamma)), keys)
     if limits.saturation:
-        light = torch.minimum(
-            light,
-            light.amax(dim=(1, 2, 3), keepdim=True)
-            * random_fields.per_slice(np.exp(-half_zero(SATURATION, limits.saturation)), keys),
-        )
+        level = random_fields.per_slice(np.exp(-half_zero(SATURATION, limits.saturation)), keys)
+        light = torch.minimum(light, light.amax(dim=(1, 2, 3), keepdim=True) * level)
     light = intensity.blur(light, half_zero(BLUR, limits.blur_px))
     light = intensity.halve_resolution(light, draws[:, COARSE] < limits.downsample_prob)
     light = _add_noise(light, keys, half_zero(NOISE, limits.noise))
