@@ -28,7 +28,7 @@ def with_scalp(case: LoadedCase) -> LoadedCase:
 
 
 def rotated(case: LoadedCase, degrees: float, axes: tuple[int, int]) -> LoadedCase:
-    """Return a case rotated within its grid, in the plane of two axes (z, y, x)."""
+    """Return a case rotated within its grid, in the plane of two axes: 0 is z, 1 is y, 2 is x."""
     volume = _flair(case)
     turn = {"axes": axes, "reshape": False}
     image = ndimage.rotate(volume, degrees, order=1, cval=float(volume[0, 0, 0]), **turn)
@@ -54,7 +54,7 @@ def thick(case: LoadedCase, count: int) -> LoadedCase:
 
 
 def with_gaps(case: LoadedCase, step: int) -> LoadedCase:
-    """Return a case with one slice of `step`."""
+    """Return a case with every `step`-th slice."""
     return _changed(case, _flair(case)[::step], case.reference[::step], slice_step=step)
 
 

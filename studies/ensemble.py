@@ -28,7 +28,7 @@ from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import read_splits, select
 from gliomaseg.errors import GliomasegError, UsageError
 from gliomaseg.evaluation import ScoreGrid, assemble, dumps, measure_cases
-from gliomaseg.evaluation.dice_estimation import fit_dice_estimator, rank_quality
+from gliomaseg.evaluation.dice_estimation import fit_dice_estimator, measure_quality
 from gliomaseg.evaluation.documents import read_evaluation
 from gliomaseg.evaluation.results import METRICS, CaseScores, Evaluation, EvaluationSetting
 from gliomaseg.evaluation.scoring import ScoredCase
@@ -127,7 +127,7 @@ def trust_of(rows: Sequence[CaseScores]) -> dict[str, Any]:
     scored = [row for row in rows if row.dice_volume is not None]
     dice = np.array([row.dice_volume for row in scored])
     guess = np.array([row.predicted_dice or 0.0 for row in scored])
-    return asdict(rank_quality(guess, dice))
+    return asdict(measure_quality(guess, dice))
 
 
 def measure_together(crossed: Sequence[Crossed], data: Path) -> Evaluation:

@@ -1,17 +1,17 @@
 """Measure models on scans of other sources: docs/results/other-sources.md.
 
-    python studies/other_sources.py --lgg lgg --external external --out other-sources glioma-flair RUN ...
+    python studies/other_sources.py RUN ... --lgg lgg --external external --out other-sources
 
 `external` has folders `brats_*` with FLAIR and mask, folders `ms_*` with FLAIR of heads without a tumour, and `png`
 with single slices in the layout `pairs`. The patients of `lgg` are also measured without skull: `gliomaseg` finds the
 brain of each and sets everything else to 0. `--changes` also measures the stripped volumes with a painted scalp,
-rotated, cropped and resampled. For each model and data set, the study prints mean, median, lowest value and the number
-of patients below 0.7, how far the predicted Dice is from the Dice, and the volume that was found where there is no
-tumour.
+rotated, tilted, cropped, and with thick or fewer slices. For each model and data set, the study prints mean, median,
+lowest value and the numbers of values below 0.7 and of 0, how far the predicted Dice is from the Dice, and the volume
+that was found where there is no tumour.
 
 A model is a run, a model folder, a bundled model, or the folder of a cross-validation. A run is measured on the LGG
-patients of its validation side. A cross-validation is measured on all of them, each with the run that was not trained
-on it; elsewhere its numbers are the means of its runs.
+patients of its validation side. The bundled models were trained on them: leave out `--lgg`. A cross-validation is
+measured on all of them, each with the run that was not trained on it; elsewhere its numbers are the means of its runs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from gliomaseg.data.case import Case, LoadedCase, read_case
 from gliomaseg.data.case_list import DataOptions
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.evaluation.copies import without_skull
-from gliomaseg.evaluation.dice_estimation import FAILED_BELOW, rank_quality
+from gliomaseg.evaluation.dice_estimation import FAILED_BELOW, measure_quality
 from gliomaseg.evaluation.documents import read_evaluation
 from gliomaseg.evaluation.scoring import ScoreGrid, score_case
 from gliomaseg.metrics.bootstrap import bootstrap_interval
@@ -59,7 +59,10 @@ def unchanged(case: LoadedCase) -> LoadedCase:
 def dice_of(
     cases: Sequence[Case], predictor: Predictor, change: Callable[[LoadedCase], LoadedCase] = unchanged
 ) -> dict[str, Pair]:
-    """Return `dice_volume` and the predicted Dice of each case; an empty mask has the values 0 and NaN."""
+    """Return `dice_volume` and the predicted Dice of each case; an empty mask has the values 0 and NaN.
+
+    Without a Dice estimator, the predicted Dice is NaN.
+    """
     values = {}
     for case in cases:
         loaded = change(read_case(case))
@@ -105,7 +108,7 @@ def estimate_text(values: dict[str, Pair]) -> str:
     dice, predicted = np.array([pair for pair in values.values() if not math.isnan(pair[1])]).reshape(-1, 2).T
     if len(dice) < FEWEST:
         return f"{len(dice)} predicted values"
-    return f"{len(dice)} values: {rank_quality(predicted, dice).text()}"
+    return f"{len(dice)} values: {measure_quality(predicted, dice).text()}"
 
 
 def runs_of(model: str) -> list[Path]:

@@ -54,7 +54,7 @@ def test_a_cross_fitted_estimator_ranks_patients_outside_its_fit():
     assert (fit.patients, fit.left_out, fit.quality.failures) == (20, 0, 12)  # .3, .3342, ... .6763
     assert fit.quality.auroc == 1.0
     assert fit.quality.spearman > 0.9
-    assert fit.quality.mean_error < 0.1
+    assert fit.quality.mean_absolute_error < 0.1
     assert abs(fit.quality.bias) < 0.05
 
 

@@ -13,7 +13,12 @@ from torch import Tensor
 
 from gliomaseg.config import Preprocessing, Recipe, Training
 from gliomaseg.data.augmentation import AUGMENTATIONS, Draws, augmentation_draws, pipeline
-from gliomaseg.data.augmentation.acquisition import AcquisitionChanges, dim_outside, dimmed_histograms, draw_acquisition
+from gliomaseg.data.augmentation.acquisition import (
+    AcquisitionChanges,
+    draw_acquisition_changes,
+    scale_outside,
+    scaled_histograms,
+)
 from gliomaseg.data.augmentation.carvemix import Slices, graft_tumours
 from gliomaseg.data.cache import Cache
 from gliomaseg.data.case import Case
@@ -179,7 +184,7 @@ def training_batch(
         Images and masks, as from `load_batch`.
     """
     draws = augmentation_draws(recipe.training.seed, epoch, samples[:, [SLICE, REPEAT]])
-    changes = draw_acquisition(draws, recipe.augmentation)
+    changes = draw_acquisition_changes(draws, recipe.augmentation)
     images, masks = _normalised_slices(cache, samples[:, SLICE], recipe.preprocessing, device, changes)
     if recipe.augmentation.preset == "strong" and recipe.augmentation.graft:
         images, masks = _with_donor_tumours(cache, images, masks, samples, draws, recipe)
@@ -244,7 +249,7 @@ def _normalised_slices(
     masks = _rows(cache, "masks", positions, device)
     if changes is not None and cache.brain is not None:
         brain, tumour = (_rows(cache, name, context, device) for name in ("brain", "masks"))
-        stored = dim_outside(stored, brain, tumour, changes)
+        stored = scale_outside(stored, brain, tumour, changes)
     histograms = _histograms(cache, positions, changes) if preprocessing.normalisation == "zscore" else NO_HISTOGRAMS
     scale, shift = (
         torch.from_numpy(array).to(device, non_blocking=True) for array in level_scales(preprocessing, histograms)
@@ -258,7 +263,7 @@ def _histograms(cache: Cache, positions: SliceIndices, changes: AcquisitionChang
     whole = cache.level_histograms[case_numbers]
     if changes is None or cache.brain is None:
         return whole
-    return dimmed_histograms(whole, cache.brain_histograms[case_numbers], changes.outside)
+    return scaled_histograms(whole, cache.brain_histograms[case_numbers], changes.outside)
 
 
 def _rows(

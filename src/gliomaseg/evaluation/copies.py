@@ -1,6 +1,6 @@
 """Copies of cases that look like scans of other sources: without skull, and one slice alone.
 
-On its own data set, a model is seldom wrong: predicted Dice that is fitted there only is too high elsewhere.
+On its own data set, a model is seldom wrong: predicted Dice that is fitted there only may be wrong elsewhere.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PLACES = (0.25, 0.5, 0.75)  # of the single slices, among those with tumour
 def changed_copies(loaded: LoadedCase, augmentation: Augmentation) -> Iterator[tuple[str, LoadedCase]]:
     """Yield copies of a case with their kinds, for models whose augmentation strips skulls; none for others.
 
-    One copy is without skull. Three are a single slice of it with tumour; a case without tumour has none.
+    One copy is without skull. Up to three are a single slice of it with tumour; a case without tumour has no such copy.
     """
     if augmentation.preset != "strong" or not augmentation.skull_strip:
         return
@@ -45,7 +45,7 @@ def without_skull(loaded: LoadedCase) -> LoadedCase:
 
 
 def single_slice(loaded: LoadedCase, k: int) -> LoadedCase:
-    """Return axial slice k, from 0, as a case of one image: without spacing and orientation."""
+    """Return axial slice k, from 0, as a case of one image: without spacing and orientation, in 8 or 16 bits."""
     scan, turn = loaded.scan, loaded.scan.axial.turn
     voxels = turn(scan.voxels)[k : k + 1]
     if voxels.dtype not in (np.uint8, np.uint16):

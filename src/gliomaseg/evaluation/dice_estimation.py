@@ -24,21 +24,21 @@ Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class RankQuality:
-    """How well predicted Dice ranks the patients.
+class EstimatorQuality:
+    """How far predicted Dice is from true Dice, and how well it ranks the patients.
 
     Attributes:
         failures: how many patients have a Dice below 0.7.
         auroc: of predicted Dice for failures: 0.5 (chance) to 1; None if all or none failed.
         spearman: rank correlation of predicted and true Dice, -1 to 1; None if one of them is constant.
-        mean_error: mean absolute difference of predicted and true Dice, 0 to 1.
+        mean_absolute_error: mean absolute difference of predicted and true Dice, 0 to 1.
         bias: mean of predicted minus true Dice, -1 to 1.
     """
 
     failures: int
     auroc: float | None
     spearman: float | None
-    mean_error: float
+    mean_absolute_error: float
     bias: float
 
     def text(self) -> str:
@@ -46,7 +46,8 @@ class RankQuality:
         correlation = "undefined" if self.spearman is None else f"{self.spearman:.2f}"
         ranked = "undefined" if self.auroc is None else f"{self.auroc:.2f}"
         return (
-            f"bias {self.bias:+.3f}, mean absolute error {self.mean_error:.3f}, rank correlation {correlation}, "
+            f"bias {self.bias:+.3f}, mean absolute error {self.mean_absolute_error:.3f}, "
+            f"rank correlation {correlation}, "
             f"AUROC for a Dice below {FAILED_BELOW:g} ({self.failures} of them) {ranked}"
         )
 
@@ -56,9 +57,9 @@ class DiceEstimatorFit:
     """A fit, and its quality on patients that it was not fitted on.
 
     Attributes:
-        dice_estimator: fitted on all rows, for a model's `config.json`.
-        patients: how many it was fitted on.
-        left_out: how many lack a Dice or a confidence feature, for example because their predicted mask is empty.
+        dice_estimator: fitted on all complete rows, for a model's `config.json`.
+        patients: how many cases it was fitted on, without their copies.
+        left_out: how many other cases lack a Dice or a confidence feature, for example because their mask is empty.
         quality: on the patients, cross-fitted.
         copies: how many changed copies it was fitted on.
         quality_of_copies: for each kind of changed copy, cross-fitted.
@@ -67,23 +68,23 @@ class DiceEstimatorFit:
     dice_estimator: DiceEstimator
     patients: int
     left_out: int
-    quality: RankQuality
+    quality: EstimatorQuality
     copies: int
-    quality_of_copies: dict[str, RankQuality]
+    quality_of_copies: dict[str, EstimatorQuality]
 
 
 def fit_dice_estimator(rows: Sequence[CaseScores]) -> DiceEstimatorFit:
     """Fit predicted Dice to the rows of an evaluation on patients outside the training set.
 
     The quality of the fit is cross-fitted: the Dice of a case is predicted by a fit to the other folds. If all rows
-    have the same fold, their patients are divided into five parts. Each patient and each kind of its changed copies
-    have the same weight.
+    have the same fold, their patients are divided into five parts. Each case and each kind of its changed copies have
+    the same weight.
 
     Args:
         rows: of `metrics.json`, with `dice_volume` and confidence features; those of changed copies too.
 
     Raises:
-        DataError: fewer than ten rows have a Dice and confidence features.
+        DataError: fewer than ten cases, without their copies, have a Dice and confidence features.
 
     Source: L. E. Papke, J. M. Wooldridge, J. Appl. Econometrics 11 (1996) 619 (logistic regression of shares).
     """
@@ -96,7 +97,9 @@ def fit_dice_estimator(rows: Sequence[CaseScores]) -> DiceEstimatorFit:
     bias, weights = fit_shares(features, dice, importance)
     rounded = {name: round(float(weight), 6) for name, weight in zip(names, weights, strict=True)}
     kind = np.array([row.changed or "" for row in complete])
-    quality = {name: rank_quality(predicted[kind == name], dice[kind == name]) for name in dict.fromkeys(kind.tolist())}
+    quality = {
+        name: measure_quality(predicted[kind == name], dice[kind == name]) for name in dict.fromkeys(kind.tolist())
+    }
     patients = [row for row in rows if not row.changed]
     return DiceEstimatorFit(
         dice_estimator=DiceEstimator.model_validate({"bias": round(bias, 6), "weights": rounded}),
@@ -108,14 +111,14 @@ def fit_dice_estimator(rows: Sequence[CaseScores]) -> DiceEstimatorFit:
     )
 
 
-def rank_quality(predicted: Numbers, dice: Numbers) -> RankQuality:
-    """Return how well predicted Dice, shape (n,), ranks true Dice, shape (n,)."""
+def measure_quality(predicted: Numbers, dice: Numbers) -> EstimatorQuality:
+    """Return the quality of predicted Dice, shape (n,), against true Dice, shape (n,)."""
     failed = dice < FAILED_BELOW
-    return RankQuality(
+    return EstimatorQuality(
         failures=int(failed.sum()),
         auroc=auroc(-predicted, failed),
         spearman=spearman(predicted, dice),
-        mean_error=float(np.abs(predicted - dice).mean()),
+        mean_absolute_error=float(np.abs(predicted - dice).mean()),
         bias=float((predicted - dice).mean()),
     )
 

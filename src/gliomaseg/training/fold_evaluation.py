@@ -1,4 +1,4 @@
-"""Evaluation of a cross-validation: each case is predicted by the fold that was not trained on it."""
+"""Evaluation of a cross-validation: each case is predicted by the network of its fold, not trained on it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class FoldEvaluator:
     """Evaluates the cases of all folds.
 
     Attributes:
-        augmentation: of the training; copies of the cases are changed alike.
+        augmentation: of the training; it decides whether copies without skull are measured.
         grid: how lengths are measured.
         folder: for an image of each case.
         say: called with lines of progress.
@@ -58,7 +58,7 @@ class FoldEvaluator:
     def evaluate(
         self, folds: Sequence[TrainedFold], setting: EvaluationSetting, *, chosen: ChosenPostprocessing | None
     ) -> Evaluation:
-        """Return the evaluation of all cases, and the scores of their changed copies.
+        """Return the evaluation of all cases, including the scores of their changed copies.
 
         Args:
             folds: in their order.

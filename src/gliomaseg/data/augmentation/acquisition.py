@@ -1,4 +1,4 @@
-"""Changes that scans of other sources have as a whole: no skull, suppressed fat, gaps between slices.
+"""Changes of a whole scan that other sources have: no skull, suppressed fat, gaps between slices.
 
 They come before the normalisation, because they change the intensities that it is computed from.
 """
@@ -25,7 +25,7 @@ class AcquisitionChanges:
 
     Attributes:
         outside: factor on everything that is not brain: 0 without skull, 1 unchanged; float64, shape (n,).
-        growth_px: pixels by which the brain grows before: -1, 0 or 1, float64, shape (n,).
+        growth_px: pixels by which the brain grows before the factor is applied: -1, 0 or 1, float64, shape (n,).
         gap: whether the context slices are twice as far away, bool, shape (n,).
     """
 
@@ -34,7 +34,7 @@ class AcquisitionChanges:
     gap: NDArray[np.bool_]
 
 
-def draw_acquisition(draws: NDArray[np.float64], limits: Augmentation) -> AcquisitionChanges | None:
+def draw_acquisition_changes(draws: NDArray[np.float64], limits: Augmentation) -> AcquisitionChanges | None:
     """Return the changes of a batch; None if the recipe changes no slice in this way.
 
     Args:
@@ -50,7 +50,7 @@ def draw_acquisition(draws: NDArray[np.float64], limits: Augmentation) -> Acquis
     return AcquisitionChanges(outside, growth_px, draws[:, pipeline.GAP] < limits.slice_gap)
 
 
-def dim_outside(stored: Tensor, brain: Tensor, tumour: Tensor, changes: AcquisitionChanges) -> Tensor:
+def scale_outside(stored: Tensor, brain: Tensor, tumour: Tensor, changes: AcquisitionChanges) -> Tensor:
     """Return slices whose pixels outside the brain are multiplied by the factors: float32, shape (n, k c, y, x).
 
     Args:
@@ -67,7 +67,7 @@ def dim_outside(stored: Tensor, brain: Tensor, tumour: Tensor, changes: Acquisit
     return stored * factors.repeat_interleave(stored.shape[1] // brain.shape[1], dim=1)
 
 
-def dimmed_histograms(
+def scaled_histograms(
     whole: NDArray[np.int64], brain: NDArray[np.int64], outside: NDArray[np.float64]
 ) -> NDArray[np.int64]:
     """Return histograms of stacks whose pixels outside the brain are multiplied by a factor: int64, shape (n, c, 256).
