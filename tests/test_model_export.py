@@ -154,7 +154,7 @@ def test_a_cross_validation_gives_its_scores_and_fits_the_dice_estimator(trained
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["summary"]["dice_volume"]["mean"] == 0.783
     assert metrics["dice_estimator"]["quality"]["failures"] == 3
-    assert metrics["dice_estimator"]["auroc"] == 1.0
+    assert metrics["dice_estimator"]["quality"]["auroc"] == 1.0
     dice_estimator = load_model(out).config.dice_estimator
     assert dice_estimator.predicted_dice({"soft_dice": 0.9}) > dice_estimator.predicted_dice({"soft_dice": 0.5})
     card = (out / "README.md").read_text()
