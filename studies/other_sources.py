@@ -118,6 +118,8 @@ def runs_of(model: str) -> list[Path]:
 
 def own_cases(run: Path, cases: Sequence[Case]) -> list[Case]:
     """Return the cases that a model may be measured on: those of its own evaluation."""
+    if not cases:
+        return []
     rows = {row.case for row in read_evaluation(run / "model" if (run / "model").is_dir() else run).patients}
     return [case for case in cases if case.name in rows]
 
