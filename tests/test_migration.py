@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gliomaseg.config import metrics_to_format_2, read_recipe
+from gliomaseg.config import Augmentation, metrics_to_format_2, read_recipe
 from gliomaseg.errors import ConfigError
 from gliomaseg.model import load_model, write_digests
 from gliomaseg.pretrained import HOME
@@ -25,10 +25,17 @@ def test_bundled_models_of_version_0_1_0_equal_the_current_ones(name, tmp_path):
     assert old == new
 
 
-@pytest.mark.parametrize("name", ["residual_unet_t1", "residual_unet_quick", "unet", "unet_small", "fcn_resnet50"])
+@pytest.mark.parametrize("name", ["residual_unet_quick", "unet", "unet_small", "fcn_resnet50"])
 def test_recipes_of_version_0_1_0_equal_the_current_ones(name):
     old = read_recipe(str(OLD / f"{name}.toml"))
     assert old.model_dump(exclude={"title"}) == read_recipe(name).model_dump(exclude={"title"})
+
+
+def test_the_recipe_with_t1_has_another_augmentation_since_version_0_1_0():
+    old, new = read_recipe(str(OLD / "residual_unet_t1.toml")), read_recipe("residual_unet_t1")
+    others = {"title", "augmentation"}
+    assert old.model_dump(exclude=others) == new.model_dump(exclude=others)
+    assert old.augmentation == Augmentation(preset="strong", t1_dropout=0.1)
 
 
 @pytest.mark.parametrize(
