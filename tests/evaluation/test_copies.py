@@ -49,23 +49,26 @@ def test_a_single_slice_is_an_image_without_spacing(phantom):
 
 
 @pytest.mark.parametrize(
-    ("settings", "kinds"),
+    ("settings", "stripped"),
     [
-        ({"preset": "strong"}, []),
-        ({"preset": "light", "skull_strip": 0.5}, []),
-        ({"preset": "strong", "skull_strip": 0.5}, [WITHOUT_SKULL, *[SINGLE_SLICE] * 3]),
+        ({"preset": "strong"}, False),
+        ({"preset": "light", "skull_strip": 0.5}, False),
+        ({"preset": "strong", "skull_strip": 0.5}, True),
     ],
 )
-def test_copies_are_those_that_the_augmentation_makes(phantom, settings, kinds):
-    copies = list(changed_copies(phantom, Augmentation(**settings)))
-    assert [kind for kind, _ in copies] == kinds
+def test_an_augmentation_strips_skulls_only_if_it_is_strong(settings, stripped):
+    assert Augmentation(**settings).strips_skulls == stripped
+
+
+def test_the_copies_are_one_without_skull_and_three_single_slices_with_tumour(phantom):
+    copies = list(changed_copies(phantom))
+    assert [kind for kind, _ in copies] == [WITHOUT_SKULL, *[SINGLE_SLICE] * 3]
     assert all(copy.reference.any() for _, copy in copies)
 
 
 def test_a_case_without_tumour_has_no_single_slices(phantom):
     healthy = LoadedCase(phantom.case, phantom.scan, np.zeros_like(phantom.reference), phantom.numbers)
-    limits = Augmentation(preset="strong", skull_strip=0.5)
-    assert [kind for kind, _ in changed_copies(healthy, limits)] == [WITHOUT_SKULL]
+    assert [kind for kind, _ in changed_copies(healthy)] == [WITHOUT_SKULL]
 
 
 def test_a_single_slice_of_a_volume_is_numbered_from_below(phantom):

@@ -108,6 +108,11 @@ class Augmentation(Settings):
     saturation: float = Field(default=0, ge=0, le=2)
 
     @property
+    def strips_skulls(self) -> bool:
+        """Whether slices without skull are among those of the training."""
+        return self.preset == "strong" and self.skull_strip > 0
+
+    @property
     def needs_brain(self) -> bool:
         """Whether the brain of each case must be known."""
         return self.preset == "strong" and self.skull_strip + self.fat_suppression > 0

@@ -240,11 +240,13 @@ def _normalised_slices(
     case_numbers = cache.case_numbers[positions]
     first, last = cache.case_limits
     # Context slices come from the same case even if the split is by slice: their images are used, their masks are not.
-    reach = preprocessing.context_slices
-    context = context_indices(positions, first[case_numbers], last[case_numbers], context_slices=reach)
-    if changes is not None:
-        twice = context_indices(positions, first[case_numbers], last[case_numbers], context_slices=2 * reach)[:, ::2]
-        context = np.where(changes.gap[:, None], twice, context)
+    context = context_indices(
+        positions,
+        first[case_numbers],
+        last[case_numbers],
+        context_slices=preprocessing.context_slices,
+        step=1 if changes is None else changes.context_step,
+    )
     stored = _rows(cache, "images", context, device).flatten(1, 2)
     masks = _rows(cache, "masks", positions, device)
     if changes is not None and cache.brain is not None:

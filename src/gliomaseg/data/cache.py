@@ -74,7 +74,7 @@ class Cache:
     def brain_histograms(self) -> NDArray[np.int64]:
         """As `level_histograms`, with level 0 outside the brain."""
         if self.brain is None:
-            raise ValueError("the cache has no brain, expected one: open it with brain=True")
+            raise ValueError("the cache was opened without the brain, expected brain=True")
         return np.stack([level_counts(self.images[case] * self.brain[case, None]) for case in self.case_slices])
 
     @property

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gliomaseg import overlays
-from gliomaseg.config import Augmentation
 from gliomaseg.data.case import Case, LoadedCase, read_case, with_sequences
 from gliomaseg.errors import GliomasegError
 from gliomaseg.evaluation.copies import changed_copies
@@ -76,7 +75,6 @@ def measure_cases(
 def measure_copies(
     cases: Sequence[Case],
     predictor: ScanPredictor,
-    augmentation: Augmentation,
     *,
     grid: ScoreGrid,
     fold: int | None = None,
@@ -87,7 +85,6 @@ def measure_copies(
     Args:
         cases: the cases to copy; those that cannot be read have no copies, and a row with the reason elsewhere.
         predictor: a model, or an ensemble.
-        augmentation: of the model's training.
         grid: how lengths are measured.
         fold: of a cross-validation.
         progress: called with a line for each case.
@@ -96,13 +93,11 @@ def measure_copies(
     for number, case in enumerate(cases, start=1):
         try:
             loaded = read_case(with_sequences(case, used_sequences(predictor)), partial=True)
-            copies = [
-                _score_copy(kind, copy, predictor, grid, fold) for kind, copy in changed_copies(loaded, augmentation)
-            ]
+            copies = [_score_copy(kind, copy, predictor, grid, fold) for kind, copy in changed_copies(loaded)]
         except GliomasegError:
             continue
         rows += copies
-        if progress and copies:
+        if progress:
             values = ", ".join("undefined" if row.dice_volume is None else f"{row.dice_volume:.3f}" for row in copies)
             progress(f"{number} of {len(cases)} {case.name}, changed copies: {values}")
     return rows

@@ -10,22 +10,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from gliomaseg.config import Augmentation
 from gliomaseg.data.case import LoadedCase
-from gliomaseg.preprocessing import brain_mask, display_levels
+from gliomaseg.preprocessing import axial_flair, brain_mask, display_levels
 
 WITHOUT_SKULL = "without skull"
 SINGLE_SLICE = "single slice without skull"
 PLACES = (0.25, 0.5, 0.75)  # of the single slices, among those with tumour
 
 
-def changed_copies(loaded: LoadedCase, augmentation: Augmentation) -> Iterator[tuple[str, LoadedCase]]:
-    """Yield copies of a case with their kinds, for models whose augmentation strips skulls; none for others.
+def changed_copies(loaded: LoadedCase) -> Iterator[tuple[str, LoadedCase]]:
+    """Yield the copies of a case with their kinds.
 
-    One copy is without skull. Up to three are a single slice of it with tumour; a case without tumour has no such copy.
+    The first copy is without skull. Up to three more are single slices of it, if the case has tumour.
     """
-    if augmentation.preset != "strong" or not augmentation.skull_strip:
-        return
     stripped = without_skull(loaded)
     yield WITHOUT_SKULL, stripped
     tumour = np.flatnonzero(loaded.scan.axial.turn(loaded.reference).any(axis=(1, 2)))
@@ -36,9 +33,7 @@ def changed_copies(loaded: LoadedCase, augmentation: Augmentation) -> Iterator[t
 def without_skull(loaded: LoadedCase) -> LoadedCase:
     """Return a case whose scan is 0 outside the brain and the tumour, in all sequences."""
     scan = loaded.scan
-    flair = scan.axial.turn(scan.voxels[..., scan.flair_index])
-    levels = flair if flair.dtype == np.uint8 else display_levels(flair)
-    brain = brain_mask(levels, keep=scan.axial.turn(loaded.reference))
+    brain = brain_mask(axial_flair(scan), keep=scan.axial.turn(loaded.reference))
     voxels = scan.voxels.copy()
     scan.axial.turn(voxels)[~brain] = 0
     return replace(loaded, scan=replace(scan, voxels=voxels))

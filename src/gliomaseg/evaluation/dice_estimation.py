@@ -100,13 +100,13 @@ def fit_dice_estimator(rows: Sequence[CaseScores]) -> DiceEstimatorFit:
     quality = {
         name: measure_quality(predicted[kind == name], dice[kind == name]) for name in dict.fromkeys(kind.tolist())
     }
-    patients = [row for row in rows if not row.changed]
+    patients = int((kind == "").sum())
     return DiceEstimatorFit(
         dice_estimator=DiceEstimator.model_validate({"bias": round(bias, 6), "weights": rounded}),
-        patients=int((kind == "").sum()),
-        left_out=len(patients) - int((kind == "").sum()),
+        patients=patients,
+        left_out=sum(not row.changed for row in rows) - patients,
         quality=quality.pop(""),
-        copies=int((kind != "").sum()),
+        copies=len(complete) - patients,
         quality_of_copies=quality,
     )
 

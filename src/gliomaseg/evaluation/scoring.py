@@ -31,7 +31,7 @@ from gliomaseg.metrics.calibration import CalibrationTable
 from gliomaseg.metrics.mask_checks import lengths_of
 from gliomaseg.metrics.overlap import Counts
 from gliomaseg.prediction.image_features import is_skull_stripped
-from gliomaseg.preprocessing import display_levels
+from gliomaseg.preprocessing import axial_flair
 from gliomaseg.types import Mask, Probability
 
 LARGEST_MM = 1000
@@ -129,8 +129,7 @@ def score_case(
 def _scan_fields(loaded: LoadedCase) -> dict[str, Any]:
     """Return the fields of a row on its scan: whether it has a skull, and its grid if it has an affine."""
     scan = loaded.scan
-    flair = scan.axial.turn(scan.voxels[..., scan.flair_index])
-    stripped = is_skull_stripped(flair if flair.dtype == np.uint8 else display_levels(flair))
+    stripped = is_skull_stripped(axial_flair(scan))
     if scan.spacing_mm is None:
         return {"skull_stripped": stripped}
     spacing_mm = [round(length, 4) for length in scan.axial.turn_spacing(scan.spacing_mm)]

@@ -5,7 +5,7 @@ Three words, used alike in training and in use: `prepare(scan, settings)`, `prep
 """
 
 from gliomaseg.preprocessing.brain import brain_mask
-from gliomaseg.preprocessing.intensity import display_levels
+from gliomaseg.preprocessing.intensity import axial_flair, display_levels
 from gliomaseg.preprocessing.normalisation import head_levels, level_counts, level_scales, normalise
 from gliomaseg.preprocessing.prepare import Prepared, context_indices, prepare, prepare_mask, restore, with_context
 from gliomaseg.preprocessing.volume import Placement
@@ -13,6 +13,7 @@ from gliomaseg.preprocessing.volume import Placement
 __all__ = [
     "Placement",
     "Prepared",
+    "axial_flair",
     "brain_mask",
     "context_indices",
     "display_levels",

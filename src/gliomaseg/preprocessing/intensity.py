@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gliomaseg.scan import Scan
+
 TOP_PERCENTILE = 99.5
 PADDING_SHARE = 0.1
 BELOW_SHARE = 0.05
@@ -107,3 +109,9 @@ def _percentile(volume: NDArray[Any], percentile: float, *, above: float) -> flo
 def display_levels(voxels: NDArray[Any]) -> NDArray[np.uint8]:
     """Return an array of one sequence as 8-bit grey for people: the 99.5 percentile is level 220; uint8, same shape."""
     return eight_bits(voxels, window_of(voxels), p99_5_level=DISPLAY_LEVEL)
+
+
+def axial_flair(scan: Scan) -> NDArray[np.uint8]:
+    """Return the axial FLAIR slices of a scan as 8-bit grey, shape (z, y, x); 8-bit images stay as they are."""
+    flair = scan.axial.turn(scan.voxels[..., scan.flair_index])
+    return flair if flair.dtype == np.uint8 else display_levels(flair)

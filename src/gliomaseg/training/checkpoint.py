@@ -183,7 +183,7 @@ def load_checkpoint(
 
 
 def read_progress(path: Path) -> Progress | None:
-    """Return the progress of a run; None if it has no readable checkpoint."""
+    """Return the progress of a run, or None without a readable checkpoint."""
     try:
         with safe_open(path, framework="pt") as file:
             return Progress.from_json(file.metadata()["progress"])

@@ -128,14 +128,18 @@ def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) 
                 say(fold.name)
                 train(fold.options, say=say)
         with _output(options).new_folder(options.out / PICTURES, overwrite=True) as folder:
-            evaluation = _evaluate(options, index, splits, folder, say)
-            evaluation = evaluation.model_copy(update={"seconds": round(time.perf_counter() - start, 3)})
+            evaluation = _evaluate(options, index, splits, folder, start, say)
             _output(options).write_text(options.out / METRICS, dumps(evaluation))
     return options.out / METRICS
 
 
 def _evaluate(
-    options: CrossValidateOptions, index: CaseList, splits: Splits, folder: Path, say: Callable[[str], None]
+    options: CrossValidateOptions,
+    index: CaseList,
+    splits: Splits,
+    folder: Path,
+    start: float,
+    say: Callable[[str], None],
 ) -> Evaluation:
     """Return the evaluation of all patients; it writes their images into `folder`."""
     folds = [
@@ -158,7 +162,8 @@ def _evaluate(
         threshold=None if chosen else postprocessing.threshold,
         tuned=options.tune,
     ).joined_with(describe_data(index))
-    evaluator = FoldEvaluator(augmentation=options.recipe.augmentation, grid=grid, folder=folder, say=say)
+    with_copies = options.recipe.augmentation.strips_skulls
+    evaluator = FoldEvaluator(with_copies=with_copies, grid=grid, folder=folder, start=start, say=say)
     return evaluator.evaluate(folds, setting, chosen=chosen)
 
 

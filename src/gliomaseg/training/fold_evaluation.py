@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gliomaseg.config import Augmentation, Postprocessing
+from gliomaseg.config import Postprocessing
 from gliomaseg.data.case import Case, read_case, with_sequences
 from gliomaseg.errors import GliomasegError
 from gliomaseg.evaluation import (
@@ -44,15 +44,17 @@ class FoldEvaluator:
     """Evaluates the cases of all folds.
 
     Attributes:
-        augmentation: of the training; it decides whether copies without skull are measured.
+        with_copies: whether the changed copies of the cases are measured too.
         grid: how lengths are measured.
         folder: for an image of each case.
+        start: when the work began, of `time.perf_counter`.
         say: called with lines of progress.
     """
 
-    augmentation: Augmentation
+    with_copies: bool
     grid: ScoreGrid
     folder: Path
+    start: float
     say: Callable[[str], None]
 
     def evaluate(
@@ -65,7 +67,6 @@ class FoldEvaluator:
             setting: describes the data and the split; the fields on the models are added.
             chosen: the postprocessing of each fold; None for that of its recipe.
         """
-        start = time.perf_counter()
         measured: list[ScoredCase] = []
         copies: list[CaseScores] = []
         learning, digests = [], []
@@ -76,15 +77,14 @@ class FoldEvaluator:
             measured += measure_cases(
                 fold.validation, predictor, grid=self.grid, fold=number, folder=self.folder, progress=self.say
             )
-            copies += measure_copies(
-                fold.validation, predictor, self.augmentation, grid=self.grid, fold=number, progress=self.say
-            )
+            if self.with_copies:
+                copies += measure_copies(fold.validation, predictor, grid=self.grid, fold=number, progress=self.say)
             learning.append(LearningCurve(fold=number, lines=learning_curve(fold.run)))
             digests.append(file_digest(predictor.model.onnx))
         cases = [case for fold in folds for case in fold.validation]
         seen = count_training_patients(cases, measured)
         setting = setting.joined_with(EvaluationSetting(model_digests=digests, patients_seen=seen))
-        evaluation = assemble(measured, setting=setting, grid=self.grid, seconds=time.perf_counter() - start)
+        evaluation = assemble(measured, setting=setting, grid=self.grid, seconds=time.perf_counter() - self.start)
         changes: dict[str, Any] = {"learning": learning}
         if copies:
             changes |= {"copies": copies, "subgroups": [*evaluation.subgroups, *groups_of_copies(copies)]}

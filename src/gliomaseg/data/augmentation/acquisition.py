@@ -26,12 +26,12 @@ class AcquisitionChanges:
     Attributes:
         outside: factor on everything that is not brain: 0 without skull, 1 unchanged; float64, shape (n,).
         growth_px: pixels by which the brain grows before the factor is applied: -1, 0 or 1, float64, shape (n,).
-        gap: whether the context slices are twice as far away, bool, shape (n,).
+        context_step: from one context slice to the next: 2 with gaps, else 1, int64, shape (n,).
     """
 
     outside: NDArray[np.float64]
     growth_px: NDArray[np.float64]
-    gap: NDArray[np.bool_]
+    context_step: NDArray[np.int64]
 
 
 def draw_acquisition_changes(draws: NDArray[np.float64], limits: Augmentation) -> AcquisitionChanges | None:
@@ -43,11 +43,11 @@ def draw_acquisition_changes(draws: NDArray[np.float64], limits: Augmentation) -
     """
     if limits.preset != "strong" or not (limits.needs_brain or limits.slice_gap):
         return None
-    kind, size = draws[:, pipeline.SCALP], draws[:, pipeline.SCALP_LEVEL]
-    stripped, suppressed = kind < limits.skull_strip, kind < limits.skull_strip + limits.fat_suppression
+    stripped, size = pipeline.is_stripped(draws, limits), draws[:, pipeline.SCALP_LEVEL]
+    suppressed = draws[:, pipeline.SCALP] < limits.skull_strip + limits.fat_suppression
     outside = np.where(stripped, 0.0, np.where(suppressed, DARKEST + (BRIGHTEST - DARKEST) * size, 1.0))
     growth_px = np.floor(3 * draws[:, pipeline.BRAIN_GROWTH]) - 1
-    return AcquisitionChanges(outside, growth_px, draws[:, pipeline.GAP] < limits.slice_gap)
+    return AcquisitionChanges(outside, growth_px, np.where(draws[:, pipeline.GAP] < limits.slice_gap, 2, 1))
 
 
 def scale_outside(stored: Tensor, brain: Tensor, tumour: Tensor, changes: AcquisitionChanges) -> Tensor:

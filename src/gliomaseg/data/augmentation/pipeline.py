@@ -41,7 +41,7 @@ def augment(
     images = intensity.drop_channels(images, sequences=sequences, dropped=dropped)
     matrices = spatial.sampling_matrices(
         mirrored=(draws[:, MIRROR] < 0.5) & limits.mirror,
-        radians=np.radians(_rotation_deg(draws, limits)),
+        radians=np.radians(symmetric(ROTATION, _rotation_limits(draws, limits))),
         zoom=np.exp(symmetric(SCALE, limits.scale)),
         shift=np.stack([symmetric(SHIFT_X, limits.shift), symmetric(SHIFT_Y, limits.shift)], axis=1),
     )
@@ -53,17 +53,22 @@ def augment(
     return _change_intensities(images, draws, keys, limits), masks
 
 
-def _symmetric(draws: NDArray[np.float64], column: int, limit: float, *, strength: float) -> NDArray[np.float64]:
-    """Return numbers between -limit * strength and limit * strength, shape (n,)."""
+def is_stripped(draws: NDArray[np.float64], limits: Augmentation) -> NDArray[np.bool_]:
+    """Return whether each slice is without skull: bool, shape (n,)."""
+    return draws[:, SCALP] < limits.skull_strip
+
+
+def _symmetric(
+    draws: NDArray[np.float64], column: int, limit: float | NDArray[np.float64], *, strength: float
+) -> NDArray[np.float64]:
+    """Return numbers between -limit * strength and limit * strength, shape (n,); the limit may differ by slice."""
     return (2 * draws[:, column] - 1) * limit * strength
 
 
-def _rotation_deg(draws: NDArray[np.float64], limits: Augmentation) -> NDArray[np.float64]:
-    """Return the angle of each slice, shape (n,); those without skull may have a limit of their own."""
-    limit = np.full(len(draws), limits.rotation_deg)
-    if limits.stripped_rotation_deg is not None:
-        limit[draws[:, SCALP] < limits.skull_strip] = limits.stripped_rotation_deg
-    return (2 * draws[:, ROTATION] - 1) * np.minimum(180, limit * limits.strength)
+def _rotation_limits(draws: NDArray[np.float64], limits: Augmentation) -> NDArray[np.float64]:
+    """Return the largest angle of each slice in degrees, shape (n,); those without skull may have their own."""
+    stripped = limits.rotation_deg if limits.stripped_rotation_deg is None else limits.stripped_rotation_deg
+    return np.where(is_stripped(draws, limits), stripped, limits.rotation_deg)
 
 
 def _change_intensities(images: Tensor, draws: NDArray[np.float64], keys: Tensor, limits: Augmentation) -> Tensor:
