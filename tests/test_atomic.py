@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from gliomaseg import atomic
-from gliomaseg.atomic import locked, new_file, new_folder, remove, require_free, sigterm_as_interrupt, write_text
-from gliomaseg.errors import GliomasegError, OutputExistsError, ResourceError, UsageError
+from gliomaseg.atomic import locked, new_file, new_folder, remove, require_free, write_text
+from gliomaseg.errors import FolderInUseError, GliomasegError, OutputExistsError, ResourceError
+from gliomaseg.interrupts import sigterm_as_interrupt
 
 KILLED = """
 import sys, time
@@ -24,6 +25,17 @@ with {call} as temporary:
     ({file}).write_text("half")
     print("writing", flush=True)
     time.sleep(60)
+"""
+
+
+REPLACING = """
+import sys
+from pathlib import Path
+from gliomaseg.atomic import new_folder
+for number in range(200):
+    with new_folder(Path(sys.argv[1]), overwrite=True) as temporary:
+        (temporary / "sub").mkdir()
+        (temporary / "sub" / "a.txt").write_text(str(number))
 """
 
 
@@ -37,15 +49,25 @@ with locked(Path(sys.argv[1])):
 """
 
 
-def kill_while_writing(call: str, file: str) -> None:
+def start_writing(call: str, file: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED.format(call=call, file=file)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout
     assert process.stdout.readline() == "writing\n"
+    return process
+
+
+def kill_while_writing(call: str, file: str) -> None:
+    process = start_writing(call, file)
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
+
+
+def write_in_another_process(file: Path) -> None:
+    script = "import pathlib, sys, gliomaseg.atomic as atomic; atomic.write_text(pathlib.Path(sys.argv[1]), '')"
+    subprocess.run([sys.executable, "-c", script, str(file)], check=True)
 
 
 def names(folder: Path) -> list[str]:
@@ -166,6 +188,32 @@ def test_folder_where_a_file_should_go_is_kept(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.txt"]
 
 
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    for call, file in (("new_file", "temporary"), ("new_folder", "temporary / 'b'")):
+        kill_while_writing(f"{call}(Path({str(tmp_path / 'a.txt')!r}))", file)
+        assert len(names(tmp_path)) == 1
+        write_in_another_process(tmp_path / "c")
+        assert names(tmp_path) == ["c"]
+        (tmp_path / "c").unlink()
+
+
+def test_what_another_process_is_writing_is_kept(tmp_path: Path) -> None:
+    process = start_writing(f"new_folder(Path({str(tmp_path / 'b')!r}))", "temporary / 'a.txt'")
+    atomic._remove_left_behind.cache_clear()
+    write_text(tmp_path / "c", "")
+    process.terminate()
+    process.communicate()
+    assert [name.startswith(atomic.UNFINISHED) for name in names(tmp_path)] == [True, False]
+
+
+def test_files_of_a_similar_name_are_kept(tmp_path: Path) -> None:
+    (tmp_path / ".gliomaseg-files").touch()
+    (tmp_path / ".gliomaseg-notes-a.txt").touch()
+    atomic._remove_left_behind.cache_clear()
+    write_text(tmp_path / "c", "")
+    assert names(tmp_path) == [".gliomaseg-files", ".gliomaseg-notes-a.txt", "c"]
+
+
 # --- a folder
 
 
@@ -240,6 +288,13 @@ def test_fault_while_replacing_leaves_the_old_folder(tmp_path: Path) -> None:
     assert names(tmp_path) == ["b"]
 
 
+@pytest.fixture
+def no_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that cannot exchange two names."""
+    monkeypatch.setattr(atomic, "exchange_names", lambda *_: False)
+
+
+@pytest.mark.usefixtures("no_exchange")
 def test_fault_at_the_last_rename_brings_the_old_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path / "b", "old")
     rename, calls = Path.rename, []
@@ -287,7 +342,29 @@ def test_many_files_are_flushed_at_once(tmp_path: Path, monkeypatch: pytest.Monk
     with new_folder(tmp_path / "b") as temporary:
         for name in "abc":
             (temporary / name).touch()
-    assert calls == ["all"]
+    assert calls == ["all", "one"]  # the second is the name of the folder
+
+
+@pytest.mark.usefixtures("no_exchange")
+def test_folder_is_replaced_without_an_exchange(tmp_path: Path) -> None:
+    fill(tmp_path / "b", "old")
+    fill(tmp_path / "b", "new", overwrite=True)
+    assert content(tmp_path / "b") == "new"
+    assert names(tmp_path) == ["b"]
+
+
+def test_a_replaced_folder_is_missing_at_no_moment(tmp_path: Path) -> None:
+    fill(tmp_path / "b", "old")
+    process = subprocess.Popen([sys.executable, "-c", REPLACING, str(tmp_path / "b")], stdout=subprocess.PIPE)
+    missing = seen = 0
+    while process.poll() is None:
+        missing += not (tmp_path / "b" / "sub" / "a.txt").exists()
+        seen += 1
+    process.communicate()
+    assert process.returncode == 0
+    assert content(tmp_path / "b") == "199"
+    assert seen > 200
+    assert missing == 0
 
 
 def test_kill_while_filling_leaves_no_folder_of_that_name(tmp_path: Path) -> None:
@@ -392,7 +469,7 @@ def test_a_short_write_of_numpy_is_a_full_disk(tmp_path):
 
 def test_a_folder_is_locked_while_a_process_works_in_it(tmp_path: Path) -> None:
     with locked(tmp_path / "new"):  # noqa: SIM117
-        with pytest.raises(UsageError, match="another run is at work here"), locked(tmp_path / "new"):
+        with pytest.raises(FolderInUseError, match="another run is at work here"), locked(tmp_path / "new"):
             pass
     with locked(tmp_path / "new"):
         pass
@@ -403,12 +480,20 @@ def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", LOCKING, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout
     assert process.stdout.readline() == "in\n"
-    with pytest.raises(UsageError), locked(tmp_path):
+    with pytest.raises(FolderInUseError), locked(tmp_path):
         pass
     process.kill()
     process.communicate()
     with locked(tmp_path):
         pass
+
+
+def test_a_planted_lock_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("theirs")
+    (tmp_path / ".lock").symlink_to(tmp_path / "theirs")
+    with pytest.raises(GliomasegError, match="cannot be written"), locked(tmp_path):
+        pass
+    assert (tmp_path / "theirs").read_text() == "theirs"
 
 
 def test_a_link_to_nothing_is_something(tmp_path: Path) -> None:

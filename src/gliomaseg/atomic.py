@@ -7,20 +7,20 @@ import os
 import re
 import secrets
 import shutil
-import signal
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from types import FrameType
-from typing import IO, NoReturn
 
-from gliomaseg.errors import GliomasegError, OutputExistsError, ResourceError, UsageError
+from gliomaseg.errors import FolderInUseError, GliomasegError, OutputExistsError, ResourceError
+from gliomaseg.file_locks import NO_LINK, try_lock
+from gliomaseg.name_exchange import exchange_names
 
 LOCK = ".lock"
 UNFINISHED = ".gliomaseg-"
-"""The names of unfinished files and folders start with this; a killed process leaves them."""
+"""The names of unfinished files and folders start with this, until they are complete."""
 MANY_FILES = 500
+_LEFT_BEHIND = re.compile(rf"{re.escape(UNFINISHED)}[0-9a-f]{{16}}-.")
 
 
 @contextmanager
@@ -35,13 +35,11 @@ def new_file(path: Path) -> Iterator[Path]:
     """
     with _translated(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _unfinished(path)
-        try:
+        with _unfinished(path, is_folder=False) as temporary:
             yield temporary
             _sync(temporary)
             temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+            _sync_folder(path.parent)
 
 
 @contextmanager
@@ -62,14 +60,11 @@ def new_folder(path: Path, *, overwrite: bool = False, first_wins: bool = False)
     require_free(path, overwrite=overwrite or first_wins)
     with _translated(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _unfinished(path)
-        temporary.mkdir()
-        try:
+        with _unfinished(path, is_folder=True) as temporary:
             yield temporary
-            _sync_all([file for file in temporary.rglob("*") if file.is_file()])
+            _sync_content(temporary)
             _take_name(temporary, path, overwrite=overwrite, first_wins=first_wins)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _sync_folder(path.parent)
 
 
 def _take_name(temporary: Path, path: Path, *, overwrite: bool, first_wins: bool) -> None:
@@ -81,6 +76,8 @@ def _take_name(temporary: Path, path: Path, *, overwrite: bool, first_wins: bool
         if first_wins:
             return
         require_free(path, overwrite=overwrite)  # another process took the name while this folder was filled
+        if exchange_names(temporary, path):  # the old folder has the temporary name now
+            return
         old = temporary.with_name(temporary.name + ".old")
         path.rename(old)
         try:
@@ -91,9 +88,44 @@ def _take_name(temporary: Path, path: Path, *, overwrite: bool, first_wins: bool
         remove(old)
 
 
-def _unfinished(path: Path) -> Path:
-    """Return a new name beside `path`. The suffix stays last: writers choose their format by it."""
-    return path.with_name(f"{UNFINISHED}{secrets.token_hex(4)}-{path.name}")
+@contextmanager
+def _unfinished(path: Path, *, is_folder: bool) -> Iterator[Path]:
+    """Make a locked file or folder beside `path`, and remove what is left of it at the end.
+
+    The suffix of `path` stays last: writers choose their format by it.
+    """
+    _remove_left_behind(path.parent)
+    temporary, handle = _new_locked(path, is_folder=is_folder)
+    try:
+        yield temporary
+    finally:
+        os.close(handle)
+        with suppress(OSError):
+            remove(temporary)
+
+
+def _new_locked(path: Path, *, is_folder: bool) -> tuple[Path, int]:
+    """Make a file or folder with a new name beside `path`; return its path and the handle that keeps it locked."""
+    while True:
+        temporary = path.with_name(f"{UNFINISHED}{secrets.token_hex(8)}-{path.name}")
+        if is_folder:
+            temporary.mkdir()
+        else:
+            os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | NO_LINK, 0o666))
+        # Another process may have taken it for one that was left behind.
+        if (handle := try_lock(temporary)) is not None:
+            return temporary, handle
+
+
+@cache
+def _remove_left_behind(folder: Path) -> None:
+    """Remove what killed processes have left unfinished in a folder; once in each process."""
+    for entry in folder.iterdir():
+        if _LEFT_BEHIND.match(entry.name):
+            with suppress(OSError):  # it is another user's
+                if (handle := try_lock(entry, certainly=True)) is not None:
+                    remove(entry)
+                    os.close(handle)
 
 
 @contextmanager
@@ -103,55 +135,29 @@ def locked(folder: Path) -> Iterator[None]:
     The lock goes with its process, however it ends. On systems without such locks, other processes are not excluded.
 
     Raises:
-        UsageError: another process is at work in the folder.
-        GliomasegError: the folder cannot be written.
+        FolderInUseError: another process is at work in the folder.
+        GliomasegError: the folder cannot be written, or its lock is a link.
     """
     file = folder / LOCK
     with _translated(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        handle = file.open("w")
-    try:
-        _take_lock(handle, folder)
-        try:
-            yield
-        finally:
-            file.unlink(missing_ok=True)
-    finally:
-        handle.close()
-
-
-def _take_lock(handle: IO[str], folder: Path) -> None:
-    try:
-        import fcntl  # not on Windows
-    except ImportError:
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as fault:
-        raise UsageError(
-            "another run is at work here", where=folder, cure="wait for it, or name another --out"
-        ) from fault
-
-
-@contextmanager
-def sigterm_as_interrupt() -> Iterator[None]:
-    """Raise KeyboardInterrupt on the first SIGTERM, so that unfinished files are removed as after Ctrl-C.
-
-    Further ones are ignored: they would end the removal. Outside of the main thread, SIGTERM is not changed.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    old_handler = signal.signal(signal.SIGTERM, stop)
+        handle = _locked_file(file)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, old_handler)
+        file.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _locked_file(file: Path) -> int:
+    """Return the handle of a file that this process has locked. The file is made if it is missing."""
+    while True:
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666))
+        if (handle := try_lock(file)) is not None:
+            return handle
+        if file.exists():  # if not, the run before has just ended
+            cure = "wait for it, or name another --out"
+            raise FolderInUseError("another run is at work here", where=file.parent, cure=cure)
 
 
 def remove(path: Path) -> None:
@@ -194,12 +200,18 @@ def is_disk_full(fault: OSError) -> bool:
     )
 
 
-def _sync_all(files: list[Path]) -> None:
-    if len(files) > MANY_FILES and hasattr(os, "sync"):  # for thousands of files, one by one takes minutes
+def _sync_content(folder: Path) -> None:
+    """Write the files of a folder, and their names, to the disk."""
+    entries = [entry for entry in folder.rglob("*") if not entry.is_symlink()]
+    if len(entries) > MANY_FILES and hasattr(os, "sync"):  # for thousands of files, one by one takes minutes
         os.sync()
         return
-    for file in files:
-        _sync(file)
+    for entry in entries:
+        if entry.is_file():
+            _sync(entry)
+        elif entry.is_dir():
+            _sync_folder(entry)
+    _sync_folder(folder)
 
 
 def _sync(file: Path) -> None:
@@ -209,6 +221,16 @@ def _sync(file: Path) -> None:
     # Windows flushes only files that are open for writing.
     with file.open("r+b" if is_writable else "rb") as handle:
         os.fsync(handle.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write the names of a folder's entries to the disk, where the system can."""
+    with suppress(OSError):  # Windows and some network file systems refuse this
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 @contextmanager

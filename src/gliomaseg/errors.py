@@ -14,6 +14,7 @@
     │   ├── GeometryError              3   shapes or grids do not fit
     │   ├── DataError                  3   a data set is missing, empty or unsafe
     │   └── ModelError                 3   a model folder is incomplete or altered
+    ├── FolderInUseError               3   another run works in the output folder
     ├── PartlyDoneError                4   some cases failed; each is a row with its reason
     └── ResourceError                  5   out of disk or memory
         Interrupted                  130   Ctrl-C or SIGTERM (not a GliomasegError)
@@ -127,6 +128,12 @@ class DataError(InputError):
 
 class ModelError(InputError):
     """A model folder is incomplete, altered or of another version."""
+
+
+class FolderInUseError(GliomasegError):
+    """Another run works in the output folder."""
+
+    exit_code = 3
 
 
 class PartlyDoneError(GliomasegError):

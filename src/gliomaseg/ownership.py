@@ -22,6 +22,7 @@ from typing import NamedTuple
 from gliomaseg import atomic
 from gliomaseg.atomic import LOCK, UNFINISHED
 from gliomaseg.errors import OutputExistsError
+from gliomaseg.file_locks import NO_LINK
 from gliomaseg.system_files import is_system_file
 
 MANIFEST = f"{UNFINISHED}files"
@@ -247,7 +248,9 @@ class OutputFolder:
 
 def _append(file: Path, lines: bytes) -> None:
     """Append lines in one write, so that lines of processes that share the folder do not mix."""
-    with file.open("ab+", buffering=0) as handle:
+    # A link that another user planted is not followed.
+    opened = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | NO_LINK, 0o666)
+    with os.fdopen(opened, "ab+", buffering=0) as handle:
         if handle.tell():
             handle.seek(-1, os.SEEK_END)
             if handle.read(1) != b"\n":  # a power cut has left half a line

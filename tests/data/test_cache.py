@@ -224,6 +224,11 @@ def cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1])
 
 
+def flip_last_bit(file: Path) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
 def damage_manifest(text: str) -> Callable[[Path], None]:
     def write(path: Path) -> None:
         (path / "manifest.json").write_text(text)
@@ -238,6 +243,8 @@ def swap_arrays(path: Path) -> None:
 DAMAGES: dict[str, Callable[[Path], None]] = {
     "images cut short": lambda path: cut(path / "images.npy"),
     "masks cut short": lambda path: cut(path / "masks.npy"),
+    "images with another bit": lambda path: flip_last_bit(path / "images.npy"),
+    "masks with another bit": lambda path: flip_last_bit(path / "masks.npy"),
     "images empty": lambda path: (path / "images.npy").write_bytes(b""),
     "images of other bytes": lambda path: (path / "images.npy").write_bytes(b"x" * 1000),
     "images cut in the header": lambda path: (path / "images.npy").write_bytes((path / "images.npy").read_bytes()[:20]),
@@ -265,10 +272,25 @@ def test_damaged_cache_is_rebuilt(index: CaseList, folder: Path, damage: str) ->
     DAMAGES[damage](folder / digest)
     builds: list[str] = []
     again = open_cache(index, SMALL, folder=folder, progress=builds.append)
-    assert len(builds) == 1
+    assert builds[0] == f"note: the cache {folder / digest} is damaged or has no hashes, and is built again"
+    assert len(builds) == 2  # and `preparing`
     assert again.digest == digest
     assert_cache_matches_data(again, index)
     assert entry_names(folder) == [digest]
+
+
+def test_a_damaged_brain_is_found_again(index: CaseList, folder: Path) -> None:
+    first = open_cache(index, SMALL, folder=folder, brain=True)
+    brain = np.array(first.brain)
+    flip_last_bit(folder / first.digest / "brain-1.npy")
+    lines: list[str] = []
+    again = open_cache(index, SMALL, folder=folder, brain=True, progress=lines.append)
+    assert np.array_equal(again.brain, brain)
+    assert len(lines) == 1
+    assert lines[0].startswith("finding the brain")
+    lines.clear()
+    open_cache(index, SMALL, folder=folder, brain=True, progress=lines.append)
+    assert lines == []
 
 
 def test_file_with_the_name_of_the_cache_is_replaced(index: CaseList, folder: Path) -> None:

@@ -249,7 +249,7 @@ def test_empty_folder_is_accepted(tmp_path: Path) -> None:
     ("number", "kind", "words"),
     [(errno.ENOSPC, ResourceError, "disk is full"), (errno.EACCES, GliomasegError, "cannot be written")],
 )
-def test_failed_write_leaves_only_complete_patients(
+def test_failed_write_leaves_no_patient_of_the_new_set(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     patients: list[PhantomPatient],
@@ -268,12 +268,15 @@ def test_failed_write_leaves_only_complete_patients(
             raise OSError(number, "simulated")
         imwrite(*arguments, **settings)
 
+    before = names_below(write_phantoms(tmp_path / "old", patients=1, seed=7, side_px=SIDE_PX))
     monkeypatch.setattr(phantoms.writers.tifffile, "imwrite", fail_later)
-    with pytest.raises(kind, match=words) as caught:
-        write_phantoms(tmp_path, patients=2, side_px=SIDE_PX)
-    assert type(caught.value) is kind
-    assert [path.name for path in (tmp_path / "kaggle_3m").iterdir()] == [patients[0].name]
-    assert len(list((tmp_path / "kaggle_3m" / patients[0].name).iterdir())) == files_per_patient
+    for folder in ("new", "old"):
+        calls = 0
+        with pytest.raises(kind, match=words) as caught:
+            write_phantoms(tmp_path / folder, patients=2, side_px=SIDE_PX, overwrite=True)
+        assert type(caught.value) is kind
+    assert list((tmp_path / "new").iterdir()) == []
+    assert names_below(tmp_path / "old" / "kaggle_3m") == before
 
 
 def test_file_instead_of_the_folder_is_refused(tmp_path: Path) -> None:

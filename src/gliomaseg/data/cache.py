@@ -1,13 +1,16 @@
 """Prepared slices of a data set: the first run decodes and writes them, later runs map them into memory.
 
 The name of a cache is a hash of the files' content and of the preprocessing, so a cache is never stale. It is built in
-a temporary folder and then renamed: two runs may build it at once, and a killed run leaves no incomplete cache.
+a temporary folder and then renamed: two runs may build it at once, and a killed run leaves no incomplete cache. Its
+manifest has a hash of each array, which is checked when the cache is opened: a spoilt array would train other weights.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import secrets
 from collections import Counter, abc
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.atomic import new_file, new_folder, remove
+from gliomaseg.atomic import UNFINISHED, new_file, new_folder, remove, write_text
 from gliomaseg.config import Preprocessing
 from gliomaseg.data.cache_digest import LAYOUT, cache_digest, needed_sequences
 from gliomaseg.data.case import Case, read_case
@@ -30,6 +33,7 @@ from gliomaseg.scan import flair_channel
 from gliomaseg.types import Mask, PreparedSlices
 from gliomaseg.user_files import expand_home
 
+IMAGES, MASKS, MANIFEST = "images.npy", "masks.npy", "manifest.json"
 BRAIN = "brain-1.npy"  # the number is that of the method
 ATTEMPTS = 3  # another run may replace a damaged cache at the same time
 
@@ -158,6 +162,8 @@ def open_cache(
         if cache := _open_existing(path, digest, index, preprocessing):
             return _with_brain(cache, path, progress) if brain else cache
         if damaged:
+            if progress:
+                progress(f"note: the cache {path} is damaged or has no hashes, and is built again")
             _discard(path)
         if progress:
             progress(f"preparing {counted(len(index.cases), 'case')} once, into {path}")
@@ -171,7 +177,7 @@ def open_cache(
 def _with_brain(cache: Cache, path: Path, progress: Callable[[str], None] | None) -> Cache:
     """Return the cache with the brain of each case, which is found once."""
     file = path / BRAIN
-    if not file.is_file():
+    if not _is_unchanged(file):
         if progress:
             progress(f"finding the brain of {counted(len(cache.case_limits[0]), 'case')} once")
         require_disk_space(path, needed_bytes=cache.masks.nbytes)
@@ -179,19 +185,21 @@ def _with_brain(cache: Cache, path: Path, progress: Callable[[str], None] | None
         with new_file(file) as temporary, GrowingArray(temporary, np.bool_, cache.masks.shape[1:]) as brains:
             for case in cache.case_slices:
                 brains.append(brain_mask(cache.images[case, channel], keep=cache.masks[case]))
+        manifest = _read_manifest(path)
+        manifest["digests"][BRAIN] = _digest(file)
+        write_text(path / MANIFEST, json.dumps(manifest))
     return replace(cache, brain=np.load(file, mmap_mode="r"))
 
 
 def _open_existing(path: Path, digest: str, index: CaseList, preprocessing: Preprocessing) -> Cache | None:
     """Return the cache in a folder, or None if it is missing or damaged."""
     try:
-        manifest: Any = json.loads((path / "manifest.json").read_text("utf-8"))
-        images = np.load(path / "images.npy", mmap_mode="r")
-        masks = np.load(path / "masks.npy", mmap_mode="r")
-        names = tuple(manifest["names"])
+        names = tuple(_read_manifest(path)["names"])
+        images = np.load(path / IMAGES, mmap_mode="r")
+        masks = np.load(path / MASKS, mmap_mode="r")
     except (OSError, ValueError, EOFError, KeyError, TypeError):
         return None
-    if not _has_slices_of(names, index):
+    if not (_has_slices_of(names, index) and _is_unchanged(path / IMAGES) and _is_unchanged(path / MASKS)):
         return None
     size = preprocessing.size_px
     if (images.shape, images.dtype) != ((len(names), preprocessing.sequences, size, size), np.uint8):
@@ -199,6 +207,23 @@ def _open_existing(path: Path, digest: str, index: CaseList, preprocessing: Prep
     if (masks.shape, masks.dtype) != ((len(names), size, size), np.bool_):
         return None
     return Cache(digest, names, images, masks)
+
+
+def _read_manifest(path: Path) -> Any:
+    return json.loads((path / MANIFEST).read_text("utf-8"))
+
+
+def _is_unchanged(file: Path) -> bool:
+    """Return whether an array of a cache exists and has the hash that the manifest has of it."""
+    try:
+        return bool(_read_manifest(file.parent)["digests"][file.name] == _digest(file))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as handle:  # not through the memory map: its pages count as memory of the process
+        return hashlib.file_digest(handle, "blake2b").hexdigest()
 
 
 def _has_slices_of(names: abc.Sequence[Any], index: CaseList) -> bool:
@@ -221,7 +246,7 @@ def _numbered(case: str, count: int) -> list[str]:
 
 def _discard(path: Path) -> None:
     """Remove a damaged cache. If another run does so at the same time, the first rename succeeds."""
-    renamed = path.with_name(f".{path.name}.{os.getpid()}.damaged")
+    renamed = path.with_name(f"{UNFINISHED}{secrets.token_hex(8)}-{path.name}")  # removed later if this run is killed
     try:
         path.rename(renamed)
         remove(renamed)
@@ -238,8 +263,8 @@ def _build(index: CaseList, preprocessing: Preprocessing, path: Path) -> list[st
     require_disk_space(path, needed_bytes=index.slice_count * (preprocessing.sequences + 1) * size**2)
     with new_folder(path, first_wins=True) as folder:
         with (
-            GrowingArray(folder / "images.npy", np.uint8, (preprocessing.sequences, size, size)) as images,
-            GrowingArray(folder / "masks.npy", np.bool_, (size, size)) as masks,
+            GrowingArray(folder / IMAGES, np.uint8, (preprocessing.sequences, size, size)) as images,
+            GrowingArray(folder / MASKS, np.bool_, (size, size)) as masks,
         ):
             for case in index.cases:
                 loaded = read_case(case)
@@ -256,6 +281,7 @@ def _build(index: CaseList, preprocessing: Preprocessing, path: Path) -> list[st
             "preprocessing": preprocessing.model_dump(),
             "root": str(index.root),
             "names": names,
+            "digests": {name: _digest(folder / name) for name in (IMAGES, MASKS)},
         }
-        (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+        (folder / MANIFEST).write_text(json.dumps(manifest), "utf-8")
     return resampled

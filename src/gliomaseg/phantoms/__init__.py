@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.atomic import is_disk_full, remove
 from gliomaseg.choices import PhantomFormat
-from gliomaseg.errors import ConfigError, GliomasegError, ResourceError
+from gliomaseg.errors import ConfigError
 from gliomaseg.ownership import OutputFolder
 from gliomaseg.phantoms.acquisition import draw_acquisition
 from gliomaseg.phantoms.anatomy import Head, Image, cavity, draw_outside
@@ -164,7 +163,7 @@ def write_phantoms(  # noqa: PLR0913 - public API, keyword-only
         patients: number of patients, at least 1. Patient k does not depend on this number.
         seed: number of the set of patients, from 0.
         side_px: side of the square slices in pixels, at least 32.
-        overwrite: first remove the phantoms of an earlier call.
+        overwrite: replace the phantoms of an earlier call, once the new ones are complete.
         progress: called with the name of each finished patient.
         kind: the file format or layout.
 
@@ -183,40 +182,20 @@ def write_phantoms(  # noqa: PLR0913 - public API, keyword-only
     # The manifest lies beside the patients' folders, not among them.
     output = OutputFolder(Path(destination), "phantom", option="folder")
     output.require_replaceable(root, overwrite=overwrite)
-    try:
-        for entry in root.iterdir() if root.exists() else []:
-            remove(entry)
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as fault:
-        raise _write_error(fault, root) from fault
     drawn = (phantom_patient(index, seed=seed, side_px=side_px) for index in range(patients))
-    _write_patients(drawn, output, root, PhantomFormat(kind), progress or (lambda _name: None))
+    with output.new_folder(root, overwrite=overwrite) as folder:
+        _write_patients(drawn, folder, PhantomFormat(kind), progress or (lambda _name: None))
     return root
 
 
 def _write_patients(
-    patients: Iterable[PhantomPatient],
-    output: OutputFolder,
-    root: Path,
-    kind: PhantomFormat,
-    progress: Callable[[str], None],
+    patients: Iterable[PhantomPatient], folder: Path, kind: PhantomFormat, progress: Callable[[str], None]
 ) -> None:
     """Write patients in folders of their own, or all of them as one data set with a description."""
-    if kind not in DESCRIPTIONS:
-        for patient in patients:
-            with output.new_folder(root / patient.name) as folder:
-                WRITERS[kind](folder, patient)
-            progress(patient.name)
-        return
-    with output.new_folder(root) as folder:
-        for patient in patients:
-            WRITERS[kind](folder, patient)
-            progress(patient.name)
+    for patient in patients:
+        place = folder if kind in DESCRIPTIONS else folder / patient.name
+        place.mkdir(exist_ok=True)
+        WRITERS[kind](place, patient)
+        progress(patient.name)
+    if kind in DESCRIPTIONS:
         DESCRIPTIONS[kind](folder)
-
-
-def _write_error(fault: OSError, root: Path) -> GliomasegError:
-    """Return the error to raise for an operating system error."""
-    if is_disk_full(fault):
-        return ResourceError("the disk is full", where=root, cure="free some space or choose another disk")
-    return GliomasegError(f"cannot write: {fault.strerror or fault}", where=root, cure="choose another folder")

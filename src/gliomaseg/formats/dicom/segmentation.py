@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,8 +95,11 @@ def write_segmentation(
             segmentation.PatientIdentityRemoved = "YES"
             segmentation.DeidentificationMethod = "Patient and study emptied, UIDs kept"
             segmentation.LongitudinalTemporalInformationModified = "REMOVED"
-    with new_file(path) as temporary, translated_errors(path):
-        segmentation.save_as(temporary, enforce_file_format=True)
+    with translated_errors(path):
+        encoded = BytesIO()  # an error of the disk is not one of the content
+        segmentation.save_as(encoded, enforce_file_format=True)
+    with new_file(path) as temporary:
+        temporary.write_bytes(encoded.getbuffer())
     if uid(volume.headers[0], "FrameOfReferenceUID"):
         return ()
     what = "FrameOfReferenceUID of the series is missing or invalid: the DICOM segmentation has a new one"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,10 +64,13 @@ def write_series(folder: Path, voxels: NDArray[Any], affine: NDArray[np.float64]
     shared.ImageOrientationPatient = _decimals(directions.T[:2].ravel())
     shared.PixelSpacing = _decimals(sizes_mm[[1, 0]])
     shared.SliceThickness = shared.SpacingBetweenSlices = _decimals(sizes_mm[2:])[0]
-    with translated_errors(folder), new_folder(folder) as temporary:
+    with new_folder(folder) as temporary:
         for z, values in enumerate(voxels):
-            position = lps[:3, 3] + z * lps[:3, 2]
-            _slice(shared, values, position, z).save_as(temporary / f"{z + 1:04d}.dcm", enforce_file_format=True)
+            with translated_errors(folder):
+                encoded = BytesIO()  # an error of the disk is not one of the content
+                position = lps[:3, 3] + z * lps[:3, 2]
+                _slice(shared, values, position, z).save_as(encoded, enforce_file_format=True)
+            (temporary / f"{z + 1:04d}.dcm").write_bytes(encoded.getbuffer())
 
 
 def _decimals(values: NDArray[np.float64]) -> list[DSfloat]:
