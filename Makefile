@@ -9,7 +9,7 @@ CROSSED ?= crossed
 CROSSED_T1 ?= crossed-t1
 STUDIES := ensemble error_kinds as_volumes card_tables leakage fit_input_checks measures_cost
 
-.PHONY: help demo test check notebook docs clean $(STUDIES:%=study-%)
+.PHONY: help demo test check notebook docs sbom vulnerabilities clean $(STUDIES:%=study-%)
 
 help:
 	@echo "make demo      set up .venv and run the whole workflow on phantoms (minutes)"
@@ -17,6 +17,8 @@ help:
 	@echo "make check     ruff, mypy, import contracts, check that notebook and text agree"
 	@echo "make notebook  execute the notebook again and keep its outputs"
 	@echo "make docs      build the site (guide, API reference, results, decisions) into build/site"
+	@echo "make sbom      list all installed packages as CycloneDX into build/sbom.json"
+	@echo "make vulnerabilities  check the pinned packages for known vulnerabilities (needs a network)"
 	@echo "make study-ensemble ...  recompute published numbers: $(STUDIES:%=study-%)"
 	@echo "make clean     remove .venv and the output of the demo"
 
@@ -40,6 +42,11 @@ help:
 .venv/docs: .venv/dev
 	@echo "== installing the site generator"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	@touch $@
+
+.venv/security: .venv/dev
+	@echo "== installing the tools for the list of packages and their vulnerabilities"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[security]"
 	@touch $@
 
 demo: .venv/train
@@ -66,6 +73,13 @@ notebook: .venv/dev
 	@$(BIN)/python -c "import nbclient, nbformat; book = nbformat.read('$(NOTEBOOK).ipynb', 4); \
 		nbclient.NotebookClient(book, timeout=None, record_timing=False, coalesce_streams=True).execute(); \
 		nbformat.write(book, '$(NOTEBOOK).ipynb')"
+
+sbom: .venv/security
+	@mkdir -p build
+	@$(BIN)/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-file build/sbom.json
+
+vulnerabilities: .venv/security
+	@$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 study-ensemble: .venv/dev
 	$(BIN)/python studies/ensemble.py $(CROSSED) $(CROSSED_T1) --data $(DATA) --out both
