@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -185,7 +186,61 @@ def test_a_signal_to_one_process_saves_and_stops_all(phantoms, tmp_path, environ
     assert len((out / "log.jsonl").read_text().splitlines()) == 6
 
 
+def test_a_killed_process_ends_the_run_which_can_be_resumed(phantoms, tmp_path, environment, alone):
+    out, output = tmp_path / "killed", []
+    with subprocess.Popen(torchrun(phantoms, out), env=environment, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            output.append(line)
+            if "epoch 1 of 3" in line:
+                os.kill(second_of(process.pid), signal.SIGKILL)
+        assert process.wait(timeout=SECONDS)
+    text = "".join(output)
+    assert f"gliomaseg: error: {out}: another process of the run has ended; start all processes again" in text, text
+    assert not (out / "model").exists()
+    assert "resuming at batch" in completed(torchrun(phantoms, out, "--resume"), environment)
+    require_equal_states(alone, out, atol=1e-5)
+
+
+@pytest.fixture
+def hosts():
+    """Return the prefixes that run a command on one of two hosts, which a virtual cable joins: network namespaces."""
+    if shutil.which("ip") is None or os.getuid() != 0:
+        pytest.skip("network namespaces need the program ip and root")
+    names = [f"gliomaseg-{os.getpid()}-{number}" for number in range(2)]
+    cables = [f"gs{os.getpid()}{end}" for end in "ab"]
+    lines = [f"ip netns add {name}" for name in names]
+    lines += [f"ip link add {cables[0]} type veth peer name {cables[1]}"]
+    for number, (name, cable) in enumerate(zip(names, cables, strict=True), start=1):
+        lines += [f"ip link set {cable} netns {name}", f"ip -n {name} addr add 10.99.0.{number}/24 dev {cable}"]
+        lines += [f"ip -n {name} link set {cable} up", f"ip -n {name} link set lo up"]
+    try:
+        for line in lines:
+            done = subprocess.run(line.split(), capture_output=True, text=True, check=False)
+            if done.returncode:
+                pytest.skip(f"this machine allows no network namespaces: {done.stderr.strip()}")
+        yield [(f"ip netns exec {name}".split(), cable) for name, cable in zip(names, cables, strict=True)]
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+
+def test_two_hosts_train_to_the_weights_of_one_process(hosts, phantoms, tmp_path, environment, alone):
+    out, running = tmp_path / "run", []
+    line = f"{sys.executable} -m torch.distributed.run --nnodes 2 --nproc_per_node 1 --master_addr 10.99.0.1"
+    for rank, (prefix, cable) in enumerate(hosts):
+        command = [*prefix, *line.split(), "--node_rank", str(rank), *arguments(phantoms, out)]
+        variables = {**environment, "GLOO_SOCKET_IFNAME": cable}
+        running.append(subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True))
+    try:
+        outputs = [process.communicate(timeout=SECONDS)[1] for process in running]
+    finally:
+        for process in running:
+            process.terminate()
+    assert [process.returncode for process in running] == [0, 0], outputs
+    require_equal_states(alone, out, atol=1e-5)
+
+
 def second_of(launcher: int) -> int:
     """Return the process that torchrun started second."""
-    workers = [child for child in psutil.Process(launcher).children() if "gliomaseg" in child.cmdline()]
+    workers = [child for child in psutil.Process(launcher).children() if RECORDING in child.cmdline()]
     return next(child.pid for child in workers if child.environ()["RANK"] == "1")
