@@ -2,14 +2,20 @@
 
 A recipe names one, or a sum such as "0.5 bce + dice". The tumour's probability p is the second entry of the softmax;
 with two classes that is the sigmoid of the logits' difference.
+
+Several processes may share a batch. The mean losses are then weighted by the caller with each process's share of the
+slices; a loss that pools pixels adds them up over the processes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn import functional
 
 from gliomaseg.config import loss_terms
@@ -18,6 +24,49 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 # Added to numerator and denominator: a batch without tumour then costs 0 if the prediction is empty.
 SMOOTH_PX = 1.0
+
+_is_shared = ContextVar("is_shared", default=False)
+
+
+@contextmanager
+def shared_batch(*, is_shared: bool = True) -> Iterator[None]:
+    """Within the block, each process has a part of the batch, and `sum_over_processes` adds up all parts."""
+    token = _is_shared.set(is_shared)
+    try:
+        yield
+    finally:
+        _is_shared.reset(token)
+
+
+def is_batch_shared() -> bool:
+    """Return whether the code runs within `shared_batch`."""
+    return _is_shared.get()
+
+
+def sum_over_processes(value: Tensor) -> Tensor:
+    """Return the sum of a tensor over the processes that share a batch; the tensor itself outside `shared_batch`.
+
+    Gradients pass through the sum. All processes call it in the same order, with equal shapes.
+    """
+    if not is_batch_shared():
+        return value
+    total: Tensor = _Sum.apply(value)  # type: ignore[no-untyped-call]
+    return total
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(_context: Any, value: Tensor) -> Tensor:
+        total = value.detach().clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_context: Any, gradient: Tensor) -> Tensor:
+        # Each process adds its part to the sum of every process, so it gets the gradients of all of them.
+        total = gradient.clone()
+        distributed.all_reduce(total)
+        return total
 
 
 def cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
@@ -56,8 +105,10 @@ def dice(logits: Tensor, masks: Tensor) -> Tensor:
     0.4
     """
     probability, tumour = _tumour_logit(logits).sigmoid(), masks.float()
-    overlap = (probability * tumour).sum()
-    return 1 - (2 * overlap + SMOOTH_PX) / (probability.sum() + tumour.sum() + SMOOTH_PX)
+    sums = torch.stack([(probability * tumour).sum(), probability.sum(), tumour.sum()])
+    overlap, predicted, reference = sum_over_processes(sums)
+    loss: Tensor = 1 - (2 * overlap + SMOOTH_PX) / (predicted + reference + SMOOTH_PX)
+    return loss
 
 
 LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "bce": bce, "dice": dice}

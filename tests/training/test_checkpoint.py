@@ -4,6 +4,7 @@ import sys
 import pytest
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
 from gliomaseg.errors import DataError, ResourceError
@@ -12,9 +13,12 @@ from gliomaseg.training.checkpoint import (
     Progress,
     load_checkpoint,
     load_network,
+    read_progress,
     save_checkpoint,
     write_tensors,
 )
+from gliomaseg.training.resumption import load_last_checkpoint
+from gliomaseg.training.run_folder import LAST
 
 # One process imports torch; a fork of it saves until it is killed, once for each pause.
 SAVE_UNTIL_KILLED = """
@@ -104,6 +108,69 @@ def test_a_checkpoint_of_another_network_raises(tmp_path):
     other = nn.Linear(2, 2)
     with pytest.raises(DataError, match="not a checkpoint of this run"):
         load_checkpoint(tmp_path / "last.safetensors", other, torch.optim.Adam(other.parameters()))
+
+
+def saved_twice(folder):
+    """Save epochs 1 and 2 as a run does, and return the last checkpoint."""
+    last = folder / LAST
+    network, optimiser = trained_pair()
+    for epoch in (1, 2):
+        save_checkpoint(last, network, optimiser, Progress(epoch=epoch), keep_previous=True)
+    return last
+
+
+def test_the_state_before_the_last_one_is_kept(tmp_path):
+    last = saved_twice(tmp_path)
+    assert sorted(file.name for file in last.parent.iterdir()) == ["last.safetensors", "previous.safetensors"]
+    assert read_progress(last).epoch == 2
+    assert read_progress(last.with_name("previous.safetensors")).epoch == 1
+
+
+def flip_a_bit(file):
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1  # within a weight
+    file.write_bytes(content)
+
+
+def test_a_flipped_bit_in_a_weight_raises(tmp_path):
+    last = saved_twice(tmp_path)
+    flip_a_bit(last)
+    with pytest.raises(DataError, match="its content does not have its checksum"):
+        load_checkpoint(last, *trained_pair())
+    with pytest.raises(DataError, match="its content does not have its checksum"):
+        load_network(last, trained_pair()[0])
+
+
+@pytest.mark.parametrize(
+    "damage", [flip_a_bit, lambda file: file.write_bytes(file.read_bytes()[:-9]), lambda file: file.unlink()]
+)
+def test_a_damaged_last_checkpoint_is_replaced_by_the_one_before(damage, tmp_path):
+    last, lines = saved_twice(tmp_path), []
+    damage(last)
+    assert load_last_checkpoint(tmp_path, *trained_pair(), average=None, say=lines.append).epoch == 1
+    (line,) = lines
+    assert line.startswith(f"warning: {last}: is not a checkpoint of this run (")
+    assert line.endswith("going on from the checkpoint before it, previous.safetensors")
+    assert load_checkpoint(last, *trained_pair()).epoch == 1
+
+
+def test_two_damaged_checkpoints_raise_and_stay(tmp_path):
+    last = saved_twice(tmp_path)
+    for file in last.parent.iterdir():
+        file.write_bytes(b"damaged")
+    with pytest.raises(DataError, match=r"last\.safetensors: is not a checkpoint of this run"):
+        load_last_checkpoint(tmp_path, *trained_pair(), average=None, say=pytest.fail)
+    assert last.read_bytes() == b"damaged"
+
+
+@pytest.mark.parametrize("name", ["step", "exp_avg"])
+def test_a_checkpoint_without_a_tensor_of_the_optimiser_raises(name, tmp_path):
+    path = tmp_path / "last.safetensors"
+    save_checkpoint(path, *trained_pair(), Progress())
+    tensors = {key: tensor for key, tensor in load_file(path).items() if key != f"optimiser.1.{name}"}
+    write_tensors(tensors, path, metadata={"progress": Progress().to_json()})  # as version 0.1.0, without a checksum
+    with pytest.raises(DataError, match=f"the optimiser's tensor {name} of weight 1 is missing"):
+        load_checkpoint(path, *trained_pair())
 
 
 def test_a_process_killed_while_saving_leaves_a_complete_checkpoint(tmp_path):

@@ -9,14 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from gliomaseg import losses
 from gliomaseg.config import read_recipe
-from gliomaseg.errors import Interrupted, TrainingError
+from gliomaseg.errors import ConfigError, Interrupted, ResourceError, TrainingError
+from gliomaseg.networks.unet import UnetNetwork
 from gliomaseg.training import loop
+from gliomaseg.training.checkpoint import read_progress
 from gliomaseg.training.progress import ProgressDisplay
 from gliomaseg.training.run import Run
-from gliomaseg.training.run_folder import TrainOptions
+from gliomaseg.training.run_folder import LAST, TrainOptions
 from gliomaseg.training.train import train
 
 SMALL = ["preprocessing.size_px=64", "network.base_features=8", "network.levels=3", "training.epochs=2"]
@@ -134,3 +137,66 @@ def test_a_checkpoint_has_only_counted_steps(phantoms, tmp_path, monkeypatch):
     monkeypatch.setattr(Run, "save", save)
     train(replace(killed, resume=True), say=quiet)
     assert logged_losses(killed.out) == logged_losses(whole.out)
+
+
+def without_memory_for(slices, monkeypatch):
+    """Let the U-Net run out of memory with more than `slices` slices."""
+    forward = UnetNetwork.forward
+
+    def limited(network, batch):
+        if network.training and len(batch) > slices:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(network, batch)
+
+    monkeypatch.setattr(UnetNetwork, "forward", limited)
+
+
+def test_out_of_memory_halves_the_slices_at_a_time_and_keeps_the_batch(phantoms, tmp_path, monkeypatch):
+    monkeypatch.setattr("gliomaseg.training.train.write_artifacts", lambda *_arguments: None)
+    recipe = read_recipe("unet_small").with_settings([*SMALL, "training.batch=8"])
+    without_memory_for(4, monkeypatch)
+    options, lines = TrainOptions(recipe, phantoms, tmp_path / "run", cache=tmp_path / "cache"), []
+    train(options, say=lines.append)
+    warnings = [line for line in lines if "out of memory" in line]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("warning: out of memory on the device with 8 slices at a time; from now on")
+    progress = read_progress(tmp_path / "run" / LAST)
+    assert progress.batch_parts == 2  # a resumed run does the same
+    assert [record.images for record in progress.history] == [32, 32]
+    # 32 slices in batches of 8, two epochs: eight steps of the optimiser.
+    assert load_file(tmp_path / "run" / LAST)["optimiser.0.step"] == 8
+
+
+def test_halves_have_the_gradients_of_the_batch(phantoms, tmp_path, monkeypatch):
+    """Without batch normalisation, cross-entropy of two halves gives the weights of the whole batch."""
+    monkeypatch.setattr("gliomaseg.training.train.write_artifacts", lambda *_arguments: None)
+    monkeypatch.setattr(nn.BatchNorm2d, "forward", lambda _layer, values: values)
+    recipe = read_recipe("unet_small").with_settings([*SMALL, "training.batch=7", "training.loss=cross_entropy"])
+    states = []
+    for name, slices in (("whole", 7), ("halved", 4)):
+        without_memory_for(slices, monkeypatch)
+        train(TrainOptions(recipe, phantoms, tmp_path / name, cache=tmp_path / "cache"), say=quiet)
+        states.append(load_file(tmp_path / name / LAST))
+    weights = [name for name in states[0] if name.startswith("network.") and name.endswith(".weight")]
+    assert all(torch.allclose(states[0][name], states[1][name], atol=1e-4) for name in weights)
+
+
+def test_too_little_memory_for_half_a_batch_raises_resource_error(phantoms, tmp_path, monkeypatch):
+    recipe = read_recipe("unet_small").with_settings([*SMALL, "training.batch=8"])
+    without_memory_for(3, monkeypatch)
+    options = TrainOptions(recipe, phantoms, tmp_path / "run", cache=tmp_path / "cache")
+    with pytest.raises(ResourceError, match="out of memory on the device with batches of 8 slices in two halves"):
+        train(options, say=quiet)
+
+
+def test_resuming_with_other_code_raises_with_both_versions(phantoms, tmp_path, monkeypatch):
+    recipe = read_recipe("unet_small").with_settings([*SMALL, "training.schedule=constant", "training.epochs=1"])
+    options = TrainOptions(recipe, phantoms, tmp_path / "run", cache=tmp_path / "cache")
+    train(options, say=quiet)
+    monkeypatch.setattr("gliomaseg.training.train.code_version", lambda: "gliomaseg 9.0")
+    longer = replace(options, recipe=recipe.with_settings(["training.epochs=2"]), resume=True)
+    with pytest.raises(
+        ConfigError, match=r"code of the training is gliomaseg .* with torch .*, expected gliomaseg 9\.0"
+    ):
+        train(longer, say=quiet)
+    train(replace(options, resume=True), say=quiet)  # all epochs are done: other code only writes the model

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -16,8 +17,9 @@ import torch.utils.deterministic
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs
+from torch.distributed import DistError
 
-from gliomaseg.errors import UsageError
+from gliomaseg.errors import TrainingError, UsageError
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -78,6 +80,20 @@ def deterministic() -> Iterator[None]:
     finally:
         settings.fill_uninitialized_memory = filled
         torch.set_deterministic_debug_mode(before)
+
+
+@contextmanager
+def detect_lost_process(accelerator: Accelerator, run: Path) -> Iterator[None]:
+    """Raise TrainingError within the block if this process waits for another process of the run that has ended."""
+    try:
+        yield
+    except RuntimeError as fault:
+        # gloo raises a plain RuntimeError whose text begins with the path of one of its sources.
+        if accelerator.num_processes == 1 or not (isinstance(fault, DistError) or "gloo" in str(fault)):
+            raise
+        raise TrainingError(
+            "another process of the run has ended", where=run, cure="start all processes again, with --resume"
+        ) from fault
 
 
 class StopFlag:

@@ -1,13 +1,18 @@
 """Checkpoints: the complete state of a run (weights, optimiser, progress, log) in one safetensors file.
 
-The file is replaced atomically, so a killed run leaves the last complete state. Nothing is unpickled.
+The file is replaced atomically, so a killed run leaves the last complete state. The state before it stays as
+`previous.safetensors`, for the case that the disk has damaged the last one. Each file has a checksum of its content.
+Nothing is unpickled.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+import secrets
+import shutil
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -17,9 +22,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from gliomaseg.atomic import current_umask, new_file
+from gliomaseg.atomic import UNFINISHED, current_umask, new_file
 from gliomaseg.errors import DataError
 from gliomaseg.model import StartModel
+
+PREVIOUS = "previous.safetensors"
+MOMENTS = frozenset({"step", "exp_avg", "exp_avg_sq"})
+"""The tensors of a weight in the optimisers Adam and AdamW."""
 
 LogLine = dict[str, int | float | None]
 """One line of `log.jsonl`."""
@@ -73,8 +82,7 @@ class Progress:
     """The position in a run: `step` batches of `epoch` are done; both count from 0.
 
     Attributes:
-        loss_sum: sum of the losses of the epoch's images so far. If several processes share a batch, the sum uses the
-            loss of the main process for all images of the batch.
+        loss_sum: sum of the losses of the epoch's images so far.
         images: images of the epoch so far.
         seconds: training time of the epoch so far in s, without validation.
         best: highest validation `dice_volume` so far; None before the first epoch ends.
@@ -82,6 +90,8 @@ class Progress:
         digest: checksum of the data set and its preprocessing.
         sides: checksum of the split into training and validation cases; "" in checkpoints of older versions.
         start: the model whose weights the run started from; None if it started at random.
+        batch_parts: number of parts of a batch whose gradients are added up: 2 after the device ran out of memory.
+        code: versions of the code that trains; "" in checkpoints of older versions.
     """
 
     epoch: int = 0
@@ -94,6 +104,8 @@ class Progress:
     digest: str = ""
     sides: str = ""
     start: StartModel | None = None
+    batch_parts: int = 1
+    code: str = ""
 
     def to_json(self) -> str:
         """Return the progress as the JSON text of a checkpoint."""
@@ -120,8 +132,11 @@ def save_checkpoint(
     progress: Progress,
     *,
     average: nn.Module | None = None,
+    keep_previous: bool = False,
 ) -> None:
     """Write the state of a run atomically; `average` is the moving average of the weights, if there is one.
+
+    If `keep_previous` is set, the file that `path` had before gets the name `previous.safetensors`.
 
     Raises:
         ResourceError: the disk is full; the previous file stays.
@@ -133,8 +148,33 @@ def save_checkpoint(
     for number, entries in state.items():
         tensors |= {f"optimiser.{number}.{name}": tensor for name, tensor in entries.items()}
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = progress.to_json()
     with new_file(path) as temporary:
-        write_tensors(on_cpu, temporary, metadata={"progress": progress.to_json()})
+        write_tensors(on_cpu, temporary, metadata={"progress": text, "sha256": _checksum(text, on_cpu)})
+        if keep_previous and path.exists():
+            link(path, path.with_name(PREVIOUS))
+
+
+def link(path: Path, other: Path) -> None:
+    """Give a file a second name, which another file may have had; the first name exists at every moment."""
+    temporary = other.with_name(f"{UNFINISHED}{secrets.token_hex(4)}-{other.name}")
+    try:
+        try:
+            os.link(path, temporary)
+        except OSError:  # a disk without hard links
+            shutil.copyfile(path, temporary)
+        temporary.replace(other)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _checksum(progress: str, tensors: dict[str, Tensor]) -> str:
+    """Return the SHA-256 of a checkpoint's content, in hexadecimal digits."""
+    digest = hashlib.sha256(progress.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def write_tensors(tensors: dict[str, Tensor], path: Path, *, metadata: dict[str, str] | None = None) -> None:
@@ -159,27 +199,56 @@ def load_checkpoint(
     """Load a saved state into a network, its optimiser and its average, and return the progress of the run.
 
     Raises:
-        DataError: the file is not a checkpoint of this network.
+        DataError: the file is not a checkpoint of this network, or its content does not have its checksum.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            progress = Progress.from_json(file.metadata()["progress"])
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        progress, tensors = _read(path)
         network.load_state_dict(_part(tensors, "network."))
         if average is not None:
             average.load_state_dict(_part(tensors, "average."))
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as fault:
-        raise DataError(
-            f"is not a checkpoint of this run ({fault})", where=path, cure="start again with --overwrite"
-        ) from fault
+        state = _optimiser_state(_part(tensors, "optimiser."), optimiser)
+    except (OSError, SafetensorError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as fault:
+        raise _not_a_checkpoint(path, fault) from fault
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    return progress
+
+
+def _optimiser_state(tensors: dict[str, Tensor], optimiser: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
+    """Return the tensors of each weight by its number.
+
+    Raises:
+        ValueError: a weight lacks a tensor.
+        IndexError: there is no such weight.
+    """
     weights = [weight for group in optimiser.param_groups for weight in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in _part(tensors, "optimiser.").items():
+    for name, tensor in tensors.items():
         number, _, key = name.partition(".")
         state.setdefault(int(number), {})[key] = _in_memory_order_of(weights[int(number)], tensor)
-    groups = optimiser.state_dict()["param_groups"]
-    optimiser.load_state_dict({"state": state, "param_groups": groups})
-    return progress
+    for position, entries in state.items():
+        if missing := sorted(MOMENTS - entries.keys()):
+            raise ValueError(f"the optimiser's tensor {missing[0]} of weight {position} is missing")
+    return state
+
+
+def _read(path: Path) -> tuple[Progress, dict[str, Tensor]]:
+    """Return the content of a checkpoint.
+
+    Raises:
+        OSError, SafetensorError, KeyError, TypeError, ValueError: the file is damaged.
+    """
+    with safe_open(path, framework="pt") as file:
+        metadata: dict[str, str] = file.metadata()
+        tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    text, saved = metadata["progress"], metadata.get("sha256", "")  # older versions saved no checksum
+    if saved and saved != _checksum(text, tensors):
+        raise ValueError("its content does not have its checksum")
+    return Progress.from_json(text), tensors
+
+
+def _not_a_checkpoint(path: Path, fault: Exception) -> DataError:
+    what = f"is not a checkpoint of this run ({fault})"
+    return DataError(what, where=path, cure="start again with --overwrite")
 
 
 def read_progress(path: Path) -> Progress | None:
@@ -192,12 +261,16 @@ def read_progress(path: Path) -> Progress | None:
 
 
 def load_network(path: Path, network: nn.Module) -> None:
-    """Load only the weights of a checkpoint into a network; their average, if the checkpoint has one."""
-    with safe_open(path, framework="pt") as file:
-        names = list(file.keys())
-        prefix = "average." if any(name.startswith("average.") for name in names) else "network."
-        tensors = {name: file.get_tensor(name) for name in names if name.startswith(prefix)}
-    network.load_state_dict(_part(tensors, prefix))
+    """Load only the weights of a checkpoint into a network; their average, if the checkpoint has one.
+
+    Raises:
+        DataError: the file is not a checkpoint of this network, or its content does not have its checksum.
+    """
+    try:
+        _, tensors = _read(path)
+        network.load_state_dict(_part(tensors, "average.") or _part(tensors, "network."))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as fault:
+        raise _not_a_checkpoint(path, fault) from fault
 
 
 def _in_memory_order_of(weight: Tensor, tensor: Tensor) -> Tensor:

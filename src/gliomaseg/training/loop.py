@@ -19,9 +19,10 @@ from torch import Tensor
 
 from gliomaseg.atomic import write_text
 from gliomaseg.data.batches import SLICE, batches, epoch_samples, load_batch, training_batch
-from gliomaseg.errors import TrainingError
+from gliomaseg.errors import ResourceError, TrainingError
 from gliomaseg.evaluation.measures import HEADLINE
 from gliomaseg.evaluation.summaries import mean_scores
+from gliomaseg.losses import shared_batch
 from gliomaseg.metrics.overlap import Counts
 from gliomaseg.training.checkpoint import EpochRecord
 from gliomaseg.training.optimiser import ema_decay, learning_rate, update_ema
@@ -35,14 +36,12 @@ class Step:
 
     Attributes:
         number: of the batch in its epoch, from 0.
-        picks: the rows of `epoch_samples` that this process trained on.
-        images: slices of the batch, over all processes.
-        loss: a scalar on the run's device.
+        samples: the rows of `epoch_samples` of the batch, over all processes.
+        loss: mean over the batch, over all processes: a scalar on the run's device.
     """
 
     number: int
-    picks: SliceIndices
-    images: int
+    samples: SliceIndices
     loss: Tensor
 
 
@@ -52,7 +51,7 @@ def train_epochs(run: Run) -> None:
     Raises:
         TrainingError: a loss is not finite; the last checkpoint has the last good weights.
         Interrupted: the user has interrupted the run; its state is saved.
-        ResourceError: the disk is full; the last checkpoint is complete.
+        ResourceError: the disk is full, or the device has too little memory; the last checkpoint is complete.
     """
     progress = run.progress
     while progress.epoch < run.recipe.training.epochs:
@@ -75,15 +74,13 @@ def train_epochs(run: Run) -> None:
 def train_one_epoch(run: Run) -> None:
     """Train on the rest of the current epoch's batches."""
     training, progress, accelerator = run.recipe.training, run.progress, run.accelerator
-    picks = epoch_samples(run.cache, run.cache.positions(run.train), training, progress.epoch)
-    # A last batch with fewer slices than processes is dropped: a process without a slice would block the others.
-    steps = [batch for batch in batches(picks, training.batch) if len(batch) >= accelerator.num_processes]
+    samples = epoch_samples(run.cache, run.cache.positions(run.train), training, progress.epoch)
+    steps = list(batches(samples, training.batch))
     run.network.train()
     saved, tick = time.monotonic(), time.monotonic()
     pending: Step | None = None  # the step before, not counted yet; None whenever a checkpoint is written
     for step in range(progress.step, len(steps)):
-        own = steps[step][accelerator.process_index :: accelerator.num_processes]
-        latest = Step(step, own, len(steps[step]), _train_step(run, own, step=step, steps=len(steps)))
+        latest = Step(step, steps[step], _train_step(run, steps[step], step=step, steps=len(steps)))
         if pending is not None:
             tick = _count(run, pending, steps=len(steps), tick=tick)
         stop, due = run.is_stop_requested(), time.monotonic() - saved > 60 * training.checkpoint_minutes
@@ -111,11 +108,11 @@ def _count(run: Run, step: Step, *, steps: int, tick: float) -> float:
     """
     progress, value = run.progress, float(step.loss)
     if not math.isfinite(value):
-        raise _not_finite(run, step.number, step.picks[:, SLICE], value)
+        raise _not_finite(run, step.number, step.samples[:, SLICE], value)
     now = time.monotonic()
     progress.step = step.number + 1
-    progress.loss_sum += value * step.images
-    progress.images += step.images
+    progress.loss_sum += value * len(step.samples)
+    progress.images += len(step.samples)
     progress.seconds += now - tick
     run.display.step(
         f"epoch {progress.epoch + 1}/{run.recipe.training.epochs}",
@@ -127,26 +124,107 @@ def _count(run: Run, step: Step, *, steps: int, tick: float) -> float:
     return now
 
 
-def _train_step(run: Run, picks: SliceIndices, *, step: int, steps: int) -> Tensor:
-    """Train on one batch and return its loss, a scalar on the run's device; `_count` checks that it is finite."""
+def _train_step(run: Run, samples: SliceIndices, *, step: int, steps: int) -> Tensor:
+    """Train on one batch and return its loss, a scalar on the run's device; `_count` checks that it is finite.
+
+    Raises:
+        ResourceError: the device has too little memory, even for half of the batch at a time.
+    """
     training, progress, accelerator = run.recipe.training, run.progress, run.accelerator
     done = progress.epoch * steps + step
-    # Without the process number, dropout would be the same in all processes.
-    process = (accelerator.process_index,) if accelerator.process_index else ()
-    torch.manual_seed(_seed(training.seed, progress.epoch, step, *process))
-    images, masks = training_batch(run.cache, picks, run.recipe, epoch=progress.epoch, device=accelerator.device)
-    loss: Tensor = run.loss(run.network(images), masks)
     # The rate depends on the progress only: a scheduler's state would have to be saved.
     for group in run.optimiser.param_groups:
         group["lr"] = learning_rate(training, done / (training.epochs * steps))
-    run.optimiser.zero_grad(set_to_none=True)
-    accelerator.backward(loss)
+    loss = _add_gradients(run, samples, step=step)
+    if loss is None:
+        _halve_batches(run, len(samples))
+        if (loss := _add_gradients(run, samples, step=step)) is None:
+            raise _out_of_memory(run)
     if training.clip_norm:
         accelerator.clip_grad_norm_(run.network.parameters(), training.clip_norm)
     run.optimiser.step()
     if run.average is not None:
         update_ema(run.average, run.network, ema_decay(training.ema, done))
-    return loss.detach()
+    return loss
+
+
+def _add_gradients(run: Run, samples: SliceIndices, *, step: int) -> Tensor | None:
+    """Compute the gradients of a batch and return its loss; None if the device has too little memory."""
+    progress, accelerator = run.progress, run.accelerator
+    # Without the process number, dropout would be the same in all processes.
+    process = (accelerator.process_index,) if accelerator.process_index else ()
+    torch.manual_seed(_seed(run.recipe.training.seed, progress.epoch, step, *process))
+    run.optimiser.zero_grad(set_to_none=True)
+    losses: list[Tensor] = []
+    try:
+        for part in np.array_split(samples, min(progress.batch_parts, len(samples))):
+            share = share_of(part, accelerator)
+            images, masks = training_batch(
+                run.cache, share.samples, run.recipe, epoch=progress.epoch, device=accelerator.device
+            )
+            with shared_batch(is_shared=share.is_shared):
+                loss = run.loss(run.network(images), masks) * (share.weight * len(part) / len(samples))
+                accelerator.backward(loss)
+            losses.append(loss.detach())
+    except torch.OutOfMemoryError:  # the caller tries again outside of this block, which keeps the tensors alive
+        return None
+    total: Tensor = torch.stack(losses).sum()
+    return accelerator.reduce(total, reduction="mean") if accelerator.num_processes > 1 else total
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of a batch that a process trains on.
+
+    Attributes:
+        samples: rows of `epoch_samples`.
+        weight: of the process's mean loss. The mean over the processes of the weighted losses, and of their gradients,
+            is that of the batch.
+        is_shared: whether the processes have different samples.
+    """
+
+    samples: SliceIndices
+    weight: float
+    is_shared: bool
+
+
+def share_of(samples: SliceIndices, accelerator: Accelerator) -> Share:
+    """Return the part of this process: every sample is in one part.
+
+    A batch with fewer samples than processes is not shared: each process trains on the whole batch, with equal results.
+    """
+    processes = accelerator.num_processes
+    if processes == 1 or len(samples) < processes:
+        return Share(samples, 1.0, is_shared=False)
+    own = samples[accelerator.process_index :: processes]
+    return Share(own, processes * len(own) / len(samples), is_shared=True)
+
+
+def _halve_batches(run: Run, slices: int) -> None:
+    """Let the rest of the run compute the gradients of each batch in two halves.
+
+    Raises:
+        ResourceError: it does so already, the batch is a single slice, or other processes wait for this one.
+    """
+    if run.progress.batch_parts > 1 or slices == 1 or run.accelerator.num_processes > 1:
+        raise _out_of_memory(run)
+    run.progress.batch_parts = 2
+    if run.accelerator.device.type == "cuda":
+        torch.cuda.empty_cache()
+    run.display.log(
+        f"warning: out of memory on the device with {slices} slices at a time; from now on, the gradients of each "
+        "batch are added up from two halves, and batch normalisation uses the statistics of each half"
+    )
+
+
+def _out_of_memory(run: Run) -> ResourceError:
+    training = run.recipe.training
+    parts = " in two halves" if run.progress.batch_parts > 1 else ""
+    return ResourceError(
+        f"out of memory on the device with batches of {training.batch} slices{parts}",
+        where=run.folder,
+        cure="end other programs on the device and use --resume, or start a run with a smaller training.batch",
+    )
 
 
 def finish_epoch(run: Run) -> EpochRecord:

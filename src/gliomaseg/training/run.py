@@ -77,7 +77,8 @@ class Run:
         if self.accelerator.is_main_process:
             average = self.average and self.accelerator.unwrap_model(self.average)
             network = self.accelerator.unwrap_model(self.network)
-            save_checkpoint(path, network, self.optimiser, self.progress, average=average)
+            last = path == self.last
+            save_checkpoint(path, network, self.optimiser, self.progress, average=average, keep_previous=last)
 
     def raise_if_stopped(self, activity: str) -> None:
         """Raise if the user has interrupted the run. It saves nothing: the last checkpoint is up to date.

@@ -19,7 +19,7 @@ from gliomaseg.errors import ConfigError, DataError
 from gliomaseg.model import CARD, DIGESTS, METRICS, ONNX, WEIGHTS
 from gliomaseg.model import CONFIG as MODEL_CONFIG
 from gliomaseg.ownership import MANIFEST, OutputFolder
-from gliomaseg.training.checkpoint import read_progress
+from gliomaseg.training.checkpoint import PREVIOUS, read_progress
 from gliomaseg.training.start_weights import find_start_digest, with_absolute_start
 
 # Training settings that may change when a run is resumed: none of them changes the computations of an epoch.
@@ -29,7 +29,7 @@ LAST = "checkpoint/last.safetensors"
 FILES = (CARD, DIGESTS, METRICS, MODEL_CONFIG, ONNX, WEIGHTS)
 # Files that change all the time, so that the manifest has no checksums of them.
 GROWING = (
-    "checkpoint/best.safetensors", LAST, "log.jsonl", "trackers.json",
+    "checkpoint/best.safetensors", LAST, f"checkpoint/{PREVIOUS}", "log.jsonl", "trackers.json",
     "tensorboard/events.out.tfevents.*", "mlruns/mlflow.db*", "wandb/*run-*/run-*.wandb*", "wandb/*run-*/files/*",
     "wandb/*run-*/logs/*", "wandb/*run-*/*/code/*",
 )  # fmt: skip
