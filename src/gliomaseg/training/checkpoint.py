@@ -157,7 +157,7 @@ def save_checkpoint(
 
 def link(path: Path, other: Path) -> None:
     """Give a file a second name, which another file may have had; the first name exists at every moment."""
-    temporary = other.with_name(f"{UNFINISHED}{secrets.token_hex(4)}-{other.name}")
+    temporary = other.with_name(f"{UNFINISHED}{secrets.token_hex(8)}-{other.name}")
     try:
         try:
             os.link(path, temporary)

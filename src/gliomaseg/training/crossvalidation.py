@@ -83,8 +83,9 @@ def crossvalidate(options: CrossValidateOptions, *, say: Callable[[str], None]) 
         The path of `metrics.json`, the evaluation of all patients.
 
     Raises:
-        UsageError: the folder is not empty and neither resume nor overwrite is set, another process works in it, it
-            lies inside the data set, torchrun has started several processes, or a GPU is absent or repeated.
+        UsageError: the folder is not empty and neither resume nor overwrite is set, it lies inside the data set,
+            torchrun has started several processes, or a GPU is absent or repeated.
+        FolderInUseError: another process works in the folder.
         ConfigError: the cross-validation in the folder has another split, recipe or setting.
         DataError: the data set has problems, or too few patients for the folds.
         TrainingError: a fold that trained beside others has failed; its exit code is that of the fold.

@@ -64,7 +64,8 @@ def train(options: TrainOptions, *, say: Callable[[str], None], display: Progres
     Raises:
         OutputExistsError: the run's folder is not empty, and neither resume nor overwrite is set, or it has files
             that no run wrote.
-        UsageError: another run works in the folder, or the folder lies inside the data set.
+        UsageError: the folder lies inside the data set.
+        FolderInUseError: another run works in the folder.
         ConfigError: the run in the folder has other settings.
         DataError: the data set has problems, or differs from the one that the run was started with.
         TrainingError: the loss is not finite.
