@@ -135,3 +135,39 @@ def test_each_command_has_examples() -> None:
 
     names = [command.callback.__name__ for command in app.registered_commands if command.callback]
     assert [name for name in names if epilog_of(name) is None] == []
+
+
+def test_parts_never_overlap_and_together_are_all_with_the_names_of_the_whole_list(
+    bright: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    for case in ("2", "1", "3"):  # equal file names: only the whole list shows that results need the folder's name
+        (folder / case).mkdir(parents=True)
+        write_picture(folder / case / "flair.png", np.full((32, 32), 90, np.uint8))
+    for number in (1, 2, 3, 4):
+        predict(tmp_path / f"part{number}", [folder], model=bright, part=f"{number}/4")
+    found = [sorted(file.name for file in (tmp_path / f"part{n}").glob("*_mask.png")) for n in (1, 2, 3, 4)]
+    assert found == [["1_flair_mask.png"], ["2_flair_mask.png"], ["3_flair_mask.png"], []]
+
+
+def test_the_parts_are_those_of_the_sorted_list_in_whatever_sequence_the_inputs_are_named(
+    images: Path, bright: Path, tmp_path: Path
+) -> None:
+    predict(tmp_path / "out", [images / "b.png", images / "a.png"], model=bright, part="1/2")
+    assert [file.name for file in (tmp_path / "out").glob("*_mask.png")] == ["a_mask.png"]
+
+
+def test_a_part_with_skip_existing_keeps_the_results_of_another_number_of_parts(
+    images: Path, bright: Path, tmp_path: Path
+) -> None:
+    predict(tmp_path / "out", [images], model=bright)
+    before = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "out").glob("*.png")}
+    for number in (1, 2):
+        predict(tmp_path / "out", [images], model=bright, part=f"{number}/2", skip_existing=True)
+    assert {file.name: file.stat().st_mtime_ns for file in (tmp_path / "out").glob("*.png")} == before
+
+
+@pytest.mark.parametrize("part", ["0/3", "4/3", "1", "1/0", "a/b", "-1/3", "1/3/4"])
+def test_a_wrong_part_is_refused_before_anything_is_read(part: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--part: part is .*, expected I/N with I from 1 to N; write 1/20"):
+        predict(tmp_path / "out", [tmp_path / "absent"], part=part)

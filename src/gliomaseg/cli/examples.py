@@ -32,6 +32,7 @@ _LINES: dict[str, tuple[str, ...]] = {
         "gliomaseg predict dicom-folder --out masks --to nifti",
         "gliomaseg predict --flair flair.nii.gz --t1 t1.nii.gz --out masks",
         "gliomaseg predict patients --out masks --skip-existing",
+        "gliomaseg predict archive --out masks --part 3/20",
     ),
     "export": ("gliomaseg export run --to onnx --out shared-model",),
     "models": ("gliomaseg models", "gliomaseg models --json"),

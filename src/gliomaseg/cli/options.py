@@ -171,6 +171,10 @@ MaskFormats = Annotated[
 ]
 Probabilities = Annotated[bool, typer.Option("--probabilities", help="Also write probabilities.")]
 SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Do not predict scans whose results exist.")]
+Part = Annotated[
+    str | None,
+    typer.Option("--part", metavar="I/N", help="Predict every N-th input of the sorted list, from the I-th."),
+]
 CsvFile = Annotated[
     Path | None, typer.Option("--csv", metavar="FILE", help="Also write a table with a row for each scan.")
 ]

@@ -109,6 +109,21 @@ def parse_devices(text: str | None) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
+def parse_part(text: str) -> tuple[int, int]:
+    """Return number and count of the option --part.
+
+    >>> parse_part("3/20")
+    (3, 20)
+
+    Raises:
+        UsageError: the text is not I/N with I from 1 to N.
+    """
+    match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text.strip())
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise UsageError(f"part is {text!r}, expected I/N with I from 1 to N", where="--part", cure="write 1/20")
+    return int(match[1]), int(match[2])
+
+
 def import_training(module: str) -> Any:
     """Import a module that needs the extra `train`."""
     return import_extra(module, "train", purpose="training")

@@ -22,12 +22,21 @@ from gliomaseg.cli.options import (
     Model,
     Out,
     Overwrite,
+    Part,
     Probabilities,
     Series,
     SkipExisting,
     T1ce,
 )
-from gliomaseg.cli.output import import_nibabel, log, open_predictor, parse_size, print_result, raise_for_rows
+from gliomaseg.cli.output import (
+    import_nibabel,
+    log,
+    open_predictor,
+    parse_part,
+    parse_size,
+    print_result,
+    raise_for_rows,
+)
 from gliomaseg.errors import ResourceError, UsageError, counted
 
 TABLE_SECONDS = 10
@@ -50,6 +59,7 @@ def predict(
     deidentify: Deidentify = False,
     max_memory: MaxMemory = "4G",
     csv: CsvFile = None,
+    part: Part = None,
     skip_existing: SkipExisting = False,
     as_json: Json = False,
     overwrite: Overwrite = False,
@@ -69,12 +79,14 @@ def predict(
         deidentify=deidentify,
         skip_existing=skip_existing,
     )
+    share = None if part is None else parse_part(part)
     if csv is not None:
         require_table(csv, overwrite=overwrite or skip_existing)
     earlier = read_csv(csv) if csv is not None and skip_existing else {}
     entries = _list_inputs(inputs or [], out, flair=flair, t1=t1, t1ce=t1ce)
     prediction.require_options(entries, options)
     _log_skipped(entries, inputs or [])
+    entries = entries if share is None else entries.part(*share)
     if any(entry.kind is Kind.VOLUME for entry in entries):
         import_nibabel()
     predictor = open_predictor(model, engine=engine)

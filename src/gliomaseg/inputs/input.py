@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
@@ -150,6 +150,15 @@ class InputList(Sequence[Input]):
         """The skipped files that do not belong to an input."""
         own = {file for entry in self.inputs for file in entry.skipped}
         return tuple(file for file in self.skipped if file not in own)
+
+    def part(self, number: int, count: int) -> InputList:
+        """Return every `count`-th input of the list sorted by path, from the `number`-th, counted from 1.
+
+        The parts of one list have no input in common and contain all inputs. Names of results stay those of the whole
+        list. A part may be empty. `skipped` and `system_files` stay those of the whole list.
+        """
+        ordered = sorted(self.inputs, key=lambda entry: (str(entry.path.absolute()), str(entry.pictures[0])))
+        return replace(self, inputs=tuple(ordered[number - 1 :: count]))
 
     def __len__(self) -> int:
         """Return the number of inputs."""
