@@ -25,6 +25,7 @@ EXIT_CODES = {
     "GeometryError": 3,
     "DataError": 3,
     "ModelError": 3,
+    "FolderInUseError": 3,
     "PartlyDoneError": 4,
     "ResourceError": 5,
     "Interrupted": 130,
@@ -41,6 +42,7 @@ PARENTS = {
     "MissingExtraError": "GliomasegError",
     "UsageError": "GliomasegError",
     "InputError": "GliomasegError",
+    "FolderInUseError": "GliomasegError",
     "PartlyDoneError": "GliomasegError",
     "ResourceError": "GliomasegError",
 }
