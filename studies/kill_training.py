@@ -4,9 +4,10 @@
 
 After each SIGKILL, the last checkpoint must load, and at most one epoch of work may be lost. Each run is resumed until
 it ends, and must end with the weights of the unbroken run, bit for bit. Every other kill comes up to 5 ms after a
-checkpoint begins to be written; the others come at any moment between the start and the end of a run. `--seed` draws
-the moments, which also depend on the speed of the machine. The script prints its counts as JSON, and ends with exit
-code 1 if something is lost. The runs are forks of one process that has imported torch, so it needs Linux or macOS.
+checkpoint begins to be written. The others come at any moment between the start of a process and the time that a whole
+training takes. `--seed` draws the moments, which also depend on the speed of the machine. The script prints its counts
+as JSON, and ends with exit code 1 if something is lost. The runs are forks of one process that has imported torch, so
+it needs Linux or macOS.
 """
 
 from __future__ import annotations
@@ -103,16 +104,17 @@ class Study:
     generator: np.random.Generator
     counts: Counter[str]
     largest_loss: float = 0.0
-    run_s: float = 0.0
+    train_s: float = 0.0
 
     def train_unbroken(self) -> None:
         """Train the run that the others are compared with, twice: the first time prepares the slices."""
         for name in ("first", "unbroken"):
-            start_s = time.monotonic()
+            start_s = time.time()
             options = replace(self.options, out=self.options.out / name)
             if os.waitpid(start(options, self.options.out / "position"), 0)[1]:
                 raise SystemExit((self.options.out / "errors.log").read_text("utf-8"))
-            self.run_s = time.monotonic() - start_s
+            # The export takes longer than the training: few kills would come before it.
+            self.train_s = (options.out / LAST).stat().st_mtime - start_s
 
     def kill_until_done(self, number: int, kills: int) -> None:
         """Train one run with at most `kills` kills, each followed by a check of its checkpoint, and compare it."""
@@ -126,7 +128,7 @@ class Study:
                 delay_s = self.generator.uniform(0, AFTER_WRITE_S)
                 code = wait_and_kill(process, delay_s, options.out / "checkpoint")
             else:
-                code = wait_and_kill(process, self.generator.uniform(0, self.run_s), None)
+                code = wait_and_kill(process, self.generator.uniform(0, self.train_s), None)
             if code == -signal.SIGKILL:
                 self._check_checkpoint(options, position)
                 continue
