@@ -79,8 +79,8 @@ def main() -> None:
 def write_data(folder: Path) -> Path:
     """Write the phantoms that the commands read."""
     for kind in ("tiff", "nifti", "brats"):
-        run("phantom", str(folder), "--patients", "1", "--as", kind, "--overwrite")
-    run("phantom", str(folder / "other"), "--patients", "1", "--seed", "1", "--overwrite")
+        run(command_line("phantom", str(folder), "--patients", "1", "--as", kind))
+    run(command_line("phantom", str(folder / "other"), "--patients", "1", "--seed", "1"))
     return folder
 
 
@@ -89,10 +89,10 @@ def kill_command(name: str, data: Path, folder: Path, *, kills: int) -> Outcome:
     shutil.rmtree(folder, ignore_errors=True)
     old, new, out = folder / "old", folder / "new", folder / "out"
     before, after = COMMANDS[name]
-    fill(before, data, old)
+    run(filled(before, data, old))
     contents = {old: checksums(old)}
     started = time.monotonic()
-    fill(after, data, new)
+    run(filled(after, data, new))
     seconds = time.monotonic() - started
     contents[new] = checksums(new)
     shutil.copytree(old, out)
@@ -100,7 +100,7 @@ def kill_command(name: str, data: Path, folder: Path, *, kills: int) -> Outcome:
     for _ in range(kills):
         killed += kill_after(moments.uniform(0.3, 1.0) * seconds, filled(after, data, out))
         faults += list_faults(checksums(out), *contents.values())
-    fill(after, data, out)
+    run(filled(after, data, out))
     if checksums(out) != contents[new]:
         faults.append("the last run has other results")
     faults += [f"{path.name} was left" for path in out.rglob(f"{UNFINISHED}*") if path.name != MANIFEST]
@@ -126,20 +126,19 @@ def kill_after(seconds: float, command: list[str]) -> bool:
     return False
 
 
-def fill(arguments: tuple[str, ...], data: Path, out: Path) -> None:
-    """Run a command to its end."""
-    subprocess.run(filled(arguments, data, out), check=True, capture_output=True)  # noqa: S603
-
-
 def filled(arguments: tuple[str, ...], data: Path, out: Path) -> list[str]:
-    """Return the command line."""
-    parts = [part.format(data=data, out=out) for part in arguments]
-    return [sys.executable, "-m", "gliomaseg", *parts, "--overwrite"]
+    """Return the command line that replaces results."""
+    return command_line(*(part.format(data=data, out=out) for part in arguments))
 
 
-def run(*arguments: str) -> None:
-    """Run a command of gliomaseg to its end."""
-    subprocess.run([sys.executable, "-m", "gliomaseg", *arguments], check=True, capture_output=True)  # noqa: S603
+def command_line(*arguments: str) -> list[str]:
+    """Return the command line of gliomaseg."""
+    return [sys.executable, "-m", "gliomaseg", *arguments, "--overwrite"]
+
+
+def run(command: list[str]) -> None:
+    """Run a command to its end."""
+    subprocess.run(command, check=True, capture_output=True)  # noqa: S603
 
 
 def checksums(folder: Path) -> dict[str, str]:

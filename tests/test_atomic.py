@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from gliomaseg import atomic
-from gliomaseg.atomic import locked, new_file, new_folder, remove, require_free, write_text
+from gliomaseg.atomic import locked, new_file, new_folder, remove, require_free, sigterm_as_interrupt, write_text
 from gliomaseg.errors import FolderInUseError, GliomasegError, OutputExistsError, ResourceError
-from gliomaseg.interrupts import sigterm_as_interrupt
 
 KILLED = """
 import sys, time

@@ -4,7 +4,8 @@ import shutil
 import pytest
 
 from gliomaseg.errors import ModelError
-from gliomaseg.model import file_digest, load_model, write_digests
+from gliomaseg.model import load_model, write_digests
+from gliomaseg.ownership import file_digest
 
 
 @pytest.fixture

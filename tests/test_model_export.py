@@ -11,9 +11,9 @@ from safetensors.numpy import load_file
 from gliomaseg.data.case import read_case
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.errors import DataError, MissingExtraError, ModelError, OutputExistsError, UsageError
-from gliomaseg.model import file_digest, load_model, write_digests
+from gliomaseg.model import load_model, write_digests
 from gliomaseg.model_export import ExportOptions, export_model
-from gliomaseg.ownership import MANIFEST
+from gliomaseg.ownership import MANIFEST, file_digest
 from gliomaseg.prediction import open_predictor
 
 DICE = [0.5, 0.6, 0.9, 0.92, 0.88, 0.95, 0.4, 0.85, 0.93, 0.9]

@@ -7,10 +7,14 @@ import os
 import re
 import secrets
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from gliomaseg.errors import FolderInUseError, GliomasegError, OutputExistsError, ResourceError
 from gliomaseg.file_locks import NO_LINK, try_lock
@@ -90,7 +94,7 @@ def _take_name(temporary: Path, path: Path, *, overwrite: bool, first_wins: bool
 
 @contextmanager
 def _unfinished(path: Path, *, is_folder: bool) -> Iterator[Path]:
-    """Make a locked file or folder beside `path`, and remove what is left of it at the end.
+    """Give a locked file or folder beside `path`. At the end, remove whatever has its name.
 
     The suffix of `path` stays last: writers choose their format by it.
     """
@@ -121,10 +125,11 @@ def _new_locked(path: Path, *, is_folder: bool) -> tuple[Path, int]:
 def _remove_left_behind(folder: Path) -> None:
     """Remove what killed processes have left unfinished in a folder; once in each process."""
     for entry in folder.iterdir():
-        if _LEFT_BEHIND.match(entry.name):
-            with suppress(OSError):  # it is another user's
-                if (handle := try_lock(entry, certainly=True)) is not None:
+        with suppress(OSError):  # it is another user's
+            if _LEFT_BEHIND.match(entry.name) and (handle := try_lock(entry, certainly=True)) is not None:
+                try:
                     remove(entry)
+                finally:
                     os.close(handle)
 
 
@@ -160,6 +165,27 @@ def _locked_file(file: Path) -> int:
             raise FolderInUseError("another run is at work here", where=file.parent, cure=cure)
 
 
+@contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Raise KeyboardInterrupt on the first SIGTERM, so that unfinished files are removed as after Ctrl-C.
+
+    Further ones are ignored: they would end the removal. Outside of the main thread, SIGTERM is not changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    old_handler = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old_handler)
+
+
 def remove(path: Path) -> None:
     """Remove a file, or a folder with its content, if it exists."""
     if path.is_dir() and not path.is_symlink():
@@ -172,6 +198,16 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file whole, as UTF-8."""
     with new_file(path) as temporary:
         temporary.write_text(text, "utf-8")
+
+
+def link(path: Path, other: Path) -> None:
+    """Give a file a second name, which another file may have had. A disk without hard links gets a copy."""
+    with new_file(other) as temporary:
+        temporary.unlink()
+        try:
+            os.link(path, temporary)
+        except OSError:
+            shutil.copyfile(path, temporary)
 
 
 def require_free(path: Path, *, overwrite: bool = False) -> None:

@@ -19,6 +19,7 @@ from gliomaseg.config import (
     model_config_to_format_2,
 )
 from gliomaseg.errors import ModelError, counted
+from gliomaseg.ownership import file_digest
 from gliomaseg.user_files import read_text
 
 FORMAT = 2
@@ -253,12 +254,6 @@ def write_digests(folder: Path) -> None:
 def joint_digest(digests: Iterable[str]) -> str:
     """Return the SHA-256 of several checksums, in their order, hexadecimal."""
     return hashlib.sha256(" ".join(digests).encode("ascii")).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """Return a file's SHA-256, hexadecimal."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _verify(folder: Path) -> None:

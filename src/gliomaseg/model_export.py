@@ -21,14 +21,13 @@ from gliomaseg.model import (
     WEIGHTS,
     Model,
     ModelConfig,
-    file_digest,
     load_model,
     write_config,
     write_digests,
     write_metrics,
 )
 from gliomaseg.model_card import CardScores, exported_card
-from gliomaseg.ownership import OutputFolder
+from gliomaseg.ownership import OutputFolder, file_digest
 from gliomaseg.user_files import read_text
 
 OPENVINO = ("model.xml", "model.bin")

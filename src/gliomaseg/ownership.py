@@ -190,7 +190,7 @@ class OutputFolder:
         name = self._name(file)
         if file.is_file() and not file.is_symlink():
             if name in checksums:
-                is_own = _checksum(file) in checksums[name]
+                is_own = file_digest(file) in checksums[name]
             else:
                 is_own = any(_matches(name, pattern) for pattern in self.growing)
             if is_own:
@@ -235,7 +235,7 @@ class OutputFolder:
     def _record(self, contents: Mapping[Path, Path], folder: Path) -> None:
         """Append a line for each file, by its final path, to the manifest in `folder`."""
         entries = (
-            {"path": self._name(path), "sha256": _checksum(content), "command": self.command}
+            {"path": self._name(path), "sha256": file_digest(content), "command": self.command}
             | ({"source": self.source} if self.source else {})
             for path, content in contents.items()
         )
@@ -266,7 +266,8 @@ def _matches(name: str, pattern: str) -> bool:
     return len(path.parts) == len(PurePosixPath(pattern).parts) and path.match(pattern)
 
 
-def _checksum(file: Path) -> str:
+def file_digest(file: Path) -> str:
+    """Return the SHA-256 of a file's content, 64 hexadecimal digits; the file is not held in memory."""
     with file.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 

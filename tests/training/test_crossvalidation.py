@@ -26,9 +26,9 @@ from gliomaseg.data.split import read_splits, select
 from gliomaseg.errors import ConfigError, DataError, ModelError, OutputExistsError, UsageError
 from gliomaseg.evaluation import read_evaluation
 from gliomaseg.evaluation.evaluate import evaluate
-from gliomaseg.model import file_digest, load_model, write_config, write_digests
+from gliomaseg.model import load_model, write_config, write_digests
 from gliomaseg.model_export import export_model
-from gliomaseg.ownership import MANIFEST
+from gliomaseg.ownership import MANIFEST, file_digest
 from gliomaseg.prediction import open_predictor
 from gliomaseg.training import crossvalidation
 from gliomaseg.training.crossvalidation import CrossValidateOptions, crossvalidate

@@ -9,8 +9,9 @@ from safetensors.torch import load_file
 from gliomaseg.config import read_recipe
 from gliomaseg.data.case import read_case
 from gliomaseg.data.layouts import read_cases
-from gliomaseg.model import file_digest, load_model
+from gliomaseg.model import load_model
 from gliomaseg.networks import build_network
+from gliomaseg.ownership import file_digest
 from gliomaseg.prediction import open_predictor
 from gliomaseg.training.checkpoint import load_network
 from gliomaseg.training.run_folder import TrainOptions

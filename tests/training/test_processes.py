@@ -167,36 +167,18 @@ def test_a_batch_smaller_than_the_number_of_processes_raises(phantoms, tmp_path,
 def test_a_signal_to_one_process_saves_and_stops_all(phantoms, tmp_path, environment):
     """Only the second process gets the signal, within an epoch: both stop after the same batch."""
     out = tmp_path / "stopped"
-    options = torchrun(phantoms, out, "--set", "training.epochs=6")
-    output = []
-    with subprocess.Popen(options, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        for line in process.stderr:
-            output.append(line)
-            if "epoch 1 of 6" in line:
-                os.kill(second_of(process.pid), signal.SIGTERM)
-        assert process.wait(timeout=SECONDS)
-    text = "".join(output)
+    text = stopped_by(signal.SIGTERM, torchrun(phantoms, out, "--set", "training.epochs=6"), environment)
     assert "run it again with --resume" in text, text
     assert "closed by peer" not in text
     assert not (out / "model").exists()
-    done = subprocess.run(
-        torchrun(phantoms, out, "--set", "training.epochs=6", "--resume"),
-        env=environment, capture_output=True, text=True, check=False, timeout=SECONDS,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "resuming at batch" in done.stderr
+    resumed = completed(torchrun(phantoms, out, "--set", "training.epochs=6", "--resume"), environment)
+    assert "resuming at batch" in resumed
     assert len((out / "log.jsonl").read_text().splitlines()) == 6
 
 
 def test_a_killed_process_ends_the_run_which_can_be_resumed(phantoms, tmp_path, environment, alone):
-    out, output = tmp_path / "killed", []
-    with subprocess.Popen(torchrun(phantoms, out), env=environment, stderr=subprocess.PIPE, text=True) as process:
-        for line in process.stderr:
-            output.append(line)
-            if "epoch 1 of 3" in line:
-                os.kill(second_of(process.pid), signal.SIGKILL)
-        assert process.wait(timeout=SECONDS)
-    text = "".join(output)
+    out = tmp_path / "killed"
+    text = stopped_by(signal.SIGKILL, torchrun(phantoms, out), environment)
     assert f"gliomaseg: error: {out}: another process of the run has ended; start all processes again" in text, text
     assert not (out / "model").exists()
     assert "resuming at batch" in completed(torchrun(phantoms, out, "--resume"), environment)
@@ -240,6 +222,18 @@ def test_two_hosts_train_to_the_weights_of_one_process(hosts, phantoms, tmp_path
             process.terminate()
     assert [process.returncode for process in running] == [0, 0], outputs
     require_equal_states(alone, out, atol=1e-5)
+
+
+def stopped_by(number: int, command: list[str], environment: dict[str, str]) -> str:
+    """Send a signal to the second process after the first epoch, and return the messages of the run, which fails."""
+    output = []
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            output.append(line)
+            if "epoch 1 of " in line:
+                os.kill(second_of(process.pid), number)
+        assert process.wait(timeout=SECONDS)
+    return "".join(output)
 
 
 def second_of(launcher: int) -> int:

@@ -20,8 +20,8 @@ from gliomaseg.config import Split, read_recipe
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import split_data, write_splits
 from gliomaseg.errors import ConfigError, DataError, DownloadError, OutputExistsError
-from gliomaseg.model import file_digest, load_model
-from gliomaseg.ownership import MANIFEST
+from gliomaseg.model import load_model
+from gliomaseg.ownership import MANIFEST, file_digest
 from gliomaseg.prediction import open_predictor
 from gliomaseg.scan import Scan
 from gliomaseg.training import run_folder

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
+from gliomaseg.atomic import sigterm_as_interrupt
 from gliomaseg.bench.fixtures import Fixtures, Sizes
 from gliomaseg.bench.report import BenchReport, Section, describe_machine
 from gliomaseg.bench.timing import SECONDS, BenchRow, unmeasured_row
 from gliomaseg.errors import GliomasegError, ResourceError, UsageError
-from gliomaseg.interrupts import sigterm_as_interrupt
 
 # Each section and its module: the modules are imported late, because some of them import a whole workflow.
 MODULES = {

@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import gliomaseg
-from gliomaseg.atomic import is_disk_full
+from gliomaseg.atomic import is_disk_full, sigterm_as_interrupt
 from gliomaseg.cli.bench import bench
 from gliomaseg.cli.data import audit, download, phantom, split
 from gliomaseg.cli.evaluate import compare, evaluate, report
@@ -25,7 +25,6 @@ from gliomaseg.cli.paths import with_checked_paths
 from gliomaseg.cli.predict import predict
 from gliomaseg.cli.train import crossvalidate, demo, train
 from gliomaseg.errors import GliomasegError, Interrupted, ResourceError, UsageError
-from gliomaseg.interrupts import sigterm_as_interrupt
 
 app = typer.Typer(
     name="gliomaseg",

@@ -7,7 +7,6 @@ manifest has a hash of each array, which is checked when the cache is opened: a 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
@@ -28,6 +27,7 @@ from gliomaseg.data.case import Case, read_case
 from gliomaseg.data.case_list import CaseList, require_sound
 from gliomaseg.data.growing_array import GrowingArray, require_disk_space, require_writable
 from gliomaseg.errors import GliomasegError, ResourceError, UsageError, counted
+from gliomaseg.ownership import file_digest
 from gliomaseg.preprocessing import brain_mask, level_counts, prepare, prepare_mask
 from gliomaseg.scan import flair_channel
 from gliomaseg.types import Mask, PreparedSlices
@@ -176,8 +176,8 @@ def open_cache(
 
 def _with_brain(cache: Cache, path: Path, progress: Callable[[str], None] | None) -> Cache:
     """Return the cache with the brain of each case, which is found once."""
-    file = path / BRAIN
-    if not _is_unchanged(file):
+    file, manifest = path / BRAIN, _read_manifest(path)
+    if not _is_unchanged(path, BRAIN, manifest):
         if progress:
             progress(f"finding the brain of {counted(len(cache.case_limits[0]), 'case')} once")
         require_disk_space(path, needed_bytes=cache.masks.nbytes)
@@ -185,8 +185,7 @@ def _with_brain(cache: Cache, path: Path, progress: Callable[[str], None] | None
         with new_file(file) as temporary, GrowingArray(temporary, np.bool_, cache.masks.shape[1:]) as brains:
             for case in cache.case_slices:
                 brains.append(brain_mask(cache.images[case, channel], keep=cache.masks[case]))
-        manifest = _read_manifest(path)
-        manifest["digests"][BRAIN] = _digest(file)
+        manifest["digests"][BRAIN] = file_digest(file)
         write_text(path / MANIFEST, json.dumps(manifest))
     return replace(cache, brain=np.load(file, mmap_mode="r"))
 
@@ -194,12 +193,13 @@ def _with_brain(cache: Cache, path: Path, progress: Callable[[str], None] | None
 def _open_existing(path: Path, digest: str, index: CaseList, preprocessing: Preprocessing) -> Cache | None:
     """Return the cache in a folder, or None if it is missing or damaged."""
     try:
-        names = tuple(_read_manifest(path)["names"])
+        manifest = _read_manifest(path)
+        names = tuple(manifest["names"])
         images = np.load(path / IMAGES, mmap_mode="r")
         masks = np.load(path / MASKS, mmap_mode="r")
     except (OSError, ValueError, EOFError, KeyError, TypeError):
         return None
-    if not (_has_slices_of(names, index) and _is_unchanged(path / IMAGES) and _is_unchanged(path / MASKS)):
+    if not _has_slices_of(names, index) or not all(_is_unchanged(path, name, manifest) for name in (IMAGES, MASKS)):
         return None
     size = preprocessing.size_px
     if (images.shape, images.dtype) != ((len(names), preprocessing.sequences, size, size), np.uint8):
@@ -213,17 +213,13 @@ def _read_manifest(path: Path) -> Any:
     return json.loads((path / MANIFEST).read_text("utf-8"))
 
 
-def _is_unchanged(file: Path) -> bool:
+def _is_unchanged(path: Path, name: str, manifest: Any) -> bool:
     """Return whether an array of a cache exists and has the hash that the manifest has of it."""
     try:
-        return bool(_read_manifest(file.parent)["digests"][file.name] == _digest(file))
-    except (OSError, ValueError, KeyError, TypeError):
+        # Not through the memory map: its pages would count as memory of the process.
+        return bool(manifest["digests"][name] == file_digest(path / name))
+    except (OSError, KeyError, TypeError):
         return False
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as handle:  # not through the memory map: its pages count as memory of the process
-        return hashlib.file_digest(handle, "blake2b").hexdigest()
 
 
 def _has_slices_of(names: abc.Sequence[Any], index: CaseList) -> bool:
@@ -281,7 +277,7 @@ def _build(index: CaseList, preprocessing: Preprocessing, path: Path) -> list[st
             "preprocessing": preprocessing.model_dump(),
             "root": str(index.root),
             "names": names,
-            "digests": {name: _digest(folder / name) for name in (IMAGES, MASKS)},
+            "digests": {name: file_digest(folder / name) for name in (IMAGES, MASKS)},
         }
         (folder / MANIFEST).write_text(json.dumps(manifest), "utf-8")
     return resampled

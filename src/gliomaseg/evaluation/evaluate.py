@@ -18,8 +18,8 @@ from gliomaseg.evaluation.documents import dumps, learning_curve
 from gliomaseg.evaluation.mask_files import MaskFolder, find_masks
 from gliomaseg.evaluation.results import METRICS, PICTURES, Evaluation, EvaluationSetting, LearningCurve
 from gliomaseg.evaluation.scoring import ScoredCase, ScoreGrid, assemble
-from gliomaseg.model import file_digest, hashed_patient_id
-from gliomaseg.ownership import OutputFolder
+from gliomaseg.model import hashed_patient_id
+from gliomaseg.ownership import OutputFolder, file_digest
 from gliomaseg.prediction import ScanPredictor
 from gliomaseg.prediction.predictor import AND
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from gliomaseg.config import Postprocessing
 from gliomaseg.engines import DEFAULT, Engine, open_engine
-from gliomaseg.model import Model, file_digest, load_model
+from gliomaseg.model import Model, load_model
+from gliomaseg.ownership import file_digest
 from gliomaseg.prediction.confidence import confidence_features
 from gliomaseg.prediction.input_checks import (
     EMPTY,

@@ -11,8 +11,6 @@ import hashlib
 import json
 import os
 import re
-import secrets
-import shutil
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from gliomaseg.atomic import UNFINISHED, current_umask, new_file
+from gliomaseg.atomic import current_umask, link, new_file
 from gliomaseg.errors import DataError
 from gliomaseg.model import StartModel
 
@@ -155,19 +153,6 @@ def save_checkpoint(
             link(path, path.with_name(PREVIOUS))
 
 
-def link(path: Path, other: Path) -> None:
-    """Give a file a second name, which another file may have had; the first name exists at every moment."""
-    temporary = other.with_name(f"{UNFINISHED}{secrets.token_hex(8)}-{other.name}")
-    try:
-        try:
-            os.link(path, temporary)
-        except OSError:  # a disk without hard links
-            shutil.copyfile(path, temporary)
-        temporary.replace(other)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _checksum(progress: str, tensors: dict[str, Tensor]) -> str:
     """Return the SHA-256 of a checkpoint's content, in hexadecimal digits."""
     digest = hashlib.sha256(progress.encode())
@@ -218,7 +203,7 @@ def _optimiser_state(tensors: dict[str, Tensor], optimiser: torch.optim.Optimize
 
     Raises:
         ValueError: a weight lacks a tensor.
-        IndexError: there is no such weight.
+        IndexError: the network has fewer weights.
     """
     weights = [weight for group in optimiser.param_groups for weight in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}

@@ -19,8 +19,7 @@ from gliomaseg.errors import ConfigError, UsageError
 from gliomaseg.evaluation import Evaluation, EvaluationSetting, ScoreGrid, dumps, grid_for
 from gliomaseg.evaluation.evaluate import describe_data
 from gliomaseg.evaluation.results import METRICS, PICTURES
-from gliomaseg.model import file_digest
-from gliomaseg.ownership import OutputFolder
+from gliomaseg.ownership import OutputFolder, file_digest
 from gliomaseg.training.accelerator import require_device
 from gliomaseg.training.fold_evaluation import FoldEvaluator, TrainedFold, choose_for_folds
 from gliomaseg.training.parallel_folds import LOG, Fold, choose_places, train_folds

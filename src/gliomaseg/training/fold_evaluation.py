@@ -26,7 +26,7 @@ from gliomaseg.evaluation.postprocessing_search import Trial, choose_postprocess
 from gliomaseg.evaluation.results import LearningCurve
 from gliomaseg.evaluation.scoring import ScoredCase
 from gliomaseg.evaluation.subgroups import groups_of_copies
-from gliomaseg.model import file_digest
+from gliomaseg.ownership import file_digest
 from gliomaseg.prediction import open_predictor
 from gliomaseg.prediction.predictor import used_sequences
 

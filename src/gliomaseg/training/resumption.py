@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 import gliomaseg
+from gliomaseg.atomic import link
 from gliomaseg.errors import ConfigError, DataError
-from gliomaseg.training.checkpoint import PREVIOUS, Progress, link, load_checkpoint
+from gliomaseg.training.checkpoint import PREVIOUS, Progress, load_checkpoint
 from gliomaseg.training.run_folder import LAST, TrainOptions, require_same_digest
 
 # The source files on which the weights of a run depend, beside its recipe and its prepared slices.

@@ -205,8 +205,7 @@ def build_run(
         progress.start = load_start(network, start, random_slices(cases.cache, cases.train, recipe, accelerator.device))
         say(f"starting from the weights of {progress.start.name}{progress.start.random_text}")
     average = copy.deepcopy(network).requires_grad_(requires_grad=False) if recipe.training.ema else None
-    if accelerator.num_processes > 1:
-        network = synchronise(network)
+    network = synchronise(network) if accelerator.num_processes > 1 else network
     optimiser = build_optimiser(network, recipe.training)
     if resuming:
         # The main process may replace a damaged file, which the others read afterwards.

@@ -9,9 +9,14 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from os import PathLike
+from typing import TYPE_CHECKING
 
 from gliomaseg.errors import FormatError, GliomasegError, MissingExtraError, ResourceError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 _LOGGERS = ("pydicom", "highdicom")
 _CURE = "copy or export it again"
@@ -49,6 +54,18 @@ def translated_errors(where: str | PathLike[str]) -> Iterator[None]:
     except Exception as fault:
         what = f"is damaged, or not readable as DICOM ({type(fault).__name__})"
         raise FormatError(what, where=where, cure=_CURE) from fault
+
+
+def encode(dataset: Dataset, *, where: str | PathLike[str]) -> bytes:
+    """Return a DICOM file in memory. The caller writes it, so that a full disk is not taken for a damaged content.
+
+    Raises:
+        FormatError: the content cannot be encoded.
+    """
+    encoded = BytesIO()
+    with translated_errors(where):
+        dataset.save_as(encoded, enforce_file_format=True)
+    return encoded.getvalue()
 
 
 def missing_extra(fault: ImportError) -> MissingExtraError:

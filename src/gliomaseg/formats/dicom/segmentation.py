@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ from pydicom.valuerep import DA, TM, DSfloat
 from gliomaseg import __version__
 from gliomaseg.atomic import new_file
 from gliomaseg.errors import FormatError, GeometryError, GliomasegError
-from gliomaseg.formats.dicom.errors import translated_errors
+from gliomaseg.formats.dicom.errors import encode, translated_errors
 from gliomaseg.formats.dicom.values import number, uid, value_of, whole
 from gliomaseg.types import Mask
 
@@ -95,11 +94,9 @@ def write_segmentation(
             segmentation.PatientIdentityRemoved = "YES"
             segmentation.DeidentificationMethod = "Patient and study emptied, UIDs kept"
             segmentation.LongitudinalTemporalInformationModified = "REMOVED"
-    with translated_errors(path):
-        encoded = BytesIO()  # an error of the disk is not one of the content
-        segmentation.save_as(encoded, enforce_file_format=True)
+    content = encode(segmentation, where=path)
     with new_file(path) as temporary:
-        temporary.write_bytes(encoded.getbuffer())
+        temporary.write_bytes(content)
     if uid(volume.headers[0], "FrameOfReferenceUID"):
         return ()
     what = "FrameOfReferenceUID of the series is missing or invalid: the DICOM segmentation has a new one"

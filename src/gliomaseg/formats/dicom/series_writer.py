@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from gliomaseg.atomic import new_folder
 from gliomaseg.errors import GeometryError
-from gliomaseg.formats.dicom.errors import translated_errors
+from gliomaseg.formats.dicom.errors import encode, translated_errors
 from gliomaseg.geometry import from_lps
 
 if TYPE_CHECKING:
@@ -67,10 +66,8 @@ def write_series(folder: Path, voxels: NDArray[Any], affine: NDArray[np.float64]
     with new_folder(folder) as temporary:
         for z, values in enumerate(voxels):
             with translated_errors(folder):
-                encoded = BytesIO()  # an error of the disk is not one of the content
-                position = lps[:3, 3] + z * lps[:3, 2]
-                _slice(shared, values, position, z).save_as(encoded, enforce_file_format=True)
-            (temporary / f"{z + 1:04d}.dcm").write_bytes(encoded.getbuffer())
+                instance = _slice(shared, values, lps[:3, 3] + z * lps[:3, 2], z)
+            (temporary / f"{z + 1:04d}.dcm").write_bytes(encode(instance, where=folder))
 
 
 def _decimals(values: NDArray[np.float64]) -> list[DSfloat]:
