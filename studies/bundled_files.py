@@ -23,7 +23,7 @@ from safetensors.numpy import save
 
 from gliomaseg.atomic import new_folder, write_text
 from gliomaseg.config import Recipe, Settings, parse_settings, read_recipe
-from gliomaseg.data.cache import BRAIN, Cache, open_cache
+from gliomaseg.data.cache import BRAIN, Cache, array_digests, open_cache
 from gliomaseg.data.cache_digest import LAYOUT
 from gliomaseg.data.case import Case
 from gliomaseg.data.case_list import CaseList, DataOptions
@@ -163,7 +163,8 @@ def unpack(plan: Plan, pack: Path, folder: Path) -> None:
             np.save(new / "masks.npy", _unpack_array(pack / packed.masks, *size, bits=True))
             if packed.brain is not None:
                 np.save(new / BRAIN, _unpack_array(pack / packed.brain, *size, bits=True))
-            write_text(new / "manifest.json", json.dumps({"layout": LAYOUT, "root": plan.data, "names": packed.names}))
+            manifest = {"layout": LAYOUT, "root": plan.data, "names": packed.names, "digests": array_digests(new)}
+            write_text(new / "manifest.json", json.dumps(manifest))
 
 
 def open_unpacked(plan: Plan, job: Job, folder: Path) -> Cache:

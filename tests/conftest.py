@@ -20,7 +20,12 @@ from files import shared_path
 
 KaggleTree = Callable[..., Path]
 # The files that take longest begin, so that no worker waits for them at the end.
-LONGEST = ("training/test_train.py", "design/test_documented_training.py", "design/test_documented_commands.py")
+LONGEST = (
+    "training/test_train.py",
+    "training/test_processes.py",
+    "design/test_documented_training.py",
+    "design/test_documented_commands.py",
+)
 
 
 def pytest_configure() -> None:

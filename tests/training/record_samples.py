@@ -10,12 +10,11 @@ from pathlib import Path
 from gliomaseg.cli import main
 from gliomaseg.training import loop
 
-file = Path(os.environ["SAMPLES"], f"samples-{os.environ.get('RANK', '0')}.jsonl")
-training_batch = loop.training_batch
+training_batch, finish_epoch = loop.training_batch, loop.finish_epoch
 
 
 def recorded(cache, samples, recipe, *, epoch, device):
-    with file.open("a") as handle:
+    with Path(os.environ["SAMPLES"], f"samples-{os.environ.get('RANK', '0')}.jsonl").open("a") as handle:
         handle.write(json.dumps([epoch, samples.tolist()]) + "\n")
     return training_batch(cache, samples, recipe, epoch=epoch, device=device)
 
@@ -26,6 +25,6 @@ def interrupted(run):
     return record
 
 
-loop.training_batch = recorded
-finish_epoch, loop.finish_epoch = loop.finish_epoch, interrupted
-main()
+if __name__ == "__main__":
+    loop.training_batch, loop.finish_epoch = recorded, interrupted
+    main()

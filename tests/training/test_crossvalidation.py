@@ -23,7 +23,7 @@ from gliomaseg.config import Postprocessing, read_recipe
 from gliomaseg.data.case import read_case
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.data.split import read_splits, select
-from gliomaseg.errors import ConfigError, DataError, ModelError, OutputExistsError, UsageError
+from gliomaseg.errors import ConfigError, DataError, FolderInUseError, ModelError, OutputExistsError, UsageError
 from gliomaseg.evaluation import read_evaluation
 from gliomaseg.evaluation.evaluate import evaluate
 from gliomaseg.model import load_model, write_config, write_digests
@@ -240,7 +240,7 @@ def test_a_number_of_folds_with_a_split_by_site_raises(phantoms, tmp_path):
 
 
 def test_a_second_process_in_the_folder_raises(crossed, phantoms):
-    with locked(crossed), pytest.raises(UsageError, match="another run is at work here"):
+    with locked(crossed), pytest.raises(FolderInUseError, match="another run is at work here"):
         crossvalidate(options(phantoms, crossed, resume=True), say=quiet)
 
 

@@ -185,8 +185,7 @@ def _with_brain(cache: Cache, path: Path, progress: Callable[[str], None] | None
         with new_file(file) as temporary, GrowingArray(temporary, np.bool_, cache.masks.shape[1:]) as brains:
             for case in cache.case_slices:
                 brains.append(brain_mask(cache.images[case, channel], keep=cache.masks[case]))
-        manifest["digests"][BRAIN] = file_digest(file)
-        write_text(path / MANIFEST, json.dumps(manifest))
+        write_text(path / MANIFEST, json.dumps(manifest | {"digests": array_digests(path)}))
     return replace(cache, brain=np.load(file, mmap_mode="r"))
 
 
@@ -211,6 +210,11 @@ def _open_existing(path: Path, digest: str, index: CaseList, preprocessing: Prep
 
 def _read_manifest(path: Path) -> Any:
     return json.loads((path / MANIFEST).read_text("utf-8"))
+
+
+def array_digests(folder: Path) -> dict[str, str]:
+    """Return the hash of each array of a cache, by its file name."""
+    return {name: file_digest(folder / name) for name in (IMAGES, MASKS, BRAIN) if (folder / name).is_file()}
 
 
 def _is_unchanged(path: Path, name: str, manifest: Any) -> bool:
@@ -277,7 +281,7 @@ def _build(index: CaseList, preprocessing: Preprocessing, path: Path) -> list[st
             "preprocessing": preprocessing.model_dump(),
             "root": str(index.root),
             "names": names,
-            "digests": {name: file_digest(folder / name) for name in (IMAGES, MASKS)},
+            "digests": array_digests(folder),
         }
         (folder / MANIFEST).write_text(json.dumps(manifest), "utf-8")
     return resampled
