@@ -49,9 +49,20 @@ class GliomasegError(Exception):
 
     def line(self) -> str:
         """Return `where: what; cure` as one line of text."""
-        text = f"{self.where}: {self.what}" if self.where else self.what
-        text = f"{text}; {self.cure}" if self.cure else text
-        return " ".join(text.split())
+        where, rest = printable(self.where), f"{self.what}; {self.cure}" if self.cure else self.what
+        rest = printable(" ".join(rest.split()))
+        return f"{where}: {rest}" if where else rest
+
+
+def printable(text: str) -> str:
+    r"""Return a text in one line: control characters of a file's name are escaped, as in `a\\nb`.
+
+    Also letters that change the direction of the text, and other ones that a terminal does not show.
+
+    >>> print(printable("a\nb\x1b[2J"))
+    a\nb\x1b[2J
+    """
+    return "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else repr(c)[1:-1] for c in text)
 
 
 def counted(number: int, noun: str) -> str:

@@ -7,6 +7,7 @@ import sys
 import time
 
 from gliomaseg.cli.output import log
+from gliomaseg.errors import printable
 from gliomaseg.prediction import Input, PredictRow
 from gliomaseg.report.skipped_text import skipped_lines
 from gliomaseg.report.terminal import row_text
@@ -28,11 +29,11 @@ class ScanProgress:
         """Show the scan that is predicted now: as a bar on a terminal, else as a line if there are several scans."""
         if self._is_terminal:
             filled = _BAR * done // self._total
-            text = f"[{'#' * filled}{'.' * (_BAR - filled)}] {done}/{self._total} {self._remaining(done)}{entry.name}"
+            text = f"[{'#' * filled}{'.' * (_BAR - filled)}] {done}/{self._total} {self._remaining(done)}{printable(entry.name)}"
             sys.stderr.write("\r\x1b[K" + text[: shutil.get_terminal_size().columns - 1])
             sys.stderr.flush()
         elif self._total > 1:
-            log(f"scan {done + 1} of {self._total}: {entry.path}")
+            log(f"scan {done + 1} of {self._total}: {printable(str(entry.path))}")
 
     def finish(self, row: PredictRow) -> None:
         """Print the row of a scan, its warnings, and the files beside it that were not used."""
@@ -42,10 +43,10 @@ class ScanProgress:
         else:
             print(row_text(row), flush=True)
         for warning in row.warnings:
-            log(f"warning: {row.input}: {warning}")
+            log(printable(f"warning: {row.input}: {warning}"))
         pairs = [(name, reason) for name, _, reason in (text.partition(": ") for text in row.skipped)]
         for line in skipped_lines(pairs):
-            log(f"skipped beside {row.input}: {line}")
+            log(f"skipped beside {printable(row.input)}: {line}")
 
     def clear(self) -> None:
         """Remove the bar."""

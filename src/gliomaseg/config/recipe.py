@@ -10,15 +10,18 @@ from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
-from gliomaseg.config.base import Settings, parse_settings
+from gliomaseg.config.base import Settings, Tree, parse_settings
 from gliomaseg.config.migration import to_format_2
 from gliomaseg.config.network import FcnResnet50, Network, ResidualUnet
 from gliomaseg.config.preprocessing import Postprocessing, Preprocessing
 from gliomaseg.config.training import Augmentation, Split, Training
-from gliomaseg.errors import ConfigError
+from gliomaseg.errors import ConfigError, FormatError
 from gliomaseg.user_files import expand_home, read_text
 
 CHANGED = ", with changed settings"
+LARGEST_BYTES = 16 * 1024
+# A key of thousands of parts takes seconds: the time grows with the square of their number.
+_MOST_DOTS = 200
 
 
 class Recipe(Settings):
@@ -123,10 +126,24 @@ def _parse(setting: str) -> tuple[str, str, Any]:
             cure="write for example training.epochs=5",
         )
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+        value = _toml(f"value = {text}", where=f"setting {name}")["value"]
+    except (ValueError, RecursionError):
         value = text.strip()
     return section, key, value
+
+
+def _toml(text: str, *, where: str) -> Tree:
+    """Return parsed TOML.
+
+    Raises:
+        ConfigError: the text is too long, or a line has too many dots.
+        ValueError: it is not TOML, or a number has thousands of digits.
+        RecursionError: it is nested too deeply.
+    """
+    if len(text) > LARGEST_BYTES or any(line.count(".") > _MOST_DOTS for line in text.splitlines()):
+        what = f"has over {LARGEST_BYTES:,} letters, or over {_MOST_DOTS} dots in a line"
+        raise ConfigError(what, where=where, cure="write section.key = value")
+    return tomllib.loads(text)
 
 
 def setting_text(name: str, value: Any) -> str:
@@ -162,11 +179,13 @@ def read_recipe(name_or_file: str) -> Recipe:
                     where=name_or_file,
                     cure=f"name a .toml file or a packaged recipe: {', '.join(recipe_names())}",
                 )
-            text = read_text(path)
+            text = read_text(path, most_bytes=LARGEST_BYTES)
+        except FormatError as fault:
+            raise ConfigError(fault.what, where=path, cure="check that it is a recipe") from fault
         except (OSError, UnicodeDecodeError) as fault:
             raise ConfigError(f"cannot be read ({fault})", where=path) from fault
     try:
-        tree = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as fault:
+        tree = _toml(text, where=name_or_file)
+    except (ValueError, RecursionError) as fault:  # invalid TOML, or a number of thousands of digits
         raise ConfigError(f"is not TOML ({fault})", where=name_or_file) from fault
     return parse_settings(Recipe, to_format_2(tree), where=name_or_file)

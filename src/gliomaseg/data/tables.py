@@ -71,7 +71,7 @@ def read_rows(data: Path) -> list[NumberedRow]:
         return [entry for entry in rows if entry.row]
     except (UnicodeError, csv.Error, RecursionError) as fault:
         raise DataError(f"{_NO_TEXT} ({fault})", where=data, cure="save it as CSV UTF-8") from fault
-    except json.JSONDecodeError as fault:
+    except ValueError as fault:  # invalid JSON, or a number of thousands of digits
         raise DataError(f"is not JSON ({fault})", where=data, cure="write a list of objects") from fault
 
 

@@ -34,7 +34,7 @@ def read_evaluation(folder: Path) -> Evaluation:
     try:
         if path.stat().st_size > LARGEST_BYTES:
             raise FormatError(f"is larger than {LARGEST_BYTES >> 20} MiB", where=path, cure=CURE)
-        tree = json.loads(read_text(path), parse_constant=lambda _word: None)
+        tree = json.loads(read_text(path, most_bytes=LARGEST_BYTES), parse_constant=lambda _word: None)
         if not isinstance(tree, dict) or "patients" not in tree:
             raise FormatError("evaluation lacks the key `patients`", where=path, cure=CURE)
         return Evaluation.model_validate(metrics_to_format_2(tree))

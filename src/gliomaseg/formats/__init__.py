@@ -19,6 +19,7 @@ from gliomaseg.errors import FormatError
 from gliomaseg.formats import dicom, jpeg, metaimage, nifti, nrrd, png, tiff
 from gliomaseg.formats.content import wrong_content
 from gliomaseg.formats.format_kinds import FileKind, Format, ImageFormat, SeriesFormat, VolumeFormat
+from gliomaseg.formats.limits import DEFAULT_BYTES
 from gliomaseg.formats.orientation_tag import UPRIGHT
 from gliomaseg.formats.scan_file import Grid, ScanFile
 
@@ -171,18 +172,24 @@ def write_volume(path: Path, voxels: NDArray[Any], grid: Grid, *, description: s
     form.write(path, voxels, grid, description=description)
 
 
-def read_picture(path: Path) -> NDArray[Any]:
+def read_picture(path: Path, *, max_bytes: int = DEFAULT_BYTES, slices: int = 1) -> NDArray[Any]:
     """Return one image's pixels as viewers show them: uint8 or uint16, shape (y, x, c) with c = 1 or 3.
 
     They are turned by the Orientation tag of TIFF or EXIF.
 
+    Args:
+        path: the file.
+        max_bytes: limit of the memory that prediction needs for the image, or for all slices of its stack.
+        slices: the number of images in its stack.
+
     Raises:
         FormatError: the suffix is unknown, or the file is missing, damaged, too large or of another format.
+        ResourceError: prediction needs more than `max_bytes` of memory for the declared size.
     """
     form = _image_format(path)
     _require_file(path)
     with _true_reasons(path):
-        pixels = form.read(path)
+        pixels = form.read(path, max_bytes=max_bytes, slices=slices)
     return _grey_or_rgb(pixels[..., None] if pixels.ndim == 2 else pixels, path)
 
 
@@ -199,9 +206,8 @@ def read_pages(path: Path, *, max_bytes: int) -> NDArray[Any]:
         ResourceError: prediction needs more than `max_bytes` of memory for the declared size.
     """
     _require_file(path)
-    # The peak memory of prediction: 16-bit voxels, 8-bit levels, probability and mask.
     with _true_reasons(path):
-        slices = tiff.read_pages(path, most_values=max_bytes // 8)
+        slices = tiff.read_pages(path, max_bytes=max_bytes)
     return _grey_or_rgb(slices[..., None] if slices.ndim == 3 else slices, path)
 
 

@@ -38,6 +38,13 @@ class WritesVolume(Protocol):
         """Write voxels on a grid; `write_volume` describes the arguments."""
 
 
+class ReadsImage(Protocol):
+    """The reader of an image format."""
+
+    def __call__(self, path: Path, *, max_bytes: int, slices: int = 1) -> NDArray[Any]:
+        """Return the pixels as viewers show them, (y, x) or (y, x, c). `read_picture` lists the exceptions."""
+
+
 @dataclass(frozen=True)
 class ImageFormat:
     """A format of single images.
@@ -49,7 +56,7 @@ class ImageFormat:
     """
 
     kind: ClassVar = FileKind.IMAGE
-    read: Callable[[Path], NDArray[Any]]
+    read: ReadsImage
     write: Callable[[Path, NDArray[np.uint8]], None] | None
     mask_formats: tuple[MaskFormat, ...]
 

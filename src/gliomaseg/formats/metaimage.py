@@ -5,7 +5,6 @@ Source: https://itk.org/Wiki/MetaIO/Documentation. ITK writes the direction of e
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -65,7 +64,7 @@ def read(path: Path, *, max_bytes: int) -> ScanFile:
         affine, assumed = _affine(fields, path)
         require_affine(affine, where=str(path))
         with _open_voxels(fields, file, path) as (stream, capacity_bytes):
-            layout, grid = VoxelLayout(math.prod(shape), _stored(fields, path), capacity_bytes), Grid(shape, affine)
+            layout, grid = VoxelLayout(shape, _stored(fields, path), capacity_bytes), Grid(shape, affine)
             return read_scan(stream, layout, grid, path, orientation_assumed=assumed, max_bytes=max_bytes)
 
 

@@ -227,7 +227,7 @@ def _layout(header: Header, path: Path) -> VoxelLayout:
     capacity = path.stat().st_size
     with path.open("rb") as file:
         capacity *= MAX_DEFLATE_RATIO if file.read(2) == _GZIP else 1
-    return VoxelLayout(math.prod(shape_of(header, path)), stored, capacity, scaling_of(header, path))
+    return VoxelLayout(shape_of(header, path), stored, capacity, scaling_of(header, path))
 
 
 def write(path: Path, voxels: NDArray[Any], grid: Grid, *, description: str) -> None:

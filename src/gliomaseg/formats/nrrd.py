@@ -6,7 +6,6 @@ Source: https://teem.sourceforge.net/nrrd/format.html.
 from __future__ import annotations
 
 import gzip
-import math
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -76,7 +75,7 @@ def read(path: Path, *, max_bytes: int) -> ScanFile:
         shape = _shape(header, path)
         affine, assumed = _affine(header, path)
         require_affine(affine, where=str(path))
-        layout, grid = _layout(header, math.prod(shape), path), Grid(shape, affine)
+        layout, grid = _layout(header, shape, path), Grid(shape, affine)
         with gzip.GzipFile(fileobj=file) if _is_gzipped(header) else nullcontext(file) as stream:
             return read_scan(stream, layout, grid, path, orientation_assumed=assumed, max_bytes=max_bytes)
 
@@ -133,7 +132,7 @@ def _affine(header: Mapping[str, Any], path: Path) -> tuple[Affine, bool]:
     return np.diag([*_SPACES[space], 1.0]) @ affine + 0.0, False  # no negative zeros
 
 
-def _layout(header: Mapping[str, Any], count: int, path: Path) -> VoxelLayout:
+def _layout(header: Mapping[str, Any], shape: tuple[int, int, int], path: Path) -> VoxelLayout:
     stored = stored_type(str(header.get("type")).lower(), _TYPES, path, field="type")
     encoding = str(header.get("encoding")).lower()
     if encoding not in ("raw", *_GZIP):
@@ -144,7 +143,7 @@ def _layout(header: Mapping[str, Any], count: int, path: Path) -> VoxelLayout:
             raise FormatError(f"endian is {endian or 'missing'}, expected little or big", where=path, cure=_EXPORT)
         stored = stored.newbyteorder("<" if endian == "little" else ">")
     capacity = path.stat().st_size * (MAX_DEFLATE_RATIO if _is_gzipped(header) else 1)
-    return VoxelLayout(count, stored, capacity)
+    return VoxelLayout(shape, stored, capacity)
 
 
 def _is_gzipped(header: Mapping[str, Any]) -> bool:

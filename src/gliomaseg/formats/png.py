@@ -10,29 +10,36 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gliomaseg.errors import FormatError
+from gliomaseg.errors import FormatError, GliomasegError
+from gliomaseg.formats.limits import require_image
 from gliomaseg.formats.orientation_tag import exif_orientation, turn_upright
 
-MAX_PIXELS = 64_000_000
 # zlib level 3 compresses outlined slices as well as level 6, the default, in two fifths of its time.
 COMPRESSION = 3
 _HEADER = struct.Struct(">12x4sIIBB")  # the chunk's name, width, height, bits a channel, colour type
-_GREY = 0
+_GREY, _GREY_ALPHA = 0, 4
+_GREYS = (_GREY, _GREY_ALPHA)
 
 
-def read(path: Path) -> NDArray[Any]:
+def read(path: Path, *, max_bytes: int, slices: int = 1) -> NDArray[Any]:
     """Return the pixels: uint8 (y, x) or (y, x, 3), or uint16 (y, x) for a 16-bit grey image.
 
     They are turned by the EXIF orientation, if the file has one.
 
+    Args:
+        path: the file.
+        max_bytes: limit of the memory that prediction needs; checked before memory is allocated.
+        slices: the number of such images that are read together.
+
     Raises:
         FormatError: the file is missing, damaged, declares over 64 million pixels, or has 16-bit colours.
+        ResourceError: prediction needs more than `max_bytes`.
     """
     try:
-        _check_header(path)
+        _check_header(path, max_bytes=max_bytes, slices=slices)
         with Image.open(path, formats=["PNG"]) as picture:
             return turn_upright(_pixels(picture), exif_orientation(picture))
-    except FormatError:
+    except GliomasegError:
         raise
     except FileNotFoundError as fault:
         raise FormatError("there is no such file", where=path, cure="check the path") from fault
@@ -51,14 +58,15 @@ def _pixels(picture: Image.Image) -> NDArray[Any]:
     return np.asarray(picture.convert("L" if grey else "RGB"))
 
 
-def _check_header(path: Path) -> None:
+def _check_header(path: Path, *, max_bytes: int, slices: int) -> None:
     """Refuse large images, for which Pillow only warns, and 16-bit colours, which Pillow reduces to 8 bits."""
     with path.open("rb") as file:
         chunk, width, height, bits, colour = _HEADER.unpack(file.read(_HEADER.size))
     if chunk != b"IHDR":
         raise FormatError("is not a readable PNG (its header is not the first chunk)", where=path)
-    if width * height > MAX_PIXELS:
-        raise FormatError(f"declares {width} x {height} pixels, over {MAX_PIXELS:,}", where=path, cure="crop it")
+    channels = 1 if colour in _GREYS else 3
+    itemsize = 2 if bits == 16 else 1
+    require_image((width, height), itemsize, channels=channels, slices=slices, where=path, max_bytes=max_bytes)
     if bits == 16 and colour != _GREY:
         what = "has 16-bit colours, expected 8-bit colours or 16-bit grey"
         raise FormatError(what, where=path, cure="convert it to 8 bits a channel")

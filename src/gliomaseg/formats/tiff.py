@@ -7,7 +7,7 @@ import math
 import os
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -18,10 +18,10 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from gliomaseg.errors import FormatError, GliomasegError, ResourceError
+from gliomaseg.errors import FormatError, GliomasegError
+from gliomaseg.formats.limits import MAX_PIXELS, require_image
 from gliomaseg.formats.orientation_tag import TAG, UPRIGHT, turn_as_stored, turn_upright, valid_orientation
 
-MAX_PIXELS = 64_000_000
 _WHITE_IS_ZERO = tifffile.PHOTOMETRIC.MINISWHITE
 _PLAIN = (tifffile.PHOTOMETRIC.MINISBLACK, _WHITE_IS_ZERO, tifffile.PHOTOMETRIC.RGB)
 _DEFLATE = (tifffile.COMPRESSION.ADOBE_DEFLATE, tifffile.COMPRESSION.DEFLATE)
@@ -38,19 +38,27 @@ _STDERR_LOCK = Lock()
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
-def read(path: Path) -> NDArray[Any]:
+def read(path: Path, *, max_bytes: int, slices: int = 1) -> NDArray[Any]:
     """Return the pixels of a single-page TIFF as viewers show them: shape (y, x) or (y, x, samples).
 
     They are turned by the Orientation tag, and grey is inverted if 0 is white. One bit becomes 0 and 255.
 
+    Args:
+        path: the file.
+        max_bytes: limit of the memory that prediction needs; checked before memory is allocated.
+        slices: the number of such images that are read together.
+
     Raises:
         FormatError: the file is missing, damaged, has several pages, declares over 64 million values or
             unpacks to more than it declares, or is neither grey nor RGB (a palette).
+        ResourceError: prediction needs more than `max_bytes`.
     """
     with _opened(path) as file:
         if len(file.pages) != 1:
             raise FormatError(f"has {len(file.pages)} pages, expected 1", where=path, cure="save one image a file")
-        return _read_page(file.pages[0], path)
+        page = file.pages[0]
+        _require_memory(page, path, slices=slices, max_bytes=max_bytes)
+        return _read_page(page, path)
 
 
 def read_orientation(path: Path) -> int:
@@ -72,24 +80,21 @@ def count_pages(path: Path) -> int:
         return 1
 
 
-def read_pages(path: Path, *, most_values: int) -> NDArray[Any]:
+def read_pages(path: Path, *, max_bytes: int) -> NDArray[Any]:
     """Return the pages of a TIFF as slices, as viewers show them: shape (z, y, x) or (z, y, x, samples).
 
     Args:
         path: the file.
-        most_values: limit of the declared number of values, checked before memory is allocated.
+        max_bytes: limit of the memory that prediction needs; checked before memory is allocated.
 
     Raises:
         FormatError: as for `read`, or the pages differ in size, data type or Orientation.
-        ResourceError: the pages declare more than `most_values`.
+        ResourceError: prediction needs more than `max_bytes`.
     """
     with _opened(path) as file:
         first = file.pages[0]
+        _require_memory(first, path, slices=len(file.pages), max_bytes=max_bytes)
         _check_pages(file, path)
-        if first.size * len(file.pages) > most_values:
-            what = f"declares {len(file.pages)} pages of {first.size:,} values, over the limit of {most_values:,}"
-            cure = "crop it, or raise the memory limit (--max-memory, in Python max_bytes)"
-            raise ResourceError(what, where=path, cure=cure)
         sample = _read_page(first, path)
         stack = np.empty((len(file.pages), *sample.shape), sample.dtype)
         # An OME description may order the pages, and its series leaves frames without tags.
@@ -99,6 +104,12 @@ def read_pages(path: Path, *, most_values: int) -> NDArray[Any]:
             _require_same_kind(page, first, number, path)
             target[:] = sample if page.index == first.index else _read_page(page, path)
         return stack
+
+
+def _require_memory(page: Any, path: Path, *, slices: int, max_bytes: int) -> None:
+    size, itemsize = (page.imagewidth, page.imagelength), page.dtype.itemsize if page.dtype else 1
+    channels = page.samplesperpixel
+    require_image(size, itemsize, channels=channels, slices=slices, where=path, max_bytes=max_bytes)
 
 
 def _require_same_kind(page: Any, first: Any, number: int, path: Path) -> None:
@@ -163,8 +174,8 @@ def _read_page(page: Any, path: Path) -> NDArray[Any]:
         shape = page.parent.series[0].shape
         what = f"has a stack of shape {shape}, expected one image"
         raise FormatError(what, where=path, cure="save one image a file")
-    if page.compression in _DEFLATE:
-        _check_deflate(page, path)
+    if page.compression in _LENGTHS:
+        _check_strips(page, path)
     if page.compression in _BY_PILLOW or page.bitspersample < 8:
         return _decoded_by_pillow(page, path)
     pixels = np.asarray(page.asarray())
@@ -224,13 +235,42 @@ def _check_kind(page: Any, path: Path) -> None:
         raise FormatError(what, where=path, cure="save it uncompressed or with deflate")
 
 
-def _check_deflate(page: Any, path: Path) -> None:
-    """Refuse a strip that decompresses to more bytes than declared: 0.5 MB can give 500, and zlib sets no limit."""
+def _check_strips(page: Any, path: Path) -> None:
+    """Refuse a strip that unpacks to more bytes than declared: 0.5 MB can give 500, and the decoders set no limit."""
     limit = math.prod(page.chunks) * page.dtype.itemsize
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         page.parent.filehandle.seek(offset)
-        if len(zlib.decompressobj().decompress(page.parent.filehandle.read(count), limit + 1)) > limit:
+        if _LENGTHS[page.compression](page.parent.filehandle.read(count), limit) > limit:
             raise FormatError("decompresses to more bytes than it declares", where=path, cure="save it again")
+
+
+def _inflated_length(packed: bytes, limit: int) -> int:
+    """Return the length of deflated bytes, at most `limit` + 1."""
+    return len(zlib.decompressobj().decompress(packed, limit + 1))
+
+
+def _packbits_length(packed: bytes, limit: int) -> int:
+    """Return the length of PackBits bytes, counted until it exceeds `limit`.
+
+    Source: TIFF 6.0, section 9. A byte below 128 is followed by one more byte than its value; one above 128 by a byte
+    that is repeated 257 minus its value times; 128 has no effect.
+    """
+    at = length = 0
+    while at < len(packed) and length <= limit:
+        code = packed[at]
+        if code < 128:
+            length += code + 1
+            at += code + 2
+        else:
+            length += 257 - code if code > 128 else 0
+            at += 2 if code > 128 else 1
+    return length
+
+
+_LENGTHS: dict[int, Callable[[bytes, int], int]] = {
+    **dict.fromkeys(_DEFLATE, _inflated_length),
+    tifffile.COMPRESSION.PACKBITS: _packbits_length,
+}
 
 
 def write(path: Path, pixels: NDArray[np.uint8], *, orientation: int = UPRIGHT) -> None:

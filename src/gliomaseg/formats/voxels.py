@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.errors import FormatError, GliomasegError, ResourceError
+from gliomaseg.formats.limits import needed_bytes, require_memory
 from gliomaseg.formats.scan_file import Grid, ScanFile
 from gliomaseg.scan import Scan
 
@@ -35,16 +37,21 @@ class VoxelLayout:
     """How a file stores its voxels.
 
     Attributes:
-        count: number of voxels.
+        shape: numbers of voxels (z, y, x).
         stored: data type in the file, with its byte order.
         capacity_bytes: upper limit of the decompressed size of the file.
         scaling: slope and intercept; None if the stored values are the voxels' values.
     """
 
-    count: int
+    shape: tuple[int, int, int]
     stored: np.dtype[Any]
     capacity_bytes: int
     scaling: tuple[float, float] | None = None
+
+    @property
+    def count(self) -> int:
+        """The number of voxels."""
+        return math.prod(self.shape)
 
     @property
     def loaded(self) -> np.dtype[Any]:
@@ -189,32 +196,11 @@ def little_endian_bytes(voxels: NDArray[Any], grid: Grid, types: Container[str])
 
 
 def _require_memory(layout: VoxelLayout, path: Path, max_bytes: int) -> None:
-    # The peak memory of prediction: the voxels and a sorted copy, or the voxels, 8-bit levels, probability and mask.
-    itemsize = layout.loaded.itemsize
-    needed = layout.count * max(2 * itemsize + 2, itemsize + 7)
-    if needed > max_bytes:
-        sizes = f"{_size_text(needed)} to predict, over the limit of {_size_text(max_bytes)}"
-        raise ResourceError(
-            f"declares {layout.count:,} voxels, which take {sizes}",
-            where=path,
-            cure="crop or downsample it, or raise the memory limit (--max-memory, in Python max_bytes)",
-        )
+    # Any axis may be that of the network's slices.
+    needed = needed_bytes(layout.shape, layout.loaded.itemsize, slices=max(layout.shape))
+    require_memory(f"declares {layout.count:,} voxels", needed, where=path, max_bytes=max_bytes)
     if layout.count * layout.stored.itemsize > layout.capacity_bytes:
         raise FormatError("is cut short", where=path, cure=COPY_AGAIN)
-
-
-def _size_text(size_bytes: int) -> str:
-    """Return a size in KiB, MiB or GiB.
-
-    >>> _size_text(100 * 2**10), _size_text(3 * 2**29)
-    ('100.0 KiB', '1.5 GiB')
-    """
-    size = size_bytes / 2**10
-    for unit in ("KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"
 
 
 def _finite(flat: NDArray[Any], path: Path) -> NDArray[Any]:

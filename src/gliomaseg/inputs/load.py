@@ -16,9 +16,6 @@ from gliomaseg.inputs.input import Input, Kind
 from gliomaseg.scan import Scan, join_scans
 from gliomaseg.types import Sequence
 
-# A DICOM series' float32 voxels get this share of the memory: prediction also needs 8-bit levels, probability and mask.
-_VOXEL_BYTES, _ALL_BYTES = 4, 11
-
 
 @dataclass(frozen=True)
 class LoadedScan:
@@ -90,14 +87,15 @@ def _load(entry: Input, *, series: str | None, max_bytes: int) -> LoadedScan:
     if entry.kind is Kind.PAGES:
         slices = read_pages(entry.path, max_bytes=max_bytes)
         return LoadedScan(Scan(slices, str(entry.path)), orientations=(read_orientation(entry.path),))
-    images = tuple(read_picture(file) for file in entry.pictures)
+    slices = len(entry.pictures)
+    images = tuple(read_picture(file, max_bytes=max_bytes, slices=slices) for file in entry.pictures)
     return LoadedScan(stack_slices(images, entry.pictures), images, tuple(map(read_orientation, entry.pictures)))
 
 
 def _load_series(entry: Input, *, series: str | None, max_bytes: int) -> LoadedScan:
     from gliomaseg.formats.dicom import read_dicom
 
-    volume = read_dicom(entry.path, series=series, max_bytes=max_bytes * _VOXEL_BYTES // _ALL_BYTES)
+    volume = read_dicom(entry.path, series=series, max_bytes=max_bytes)
     voxels = volume.voxels
     low, high = voxels.min(), voxels.max()
     if not np.isfinite([low, high]).all():

@@ -11,6 +11,7 @@ from gliomaseg.config import Postprocessing
 from gliomaseg.types import Batch, Mask, Probability
 
 WHOLE_SLICES = 10  # a scan of fewer slices may contain only a small part of a tumour
+_BLOCK = 1 << 22  # voxels at a time
 
 
 def predict_tta(
@@ -39,8 +40,12 @@ def at_temperature(probability: Probability, temperature: float) -> Probability:
     if temperature == 1:
         return probability
     power = np.float32(1 / temperature)
-    yes, no = np.power(probability, power), np.power(1 - probability, power)
-    tempered: Probability = (yes / (yes + no)).astype(np.float32)
+    tempered: Probability = np.empty(probability.shape, np.float32)
+    given, result = np.ascontiguousarray(probability).reshape(-1), tempered.reshape(-1)
+    for start in range(0, len(given), _BLOCK):  # a large scan would need four more arrays of its size
+        part = given[start : start + _BLOCK]
+        yes, no = np.power(part, power), np.power(1 - part, power)
+        result[start : start + _BLOCK] = yes / (yes + no)
     return tempered
 
 
@@ -77,8 +82,12 @@ def without_small_components(mask: Mask, min_component_voxels: int) -> Mask:
 
     from gliomaseg.metrics.lesions import NEIGHBOURS
 
-    labels, _ = ndimage.label(mask, structure=NEIGHBOURS)
-    large = np.bincount(labels.ravel()) >= min_component_voxels
+    labels, count = ndimage.label(mask, structure=NEIGHBOURS)
+    flat = labels.reshape(-1)
+    sizes = np.zeros(count + 1, np.int64)
+    for start in range(0, len(flat), _BLOCK):  # bincount copies to 64 bits
+        sizes += np.bincount(flat[start : start + _BLOCK], minlength=count + 1)
+    large = sizes >= min_component_voxels
     large[0] = False
     kept: Mask = large[labels]
     return kept

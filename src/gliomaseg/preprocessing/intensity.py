@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gliomaseg.scan import Scan
 
 TOP_PERCENTILE = 99.5
+_BLOCK = 1 << 22
 PADDING_SHARE = 0.1
 BELOW_SHARE = 0.05
 OFFSET_SHARE = 0.1
@@ -85,7 +86,11 @@ def image_levels(voxels: NDArray[Any]) -> NDArray[np.uint8]:
         return voxels
     bright = voxels[voxels > 0]
     top = float(np.percentile(bright, TOP_PERCENTILE)) if bright.size else 1.0
-    return np.rint(np.clip(voxels * (255 / top), 0, 255)).astype(np.uint8)
+    levels = np.empty(voxels.shape, np.uint8)
+    given, result = np.ascontiguousarray(voxels).reshape(-1), levels.reshape(-1)
+    for start in range(0, len(given), _BLOCK):  # a block at a time: an image of float64 is large
+        result[start : start + _BLOCK] = np.rint(np.clip(given[start : start + _BLOCK] * (255 / top), 0, 255))
+    return levels
 
 
 def _window(floor: float, top: float, padding: float | None) -> Window:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from gliomaseg.errors import printable
+
 _NUMBER = re.compile(r"\d+")
 _MOST_NAMES = 50
 
@@ -32,7 +34,7 @@ def skipped_lines(files: Iterable[tuple[str, str]], *, most: int = _MOST_NAMES) 
         short = _ranges(names)
         more = f", and {len(short) - most} more" if len(short) > most else ""
         lines.append(f"{len(names)} files: each {reason}: {', '.join(short[:most])}{more}")
-    return lines
+    return [printable(line) for line in lines]
 
 
 def relative_name(path: Path, roots: Sequence[Path]) -> str:

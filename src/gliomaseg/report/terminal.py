@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from gliomaseg.data.audit import Audit
 from gliomaseg.data.case_list import Problem
 from gliomaseg.data.split import Splits
-from gliomaseg.errors import counted
+from gliomaseg.errors import counted, printable
 from gliomaseg.evaluation.comparison import Comparison
 from gliomaseg.evaluation.results import Evaluation, Summary
 from gliomaseg.prediction import PredictRow
@@ -70,7 +70,7 @@ def audit_facts(findings: Audit) -> list[tuple[str, str]]:
 
 
 def _listed(entries: Sequence[Problem]) -> list[str]:
-    lines = [f"  {entry.where}: {entry.what}" for entry in entries[:SHOWN]]
+    lines = [printable(f"  {entry.where}: {entry.what}") for entry in entries[:SHOWN]]
     return [*lines, f"  ... and {len(entries) - SHOWN} more (--json lists all)"] if len(entries) > SHOWN else lines
 
 
@@ -181,11 +181,12 @@ def comparison_text(comparison: Comparison) -> str:
 
 def row_text(row: PredictRow) -> str:
     """Return the line of a predicted input."""
+    name = printable(row.input)
     if row.error is not None:
-        return row.error if row.error.startswith(row.input) else f"{row.input}: {row.error}"
+        return row.error if row.error.startswith(name) else f"{name}: {printable(row.error)}"
     if row.tumour_voxels is None:
-        return f"{row.input}: predicted before, {counted(len(row.outputs), 'file')} kept"
-    return "; ".join([f"{row.input}: {_amount(row)}, by {row.model}, {_work(row)}", *row.left_out])
+        return f"{name}: predicted before, {counted(len(row.outputs), 'file')} kept"
+    return "; ".join([f"{name}: {_amount(row)}, by {row.model}, {_work(row)}", *map(printable, row.left_out)])
 
 
 def dice_note(rows: Sequence[PredictRow]) -> str:

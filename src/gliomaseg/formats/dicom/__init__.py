@@ -133,7 +133,7 @@ def read_dicom(path: Path, *, series: str | None = None, max_bytes: int) -> Dico
         path: a file, a folder (searched with its subfolders), or a zip. Single-frame and enhanced MR; uncompressed,
             deflated, RLE, JPEG, lossless JPEG, JPEG 2000 or JPEG-LS.
         series: UID or number of the series. None chooses the only series, or the only one that `looks_like_flair`.
-        max_bytes: limit of the voxels as float32, and of one file in memory; checked before decoding.
+        max_bytes: limit of the memory that prediction needs for the volume; checked before decoding.
 
     Raises:
         FormatError: the path is missing, has only other files than MR images, or a file is damaged, truncated or
@@ -141,7 +141,7 @@ def read_dicom(path: Path, *, series: str | None = None, max_bytes: int) -> Dico
         DataError: the series cannot be chosen; the error lists them, with their descriptions.
         GeometryError: slices are missing, duplicated or unevenly spaced, differ in size or orientation (such as a
             localiser), or lack position or spacing.
-        ResourceError: the voxels need more than `max_bytes`, or a file exceeds the limits.
+        ResourceError: prediction needs more than `max_bytes`, or a file is far larger than its declared pixels.
         MissingExtraError: the extra `dicom` is not installed.
     """
     with _extra():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.errors import FormatError, GeometryError, GliomasegError, ResourceError, counted
+from gliomaseg.errors import FormatError, GeometryError, GliomasegError, counted
 from gliomaseg.formats.dicom import headers
 from gliomaseg.formats.dicom.dicomdir import IS_MISSING, missing_files
 from gliomaseg.formats.dicom.errors import translated_errors
@@ -23,6 +24,7 @@ from gliomaseg.formats.dicom.pixels import Layout, is_lossy, layout_of, stored_f
 from gliomaseg.formats.dicom.series import DicomVolume, Series, choose_series, grouped, series_of
 from gliomaseg.formats.dicom.sources import Skipped, Source
 from gliomaseg.formats.dicom.values import numbers, texts_of, uid, uid_name, words
+from gliomaseg.formats.limits import needed_bytes, require_memory
 from gliomaseg.geometry import from_lps
 
 if TYPE_CHECKING:
@@ -139,14 +141,12 @@ def _not_chosen(series: Series, files: int) -> Skipped:
 def _read(instances: list[Instance], series: Series, *, where: str, max_bytes: int) -> DicomVolume:
     layouts = [layout_of(instance) for instance in instances]
     _check_one_grid(instances, layouts, where=where)
-    voxels = sum(layout.frames for layout in layouts) * layouts[0].rows * layouts[0].columns
-    if voxels * _FLOAT_BYTES > max_bytes:
-        what = f"declares {voxels * _FLOAT_BYTES / 1e6:,.0f} MB of voxels, over the limit of {max_bytes / 1e6:,.0f} MB"
-        cure = "check the source of the files, or raise the memory limit (--max-memory, in Python max_bytes)"
-        raise ResourceError(what, where=where, cure=cure)
+    shape = (sum(layout.frames for layout in layouts), layouts[0].rows, layouts[0].columns)
+    needed = needed_bytes(shape, _FLOAT_BYTES, slices=max(shape))
+    require_memory(f"declares {math.prod(shape):,} voxels", needed, where=where, max_bytes=max_bytes)
     frames = [frames_of(instance, layout.frames) for instance, layout in zip(instances, layouts, strict=True)]
     slices = stack([frame.plane for own in frames for frame in own], where=where)
-    filled, kept = _decode(instances, layouts, frames, slices, max_bytes=max_bytes)
+    filled, kept = _decode(instances, layouts, frames, slices)
     return DicomVolume(
         filled,
         slices.affine,
@@ -189,12 +189,7 @@ def _check_one_grid(instances: Sequence[Instance], layouts: Sequence[Layout], *,
 
 
 def _decode(
-    instances: Sequence[Instance],
-    layouts: Sequence[Layout],
-    frames: Sequence[Sequence[Frame]],
-    slices: Stack,
-    *,
-    max_bytes: int,
+    instances: Sequence[Instance], layouts: Sequence[Layout], frames: Sequence[Sequence[Frame]], slices: Stack
 ) -> tuple[NDArray[Any], list[Dataset]]:
     """Decode file by file into one array; return it and the headers in the order of the files."""
     place = {index: z for z, index in enumerate(slices.order)}
@@ -205,7 +200,7 @@ def _decode(
     kept: list[Dataset] = []
     at = 0
     for instance, layout, own in zip(instances, layouts, frames, strict=True):
-        limit_bytes = max_bytes + HEADER_BYTES
+        limit_bytes = layout.bytes + HEADER_BYTES
         syntax, data = headers.read(instance.source, pixels=True, max_bytes=limit_bytes)
         with translated_errors(instance.name):
             stored = stored_frames(data, syntax, layout, name=instance.name)
