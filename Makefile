@@ -9,12 +9,13 @@ CROSSED ?= crossed
 CROSSED_T1 ?= crossed-t1
 STUDIES := ensemble error_kinds as_volumes card_tables leakage fit_input_checks measures_cost
 
-.PHONY: help demo test check notebook docs sbom vulnerabilities clean $(STUDIES:%=study-%)
+.PHONY: help demo test check fuzz notebook docs sbom vulnerabilities clean $(STUDIES:%=study-%)
 
 help:
 	@echo "make demo      set up .venv and run the whole workflow on phantoms (minutes)"
 	@echo "make test      install missing packages and run the tests"
 	@echo "make check     ruff, mypy, import contracts, check that notebook and text agree"
+	@echo "make fuzz      read 100,000 damaged files; SEED=7 chooses others (half an hour)"
 	@echo "make notebook  execute the notebook again and keep its outputs"
 	@echo "make docs      build the site (guide, API reference, results, decisions) into build/site"
 	@echo "make sbom      list all installed packages as CycloneDX into build/sbom.json"
@@ -66,6 +67,9 @@ check: .venv/dev
 test: .venv/dev
 	@echo "== tests (minutes)"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
+
+fuzz: .venv/dev
+	@OMP_NUM_THREADS=1 $(BIN)/python fuzz/run.py 100000 $(SEED)
 
 notebook: .venv/dev
 	@echo "== executing the notebook (minutes)"

@@ -1,12 +1,14 @@
-"""Files damaged at random, and a reader tried on them: what the scripts `nifti.py` and `images.py` share."""
+"""Damage of files at random, and the reading of damaged files."""
 
 from __future__ import annotations
 
+import resource
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +17,39 @@ import numpy as np
 from gliomaseg.errors import GliomasegError
 
 LIMIT_S = 2.0
-MAX_BYTES = 2**30
+LIMIT_BYTES = 512 << 20
+MAX_BYTES = LIMIT_BYTES  # of the readers
+_HEADER_BYTES = 560
+_STATM = Path("/proc/self/statm")
 
-Original = tuple[str, bytes, Callable[[Path], Any]]
-"""A file's suffix, its content, and what reads it."""
+
+def read_anything(_damaged: bytes, _original: bytes) -> bool:
+    """Accept every content: a damaged file without a checksum may be a valid file."""
+    return True
+
+
+@dataclass(frozen=True)
+class Original:
+    """A valid file.
+
+    Attributes:
+        name: of the file; a damaged copy gets it.
+        content: the bytes.
+        read: reads the file.
+        is_right: whether a damaged content that was read is right, given the damaged and the original content.
+    """
+
+    name: str
+    content: bytes
+    read: Callable[[Path], Any]
+    is_right: Callable[[bytes, bytes], bool] = read_anything
 
 
 def mutate(content: bytes, generator: np.random.Generator) -> bytes:
     """Return a file with bytes changed, cut out, doubled, put in, swapped or cut off; half of it in the header."""
     changed = bytearray(content)
     for _ in range(int(generator.integers(1, 5))):
-        reach = min(len(changed), 560) if generator.random() < 0.5 else len(changed)
+        reach = min(len(changed), _HEADER_BYTES) if generator.random() < 0.5 else len(changed)
         place = int(generator.integers(max(1, reach)))
         length = int(generator.integers(1, 40))
         kind = int(generator.integers(7))
@@ -48,47 +72,72 @@ def mutate(content: bytes, generator: np.random.Generator) -> bytes:
     return bytes(changed)
 
 
-def same_whatever(_damaged: bytes, _original: bytes) -> bool:
-    """Say of every file that was read that it is right."""
-    return True
+class Fuzzer:
+    """Reads damaged copies of files, and counts the outcomes.
 
-
-def hammer(
-    files: Sequence[Original],
-    generator: np.random.Generator,
-    *,
-    count: int,
-    seed: int,
-    is_right: Callable[[bytes, bytes], bool] = same_whatever,
-) -> int:
-    """Damage and read `count` files in turn, print what became of them, and return the exit code.
-
-    It is 1 where an error that is not ours left the reader, where a read took over two seconds, or where a file was
-    read of which `is_right` says no, given its damaged and its original content.
+    Attributes:
+        outcomes: the number of files by outcome.
+        faults: a line for each file with another outcome than an error of gliomaseg or a right content.
+        slowest_s: the longest time of the processor for a file.
     """
-    ends: Counter[str] = Counter()
-    slowest, wrong = 0.0, 0
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(count):
-            suffix, content, read = files[number % len(files)]
-            file = Path(folder, f"a{suffix}")
-            file.write_bytes(mutate(content, generator))
-            start = time.perf_counter()
-            try:
-                read(file)
-            except GliomasegError as fault:
-                ends[type(fault).__name__] += 1
-            except BaseException as fault:
-                ends[f"LEAKED {type(fault).__name__}"] += 1
-                wrong += 1
-                sys.stderr.write(f"file {number} of seed {seed}: {type(fault).__name__}: {fault}\n")
-            else:
-                ends["read"] += 1
-                if not is_right(file.read_bytes(), content):
-                    ends["read, not the original"] += 1
-                    wrong += 1
-            seconds = time.perf_counter() - start
-            slowest = max(slowest, seconds)
-            wrong += seconds > LIMIT_S
-    sys.stdout.write(f"{count} files, seed {seed}: {dict(ends)}, slowest {slowest:.3f} s, {wrong} wrong\n")
-    return int(wrong > 0)
+
+    def __init__(self, originals: Sequence[Original], seed: int) -> None:
+        """Limit the memory of this process to 512 MiB more than it has now."""
+        self._originals = originals
+        self._seed = seed
+        self.outcomes: Counter[str] = Counter()
+        self.faults: list[str] = []
+        self.slowest_s = 0.0
+        if _STATM.is_file():
+            used_bytes = int(_STATM.read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (used_bytes + LIMIT_BYTES, resource.RLIM_INFINITY))
+
+    def run(self, numbers: Sequence[int]) -> None:
+        """Damage and read files: each number, with the seed, gives one damaged file."""
+        with tempfile.TemporaryDirectory() as folder:
+            for number in numbers:
+                original = self._originals[number % len(self._originals)]
+                damaged = mutate(original.content, np.random.default_rng([self._seed, number]))
+                file = Path(folder, original.name)
+                file.write_bytes(damaged)
+                start = time.process_time()
+                outcome, fault = _outcome(original, file, damaged)
+                seconds = time.process_time() - start
+                if seconds > LIMIT_S:
+                    fault = f"took {seconds:.1f} s"
+                self.slowest_s = max(self.slowest_s, seconds)
+                self.outcomes[outcome] += 1
+                if fault:
+                    self.faults.append(f"file {number} of seed {self._seed} ({original.name}): {fault}")
+
+
+def _outcome(original: Original, file: Path, damaged: bytes) -> tuple[str, str]:
+    """Return the outcome and the fault, or an empty text."""
+    try:
+        original.read(file)
+    except GliomasegError as fault:
+        lines = "\n" in str(fault)
+        return type(fault).__name__, "has an error of several lines" if lines else _memory_fault(fault)
+    except BaseException as fault:
+        return f"other {type(fault).__name__}", f"{type(fault).__name__}: {fault}"
+    right = original.is_right(damaged, original.content)
+    return "read", "" if right else "was read, and its content is not the original"
+
+
+def _memory_fault(fault: BaseException | None) -> str:
+    """Return a text if the memory was exhausted: the readers must refuse a file before that."""
+    while fault is not None:
+        if isinstance(fault, MemoryError):
+            return f"needs over {LIMIT_BYTES >> 20} MiB"
+        fault = fault.__cause__ or fault.__context__
+    return ""
+
+
+def report(fuzzer: Fuzzer, count: int, seed: int) -> int:
+    """Print the outcomes and the faults, and return the exit code: 1 if there are faults."""
+    outcomes = ", ".join(f"{number:,} {name}" for name, number in sorted(fuzzer.outcomes.items()))
+    sys.stdout.write(f"{count:,} files, seed {seed}: {outcomes}\n")
+    sys.stdout.write(f"slowest {fuzzer.slowest_s:.2f} s, {len(fuzzer.faults)} faults\n")
+    for line in fuzzer.faults:
+        sys.stdout.write(f"{line}\n")
+    return int(bool(fuzzer.faults))

@@ -29,11 +29,12 @@ _CURE = "get a sound zip, or unpack it yourself and pass the folder"
 Say = Callable[[str], None]
 
 
-def declared_bytes(archive: Path) -> int:
+def declared_bytes(archive: Path, *, most_members: int = MAX_MEMBERS) -> int:
     """Return what all members of a zip will take on disk, in bytes, if none of them is refused.
 
     Args:
         archive: the zip file; it is not unpacked.
+        most_members: limit of their number.
 
     Returns:
         The sum of the declared sizes: 0 for an archive without files.
@@ -42,7 +43,7 @@ def declared_bytes(archive: Path) -> int:
         FormatError: no zip archive, a damaged one, or one with members that are encrypted, links,
             there twice, or that lead out of the target folder.
         OSError: the archive cannot be read.
-        ResourceError: more files, more bytes or a higher compression than the limits above.
+        ResourceError: more files, more bytes or a higher compression than the limits.
     """
     if not archive.is_file():
         raise FormatError("is neither a folder nor a zip archive", where=archive)
@@ -50,7 +51,7 @@ def declared_bytes(archive: Path) -> int:
         if not zipfile.is_zipfile(opened):
             raise FormatError("is not a complete zip archive", where=archive, cure=_CURE)
     with _faults_of(archive), zipfile.ZipFile(archive) as box:
-        return _checked_bytes(box.infolist(), archive=archive)
+        return _checked_bytes(box.infolist(), archive=archive, most_members=most_members)
 
 
 def unpack(archive: Path, *, into: Path, say: Say) -> None:
@@ -68,7 +69,7 @@ def unpack(archive: Path, *, into: Path, say: Say) -> None:
     """
     with _faults_of(archive), zipfile.ZipFile(archive) as box:
         members = box.infolist()
-        declared = _checked_bytes(members, archive=archive)
+        declared = _checked_bytes(members, archive=archive, most_members=MAX_MEMBERS)
         step, done = steps(say, "unpacking"), 0
         for member in members:
             place = into / PurePosixPath(member_name(member))
@@ -127,12 +128,14 @@ def steps(say: Say, doing: str) -> Callable[[float], None]:
     return step
 
 
-def _checked_bytes(members: list[zipfile.ZipInfo], *, archive: Path) -> int:
+def _checked_bytes(members: list[zipfile.ZipInfo], *, archive: Path, most_members: int) -> int:
     declared = sum(member.file_size for member in members)
-    if len(members) > MAX_MEMBERS or declared > MAX_UNPACKED_BYTES:
+    if len(members) > most_members or declared > MAX_UNPACKED_BYTES:
         what = f"declares {len(members):,} files and {declared / 1e9:,.2f} GB"
-        limit = f"the limit is {MAX_MEMBERS:,} files and {MAX_UNPACKED_BYTES / 1e9:,.2f} GB"
-        raise ResourceError(f"{what} ({limit})", where=archive, cure="check where it comes from")
+        limit = f"the limit is {most_members:,} files and {MAX_UNPACKED_BYTES / 1e9:,.2f} GB"
+        raise ResourceError(
+            f"{what} ({limit})", where=archive, cure="check its source, or unpack it and pass the folder"
+        )
     seen: set[PurePosixPath] = set()
     for member in members:
         path = PurePosixPath(member_name(member))

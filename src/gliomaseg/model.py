@@ -18,6 +18,7 @@ from gliomaseg.config import (
     metrics_to_format_2,
     model_config_to_format_2,
 )
+from gliomaseg.engines.onnx_file import require_own_tensors
 from gliomaseg.errors import ModelError, counted
 from gliomaseg.ownership import file_digest
 from gliomaseg.user_files import read_text
@@ -29,6 +30,8 @@ CONFIG = "config.json"
 METRICS = "metrics.json"
 CARD = "README.md"
 DIGESTS = "SHA256SUMS"
+# Files that PyTorch and scikit-learn load with pickle.
+PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".bin")
 SPLITS = "splits.json"  # in the folder of a cross-validation
 
 
@@ -219,6 +222,9 @@ def _chosen_postprocessing(path: Path) -> Postprocessing | None:
 
 def _load(path: Path) -> Model:
     folder = path / "model" if (path / "model" / CONFIG).is_file() else path
+    if path.suffix.lower() in PICKLES and path.is_file():
+        what = "may be a pickle, which runs code as it is loaded, expected a model folder"
+        raise ModelError(what, where=path, cure="train with gliomaseg, or convert the weights to ONNX or safetensors")
     if not (folder / CONFIG).is_file():
         raise ModelError("is not a model", where=path, cure="name a run, or a folder with config.json and model.onnx")
     _verify(folder)
@@ -231,6 +237,8 @@ def _load(path: Path) -> Model:
         ) from fault
     if config.format != FORMAT:
         raise ModelError(f"format is {config.format}, expected {FORMAT}", where=folder / CONFIG)
+    if (folder / ONNX).is_file():
+        require_own_tensors(folder / ONNX)
     return Model(folder, config)
 
 

@@ -29,7 +29,8 @@ class ScanProgress:
         """Show the scan that is predicted now: as a bar on a terminal, else as a line if there are several scans."""
         if self._is_terminal:
             filled = _BAR * done // self._total
-            text = f"[{'#' * filled}{'.' * (_BAR - filled)}] {done}/{self._total} {self._remaining(done)}{printable(entry.name)}"
+            bar = f"[{'#' * filled}{'.' * (_BAR - filled)}] {done}/{self._total}"
+            text = f"{bar} {self._remaining(done)}{printable(entry.name)}"
             sys.stderr.write("\r\x1b[K" + text[: shutil.get_terminal_size().columns - 1])
             sys.stderr.flush()
         elif self._total > 1:

@@ -87,8 +87,8 @@ def _load(entry: Input, *, series: str | None, max_bytes: int) -> LoadedScan:
     if entry.kind is Kind.PAGES:
         slices = read_pages(entry.path, max_bytes=max_bytes)
         return LoadedScan(Scan(slices, str(entry.path)), orientations=(read_orientation(entry.path),))
-    slices = len(entry.pictures)
-    images = tuple(read_picture(file, max_bytes=max_bytes, slices=slices) for file in entry.pictures)
+    count = len(entry.pictures)
+    images = tuple(read_picture(file, max_bytes=max_bytes, slices=count) for file in entry.pictures)
     return LoadedScan(stack_slices(images, entry.pictures), images, tuple(map(read_orientation, entry.pictures)))
 
 

@@ -32,7 +32,8 @@ def translated_errors(where: str | PathLike[str]) -> Iterator[None]:
         ResourceError: the memory is exhausted.
     """
     for name in _LOGGERS:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+        if (logger := logging.getLogger(name)).level != logging.CRITICAL:  # to set it empties caches, for every file
+            logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -33,7 +33,8 @@ from gliomaseg.formats.dicom.sources import (
 from gliomaseg.system_files import is_system_file
 
 SUFFIXES = (*FILE_SUFFIXES, ".zip")
-_MAX_MEMBERS = 1_000
+_MOST_MEMBERS = 20_000  # of a zip; a series has some hundreds
+_MOST_TRIED = 1_000
 _MAX_NAMED = 20
 _EMPTY, _ZEROS, _UNKNOWN = "empty", "filled with zeros", "damaged or of an unknown format"
 _BROKEN_LINK = "linked to a missing file"
@@ -95,7 +96,7 @@ def _is_zip_of_dicom(path: Path) -> bool:
             members = [member for member in archive.infolist() if _is_data(member)]
             if any(member_name(member).lower().endswith(FILE_SUFFIXES) for member in members):
                 return True
-            for member in members[:_MAX_MEMBERS]:
+            for member in members[:_MOST_TRIED]:
                 with archive.open(member) as file:
                     if dicom_start(file.read(HEAD_BYTES)) is not None:
                         return True
@@ -124,7 +125,7 @@ def open_source_files(path: Path) -> Iterator[SourceFiles]:
         kind = _path_kind(path)
     if kind == "zip":
         with translated_errors(path):
-            declared_bytes(path)
+            declared_bytes(path, most_members=_MOST_MEMBERS)
             archive = zipfile.ZipFile(path)
         with archive:
             yield _dicom_sources(list_zip(archive, path), path)
