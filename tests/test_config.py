@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from gliomaseg.config import Augmentation, Network, Preprocessing, Recipe, parse_settings, read_recipe, recipe_names
 from gliomaseg.config.network import FcnResnet50, ResidualUnet, Smp, Unet
-from gliomaseg.errors import ConfigError
+from gliomaseg.errors import ConfigError, printable
 
 
 @pytest.fixture
@@ -300,7 +300,7 @@ def test_unknown_section_error_lists_the_sections(reference: Recipe) -> None:
     ],
 )
 def test_wrong_name_or_value_raises_with_its_name(reference: Recipe, setting: str) -> None:
-    assert refusal(reference, setting).startswith(f"setting {' '.join(setting.split())}: {setting.partition('.')[0]}")
+    assert refusal(reference, setting).startswith(f"setting {printable(setting)}: {setting.partition('.')[0]}")
 
 
 def test_another_network_brings_its_own_defaults(reference: Recipe) -> None:

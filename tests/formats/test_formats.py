@@ -286,7 +286,7 @@ def test_tiff_of_16_bit_colours_with_lzw_names_the_way_out(tmp_path: Path) -> No
 def test_pages_of_a_tiff_with_lzw_are_read_in_order(tmp_path: Path) -> None:
     pages = [Image.fromarray(GREY + np.uint8(k)) for k in range(3)]
     pages[0].save(tmp_path / "a.tif", compression="tiff_lzw", save_all=True, append_images=pages[1:])
-    slices = read_pages(tmp_path / "a.tif", max_bytes=2**20)
+    slices = read_pages(tmp_path / "a.tif", max_bytes=2**24)
     assert np.array_equal(slices[..., 0], [GREY, GREY + np.uint8(1), GREY + np.uint8(2)])
 
 
@@ -345,7 +345,7 @@ def test_a_tiff_is_written_in_the_stored_order_with_its_tag(tmp_path: Path, tag:
     assert np.array_equal(read_picture(tmp_path / "a.tif")[..., 0], GREY)
     write_pages(tmp_path / "b.tif", np.stack([GREY, GREY]), orientation=tag)
     assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), [STORED[tag], STORED[tag]])
-    assert np.array_equal(read_pages(tmp_path / "b.tif", max_bytes=2**20)[..., 0], [GREY, GREY])
+    assert np.array_equal(read_pages(tmp_path / "b.tif", max_bytes=2**24)[..., 0], [GREY, GREY])
 
 
 @pytest.mark.parametrize("tag", [0, 9])
@@ -359,7 +359,7 @@ def test_pages_of_different_orientation_are_refused(tmp_path: Path) -> None:
         for tag in (1, 3):
             file.write(GREY, photometric="minisblack", metadata=None, extratags=[(274, "H", 1, tag, True)])
     with pytest.raises(FormatError, match="Orientation is 3 in page 2, expected 1"):
-        read_pages(tmp_path / "a.tif", max_bytes=2**20)
+        read_pages(tmp_path / "a.tif", max_bytes=2**24)
 
 
 @every_tag
@@ -463,7 +463,7 @@ def test_tiff_that_declares_a_huge_picture_is_refused_before_memory_is_taken(
     said = refusal(tmp_path / "huge.tif", content)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert f"declares {width * height:,} values, over 64,000,000" in said
+    assert f"declares {width} x {height} pixels, over 64,000,000" in said
     assert peak < 10_000_000
 
 
@@ -505,7 +505,7 @@ OVERLAPPING_PAGES = bytes.fromhex(
 def test_tiff_whose_page_tables_overlap_ends(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(OVERLAPPING_PAGES + bytes(400))
     with pytest.raises(FormatError, match="declares"):
-        read_pages(tmp_path / "a.tif", max_bytes=2**20)
+        read_pages(tmp_path / "a.tif", max_bytes=2**24)
 
 
 # --- PNG

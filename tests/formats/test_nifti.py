@@ -369,7 +369,7 @@ def test_a_volume_over_the_limit_is_refused_before_memory_is_allocated(
 def test_a_file_shorter_than_declared_is_refused_before_memory_is_allocated(
     tmp_path: Path, content: bytes, compressed: bool
 ) -> None:
-    short = patched(content, 40, "<4h", 3, 400, 400, 300)
+    short = patched(content, 40, "<4h", 3, 300, 300, 300)
     file = tmp_path / "a.nii.gz"
     file.write_bytes(gzip.compress(short) if compressed else short)
     tracemalloc.start()

@@ -239,6 +239,8 @@ def _check_strips(page: Any, path: Path) -> None:
     """Refuse a strip that unpacks to more bytes than declared: 0.5 MB can give 500, and the decoders set no limit."""
     limit = math.prod(page.chunks) * page.dtype.itemsize
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        if offset + count > page.parent.filehandle.size:
+            raise FormatError("is cut short", where=path, cure="copy it again")
         page.parent.filehandle.seek(offset)
         if _LENGTHS[page.compression](page.parent.filehandle.read(count), limit) > limit:
             raise FormatError("decompresses to more bytes than it declares", where=path, cure="save it again")
