@@ -180,3 +180,12 @@ def test_control_characters_of_a_name_are_escaped_in_errors_and_rows() -> None:
     fault = FormatError("is cut short", where=path)
     assert str(fault) == f"{escaped}: is cut short"
     assert row_text(failed_row(Input(path, Kind.PICTURE), fault)) == f"{escaped}: is cut short"
+
+
+def test_a_png_chunk_that_declares_more_bytes_than_the_file_has_is_refused(tmp_path: Path) -> None:
+    content = bytearray(picture("PNG", 10))
+    at = content.index(b"IDAT") - 4
+    content[at : at + 4] = (2**31 - 1).to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(FormatError, match="is cut short"):
+        read_picture(tmp_path / "a.png")

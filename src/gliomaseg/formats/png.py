@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from gliomaseg.formats.orientation_tag import exif_orientation, turn_upright
 # zlib level 3 compresses outlined slices as well as level 6, the default, in two fifths of its time.
 COMPRESSION = 3
 _HEADER = struct.Struct(">12x4sIIBB")  # the chunk's name, width, height, bits a channel, colour type
+_CHUNK = struct.Struct(">I4s")  # length and name
+_SIGNATURE_BYTES, _CHECKSUM_BYTES = 8, 4
 _GREY, _GREY_ALPHA = 0, 4
 _GREYS = (_GREY, _GREY_ALPHA)
 
@@ -58,12 +60,26 @@ def _pixels(picture: Image.Image) -> NDArray[Any]:
     return np.asarray(picture.convert("L" if grey else "RGB"))
 
 
+def _check_chunks(file: BinaryIO, path: Path) -> None:
+    """Refuse a chunk that declares more bytes than the file has: Pillow allocates memory for it."""
+    size, at = path.stat().st_size, _SIGNATURE_BYTES
+    while at < size:
+        file.seek(at)
+        length, kind = _CHUNK.unpack(file.read(_CHUNK.size))
+        at += _CHUNK.size + length + _CHECKSUM_BYTES
+        if at > size:
+            raise FormatError("is cut short", where=path, cure="copy it again")
+        if kind == b"IEND":
+            return
+
+
 def _check_header(path: Path, *, max_bytes: int, slices: int) -> None:
     """Refuse large images, for which Pillow only warns, and 16-bit colours, which Pillow reduces to 8 bits."""
     with path.open("rb") as file:
         chunk, width, height, bits, colour = _HEADER.unpack(file.read(_HEADER.size))
-    if chunk != b"IHDR":
-        raise FormatError("is not a readable PNG (its header is not the first chunk)", where=path)
+        if chunk != b"IHDR":
+            raise FormatError("is not a readable PNG (its header is not the first chunk)", where=path)
+        _check_chunks(file, path)
     channels = 1 if colour in _GREYS else 3
     itemsize = 2 if bits == 16 else 1
     require_image((width, height), itemsize, channels=channels, slices=slices, where=path, max_bytes=max_bytes)

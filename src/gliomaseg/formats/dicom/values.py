@@ -108,9 +108,10 @@ def shown(value: float | None) -> str:
 
 def uid_name(value: str) -> str:
     """Return a UID's name in the standard, or the UID itself; an empty string if the value is invalid."""
+    from pydicom.config import IGNORE
     from pydicom.uid import UID
 
-    return UID(value).name if value and is_uid(value) else ""
+    return UID(value, IGNORE).name if value and is_uid(value) else ""
 
 
 def texts_of(names: Sequence[str], *, most: int = 3) -> str:
