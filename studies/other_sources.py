@@ -9,7 +9,8 @@ rotated, tilted, cropped, and with thick or fewer slices. For each model and dat
 lowest value and the numbers of values below 0.7 and of 0, how far the predicted Dice is from the Dice, and the volume
 that was found where there is no tumour.
 
-A model is a run, a model folder, a bundled model, or the folder of a cross-validation. A run is measured on the LGG
+A model is a run, a model folder, a bundled model, the folder of a cross-validation, or "bundled": all bundled models as
+`predict` uses them. A run is measured on the LGG
 patients of its validation side. The bundled models were trained on them: leave out `--lgg`. A cross-validation is
 measured on all of them, each with the run that was not trained on it; elsewhere its numbers are the means of its runs.
 """
@@ -36,10 +37,10 @@ from gliomaseg.evaluation.dice_estimation import FAILED_BELOW, measure_quality
 from gliomaseg.evaluation.documents import read_evaluation
 from gliomaseg.evaluation.scoring import ScoreGrid, score_case
 from gliomaseg.metrics.bootstrap import bootstrap_interval
-from gliomaseg.prediction import open_predictor
+from gliomaseg.prediction import open_models, open_predictor
 from gliomaseg.prediction.mask_statistics import measure_mask
 from gliomaseg.prediction.predictor import Predictor
-from gliomaseg.pretrained import find_model
+from gliomaseg.pretrained import find_model, find_models
 
 FEWEST = 3
 Pair = tuple[float, float]
@@ -112,7 +113,9 @@ def estimate_text(values: dict[str, Pair]) -> str:
 
 
 def runs_of(model: str) -> list[Path]:
-    """Return the runs of a cross-validation, or the model itself."""
+    """Return the runs of a cross-validation, or the model itself; for "bundled", the default model."""
+    if model == "bundled":
+        return [find_model(None)]
     return sorted(Path(model).glob("fold-*")) or [find_model(Path(model))]
 
 
@@ -149,7 +152,8 @@ def main() -> None:
         found: dict[str, list[dict[str, Pair]]] = {}
         volumes = []
         for run in runs_of(name):
-            predictor, own = open_predictor(run), own_cases(run, lgg)
+            predictor = open_models(find_models(None)) if name == "bundled" else open_predictor(run)
+            own = own_cases(run, lgg)
             sets = {
                 "a: LGG": dice_of(own, predictor),
                 "b: LGG without skull": dice_of(own, predictor, without_skull),

@@ -31,6 +31,9 @@ Batch = NDArray[np.float32]
 SliceIndices = NDArray[np.int64]
 """Indices of slices in a stack or a cache, from 0."""
 
+WITHOUT_SKULL = "without skull"
+"""The kind of a copy of a case whose scan is 0 outside the brain."""
+
 
 class Sequence(StrEnum):
     """An MRI sequence."""

@@ -8,10 +8,11 @@ import pytest
 from gliomaseg.config import Augmentation
 from gliomaseg.data.case import LoadedCase, read_case
 from gliomaseg.data.layouts import read_cases
-from gliomaseg.evaluation.copies import SINGLE_SLICE, WITHOUT_SKULL, changed_copies, single_slice, without_skull
+from gliomaseg.evaluation.copies import SINGLE_SLICE, changed_copies, single_slice, without_skull
 from gliomaseg.phantoms import write_phantoms
 from gliomaseg.prediction.image_features import is_skull_stripped
 from gliomaseg.preprocessing import display_levels
+from gliomaseg.types import WITHOUT_SKULL
 
 
 @pytest.fixture(scope="module", params=["tiff", "nifti"])

@@ -155,6 +155,17 @@ def test_without_a_dice_estimator_only_the_model_with_most_sequences_runs(bright
     assert found.left_out == ("flair was left out: not every model has a Dice estimator to weight it by",)
 
 
+@pytest.mark.parametrize("stripped", [False, True, None])
+def test_models_for_heads_with_or_without_skull_run_as_the_scan_is(stripped, models, bright, tmp_path, monkeypatch):
+    monkeypatch.setattr(ensemble_module, "is_skull_stripped", lambda _flair: stripped)
+    shutil.copytree(bright, tmp_path / "bare")
+    file = tmp_path / "bare" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"name": "bare", "skull_stripped": True}))
+    write_digests(tmp_path / "bare")
+    assert ("bare" in models_used([*models, tmp_path / "bare"], Scan(LEVELS, "a"))) is bool(stripped)
+    assert ("flair" in models_used([*models, tmp_path / "bare"], Scan(LEVELS, "a"))) is not stripped
+
+
 def test_a_scan_of_one_channel_is_predicted_by_the_flair_model(models):
     found = open_models(models).predict(Scan(LEVELS[..., 1:2], "here"))
     assert (found.model_name, found.left_out) == ("flair", ("t1-flair was left out: no T1 was given",))

@@ -12,7 +12,7 @@ from gliomaseg.errors import ModelError, UsageError
 from gliomaseg.model import load_model, write_digests, write_metrics
 from gliomaseg.pretrained import DiceSummary, find_model, find_models, list_models
 
-LARGEST_BYTES = 12 * 2**20
+LARGEST_BYTES = 25_000_000
 
 
 @pytest.fixture
@@ -78,6 +78,17 @@ def test_the_list_has_size_and_dice_with_the_default_first(bundled):
 def test_a_null_dice_is_none(bundled):
     (bundled / "second" / "metrics.json").write_text(json.dumps({"summary": {"dice_volume": {"mean": None}}}))
     assert list_models()[1].dice_volume is None
+
+
+def test_the_dice_of_a_model_for_scans_without_skull_is_that_of_the_copies_without_skull(bundled):
+    copies = {"by": "changed copies", "name": "without skull", "dice_volume": {"mean": 0.7, "median": 0.8}}
+    file = bundled / "second" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"skull_stripped": True}))
+    write_metrics(bundled / "second", {"summary": {"dice_volume": {"mean": 0.9}}, "subgroups": [copies]})
+    write_digests(bundled / "second")
+    second = list_models()[1]
+    assert second.skull_stripped
+    assert second.dice_volume == DiceSummary(mean=0.7, median=0.8, ci95=None)
 
 
 def test_bundled_models_have_no_paths_of_the_machine():

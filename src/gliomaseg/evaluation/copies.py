@@ -12,8 +12,8 @@ import numpy as np
 
 from gliomaseg.data.case import LoadedCase
 from gliomaseg.preprocessing import axial_flair, brain_mask, display_levels
+from gliomaseg.types import WITHOUT_SKULL
 
-WITHOUT_SKULL = "without skull"
 SINGLE_SLICE = "single slice without skull"
 PLACES = (0.25, 0.5, 0.75)  # of the single slices, among those with tumour
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gliomaseg.engines import DEFAULT
 from gliomaseg.model import Model, joint_digest, load_model
 from gliomaseg.prediction.confidence import confidence_features
+from gliomaseg.prediction.image_features import is_skull_stripped
 from gliomaseg.prediction.postprocessing import to_mask
 from gliomaseg.prediction.predictor import (
     AND,
@@ -23,6 +24,7 @@ from gliomaseg.prediction.predictor import (
     running_digest,
     with_mask_warnings,
 )
+from gliomaseg.preprocessing import axial_flair
 from gliomaseg.scan import Scan
 from gliomaseg.types import Sequence
 
@@ -58,8 +60,9 @@ class WeightedEnsemble:
     def predict(self, scan: Scan) -> Prediction:
         """Return the weighted mean of the predictions of all models whose input sequences the scan has.
 
-        If the scan has the sequences of none of them, the model with the fewest sequences runs. If one of the models
-        has no Dice estimator, only the model with the most sequences runs.
+        If some models were trained on heads without skull and others were not, only those run that fit the scan. If
+        the scan has the sequences of none of them, the model with the fewest sequences runs. If one of the models has
+        no Dice estimator, only the model with the most sequences runs.
 
         Raises:
             ModelError: a model has no file for the engine.
@@ -71,11 +74,12 @@ class WeightedEnsemble:
 
     def _usable_models(self, scan: Scan) -> tuple[list[Model], list[str]]:
         """Return the models that run, and a sentence on each of the others."""
-        missing = {model.folder: _missing_sequences(model, scan) for model in self.models}
-        usable = [model for model in self.models if not missing[model.folder]] or [self.models[-1]]
+        models = _fitting_models(self.models, scan)
+        missing = {model.folder: _missing_sequences(model, scan) for model in models}
+        usable = [model for model in models if not missing[model.folder]] or [models[-1]]
         reasons = [
             (model, "; ".join(map(scan.missing_reason, missing[model.folder])))
-            for model in self.models
+            for model in models
             if model not in usable
         ]
         if not all(model.config.dice_estimator for model in usable):
@@ -87,6 +91,14 @@ class WeightedEnsemble:
         if model.folder not in self._open:
             self._open[model.folder] = predictor_of(model, engine=self.engine)
         return self._open[model.folder]
+
+
+def _fitting_models(models: tuple[Model, ...], scan: Scan) -> tuple[Model, ...]:
+    """Return the models for heads with or without skull, as the scan is; all if they do not differ in this."""
+    if len({model.config.skull_stripped for model in models}) == 1:
+        return models
+    is_stripped = is_skull_stripped(axial_flair(scan)) is True
+    return tuple(model for model in models if model.config.skull_stripped == is_stripped)
 
 
 def _missing_sequences(model: Model, scan: Scan) -> list[Sequence]:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from gliomaseg.errors import ModelError, UsageError
 from gliomaseg.model import METRICS, load_model
+from gliomaseg.types import WITHOUT_SKULL
 
 HOME = Path(__file__).parent
-# Folder names. The first model is the default and runs on every scan; the others need more sequences.
-MODELS: tuple[str, ...] = ("glioma-flair", "glioma-t1-flair")
+# Folder names. The first model is the default. The others need more sequences, or are for scans without skull.
+MODELS: tuple[str, ...] = ("glioma-flair", "glioma-t1-flair", "glioma-flair-stripped", "glioma-t1-flair-stripped")
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,12 @@ class BundledModel:
         model: its name.
         title: one line.
         size_bytes: size of its folder.
-        dice_volume: of its cross-validation; None if it was not measured.
-        default: whether the model runs on every scan if the user names no model. Other models run only if the scan
-            has all their sequences.
+        dice_volume: of its cross-validation, for a model for scans without skull of the copies without skull; None if
+            it was not measured.
+        default: whether it is the model that runs on whole heads if the user names no model. Other models run if the
+            scan has all their sequences, or is without skull.
         sequences: its input sequences.
+        skull_stripped: whether it is for scans without skull.
     """
 
     model: str
@@ -43,6 +46,7 @@ class BundledModel:
     dice_volume: DiceSummary | None
     default: bool
     sequences: tuple[str, ...]
+    skull_stripped: bool
 
 
 def find_model(model: Path | None) -> Path:
@@ -94,14 +98,17 @@ def list_models() -> list[BundledModel]:
 def _describe(name: str, *, default: bool) -> BundledModel:
     model = load_model(HOME / name)
     size_bytes = sum(file.stat().st_size for file in model.folder.iterdir())
-    dice_volume = _dice_volume(model.folder / METRICS)
-    return BundledModel(name, model.config.title, size_bytes, dice_volume, default, model.config.sequences)
+    dice_volume = _dice_volume(model.folder / METRICS, stripped=model.config.skull_stripped)
+    config = model.config
+    return BundledModel(name, config.title, size_bytes, dice_volume, default, config.sequences, config.skull_stripped)
 
 
-def _dice_volume(metrics: Path) -> DiceSummary | None:
-    """Return the summary of `dice_volume`; None if the file or the number is missing."""
+def _dice_volume(metrics: Path, *, stripped: bool) -> DiceSummary | None:
+    """Return the summary of `dice_volume`, or that of the copies without skull; None if file or number is missing."""
     try:
-        entry = json.loads(metrics.read_text("utf-8"))["summary"]["dice_volume"]
+        tree = json.loads(metrics.read_text("utf-8"))
+        copies = (group for group in tree.get("subgroups") or () if group["name"] == WITHOUT_SKULL)
+        entry = (next(copies, tree["summary"]) if stripped else tree["summary"])["dice_volume"]
         low, high = entry.get("ci95") or (None, None)
         interval = (low, high) if entry.get("ci95") else None
         return DiceSummary(float(entry["mean"]), entry.get("median"), interval)
