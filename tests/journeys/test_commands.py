@@ -109,7 +109,7 @@ def test_predict_of_a_folder_of_volumes_goes_on_past_bad_ones(bright, tmp_path):
     (folder / "short.nii.gz").write_bytes((folder / "good.nii.gz").read_bytes()[:-9])
     nibabel.save(nibabel.Nifti1Image(np.tile(data, (5, 5, 5)), image.affine / [8, 8, 1, 1]), folder / "large.nii")
     done = run(
-        "predict", "in", "--out", "out", "--model", bright, "--json", "--max-memory", "0.5M", cwd=tmp_path, code=4
+        "predict", "in", "--out", "out", "--model", bright, "--json", "--max-memory", "20M", cwd=tmp_path, code=4
     )
     rows = {Path(row["input"]).name: row for row in json.loads(done.stdout)}
     assert rows["good.nii.gz"]["error"] is None

@@ -176,7 +176,7 @@ def test_odd_arguments_get_one_line(arguments, code, words, phantoms, trained, t
     fold = {"train": ["PHANTOM_AA_1000_20000101"], "validation": []}
     (tmp_path / "empty.json").write_text(json.dumps({"by": "patient", "seed": 0, "folds": [fold]}))
     (tmp_path / "deep.json").write_text("[" * 200_000)
-    (tmp_path / "deep.toml").write_text("title = " + "[" * 20_000)
+    (tmp_path / "deep.toml").write_text("title = " + "[" * 10_000)
     places = {"DATA": phantoms, "MODEL": trained}
     done = run(*(places.get(word, word) for word in arguments), cwd=tmp_path, code=code)
     assert words in done.stderr
