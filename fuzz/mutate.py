@@ -116,8 +116,8 @@ def _outcome(original: Original, file: Path, damaged: bytes) -> tuple[str, str]:
     try:
         original.read(file)
     except GliomasegError as fault:
-        lines = "\n" in str(fault)
-        return type(fault).__name__, "has an error of several lines" if lines else _memory_fault(fault)
+        has_lines = "\n" in str(fault)
+        return type(fault).__name__, "has an error of several lines" if has_lines else _memory_fault(fault)
     except BaseException as fault:
         return f"other {type(fault).__name__}", f"{type(fault).__name__}: {fault}"
     right = original.is_right(damaged, original.content)

@@ -42,6 +42,13 @@ def test_a_changed_file_raises(name, folder):
         load_model(folder)
 
 
+@pytest.mark.parametrize("name", ["weights.pt", "weights.PKL", "last.ckpt"])
+def test_a_pickle_is_refused_by_its_name(name, tmp_path):
+    (tmp_path / name).write_bytes(b"\x80\x04.")
+    with pytest.raises(ModelError, match="may be a pickle, which runs code"):
+        load_model(tmp_path / name)
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "SHA256SUMS"])
 def test_a_missing_file_raises(name, folder):
     (folder / name).unlink()

@@ -18,8 +18,8 @@ def try_lock(path: Path, *, certainly: bool = False) -> int | None:
 
     Args:
         path: of a file or folder; a link is not followed.
-        certainly: return None if the system or the file system has no locks. The default then returns a handle
-            without a lock.
+        certainly: return None if the system or the file system has no locks. By default, a handle without a lock is
+            returned there.
 
     Returns:
         The handle, or None if another process has locked the file or has removed it.
@@ -46,7 +46,7 @@ def _open(path: Path) -> int:
 
 
 def _is_locked(handle: int, *, otherwise: bool) -> bool:
-    """Lock a handle. Return False if another process has locked it. Return `otherwise` if there are no locks."""
+    """Lock a handle, and return whether this succeeded; `otherwise` if the system has no locks."""
     if not fcntl:
         return otherwise
     try:

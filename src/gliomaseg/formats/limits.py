@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Sequence
 from os import PathLike
 
@@ -75,6 +76,31 @@ def require_image(
     declared = f"declares {width} x {height} pixels" + (f" in each of {slices:,} slices" if slices > 1 else "")
     needed = needed_bytes((slices, height, width), itemsize, channels=channels)
     require_memory(declared, needed, where=where, max_bytes=max_bytes)
+
+
+def inflated_length(packed: bytes, limit: int) -> int:
+    """Return the length of deflated bytes, at most `limit` + 1."""
+    return len(zlib.decompressobj().decompress(packed, limit + 1))
+
+
+def packbits_length(packed: bytes, limit: int) -> int:
+    """Return the length of PackBits bytes, counted until it exceeds `limit`.
+
+    A byte below 128 is followed by one more byte than its value. After a byte above 128, the next byte is repeated 257
+    minus the value times. The byte 128 has no effect.
+
+    Source: TIFF 6.0, section 9.
+    """
+    at = length = 0
+    while at < len(packed) and length <= limit:
+        code = packed[at]
+        if code < 128:
+            length += code + 1
+            at += code + 2
+        else:
+            length += 257 - code if code > 128 else 0
+            at += 2 if code > 128 else 1
+    return length
 
 
 def size_text(size_bytes: int) -> str:

@@ -6,7 +6,6 @@ import logging
 import math
 import os
 import warnings
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gliomaseg.errors import FormatError, GliomasegError
-from gliomaseg.formats.limits import MAX_PIXELS, require_image
+from gliomaseg.formats.limits import MAX_PIXELS, inflated_length, packbits_length, require_image
 from gliomaseg.formats.orientation_tag import TAG, UPRIGHT, turn_as_stored, turn_upright, valid_orientation
 
 _WHITE_IS_ZERO = tifffile.PHOTOMETRIC.MINISWHITE
@@ -246,32 +245,9 @@ def _check_strips(page: Any, path: Path) -> None:
             raise FormatError("decompresses to more bytes than it declares", where=path, cure="save it again")
 
 
-def _inflated_length(packed: bytes, limit: int) -> int:
-    """Return the length of deflated bytes, at most `limit` + 1."""
-    return len(zlib.decompressobj().decompress(packed, limit + 1))
-
-
-def _packbits_length(packed: bytes, limit: int) -> int:
-    """Return the length of PackBits bytes, counted until it exceeds `limit`.
-
-    Source: TIFF 6.0, section 9. A byte below 128 is followed by one more byte than its value; one above 128 by a byte
-    that is repeated 257 minus its value times; 128 has no effect.
-    """
-    at = length = 0
-    while at < len(packed) and length <= limit:
-        code = packed[at]
-        if code < 128:
-            length += code + 1
-            at += code + 2
-        else:
-            length += 257 - code if code > 128 else 0
-            at += 2 if code > 128 else 1
-    return length
-
-
 _LENGTHS: dict[int, Callable[[bytes, int], int]] = {
-    **dict.fromkeys(_DEFLATE, _inflated_length),
-    tifffile.COMPRESSION.PACKBITS: _packbits_length,
+    **dict.fromkeys(_DEFLATE, inflated_length),
+    tifffile.COMPRESSION.PACKBITS: packbits_length,
 }
 
 

@@ -211,8 +211,12 @@ def models_text(models: Sequence[BundledModel]) -> list[str]:
         interval = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
         headline = f"dice_volume {score.mean:.3f}{interval}" if score else "not scored"
         needed = " and ".join(SEQUENCE_LABELS.get(name, name) for name in model.sequences)
-        when = "the default" if model.default else f"also run if a scan has {needed}"
-        when = f"run if a scan has {needed} and no skull" if model.skull_stripped else when
+        if model.default:
+            when = "the default"
+        elif model.skull_stripped:
+            when = f"run if a scan has {needed} and no skull"
+        else:
+            when = f"also run if a scan has {needed}"
         words = [model.title, f"{model.size_bytes / 2**20:.1f} MiB", headline, when]
         lines.append(f"{model.model:<25} {', '.join(word for word in words if word)}")
     return lines
