@@ -29,31 +29,32 @@ export function removeSmall(mask, shape, smallest) {
   const seen = new Uint8Array(mask.length);
   for (let seed = 0; seed < mask.length; seed += 1) {
     if (!mask[seed] || seen[seed]) continue;
-    const found = [seed];
-    seen[seed] = 1;
-    for (let next = 0; next < found.length; next += 1) {
-      for (const i of neighbours(found[next], shape)) {
-        if (mask[i] && !seen[i]) {
-          seen[i] = 1;
-          found.push(i);
-        }
-      }
-    }
+    const found = component(mask, shape, seed, seen);
     if (found.length < smallest) for (const i of found) mask[i] = 0;
   }
   return mask;
 }
 
-/** @param {number} index @param {Triple} shape */
-function* neighbours(index, [nx, ny, nz]) {
-  const x = index % nx;
-  const y = Math.floor(index / nx) % ny;
-  const z = Math.floor(index / (nx * ny));
-  for (let k = Math.max(0, z - 1); k <= Math.min(nz - 1, z + 1); k += 1) {
-    for (let j = Math.max(0, y - 1); j <= Math.min(ny - 1, y + 1); j += 1) {
-      for (let i = Math.max(0, x - 1); i <= Math.min(nx - 1, x + 1); i += 1) yield i + nx * (j + ny * k);
+/** Voxels that touch a seed, also by corners; they are marked in `seen`. @returns {number[]} */
+function component(mask, [nx, ny, nz], seed, seen) {
+  const found = [seed];
+  seen[seed] = 1;
+  for (let next = 0; next < found.length; next += 1) {
+    const x = found[next] % nx;
+    const y = Math.floor(found[next] / nx) % ny;
+    const z = Math.floor(found[next] / (nx * ny));
+    for (let k = Math.max(0, z - 1); k <= Math.min(nz - 1, z + 1); k += 1) {
+      for (let j = Math.max(0, y - 1); j <= Math.min(ny - 1, y + 1); j += 1) {
+        for (let i = Math.max(0, x - 1); i <= Math.min(nx - 1, x + 1); i += 1) {
+          const at = i + nx * (j + ny * k);
+          if (!mask[at] || seen[at]) continue;
+          seen[at] = 1;
+          found.push(at);
+        }
+      }
     }
   }
+  return found;
 }
 
 /** Number of tumour voxels. @param {Uint8Array} mask */
@@ -155,25 +156,17 @@ function widest(points, first, along, pixelMm) {
 
 /** @returns {Uint8Array} the largest component of a slice */
 function largestComponent(plane, nx, ny) {
-  const label = new Int32Array(plane.length);
-  let count = 0;
-  let best = { size: 0, name: 0 };
+  const seen = new Uint8Array(plane.length);
+  /** @type {number[]} */
+  let best = [];
   for (let seed = 0; seed < plane.length; seed += 1) {
-    if (!plane[seed] || label[seed]) continue;
-    count += 1;
-    label[seed] = count;
-    const found = [seed];
-    for (let next = 0; next < found.length; next += 1) {
-      for (const i of neighbours(found[next], [nx, ny, 1])) {
-        if (plane[i] && !label[i]) {
-          label[i] = count;
-          found.push(i);
-        }
-      }
-    }
-    if (found.length > best.size) best = { size: found.length, name: count };
+    if (!plane[seed] || seen[seed]) continue;
+    const found = component(plane, [nx, ny, 1], seed, seen);
+    if (found.length > best.length) best = found;
   }
-  return Uint8Array.from(label, (name) => (name === best.name ? 1 : 0));
+  const largest = new Uint8Array(plane.length);
+  for (const i of best) largest[i] = 1;
+  return largest;
 }
 
 /** Pixels of a slice with a neighbour outside of the mask. */
