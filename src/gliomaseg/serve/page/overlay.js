@@ -108,7 +108,7 @@ function drawCrosshair(context, tile, voxel) {
     path.moveTo(a, b);
     path.lineTo(c, d);
   }
-  stroke(context, path, 1, "rgba(120,200,255,.55)");
+  stroke(context, path, 1, "rgba(255,255,255,.38)");
 }
 
 function drawDiameters(context, tile, { longest, perpendicular }) {

@@ -23,14 +23,14 @@ export function buildPanel(workspace, more) {
 
 function head(result) {
   const models = `${result.models.join(" and ")}, ${fixed(result.seconds, 1)} s`;
-  return make("header", { className: "head" }, make("h2", { title: result.input }, result.input), make("p", { className: "small" }, models));
+  const lines = [models, ...result.left_out].map((line) => make("p", { className: "small" }, line));
+  return make("header", { className: "head" }, make("h2", { title: result.input }, result.input), ...lines);
 }
 
 function warnings(result) {
-  const lines = [...result.warnings, ...result.left_out];
-  if (!lines.length) return [];
+  if (!result.warnings.length) return [];
   return [make("section", { className: "warnings" }, make("h3", {}, "Check this first"),
-    make("ul", {}, ...lines.map((line) => make("li", {}, line))))];
+    make("ul", {}, ...result.warnings.map((line) => make("li", {}, line))))];
 }
 
 /** @param {Workspace} workspace */

@@ -70,7 +70,7 @@ export class Viewer {
     const { NVImage } = this.library;
     for (const volume of [...this.nv.volumes]) this.nv.removeVolume(volume);
     this.nv.closeDrawing();
-    const image = await NVImage.loadFromUrl({ url: flair, name: "flair.nii.gz" });
+    const image = await NVImage.loadFromUrl({ url: flair, name: "flair.nii.gz", percentileFrac: 0.005 });
     const heat = await NVImage.loadFromUrl({
       url: probability, name: "probability.nii.gz", colormap: "probability", opacity: 0, cal_min: 1, cal_max: 255,
     });
