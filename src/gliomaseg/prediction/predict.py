@@ -63,6 +63,7 @@ class PredictRow:
     tumour_voxels: int | None = None
     tumour_volume_ml: float | None = None
     largest_area_mm2: float | None = None
+    diameters_mm: list[float] | None = None
     tumour_slices: int | None = None
     bounding_box: dict[str, list[int]] | None = None
     components: int | None = None
