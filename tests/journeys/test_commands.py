@@ -60,7 +60,8 @@ def test_the_whole_road(phantoms, tmp_path):
         run("predict", phantoms / validated, "--out", "masks", "--model", "run", "--json", cwd=tmp_path).stdout
     )
     assert row.keys() == {
-        "input", "outputs", "tumour_voxels", "tumour_volume_ml", "largest_area_mm2", "tumour_slices", "bounding_box",
+        "input", "outputs", "tumour_voxels", "tumour_volume_ml", "largest_area_mm2", "diameters_mm",
+        "tumour_slices", "bounding_box",
         "components", "extent_mm", "orientation", "series", "model", "predicted_dice", "warnings", "skipped", "seconds",
         "left_out", "error",
     }  # fmt: skip

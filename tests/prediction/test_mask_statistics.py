@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gliomaseg.prediction.mask_statistics import MaskStatistics, bounding_box, measure_mask
+from gliomaseg.prediction.mask_statistics import MaskStatistics, bounding_box, measure_diameters, measure_mask
 from gliomaseg.scan import Scan
 
 # x to the back, y downwards, z to the left: sagittal; 1 x 2 x 3 mm (x, y, z).
@@ -20,6 +20,7 @@ def test_a_sagittal_mask_is_counted_in_axial_slices() -> None:
         tumour_voxels=7,
         tumour_volume_ml=0.042,  # 7 voxels of 6 mm3
         largest_area_mm2=18,  # of y = 2: 6 voxels of 1 x 3 mm
+        diameters_mm=[5.6, 5.3],  # centres of 3 x 2 pixels of 1 x 3 mm: sqrt(13) and 12 / sqrt(13), each plus 2
         tumour_slices=2,
         bounding_box={"x": [0, 5], "y": [2, 4], "z": [1, 3]},
         components=2,
@@ -48,3 +49,22 @@ def test_a_sheared_scan_is_measured_by_its_true_geometry() -> None:
     assert found.tumour_volume_ml == 0.12  # 12 x 10 mm3
     assert found.largest_area_mm2 == 12  # 6 x 2 mm2
     assert found.extent_mm == {"x": 3, "y": 4.27, "z": 10.77}  # edges: 2 x sqrt(0.75^2 + 2^2), 2 x sqrt(29)
+
+
+def test_diameters_of_a_cross_are_its_arms() -> None:
+    plane = np.zeros((9, 9), bool)
+    plane[4, 1:8] = plane[2:7, 4] = True  # arms of 7 and 5 pixels
+    assert measure_diameters(plane, 2, 2) == (14, 10)
+
+
+def test_diameters_are_those_of_the_largest_component() -> None:
+    plane = np.zeros((9, 9), bool)
+    plane[0, 0:3] = plane[8, 8] = True
+    assert measure_diameters(plane, 1, 1) == (3, 1)  # a line of 3 pixels
+
+
+def test_one_pixel_has_its_size_and_an_empty_slice_has_no_diameter() -> None:
+    plane = np.zeros((3, 3), bool)
+    assert measure_diameters(plane, 1, 3) is None
+    plane[1, 1] = True
+    assert measure_diameters(plane, 1, 3) == (2, 2)  # the mean of 1 and 3 mm

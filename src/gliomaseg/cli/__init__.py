@@ -23,6 +23,7 @@ from gliomaseg.cli.models import export, models
 from gliomaseg.cli.output import log
 from gliomaseg.cli.paths import with_checked_paths
 from gliomaseg.cli.predict import predict
+from gliomaseg.cli.serve import serve
 from gliomaseg.cli.train import crossvalidate, demo, train
 from gliomaseg.errors import GliomasegError, Interrupted, ResourceError, UsageError
 
@@ -49,6 +50,7 @@ for command in (
     export,
     models,
     bench,
+    serve,
 ):
     app.command(epilog=epilog_of(command.__name__))(with_checked_paths(command))
 

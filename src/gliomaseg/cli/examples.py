@@ -37,6 +37,7 @@ _LINES: dict[str, tuple[str, ...]] = {
     "export": ("gliomaseg export run --to onnx --out shared-model",),
     "models": ("gliomaseg models", "gliomaseg models --json"),
     "bench": ("gliomaseg bench",),
+    "serve": ("gliomaseg serve --open", "gliomaseg serve --port 8123 --limit 500M"),
 }
 
 

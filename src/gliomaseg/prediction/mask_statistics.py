@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gliomaseg.metrics.volume import volume_ml
 from gliomaseg.scan import Scan
@@ -20,6 +21,8 @@ class MaskStatistics:
         tumour_voxels: number of tumour voxels.
         tumour_volume_ml: their volume.
         largest_area_mm2: tumour area of the axial slice with the largest area.
+        diameters_mm: longest diameter of the largest component in that slice, and the longest one at right angles to
+            it; None for an empty mask.
         tumour_slices: number of axial slices with tumour.
         bounding_box: first and last voxel along the file's x, y and z, from 0; None for an empty mask.
         components: number of connected components (26-connectivity).
@@ -30,6 +33,7 @@ class MaskStatistics:
     tumour_voxels: int
     tumour_volume_ml: float | None
     largest_area_mm2: float | None
+    diameters_mm: list[float] | None
     tumour_slices: int
     bounding_box: dict[str, list[int]] | None
     components: int
@@ -40,23 +44,77 @@ def measure_mask(mask: Mask, scan: Scan) -> MaskStatistics:
     """Return the statistics of a mask, bool, shape (z, y, x), on the grid of its scan."""
     spacing_mm = scan.spacing_mm
     orientation = scan.axial
-    areas = np.array([np.count_nonzero(plane) for plane in orientation.turn(mask)])
+    planes = orientation.turn(mask)
+    areas = np.array([np.count_nonzero(plane) for plane in planes])
     box = bounding_box(mask)
-    voxels, extent, area = int(areas.sum()), None, None
+    voxels, extent, area, diameters = int(areas.sum()), None, None, None
     if spacing_mm is not None and scan.axial_pixel_mm2 is not None:
         area = round(float(areas.max()) * scan.axial_pixel_mm2, 2)
         if box is not None:
             lengths = ((part.stop - part.start) * mm for part, mm in zip(box, spacing_mm, strict=True))
             extent = {axis: round(length, 2) for axis, length in zip("zyx", lengths, strict=True)}
+            _, row_mm, column_mm = orientation.turn_spacing(spacing_mm)
+            diameters = measure_diameters(planes[int(areas.argmax())], row_mm, column_mm)
     return MaskStatistics(
         tumour_voxels=voxels,
         tumour_volume_ml=None if scan.affine is None else round(volume_ml(voxels, affine=scan.affine), 4),
         largest_area_mm2=area,
+        diameters_mm=None if diameters is None else [round(length, 1) for length in diameters],
         tumour_slices=int(np.count_nonzero(areas)),
         bounding_box=None if box is None else _named(box),
         components=0 if box is None else _count_components(mask[box]),
         extent_mm=None if extent is None else {axis: extent[axis] for axis in "xyz"},
     )
+
+
+def measure_diameters(plane: Mask, row_mm: float, column_mm: float) -> tuple[float, float] | None:
+    """Return the longest diameter of a slice's largest component, and the longest one at right angles to it.
+
+    Both are between centres of pixels, plus the mean side of a pixel: one pixel of 1 mm has the diameters 1 and 1 mm.
+    The second one is the longest distance of two tumour pixels on a line at right angles; what lies between them may
+    be a gap. Lines are a pixel wide.
+
+    Args:
+        plane: bool, shape (y, x).
+        row_mm: distance of two rows.
+        column_mm: distance of two columns.
+
+    Returns:
+        Both in mm; None for an empty mask.
+    """
+    from scipy import ndimage
+
+    labelled, count = ndimage.label(plane, structure=np.ones((3, 3)))
+    if not count:
+        return None
+    largest = labelled == np.argmax(np.bincount(labelled.ravel())[1:]) + 1
+    points = np.argwhere(largest & ~ndimage.binary_erosion(largest)) * (row_mm, column_mm)
+    first, second = _farthest(points)
+    pixel_mm = (row_mm + column_mm) / 2
+    length = float(np.hypot(*(second - first)))
+    if length == 0:
+        return pixel_mm, pixel_mm
+    y, x = (second - first) / length
+    lines = np.rint((points - first) @ (y, x) / pixel_mm).astype(int)
+    lines -= lines.min()
+    across = (points - first) @ (-x, y)
+    low, high = np.full(lines.max() + 1, np.inf), np.full(lines.max() + 1, -np.inf)
+    np.minimum.at(low, lines, across)
+    np.maximum.at(high, lines, across)
+    return length + pixel_mm, float((high - low).max()) + pixel_mm
+
+
+def _farthest(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the two points, of shape (n, 2) and sorted by row, that are farthest from each other."""
+    from scipy.spatial import ConvexHull, QhullError, distance
+
+    try:
+        corners = points[ConvexHull(points).vertices]
+    except QhullError:  # all on one line, or fewer than three
+        return points[0], points[-1]
+    between = distance.cdist(corners, corners)
+    first, second = np.unravel_index(between.argmax(), between.shape)
+    return corners[first], corners[second]
 
 
 def bounding_box(mask: Mask) -> tuple[slice, slice, slice] | None:

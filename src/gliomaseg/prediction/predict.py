@@ -63,6 +63,7 @@ class PredictRow:
     tumour_voxels: int | None = None
     tumour_volume_ml: float | None = None
     largest_area_mm2: float | None = None
+    diameters_mm: list[float] | None = None
     tumour_slices: int | None = None
     bounding_box: dict[str, list[int]] | None = None
     components: int | None = None
@@ -151,7 +152,7 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
         series=None if loaded.series is None else loaded.series.series_uid,
         model=prediction.model_name,
         predicted_dice=None if prediction.predicted_dice is None else round(prediction.predicted_dice, 3),
-        warnings=[*_file_warnings(entry, loaded), *loaded.scan.notes, *prediction.warnings, *written.warnings],
+        warnings=[*input_warnings_of(entry, loaded), *loaded.scan.notes, *prediction.warnings, *written.warnings],
         skipped=[*skipped_lines(entry), *(() if loaded.series is None else loaded.series.skipped)],
         left_out=list(prediction.left_out),
         seconds=round(time.perf_counter() - start, 3),
@@ -224,7 +225,7 @@ def _predict_and_write(
     return prediction, statistics, written
 
 
-def _file_warnings(entry: Input, loaded: LoadedScan) -> list[str]:
+def input_warnings_of(entry: Input, loaded: LoadedScan) -> list[str]:
     """Return warnings from the slice numbers and from the DICOM header."""
     warnings = list(entry.warnings)
     if loaded.series is not None and not loaded.series.series.is_flair:

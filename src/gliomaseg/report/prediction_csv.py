@@ -22,6 +22,8 @@ COLUMNS = (
     "tumour_voxels",
     "tumour_volume_ml",
     "largest_area_mm2",
+    "longest_diameter_mm",
+    "perpendicular_diameter_mm",
     "tumour_slices",
     "components",
     *(f"bounding_box_{axis}_{end}" for axis in _AXES for end in ("first", "last")),
@@ -108,6 +110,7 @@ def read_csv(file: Path) -> dict[str, list[str]]:
 def _cells(row: PredictRow) -> dict[str, str]:
     values: dict[str, object] = dict(row.document())
     values["mask"] = row.outputs[0] if row.outputs else None
+    values["longest_diameter_mm"], values["perpendicular_diameter_mm"] = row.diameters_mm or (None, None)
     for axis in _AXES:
         first, last = (row.bounding_box or {}).get(axis, (None, None))
         values |= {f"bounding_box_{axis}_first": first, f"bounding_box_{axis}_last": last}

@@ -1,0 +1,35 @@
+"""The command serve."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from gliomaseg.cli.options import Model
+from gliomaseg.cli.output import log, parse_size
+from gliomaseg.errors import import_extra
+
+
+def serve(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; others than 127.0.0.1 need a token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    model: Model = None,
+    limit: Annotated[str, typer.Option("--limit", metavar="SIZE", help="Largest upload, such as 500M or 2G.")] = "2G",
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Serve a page to look at masks and correct them, and a REST API, on this machine."""
+    from gliomaseg.serve.settings import ServeSettings
+
+    server = import_extra("gliomaseg.serve.server", "serve", purpose="the page")
+    settings = ServeSettings(
+        host=host,
+        port=port,
+        model=model,
+        token=os.environ.get("GLIOMASEG_TOKEN", ""),
+        max_upload_bytes=parse_size(limit, where="--limit"),
+    )
+    server.serve(settings, say=log, open_browser=open_browser)

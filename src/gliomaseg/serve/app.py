@@ -1,0 +1,129 @@
+"""The web application: the API, the page, /health and /metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from starlette.exceptions import HTTPException
+
+import gliomaseg
+from gliomaseg.serve.documents import Health
+from gliomaseg.serve.jobs import Jobs, QueueFullError
+from gliomaseg.serve.routes import router
+from gliomaseg.serve.security import Security, refused
+from gliomaseg.serve.settings import ServeSettings
+
+PAGE = Path(__file__).with_name("page")
+_RETRY_S = 10
+_DESCRIPTION = "Segment the tumour in a brain MRI. Research software, not a medical device."
+
+
+def create_app(settings: ServeSettings, folder: Path) -> FastAPI:
+    """Return the application.
+
+    Args:
+        settings: of the server.
+        folder: of all jobs; it exists and belongs to this server alone.
+    """
+    jobs = Jobs(folder, settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        running = [asyncio.create_task(jobs.work()), asyncio.create_task(jobs.expire())]
+        try:
+            yield
+        finally:
+            for task in running:
+                task.cancel()
+            for task in running:
+                with suppress(asyncio.CancelledError):
+                    await task
+            await jobs.stop()
+
+    app = FastAPI(
+        title="gliomaseg",
+        version=gliomaseg.__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.jobs, app.state.settings = jobs, settings
+    app.include_router(router)
+    app.exception_handler(HTTPException)(_http_error)
+    app.exception_handler(RequestValidationError)(_invalid)
+    app.exception_handler(QueueFullError)(_queue_full)
+    app.exception_handler(OSError)(_disk_error)
+    app.add_middleware(Security, settings=settings)
+    _add_monitoring(app, jobs)
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(PAGE / "index.html")
+
+    app.mount("/page", StaticFiles(directory=PAGE), name="page")
+    return app
+
+
+def _add_monitoring(app: FastAPI, jobs: Jobs) -> None:
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    registry.register(_JobMetrics(jobs))
+
+    @app.get("/health", response_model=Health)
+    async def health() -> Any:
+        """Return whether the server answers."""
+        return {"status": "ok", "queued": jobs.waiting, "running": jobs.running}
+
+    @app.get("/metrics", response_class=Response, include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+class _JobMetrics:
+    """The numbers of jobs, for Prometheus."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+
+    def collect(self) -> list[Metric]:
+        """Return the metrics."""
+        finished = CounterMetricFamily("gliomaseg_jobs", "Finished jobs", labels=["state"])
+        for state, count in self._jobs.finished.items():
+            finished.add_metric([state.value], count)
+        return [
+            finished,
+            GaugeMetricFamily("gliomaseg_jobs_queued", "Jobs that wait", value=self._jobs.waiting),
+            GaugeMetricFamily("gliomaseg_jobs_running", "Jobs that run", value=self._jobs.running),
+            GaugeMetricFamily("gliomaseg_jobs_kept", "Jobs with files on disk", value=len(self._jobs.all())),
+        ]
+
+
+async def _http_error(_request: Request, fault: HTTPException) -> Response:
+    return refused(fault.status_code, str(fault.detail), dict(fault.headers or {}))
+
+
+async def _invalid(_request: Request, fault: RequestValidationError) -> Response:
+    first = fault.errors()[0]
+    place = ".".join(str(part) for part in first["loc"][1:]) or "body"
+    is_path = first["loc"][0] == "path"
+    return refused(404 if is_path else 422, "there is no such job or file" if is_path else f"{place}: {first['msg']}")
+
+
+async def _queue_full(_request: Request, _fault: QueueFullError) -> Response:
+    text = f"too many scans wait; try again in {_RETRY_S} s"
+    return refused(503, text, {"Retry-After": str(_RETRY_S)})
+
+
+async def _disk_error(_request: Request, fault: OSError) -> Response:
+    return refused(503, f"the server's disk cannot be written ({fault.strerror}); free space and try again")

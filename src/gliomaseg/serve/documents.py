@@ -1,0 +1,48 @@
+"""The JSON documents of the API, for its checks and its OpenAPI description."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Problem(BaseModel):
+    """Why a request is refused."""
+
+    error: str = Field(examples=["there is no such job; it may have expired"])
+
+
+class Choice(BaseModel):
+    """One of the scans of an upload."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"choice": 2}]})
+    choice: int = Field(ge=1, le=100_000)
+
+
+class JobDocument(BaseModel):
+    """A job."""
+
+    id: str = Field(examples=["q3wDf0bqNn2y7wq0cV1x9A"])
+    name: str = Field(examples=["flair.nii.gz"])
+    state: str = Field(examples=["done"], description="queued, reading, choose, segmenting, done or failed")
+    progress: int = Field(ge=0, le=100, description="per cent")
+    created: str = Field(examples=["2026-11-29T08:00:00+00:00"])
+    expires: str = Field(examples=["2026-11-29T09:00:00+00:00"])
+    choices: list[dict[str, Any]]
+    error: str | None
+    result: dict[str, Any] | None
+
+
+class ModelList(BaseModel):
+    """The bundled models."""
+
+    models: list[dict[str, Any]]
+
+
+class Health(BaseModel):
+    """Whether the server answers, and how many jobs there are."""
+
+    status: str = Field(examples=["ok"])
+    queued: int
+    running: int

@@ -1,0 +1,240 @@
+"""The jobs of a server: one for each upload, their folders, their order and their end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from gliomaseg.serve.names import FILE
+from gliomaseg.serve.settings import ServeSettings
+from gliomaseg.serve.worker_process import TaskError, WorkerProcess
+
+
+class State(StrEnum):
+    """The state of a job."""
+
+    QUEUED = "queued"
+    READING = "reading"
+    CHOOSE = "choose"
+    SEGMENTING = "segmenting"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass
+class Job:
+    """One upload.
+
+    Attributes:
+        id: random, 22 letters; it is the only key to the job.
+        name: for people: the name of the first file or folder.
+        folder: of its files.
+        state: where it is.
+        progress: per cent.
+        choices: the scans of the upload, if there are several.
+        error: why it failed.
+        result: the document of `result.json`.
+        created: seconds since 1970.
+        used: time of the last request, seconds since 1970.
+    """
+
+    id: str
+    name: str
+    folder: Path
+    state: State = State.QUEUED
+    progress: float = 0.0
+    choices: list[dict[str, Any]] = field(default_factory=list)
+    series: str | None = None
+    error: str | None = None
+    result: dict[str, Any] | None = None
+    created: float = field(default_factory=time.time)
+    used: float = field(default_factory=time.time)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class QueueFullError(Exception):
+    """As many jobs wait as the limit allows."""
+
+
+class Jobs:
+    """All jobs of a server. They run one after another, in the order in which they came."""
+
+    def __init__(self, folder: Path, settings: ServeSettings) -> None:
+        """Store the folder of all jobs and the settings."""
+        self.folder = folder
+        self._settings = settings
+        self._jobs: dict[str, Job] = {}
+        self._waiting: asyncio.Queue[tuple[Job, int | None]] = asyncio.Queue()
+        self._running: Job | None = None
+        self.finished = {State.DONE: 0, State.FAILED: 0}
+        # Corrections do not wait for the scans of the queue.
+        self._segmenting, self._correcting = (
+            WorkerProcess(model=settings.model, limit_bytes=settings.worker_bytes, task_s=settings.job_s)
+            for _ in range(2)
+        )
+
+    @property
+    def waiting(self) -> int:
+        """The number of jobs that wait."""
+        return self._waiting.qsize()
+
+    @property
+    def running(self) -> int:
+        """The number of jobs that run: 0 or 1."""
+        return int(self._running is not None)
+
+    def all(self) -> Sequence[Job]:
+        """Return all jobs, newest first."""
+        return sorted(self._jobs.values(), key=lambda job: -job.created)
+
+    def get(self, job_id: str) -> Job | None:
+        """Return a job, and keep it for another hour."""
+        job = self._jobs.get(job_id)
+        if job is not None:
+            job.used = time.time()
+        return job
+
+    def require_room(self) -> None:
+        """Refuse a job while too many wait.
+
+        Raises:
+            QueueFullError: as many jobs wait as the settings allow.
+        """
+        if self.waiting >= self._settings.max_waiting:
+            raise QueueFullError
+
+    def new(self, name: str) -> Job:
+        """Return a job with an empty folder, which is not in the queue yet."""
+        job_id = secrets.token_urlsafe(16)
+        folder = self.folder / job_id
+        (folder / "upload").mkdir(parents=True)
+        (folder / "out").mkdir()
+        return Job(job_id, name, folder)
+
+    def submit(self, job: Job, names: dict[str, str], *, series: str | None = None) -> None:
+        """Put a job with its files into the queue.
+
+        Raises:
+            QueueFullError: as many jobs wait as the settings allow.
+        """
+        self.require_room()
+        (job.folder / FILE).write_text(json.dumps(names), "utf-8")
+        job.series = series
+        self._jobs[job.id] = job
+        self._waiting.put_nowait((job, None))
+
+    def choose(self, job: Job, number: int) -> None:
+        """Put a job into the queue again, for one of its scans.
+
+        Raises:
+            QueueFullError: as many jobs wait as the settings allow.
+        """
+        self.require_room()
+        job.state = State.QUEUED
+        self._waiting.put_nowait((job, number))
+
+    async def delete(self, job: Job) -> None:
+        """Remove a job and all its files."""
+        self._jobs.pop(job.id, None)
+        if self._running is job:
+            await self._segmenting.stop()
+        await asyncio.to_thread(shutil.rmtree, job.folder, ignore_errors=True)
+
+    async def work(self) -> None:
+        """Run the jobs, until cancelled."""
+        await self._segmenting.start()
+        while True:
+            job, number = await self._waiting.get()
+            if job.id not in self._jobs:
+                continue
+            self._running = job
+            try:
+                await self._run(job, number)
+            except TaskError as fault:
+                job.state, job.error = State.FAILED, fault.text
+            finally:
+                self._running = None
+            if job.state in self.finished:
+                self.finished[job.state] += 1
+            if job.id not in self._jobs:  # deleted while it ran
+                await asyncio.to_thread(shutil.rmtree, job.folder, ignore_errors=True)
+
+    async def _run(self, job: Job, number: int | None) -> None:
+        def progress(done: float) -> None:
+            job.progress = done
+
+        if number is None:
+            job.state = State.READING
+            job.choices = await self._segmenting.run("list", job.folder)
+            if len(job.choices) > 1 and job.series is None:
+                job.state = State.CHOOSE
+                return
+            number = 1
+        chosen = next((choice for choice in job.choices if choice["number"] == number), job.choices[0])
+        job.state, job.progress = State.SEGMENTING, 5
+        job.result = await self._segmenting.run(
+            "segment",
+            job.folder,
+            on_progress=progress,
+            number=number,
+            series=job.series or chosen["series"],
+            name=job.name,
+        )
+        job.state, job.progress = State.DONE, 100
+
+    async def write_masks(self, job: Job, *, corrected: bool) -> None:
+        """Write the files of the corrected mask or of the model's, and update the result.
+
+        Raises:
+            TaskError: a file cannot be written.
+        """
+        job.result = await self._correcting.run("masks", job.folder, name=job.name, corrected=corrected)
+
+    async def apply_strokes(self, job: Job) -> None:
+        """Compute the mask of a job again from its strokes.
+
+        Raises:
+            TaskError: the strokes are refused.
+        """
+        await self._correcting.run("strokes", job.folder)
+
+    async def expire(self) -> None:
+        """Remove jobs without a request for an hour, until cancelled."""
+        while True:
+            await asyncio.sleep(min(30.0, self._settings.expiry_s))
+            oldest = time.time() - self._settings.expiry_s
+            for job in [job for job in self._jobs.values() if job.used < oldest and job is not self._running]:
+                await self.delete(job)
+
+    async def stop(self) -> None:
+        """End the worker processes."""
+        await self._segmenting.stop()
+        await self._correcting.stop()
+
+    def document(self, job: Job) -> dict[str, Any]:
+        """Return a job as JSON."""
+        expires = job.used + self._settings.expiry_s
+        return {
+            "id": job.id,
+            "name": job.name,
+            "state": job.state.value,
+            "progress": round(job.progress),
+            "created": _iso(job.created),
+            "expires": _iso(expires),
+            "choices": job.choices if job.state is State.CHOOSE else [],
+            "error": job.error,
+            "result": job.result,
+        }
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,266 @@
+"""The paths of the API under /v1; docs/guide/serve.md is its contract."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import Path as PathField
+from fastapi.responses import FileResponse
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from gliomaseg.errors import UsageError, printable
+from gliomaseg.serve import tasks
+from gliomaseg.serve.documents import Choice, JobDocument, ModelList, Problem
+from gliomaseg.serve.examples import write_example
+from gliomaseg.serve.jobs import Job, Jobs, State
+from gliomaseg.serve.uploads import server_names, store, suffix_of_name
+from gliomaseg.serve.worker_process import TaskError
+
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem} for status in (400, 401, 403, 404, 409, 413, 422, 503)
+}
+router = APIRouter(prefix="/v1", responses=_PROBLEMS)
+JobId = Annotated[str, PathField(pattern=r"^[A-Za-z0-9_-]{22}$")]
+Version = Annotated[Literal["current", "model"], Query(description="current: the corrected mask, if there is one")]
+BYTES = {"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
+FORM = {
+    "requestBody": {
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                        **{name: {"type": "string", "format": "binary"} for name in ("flair", "t1", "t1ce")},
+                        "example": {"type": "string", "enum": ["phantom"]},
+                        "series": {"type": "string"},
+                    },
+                }
+            }
+        }
+    }
+}
+_FIELDS = 10  # of text
+_SEQUENCES = ("flair", "t1", "t1ce")
+_MEDIA = {".gz": "application/gzip", ".tif": "image/tiff", ".dcm": "application/dicom", ".png": "image/png"}
+
+
+def jobs_of(request: Request) -> Jobs:
+    """Return the jobs of the server that got a request."""
+    jobs: Jobs = request.app.state.jobs
+    return jobs
+
+
+def _job(request: Request, job_id: str) -> Job:
+    job = jobs_of(request).get(job_id)
+    if job is None:
+        raise HTTPException(404, "there is no such job; it may have expired")
+    return job
+
+
+def _done_job(request: Request, job_id: str) -> Job:
+    job = _job(request, job_id)
+    if job.state is not State.DONE:
+        raise HTTPException(
+            409, f"the job is {job.state.value}, expected done" + (f": {job.error}" if job.error else "")
+        )
+    return job
+
+
+@router.post("/segmentations", status_code=202, response_model=JobDocument, openapi_extra=FORM)
+async def submit(request: Request) -> Any:
+    """Put a scan into the queue."""
+    jobs = jobs_of(request)
+    jobs.require_room()
+    limit = request.app.state.settings.max_files
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise HTTPException(400, "the body is not multipart/form-data; send files in the field files")
+    try:
+        form = await request.form(max_files=limit, max_fields=_FIELDS)
+    except StarletteHTTPException as fault:  # the form is damaged, or has too many parts
+        is_many = "Too many files" in str(fault.detail)
+        text = f"the upload has more than {limit:,} files" if is_many else f"the form cannot be read ({fault.detail})"
+        raise HTTPException(413 if is_many else 400, text) from fault
+    try:
+        return await _submit_form(jobs, form.multi_items())
+    finally:
+        await form.close()
+
+
+async def _submit_form(jobs: Jobs, fields: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    files = [(name, value) for name, value in fields if isinstance(value, UploadFile)]
+    texts = {name: value for name, value in fields if isinstance(value, str)}
+    unknown = {name for name, _ in fields} - {"files", *_SEQUENCES, "example", "series"}
+    if unknown:
+        raise HTTPException(
+            400, f"field is {printable(min(unknown))[:80]}, expected files, flair, t1, t1ce, example or series"
+        )
+    example = texts.get("example")
+    if example is not None and example != "phantom":
+        raise HTTPException(400, f"example is {printable(example)[:80]}, expected phantom")
+    if bool(files) == (example is not None):
+        raise HTTPException(400, "no file is given; send it in the field files")
+    for name in _SEQUENCES:
+        if sum(field == name for field, _ in files) > 1:
+            raise HTTPException(400, f"{name} has several files; send one, or a zip of DICOM files")
+    name = "phantom" if example else _upload_name([file.filename or "" for _, file in files])
+    job = jobs.new(name)
+    try:
+        names = await asyncio.to_thread(write_example if example else _store_files, job.folder / "upload", files)
+        jobs.submit(job, names, series=texts.get("series") or None)
+    except BaseException:
+        await jobs.delete(job)
+        raise
+    return jobs.document(job)
+
+
+def _upload_name(names: Sequence[str]) -> str:
+    """Return the name of an upload for people: its folder, or its first file."""
+    first = names[0].replace("\\", "/")
+    folder, _, file = first.rpartition("/")
+    return printable(folder.split("/")[0] or file or "scan")[:100]
+
+
+def _store_files(upload: Path, files: Sequence[tuple[str, UploadFile]]) -> dict[str, str]:
+    """Write the files of an upload, and return the client's name of each by its path on disk."""
+    made = server_names([file.filename or "" for _, file in files])
+    names = {}
+    for (field, file), path in zip(files, made, strict=True):
+        own = path if field == "files" else f"{field}/{field}{suffix_of_name(file.filename or '')}"
+        store(file.file, upload / own)
+        names[own] = file.filename or field
+    return names
+
+
+@router.get("/segmentations", response_model=list[JobDocument])
+async def list_jobs(request: Request) -> Any:
+    """Return all jobs, newest first."""
+    jobs = jobs_of(request)
+    return [jobs.document(job) for job in jobs.all()]
+
+
+@router.delete("/segmentations", status_code=204)
+async def delete_all(request: Request) -> None:
+    """Remove all jobs and their files."""
+    jobs = jobs_of(request)
+    for job in jobs.all():
+        await jobs.delete(job)
+
+
+@router.get("/segmentations/{job_id}", response_model=JobDocument)
+async def get_job(request: Request, job_id: JobId) -> Any:
+    """Return a job."""
+    return jobs_of(request).document(_job(request, job_id))
+
+
+@router.delete("/segmentations/{job_id}", status_code=204)
+async def delete_job(request: Request, job_id: JobId) -> None:
+    """Remove a job and its files."""
+    await jobs_of(request).delete(_job(request, job_id))
+
+
+@router.post("/segmentations/{job_id}/choice", status_code=202, response_model=JobDocument)
+async def choose(request: Request, job_id: JobId, choice: Choice) -> Any:
+    """Choose one of the scans of an upload."""
+    job = _job(request, job_id)
+    if job.state is not State.CHOOSE:
+        raise HTTPException(409, f"the job is {job.state.value}, expected choose")
+    if choice.choice not in {one["number"] for one in job.choices}:
+        raise HTTPException(422, f"choice is {choice.choice}, expected 1 to {len(job.choices)}")
+    jobs_of(request).choose(job, choice.choice)
+    return jobs_of(request).document(job)
+
+
+@router.get("/segmentations/{job_id}/choices/{number}.png", response_class=Response)
+async def choice_picture(request: Request, job_id: JobId, number: Annotated[int, PathField(ge=1)]) -> Response:
+    """Return the middle slice of one of the scans of an upload."""
+    return _file(_job(request, job_id), f"choice-{number}.png")
+
+
+@router.get("/segmentations/{job_id}/result.json", response_model=dict[str, Any])
+async def result(request: Request, job_id: JobId) -> Any:
+    """Return the values of the mask."""
+    return _done_job(request, job_id).result
+
+
+@router.get("/segmentations/{job_id}/{name}", response_class=Response)
+async def output(
+    request: Request,
+    job_id: JobId,
+    name: Literal["mask.nii.gz", "mask.tif", "seg.dcm", "preview.png", "flair.nii.gz", "probability.nii.gz", "mask.u8"],
+    version: Version = "current",
+) -> Response:
+    """Return one file of the result."""
+    job = _done_job(request, job_id)
+    values = job.result or {}
+    form = tasks.FILES.get(name)
+    if form is not None and form.value not in values["formats"]:
+        raise HTTPException(409, f"{name} does not suit this scan; take {', '.join(values['formats'])}")
+    prefix = "corrected-" if values["corrected"] and version == "current" else "model-"
+    return _file(job, name if name in ("flair.nii.gz", "probability.nii.gz") else prefix + name)
+
+
+def _file(job: Job, name: str) -> Response:
+    path = job.folder / "out" / name
+    if not path.is_file():
+        raise HTTPException(404, "there is no such file")
+    shown = name.removeprefix("corrected-").removeprefix("model-")
+    return FileResponse(path, media_type=_MEDIA.get(path.suffix, "application/octet-stream"), filename=shown)
+
+
+@router.put("/segmentations/{job_id}/mask", response_model=JobDocument, openapi_extra=BYTES)
+async def correct(request: Request, job_id: JobId) -> Any:
+    """Replace the mask by a corrected one."""
+    job = _done_job(request, job_id)
+    content = await request.body()
+    async with job.lock:
+        try:
+            await asyncio.to_thread(tasks.store_correction, job.folder, content)
+        except UsageError as fault:
+            raise HTTPException(422, fault.line()) from fault
+        await _write(request, job, corrected=True)
+    return jobs_of(request).document(job)
+
+
+@router.delete("/segmentations/{job_id}/mask", response_model=JobDocument)
+async def discard(request: Request, job_id: JobId) -> Any:
+    """Return to the model's mask."""
+    job = _done_job(request, job_id)
+    async with job.lock:
+        await _write(request, job, corrected=False)
+    return jobs_of(request).document(job)
+
+
+async def _write(request: Request, job: Job, *, corrected: bool) -> None:
+    try:
+        await jobs_of(request).write_masks(job, corrected=corrected)
+    except TaskError as fault:
+        raise HTTPException(422, fault.text) from fault
+
+
+@router.post("/segmentations/{job_id}/strokes", response_class=Response, openapi_extra=BYTES)
+async def strokes(request: Request, job_id: JobId) -> Response:
+    """Compute the mask again from strokes; nothing is kept."""
+    job = _done_job(request, job_id)
+    content = await request.body()
+    async with job.lock:
+        await asyncio.to_thread((job.folder / "strokes.u8").write_bytes, content)
+        try:
+            await jobs_of(request).apply_strokes(job)
+        except TaskError as fault:
+            raise HTTPException(422, fault.text) from fault
+        return Response((job.folder / "out" / "strokes.u8").read_bytes(), media_type="application/octet-stream")
+
+
+@router.get("/models", response_model=ModelList)
+async def models() -> Any:
+    """Return the bundled models."""
+    from gliomaseg.pretrained import list_models
+
+    return {"models": [asdict(model) for model in await asyncio.to_thread(list_models)]}

@@ -1,0 +1,111 @@
+"""Run the server: its folder, its address and its end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+import threading
+import time
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import uvicorn
+
+from gliomaseg.errors import GliomasegError, UsageError
+from gliomaseg.file_locks import try_lock
+from gliomaseg.pretrained import find_models
+from gliomaseg.serve.app import create_app
+from gliomaseg.serve.settings import ServeSettings
+
+_PREFIX, _LOCK = "gliomaseg-serve-", ".lock"
+_NEW_S = 60  # a folder so young may not have its lock yet
+
+
+def serve(settings: ServeSettings, *, say: Callable[[str], None], open_browser: bool = False) -> None:
+    """Serve the page and the API until Ctrl-C or SIGTERM.
+
+    Args:
+        settings: address, model and limits.
+        say: called with the address as soon as the server listens.
+        open_browser: whether the page is opened.
+
+    Raises:
+        UsageError: the address cannot be used, or it is not loopback and there is no token.
+        ModelError: the model is missing or damaged.
+    """
+    settings.require_safe()
+    find_models(settings.model)
+    listening = _listen(settings)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = f"http://{host}:{listening.getsockname()[1]}"
+    with _job_folder() as folder:
+        config = uvicorn.Config(
+            create_app(settings, folder),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+            timeout_keep_alive=10,
+        )
+        server = uvicorn.Server(config)
+        announce = partial(_announce, server, address, say, open_browser=open_browser)
+        threading.Thread(target=announce, daemon=True).start()
+        server.run(sockets=[listening])
+
+
+def _announce(server: uvicorn.Server, address: str, say: Callable[[str], None], *, open_browser: bool) -> None:
+    while not server.started and not server.should_exit:
+        time.sleep(0.02)
+    if server.started:
+        say(f"the page is at {address}; Ctrl-C ends it and removes all uploads")
+        if open_browser:
+            webbrowser.open(address)
+
+
+def _listen(settings: ServeSettings) -> socket.socket:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as fault:
+        where = f"--host {settings.host} --port {settings.port}"
+        raise UsageError(f"cannot listen ({fault.strerror})", where=where, cure="choose another --port") from fault
+    return listening
+
+
+@contextmanager
+def _job_folder() -> Iterator[Path]:
+    """Make a folder that only this user can read, and remove it at the end; also those of servers that were killed."""
+    _remove_left_behind()
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    except OSError as fault:
+        raise GliomasegError(f"no folder can be made ({fault.strerror})", where=tempfile.gettempdir()) from fault
+    (folder / _LOCK).touch()
+    handle = try_lock(folder / _LOCK)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def _remove_left_behind() -> None:
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        try:
+            is_own = folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.getuid()
+            if not is_own or time.time() - folder.stat().st_mtime < _NEW_S:
+                continue
+            handle = try_lock(folder / _LOCK, certainly=True)
+        except OSError:
+            continue
+        if handle is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(handle)

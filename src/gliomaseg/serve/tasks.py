@@ -1,0 +1,259 @@
+"""What the worker process does with a job's folder: list its scans, segment one, and write its masks.
+
+A job's folder has `upload/` with the files, `arrays/` with voxels and masks on the scan's own grid, and `out/` with the
+files that clients fetch. Every function reads what it needs from the folder, so a new process can go on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from gliomaseg.atomic import new_file, write_text
+from gliomaseg.choices import MaskFormat
+from gliomaseg.errors import DataError, UsageError
+from gliomaseg.formats.dicom import list_series
+from gliomaseg.inputs import Input, Kind, join_sequences, list_inputs, load_input
+from gliomaseg.inputs.load import LoadedScan
+from gliomaseg.prediction import ScanPredictor
+from gliomaseg.prediction.contact_sheet import SheetText, draw_contact_sheet
+from gliomaseg.prediction.mask_statistics import measure_mask
+from gliomaseg.prediction.mask_writers import WRITERS
+from gliomaseg.prediction.outputs import Result
+from gliomaseg.prediction.predict import MAX_BYTES, input_warnings_of, skipped_lines
+from gliomaseg.prediction.predictor import Prediction, used_sequences
+from gliomaseg.preprocessing import display_levels
+from gliomaseg.serve.view import View, view_of, write_view
+from gliomaseg.types import Mask
+
+Progress = Callable[[float], None]
+FILES = {"mask.nii.gz": MaskFormat.nifti, "mask.tif": MaskFormat.tiff, "seg.dcm": MaskFormat.dicom_seg}
+_PICTURE_PX = 160
+_NAMED = ("flair", "t1", "t1ce")
+
+
+def list_scans(folder: Path) -> list[dict[str, Any]]:
+    """Return `number`, `title`, `voxels` and `series` of each scan of an upload; if there are several, write pictures.
+
+    Raises:
+        GliomasegError: no file can be read.
+    """
+    entries = _entries(folder)
+    if len(entries) == 1 and entries[0].kind is Kind.SERIES:
+        series = list_series(entries[0].path)
+        flair = [one for one in series if one.is_flair]
+        if len(series) > 1 and len(flair) != 1:
+            return [
+                _described(folder, number, entries[0], series=one.uid)
+                | {"title": f"{one.description or 'no description'}, {one.slices} slices"}
+                for number, one in enumerate(series, start=1)
+            ]
+    if len(entries) == 1:
+        return [{"number": 1, "title": entries[0].name, "voxels": None, "series": None}]
+    return [_described(folder, number, entry) for number, entry in enumerate(entries, start=1)]
+
+
+def _entries(folder: Path) -> list[Input]:
+    upload = folder / "upload"
+    named = {name: next(iter(sorted(upload.glob(f"{name}/*"))), None) for name in _NAMED}
+    if named["flair"] is not None:
+        return [join_sequences(named["flair"], t1=named["t1"], t1ce=named["t1ce"])]
+    if any(named.values()):
+        raise UsageError("T1 or T1ce is given without FLAIR", cure="add the field flair")
+    return list(list_inputs([upload]))
+
+
+def _described(folder: Path, number: int, entry: Input, *, series: str | None = None) -> dict[str, Any]:
+    """Return one choice, and write its picture: the middle axial slice. A scan that cannot be read has no picture."""
+    described: dict[str, Any] = {"number": number, "title": entry.name, "voxels": None, "series": series}
+    try:
+        loaded = load_input(entry, series=series, max_bytes=MAX_BYTES)
+    except Exception as fault:  # the other scans of the upload can still be chosen
+        return described | {"error": str(fault)}
+    scan = loaded.scan
+    described["voxels"] = list(reversed(scan.voxels.shape[:3]))
+    axial = scan.axial.turn(scan.voxels[..., scan.flair_index])
+    picture = Image.fromarray(display_levels(axial[len(axial) // 2]))
+    picture.thumbnail((_PICTURE_PX, _PICTURE_PX))
+    (folder / "out").mkdir(exist_ok=True)
+    picture.save(folder / "out" / f"choice-{number}.png")
+    return described
+
+
+def segment(
+    folder: Path, *, number: int, series: str | None, name: str, predictor: ScanPredictor, progress: Progress
+) -> dict[str, Any]:
+    """Segment one scan of an upload, write its files, and return the result.
+
+    Args:
+        folder: of the job.
+        number: of the scan, from 1, as `list_scans` counts them.
+        series: UID or number of the DICOM series; None chooses FLAIR.
+        name: of the upload, for people.
+        predictor: the models.
+        progress: called with the per cent that is done.
+
+    Raises:
+        GliomasegError: the scan cannot be read or segmented.
+    """
+    entry = _entry(folder, number)
+    used = used_sequences(predictor)
+    entry = replace(entry, t1=entry.t1 if "t1" in used else None, t1ce=entry.t1ce if "t1ce" in used else None)
+    loaded = load_input(entry, series=series, max_bytes=MAX_BYTES)
+    progress(10)
+    found = predictor.predict(loaded.scan)
+    progress(80)
+    arrays = folder / "arrays"
+    arrays.mkdir(exist_ok=True)
+    _save(arrays / "probability.npy", found.probability)
+    _save(arrays / "model.npy", found.mask)
+    view = view_of(loaded.scan)
+    write_text(folder / "view.json", view.to_json())
+    write_view(folder / "out" / "flair.nii.gz", loaded.scan.voxels[..., loaded.scan.flair_index], view)
+    levels = np.rint(found.probability * 255).astype(np.uint8)
+    write_view(folder / "out" / "probability.nii.gz", levels, view)
+    _save_bytes(folder / "out" / "model.u8", view.to_bytes(found.mask))
+    document = _described_result(entry, loaded, found, view) | {"input": name}
+    write_text(folder / "prediction.json", json.dumps(document | {"number": number, "series": series}))
+    return write_masks(folder, name=name, corrected=False, predictor=predictor)
+
+
+def _entry(folder: Path, number: int) -> Input:
+    entries = _entries(folder)
+    if not 1 <= number <= len(entries):
+        # The choices of one DICOM input are its series.
+        if len(entries) == 1:
+            return entries[0]
+        raise DataError(f"choice is {number}, expected 1 to {len(entries)}", cure="choose one of the list")
+    return entries[number - 1]
+
+
+def _described_result(entry: Input, loaded: LoadedScan, found: Prediction, view: View) -> dict[str, Any]:
+    scan = loaded.scan
+    return {
+        "orientation": scan.orientation,
+        "model": found.model_name,
+        "models": [model.config.name for model in found.models],
+        "threshold": found.models[0].config.postprocessing.threshold,
+        "predicted_dice": None if found.predicted_dice is None else round(found.predicted_dice, 3),
+        "warnings": [*input_warnings_of(entry, loaded), *scan.notes, *found.warnings],
+        "skipped": [*skipped_lines(entry), *(() if loaded.series is None else loaded.series.skipped)],
+        "left_out": list(found.left_out),
+        "shape_xyz": list(view.shape_xyz),
+        "spacing_mm": None if view.spacing_mm is None else list(view.spacing_mm),
+        "orientation_known": scan.affine is not None,
+        "formats": [form.value for form in _formats(entry)],
+    }
+
+
+def _formats(entry: Input) -> list[MaskFormat]:
+    if entry.kind is Kind.SERIES:
+        return [MaskFormat.nifti, MaskFormat.dicom_seg, MaskFormat.tiff]
+    return [MaskFormat.nifti, MaskFormat.tiff] if entry.has_affine else [MaskFormat.tiff]
+
+
+def write_masks(folder: Path, *, name: str, corrected: bool, predictor: ScanPredictor) -> dict[str, Any]:
+    """Write the mask files of a job for its corrected mask or the model's, and return the result.
+
+    Args:
+        folder: of the job; `arrays/corrected.npy` is the corrected mask.
+        name: of the upload, for people.
+        corrected: which mask is written.
+        predictor: the models; those of the result are named in the DICOM segmentation.
+
+    Raises:
+        GliomasegError: a file cannot be written.
+    """
+    document = json.loads((folder / "prediction.json").read_text("utf-8"))
+    entry = _entry(folder, document["number"])
+    loaded = load_input(entry, series=document["series"], max_bytes=MAX_BYTES)
+    model_mask = np.load(folder / "arrays" / "model.npy")
+    mask = np.load(folder / "arrays" / "corrected.npy") if corrected else model_mask
+    statistics = measure_mask(mask, loaded.scan)
+    prefix = "corrected-" if corrected else "model-"
+    models = tuple(model for model in predictor.models if model.config.name in document["models"])
+    probability = np.load(folder / "arrays" / "probability.npy", mmap_mode="r")
+    prediction = Prediction(probability, mask, {}, document["predicted_dice"], (), models)
+    for file, form in FILES.items():
+        if form.value in document["formats"]:
+            with new_file(folder / "out" / (prefix + file)) as temporary:
+                WRITERS[form](temporary, Result(loaded, prediction, entry.name))
+    title = SheetText(name, statistics.tumour_volume_ml, document["model"], document["predicted_dice"])
+    with new_file(folder / "out" / f"{prefix}preview.png") as temporary:
+        draw_contact_sheet(loaded.scan, mask, title).save(temporary, format="PNG")
+    changes = None if not corrected else _changes(model_mask, mask, loaded.scan.voxel_ml)
+    hidden = {"number", "series"}
+    return {key: value for key, value in document.items() if key not in hidden} | {
+        **asdict(statistics),
+        "corrected": corrected,
+        "changes": changes,
+    }
+
+
+def _changes(model_mask: Mask, mask: Mask, voxel_ml: float | None) -> dict[str, Any]:
+    from gliomaseg.correction import correction_summary
+
+    return asdict(correction_summary(model_mask, mask, voxel_ml=voxel_ml))
+
+
+def store_correction(folder: Path, content: bytes) -> None:
+    """Keep a corrected mask that the page sent, on the scan's own grid.
+
+    Raises:
+        UsageError: it has another size, or other values than 0 and 1.
+    """
+    values = _view(folder).from_bytes(content)
+    if values.max(initial=0) > 1:
+        raise UsageError(f"a value of the mask is {values.max()}, expected 0 or 1", cure="send 0 and 1")
+    _save(folder / "arrays" / "corrected.npy", values.astype(bool))
+
+
+def apply_strokes(folder: Path) -> None:
+    """Compute the mask again from `strokes.u8`, and write it to `out/strokes.u8`, as the page sends and reads them.
+
+    Raises:
+        UsageError: the file has another size, or other values than 0, 1 and 2.
+        GliomasegError: the strokes cover too large a box.
+    """
+    view = _view(folder)
+    content = (folder / "strokes.u8").read_bytes()
+    half = len(content) // 2
+    strokes, before = view.from_bytes(content[:half]), view.from_bytes(content[half:])
+    if strokes.max(initial=0) > 2:
+        raise UsageError(f"a stroke is {strokes.max()}, expected 0, 1 or 2", cure="send 0, 1 and 2")
+    document = json.loads((folder / "prediction.json").read_text("utf-8"))
+    loaded = load_input(_entry(folder, document["number"]), series=document["series"], max_bytes=MAX_BYTES)
+    scan = loaded.scan
+    from gliomaseg.correction import graph_cut
+
+    mask = graph_cut(
+        scan.voxels[..., scan.flair_index].astype(np.float32),
+        np.load(folder / "arrays" / "probability.npy"),
+        tumour_strokes=strokes == 1,
+        other_strokes=strokes == 2,
+        previous_mask=before.astype(bool),
+        spacing_mm=scan.spacing_mm,
+    )
+    _save_bytes(folder / "out" / "strokes.u8", view.to_bytes(mask))
+
+
+def _view(folder: Path) -> View:
+    return View.from_json((folder / "view.json").read_text("utf-8"))
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with new_file(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array)
+
+
+def _save_bytes(path: Path, content: bytes) -> None:
+    with new_file(path) as temporary:
+        temporary.write_bytes(content)
