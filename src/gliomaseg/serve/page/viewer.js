@@ -11,6 +11,8 @@
  *   lengths are CSS pixels; `fixed` is the axis through the plane (0 x, 1 y, 2 z), -1 for 3D; u and v lie in it
  */
 
+import { MASK_COLOUR } from "./overlay.js";
+
 const RENDER = 4;
 const SLICE_TYPES = { axial: 0, coronal: 1, sagittal: 2, render: RENDER };
 const FIXED = [2, 1, 0];
@@ -18,6 +20,9 @@ const HEAT = {
   R: [13, 126, 204, 248, 240], G: [8, 3, 71, 149, 249], B: [135, 168, 120, 64, 33],
   A: [0, 110, 170, 210, 230], I: [0, 64, 128, 192, 255], min: 0, max: 255,
 };
+
+const [RED, GREEN, BLUE] = MASK_COLOUR;
+const TUMOUR = { R: [0, RED], G: [0, GREEN], B: [0, BLUE], A: [0, 255], I: [0, 1], labels: ["", "tumour"] };
 
 /** @param {HTMLCanvasElement} canvas @returns {Promise<Viewer>} */
 export async function createViewer(canvas) {
@@ -28,6 +33,8 @@ export async function createViewer(canvas) {
     isColorbar: false, isSliceMM: false, loadingText: "", thumbnail: "", multiplanarPadPixels: 0,
   });
   nv.addColormap("probability", HEAT);
+  nv.drawLut = library.cmapper.makeDrawLut(TUMOUR);
+  nv.customLayout = [{ sliceType: SLICE_TYPES.axial, position: [0, 0, 1, 1] }];
   await nv.attachToCanvas(canvas, false);
   keepMaskIn3D(nv);
   return new Viewer(library, nv, canvas);
@@ -64,26 +71,29 @@ export class Viewer {
    * @param {ArrayBuffer} flair a NIfTI file with the voxel axes R, A, S
    * @param {ArrayBuffer} probability the same grid, 0 to 255
    * @param {{planesOnly: boolean}} options planesOnly: axial slices only
-   * @returns {Promise<{shape: Triple, probability: Uint8Array}>}
+   * @returns {Promise<{probability: Uint8Array}>}
    */
   async load(flair, probability, { planesOnly }) {
     const { NVImage } = this.library;
-    for (const volume of [...this.nv.volumes]) this.nv.removeVolume(volume);
     this.nv.closeDrawing();
-    const image = await NVImage.loadFromUrl({ url: flair, name: "flair.nii.gz", percentileFrac: 0.005 });
-    const heat = await NVImage.loadFromUrl({
-      url: probability, name: "probability.nii.gz", colormap: "probability", opacity: 0, cal_min: 1, cal_max: 255,
+    this.image = await NVImage.loadFromUrl({ url: flair, name: "flair.nii.gz", percentileFrac: 0.005 });
+    this.heat = await NVImage.loadFromUrl({
+      url: probability, name: "probability.nii.gz", colormap: "probability", cal_min: 12, cal_max: 255,
     });
-    this.nv.addVolume(image);
-    this.nv.addVolume(heat);
-    heat.cal_min = 12;
-    heat.cal_max = 255;
+    this.#upload([this.image]);
     this.planesOnly = planesOnly;
     this.nv.setPan2Dxyzmm([0, 0, 0, 1]);
     this.nv.scene.volScaleMultiplier = 1;
     this.nv.createEmptyDrawing();
-    const shape = /** @type {Triple} */ (image.dimsRAS.slice(1, 4));
-    return { shape, probability: asBytes(heat.img) };
+    return { probability: asBytes(this.heat.img) };
+  }
+
+  /** NiiVue sends volumes to the graphics card one by one; this sends them once. */
+  #upload(volumes) {
+    this.nv.volumes = volumes;
+    [this.nv.back] = volumes;
+    this.nv.overlays = volumes.slice(1);
+    this.nv.updateGLVolume();
   }
 
   /** Robust limits of the display and the range of the image. */
@@ -102,9 +112,10 @@ export class Viewer {
     this.onDraw();
   }
 
-  /** @param {number} opacity of the probability, 0 to 1 */
-  setHeat(opacity) {
-    this.nv.setOpacity(1, opacity);
+  /** @param {boolean} on whether the probability is drawn */
+  setHeat(on) {
+    if (on === this.nv.volumes.length > 1) return;
+    this.#upload(on ? [this.image, this.heat] : [this.image]);
     this.onDraw();
   }
 
@@ -119,11 +130,6 @@ export class Viewer {
     this.nv.opacityIn3D = solid;
     this.nv.refreshDrawing(false);
     this.draw();
-  }
-
-  /** @param {[number, number, number]} colour red, green and blue, 0 to 255 */
-  setMaskColour([r, g, b]) {
-    this.nv.setDrawColormap({ R: [0, r], G: [0, g], B: [0, b], A: [0, 255], I: [0, 1], labels: ["", "tumour"] });
   }
 
   /** @param {View} view */

@@ -7,7 +7,7 @@
 
 import { readFile } from "./api.js";
 import { byId, eachFrame, fixed } from "./dom.js";
-import { MASK_COLOUR, drawOverlay } from "./overlay.js";
+import { drawOverlay } from "./overlay.js";
 import { Painter, TOOLS } from "./painter.js";
 import { connectPointer } from "./pointer.js";
 import { Session } from "./session.js";
@@ -49,7 +49,6 @@ export class Workspace {
     this.session = new Session(job.id, result, voxels);
     const { low, high } = viewer.intensities;
     Object.assign(this.display, { low, high });
-    viewer.setMaskColour(MASK_COLOUR);
     this.setView(viewer.planesOnly ? "axial" : viewer.view);
     this.#wait("");
     this.changed(true);
@@ -105,7 +104,7 @@ export class Workspace {
   applyDisplay() {
     if (!this.session) return;
     this.viewer.setWindow(this.display.low, this.display.high);
-    this.viewer.setHeat(this.display.heat ? 0.85 : 0);
+    this.viewer.setHeat(this.display.heat);
     this.showMask();
     this.events.onDisplay();
   }
