@@ -1,0 +1,101 @@
+/**
+ * The list of scans that were opened in this sitting.
+ *
+ * @typedef {import("./api.js").Job} Job
+ */
+
+import { deleteJobs, fileUrl, listJobs } from "./api.js";
+import { byId, fixed, icon, make, toast } from "./dom.js";
+
+const STATES = { queued: "waits", reading: "reads", choose: "choose a scan", segmenting: "segments", failed: "failed" };
+
+export class JobList {
+  /** @param {{open: (job: Job) => void, deleted: (id: string | null) => void}} events */
+  constructor(events) {
+    this.events = events;
+    /** @type {Job[]} */
+    this.jobs = [];
+    /** @type {string | null} */
+    this.current = null;
+    this.version = 0;
+    byId("delete-all").addEventListener("click", () => this.#deleteAll());
+    byId("next-case").addEventListener("click", () => this.openNext());
+  }
+
+  async refresh() {
+    try {
+      this.jobs = await listJobs();
+    } catch (fault) {
+      toast(fault.message, true);
+      return;
+    }
+    this.show();
+  }
+
+  /** @param {string | null} id of the job that is open */
+  mark(id) {
+    this.current = id;
+    this.show();
+  }
+
+  show() {
+    byId("jobs").hidden = !this.jobs.length;
+    document.body.classList.toggle("has-jobs", this.jobs.length > 0);
+    byId("next-case").hidden = this.inOrder().length < 2;
+    byId("job-list").replaceChildren(...this.jobs.map((job) => this.#row(job)));
+  }
+
+  /** Finished jobs, lowest predicted Dice first; those without one come last. @returns {Job[]} */
+  inOrder() {
+    const dice = (job) => job.result?.predicted_dice ?? 2;
+    return this.jobs.filter((job) => job.state === "done").sort((a, b) => dice(a) - dice(b));
+  }
+
+  /** Open the case after the open one in the order of the predicted Dice. */
+  openNext() {
+    const cases = this.inOrder();
+    const next = cases[(cases.findIndex((job) => job.id === this.current) + 1) % cases.length];
+    if (next && next.id !== this.current) this.events.open(next);
+  }
+
+  #row(job) {
+    const open = make("button", { type: "button", className: "job", aria: { current: String(job.id === this.current) } });
+    if (job.state === "done") {
+      const version = job.id === this.current ? this.version : 0;
+      open.append(make("img", { src: `${fileUrl(job.id, "preview.png")}?v=${version}`, alt: "", loading: "lazy", width: 116, height: 80 }));
+    } else open.append(make("span", { className: "no-picture" }, job.state === "failed" ? "!" : "…"));
+    open.append(make("span", { className: "job-name" }, job.name), make("span", { className: "small" }, this.#note(job)));
+    open.addEventListener("click", () => this.events.open(job));
+    const bin = make("button", { type: "button", className: "quiet bin", title: "Delete", aria: { label: `Delete ${job.name}` } }, icon("bin"));
+    bin.addEventListener("click", () => this.#delete(job));
+    return make("li", {}, open, bin);
+  }
+
+  #note(job) {
+    if (job.state !== "done") return STATES[job.state] ?? job.state;
+    const dice = job.result?.predicted_dice;
+    const score = typeof dice === "number" ? `Dice ${fixed(dice, 2)}` : "no tumour";
+    return job.result?.corrected ? `${score}, corrected` : score;
+  }
+
+  async #delete(job) {
+    try {
+      await deleteJobs(job.id);
+    } catch (fault) {
+      toast(fault.message, true);
+    }
+    this.events.deleted(job.id);
+    await this.refresh();
+  }
+
+  async #deleteAll() {
+    if (!window.confirm("Delete all scans of this sitting and their masks from the server?")) return;
+    try {
+      await deleteJobs();
+    } catch (fault) {
+      toast(fault.message, true);
+    }
+    this.events.deleted(null);
+    await this.refresh();
+  }
+}

@@ -1,0 +1,158 @@
+/** The page: it joins opening, progress, picture, results and the list of scans. */
+
+import { readJob } from "./api.js";
+import { connectControls, setDisplay, setMaskStyle, setReach, setSize, showDisplay, showHistory, showTool } from "./controls.js";
+import { announce, byId, eachFrame, fixed, inMl } from "./dom.js";
+import { Flow, showState } from "./flow.js";
+import { JobList } from "./jobs.js";
+import { connectKeys } from "./keys.js";
+import { connectOpen } from "./open.js";
+import { TOOLS } from "./painter.js";
+import { buildPanel, showNumbers } from "./panel.js";
+import { buildTakeAway, saveNow, showCorrection } from "./takeaway.js";
+import { Workspace } from "./workspace.js";
+
+const measure = eachFrame(() => showMeasures());
+const workspace = new Workspace({
+  onMask: () => measure(),
+  onTool: () => showTool(workspace),
+  onDisplay: () => showDisplay(workspace),
+});
+const jobs = new JobList({ open: (job) => openJob(job), deleted: (id) => forget(id) });
+const flow = new Flow({ done: (job) => showResult(job), changed: () => jobs.refresh(), cancelled: () => openNothing() });
+
+connectControls(workspace);
+connectOpen((form, name) => mayLeave() && start(form, name), (message) => mayLeave() && refuse(message));
+connectKeys(keyTable(), () => document.body.dataset.state === "result" && workspace.session !== null);
+for (const id of ["open-more", "error-again"]) byId(id).addEventListener("click", () => mayLeave() && openNothing());
+window.addEventListener("beforeunload", (event) => isUnsaved() && event.preventDefault());
+resume();
+
+function isUnsaved() {
+  return workspace.session !== null && workspace.session.history.canUndo && workspace.session.isChanged;
+}
+
+function mayLeave() {
+  return !isUnsaved() || window.confirm("The correction is not saved. Leave it?");
+}
+
+/** @param {FormData} form @param {string} name */
+function start(form, name) {
+  close();
+  flow.send(form, name);
+}
+
+/** @param {string} message */
+function refuse(message) {
+  close();
+  flow.fail(new Error(message));
+}
+
+function close() {
+  workspace.session = null;
+  flow.leave();
+  jobs.mark(null);
+  history.replaceState(null, "", location.pathname);
+}
+
+function openNothing() {
+  close();
+  showState("empty");
+  jobs.refresh();
+  byId("choose-files").focus();
+}
+
+/** @param {string | null} id null: all */
+function forget(id) {
+  if (id === null || id === jobs.current) openNothing();
+}
+
+/** @param {import("./api.js").Job} job */
+function openJob(job) {
+  if (job.id === jobs.current && document.body.dataset.state === "result") return;
+  if (!mayLeave()) return;
+  close();
+  if (job.state === "done") showResult(job);
+  else flow.follow(job);
+}
+
+/** @param {import("./api.js").Job} job */
+async function showResult(job) {
+  showState("result");
+  jobs.mark(job.id);
+  history.replaceState(null, "", `#${job.id}`);
+  byId("panel").replaceChildren();
+  try {
+    await workspace.open(await readJob(job.id));
+  } catch (fault) {
+    close();
+    flow.fail(fault);
+    return;
+  }
+  buildPanel(workspace, buildTakeAway(workspace, () => saved()));
+  showMeasures();
+  workspace.goToTumour();
+  workspace.setTool("look");
+  byId("overlay").focus({ preventScroll: true });
+  announce(summary());
+}
+
+function showMeasures() {
+  if (!workspace.session || !byId("numbers")) return;
+  const measures = workspace.session.measure();
+  workspace.diameters = measures.diameters;
+  showNumbers(workspace, measures);
+  showCorrection(workspace, measures);
+  showHistory(workspace);
+  workspace.redraw();
+}
+
+function summary() {
+  const { ml, voxels } = workspace.session.measure();
+  const dice = workspace.session.result.predicted_dice;
+  const size = ml === null ? `${voxels} voxels` : `${inMl(ml)} ml`;
+  return voxels ? `Done: ${size}${dice === null ? "" : `, predicted Dice ${fixed(dice, 2)}`}` : "Done: no tumour found";
+}
+
+function saved() {
+  jobs.version += 1;
+  showMeasures();
+  jobs.refresh();
+}
+
+/** Open the scan of the address, or show the list. */
+async function resume() {
+  await jobs.refresh();
+  const job = jobs.jobs.find((one) => one.id === location.hash.slice(1));
+  if (job) openJob(job);
+}
+
+/** @returns {import("./keys.js").Key[]} */
+function keyTable() {
+  const { display, painter } = workspace;
+  const key = (group, keys, text, use, onPicture = false) => ({ group, keys, text, use, onPicture });
+  const step = (name, right, down, deep, text) => key("Look", [name], text, () => workspace.step(right, down, deep), true);
+  const shift = (by) => () => workspace.setThreshold(Math.max(0.01, Math.min(0.99, Math.round((workspace.session.threshold + by) * 100) / 100)));
+  return [
+    step("ArrowLeft", -1, 0, 0, "Move the crosshair"), step("ArrowRight", 1, 0, 0, "Move the crosshair"),
+    step("ArrowUp", 0, -1, 0, "Move the crosshair"), step("ArrowDown", 0, 1, 0, "Move the crosshair"),
+    step("PageUp", 0, 0, 1, "Next or previous slice"), step("PageDown", 0, 0, -1, "Next or previous slice"),
+    key("Look", ["l"], "Largest slice", () => workspace.goToTumour()),
+    ...["all", "axial", "coronal", "sagittal", "render"].map((view, i) => key("Look", [String(i + 1)], "All, axial, coronal, sagittal, 3D", () => workspace.setView(/** @type {any} */ (view)))),
+    key("Look", ["o"], "Outline or fill", () => setMaskStyle(workspace, display.mask === "outline" ? "fill" : "outline")),
+    key("Look", ["m"], "Hide or show the mask", () => setMaskStyle(workspace, display.mask === "hidden" ? "outline" : "hidden")),
+    key("Look", ["h"], "Probability", () => setDisplay(workspace, "heat", !display.heat)),
+    key("Look", ["x"], "Crosshair", () => setDisplay(workspace, "crosshair", !display.crosshair)),
+    key("Look", ["r"], "Reset window and level", () => workspace.resetWindow()),
+    key("Correct", ["["], "Lower or raise the threshold", shift(-0.01)), key("Correct", ["]"], "Lower or raise the threshold", shift(0.01)),
+    ...TOOLS.map((tool) => key("Correct", [tool.key.toLowerCase()], tool.label, () => workspace.setTool(tool.name))),
+    key("Correct", ["-"], "Smaller or larger tool", () => setSize(workspace, painter.sizeMm - 1)),
+    key("Correct", ["+", "="], "Smaller or larger tool", () => setSize(workspace, painter.sizeMm + 1)),
+    key("Correct", ["g"], "Slice or ball", () => setReach(workspace, !painter.inBall)),
+    key("Correct", [" ", "Enter"], "Use the tool at the crosshair", () => workspace.paintHere(), true),
+    key("Correct", ["Escape"], "Back to looking", () => workspace.setTool("look")),
+    key("Correct", ["z"], "Undo", () => workspace.undo()), key("Correct", ["y"], "Redo", () => workspace.redo()),
+    key("Correct", ["k"], "Save", () => saveNow(workspace, saved)),
+    key("Scans", ["n"], "Next case, lowest predicted Dice first", () => jobs.openNext()),
+  ];
+}

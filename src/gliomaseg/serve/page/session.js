@@ -1,0 +1,158 @@
+/**
+ * One opened case: probability, threshold, corrections and the mask that follows from them.
+ *
+ * @typedef {import("./api.js").Result} Result
+ * @typedef {[number, number, number]} Triple
+ */
+
+import { ADDED, EDIT, History, REMOVED, STROKE, STROKE_TUMOUR, combine } from "./drawing.js";
+import { countVoxels, measureDiameters, removeSmall, thresholdMask, volumeMl } from "./measure.js";
+
+/** Volumes at these two thresholds are the interval. */
+export const INTERVAL = /** @type {[number, number]} */ ([0.3, 0.7]);
+
+export class Session {
+  /**
+   * @param {string} id of the job
+   * @param {Result} result
+   * @param {{probability: Uint8Array, model: Uint8Array, mask: Uint8Array}} voxels x fastest
+   */
+  constructor(id, result, { probability, model, mask }) {
+    this.id = id;
+    this.result = result;
+    this.probability = probability;
+    this.model = model;
+    this.shape = /** @type {Triple} */ (result.shape_xyz);
+    this.spacingMm = result.spacing_mm;
+    this.threshold = result.threshold;
+    this.base = model.slice();
+    this.mask = mask.slice();
+    this.saved = mask.slice();
+    this.layer = differences(model, mask);
+    this.history = new History(this.layer);
+    this.interval = INTERVAL.map((threshold) => this.#maskAt(threshold));
+  }
+
+  /** Spacing for brushes; pixels count as 1 mm if it is unknown. @returns {Triple} */
+  get brushSpacing() {
+    return this.spacingMm ?? [1, 1, 1];
+  }
+
+  #maskAt(threshold) {
+    if (Math.abs(threshold - this.result.threshold) < 1e-6) return this.model.slice();
+    const mask = thresholdMask(this.probability, threshold);
+    return removeSmall(mask, this.shape, this.result.smallest_component_voxels ?? 0);
+  }
+
+  /** @param {number} threshold 0 to 1 */
+  setThreshold(threshold) {
+    this.threshold = threshold;
+    this.base = this.#maskAt(threshold);
+    combine(this.base, this.layer, this.mask);
+  }
+
+  get isAtModelThreshold() {
+    return Math.abs(this.threshold - this.result.threshold) < 1e-6;
+  }
+
+  /** Mark voxels as tumour or not. @param {Iterable<number>} indices @param {boolean} tumour */
+  edit(indices, tumour) {
+    for (const index of indices) if (this.history.set(index, tumour ? ADDED : REMOVED, EDIT)) this.#refresh(index);
+  }
+
+  /** Mark voxels for the graph cut. @param {Iterable<number>} indices @param {number} value of STROKE */
+  stroke(indices, value) {
+    for (const index of indices) this.history.set(index, value, STROKE);
+  }
+
+  /** Take over a mask that the server computed; only voxels that differ become corrections. @param {Uint8Array} mask */
+  adopt(mask) {
+    for (let i = 0; i < mask.length; i += 1) {
+      if (mask[i] !== this.mask[i] && this.history.set(i, mask[i] ? ADDED : REMOVED, EDIT)) this.#refresh(i);
+    }
+  }
+
+  /** Strokes as the server takes them: 0 none, 1 tumour, 2 not tumour. */
+  get strokes() {
+    return Uint8Array.from(this.layer, (bits) => (bits & STROKE ? (bits & STROKE_TUMOUR ? 1 : 2) : 0));
+  }
+
+  /** Remove all corrections and strokes; one change of the history. */
+  clear() {
+    this.layer.forEach((bits, index) => {
+      if (bits && this.history.set(index, 0, EDIT | STROKE)) this.#refresh(index);
+    });
+    this.history.commit();
+  }
+
+  undo() {
+    return this.#step(this.history.undo());
+  }
+
+  redo() {
+    return this.#step(this.history.redo());
+  }
+
+  #step(indices) {
+    indices?.forEach((index) => this.#refresh(index));
+    return indices !== null;
+  }
+
+  #refresh(index) {
+    const edit = this.layer[index] & EDIT;
+    this.mask[index] = edit ? edit & ADDED : this.base[index];
+  }
+
+  get isChanged() {
+    return this.mask.some((value, index) => value !== this.saved[index]);
+  }
+
+  get isModels() {
+    return this.mask.every((value, index) => value === this.model[index]);
+  }
+
+  /** The server has the mask now. @param {Result} result @param {Uint8Array} mask that was sent */
+  markSaved(result, mask) {
+    this.result = { ...this.result, ...result };
+    this.saved = mask;
+  }
+
+  /** Values of the mask as it is drawn. */
+  measure() {
+    const voxels = countVoxels(this.mask);
+    const [low, high] = [...this.interval].reverse().map((base) => this.#corrected(base));
+    return {
+      voxels,
+      ml: volumeMl(voxels, this.spacingMm),
+      intervalMl: this.spacingMm ? [volumeMl(low, this.spacingMm), volumeMl(high, this.spacingMm)] : null,
+      diameters: measureDiameters(this.mask, this.shape, this.spacingMm),
+      ...this.#changes(),
+    };
+  }
+
+  #corrected(base) {
+    let count = 0;
+    for (let i = 0; i < base.length; i += 1) {
+      const edit = this.layer[i] & EDIT;
+      count += edit ? edit & ADDED : base[i];
+    }
+    return count;
+  }
+
+  #changes() {
+    let [added, removed, both, model] = [0, 0, 0, 0];
+    for (let i = 0; i < this.mask.length; i += 1) {
+      model += this.model[i];
+      if (this.mask[i] && this.model[i]) both += 1;
+      else if (this.mask[i]) added += 1;
+      else if (this.model[i]) removed += 1;
+    }
+    const total = model * 2 - removed + added;
+    return { added, removed, dice: total ? (2 * both) / total : null };
+  }
+}
+
+/** Corrections that turn one mask into another. @param {Uint8Array} model @param {Uint8Array} mask */
+function differences(model, mask) {
+  return Uint8Array.from(mask, (value, index) => (value === model[index] ? 0 : value ? ADDED : REMOVED));
+}

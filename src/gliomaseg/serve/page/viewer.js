@@ -1,0 +1,262 @@
+/**
+ * The only file that calls NiiVue. It loads a scan, draws slices and the 3D view, and converts places.
+ *
+ * NiiVue draws; mouse, touch and keys are ours, as are outlines, letters and the crosshair (see overlay.js).
+ *
+ * @typedef {[number, number, number]} Triple x, y and z
+ * @typedef {"all" | "axial" | "coronal" | "sagittal" | "render"} View
+ * @typedef {{axis: number, fixed: number, u: number, v: number, left: number, top: number, width: number,
+ *   height: number, toCanvas: (u: number, v: number) => [number, number],
+ *   toVoxel: (x: number, y: number) => [number, number]}} Tile
+ *   lengths are CSS pixels; `fixed` is the axis through the plane (0 x, 1 y, 2 z), -1 for 3D; u and v lie in it
+ */
+
+const RENDER = 4;
+const SLICE_TYPES = { axial: 0, coronal: 1, sagittal: 2, render: RENDER };
+const FIXED = [2, 1, 0];
+const HEAT = {
+  R: [13, 126, 204, 248, 240], G: [8, 3, 71, 149, 249], B: [135, 168, 120, 64, 33],
+  A: [0, 110, 170, 210, 230], I: [0, 64, 128, 192, 255], min: 0, max: 255,
+};
+
+/** @param {HTMLCanvasElement} canvas @returns {Promise<Viewer>} */
+export async function createViewer(canvas) {
+  const library = await import("./vendor/niivue-0.69.0.min.js");
+  const nv = new library.Niivue({
+    interactive: false, dragAndDropEnabled: false, logLevel: "error", isRadiologicalConvention: true,
+    isOrientationTextVisible: false, crosshairWidth: 0, show3Dcrosshair: false, backColor: [0.035, 0.04, 0.047, 1],
+    isColorbar: false, isSliceMM: false, loadingText: "", thumbnail: "", multiplanarPadPixels: 0,
+  });
+  nv.addColormap("probability", HEAT);
+  await nv.attachToCanvas(canvas, false);
+  keepMaskIn3D(nv);
+  return new Viewer(library, nv, canvas);
+}
+
+/** NiiVue has one opacity of the mask for slices and 3D; an outline in the slices would hide it in 3D. */
+function keepMaskIn3D(nv) {
+  const draw3D = nv.draw3D.bind(nv);
+  nv.draw3D = (...places) => {
+    const inSlices = nv.drawOpacity;
+    nv.drawOpacity = nv.opacityIn3D ?? 1;
+    const text = draw3D(...places);
+    nv.drawOpacity = inSlices;
+    return text;
+  };
+}
+
+export class Viewer {
+  /** @param {any} library @param {any} nv @param {HTMLCanvasElement} canvas */
+  constructor(library, nv, canvas) {
+    this.library = library;
+    this.nv = nv;
+    this.canvas = canvas;
+    /** @type {View} */
+    this.view = "all";
+    this.planesOnly = false;
+    this.onDraw = () => {};
+    this.isSlow = isSoftware(nv.gl);
+    new ResizeObserver(() => requestAnimationFrame(() => this.draw())).observe(canvas);
+  }
+
+  /**
+   * Show a scan.
+   * @param {ArrayBuffer} flair a NIfTI file with the voxel axes R, A, S
+   * @param {ArrayBuffer} probability the same grid, 0 to 255
+   * @param {{planesOnly: boolean}} options planesOnly: axial slices only
+   * @returns {Promise<{shape: Triple, probability: Uint8Array}>}
+   */
+  async load(flair, probability, { planesOnly }) {
+    const { NVImage } = this.library;
+    for (const volume of [...this.nv.volumes]) this.nv.removeVolume(volume);
+    this.nv.closeDrawing();
+    const image = await NVImage.loadFromUrl({ url: flair, name: "flair.nii.gz", percentileFrac: 0.005 });
+    const heat = await NVImage.loadFromUrl({
+      url: probability, name: "probability.nii.gz", colormap: "probability", opacity: 0, cal_min: 1, cal_max: 255,
+    });
+    this.nv.addVolume(image);
+    this.nv.addVolume(heat);
+    heat.cal_min = 12;
+    heat.cal_max = 255;
+    this.planesOnly = planesOnly;
+    this.nv.setPan2Dxyzmm([0, 0, 0, 1]);
+    this.nv.scene.volScaleMultiplier = 1;
+    this.nv.createEmptyDrawing();
+    const shape = /** @type {Triple} */ (image.dimsRAS.slice(1, 4));
+    return { shape, probability: asBytes(heat.img) };
+  }
+
+  /** Robust limits of the display and the range of the image. */
+  get intensities() {
+    const { robust_min: low, robust_max: high, global_min: least, global_max: most } = this.nv.volumes[0];
+    return { low, high, least, most };
+  }
+
+  /** @param {number} low @param {number} high intensities that are black and white */
+  setWindow(low, high) {
+    const image = this.nv.volumes[0];
+    if (image.cal_min === low && image.cal_max === high) return;
+    image.cal_min = low;
+    image.cal_max = high;
+    this.nv.updateGLVolume();
+    this.onDraw();
+  }
+
+  /** @param {number} opacity of the probability, 0 to 1 */
+  setHeat(opacity) {
+    this.nv.setOpacity(1, opacity);
+    this.onDraw();
+  }
+
+  /**
+   * @param {Uint8Array} mask 0 and 1; kept, not copied
+   * @param {number} fill opacity in slices, 0 to 1
+   * @param {number} solid opacity in 3D
+   */
+  setMask(mask, fill, solid) {
+    this.nv.drawBitmap = mask;
+    this.nv.drawOpacity = fill;
+    this.nv.opacityIn3D = solid;
+    this.nv.refreshDrawing(false);
+    this.draw();
+  }
+
+  /** @param {[number, number, number]} colour red, green and blue, 0 to 255 */
+  setMaskColour([r, g, b]) {
+    this.nv.setDrawColormap({ R: [0, r], G: [0, g], B: [0, b], A: [0, 255], I: [0, 1], labels: ["", "tumour"] });
+  }
+
+  /** @param {View} view */
+  setView(view) {
+    this.view = this.planesOnly ? "axial" : view;
+    this.draw();
+  }
+
+  /** Draw the scene and whatever lies on it. */
+  draw() {
+    if (!this.nv.volumes.length || !this.canvas.clientWidth) return;
+    this.nv.customLayout = this.#layout();
+    this.nv.drawScene();
+    this.onDraw();
+  }
+
+  #layout() {
+    if (this.view !== "all") return [{ sliceType: SLICE_TYPES[this.view], position: [0, 0, 1, 1] }];
+    const types = this.isSlow ? [0, 1, 2] : [0, 1, 2, RENDER];
+    if (this.canvas.clientWidth < this.canvas.clientHeight * 1.25) {
+      const places = [[0, 0, 1, 0.62], [0, 0.63, 0.5, 0.37], [0.5, 0.63, 0.5, 0.37]];
+      return types.slice(0, 3).map((sliceType, i) => ({ sliceType, position: places[i] }));
+    }
+    const height = 1 / (types.length - 1);
+    return types.map((sliceType, i) => ({
+      sliceType, position: i === 0 ? [0, 0, 0.66, 1] : [0.66, (i - 1) * height, 0.34, height],
+    }));
+  }
+
+  /** What is on the canvas. @returns {Tile[]} */
+  tiles() {
+    const ratio = this.canvas.width / this.canvas.clientWidth;
+    return this.nv.screenSlices.map((slice, index) => this.#tile(slice, index, ratio));
+  }
+
+  #tile(slice, index, ratio) {
+    const [left, top, width, height] = rectangle(slice.leftTopWidthHeight);
+    const axis = slice.axCorSag;
+    const place = { axis, left: left / ratio, top: top / ratio, width: width / ratio, height: height / ratio };
+    if (axis === RENDER) return { ...place, fixed: -1, u: 0, v: 0, toCanvas: () => [0, 0], toVoxel: () => [0, 0] };
+    const fixed = FIXED[axis];
+    const [u, v] = [0, 1, 2].filter((one) => one !== fixed);
+    const shape = this.nv.volumes[0].dimsRAS;
+    const at = (x, y) => {
+      const share = this.nv.screenXY2TextureFrac(left + x * width, top + y * height, index, false);
+      return [share[u] * shape[u + 1] - 0.5, share[v] * shape[v + 1] - 0.5];
+    };
+    const [start, right, below] = [at(0.25, 0.25), at(0.75, 0.25), at(0.25, 0.75)];
+    const perX = (right[0] - start[0]) / (place.width / 2);
+    const perY = (below[1] - start[1]) / (place.height / 2);
+    const [x0, y0] = [place.left + place.width / 4, place.top + place.height / 4];
+    return {
+      ...place, fixed, u, v,
+      toCanvas: (a, b) => [x0 + (a - start[0]) / perX, y0 + (b - start[1]) / perY],
+      toVoxel: (x, y) => [start[0] + (x - x0) * perX, start[1] + (y - y0) * perY],
+    };
+  }
+
+  /** @returns {Triple} the voxel of the crosshair */
+  get voxel() {
+    return /** @type {Triple} */ ([...this.nv.frac2vox(this.nv.scene.crosshairPos)]);
+  }
+
+  /** @param {Triple} voxel */
+  set voxel(voxel) {
+    const shape = this.nv.volumes[0].dimsRAS;
+    const inside = voxel.map((at, axis) => Math.max(0, Math.min(shape[axis + 1] - 1, Math.round(at))));
+    this.nv.scene.crosshairPos = this.nv.vox2frac(inside);
+    this.draw();
+  }
+
+  /** Place in the patient, x, y, z in mm. @param {Triple} voxel @returns {Triple} */
+  toMm(voxel) {
+    const [x, y, z] = this.nv.frac2mm(this.nv.vox2frac(voxel), 0, true);
+    return [x, y, z];
+  }
+
+  /** @param {Triple} voxel */
+  intensity([x, y, z]) {
+    return this.nv.volumes[0].getValue(x, y, z);
+  }
+
+  /** @param {number} factor @param {Tile} [tile] */
+  zoom(factor, tile) {
+    if (tile?.fixed === -1) {
+      this.nv.scene.volScaleMultiplier = limited(this.nv.scene.volScaleMultiplier * factor, 0.5, 4);
+      return this.draw();
+    }
+    const [x, y, z, scale] = this.nv.scene.pan2Dxyzmm;
+    const next = limited(scale * factor, 1, 12);
+    const centre = this.nv.frac2mm(this.nv.scene.crosshairPos);
+    const move = next - scale;
+    const pan = next === 1 ? [0, 0, 0] : [x - centre[0] * move, y - centre[1] * move, z - centre[2] * move];
+    this.nv.scene.pan2Dxyzmm = [...pan, next];
+    return this.draw();
+  }
+
+  /** @param {Tile} tile @param {number} dx @param {number} dy CSS pixels */
+  pan(tile, dx, dy) {
+    const spacing = this.nv.volumes[0].pixDimsRAS;
+    const pan = this.nv.scene.pan2Dxyzmm;
+    const [from, to] = [tile.toVoxel(0, 0), tile.toVoxel(dx, dy)];
+    pan[tile.u] += (to[0] - from[0]) * spacing[tile.u + 1] * pan[3];
+    pan[tile.v] += (to[1] - from[1]) * spacing[tile.v + 1] * pan[3];
+    this.draw();
+  }
+
+  /** @param {number} azimuth @param {number} elevation degrees to turn the 3D view by */
+  turn(azimuth, elevation) {
+    const { renderAzimuth, renderElevation } = this.nv.scene;
+    this.nv.scene.renderAzimuth = renderAzimuth + azimuth;
+    this.nv.scene.renderElevation = limited(renderElevation + elevation, -90, 90);
+    this.draw();
+  }
+}
+
+/** NiiVue mirrors by a negative width. @param {number[]} ltwh */
+function rectangle([left, top, width, height]) {
+  return width < 0 ? [left + width, top, -width, height] : [left, top, width, height];
+}
+
+/** @param {number} value @param {number} low @param {number} high */
+function limited(value, low, high) {
+  return Math.max(low, Math.min(high, value));
+}
+
+/** @param {ArrayBufferView} data */
+function asBytes(data) {
+  return data instanceof Uint8Array ? data : new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+/** Whether a processor draws instead of a graphics card: the 3D view is then slow. */
+function isSoftware(gl) {
+  const names = gl.getExtension("WEBGL_debug_renderer_info");
+  return names ? /swiftshader|llvmpipe|software/i.test(String(gl.getParameter(names.UNMASKED_RENDERER_WEBGL))) : false;
+}
