@@ -147,6 +147,7 @@ def weighted_mean(predictions: abc.Sequence[Prediction], *, voxel_ml: float | No
         warnings,
         tuple(model for _, one in counted for model in one.models),
         left_out,
+        threshold,
     )
 
 

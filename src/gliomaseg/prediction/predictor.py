@@ -47,6 +47,7 @@ class Prediction:
         warnings: sentences about a scan that does not look like the training data.
         models: that were averaged, the one with the largest weight first.
         left_out: a sentence on each other model of an ensemble, with the reason.
+        threshold: of the mask; the weighted mean for several models.
     """
 
     probability: Probability
@@ -56,6 +57,7 @@ class Prediction:
     warnings: tuple[str, ...]
     models: tuple[Model, ...]
     left_out: tuple[str, ...] = ()
+    threshold: float = 0.5
 
     @property
     def model_name(self) -> str:
@@ -145,7 +147,9 @@ class Predictor:
         confidence = confidence_features(probability, mask, flip_dice)
         dice_estimator = self.model.config.dice_estimator
         predicted_dice = dice_estimator.predicted_dice(confidence) if dice_estimator else None
-        return Prediction(probability, mask, confidence, predicted_dice, self._warnings(scan, prepared), (self.model,))
+        warnings = self._warnings(scan, prepared)
+        threshold = self.model.config.postprocessing.threshold
+        return Prediction(probability, mask, confidence, predicted_dice, warnings, (self.model,), threshold=threshold)
 
     def _warnings(self, scan: Scan, prepared: Prepared) -> tuple[str, ...]:
         if is_label_map(scan.voxels[..., scan.flair_index]):

@@ -19,9 +19,11 @@ from PIL import Image
 from gliomaseg.atomic import new_file, write_text
 from gliomaseg.choices import MaskFormat
 from gliomaseg.errors import DataError, UsageError
+from gliomaseg.formats import stem_of
 from gliomaseg.formats.dicom import list_series
 from gliomaseg.inputs import Input, Kind, join_sequences, list_inputs, load_input
 from gliomaseg.inputs.load import LoadedScan
+from gliomaseg.naming import Role, parse_name
 from gliomaseg.prediction import ScanPredictor
 from gliomaseg.prediction.contact_sheet import SheetText, draw_contact_sheet
 from gliomaseg.prediction.mask_statistics import measure_mask
@@ -67,7 +69,18 @@ def _entries(folder: Path) -> list[Input]:
         return [join_sequences(named["flair"], t1=named["t1"], t1ce=named["t1ce"])]
     if any(named.values()):
         raise UsageError("T1 or T1ce is given without FLAIR", cure="add the field flair")
-    return list(list_inputs([upload]))
+    return [_with_sequences(entry) for entry in list_inputs([upload])]
+
+
+def _with_sequences(entry: Input) -> Input:
+    """Return a volume with T1 and T1ce of the same case, if the upload has one of each: a person dropped them together."""
+    found = {}
+    for role in (Role.T1, Role.T1CE):
+        files = [file.path for file in entry.skipped if parse_name(stem_of(file.path)).role is role]
+        found[role] = files[0] if len(files) == 1 else None
+    if entry.kind is not Kind.VOLUME or not any(found.values()):
+        return entry
+    return replace(join_sequences(entry.path, t1=found[Role.T1], t1ce=found[Role.T1CE]), result_name=entry.result_name)
 
 
 def _described(folder: Path, number: int, entry: Input, *, series: str | None = None) -> dict[str, Any]:
@@ -119,7 +132,7 @@ def segment(
     write_view(folder / "out" / "flair.nii.gz", loaded.scan.voxels[..., loaded.scan.flair_index], view)
     levels = np.rint(found.probability * 255).astype(np.uint8)
     write_view(folder / "out" / "probability.nii.gz", levels, view)
-    _save_bytes(folder / "out" / "model.u8", view.to_bytes(found.mask))
+    _save_bytes(folder / "out" / "model-mask.u8", view.to_bytes(found.mask))
     document = _described_result(entry, loaded, found, view) | {"input": name}
     write_text(folder / "prediction.json", json.dumps(document | {"number": number, "series": series}))
     return write_masks(folder, name=name, corrected=False, predictor=predictor)
@@ -141,7 +154,7 @@ def _described_result(entry: Input, loaded: LoadedScan, found: Prediction, view:
         "orientation": scan.orientation,
         "model": found.model_name,
         "models": [model.config.name for model in found.models],
-        "threshold": found.models[0].config.postprocessing.threshold,
+        "threshold": round(found.threshold, 4),
         "predicted_dice": None if found.predicted_dice is None else round(found.predicted_dice, 3),
         "warnings": [*input_warnings_of(entry, loaded), *scan.notes, *found.warnings],
         "skipped": [*skipped_lines(entry), *(() if loaded.series is None else loaded.series.skipped)],
@@ -209,10 +222,12 @@ def store_correction(folder: Path, content: bytes) -> None:
     Raises:
         UsageError: it has another size, or other values than 0 and 1.
     """
-    values = _view(folder).from_bytes(content)
+    view = _view(folder)
+    values = view.from_bytes(content)
     if values.max(initial=0) > 1:
         raise UsageError(f"a value of the mask is {values.max()}, expected 0 or 1", cure="send 0 and 1")
     _save(folder / "arrays" / "corrected.npy", values.astype(bool))
+    _save_bytes(folder / "out" / "corrected-mask.u8", content)
 
 
 def apply_strokes(folder: Path) -> None:

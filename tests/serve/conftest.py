@@ -1,0 +1,59 @@
+"""A real server in a process of its own, and a client."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+Finish = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def server_address() -> Iterator[str]:
+    """Start `gliomaseg serve` on a free port, and return its address."""
+    yield from start_server()
+
+
+def start_server(*options: str, environment: dict[str, str] | None = None) -> Iterator[str]:
+    """Start a server, yield its address, and end it as Ctrl-C does."""
+    command = [sys.executable, "-m", "gliomaseg", "serve", "--port", "0", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        match = re.search(r"http://\S+?(?=;)", line)
+        assert match, line
+        try:
+            yield match[0]
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+@pytest.fixture
+def client(server_address: str) -> Iterator[httpx.Client]:
+    """Return a client whose paths begin after /v1; all jobs are removed at the end."""
+    with httpx.Client(base_url=f"{server_address}/v1", timeout=60) as opened:
+        yield opened
+        opened.delete("/segmentations")
+
+
+@pytest.fixture
+def finish(client: httpx.Client) -> Finish:
+    """Return `finish(job)`: it waits until a job is done, failed or asks for a choice, and returns it."""
+
+    def wait(job: dict[str, Any]) -> dict[str, Any]:
+        until = time.monotonic() + 120
+        while job["state"] not in ("done", "failed", "choose"):
+            assert time.monotonic() < until, job
+            time.sleep(0.1)
+            job = client.get(f"/segmentations/{job['id']}").json()
+        return job
+
+    return wait

@@ -1,0 +1,218 @@
+"""The API as its page in the guide describes it, against a real server."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import httpx
+import nibabel as nib
+import numpy as np
+import pytest
+import tifffile
+
+from gliomaseg.choices import PhantomFormat
+from gliomaseg.phantoms import write_phantoms
+from serve.conftest import Finish
+
+Job = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write two small phantoms as NIfTI."""
+    folder = tmp_path_factory.mktemp("serve")
+    return write_phantoms(folder, patients=2, side_px=96, kind=PhantomFormat.nifti)
+
+
+@pytest.fixture
+def flair(volumes: Path) -> Path:
+    return min(volumes.glob("*/*_flair.nii.gz"))
+
+
+@pytest.fixture
+def job(client: httpx.Client, flair: Path, finish: Finish) -> Job:
+    """Return a finished job of one phantom."""
+    done = finish(client.post("/segmentations", files={"flair": (flair.name, flair.read_bytes())}).json())
+    assert done["state"] == "done", done
+    return done
+
+
+def test_a_volume_gives_a_mask_on_its_grid(client: httpx.Client, job: Job, flair: Path) -> None:
+    result, path = job["result"], f"/segmentations/{job['id']}"
+    assert job["name"] == result["input"] == flair.name
+    mask = image_of(client.get(f"{path}/mask.nii.gz").content)
+    source = nib.load(flair)
+    assert mask.shape == source.shape
+    assert np.array_equal(mask.affine, source.affine)
+    assert np.count_nonzero(mask.dataobj) == result["tumour_voxels"] > 0
+    assert result["tumour_volume_ml"] == pytest.approx(
+        result["tumour_voxels"] * np.abs(np.linalg.det(source.affine[:3, :3])) / 1000, abs=1e-3
+    )
+    assert client.get(f"{path}/result.json").json() == result
+    assert client.get(f"{path}/preview.png").content.startswith(b"\x89PNG")
+    refused = client.get(f"{path}/seg.dcm")
+    assert (refused.status_code, "nifti" in refused.json()["error"]) == (409, True)
+
+
+def test_the_page_gets_flair_probability_and_mask_on_one_grid(client: httpx.Client, job: Job) -> None:
+    path = f"/segmentations/{job['id']}"
+    flair, probability = (image_of(client.get(f"{path}/{name}.nii.gz").content) for name in ("flair", "probability"))
+    assert nib.aff2axcodes(flair.affine) == ("R", "A", "S")
+    assert flair.shape == probability.shape == tuple(job["result"]["shape_xyz"])
+    mask = np.frombuffer(client.get(f"{path}/mask.u8").content, np.uint8).reshape(flair.shape, order="F")
+    assert np.array_equal(mask, image_of_mask(client, path).get_fdata())
+    # Small components were removed from the mask; levels are rounded by half a level.
+    lowest = np.asanyarray(probability.dataobj)[mask == 1].min()
+    assert lowest >= 255 * job["result"]["threshold"] - 0.5
+
+
+def image_of_mask(client: httpx.Client, path: str) -> nib.Nifti1Image:
+    return nib.as_closest_canonical(image_of(client.get(f"{path}/mask.nii.gz").content))
+
+
+def image_of(content: bytes) -> nib.Nifti1Image:
+    import gzip
+
+    return nib.Nifti1Image.from_bytes(gzip.decompress(content))
+
+
+def test_a_corrected_mask_is_taken_away_where_it_was_drawn(client: httpx.Client, job: Job) -> None:
+    path, (x, y, z) = f"/segmentations/{job['id']}", job["result"]["shape_xyz"]
+    drawn = np.zeros((z, y, x), np.uint8)
+    drawn[2, 3, 5] = 1
+    corrected = client.put(f"{path}/mask", content=drawn.tobytes()).raise_for_status().json()["result"]
+    assert (corrected["tumour_voxels"], corrected["corrected"]) == (1, True)
+    assert corrected["changes"]["added_voxels"] + corrected["changes"]["removed_voxels"] > 0
+    mask = image_of_mask(client, path)
+    assert np.argwhere(mask.get_fdata()).tolist() == [[5, 3, 2]]
+    assert client.get(f"{path}/mask.u8").content == drawn.tobytes()
+    model = image_of(client.get(f"{path}/mask.nii.gz", params={"version": "model"}).content)
+    assert np.count_nonzero(model.dataobj) == job["result"]["tumour_voxels"]
+    back = client.delete(f"{path}/mask").json()["result"]
+    assert (back["tumour_voxels"], back["changes"]) == (job["result"]["tumour_voxels"], None)
+
+
+def test_a_correction_of_another_size_or_value_is_refused(client: httpx.Client, job: Job) -> None:
+    path, count = f"/segmentations/{job['id']}/mask", int(np.prod(job["result"]["shape_xyz"]))
+    for body in (b"", bytes(count - 1), bytes(count - 1) + b"\2"):
+        assert client.put(path, content=body).status_code == 422
+
+
+def test_strokes_change_the_mask_around_them(client: httpx.Client, job: Job) -> None:
+    path, (x, y, z) = f"/segmentations/{job['id']}", job["result"]["shape_xyz"]
+    before = np.frombuffer(client.get(f"{path}/mask.u8").content, np.uint8).reshape(z, y, x)
+    strokes = np.zeros_like(before)
+    slice_with_tumour = int(before.sum(axis=(1, 2)).argmax())
+    inside = np.argwhere(before[slice_with_tumour])
+    for row, column in inside[:: max(1, len(inside) // 20)]:
+        strokes[slice_with_tumour, row, column] = 2
+    answer = client.post(f"{path}/strokes", content=strokes.tobytes() + before.tobytes()).raise_for_status()
+    after = np.frombuffer(answer.content, np.uint8).reshape(z, y, x)
+    assert after[slice_with_tumour].sum() < before[slice_with_tumour].sum()
+    assert not after[strokes == 2].any()
+    assert client.post(f"{path}/strokes", content=b"\3" * (2 * before.size)).status_code == 422
+
+
+def test_sequences_of_a_case_are_one_job(client: httpx.Client, volumes: Path, finish: Finish) -> None:
+    case = next(volumes.glob("*/*_t1.nii.gz")).parent
+    files = [("files", (f"{case.name}/{file.name}", file.read_bytes())) for file in sorted(case.iterdir())]
+    job = finish(client.post("/segmentations", files=files).json())
+    assert job["state"] == "done", job
+    assert job["name"] == case.name
+    assert not any("not used" in warning for warning in job["result"]["warnings"])
+    assert job["result"]["skipped"] == []
+
+
+def test_one_of_several_scans_is_chosen(client: httpx.Client, volumes: Path, finish: Finish) -> None:
+    files = [("files", (file.name, file.read_bytes())) for file in sorted(volumes.glob("*/*_flair.nii.gz"))]
+    job = finish(client.post("/segmentations", files=files).json())
+    assert (job["state"], [choice["number"] for choice in job["choices"]]) == ("choose", [1, 2])
+    path = f"/segmentations/{job['id']}"
+    assert client.get(f"{path}/choices/2.png").content.startswith(b"\x89PNG")
+    assert client.get(f"{path}/result.json").status_code == 409
+    assert client.post(f"{path}/choice", json={"choice": 3}).status_code == 422
+    chosen = client.post(f"{path}/choice", json={"choice": 2})
+    assert chosen.status_code == 202
+    assert finish(chosen.json())["state"] == "done"
+    assert client.post(f"{path}/choice", json={"choice": 2}).status_code == 409
+
+
+def test_slices_without_affine_give_a_mask_of_pages(client: httpx.Client, finish: Finish, tmp_path: Path) -> None:
+    folder = write_phantoms(tmp_path, patients=1, side_px=96)
+    files = [
+        ("files", (f"{file.parent.name}/{file.name}", file.read_bytes()))
+        for file in folder.glob("*/*.tif")
+        if "_mask" not in file.name
+    ]
+    job = finish(client.post("/segmentations", files=files).json())
+    assert job["state"] == "done", job
+    result = job["result"]
+    assert (result["tumour_volume_ml"], result["spacing_mm"], result["formats"]) == (None, None, ["tiff"])
+    assert result["orientation_known"] is False
+    pages = tifffile.imread(io.BytesIO(client.get(f"/segmentations/{job['id']}/mask.tif").content))
+    assert (pages.shape, int((pages == 255).sum())) == ((len(files), 96, 96), result["tumour_voxels"])
+
+
+def test_a_zip_of_dicom_files_gives_a_segmentation_object(client: httpx.Client, finish: Finish, tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom")
+    folder = write_phantoms(tmp_path, patients=1, side_px=96, kind=PhantomFormat.dicom)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for file in sorted(folder.glob("*/flair/*")):
+            archive.write(file, file.name)
+    job = finish(client.post("/segmentations", files={"files": ("Doe^Jane.zip", packed.getvalue())}).json())
+    assert job["state"] == "done", job
+    content = client.get(f"/segmentations/{job['id']}/seg.dcm").content
+    assert pydicom.dcmread(io.BytesIO(content)).Modality == "SEG"
+
+
+def test_a_file_that_is_no_scan_fails_with_its_name_and_a_reason(client: httpx.Client, finish: Finish) -> None:
+    job = finish(client.post("/segmentations", files={"files": ("Doe/notes.nii.gz", b"not a scan")}).json())
+    assert job["state"] == "failed"
+    assert job["error"].startswith("notes.nii.gz: ")
+    assert "/tmp" not in job["error"]
+    assert client.get(f"/segmentations/{job['id']}/mask.nii.gz").status_code == 409
+
+
+def test_a_pickle_is_refused(client: httpx.Client, finish: Finish) -> None:
+    job = finish(client.post("/segmentations", files={"files": ("scan.pkl", b"\x80\x04cos\nsystem\n.")}).json())
+    assert job["state"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        ({"data": {"example": "brain"}}, 400),
+        ({"data": {"patient": "Doe"}}, 400),
+        ({"files": [("flair", ("a.nii", b"1")), ("flair", ("b.nii", b"1"))]}, 400),
+        ({"json": {}}, 400),
+        ({"content": b"--x", "headers": {"Content-Type": "multipart/form-data"}}, 400),
+    ],
+)
+def test_a_wrong_form_is_refused(client: httpx.Client, options: dict[str, Any], status: int) -> None:
+    answer = client.post("/segmentations", **options)
+    assert (answer.status_code, "error" in answer.json()) == (status, True)
+
+
+def test_a_deleted_job_is_gone(client: httpx.Client, job: Job) -> None:
+    assert [one["id"] for one in client.get("/segmentations").json()] == [job["id"]]
+    assert client.delete(f"/segmentations/{job['id']}").status_code == 204
+    assert client.get(f"/segmentations/{job['id']}").status_code == 404
+    assert client.get("/segmentations").json() == []
+
+
+@pytest.mark.parametrize("path", ["/segmentations/short", "/segmentations/..%2f..%2fetc", "/segmentations/" + "a" * 22])
+def test_unknown_jobs_are_not_found(client: httpx.Client, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_models_and_health_and_metrics(client: httpx.Client, server_address: str, job: Job) -> None:
+    names = [model["model"] for model in client.get("/models").json()["models"]]
+    assert "glioma-flair" in names
+    assert httpx.get(f"{server_address}/health").json() == {"status": "ok", "queued": 0, "running": 0}
+    text = httpx.get(f"{server_address}/metrics").text
+    assert 'gliomaseg_jobs_total{state="done"}' in text
+    assert job["id"] not in text

@@ -1,0 +1,89 @@
+"""Requests that another page, a large body or a missing token would make."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gliomaseg.errors import UsageError
+from gliomaseg.serve.settings import ServeSettings
+from serve.conftest import start_server
+
+TOKEN = "0123456789abcdef0123"
+
+
+def test_requests_of_other_hosts_and_pages_are_refused(server_address: str) -> None:
+    def status(method: str, path: str, **headers: str) -> int:
+        return httpx.request(method, server_address + path, headers=headers).status_code
+
+    own = server_address.removeprefix("http://")
+    assert status("GET", "/health", Host="evil.example") == 403
+    assert status("DELETE", "/v1/segmentations", Origin="http://evil.example") == 403
+    assert status("DELETE", "/v1/segmentations", Origin="null") == 403
+    assert status("DELETE", "/v1/segmentations", **{"Sec-Fetch-Site": "cross-site"}) == 403
+    assert status("DELETE", "/v1/segmentations", Origin=server_address, Host=own) == 204
+
+
+def test_answers_allow_no_foreign_content(server_address: str) -> None:
+    headers = httpx.get(server_address).headers
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "access-control-allow-origin" not in headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_large_body_is_refused_at_once_and_leaves_no_file() -> None:
+    before = set(Path(tempfile.gettempdir()).iterdir())
+    for address in start_server("--limit", "1M"):
+        start = time.monotonic()
+        answer = httpx.post(f"{address}/v1/segmentations", files={"files": ("a.nii", bytes(2_000_000))})
+        assert (answer.status_code, "--limit" in answer.json()["error"]) == (413, True)
+
+        def chunks():  # no Content-Length: the bytes are counted as they come
+            yield b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.nii"\r\n\r\n'
+            for _ in range(40):
+                yield bytes(100_000)
+
+        headers = {"Content-Type": "multipart/form-data; boundary=b"}
+        streamed = httpx.post(f"{address}/v1/segmentations", content=chunks(), headers=headers)
+        assert streamed.status_code == 413
+        assert time.monotonic() - start < 10
+        (folder,) = set(Path(tempfile.gettempdir()).glob("gliomaseg-serve-*")) - before
+        assert [path for path in folder.iterdir() if path.name != ".lock"] == []
+    assert not folder.exists()
+
+
+def test_too_many_files_are_refused(server_address: str) -> None:
+    files = [("files", (f"{number}.dcm", b"")) for number in range(5_001)]
+    answer = httpx.post(f"{server_address}/v1/segmentations", files=files, timeout=60)
+    assert (answer.status_code, "5,000 files" in answer.json()["error"]) == (413, True)
+
+
+def test_other_addresses_need_a_token() -> None:
+    with pytest.raises(UsageError, match="token is missing"):
+        ServeSettings(host="0.0.0.0").require_safe()
+    with pytest.raises(UsageError, match="token has 5 characters"):
+        ServeSettings(host="::", token="short").require_safe()
+    ServeSettings(host="127.0.0.7").require_safe()
+
+
+def test_with_a_token_every_request_needs_it() -> None:
+    for address in start_server(environment=os.environ | {"GLIOMASEG_TOKEN": TOKEN}):
+        assert httpx.get(f"{address}/health").status_code == 401
+        assert httpx.get(f"{address}/health", headers={"Authorization": f"Bearer {TOKEN}x"}).status_code == 401
+        assert httpx.get(f"{address}/health", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+        with httpx.Client(base_url=address, follow_redirects=True) as browser:
+            assert browser.get("/", params={"token": TOKEN}).status_code == 200
+            assert browser.get("/health").status_code == 200
+
+
+def test_the_server_listens_on_loopback_only(server_address: str) -> None:
+    port = int(server_address.rsplit(":", 1)[1])
+    listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines() if line.split()[3] == "0A"]
+    assert [place for place in listening if place.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
