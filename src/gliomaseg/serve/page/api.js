@@ -1,7 +1,7 @@
 /**
  * The requests of the page to its own server.
  *
- * @typedef {{number: number, title: string, voxels: unknown}} Choice
+ * @typedef {{number: number, title: string, voxels: number[] | null, error?: string}} Choice
  * @typedef {{id: string, name: string, state: string, progress: number, choices: Choice[] | null,
  *   error: string | null, result: Result | null}} Job
  * @typedef {{added_ml: number | null, removed_ml: number | null, added_voxels: number, removed_voxels: number,
@@ -9,8 +9,8 @@
  * @typedef {{input: string, tumour_voxels: number, tumour_volume_ml: number | null, predicted_dice: number | null,
  *   diameters_mm: [number, number] | null, warnings: string[], models: string[], left_out: string[],
  *   threshold: number, shape_xyz: [number, number, number], spacing_mm: [number, number, number] | null,
- *   orientation_known: boolean, formats: string[], card: string, corrected: boolean, changes: Changes | null,
- *   smallest_component_voxels?: number, seconds: number}} Result
+ *   orientation_known: boolean, formats: string[], card?: string, corrected: boolean, changes: Changes | null,
+ *   smallest_component_voxels?: number, seconds?: number}} Result
  */
 
 const ROOT = "/v1/segmentations";
@@ -84,12 +84,18 @@ const BYTES = { "Content-Type": "application/octet-stream" };
 /** @param {string} id @param {Uint8Array} mask @returns {Promise<Result>} */
 export async function saveMask(id, mask) {
   const options = { method: "PUT", body: new Blob([mask]), headers: BYTES };
-  return (await ask(`/${encodeURIComponent(id)}/mask`, options)).json();
+  return resultOf(await ask(`/${encodeURIComponent(id)}/mask`, options));
 }
 
 /** @param {string} id @returns {Promise<Result>} */
 export async function restoreMask(id) {
-  return (await ask(`/${encodeURIComponent(id)}/mask`, { method: "DELETE" })).json();
+  return resultOf(await ask(`/${encodeURIComponent(id)}/mask`, { method: "DELETE" }));
+}
+
+/** @param {Response} answer a job @returns {Promise<Result>} */
+async function resultOf(answer) {
+  const job = await answer.json();
+  return job.result ?? job;
 }
 
 /** @param {string} id @param {Uint8Array} strokes @param {Uint8Array} mask @returns {Promise<Uint8Array>} a mask */

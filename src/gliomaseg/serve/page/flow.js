@@ -111,16 +111,17 @@ export class Flow {
   /** @param {Job} job @param {AbortSignal} signal */
   #choose(job, signal) {
     byId("choices").replaceChildren(...(job.choices ?? []).map((choice) => {
-      const size = Array.isArray(choice.voxels) ? choice.voxels.join(" × ") : String(choice.voxels);
-      const button = make("button", { type: "button", className: "choice" },
-        make("img", { src: fileUrl(job.id, `choices/${choice.number}.png`), alt: "", width: 200, height: 200 }),
-        make("strong", {}, choice.title), make("span", { className: "small" }, `${size} voxels`));
+      const note = choice.error ?? (Array.isArray(choice.voxels) ? `${choice.voxels.join(" × ")} voxels` : "");
+      const src = fileUrl(job.id, `choices/${choice.number}.png`);
+      const picture = choice.error ? make("span", { className: "no-picture" }, "!") : make("img", { src, alt: "", width: 160, height: 160 });
+      const button = make("button", { type: "button", className: "choice", disabled: Boolean(choice.error) },
+        picture, make("strong", {}, choice.title), make("span", { className: "small" }, note));
       button.addEventListener("click", () => this.#take(job, choice.number, signal));
       return make("li", {}, button);
     }));
     showState("choose");
     announce("The upload has several scans. Choose one.");
-    byId("choices").querySelector("button")?.focus();
+    byId("choices").querySelector("button:enabled")?.focus();
   }
 
   /** @param {Job} job @param {number} number @param {AbortSignal} signal */

@@ -18,6 +18,8 @@ export class JobList {
     /** @type {string | null} */
     this.current = null;
     this.version = 0;
+    /** @type {Map<string, HTMLImageElement>} */
+    this.pictures = new Map();
     byId("delete-all").addEventListener("click", () => this.#deleteAll());
     byId("next-case").addEventListener("click", () => this.openNext());
   }
@@ -61,14 +63,23 @@ export class JobList {
   #row(job) {
     const open = make("button", { type: "button", className: "job", aria: { current: String(job.id === this.current) } });
     if (job.state === "done") {
-      const version = job.id === this.current ? this.version : 0;
-      open.append(make("img", { src: `${fileUrl(job.id, "preview.png")}?v=${version}`, alt: "", loading: "lazy", width: 116, height: 80 }));
+      open.append(this.#picture(job.id));
     } else open.append(make("span", { className: "no-picture" }, job.state === "failed" ? "!" : "…"));
     open.append(make("span", { className: "job-name" }, job.name), make("span", { className: "small" }, this.#note(job)));
     open.addEventListener("click", () => this.events.open(job));
     const bin = make("button", { type: "button", className: "quiet bin", title: "Delete", aria: { label: `Delete ${job.name}` } }, icon("bin"));
     bin.addEventListener("click", () => this.#delete(job));
     return make("li", {}, open, bin);
+  }
+
+  /** The open case is drawn anew after each correction, the others are kept. */
+  #picture(id) {
+    const kept = this.pictures.get(id);
+    if (kept && (id !== this.current || kept.dataset.version === String(this.version))) return kept;
+    const src = `${fileUrl(id, "preview.png")}?v=${this.version}`;
+    const picture = make("img", { src, alt: "", width: 116, height: 80, dataset: { version: this.version } });
+    this.pictures.set(id, picture);
+    return picture;
   }
 
   #note(job) {

@@ -94,24 +94,27 @@ async function showResult(job) {
   workspace.goToTumour();
   workspace.setTool("look");
   byId("overlay").focus({ preventScroll: true });
-  announce(summary());
+  announce(`Done: ${summary()}`);
 }
 
 function showMeasures() {
   if (!workspace.session || !byId("numbers")) return;
   const measures = workspace.session.measure();
-  workspace.diameters = measures.diameters;
+  workspace.measures = measures;
   showNumbers(workspace, measures);
   showCorrection(workspace, measures);
   showHistory(workspace);
+  byId("summary").textContent = summary();
   workspace.redraw();
 }
 
 function summary() {
-  const { ml, voxels } = workspace.session.measure();
+  const { ml, voxels, diameters } = workspace.measures;
+  if (!voxels) return "No tumour found";
   const dice = workspace.session.result.predicted_dice;
-  const size = ml === null ? `${voxels} voxels` : `${inMl(ml)} ml`;
-  return voxels ? `Done: ${size}${dice === null ? "" : `, predicted Dice ${fixed(dice, 2)}`}` : "Done: no tumour found";
+  const lengths = diameters && `${fixed(diameters.longest.mm, 0)} × ${fixed(diameters.perpendicular.mm, 0)} mm`;
+  const parts = [ml === null ? `${fixed(voxels, 0)} voxels` : `${inMl(ml)} ml`, lengths, dice === null ? null : `Dice ${fixed(dice, 2)}`];
+  return parts.filter(Boolean).join(" · ");
 }
 
 function saved() {

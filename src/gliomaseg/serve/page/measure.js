@@ -112,12 +112,12 @@ export function unsureSlices(probability, [nx, ny, nz], [low, high], count = 3) 
  * angles to it, in lines one pixel wide. Both are between centres of pixels, plus the mean side of a pixel.
  * @param {Uint8Array} mask
  * @param {Triple} shape
- * @param {Triple | null} spacingMm
- * @returns {Diameters | null} null for an empty mask and an unknown spacing
+ * @param {Triple} spacingMm
+ * @returns {Diameters | null} null for an empty mask
  */
 export function measureDiameters(mask, shape, spacingMm) {
   const z = largestSlice(mask, shape);
-  if (z < 0 || !spacingMm) return null;
+  if (z < 0) return null;
   const [nx, ny] = shape;
   const plane = mask.subarray(z * nx * ny, (z + 1) * nx * ny);
   const points = border(largestComponent(plane, nx, ny), nx, ny);

@@ -22,7 +22,8 @@ export function buildPanel(workspace, more) {
 }
 
 function head(result) {
-  const models = `${result.models.join(" and ")}, ${fixed(result.seconds, 1)} s`;
+  const time = result.seconds === undefined ? "" : `, ${fixed(result.seconds, 1)} s`;
+  const models = result.models.join(" and ") + time;
   const lines = [models, ...result.left_out].map((line) => make("p", { className: "small" }, line));
   return make("header", { className: "head" }, make("h2", { title: result.input }, result.input), ...lines);
 }
@@ -65,9 +66,9 @@ function unsure(workspace) {
 }
 
 function card(result) {
-  const text = make("p", { className: "card-text" }, result.card);
+  const text = make("p", { className: "card-text" }, result.card ?? "");
   return make("section", { className: "about" },
-    make("details", {}, make("summary", {}, "About the model and its limits"), text),
+    ...(result.card ? [make("details", {}, make("summary", {}, "About the model and its limits"), text)] : []),
     make("p", { className: "small" }, "Research software, not a medical device. Do not use it to diagnose or to treat."));
 }
 
@@ -122,7 +123,7 @@ function dice(result, { dice: agreement }) {
   if (result.predicted_dice === null) return null;
   const value = result.predicted_dice;
   const bar = make("meter", { min: 0, max: 1, low: 0.6, high: 0.8, optimum: 1, value, ariaLabel: "Predicted Dice" });
-  const changed = agreement !== null && agreement < 1 ? ` It is of the model's mask; yours overlaps it with a Dice of ${fixed(agreement, 2)}.` : "";
+  const changed = agreement !== null && agreement < 1 ? ` It belongs to the model's mask. Your mask and the model's have a Dice of ${fixed(agreement, 2)}.` : "";
   return figure("Predicted Dice", fixed(value, 2), "", bar,
     make("p", { className: "small" }, `Overlap with an expert's outline that the model expects, ${words(value)}; 1 is the same outline.${changed}`));
 }

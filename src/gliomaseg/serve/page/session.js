@@ -120,12 +120,14 @@ export class Session {
   /** Values of the mask as it is drawn. */
   measure() {
     const voxels = countVoxels(this.mask);
+    const lines = measureDiameters(this.mask, this.shape, this.brushSpacing);
     const [low, high] = [...this.interval].reverse().map((base) => this.#corrected(base));
     return {
       voxels,
       ml: volumeMl(voxels, this.spacingMm),
       intervalMl: this.spacingMm ? [volumeMl(low, this.spacingMm), volumeMl(high, this.spacingMm)] : null,
-      diameters: measureDiameters(this.mask, this.shape, this.spacingMm),
+      lines,
+      diameters: this.spacingMm ? lines : null,
       ...this.#changes(),
     };
   }

@@ -6,7 +6,7 @@ import { changesText } from "./panel.js";
 
 const FILES = [
   { format: "nifti", file: "mask.nii.gz", label: "NIfTI", missing: "the scan has no affine" },
-  { format: "dicom_seg", file: "seg.dcm", label: "DICOM SEG", missing: "the scan is not a DICOM series" },
+  { format: "dicom-seg", file: "seg.dcm", label: "DICOM SEG", missing: "the scan is not a DICOM series" },
   { format: "tiff", file: "mask.tif", label: "TIFF", missing: "the scan cannot be written as TIFF" },
   { format: null, file: "preview.png", label: "Picture", missing: "" },
   { format: null, file: "result.json", label: "Values (JSON)", missing: "" },

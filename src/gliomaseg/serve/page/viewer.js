@@ -78,7 +78,7 @@ export class Viewer {
     this.nv.closeDrawing();
     this.image = await NVImage.loadFromUrl({ url: flair, name: "flair.nii.gz", percentileFrac: 0.005 });
     this.heat = await NVImage.loadFromUrl({
-      url: probability, name: "probability.nii.gz", colormap: "probability", cal_min: 12, cal_max: 255,
+      url: probability, name: "probability.nii.gz", colormap: "probability", opacity: 0.6, cal_min: 25, cal_max: 255,
     });
     this.#upload([this.image]);
     this.planesOnly = planesOnly;
@@ -149,7 +149,7 @@ export class Viewer {
   #layout() {
     if (this.view !== "all") return [{ sliceType: SLICE_TYPES[this.view], position: [0, 0, 1, 1] }];
     const types = this.isSlow ? [0, 1, 2] : [0, 1, 2, RENDER];
-    if (this.canvas.clientWidth < this.canvas.clientHeight * 1.25) {
+    if (this.canvas.clientWidth < this.canvas.clientHeight * 1.1) {
       const places = [[0, 0, 1, 0.62], [0, 0.63, 0.5, 0.37], [0.5, 0.63, 0.5, 0.37]];
       return types.slice(0, 3).map((sliceType, i) => ({ sliceType, position: places[i] }));
     }

@@ -23,7 +23,8 @@ export class Workspace {
     this.session = null;
     this.overlay = byId("overlay");
     this.display = { mask: "outline", opacity: 0.4, heat: false, crosshair: true, low: 0, high: 1 };
-    this.diameters = null;
+    /** @type {ReturnType<Session["measure"]> | null} */
+    this.measures = null;
     this.hover = null;
     this.plane = 2;
     this.painter = new Painter(
@@ -156,7 +157,7 @@ export class Workspace {
 
   /** Place the crosshair in the middle of the longest diameter, or leave it in the middle of the scan. */
   goToTumour() {
-    const found = this.diameters;
+    const found = this.measures?.lines;
     const shape = this.session.shape;
     if (!found) return this.moveTo(/** @type {any} */ (shape.map((count) => Math.floor(count / 2))));
     const { from, to } = found.longest;
@@ -199,7 +200,7 @@ export class Workspace {
       mask: session.mask, layer: session.layer, shape: session.shape, voxel: viewer.voxel,
       model: session.history.canUndo || session.result.corrected ? session.model : null,
       showMask: display.mask !== "hidden", crosshair: display.crosshair, letters: !viewer.planesOnly,
-      diameters: this.diameters, spacingMm: session.brushSpacing,
+      diameters: this.measures?.diameters ?? null, spacingMm: session.brushSpacing,
       brush: painter.tool.size && this.hover?.voxel ? { ...this.hover, radiusMm: painter.sizeMm / 2 } : null,
     });
     this.#readOut();
