@@ -56,7 +56,7 @@ export function fixed(value, digits) {
 
 /** Millilitres with a sensible number of digits. @param {number} ml */
 export function inMl(ml) {
-  return fixed(ml, ml >= 100 ? 0 : ml >= 1 ? 1 : 2);
+  return fixed(ml, ml >= 1 ? 1 : 2);
 }
 
 /** Call a function at the next frame, once for many calls. @param {() => void} work */

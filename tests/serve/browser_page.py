@@ -1,0 +1,78 @@
+"""A browser with the page of `gliomaseg serve`, for the tests of the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+CHROMIUM = Path("/usr/bin/chromium")
+# WebGL runs on the processor. Its pictures are put together there too: on a busy machine, a screenshot of a page that
+# the graphics process puts together waits for minutes.
+FLAGS = (
+    "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+    "--disable-gpu-compositing", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+PATIENCE_MS = 60_000
+
+# The number of pixels of the overlay that have the colour of the outline.
+_OUTLINE = """() => {
+  const canvas = document.getElementById("overlay");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let count = 0;
+  for (let i = 0; i < data.length; i += 4) {
+    if (data[i] > 200 && data[i + 1] > 120 && data[i + 1] < 210 && data[i + 2] < 110 && data[i + 3] > 200) count += 1;
+  }
+  return count;
+}"""
+
+
+def wait_for_frames(page: Page) -> None:
+    """Wait until the page has drawn what it was asked for."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def outline_pixels(page: Page) -> int:
+    """Return the number of pixels of the mask's outline."""
+    wait_for_frames(page)
+    return int(page.evaluate(_OUTLINE))
+
+
+def shown_ml(page: Page) -> float:
+    """Return the volume that the page shows."""
+    wait_for_frames(page)
+    return float(page.locator("#numbers .value strong").first.inner_text())
+
+
+def drag(page: Page, *places: tuple[float, float]) -> None:
+    """Drag the mouse over places of the picture, in shares of its width and height."""
+    box: Any = page.locator("#overlay").bounding_box()
+    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point, steps=4)
+    page.mouse.up()
+    wait_for_frames(page)
+
+
+def crosshair_mm(page: Page) -> tuple[float, float, float]:
+    """Return the place of the crosshair in the patient, x, y, z, that the page shows."""
+    wait_for_frames(page)
+    x, y, z = page.locator("#readout").inner_text().split(" mm")[0].split(", ")
+    return float(x), float(y), float(z)
+
+
+def open_files(page: Page, *files: Path | dict[str, Any]) -> None:
+    """Choose files as a person does."""
+    page.set_input_files("#files", files=list(files))  # type: ignore[arg-type]
+
+
+def wait_for_result(page: Page) -> None:
+    """Wait until the values of a scan are shown."""
+    page.wait_for_selector("#numbers strong", timeout=PATIENCE_MS)
+    page.wait_for_selector("#stage-wait", state="hidden", timeout=PATIENCE_MS)
+    wait_for_frames(page)
