@@ -18,15 +18,21 @@ FLAGS = (
 )  # fmt: skip
 PATIENCE_MS = 60_000
 
-# The number of pixels of the overlay that have the colour of the outline.
+# Number and centre of the overlay's pixels with the colour of the outline; the centre in shares of width and height.
 _OUTLINE = """() => {
-  const canvas = document.getElementById("overlay");
-  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-  let count = 0;
-  for (let i = 0; i < data.length; i += 4) {
-    if (data[i] > 200 && data[i + 1] > 120 && data[i + 1] < 210 && data[i + 2] < 110 && data[i + 3] > 200) count += 1;
+  const { width, height } = document.getElementById("overlay");
+  const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  copy.drawImage(document.getElementById("overlay"), 0, 0);
+  const { data } = copy.getImageData(0, 0, width, height);
+  let [count, x, y] = [0, 0, 0];
+  for (let i = 0; i < width * height; i += 1) {
+    const [red, green, blue, alpha] = data.subarray(4 * i, 4 * i + 4);
+    if (red < 200 || green < 120 || green > 210 || blue > 110 || alpha < 200) continue;
+    count += 1;
+    x += i % width;
+    y += Math.floor(i / width);
   }
-  return count;
+  return [count, x / count / width, y / count / height];
 }"""
 
 
@@ -38,7 +44,14 @@ def wait_for_frames(page: Page) -> None:
 def outline_pixels(page: Page) -> int:
     """Return the number of pixels of the mask's outline."""
     wait_for_frames(page)
-    return int(page.evaluate(_OUTLINE))
+    return int(page.evaluate(_OUTLINE)[0])
+
+
+def outline_centre(page: Page) -> tuple[float, float]:
+    """Return the middle of the mask's outline, in shares of the picture's width and height."""
+    wait_for_frames(page)
+    _, x, y = page.evaluate(_OUTLINE)
+    return x, y
 
 
 def shown_ml(page: Page) -> float:

@@ -64,7 +64,7 @@ function openNothing() {
 
 /** @param {string | null} id null: all */
 function forget(id) {
-  if (id === null || id === jobs.current) openNothing();
+  if (id === null || id === jobs.current || id === flow.id) openNothing();
 }
 
 /** @param {import("./api.js").Job} job */

@@ -37,6 +37,7 @@ export async function createViewer(canvas) {
   nv.customLayout = [{ sliceType: SLICE_TYPES.axial, position: [0, 0, 1, 1] }];
   await nv.attachToCanvas(canvas, false);
   keepMaskIn3D(nv);
+  skipGradients(nv);
   return new Viewer(library, nv, canvas);
 }
 
@@ -50,6 +51,27 @@ function keepMaskIn3D(nv) {
     nv.drawOpacity = inSlices;
     return text;
   };
+}
+
+/**
+ * NiiVue blurs a volume and differentiates it whenever its window changes, for the light on its 3D view. Our 3D view
+ * has no such light, and without a graphics card this takes seconds: a program that paints nothing replaces it.
+ */
+function skipGradients(nv) {
+  const { gl } = nv;
+  const program = gl.createProgram();
+  const sources = { VERTEX_SHADER: "gl_Position = vec4(2, 2, 2, 1);", FRAGMENT_SHADER: "color = vec4(0);" };
+  for (const [kind, line] of Object.entries(sources)) {
+    const shader = gl.createShader(gl[kind]);
+    const output = kind === "FRAGMENT_SHADER" ? "precision lowp float;\nout vec4 color;\n" : "";
+    gl.shaderSource(shader, `#version 300 es\n${output}void main() { ${line} }`);
+    gl.compileShader(shader);
+    gl.attachShader(program, shader);
+  }
+  gl.linkProgram(program);
+  const nothing = { program, uniforms: {}, use: () => gl.useProgram(program) };
+  nv.blurShader = nothing;
+  nv.sobelFirstOrderShader = nothing;
 }
 
 export class Viewer {
