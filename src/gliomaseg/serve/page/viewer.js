@@ -98,10 +98,10 @@ export class Viewer {
   async load(flair, probability, { planesOnly }) {
     const { NVImage } = this.library;
     this.nv.closeDrawing();
-    this.image = await NVImage.loadFromUrl({ url: flair, name: "flair.nii.gz", percentileFrac: 0.005 });
-    this.heat = await NVImage.loadFromUrl({
-      url: probability, name: "probability.nii.gz", colormap: "probability", opacity: 0.6, cal_min: 25, cal_max: 255,
-    });
+    const options = { trustCalMinMax: false, percentileFrac: 0.005 }; // headers may hold limits of another image
+    this.image = await NVImage.loadFromUrl({ url: flair, name: "flair.nii.gz", ...options });
+    this.heat = await NVImage.loadFromUrl({ url: probability, name: "probability.nii.gz", colormap: "probability", opacity: 0.6, ...options });
+    Object.assign(this.heat, { cal_min: 25, cal_max: 255 });
     this.#upload([this.image]);
     this.planesOnly = planesOnly;
     this.nv.setPan2Dxyzmm([0, 0, 0, 1]);
