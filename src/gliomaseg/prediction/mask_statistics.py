@@ -88,7 +88,8 @@ def measure_diameters(plane: Mask, row_mm: float, column_mm: float) -> tuple[flo
     if not count:
         return None
     largest = labelled == np.argmax(np.bincount(labelled.ravel())[1:]) + 1
-    points = np.argwhere(largest & ~ndimage.binary_erosion(largest)) * (row_mm, column_mm)
+    outline = largest & ~ndimage.binary_erosion(largest)
+    points = np.argwhere(outline).astype(np.float64) * (row_mm, column_mm)
     first, second = _farthest(points)
     pixel_mm = (row_mm + column_mm) / 2
     length = float(np.hypot(*(second - first)))
@@ -104,7 +105,7 @@ def measure_diameters(plane: Mask, row_mm: float, column_mm: float) -> tuple[flo
     return length + pixel_mm, float((high - low).max()) + pixel_mm
 
 
-def _farthest(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _farthest(points: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the two points, of shape (n, 2) and sorted by row, that are farthest from each other."""
     from scipy.spatial import ConvexHull, QhullError, distance
 

@@ -73,7 +73,7 @@ def _entries(folder: Path) -> list[Input]:
 
 
 def _with_sequences(entry: Input) -> Input:
-    """Return a volume with T1 and T1ce of the same case, if the upload has one of each: a person dropped them together."""
+    """Return a volume with T1 and T1ce of the same case, if the upload has one of each."""
     found = {}
     for role in (Role.T1, Role.T1CE):
         files = [file.path for file in entry.skipped if parse_name(stem_of(file.path)).role is role]
@@ -246,13 +246,12 @@ def apply_strokes(folder: Path) -> None:
     document = json.loads((folder / "prediction.json").read_text("utf-8"))
     loaded = load_input(_entry(folder, document["number"]), series=document["series"], max_bytes=MAX_BYTES)
     scan = loaded.scan
-    from gliomaseg.correction import graph_cut
+    from gliomaseg.correction import Strokes, graph_cut
 
     mask = graph_cut(
         scan.voxels[..., scan.flair_index].astype(np.float32),
         np.load(folder / "arrays" / "probability.npy"),
-        tumour_strokes=strokes == 1,
-        other_strokes=strokes == 2,
+        Strokes(strokes == 1, strokes == 2),
         previous_mask=before.astype(bool),
         spacing_mm=scan.spacing_mm,
     )
