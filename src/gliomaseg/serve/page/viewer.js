@@ -16,9 +16,10 @@ import { MASK_COLOUR } from "./overlay.js";
 const RENDER = 4;
 const SLICE_TYPES = { axial: 0, coronal: 1, sagittal: 2, render: RENDER };
 const FIXED = [2, 1, 0];
+// Below 0.1 nothing is painted. NiiVue makes every other alpha of a layer 1, and mixes by the opacity of the layer.
 const HEAT = {
-  R: [13, 126, 204, 248, 240], G: [8, 3, 71, 149, 249], B: [135, 168, 120, 64, 33],
-  A: [0, 110, 170, 210, 230], I: [0, 64, 128, 192, 255], min: 0, max: 255,
+  R: [0, 0, 65, 126, 204, 248, 240], G: [0, 0, 4, 3, 71, 149, 249], B: [0, 0, 157, 168, 120, 64, 33],
+  A: [0, 0, 255, 255, 255, 255, 255], I: [0, 25, 26, 64, 128, 192, 255], min: 0, max: 255,
 };
 
 const [RED, GREEN, BLUE] = MASK_COLOUR;
@@ -83,6 +84,7 @@ export class Viewer {
     /** @type {View} */
     this.view = "all";
     this.planesOnly = false;
+    this.intensities = { low: 0, high: 1, least: 0, most: 1 };
     this.onDraw = () => {};
     this.isSlow = isSoftware(nv.gl);
     new ResizeObserver(() => requestAnimationFrame(() => this.draw())).observe(canvas);
@@ -98,10 +100,11 @@ export class Viewer {
   async load(flair, probability, { planesOnly }) {
     const { NVImage } = this.library;
     this.nv.closeDrawing();
-    const options = { trustCalMinMax: false, percentileFrac: 0.005 }; // headers may hold limits of another image
-    this.image = await NVImage.loadFromUrl({ url: flair, name: "flair.nii.gz", ...options });
-    this.heat = await NVImage.loadFromUrl({ url: probability, name: "probability.nii.gz", colormap: "probability", opacity: 0.6, ...options });
-    Object.assign(this.heat, { cal_min: 25, cal_max: 255 });
+    this.image = await NVImage.loadFromUrl({ url: flair, name: "flair.nii.gz" });
+    this.heat = await NVImage.loadFromUrl({ url: probability, name: "probability.nii.gz", colormap: "probability", opacity: 0.7 });
+    Object.assign(this.heat, { cal_min: 0, cal_max: 255 });
+    this.intensities = intensitiesOf(this.image);
+    Object.assign(this.image, { cal_min: this.intensities.low, cal_max: this.intensities.high });
     this.#upload([this.image]);
     this.planesOnly = planesOnly;
     this.nv.setPan2Dxyzmm([0, 0, 0, 1]);
@@ -116,12 +119,6 @@ export class Viewer {
     [this.nv.back] = volumes;
     this.nv.overlays = volumes.slice(1);
     this.nv.updateGLVolume();
-  }
-
-  /** Robust limits of the display and the range of the image. */
-  get intensities() {
-    const { robust_min: low, robust_max: high, global_min: least, global_max: most } = this.nv.volumes[0];
-    return { low, high, least, most };
   }
 
   /** @param {number} low @param {number} high intensities that are black and white */
@@ -276,6 +273,16 @@ function rectangle([left, top, width, height]) {
 /** @param {number} value @param {number} low @param {number} high */
 function limited(value, low, high) {
   return Math.max(low, Math.min(high, value));
+}
+
+/** Limits that suit the display, and the range. The header's own limits may be those of another image. */
+function intensitiesOf(image) {
+  const { img, hdr } = image;
+  const values = Float32Array.from({ length: Math.min(img.length, 200_000) }, (_, i) => img[Math.floor((i * img.length) / Math.min(img.length, 200_000))]);
+  const sorted = values.filter(Number.isFinite).sort();
+  const at = (share) => sorted[Math.floor(share * (sorted.length - 1))] * hdr.scl_slope + hdr.scl_inter;
+  const [low, high, least, most] = [at(0.005), at(0.995), at(0), at(1)];
+  return high > low ? { low, high, least, most } : { low: least, high: Math.max(most, least + 1), least, most: Math.max(most, least + 1) };
 }
 
 /** @param {ArrayBufferView} data */
