@@ -11,8 +11,6 @@ import httpx
 import nibabel as nib
 import numpy as np
 import pytest
-
-from gliomaseg.phantoms import phantom_patient
 from tests.serve.browser_page import (
     CHROMIUM,
     FLAGS,
@@ -26,6 +24,8 @@ from tests.serve.browser_page import (
     wait_for_frames,
     wait_for_result,
 )
+
+from gliomaseg.phantoms import phantom_patient
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -111,7 +111,10 @@ def result_of(page: Page, address: str) -> dict[str, Any]:
 def test_values_are_those_of_the_server(example, server_address):
     values = result_of(example, server_address)
     assert shown_ml(example) == pytest.approx(values["tumour_volume_ml"], abs=0.06)
-    lengths = [float(length) for length in example.locator(".figure .value strong").nth(1).inner_text().split(" × ")]
+    lengths = [
+        float(length)
+        for length in example.locator(".figure .value strong").nth(1).inner_text().split(" \N{MULTIPLICATION SIGN} ")
+    ]
     assert lengths == pytest.approx(values["diameters_mm"], abs=0.56)  # shown without decimals, sent with one
     assert example.locator(".figure .value strong").nth(2).inner_text() == f"{values['predicted_dice']:.2f}"
     assert values["warnings"] == example.locator(".warnings li").all_inner_texts()
@@ -313,7 +316,9 @@ def test_file_that_is_no_scan_is_an_error_in_words(fresh):
 def test_several_scans_are_a_list_with_pictures(fresh, tmp_path):
     for index in (1, 2):
         patient = phantom_patient(index, seed=0, side_px=96, slices=12)
-        nib.save(nib.Nifti1Image(patient.image[..., 1].T, np.diag([-2.4, -2.4, 9.0, 1])), tmp_path / f"scan{index}.nii.gz")
+        nib.save(
+            nib.Nifti1Image(patient.image[..., 1].T, np.diag([-2.4, -2.4, 9.0, 1])), tmp_path / f"scan{index}.nii.gz"
+        )
     open_files(fresh, tmp_path / "scan1.nii.gz", tmp_path / "scan2.nii.gz")
     fresh.wait_for_selector("#choose:not([hidden])")
     pictures = fresh.locator("#choices img")
