@@ -1,8 +1,9 @@
 """A mask from a few strokes, by a graph cut whose prior is the network's probability.
 
-Each voxel of a box is a node. It costs to separate neighbours, the more the more alike they are and the nearer. It costs
-to give a voxel another side than the network and the mask before; strokes change this prior of the voxels that are near
-and as bright as they are. Voxels of a stroke have its side in any case. Voxels outside the box do not change.
+Each voxel of a box is a node. Two neighbours have a bond, the price of a border between them: it is high if they are
+equally bright and near. Each voxel has log-odds, the price of the other label: those of the network, changed by the
+strokes where a voxel is near a stroke and as bright as the strokes. The cut is the mask of the lowest total price.
+Voxels of a stroke keep its label.
 
 Source: Y. Boykov, M.-P. Jolly, ICCV 2001, doi:10.1109/ICCV.2001.937505.
 """
@@ -19,25 +20,25 @@ from gliomaseg.correction.stroke_box import stroke_box
 from gliomaseg.errors import GeometryError
 from gliomaseg.geometry import Spacing
 from gliomaseg.metrics.mask_checks import require_spacing
+from gliomaseg.resampling import head_of
 from gliomaseg.types import Mask, Probability
 
 Brightness = NDArray[np.float32]
-Odds = NDArray[np.float32]
+"""A box of the image, in standard deviations of the head's values: float32, shape (z, y, x)."""
+Bonds = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
+"""Pairs of neighbours as indices in the flat box, and the price of a border between them: int32, shape (n,) each."""
 
 # Chosen on half of the patients of docs/results/scribbles.md.
-PRIOR = 1.0
-KEEP = 0.0
-STROKE = 8.0
-REACH = 15.0
-CONTRAST = 0.5
-BOND = 2.0
-UNLIKE = 0.0
-SMOOTH = 0.0
-NEAREST = True
-UNKNOWN_SPACING: Spacing = (1.0, 1.0, 1.0)
-LARGEST_LOG_ODDS = 6.0
-_SCALE = 1000  # capacities are whole numbers
-_HARD = 2**28  # more than all bonds of a voxel and its prior
+STROKE_LOG_ODDS = 8.0  # at a stroke, for a voxel as bright as the strokes
+REACH_MM = 30.0  # the influence of a stroke falls to 37 % at this distance; without a spacing, in voxels
+CONTRAST = 0.5  # the influence and a bond fall to 61 % at this difference, in standard deviations of the head
+BOND = 2.0  # of equally bright neighbours, in log-odds
+LARGEST_LOG_ODDS = 6.0  # of the network: one that is wrong and certain can be overruled
+
+VOXELS: Spacing = (1.0, 1.0, 1.0)
+_SCALE = 1000  # prices are whole numbers
+_STROKE_PRICE = 2**28  # more than all other prices of a voxel together
+_SAMPLE = 1_000_000
 
 
 def graph_cut(
@@ -49,89 +50,120 @@ def graph_cut(
     previous_mask: Mask,
     spacing_mm: Spacing | None,
 ) -> Mask:
-    arrays = {"image": image, "probability": probability, "tumour strokes": tumour_strokes}
-    arrays |= {"other strokes": other_strokes, "previous mask": previous_mask}
-    _require_grid(arrays)
-    spacing = UNKNOWN_SPACING if spacing_mm is None else spacing_mm
+    """Return the mask, computed again from strokes: bool, shape (z, y, x).
+
+    Only a box changes: that of the strokes and the previous mask with a margin of 10 %, and at least `REACH_MM` around
+    the strokes. If it has more than 2 million voxels, a box around the strokes alone changes. Without strokes, the mask
+    is the previous one. Equal inputs give equal masks.
+
+    Args:
+        image: FLAIR, real numbers in any unit, shape (z, y, x).
+        probability: of tumour, by the network: float32 in [0, 1], same shape.
+        tumour_strokes: voxels that a person marked as tumour, all strokes so far: bool, same shape.
+        other_strokes: voxels marked as other tissue, likewise; a voxel of both is tumour.
+        previous_mask: bool, same shape.
+        spacing_mm: between voxels along z, y, x; None if it is unknown: then voxels count as cubes.
+
+    Raises:
+        GeometryError: an array is not 3D, the shapes differ, or the spacing is not three positive lengths.
+        ResourceError: the box of the strokes alone has more than 2 million voxels.
+
+    Source: Y. Boykov, M.-P. Jolly, ICCV 2001, doi:10.1109/ICCV.2001.937505.
+    """
+    arrays = {"image": image, "probability": probability, "previous mask": previous_mask}
+    _require_one_grid(arrays | {"tumour strokes": tumour_strokes, "other strokes": other_strokes})
+    spacing = VOXELS if spacing_mm is None else spacing_mm
     require_spacing(spacing)
     strokes = tumour_strokes | other_strokes
     mask = previous_mask.copy()
     if not strokes.any():
         return mask
-    box = stroke_box(strokes, previous_mask)
+    z, y, x = (math.ceil(REACH_MM / length) for length in spacing)
+    box = stroke_box(strokes, previous_mask, (z, y, x))
     tumour, other = tumour_strokes[box], other_strokes[box] & ~tumour_strokes[box]
-    bright = _brightness(image, box)
-    odds = PRIOR * _log_odds(probability[box])
-    odds += KEEP * np.where(previous_mask[box], np.float32(1), np.float32(-1))
-    odds += STROKE * _influence(bright, tumour, spacing) - STROKE * _influence(bright, other, spacing)
-    mask[box] = _cut(_edges(bright, spacing), odds, tumour, other)
+    brightness = _finite(image[box]) / _deviation(image)
+    log_odds = _network_log_odds(probability[box])
+    log_odds += STROKE_LOG_ODDS * (influence(brightness, tumour, spacing) - influence(brightness, other, spacing))
+    prices = np.where(tumour, _STROKE_PRICE, np.where(other, -_STROKE_PRICE, log_odds * _SCALE)).astype(np.int32)
+    mask[box] = least_cut(neighbours(brightness, spacing), prices)
     return mask
 
 
-def _require_grid(arrays: dict[str, NDArray[Any]]) -> None:
+def _require_one_grid(arrays: dict[str, NDArray[Any]]) -> None:
     shape = arrays["image"].shape
     for name, array in arrays.items():
         if array.ndim != 3 or array.shape != shape:
-            raise GeometryError(f"{name} has shape {array.shape}, expected {shape} (z, y, x) as the image")
+            raise GeometryError(f"{name} has shape {array.shape}, expected the image's {shape} (z, y, x)")
 
 
-def _brightness(image, box):
-    part = image[box].astype(np.float32)
-    if SMOOTH:
-        from scipy import ndimage
-        part = ndimage.gaussian_filter(part, (0, SMOOTH, SMOOTH))
-    low, high = float(image.min()), float(np.percentile(image, 99.5))
-    head = image[image > low + 0.1 * (high - low)]
-    std = float(head.std()) if head.size else 0.0
-    return part / np.float32(std or 1.0)
+def _finite(values: NDArray[Any]) -> NDArray[np.float32]:
+    finite: NDArray[np.float32] = np.nan_to_num(values.astype(np.float32), nan=0, posinf=0, neginf=0)
+    return finite
 
 
-def _log_odds(probability):
-    edge = 1 / (1 + math.exp(LARGEST_LOG_ODDS))
-    clipped = np.clip(probability, edge, 1 - edge)
-    return np.log(clipped / (1 - clipped)).astype(np.float32)
+def _deviation(image: NDArray[Any]) -> np.float32:
+    """Return the standard deviation of about a million voxels of the head; 1 if all are equal."""
+    step = math.ceil((image.size / _SAMPLE) ** (1 / 3))
+    sample = _finite(image[::step, ::step, ::step])
+    head = sample[head_of(sample)]
+    return np.float32((head.std() if head.size else 0) or 1)
 
 
-def _influence(bright, strokes, spacing):
-    from scipy import ndimage
+def _network_log_odds(probability: Probability) -> NDArray[np.float32]:
+    least = 1 / (1 + math.exp(LARGEST_LOG_ODDS))
+    known = np.clip(np.nan_to_num(probability, nan=0.5), least, 1 - least)
+    return np.log(known / (1 - known)).astype(np.float32)
+
+
+def influence(brightness: Brightness, strokes: Mask, spacing: Spacing) -> NDArray[np.float32]:
+    """Return the influence of strokes on each voxel: float32 from 0 to 1, shape (z, y, x); 0 without strokes.
+
+    It falls with the distance from the strokes, and with the difference from their median brightness.
+    """
+    from scipy import ndimage  # slow to import
 
     if not strokes.any():
-        return np.zeros(bright.shape, np.float32)
-    distance, nearest = ndimage.distance_transform_edt(~strokes, sampling=spacing, return_indices=True)
-    own = bright[tuple(nearest)] if NEAREST else np.float32(np.median(bright[strokes]))
-    unlike = (bright - own) / np.float32(CONTRAST)
-    like = np.exp(-(unlike**2) / 2)
-    return (np.exp(-distance / REACH) * (like * (1 + UNLIKE) - UNLIKE)).astype(np.float32)
+        return np.zeros(brightness.shape, np.float32)
+    distance: Any = ndimage.distance_transform_edt(~strokes, sampling=spacing)
+    difference = (brightness - np.median(brightness[strokes])) / np.float32(CONTRAST)
+    falling: NDArray[np.float32] = np.exp(-distance / REACH_MM - difference**2 / 2).astype(np.float32)
+    return falling
 
 
-def _edges(bright, spacing):
-    nodes = np.arange(bright.size, dtype=np.int32).reshape(bright.shape)
-    heads, tails, weights = [], [], []
+def neighbours(brightness: Brightness, spacing: Spacing) -> Bonds:
+    """Return the bonds of a box: those along z first, then y, then x; a bond falls with the voxels' distance."""
+    nodes = np.arange(brightness.size, dtype=np.int32).reshape(brightness.shape)
+    heads, tails, prices = [], [], []
     for axis in range(3):
-        heads.append(nodes.take(range(bright.shape[axis] - 1), axis).ravel())
-        tails.append(nodes.take(range(1, bright.shape[axis]), axis).ravel())
-        unlike = np.diff(bright, axis=axis).ravel() / np.float32(CONTRAST)
-        weight = BOND * np.exp(-(unlike**2) / 2) * min(spacing) / spacing[axis]
-        weights.append(np.maximum(1, weight * _SCALE).astype(np.int32))
-    return np.concatenate(heads), np.concatenate(tails), np.concatenate(weights)
+        heads.append(nodes.take(range(brightness.shape[axis] - 1), axis).ravel())
+        tails.append(nodes.take(range(1, brightness.shape[axis]), axis).ravel())
+        difference = np.diff(brightness, axis=axis).ravel() / np.float32(CONTRAST)
+        bond = BOND * np.exp(-(difference**2) / 2) * min(spacing) / spacing[axis]
+        prices.append((bond * _SCALE).astype(np.int32))
+    return np.concatenate(heads), np.concatenate(tails), np.concatenate(prices)
 
 
-def _cut(edges, odds, tumour, other):
-    from scipy import sparse
-    from scipy.sparse.csgraph import breadth_first_order, maximum_flow
+def least_cut(bonds: Bonds, prices: NDArray[np.int32]) -> Mask:
+    """Return the mask of the lowest total price: bool, shape (z, y, x); of several, the smallest.
 
-    count = odds.size
-    source, sink = count, count + 1
-    capacity = np.where(tumour, _HARD, np.where(other, -_HARD, odds * _SCALE)).ravel().astype(np.int32)
-    to_tumour, to_other = np.flatnonzero(capacity > 0).astype(np.int32), np.flatnonzero(capacity < 0).astype(np.int32)
-    one, next_one, bonds = edges
-    heads = np.concatenate([one, next_one, np.full(len(to_tumour), source, np.int32), to_other])
-    tails = np.concatenate([next_one, one, to_tumour, np.full(len(to_other), sink, np.int32)])
-    weights = np.concatenate([bonds, bonds, capacity[to_tumour], -capacity[to_other]])
-    graph = sparse.csr_matrix((weights, (heads, tails)), shape=(count + 2, count + 2))
-    residual = graph - maximum_flow(graph, source, sink).flow
-    residual.data = np.maximum(residual.data, 0)
-    residual.eliminate_zeros()
-    inside = np.zeros(count + 2, bool)
-    inside[breadth_first_order(residual, source, return_predecessors=False)] = True
-    return inside[:count].reshape(odds.shape)
+    Args:
+        bonds: of `neighbours`.
+        prices: of the other label for each voxel, positive if it is rather tumour: int32, shape (z, y, x).
+    """
+    from scipy import sparse  # slow to import
+    from scipy.sparse import csgraph
+
+    flat, (first, second, bond) = prices.ravel(), bonds
+    source, sink = flat.size, flat.size + 1
+    tumour, other = (np.flatnonzero(chosen).astype(np.int32) for chosen in (flat > 0, flat < 0))
+    heads = np.concatenate([first, second, np.full(tumour.size, source, np.int32), other])
+    tails = np.concatenate([second, first, tumour, np.full(other.size, sink, np.int32)])
+    capacities = np.concatenate([bond, bond, flat[tumour], -flat[other]])
+    graph = sparse.csr_matrix((capacities, (heads, tails)), shape=(flat.size + 2, flat.size + 2))
+    left = graph - csgraph.maximum_flow(graph, source, sink).flow
+    left.data = np.maximum(left.data, 0)
+    left.eliminate_zeros()
+    mask = np.zeros(flat.size + 2, bool)
+    mask[csgraph.breadth_first_order(left, source, return_predecessors=False)] = True
+    found: Mask = mask[: flat.size].reshape(prices.shape)
+    return found
