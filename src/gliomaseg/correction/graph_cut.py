@@ -112,7 +112,8 @@ def _deviation(image: NDArray[Any]) -> np.float32:
 def _network_log_odds(probability: Probability) -> NDArray[np.float32]:
     least = 1 / (1 + math.exp(LARGEST_LOG_ODDS))
     known = np.clip(np.nan_to_num(probability, nan=0.5), least, 1 - least)
-    return np.log(known / (1 - known)).astype(np.float32)
+    odds: NDArray[np.float32] = np.log(known / (1 - known)).astype(np.float32)
+    return odds
 
 
 def influence(brightness: Brightness, strokes: Mask, spacing: Spacing) -> NDArray[np.float32]:
