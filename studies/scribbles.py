@@ -9,7 +9,7 @@ Each run predicts its validation patients. A stroke is drawn through the largest
 along the region's longest axis, through the pixel that is farthest from its outline. Its width is 3 pixels, and its
 length at most 31. It marks tumour in a missed region, and other tissue in a false one. After each stroke, the mask is
 computed again from all strokes so far. The comparison paints the pixels of its own strokes in the mask, and changes no
-others. Nothing is random. `scribbles/outcomes.json` has the numbers of each patient.
+others. No step is random. `scribbles/outcomes.json` has the numbers of each patient.
 """
 
 from __future__ import annotations

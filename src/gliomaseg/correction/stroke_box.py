@@ -20,8 +20,8 @@ MAX_VOXELS = 2_000_000
 def stroke_box(strokes: Mask, mask: Mask, reach: tuple[int, int, int]) -> Box:
     """Return the box of the strokes and the mask with a margin; it contains the reach of the strokes.
 
-    If it has more than 2 million voxels, it is a box around the strokes alone: with their reach, half of it, or only
-    the margin, whichever fits first.
+    If it has more than 2 million voxels, it is a box around the strokes alone, the first that fits: with their reach,
+    with half of it, or with the margin only.
 
     Args:
         strokes: bool, shape (z, y, x), not empty.
