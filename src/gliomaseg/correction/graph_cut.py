@@ -54,7 +54,8 @@ def graph_cut(
 
     Only a box changes: that of the strokes and the previous mask with a margin of 10 %, and at least `REACH_MM` around
     the strokes. If it has more than 2 million voxels, a box around the strokes alone changes. Without strokes, the mask
-    is the previous one. Equal inputs give equal masks.
+    is the previous one. Inside the box, the previous mask has no influence: pass voxels that were painted by hand as
+    strokes. Equal inputs give equal masks.
 
     Args:
         image: FLAIR, real numbers in any unit, shape (z, y, x).
