@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +25,6 @@ _STORE_BYTES = 100 * 2**20  # rows are paths and numbers; Ray accepts no less th
 _LONGEST_FOLDER = 40  # sockets lie in Ray's folder, and their paths may have 107 bytes
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
@@ -58,8 +58,29 @@ def connected(
         opened = (
             _cluster(ray, address, workers) if address else _local(ray, min(workers or core_count(), most), note_folder)
         )
-        with opened as count:
+        with _own_messages_only(), opened as count:
             yield min(count, most)
+
+
+@contextmanager
+def _own_messages_only() -> Iterator[None]:
+    """Drop what Ray's libraries and processes write to file descriptor 2; `sys.stderr` still reaches the user."""
+    old = sys.stderr
+    try:
+        number = old.fileno()
+        kept = os.dup(number)
+    except (AttributeError, OSError, ValueError):  # it is closed, or a buffer of a test
+        yield
+        return
+    with open(kept, "w", buffering=1, encoding=old.encoding, errors=old.errors) as own:  # noqa: PTH123 - a descriptor
+        try:
+            with Path(os.devnull).open("w") as null:
+                os.dup2(null.fileno(), number)
+            sys.stderr = own
+            yield
+        finally:
+            sys.stderr = old
+            os.dup2(own.fileno(), number)
 
 
 @contextmanager
