@@ -60,6 +60,12 @@ def input_of(case: BulkCase) -> tuple[Input, str | None]:
     return replace(entry, result_name=case.result_name), document["series"]
 
 
+def path_of(case: BulkCase) -> str:
+    """Return the path of a case's FLAIR; no file is opened."""
+    document = json.loads(case.text)
+    return str(document["input"]["path"] if "input" in document else document["files"]["flair"])
+
+
 def _document(entry: Input) -> dict[str, Any]:
     return {
         "path": str(entry.path),

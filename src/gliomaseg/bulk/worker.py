@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gliomaseg.bulk.entries import BulkCase, input_of
+from gliomaseg.bulk.entries import BulkCase, input_of, path_of
 from gliomaseg.bulk.rows import ATTEMPT, CaseRow, to_table
 from gliomaseg.errors import GliomasegError, ModelError, ResourceError
 from gliomaseg.formats import stem_of
@@ -77,17 +77,21 @@ class CaseWorker:
 
     def _predict(self, row_id: int, case: BulkCase) -> CaseRow:
         settings, out = self._settings, self._settings.folder_of(row_id)
-        entry, series = input_of(case)
         starts = Path(settings.started) / str(row_id)
         if note_start(starts, settings.call) > MOST_STARTS:
-            what = f"the process of its worker ended {MOST_STARTS} times"
-            fault = ResourceError(what, where=entry.path, cure="check its size and the memory, or predict it alone")
-            row = failed_row(entry, fault)
-        else:
-            row = predict_one(entry, out, self._predictor, series)
+            # Its files are not opened again. The starts stay: another case may end the process in the same block.
+            return CaseRow(row_id, case.name, _crashed(case))
+        entry, series = input_of(case)
+        row = predict_one(entry, out, self._predictor, series)
         digests = input_digest(entry, Path(settings.out)), mask_digest(entry, row.outputs)
         starts.unlink(missing_ok=True)
         return CaseRow(row_id, case.name, row, *digests)
+
+
+def _crashed(case: BulkCase) -> PredictRow:
+    what = f"the process of its worker ended {MOST_STARTS} times"
+    fault = ResourceError(what, where=case.name, cure="check its size and the memory, or predict it alone")
+    return PredictRow(path_of(case), error=fault.line(), fault=fault)
 
 
 def predict_one(entry: Input, out: Path, predictor: ScanPredictor, series: str | None) -> PredictRow:
