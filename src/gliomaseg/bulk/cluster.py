@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -64,23 +64,23 @@ def connected(
 
 @contextmanager
 def _own_messages_only() -> Iterator[None]:
-    """Drop what Ray's libraries and processes write to file descriptor 2; `sys.stderr` still reaches the user."""
+    """Drop what Ray prints: to stdout, where our result goes, and to file descriptor 2. `sys.stderr` stays as it is."""
     old = sys.stderr
-    try:
-        number = old.fileno()
-        kept = os.dup(number)
-    except (AttributeError, OSError, ValueError):  # it is closed, or a buffer of a test
-        yield
-        return
-    with open(kept, "w", buffering=1, encoding=old.encoding, errors=old.errors) as own:  # noqa: PTH123 - a descriptor
+    with Path(os.devnull).open("w") as null, redirect_stdout(null):
         try:
-            with Path(os.devnull).open("w") as null:
-                os.dup2(null.fileno(), number)
-            sys.stderr = own
+            number = old.fileno()
+            kept = os.dup(number)
+        except (AttributeError, OSError, ValueError):  # it is closed, or a buffer of a test
             yield
-        finally:
-            sys.stderr = old
-            os.dup2(own.fileno(), number)
+            return
+        with open(kept, "w", buffering=1, encoding=old.encoding, errors=old.errors) as own:  # noqa: PTH123
+            try:
+                os.dup2(null.fileno(), number)
+                sys.stderr = own
+                yield
+            finally:
+                sys.stderr = old
+                os.dup2(own.fileno(), number)
 
 
 @contextmanager
