@@ -197,3 +197,17 @@ def test_a_finished_run_is_not_repeated_and_leaves_nothing_behind(archive):
     assert (archive.out / "results.parquet").stat().st_mtime_ns == table
     hidden = {path.name for path in archive.out.iterdir() if path.name.startswith(".")}
     assert hidden == {".gliomaseg-bulk", ".gliomaseg-files"}
+
+
+@pytest.mark.parametrize(
+    ("address", "code", "message"),
+    [
+        ("127.0.0.1:9", 1, "the cluster does not answer"),
+        ("127.0.0.1:port", 1, "the cluster does not answer"),
+        ("ray://127.0.0.1:9", 2, "expected HOST:PORT or auto"),
+    ],
+)
+def test_an_address_without_a_cluster_is_an_error_at_once(address, code, message, archive):
+    done, _, messages = archive.run("--out", "elsewhere", "--address", address)
+    assert done == code
+    assert message in messages

@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ LOOPBACK = "127.0.0.1"
 SPARE_CPUS = 2
 _STORE_BYTES = 100 * 2**20  # rows are paths and numbers; Ray accepts no less than 75 MiB
 _LONGEST_FOLDER = 40  # sockets lie in Ray's folder, and their paths may have 107 bytes
+_ANSWER_S = 10
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
@@ -116,6 +118,7 @@ def _cluster(ray: Any, address: str, workers: int | None) -> Iterator[int]:
     if address.startswith("ray://"):
         what = f"address is {address}, expected HOST:PORT or auto"
         raise UsageError(what, where="--address", cure="start bulk on a machine of the cluster")
+    _require_answer(address)
     try:
         _init(ray, address=address)
         free = int(ray.cluster_resources().get("CPU", 0)) - SPARE_CPUS
@@ -136,6 +139,22 @@ def _init(ray: Any, *, address: str, **options: Any) -> None:
             raise GliomasegError(what, cure="check the memory and the temporary folder, and run again") from fault
         what = f"the cluster does not answer ({type(fault).__name__})"
         raise GliomasegError(what, where=address, cure="check the address, or start it with `ray start`") from fault
+
+
+def _require_answer(address: str) -> None:
+    """Check that something listens at HOST:PORT; Ray would wait for minutes.
+
+    Raises:
+        GliomasegError: there is no answer.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+    except (OSError, ValueError, OverflowError) as fault:
+        cure = "check the address, or start the cluster with `ray start`"
+        raise GliomasegError("the cluster does not answer", where=address, cure=cure) from fault
 
 
 def _own_settings() -> dict[str, str]:
