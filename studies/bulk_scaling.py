@@ -5,7 +5,8 @@
 
 The results are in docs/scaling.md. A run is WORKERS:CASES and takes the first cases of the archive. "Whole" is from the
 start of the command to its end. "Predicting" is from the first mask to the last one, without the start of Ray. The
-memory is the largest resident set of the command, and that of all its processes together without shared pages (Pss).
+memory is the largest resident set of the command, and that of all its processes together (Pss). The cores are the CPU
+time that the workers got while they predicted, a second: on a machine with other work, less than their number.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Measurement:
         predicting_s: from the first mask to the last one.
         driver_mib: memory of the command.
         all_mib: memory of all processes.
+        cpu_s: CPU time of the workers between the first mask and the last one.
     """
 
     workers: int
@@ -43,11 +45,13 @@ class Measurement:
     predicting_s: float
     driver_mib: int
     all_mib: int
+    cpu_s: float
 
     def row(self, slices: int) -> str:
         """Return a row of the table."""
         whole, predicting = self.cases * slices / self.whole_s, (self.cases - 1) * slices / self.predicting_s
         times = f"{self.whole_s:.0f} | {whole:.1f} | {self.predicting_s:.0f} | {predicting:.1f}"
+        times += f" | {self.cpu_s / self.predicting_s:.2f} | {1000 * self.cpu_s / (self.cases - 1) / slices:.1f}"
         return f"| {self.workers} | {self.cases * slices:,} | {times} | {self.driver_mib} | {self.all_mib} |"
 
 
@@ -62,10 +66,9 @@ def main() -> None:
     arguments = parser.parse_args()
     files = sorted(arguments.archive.absolute().glob("*.nii.gz"))
     arguments.out.mkdir(parents=True)
-    sys.stdout.write(
-        "| workers | slices | whole, s | slices/s | predicting, s | slices/s | command, MiB | all, MiB |\n"
-    )
-    sys.stdout.write("|---|---|---|---|---|---|---|---|\n")
+    sys.stdout.write("| workers | slices | whole, s | slices/s | predicting, s | slices/s | cores | CPU, ms a slice ")
+    sys.stdout.write("| command, MiB | all, MiB |\n")
+    sys.stdout.write("|---|---|---|---|---|---|---|---|---|---|\n")
     for number, text in enumerate(arguments.runs):
         workers, cases = map(int, text.split(":"))
         measured = measure(files[:cases], arguments.out / str(number), workers=workers, model=arguments.model)
@@ -84,8 +87,7 @@ def measure(files: list[Path], folder: Path, *, workers: int, model: str) -> Mea
     command += ["--model", model, "--workers", str(workers), "--json"]
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, MARK: mark})  # noqa: S603
-    largest = [0]
-    watch = threading.Thread(target=watch_memory, args=(process, mark, largest), daemon=True)
+    watch = Watch(process, mark)
     watch.start()
     if process.stdout:
         process.stdout.read()
@@ -95,22 +97,44 @@ def measure(files: list[Path], folder: Path, *, workers: int, model: str) -> Mea
         sys.exit(f"bulk ended with {process.returncode}")
     seconds = time.monotonic() - started
     written = sorted(mask.stat().st_mtime for mask in out.glob("*_mask.nii.gz"))
-    return Measurement(workers, len(files), seconds, written[-1] - written[0], usage.ru_maxrss >> 10, largest[0] >> 10)
+    cpu_s = watch.cpu_s(written[-1]) - watch.cpu_s(written[0])
+    times = seconds, written[-1] - written[0]
+    return Measurement(workers, len(files), *times, usage.ru_maxrss >> 10, watch.largest_kib >> 10, cpu_s)
 
 
-def watch_memory(process: subprocess.Popen[bytes], mark: str, largest: list[int]) -> None:
-    """Keep the largest sum of the memory of all processes, in KiB, each two seconds."""
-    needle = f"{MARK}={mark}".encode()
-    while process.returncode is None:
-        total = 0
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                if needle in (entry / "environ").read_bytes().split(b"\0"):
-                    total += int((entry / "smaps_rollup").read_text("ascii").partition("\nPss:")[2].split()[0])
-            except (OSError, IndexError, ValueError):
-                continue
-        largest[0] = max(largest[0], total)
-        time.sleep(2)
+class Watch(threading.Thread):
+    """Reads memory and CPU time of all processes of a run, each second."""
+
+    def __init__(self, process: subprocess.Popen[bytes], mark: str) -> None:
+        super().__init__(daemon=True)
+        self._process, self._needle = process, f"{MARK}={mark}".encode()
+        self._used: dict[str, float] = {}
+        self._points: list[tuple[float, float]] = []
+        self.largest_kib = 0
+
+    def run(self) -> None:
+        """Read until the command has ended."""
+        while self._process.returncode is None:
+            kib = 0
+            for entry in Path("/proc").glob("[0-9]*"):
+                try:
+                    if self._needle in (entry / "environ").read_bytes().split(b"\0"):
+                        kib += int((entry / "smaps_rollup").read_text("ascii").partition("\nPss:")[2].split()[0])
+                        self._read_cpu(entry)
+                except (OSError, IndexError, ValueError):  # it has ended
+                    continue
+            self.largest_kib = max(self.largest_kib, kib)
+            self._points.append((time.time(), sum(self._used.values())))
+            time.sleep(1)
+
+    def _read_cpu(self, entry: Path) -> None:
+        if b"CaseWorker" in (entry / "cmdline").read_bytes():
+            fields = (entry / "stat").read_text("utf-8").rpartition(")")[2].split()
+            self._used[entry.name] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def cpu_s(self, moment: float) -> float:
+        """Return the CPU time of the workers until a moment, from the nearest reading."""
+        return min(self._points, key=lambda point: abs(point[0] - moment))[1]
 
 
 if __name__ == "__main__":
