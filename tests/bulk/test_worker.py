@@ -102,3 +102,12 @@ def test_the_files_of_a_large_archive_are_in_folders(work, settings, tmp_path):
 def test_another_model_on_the_machine_of_a_worker_is_refused(settings):
     with pytest.raises(ModelError, match="another model on a worker"):
         CaseWorker(replace(settings, digest="0"))
+
+
+def test_the_mask_of_an_interrupted_call_is_replaced_and_a_changed_one_is_not(work, tmp_path):
+    first = work("a", "b")
+    (tmp_path / "out" / "b_mask.nii.gz").write_bytes(b"changed")
+    rows = work("a", "b")
+    assert [row["exit_code"] for row in rows] == [0, 2]
+    assert rows[0]["mask_sha256"] == first[0]["mask_sha256"]
+    assert "was changed since predict wrote it" in rows[1]["error"]

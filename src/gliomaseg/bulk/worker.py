@@ -10,7 +10,7 @@ from typing import Any
 
 from gliomaseg.bulk.entries import BulkCase, input_of, path_of
 from gliomaseg.bulk.rows import ATTEMPT, CaseRow, to_table
-from gliomaseg.errors import GliomasegError, ModelError, ResourceError
+from gliomaseg.errors import GliomasegError, ModelError, OutputExistsError, ResourceError
 from gliomaseg.formats import stem_of
 from gliomaseg.inputs.input import Input, Kind
 from gliomaseg.ownership import file_digest
@@ -103,7 +103,11 @@ def predict_one(entry: Input, out: Path, predictor: ScanPredictor, series: str |
         ResourceError: the disk is full.
     """
     try:
-        return predict_input(entry, out, predictor, PredictOptions(overwrite=True, series=series))
+        row = predict_input(entry, out, predictor, PredictOptions(series=series))
+        if isinstance(row.fault, OutputExistsError):
+            # Only now: with `overwrite`, each case reads the list of all files in the folder.
+            row = predict_input(entry, out, predictor, PredictOptions(overwrite=True, series=series))
+        return row
     except ResourceError:
         raise
     except Exception as fault:  # a fault of ours in one case must not end a run of a million
