@@ -6,9 +6,10 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from gliomaseg.atomic import is_disk_full
 from gliomaseg.bulk.run_folder import RunFolder
 from gliomaseg.bulk.worker import CaseWorker, WorkerSettings
-from gliomaseg.errors import GliomasegError, import_extra, printable
+from gliomaseg.errors import GliomasegError, ResourceError, import_extra, printable
 
 MOST_BLOCK_ROWS = 16
 BLOCKS_PER_WORKER = 16
@@ -60,6 +61,8 @@ def _translated(fault: Exception, folder: RunFolder) -> GliomasegError:
     for cause in _causes(fault):
         if isinstance(cause, GliomasegError):
             return cause
+        if isinstance(cause, OSError) and is_disk_full(cause):
+            return ResourceError("the disk is full", where=folder.out, cure="free some space and run again")
     line = printable((str(fault).strip().splitlines() or [type(fault).__name__])[0])
     return GliomasegError(
         f"the run ended early ({type(fault).__name__}: {line})", where=folder.out, cure="run the same command again"

@@ -19,7 +19,7 @@ from gliomaseg.bulk.pipeline import run_pipeline
 from gliomaseg.bulk.rows import FoundRows, count_rows, find_rows, next_ids, write_results
 from gliomaseg.bulk.run_folder import RunFolder, RunIdentity, write_list
 from gliomaseg.bulk.worker import WorkerSettings
-from gliomaseg.errors import GliomasegError, MissingExtraError, counted, import_extra
+from gliomaseg.errors import DataError, GliomasegError, MissingExtraError, counted, import_extra
 from gliomaseg.prediction import ScanPredictor, open_models
 from gliomaseg.pretrained import find_models
 
@@ -95,11 +95,13 @@ def predict_archive(
         FolderInUseError: another run is at work in the folder.
         OutputExistsError: the folder has other files.
         UsageError: the run that began in the folder has other cases or another model.
-        DataError: the archive has no case, or two cases with one name.
+        DataError: there is no such archive, it has no case, or two cases with one name.
         GliomasegError: Ray does not start, or the run ended early.
     """
     started = time.perf_counter()
     _require_extra()
+    if not source.exists():  # before a folder is made
+        raise DataError("there is no such file or folder", where=source, cure="check the path")
     folder = RunFolder(out.absolute())
     predictor = open_models(find_models(options.model))
     with locked(folder.out):
