@@ -10,7 +10,7 @@ from gliomaseg.bulk.run_folder import RunFolder
 from gliomaseg.errors import GliomasegError, ModelError
 
 
-class Wrapped(Exception):
+class WrappedError(Exception):
     """Keeps the exception of a worker as Ray's errors do."""
 
     def __init__(self, cause):
@@ -21,9 +21,13 @@ class Wrapped(Exception):
 @pytest.mark.parametrize(
     ("fault", "code", "message"),
     [
-        (Wrapped(Wrapped(ModelError("is another model"))), 3, "is another model"),
-        (Wrapped(OSError(errno.ENOSPC, "No space left on device")), 5, "the disk is full"),
-        (Wrapped(ValueError("x")), 1, r"the run ended early \(Wrapped: worker failed\); run the same command again"),
+        (WrappedError(WrappedError(ModelError("is another model"))), 3, "is another model"),
+        (WrappedError(OSError(errno.ENOSPC, "No space left on device")), 5, "the disk is full"),
+        (
+            WrappedError(ValueError("x")),
+            1,
+            r"the run ended early \(WrappedError: worker failed\); run the same command again",
+        ),
     ],
 )
 def test_the_fault_of_a_worker_ends_the_command(fault, code, message):
