@@ -158,8 +158,14 @@ def _require_answer(address: str) -> None:
 
 
 def _own_settings() -> dict[str, str]:
-    # Without the first, Ray replaces 127.0.0.1 by the address of the machine, and listens on all of its addresses.
-    return {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    return {
+        # Otherwise Ray replaces 127.0.0.1 by the address of the machine, and listens on all of its addresses.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        # Otherwise workers have a lower priority than the command.
+        "RAY_worker_niceness": "0",
+    }
 
 
 @contextmanager
