@@ -7,7 +7,9 @@ NOTEBOOK := notebooks/brain_mri_tumor_segmentation
 DATA ?= lgg
 CROSSED ?= crossed
 CROSSED_T1 ?= crossed-t1
-STUDIES := ensemble error_kinds as_volumes card_tables leakage fit_input_checks measures_cost
+# RUNS: trainings on the folds of one split.
+RUNS ?= quick-0 quick-1
+STUDIES := ensemble error_kinds as_volumes card_tables leakage fit_input_checks measures_cost scribbles
 
 .PHONY: help demo test check fuzz notebook docs sbom vulnerabilities clean $(STUDIES:%=study-%)
 
@@ -93,6 +95,9 @@ study-error_kinds study-as_volumes: study-%: .venv/dev
 
 study-card_tables: .venv/dev
 	$(BIN)/python studies/card_tables.py $(CROSSED) --data $(DATA)
+
+study-scribbles: .venv/dev
+	OMP_NUM_THREADS=1 $(BIN)/python studies/scribbles.py $(RUNS) --data $(DATA) --out scribbles
 
 study-leakage: .venv/dev
 	$(BIN)/python studies/leakage.py --data $(DATA) --out leakage

@@ -1,4 +1,4 @@
-"""What a person changed in a mask."""
+"""The difference between a mask before and after a correction."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gliomaseg.metrics.mask_checks import require_pair
 from gliomaseg.types import Mask
 
 
@@ -16,10 +17,10 @@ class CorrectionSummary:
     Attributes:
         added_voxels: voxels that are tumour only after it.
         removed_voxels: voxels that are tumour only before it.
-        added_ml: their volume; None if the spacing is unknown.
+        added_ml: their volume; None if the volume of a voxel is unknown.
         removed_ml: likewise.
-        dice: between both masks, 0 to 1; 1 if both are empty.
-        changed_slices: number of slices along z with a difference.
+        dice: of both masks, 0 (apart) to 1 (equal); 1 if both are empty.
+        changed_slices: slices along z with a difference.
     """
 
     added_voxels: int
@@ -31,13 +32,22 @@ class CorrectionSummary:
 
 
 def correction_summary(before: Mask, after: Mask, *, voxel_ml: float | None) -> CorrectionSummary:
-    """Return what changed between two masks of one scan.
+    """Return the difference between two masks of one scan.
 
     Args:
         before: bool, shape (z, y, x).
         after: bool, same shape.
-        voxel_ml: volume of a voxel; None if it is unknown.
+        voxel_ml: volume of a voxel, in ml; None if it is unknown.
+
+    Raises:
+        TypeError: a mask is not a NumPy array of bool.
+        GeometryError: a mask is not 3D, or the shapes differ.
+
+    >>> before, after = np.array([[[True, True, False]]]), np.array([[[False, True, True]]])
+    >>> correction_summary(before, after, voxel_ml=0.5)
+    CorrectionSummary(added_voxels=1, removed_voxels=1, added_ml=0.5, removed_ml=0.5, dice=0.5, changed_slices=1)
     """
+    require_pair(reference=before, predicted=after)
     added, removed = int(np.count_nonzero(after & ~before)), int(np.count_nonzero(before & ~after))
     total = int(np.count_nonzero(before)) + int(np.count_nonzero(after))
     return CorrectionSummary(
@@ -45,6 +55,6 @@ def correction_summary(before: Mask, after: Mask, *, voxel_ml: float | None) -> 
         removed_voxels=removed,
         added_ml=None if voxel_ml is None else round(added * voxel_ml, 4),
         removed_ml=None if voxel_ml is None else round(removed * voxel_ml, 4),
-        dice=round(1 - (added + removed) / total, 4) if total else 1.0,
+        dice=1 - (added + removed) / total if total else 1.0,
         changed_slices=int(np.count_nonzero((before != after).any(axis=(1, 2)))),
     )

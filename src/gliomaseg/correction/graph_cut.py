@@ -1,199 +1,171 @@
 """A mask from a few strokes, by a graph cut whose prior is the network's probability.
 
-Each voxel of a box is a node. Its prior is the log-odds of the network's probability, shifted by the strokes: voxels
-that are near a stroke and as bright as it are likely to be of its kind. Neighbours are joined the more strongly, the
-more alike they are. Voxels of a stroke are of its kind in any case. Voxels outside the box do not change.
+Each voxel of a box is a node. Two neighbours have a bond, the price of a border between them: it is high if they are
+equally bright and near. Each voxel has log-odds, the price of the other label: those of the network, changed by the
+strokes where a voxel is near a stroke and as bright as the strokes. The cut is the mask of the lowest total price.
+Voxels of a stroke keep its label.
 
 Source: Y. Boykov, M.-P. Jolly, ICCV 2001, doi:10.1109/ICCV.2001.937505.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, sparse
-from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
-from gliomaseg.errors import ResourceError
+from gliomaseg.correction.stroke_box import stroke_box
+from gliomaseg.errors import GeometryError
+from gliomaseg.geometry import Spacing
+from gliomaseg.metrics.mask_checks import require_spacing
+from gliomaseg.resampling import head_of
 from gliomaseg.types import Mask, Probability
 
-Box = tuple[slice, slice, slice]
-Array = NDArray[np.float32]
+Brightness = NDArray[np.float32]
+"""A box of the image, in standard deviations of the head's values: float32, shape (z, y, x)."""
+Bonds = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
+"""Pairs of neighbours as indices in the flat box, and the price of a border between them: int32, shape (n,) each."""
 
-MARGIN, LEAST_MARGIN_MM = 0.1, 20.0
-# Images without spacing are mostly slices of clinical scans, several times as thick as their pixels.
-USUAL_MM = (5.0, 1.0, 1.0)
-MAX_VOXELS = 2_000_000
-LARGEST_LOG_ODDS = 6.0
-_SCALE = 1000  # of capacities, which are whole numbers
-_HARD = 2**30 // 4
+# Chosen on half of the patients of docs/results/scribbles.md.
+STROKE_LOG_ODDS = 8.0  # at a stroke, for a voxel as bright as the strokes
+REACH_MM = 15.0  # the influence of a stroke falls to 37 % at this distance; without a spacing, in voxels
+CONTRAST = 0.5  # the influence and a bond fall to 61 % at this difference, in standard deviations of the head
+BOND = 2.0  # of equally bright neighbours, in log-odds
+LARGEST_LOG_ODDS = 6.0  # of the network: one that is wrong and certain can be overruled
 
-
-@dataclass(frozen=True)
-class Strokes:
-    """What a person marked: bool, shape (z, y, x) each. A voxel in both counts as tumour.
-
-    Attributes:
-        tumour: voxels of tumour.
-        other: voxels that are not tumour.
-    """
-
-    tumour: Mask
-    other: Mask
-
-
-@dataclass(frozen=True)
-class CutSettings:
-    """The weights of the graph.
-
-    Attributes:
-        prior: factor on the log-odds of the network.
-        stroke: log-odds at a stroke.
-        reach_mm: distance at which the influence of a stroke falls to 37 %; in pixels if the spacing is unknown.
-        contrast: difference of brightness, as a share of the head's standard deviation, at which the influence and
-            the bond of neighbours fall to 61 %.
-        bond: cost of a border between two equally bright neighbours.
-    """
-
-    prior: float = 1.0
-    stroke: float = 8.0
-    reach_mm: float = 15.0
-    contrast: float = 0.5
-    bond: float = 2.0
+VOXELS: Spacing = (1.0, 1.0, 1.0)
+_SCALE = 1000  # prices are whole numbers
+_STROKE_PRICE = 2**28  # more than all other prices of a voxel together
+_SAMPLE = 1_000_000
 
 
 def graph_cut(
-    image: NDArray[np.floating],
+    image: NDArray[Any],
     probability: Probability,
-    strokes: Strokes,
     *,
+    tumour_strokes: Mask,
+    other_strokes: Mask,
     previous_mask: Mask,
-    spacing_mm: tuple[float, float, float] | None,
-    settings: CutSettings | None = None,
+    spacing_mm: Spacing | None,
 ) -> Mask:
     """Return the mask, computed again from strokes: bool, shape (z, y, x).
 
-    Without strokes it is the mask before.
+    Only a box changes: that of the strokes and the previous mask with a margin of 10 %, and at least `REACH_MM` around
+    the strokes. If it has more than 2 million voxels, a box around the strokes alone changes. Without strokes, the mask
+    is the previous one. Inside the box, the previous mask has no influence: pass voxels that were painted by hand as
+    strokes. Equal inputs give equal masks.
 
     Args:
-        image: FLAIR, shape (z, y, x).
-        probability: of the network, float32 in [0, 1], same shape.
-        strokes: of the same shape.
+        image: FLAIR, real numbers in any unit, shape (z, y, x).
+        probability: of tumour, by the network: float32 in [0, 1], same shape.
+        tumour_strokes: voxels that a person marked as tumour, all strokes so far: bool, same shape.
+        other_strokes: voxels marked as other tissue, likewise; a voxel of both is tumour.
         previous_mask: bool, same shape.
-        spacing_mm: along z, y, x; None if it is unknown: then a slice counts as five times as thick as its pixels.
-        settings: weights; None for the default.
+        spacing_mm: between voxels along z, y, x; None if it is unknown: then voxels count as cubes.
 
     Raises:
-        ResourceError: the strokes span more than 2 million voxels.
+        GeometryError: an array is not 3D, the shapes differ, or the spacing is not three positive lengths.
+        ResourceError: the box of the strokes alone has more than 2 million voxels.
+
+    Source: Y. Boykov, M.-P. Jolly, ICCV 2001, doi:10.1109/ICCV.2001.937505.
     """
-    marked = strokes.tumour | strokes.other
-    if not marked.any():
-        return previous_mask.copy()
-    settings = settings or CutSettings()
-    sides = spacing_mm or USUAL_MM
-    box = stroke_box(marked, previous_mask, sides)
-    tumour, other = strokes.tumour[box], strokes.other[box] & ~strokes.tumour[box]
-    bright = _standardised(image, box)
-    odds = settings.prior * _log_odds(probability[box])
-    odds += settings.stroke * _influence(bright, tumour, other, sides, settings)
-    inside = _cut(bright, odds, tumour, other, sides, settings)
+    arrays = {"image": image, "probability": probability, "previous mask": previous_mask}
+    _require_one_grid(arrays | {"tumour strokes": tumour_strokes, "other strokes": other_strokes})
+    spacing = VOXELS if spacing_mm is None else spacing_mm
+    require_spacing(spacing)
+    strokes = tumour_strokes | other_strokes
     mask = previous_mask.copy()
-    mask[box] = inside
+    if not strokes.any():
+        return mask
+    z, y, x = (math.ceil(REACH_MM / length) for length in spacing)
+    box = stroke_box(strokes, previous_mask, (z, y, x))
+    tumour, other = tumour_strokes[box], other_strokes[box] & ~tumour_strokes[box]
+    brightness = _finite(image[box]) / _deviation(image)
+    log_odds = _network_log_odds(probability[box])
+    log_odds += STROKE_LOG_ODDS * (influence(brightness, tumour, spacing) - influence(brightness, other, spacing))
+    prices = np.where(tumour, _STROKE_PRICE, np.where(other, -_STROKE_PRICE, log_odds * _SCALE)).astype(np.int32)
+    mask[box] = least_cut(neighbours(brightness, spacing), prices)
     return mask
 
 
-def stroke_box(strokes: Mask, mask: Mask, spacing_mm: tuple[float, float, float]) -> Box:
-    """Return the box of the strokes and the mask, larger by a tenth, and at least by 20 mm, at each side.
-
-    If it has more than 2 million voxels, the box of the strokes alone is taken, with as much around it as fits.
-
-    Raises:
-        ResourceError: the strokes alone span more.
-    """
-    for marked, least_mm in (
-        (strokes | mask, LEAST_MARGIN_MM),
-        (strokes, 2 * LEAST_MARGIN_MM),
-        (strokes, LEAST_MARGIN_MM),
-        (strokes, 0.0),
-    ):
-        box = _grown(marked, least_mm, spacing_mm)
-        if np.prod([part.stop - part.start for part in box]) <= MAX_VOXELS:
-            return box
-    raise ResourceError(f"strokes span more than {MAX_VOXELS:,} voxels", cure="draw them closer together")
+def _require_one_grid(arrays: dict[str, NDArray[Any]]) -> None:
+    shape = arrays["image"].shape
+    for name, array in arrays.items():
+        if array.ndim != 3 or array.shape != shape:
+            raise GeometryError(f"{name} has shape {array.shape}, expected the image's {shape} (z, y, x)")
 
 
-def _grown(marked: Mask, least_mm: float, spacing_mm: tuple[float, float, float]) -> Box:
-    parts = []
-    for axis, length in enumerate(marked.shape):
-        places = np.flatnonzero(marked.any(axis=tuple(other for other in range(3) if other != axis)))
-        first, last = int(places[0]), int(places[-1]) + 1
-        more = max(1, round((last - first) * MARGIN), round(least_mm / spacing_mm[axis]))
-        parts.append(slice(max(0, first - more), min(length, last + more)))
-    return parts[0], parts[1], parts[2]
+def _finite(values: NDArray[Any]) -> NDArray[np.float32]:
+    finite: NDArray[np.float32] = np.nan_to_num(values.astype(np.float32), nan=0, posinf=0, neginf=0)
+    return finite
 
 
-def _standardised(image: NDArray[np.floating], box: Box) -> Array:
-    """Return the box of an image in standard deviations of the head's brightness."""
-    part = image[box].astype(np.float32)
-    head = image[image > image.min() + 0.1 * (np.percentile(image, 99.5) - image.min())]
-    std = float(head.std()) if head.size else 0.0
-    scaled: Array = part / np.float32(std or 1.0)
-    return scaled
+def _deviation(image: NDArray[Any]) -> np.float32:
+    """Return the standard deviation of about a million voxels of the head; 1 if all are equal."""
+    step = math.ceil((image.size / _SAMPLE) ** (1 / 3))
+    sample = _finite(image[::step, ::step, ::step])
+    head = sample[head_of(sample)]
+    return np.float32((head.std() if head.size else 0) or 1)
 
 
-def _log_odds(probability: Probability) -> Array:
-    edge = 1 / (1 + np.exp(LARGEST_LOG_ODDS))
-    clipped = np.clip(probability, edge, 1 - edge)
-    odds: Array = np.log(clipped / (1 - clipped)).astype(np.float32)
+def _network_log_odds(probability: Probability) -> NDArray[np.float32]:
+    least = 1 / (1 + math.exp(LARGEST_LOG_ODDS))
+    known = np.clip(np.nan_to_num(probability, nan=0.5), least, 1 - least)
+    odds: NDArray[np.float32] = np.log(known / (1 - known)).astype(np.float32)
     return odds
 
 
-def _influence(
-    bright: Array, tumour: Mask, other: Mask, sides: tuple[float, float, float], settings: CutSettings
-) -> Array:
-    """Return the influence of the strokes: from -1 (not tumour) to 1 (tumour)."""
-    total = np.zeros(bright.shape, np.float32)
-    for strokes, sign in ((tumour, 1), (other, -1)):
-        if strokes.any():
-            distance, nearest = ndimage.distance_transform_edt(~strokes, sampling=sides, return_indices=True)
-            unlike = (bright - bright[tuple(nearest)]) / settings.contrast
-            total += sign * np.exp(-distance / settings.reach_mm - unlike**2 / 2).astype(np.float32)
-    return total
+def influence(brightness: Brightness, strokes: Mask, spacing: Spacing) -> NDArray[np.float32]:
+    """Return the influence of strokes on each voxel: float32 from 0 to 1, shape (z, y, x); 0 without strokes.
+
+    It falls with the distance from the strokes, and with the difference from their median brightness.
+    """
+    from scipy import ndimage  # slow to import
+
+    if not strokes.any():
+        return np.zeros(brightness.shape, np.float32)
+    distance: Any = ndimage.distance_transform_edt(~strokes, sampling=spacing)
+    difference = (brightness - np.median(brightness[strokes])) / np.float32(CONTRAST)
+    falling: NDArray[np.float32] = np.exp(-distance / REACH_MM - difference**2 / 2).astype(np.float32)
+    return falling
 
 
-def _cut(
-    bright: Array, odds: Array, tumour: Mask, other: Mask, sides: tuple[float, float, float], settings: CutSettings
-) -> Mask:
-    """Return the side of the tumour of the smallest cut: bool, the shape of the box."""
-    count = bright.size
-    nodes = np.arange(count, dtype=np.int32).reshape(bright.shape)
-    source, sink = count, count + 1
-    to_source = np.where(tumour, _HARD, np.clip(odds, 0, None) * _SCALE * ~other).ravel().astype(np.int32)
-    to_sink = np.where(other, _HARD, np.clip(-odds, 0, None) * _SCALE * ~tumour).ravel().astype(np.int32)
-    heads, tails, weights = [], [], []
+def neighbours(brightness: Brightness, spacing: Spacing) -> Bonds:
+    """Return the bonds of a box: those along z first, then y, then x; a bond falls with the voxels' distance."""
+    nodes = np.arange(brightness.size, dtype=np.int32).reshape(brightness.shape)
+    heads, tails, prices = [], [], []
     for axis in range(3):
-        one = nodes.take(range(bright.shape[axis] - 1), axis).ravel()
-        next_one = nodes.take(range(1, bright.shape[axis]), axis).ravel()
-        unlike = np.diff(bright, axis=axis).ravel() / settings.contrast
-        weight = settings.bond * np.exp(-(unlike**2) / 2) * min(sides) / sides[axis]
-        heads += [one, next_one]
-        tails += [next_one, one]
-        weights += [np.maximum(1, weight * _SCALE).astype(np.int32)] * 2
-    every = nodes.ravel()
-    heads += [np.full(count, source, np.int32), every]
-    tails += [every, np.full(count, sink, np.int32)]
-    weights += [to_source, to_sink]
-    edges = (np.concatenate(weights), (np.concatenate(heads), np.concatenate(tails)))
-    graph = sparse.coo_array(edges, shape=(count + 2, count + 2)).tocsr()
-    graph.indices, graph.indptr = graph.indices.astype(np.int32), graph.indptr.astype(np.int32)
-    graph = sparse.csr_matrix(graph)
-    residual = graph - maximum_flow(graph, source, sink).flow
-    residual.data = np.maximum(residual.data, 0)
-    residual.eliminate_zeros()
-    reached = breadth_first_order(residual, source, return_predecessors=False)
-    inside = np.zeros(count + 2, bool)
-    inside[reached] = True
-    found: Mask = inside[:count].reshape(bright.shape)
+        heads.append(nodes.take(range(brightness.shape[axis] - 1), axis).ravel())
+        tails.append(nodes.take(range(1, brightness.shape[axis]), axis).ravel())
+        difference = np.diff(brightness, axis=axis).ravel() / np.float32(CONTRAST)
+        bond = BOND * np.exp(-(difference**2) / 2) * min(spacing) / spacing[axis]
+        prices.append((bond * _SCALE).astype(np.int32))
+    return np.concatenate(heads), np.concatenate(tails), np.concatenate(prices)
+
+
+def least_cut(bonds: Bonds, prices: NDArray[np.int32]) -> Mask:
+    """Return the mask of the lowest total price: bool, shape (z, y, x); of several, the smallest.
+
+    Args:
+        bonds: of `neighbours`.
+        prices: of the other label for each voxel, positive if it is rather tumour: int32, shape (z, y, x).
+    """
+    from scipy import sparse  # slow to import
+    from scipy.sparse import csgraph
+
+    flat, (first, second, bond) = prices.ravel(), bonds
+    source, sink = flat.size, flat.size + 1
+    tumour, other = (np.flatnonzero(chosen).astype(np.int32) for chosen in (flat > 0, flat < 0))
+    heads = np.concatenate([first, second, np.full(tumour.size, source, np.int32), other])
+    tails = np.concatenate([second, first, tumour, np.full(other.size, sink, np.int32)])
+    capacities = np.concatenate([bond, bond, flat[tumour], -flat[other]])
+    graph = sparse.csr_matrix((capacities, (heads, tails)), shape=(flat.size + 2, flat.size + 2))
+    left = graph - csgraph.maximum_flow(graph, source, sink).flow
+    left.data = np.maximum(left.data, 0)
+    left.eliminate_zeros()
+    mask = np.zeros(flat.size + 2, bool)
+    mask[csgraph.breadth_first_order(left, source, return_predecessors=False)] = True
+    found: Mask = mask[: flat.size].reshape(prices.shape)
     return found
