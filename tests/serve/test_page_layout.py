@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.report.test_browser import PALE
-from tests.serve.browser_page import CHROMIUM, FLAGS, open_files
+
+from browser_page import CHROMIUM, FLAGS, open_files
+from report.test_browser import PALE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 CHROMIUM = Path("/usr/bin/chromium")
 # WebGL runs on the processor. Its pictures are put together there too: on a busy machine, a screenshot of a page that
@@ -34,6 +34,32 @@ _OUTLINE = """() => {
   }
   return [count, x / count / width, y / count / height];
 }"""
+
+
+class Watch:
+    """A page, and everything that it wrote on the console or asked another machine for."""
+
+    def __init__(self, browser: Browser, address: str, width: int = 1280, height: int = 800) -> None:
+        self.page = browser.new_page(viewport={"width": width, "height": height}, accept_downloads=True)
+        self.faults: list[str] = []
+        self.page.set_default_timeout(PATIENCE_MS)
+        self.page.on("console", lambda message: self._note(message.text))
+        self.page.on("pageerror", lambda fault: self._note(str(fault)))
+        self.page.on("request", lambda request: self._ask(request.url, address))
+        self.page.on("dialog", lambda dialog: dialog.accept())
+        self.page.goto(address)
+
+    def _note(self, text: str) -> None:
+        if "GL Driver Message" not in text:  # that WebGL on a processor is slow
+            self.faults.append(text)
+
+    def _ask(self, url: str, address: str) -> None:
+        if not url.startswith((f"{address}/", "data:", "blob:")):
+            self.faults.append(f"request to {url}")
+
+    def close(self) -> None:
+        self.page.close()
+        assert self.faults == []
 
 
 def wait_for_frames(page: Page) -> None:

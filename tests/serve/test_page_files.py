@@ -1,0 +1,137 @@
+"""The page of `gliomaseg serve` in a browser: opening files, and the keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from browser_page import CHROMIUM, FLAGS, Watch, crosshair_mm, drag, open_files, shown_ml, wait_for_result
+from gliomaseg.phantoms import phantom_patient
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the browser is driven by playwright")
+pytestmark = pytest.mark.skipif(not CHROMIUM.is_file(), reason=f"there is no {CHROMIUM}")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS, headless=True)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def fresh(browser: Browser, server_address: str) -> Iterator[Page]:
+    """A page on which nothing is open yet."""
+    watch = Watch(browser, server_address)
+    yield watch.page
+    watch.close()
+
+
+def test_keyboard_alone_opens_draws_and_undoes(fresh):
+    for _ in range(12):
+        fresh.keyboard.press("Tab")
+        if fresh.evaluate("document.activeElement.id") == "example":
+            break
+    fresh.keyboard.press("Enter")
+    wait_for_result(fresh)
+    assert fresh.evaluate("document.activeElement.id") == "overlay"
+    ml, place = shown_ml(fresh), crosshair_mm(fresh)
+    fresh.keyboard.press("ArrowRight")
+    fresh.keyboard.press("PageUp")
+    moved = crosshair_mm(fresh)
+    assert moved[0] < place[0], "the patient's left is on the right of the screen"
+    assert moved[2] > place[2]
+    fresh.keyboard.press("e")
+    fresh.keyboard.press("Space")
+    assert shown_ml(fresh) < ml
+    fresh.keyboard.press("z")
+    assert shown_ml(fresh) == ml
+    fresh.keyboard.press("[")
+    assert shown_ml(fresh) > ml
+    fresh.keyboard.press("?")
+    assert fresh.locator("#help").is_visible()
+    fresh.keyboard.press("Escape")
+    assert not fresh.locator("#help").is_visible()
+
+
+def test_oblique_scan_is_corrected_where_the_person_sees_it(fresh, tmp_path):
+    patient = phantom_patient(2, seed=0, side_px=96, slices=12)
+    z_mm, y_mm, x_mm = patient.spacing_mm
+    # Columns run to the patient's left, rows to the back; the file stores slices first, turned by ten degrees.
+    turn = np.array([[np.cos(0.17), -np.sin(0.17), 0], [np.sin(0.17), np.cos(0.17), 0], [0, 0, 1]])
+    affine = np.eye(4)
+    affine[:3, :3] = (turn @ np.diag([-x_mm, -y_mm, z_mm]))[:, [2, 1, 0]]
+    affine[:3, 3] = turn @ (48 * x_mm, 48 * y_mm, -6 * z_mm)
+    nib.save(nib.Nifti1Image(patient.image[..., 1], affine), tmp_path / "flair.nii.gz")
+    open_files(fresh, tmp_path / "flair.nii.gz")
+    wait_for_result(fresh)
+    fresh.click("[data-view=axial]")
+    fresh.click("[data-tool=brush]")
+    drag(fresh, (0.3, 0.3), (0.32, 0.3))
+    place = crosshair_mm(fresh)
+    with fresh.expect_download() as download:
+        fresh.click("[data-file='mask.nii.gz']")
+    download.value.save_as(tmp_path / "mask.nii.gz")
+    mask = nib.load(tmp_path / "mask.nii.gz")
+    np.testing.assert_allclose(mask.affine, affine, atol=1e-4)
+    i, j, k = np.rint(np.linalg.inv(affine) @ (*place, 1))[:3].astype(int)
+    assert np.asarray(mask.dataobj)[i, j, k] == 1
+
+
+def test_scan_without_affine_shows_axial_slices_and_no_millilitres(fresh, tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    patient = phantom_patient(1, seed=0, side_px=96, slices=12)
+    tifffile.imwrite(tmp_path / "flair.tif", patient.image[..., 1])
+    open_files(fresh, tmp_path / "flair.tif")
+    wait_for_result(fresh)
+    assert fresh.locator("#stage-note").inner_text() == "orientation unknown"
+    assert fresh.locator("[data-view=coronal]").is_disabled()
+    assert fresh.locator("#readout").inner_text().startswith("voxel ")
+    assert fresh.locator("#numbers .value").first.inner_text().endswith(" voxels")
+
+
+def test_file_that_is_no_scan_is_an_error_in_words(fresh):
+    hostile = {"name": "<img src=x onerror=alert(1)>.nii.gz", "mimeType": "application/gzip", "buffer": b"no scan"}
+    open_files(fresh, hostile)
+    fresh.wait_for_selector("#error:not([hidden])")
+    assert "<img src=x" in fresh.locator("#jobs").inner_text()
+    assert fresh.locator("#error-text").inner_text()
+    assert fresh.evaluate("document.activeElement.id") == "error-title"
+    fresh.click("#error-again")
+    assert fresh.locator("#empty").is_visible()
+
+
+def test_several_scans_are_a_list_with_pictures(fresh, tmp_path):
+    for index in (1, 2):
+        patient = phantom_patient(index, seed=0, side_px=96, slices=12)
+        nib.save(
+            nib.Nifti1Image(patient.image[..., 1].T, np.diag([-2.4, -2.4, 9.0, 1])), tmp_path / f"scan{index}.nii.gz"
+        )
+    open_files(fresh, tmp_path / "scan1.nii.gz", tmp_path / "scan2.nii.gz")
+    fresh.wait_for_selector("#choose:not([hidden])")
+    pictures = fresh.locator("#choices img")
+    assert pictures.count() == 2
+    pictures.nth(1).evaluate("(image) => image.decode()")
+    fresh.locator("#choices button").nth(1).click()
+    wait_for_result(fresh)
+
+
+def test_deleted_scan_leaves_the_list(fresh, tmp_path):
+    fresh.wait_for_selector("#empty")
+    Path(tmp_path / "one.nii.gz").write_bytes(b"no scan")
+    open_files(fresh, tmp_path / "one.nii.gz")
+    fresh.wait_for_selector("#error:not([hidden])")
+    row = fresh.locator("#job-list li", has_text="one.nii.gz")
+    row.hover()
+    row.locator(".bin").click()
+    row.wait_for(state="detached")
+    assert fresh.locator("#empty").is_visible()
