@@ -1,0 +1,33 @@
+"""The client and the curl line of the guide work against a real server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from documented_pages import BLOCK
+from gliomaseg.choices import PhantomFormat
+from gliomaseg.phantoms import write_phantoms
+
+PAGE = Path(__file__).parents[2] / "docs" / "guide" / "serve.md"
+
+
+def test_client_and_curl_line_of_the_guide(server_address: str, tmp_path: Path) -> None:
+    folder = write_phantoms(tmp_path / "phantoms", patients=1, side_px=96, kind=PhantomFormat.nifti)
+    (flair,) = folder.glob("*/*_flair.nii.gz")
+    flair.rename(tmp_path / "flair.nii.gz")
+    blocks = BLOCK.findall(PAGE.read_text("utf-8"))
+    texts = [body.replace("http://127.0.0.1:8000", server_address) for _, body in blocks]
+    client = next(text for text in texts if text.startswith("import time"))
+    done = subprocess.run(
+        [sys.executable, "-c", client + "\nprint(len(mask) > 100)"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    volume, is_mask = done.stdout.splitlines()
+    assert volume.endswith(" ml")
+    assert float(volume.removesuffix(" ml")) > 0
+    assert is_mask == "True"
+    curl = next(text for text in texts if text.startswith("curl"))
+    answer = subprocess.run(["bash", "-c", curl], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert '"state":"queued"' in answer.stdout, answer.stderr
