@@ -59,6 +59,7 @@ def test_every_output_option_states_what_it_writes(command: Callable[..., Any]) 
     [
         ("predict", "missing.nii", "--out", "notes"),
         ("predict", "missing.nii", "--out", "notes/masks"),
+        ("bulk", "missing", "--out", "notes"),
         ("evaluate", "missing", "--out", "notes"),
         ("train", "unet", "--data", "missing", "--out", "notes"),
         ("crossvalidate", "unet", "--data", "missing", "--out", "notes"),

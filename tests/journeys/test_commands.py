@@ -199,7 +199,7 @@ def test_an_interrupted_command_exits_130_without_a_traceback(tmp_path, number):
 
 def test_help_names_every_command():
     out = subprocess.run([*GLIOMASEG, "--help"], capture_output=True, text=True, check=True).stdout
-    for name in ("demo", "download", "phantom", "audit", "split", "train", "evaluate", "predict", "models"):
+    for name in ("demo", "download", "phantom", "audit", "split", "train", "evaluate", "predict", "bulk", "models"):
         assert f"\n  {name} " in out
 
 

@@ -16,6 +16,7 @@ import typer
 import gliomaseg
 from gliomaseg.atomic import is_disk_full, sigterm_as_interrupt
 from gliomaseg.cli.bench import bench
+from gliomaseg.cli.bulk import bulk
 from gliomaseg.cli.data import audit, download, phantom, split
 from gliomaseg.cli.evaluate import compare, evaluate, report
 from gliomaseg.cli.examples import epilog_of
@@ -47,6 +48,7 @@ for command in (
     compare,
     report,
     predict,
+    bulk,
     export,
     models,
     bench,

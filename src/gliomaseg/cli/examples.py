@@ -34,6 +34,11 @@ _LINES: dict[str, tuple[str, ...]] = {
         "gliomaseg predict patients --out masks --skip-existing",
         "gliomaseg predict archive --out masks --part 3/20",
     ),
+    "bulk": (
+        "gliomaseg bulk archive --out masks",
+        "gliomaseg bulk cases.parquet --out masks --workers 8",
+        "gliomaseg bulk cases.csv --out /shared/masks --address auto",
+    ),
     "export": ("gliomaseg export run --to onnx --out shared-model",),
     "models": ("gliomaseg models", "gliomaseg models --json"),
     "bench": ("gliomaseg bench",),

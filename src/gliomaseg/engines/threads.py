@@ -16,8 +16,13 @@ def thread_count() -> int:
     units. A container or `taskset` may allow fewer cores than the machine has. `OMP_NUM_THREADS`, as for torch, and
     the CPU quota of a container are upper limits.
     """
-    limits = [_cores(), _omp_num_threads(), _quota()]
-    return max(1, min(limit for limit in limits if limit is not None))
+    return min(core_count(), _omp_num_threads() or core_count())
+
+
+def core_count() -> int:
+    """Return the number of physical cores that this process may use, at least 1; a container's quota is a limit."""
+    quota = _quota()
+    return max(1, _cores() if quota is None else min(_cores(), quota))
 
 
 def _cores() -> int:

@@ -246,12 +246,13 @@ def apply_strokes(folder: Path) -> None:
     document = json.loads((folder / "prediction.json").read_text("utf-8"))
     loaded = load_input(_entry(folder, document["number"]), series=document["series"], max_bytes=MAX_BYTES)
     scan = loaded.scan
-    from gliomaseg.correction import Strokes, graph_cut
+    from gliomaseg.correction import graph_cut
 
     mask = graph_cut(
         scan.voxels[..., scan.flair_index].astype(np.float32),
         np.load(folder / "arrays" / "probability.npy"),
-        Strokes(strokes == 1, strokes == 2),
+        tumour_strokes=strokes == 1,
+        other_strokes=strokes == 2,
         previous_mask=before.astype(bool),
         spacing_mm=scan.spacing_mm,
     )
