@@ -127,9 +127,14 @@ def test_sequences_of_a_case_are_one_job(client: httpx.Client, volumes: Path, fi
 
 
 def test_one_of_several_scans_is_chosen(client: httpx.Client, volumes: Path, finish: Finish) -> None:
-    files = [("files", (file.name, file.read_bytes())) for file in sorted(volumes.glob("*/*_flair.nii.gz"))]
+    flairs = sorted(volumes.glob("*/*_flair.nii.gz"))
+    files = [("files", (file.name, file.read_bytes())) for file in flairs]
     job = finish(client.post("/segmentations", files=files).json())
-    assert (job["state"], [choice["number"] for choice in job["choices"]]) == ("choose", [1, 2])
+    assert job["state"] == "choose"
+    assert [(choice["number"], choice["title"]) for choice in job["choices"]] == [
+        (1, flairs[0].name),
+        (2, flairs[1].name),
+    ]
     path = f"/segmentations/{job['id']}"
     assert client.get(f"{path}/choices/2.png").content.startswith(b"\x89PNG")
     assert client.get(f"{path}/result.json").status_code == 409

@@ -21,7 +21,11 @@ def test_client_and_curl_line_of_the_guide(server_address: str, tmp_path: Path) 
     texts = [body.replace("http://127.0.0.1:8000", server_address) for _, body in blocks]
     client = next(text for text in texts if text.startswith("import time"))
     done = subprocess.run(
-        [sys.executable, "-c", client + "\nprint(len(mask) > 100)"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", client + "\nprint(len(mask) > 100)"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     volume, is_mask = done.stdout.splitlines()

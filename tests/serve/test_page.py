@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -170,6 +171,22 @@ def test_stroke_takes_tumour_away(example):
     assert shown_ml(example) < ml
     example.click("#undo")
     assert shown_ml(example) == ml
+
+
+def test_stroke_keeps_what_was_painted(example):
+    """The corner is dark, so that the graph cut alone would not mark it."""
+    example.click("[data-tool=brush]")
+    drag(example, *EMPTY_CORNER)
+    place = crosshair_mm(example)
+    x, y = outline_centre(example)
+    example.click("[data-tool=tumour]")
+    drag(example, (x - 0.02, y), (x + 0.02, y))
+    example.wait_for_selector("#stage-wait", state="hidden")
+    with example.expect_download() as download:
+        example.click("[data-file='mask.nii.gz']")
+    mask = nib.Nifti1Image.from_bytes(gzip.decompress(download.value.path().read_bytes()))
+    voxel = np.rint(np.linalg.inv(mask.affine) @ (*place, 1))[:3].astype(int)
+    assert np.asarray(mask.dataobj)[tuple(voxel)] == 1
 
 
 def test_saved_mask_lies_where_it_was_drawn(example, server_address, tmp_path):

@@ -37,8 +37,7 @@ class ClientNames:
         """Return a message with the client's names; the paths of the server are removed."""
         short = text.replace(self.folder + "/", "").replace(self.folder, "the upload")
         by_file = {path.split("/", 1)[-1]: name for path, name in self.names.items()}
-        found = _OWN.sub(lambda match: self._client_name(match[0], by_file), short)
-        return printable(found)
+        return _OWN.sub(lambda match: self._client_name(match[0], by_file), short)
 
     def shown_in(self, value: Any) -> Any:
         """Return a document with the client's names in all texts."""
@@ -55,4 +54,4 @@ class ClientNames:
         if name is None:  # without its suffix, as the name of a case
             matches = [client for path, client in self.names.items() if path.split("/")[-1].split(".")[0] == own]
             name = matches[0] if matches else own
-        return name.rsplit("/", 1)[-1]
+        return printable(name.replace("\\", "/").rsplit("/", 1)[-1])

@@ -1,4 +1,4 @@
-"""What the worker process does with a job's folder: list its scans, segment one, and write its masks.
+"""Work of the worker process on a job's folder: segment a scan, write its masks, and compute one from strokes.
 
 A job's folder has `upload/` with the files, `arrays/` with voxels and masks on the scan's own grid, and `out/` with the
 files that clients fetch. Every function reads what it needs from the folder, so a new process can go on.
@@ -7,6 +7,9 @@ files that clients fetch. Every function reads what it needs from the folder, so
 from __future__ import annotations
 
 import json
+import math
+import re
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,90 +17,26 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from gliomaseg.atomic import new_file, write_text
 from gliomaseg.choices import MaskFormat
-from gliomaseg.errors import DataError, UsageError
-from gliomaseg.formats import stem_of
-from gliomaseg.formats.dicom import list_series
-from gliomaseg.inputs import Input, Kind, join_sequences, list_inputs, load_input
+from gliomaseg.errors import UsageError
+from gliomaseg.inputs import Input, Kind, load_input
 from gliomaseg.inputs.load import LoadedScan
-from gliomaseg.naming import Role, parse_name
 from gliomaseg.prediction import ScanPredictor
 from gliomaseg.prediction.contact_sheet import SheetText, draw_contact_sheet
 from gliomaseg.prediction.mask_statistics import measure_mask
 from gliomaseg.prediction.mask_writers import WRITERS
 from gliomaseg.prediction.outputs import Result
+from gliomaseg.prediction.postprocessing import WHOLE_SLICES
 from gliomaseg.prediction.predict import MAX_BYTES, input_warnings_of, skipped_lines
 from gliomaseg.prediction.predictor import Prediction, used_sequences
-from gliomaseg.preprocessing import display_levels
+from gliomaseg.serve.scans import chosen_scan
 from gliomaseg.serve.view import View, view_of, write_view
 from gliomaseg.types import Mask
 
 Progress = Callable[[float], None]
 FILES = {"mask.nii.gz": MaskFormat.nifti, "mask.tif": MaskFormat.tiff, "seg.dcm": MaskFormat.dicom_seg}
-_PICTURE_PX = 160
-_NAMED = ("flair", "t1", "t1ce")
-
-
-def list_scans(folder: Path) -> list[dict[str, Any]]:
-    """Return `number`, `title`, `voxels` and `series` of each scan of an upload; if there are several, write pictures.
-
-    Raises:
-        GliomasegError: no file can be read.
-    """
-    entries = _entries(folder)
-    if len(entries) == 1 and entries[0].kind is Kind.SERIES:
-        series = list_series(entries[0].path)
-        flair = [one for one in series if one.is_flair]
-        if len(series) > 1 and len(flair) != 1:
-            return [
-                _described(folder, number, entries[0], series=one.uid)
-                | {"title": f"{one.description or 'no description'}, {one.slices} slices"}
-                for number, one in enumerate(series, start=1)
-            ]
-    if len(entries) == 1:
-        return [{"number": 1, "title": entries[0].name, "voxels": None, "series": None}]
-    return [_described(folder, number, entry) for number, entry in enumerate(entries, start=1)]
-
-
-def _entries(folder: Path) -> list[Input]:
-    upload = folder / "upload"
-    named = {name: next(iter(sorted(upload.glob(f"{name}/*"))), None) for name in _NAMED}
-    if named["flair"] is not None:
-        return [join_sequences(named["flair"], t1=named["t1"], t1ce=named["t1ce"])]
-    if any(named.values()):
-        raise UsageError("T1 or T1ce is given without FLAIR", cure="add the field flair")
-    return [_with_sequences(entry) for entry in list_inputs([upload])]
-
-
-def _with_sequences(entry: Input) -> Input:
-    """Return a volume with T1 and T1ce of the same case, if the upload has one of each."""
-    found = {}
-    for role in (Role.T1, Role.T1CE):
-        files = [file.path for file in entry.skipped if parse_name(stem_of(file.path)).role is role]
-        found[role] = files[0] if len(files) == 1 else None
-    if entry.kind is not Kind.VOLUME or not any(found.values()):
-        return entry
-    return replace(join_sequences(entry.path, t1=found[Role.T1], t1ce=found[Role.T1CE]), result_name=entry.result_name)
-
-
-def _described(folder: Path, number: int, entry: Input, *, series: str | None = None) -> dict[str, Any]:
-    """Return one choice, and write its picture: the middle axial slice. A scan that cannot be read has no picture."""
-    described: dict[str, Any] = {"number": number, "title": entry.name, "voxels": None, "series": series}
-    try:
-        loaded = load_input(entry, series=series, max_bytes=MAX_BYTES)
-    except Exception as fault:  # the other scans of the upload can still be chosen
-        return described | {"error": str(fault)}
-    scan = loaded.scan
-    described["voxels"] = list(reversed(scan.voxels.shape[:3]))
-    axial = scan.axial.turn(scan.voxels[..., scan.flair_index])
-    picture = Image.fromarray(display_levels(axial[len(axial) // 2]))
-    picture.thumbnail((_PICTURE_PX, _PICTURE_PX))
-    (folder / "out").mkdir(exist_ok=True)
-    picture.save(folder / "out" / f"choice-{number}.png")
-    return described
 
 
 def segment(
@@ -116,7 +55,8 @@ def segment(
     Raises:
         GliomasegError: the scan cannot be read or segmented.
     """
-    entry = _entry(folder, number)
+    start = time.perf_counter()
+    entry = chosen_scan(folder, number)
     used = used_sequences(predictor)
     entry = replace(entry, t1=entry.t1 if "t1" in used else None, t1ce=entry.t1ce if "t1ce" in used else None)
     loaded = load_input(entry, series=series, max_bytes=MAX_BYTES)
@@ -133,19 +73,10 @@ def segment(
     levels = np.rint(found.probability * 255).astype(np.uint8)
     write_view(folder / "out" / "probability.nii.gz", levels, view)
     _save_bytes(folder / "out" / "model-mask.u8", view.to_bytes(found.mask))
-    document = _described_result(entry, loaded, found, view) | {"input": name}
+    document = _described_result(entry, loaded, found, view)
+    document |= {"input": name, "seconds": round(time.perf_counter() - start, 3)}
     write_text(folder / "prediction.json", json.dumps(document | {"number": number, "series": series}))
     return write_masks(folder, name=name, corrected=False, predictor=predictor)
-
-
-def _entry(folder: Path, number: int) -> Input:
-    entries = _entries(folder)
-    if not 1 <= number <= len(entries):
-        # The choices of one DICOM input are its series.
-        if len(entries) == 1:
-            return entries[0]
-        raise DataError(f"choice is {number}, expected 1 to {len(entries)}", cure="choose one of the list")
-    return entries[number - 1]
 
 
 def _described_result(entry: Input, loaded: LoadedScan, found: Prediction, view: View) -> dict[str, Any]:
@@ -163,7 +94,27 @@ def _described_result(entry: Input, loaded: LoadedScan, found: Prediction, view:
         "spacing_mm": None if view.spacing_mm is None else list(view.spacing_mm),
         "orientation_known": scan.affine is not None,
         "formats": [form.value for form in _formats(entry)],
+        "smallest_component_voxels": _smallest_component_voxels(found, loaded),
+        "card": _card(found.models[0].folder),
     }
+
+
+def _smallest_component_voxels(found: Prediction, loaded: LoadedScan) -> int:
+    """Return the size below which connected components were removed from the mask."""
+    settings, voxel_ml = found.models[0].config.postprocessing, loaded.scan.voxel_ml
+    if len(loaded.scan.voxels) < WHOLE_SLICES:
+        return 0
+    if voxel_ml is None or not settings.min_component_ml:
+        return settings.min_component_voxels
+    return math.ceil(settings.min_component_ml / voxel_ml)
+
+
+def _card(folder: Path) -> str:
+    """Return the limitations in a model card as plain text; empty if the card has none."""
+    file = folder / "README.md"
+    text = file.read_text("utf-8") if file.is_file() else ""
+    _, _, after = text.partition("\n## Limitations\n")
+    return re.sub(r"[`*]|\]\([^)]*\)|\[", "", after.split("\n## ")[0]).strip()
 
 
 def _formats(entry: Input) -> list[MaskFormat]:
@@ -185,7 +136,7 @@ def write_masks(folder: Path, *, name: str, corrected: bool, predictor: ScanPred
         GliomasegError: a file cannot be written.
     """
     document = json.loads((folder / "prediction.json").read_text("utf-8"))
-    entry = _entry(folder, document["number"])
+    entry = chosen_scan(folder, document["number"])
     loaded = load_input(entry, series=document["series"], max_bytes=MAX_BYTES)
     model_mask = np.load(folder / "arrays" / "model.npy")
     mask = np.load(folder / "arrays" / "corrected.npy") if corrected else model_mask
@@ -244,7 +195,7 @@ def apply_strokes(folder: Path) -> None:
     if strokes.max(initial=0) > 2:
         raise UsageError(f"a stroke is {strokes.max()}, expected 0, 1 or 2", cure="send 0, 1 and 2")
     document = json.loads((folder / "prediction.json").read_text("utf-8"))
-    loaded = load_input(_entry(folder, document["number"]), series=document["series"], max_bytes=MAX_BYTES)
+    loaded = load_input(chosen_scan(folder, document["number"]), series=document["series"], max_bytes=MAX_BYTES)
     scan = loaded.scan
     from gliomaseg.correction import graph_cut
 

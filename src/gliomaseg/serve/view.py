@@ -97,4 +97,4 @@ def write_view(path: Path, voxels: NDArray[Any], view: View) -> None:
         turned = turned.astype(np.float32)
     path.parent.mkdir(exist_ok=True)
     with new_file(path) as temporary:
-        write_volume(temporary, turned, Grid(view.shape, view.affine), description="page")
+        write_volume(temporary, turned, Grid(view.shape, view.affine), description="image")

@@ -21,6 +21,7 @@ from gliomaseg.prediction import ScanPredictor, open_models
 from gliomaseg.pretrained import find_models
 from gliomaseg.serve import tasks
 from gliomaseg.serve.names import ClientNames
+from gliomaseg.serve.scans import list_scans
 
 
 def main() -> None:
@@ -69,7 +70,7 @@ def _run(
         answer({"progress": done})
 
     if task == "list":
-        return tasks.list_scans(folder)
+        return list_scans(folder)
     if task == "segment":
         return tasks.segment(folder, predictor=predictor, progress=progress, **values)
     if task == "masks":

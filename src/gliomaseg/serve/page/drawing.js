@@ -1,8 +1,9 @@
 /**
  * Drawing on a layer of one byte for each voxel: pure functions, and a history of sparse changes.
  *
- * Two bits of a voxel say what a person drew (EDIT), two bits hold a stroke for the server (STROKE). The layer lies on
- * top of the model's mask, so that a correction outlives a change of the threshold.
+ * Two bits of a voxel say whether it was added or removed (EDIT), one whether a person painted it (BY_HAND), and two bits
+ * hold a stroke for the server (STROKE). The layer lies on top of the model's mask, so that a correction outlives a change
+ * of the threshold.
  *
  * @typedef {[number, number, number]} Triple x, y and z
  * @typedef {{indices: Uint32Array, before: Uint8Array, after: Uint8Array}} Change
@@ -11,6 +12,7 @@
 export const EDIT = 3;
 export const ADDED = 1;
 export const REMOVED = 2;
+export const BY_HAND = 16;
 export const STROKE = 12;
 export const STROKE_TUMOUR = 4;
 export const STROKE_OTHER = 8;

@@ -5,7 +5,7 @@
  * @typedef {[number, number, number]} Triple
  */
 
-import { ADDED, EDIT, History, REMOVED, STROKE, STROKE_TUMOUR, combine } from "./drawing.js";
+import { ADDED, BY_HAND, EDIT, History, REMOVED, STROKE, STROKE_TUMOUR, combine } from "./drawing.js";
 import { countVoxels, measureDiameters, removeSmall, thresholdMask, volumeMl } from "./measure.js";
 
 /** Volumes at these two thresholds are the interval. */
@@ -57,17 +57,23 @@ export class Session {
 
   /** Mark voxels as tumour or not. @param {Iterable<number>} indices @param {boolean} tumour */
   edit(indices, tumour) {
-    for (const index of indices) if (this.history.set(index, tumour ? ADDED : REMOVED, EDIT)) this.#refresh(index);
+    const bits = BY_HAND | (tumour ? ADDED : REMOVED);
+    for (const index of indices) if (this.history.set(index, bits, EDIT | BY_HAND)) this.#refresh(index);
   }
 
   /** Mark voxels for the graph cut. @param {Iterable<number>} indices @param {number} value of STROKE */
   stroke(indices, value) {
-    for (const index of indices) this.history.set(index, value, STROKE);
+    for (const index of indices) this.history.set(index, value, STROKE | BY_HAND);
   }
 
-  /** Take over a mask that the server computed; only voxels that differ become corrections. @param {Uint8Array} mask */
+  /**
+   * Take over a mask that the server computed; only voxels that differ become corrections. Voxels that a person painted
+   * stay as they are, unless a later stroke goes through them.
+   * @param {Uint8Array} mask
+   */
   adopt(mask) {
     for (let i = 0; i < mask.length; i += 1) {
+      if (this.layer[i] & BY_HAND) continue;
       if (mask[i] !== this.mask[i] && this.history.set(i, mask[i] ? ADDED : REMOVED, EDIT)) this.#refresh(i);
     }
   }
@@ -80,7 +86,7 @@ export class Session {
   /** Remove all corrections and strokes; one change of the history. */
   clear() {
     this.layer.forEach((bits, index) => {
-      if (bits && this.history.set(index, 0, EDIT | STROKE)) this.#refresh(index);
+      if (bits && this.history.set(index, 0, EDIT | STROKE | BY_HAND)) this.#refresh(index);
     });
     this.history.commit();
   }

@@ -1,0 +1,94 @@
+"""The scans of an upload: listed with pictures, and the one that was chosen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from gliomaseg.errors import DataError, UsageError
+from gliomaseg.formats import stem_of
+from gliomaseg.formats.dicom import list_series
+from gliomaseg.inputs import Input, Kind, join_sequences, list_inputs, load_input
+from gliomaseg.naming import Role, parse_name
+from gliomaseg.prediction.predict import MAX_BYTES
+from gliomaseg.preprocessing import display_levels
+
+_PICTURE_PX = 160
+_NAMED = ("flair", "t1", "t1ce")
+
+
+def list_scans(folder: Path) -> list[dict[str, Any]]:
+    """Return `number`, `title`, `voxels` and `series` of each scan of an upload; if there are several, write pictures.
+
+    Raises:
+        GliomasegError: no file can be read.
+    """
+    entries = _entries(folder)
+    if len(entries) == 1 and entries[0].kind is Kind.SERIES:
+        series = list_series(entries[0].path)
+        flair = [one for one in series if one.is_flair]
+        if len(series) > 1 and len(flair) != 1:
+            return [
+                _described(folder, number, entries[0], series=one.uid)
+                | {"title": f"{one.description or 'no description'}, {one.slices} slices"}
+                for number, one in enumerate(series, start=1)
+            ]
+    if len(entries) == 1:
+        return [{"number": 1, "title": entries[0].name, "voxels": None, "series": None}]
+    return [_described(folder, number, entry) for number, entry in enumerate(entries, start=1)]
+
+
+def _entries(folder: Path) -> list[Input]:
+    upload = folder / "upload"
+    named = {name: next(iter(sorted(upload.glob(f"{name}/*"))), None) for name in _NAMED}
+    if named["flair"] is not None:
+        return [join_sequences(named["flair"], t1=named["t1"], t1ce=named["t1ce"])]
+    if any(named.values()):
+        raise UsageError("T1 or T1ce is given without FLAIR", cure="add the field flair")
+    return [_with_sequences(entry) for entry in list_inputs([upload])]
+
+
+def _with_sequences(entry: Input) -> Input:
+    """Return a volume with T1 and T1ce of the same case, if the upload has one of each."""
+    found = {}
+    for role in (Role.T1, Role.T1CE):
+        files = [file.path for file in entry.skipped if parse_name(stem_of(file.path)).role is role]
+        found[role] = files[0] if len(files) == 1 else None
+    if entry.kind is not Kind.VOLUME or not any(found.values()):
+        return entry
+    return replace(join_sequences(entry.path, t1=found[Role.T1], t1ce=found[Role.T1CE]), result_name=entry.result_name)
+
+
+def _described(folder: Path, number: int, entry: Input, *, series: str | None = None) -> dict[str, Any]:
+    """Return one choice, and write its picture: the middle axial slice. A scan that cannot be read has no picture."""
+    described: dict[str, Any] = {"number": number, "title": str(entry.pictures[0]), "voxels": None, "series": series}
+    try:
+        loaded = load_input(entry, series=series, max_bytes=MAX_BYTES)
+    except Exception as fault:  # the other scans of the upload can still be chosen
+        return described | {"error": str(fault)}
+    scan = loaded.scan
+    described["voxels"] = list(reversed(scan.voxels.shape[:3]))
+    axial = scan.axial.turn(scan.voxels[..., scan.flair_index])
+    picture = Image.fromarray(display_levels(axial[len(axial) // 2]))
+    picture.thumbnail((_PICTURE_PX, _PICTURE_PX))
+    (folder / "out").mkdir(exist_ok=True)
+    picture.save(folder / "out" / f"choice-{number}.png")
+    return described
+
+
+def chosen_scan(folder: Path, number: int) -> Input:
+    """Return one scan of an upload by its number, as `list_scans` counts them.
+
+    Raises:
+        GliomasegError: there is no such scan, or no file can be read.
+    """
+    entries = _entries(folder)
+    if not 1 <= number <= len(entries):
+        # The choices of one DICOM input are its series.
+        if len(entries) == 1:
+            return entries[0]
+        raise DataError(f"choice is {number}, expected 1 to {len(entries)}", cure="choose one of the list")
+    return entries[number - 1]
