@@ -218,7 +218,7 @@ def _file(job: Job, name: str) -> Response:
 async def correct(request: Request, job_id: JobId) -> Any:
     """Replace the mask by a corrected one."""
     job = _done_job(request, job_id)
-    content = await request.body()
+    content = await _body(request, job, parts=1)
     async with job.lock:
         try:
             await asyncio.to_thread(tasks.store_correction, job.folder, content)
@@ -237,6 +237,17 @@ async def discard(request: Request, job_id: JobId) -> Any:
     return jobs_of(request).document(job)
 
 
+async def _body(request: Request, job: Job, *, parts: int) -> bytes:
+    """Return the body of a request: a number of parts of one byte for each voxel. A longer body is not read."""
+    x, y, z = (job.result or {})["shape_xyz"]
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > parts * x * y * z:
+            raise HTTPException(422, f"the body has more than {parts * x * y * z:,} bytes; send one for each voxel")
+    return bytes(content)
+
+
 async def _write(request: Request, job: Job, *, corrected: bool) -> None:
     try:
         await jobs_of(request).write_masks(job, corrected=corrected)
@@ -248,7 +259,7 @@ async def _write(request: Request, job: Job, *, corrected: bool) -> None:
 async def strokes(request: Request, job_id: JobId) -> Response:
     """Compute the mask again from strokes; nothing is kept."""
     job = _done_job(request, job_id)
-    content = await request.body()
+    content = await _body(request, job, parts=2)
     async with job.lock:
         await asyncio.to_thread((job.folder / "strokes.u8").write_bytes, content)
         try:
