@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from pathlib import Path
 from gliomaseg.atomic import UNFINISHED
 from gliomaseg.ownership import MANIFEST
 
+SECONDS = re.compile(rb'^ "seconds": [\d.]+$', re.MULTILINE)
 # What writes the old results, and what replaces them: a difference in the seed, the model or the input.
 COMMANDS = {
     "phantom": (("phantom", "{out}", "--patients", "1"), ("phantom", "{out}", "--patients", "1", "--seed", "1")),
@@ -67,10 +69,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kills", type=int, default=40, help="of each command")
+    parser.add_argument("--only", choices=COMMANDS, help="one command")
     arguments = parser.parse_args()
     data = write_data(arguments.folder / "data")
     sys.stdout.write("| command | killed | missing, half-written or left behind |\n|---|---|---|\n")
-    for name in COMMANDS:
+    for name in [arguments.only] if arguments.only else COMMANDS:
         outcome = kill_command(name, data, arguments.folder / name.replace(" ", "-"), kills=arguments.kills)
         sys.stdout.write("\n".join([f"| `{name}` | {outcome.kills} | {len(outcome.faults)} |", *outcome.faults, ""]))
         sys.stdout.flush()
@@ -142,9 +145,9 @@ def run(command: list[str]) -> None:
 
 
 def checksums(folder: Path) -> dict[str, str]:
-    """Return a checksum of each file that has its final name."""
+    """Return a checksum of each file that has its final name; the run time in `metrics.json` does not count."""
     return {
-        file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        file.relative_to(folder).as_posix(): hashlib.sha256(SECONDS.sub(b"", file.read_bytes())).hexdigest()
         for file in folder.rglob("*")
         if file.is_file() and not any(part.startswith(UNFINISHED) for part in file.relative_to(folder).parts)
     }

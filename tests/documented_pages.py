@@ -114,6 +114,17 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def serve_once(line: str, folder: Path) -> None:
+    """Start the server of a line on a free port, and end it as soon as it listens; no browser is opened."""
+    command = ["bash", "-c", f"exec {line} --port 0"]
+    browser = environment(folder) | {"BROWSER": "true"}
+    with subprocess.Popen(command, cwd=folder / "here", env=browser, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        process.terminate()
+        assert "the page is at http://127.0.0.1:" in said
+
+
 def furnish(folder: Path, archive: Path, *, without: str = "") -> Path:
     """Give a folder kagglehub's cache with the archive in it, as a finished download leaves it."""
     (folder / "here").mkdir()
@@ -167,6 +178,9 @@ def run_page(page: Path, archive: Path, tmp_path: Path, request: pytest.FixtureR
     for line in lines:
         if line.program in ("make", "pip", "tensorboard"):
             check_only(line)
+            continue
+        if line.text.startswith("gliomaseg serve"):
+            serve_once(line.text, tmp_path)
             continue
         assert line.program in {"gliomaseg", *SHELL}, f"nothing here runs or checks `{line.text}`"
         done = shell(line.text, tmp_path)
