@@ -22,6 +22,7 @@ KaggleTree = Callable[..., Path]
 # The files that take longest begin, so that no worker waits for them at the end.
 LONGEST = (
     "training/test_train.py",
+    "bulk/test_bulk.py",
     "training/test_processes.py",
     "design/test_documented_training.py",
     "design/test_documented_commands.py",
