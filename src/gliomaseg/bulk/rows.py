@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,6 @@ RESULTS = "results.parquet"
 ATTEMPT = 2**40
 """The id of a row is `ATTEMPT * attempt + number`: the number of the case, from 0, and how often it failed before."""
 _TABLE_ROWS = 10_000
-_TEXTS = ("outputs", "warnings", "skipped", "left_out")
-_INTEGERS = ("tumour_voxels", "tumour_slices", "components")
-_FLOATS = ("tumour_volume_ml", "largest_area_mm2", "predicted_dice", "seconds")
 _AXES = ("x", "y", "z")
 Ids = NDArray[np.int64]
 
@@ -47,13 +45,21 @@ class CaseRow:
 def columns() -> Any:
     """Return the Arrow schema of `results.parquet`: `case`, the keys of `predict --json`, and the digests."""
     arrow: Any = _arrow()
-    types: dict[str, Any] = dict.fromkeys(PredictRow("").document(), arrow.string())
-    types |= dict.fromkeys(_TEXTS, arrow.list_(arrow.string()))
-    types |= dict.fromkeys(_INTEGERS, arrow.int64()) | dict.fromkeys(_FLOATS, arrow.float64())
-    types["bounding_box"] = arrow.struct([(axis, arrow.list_(arrow.int64())) for axis in _AXES])
-    types["extent_mm"] = arrow.struct([(axis, arrow.float64()) for axis in _AXES])
+    hints = get_type_hints(PredictRow)
+    types = {name: _arrow_type(hints[name]) for name in PredictRow("").document()}
     digests = dict.fromkeys(("input_sha256", "mask_sha256"), arrow.string())
     return arrow.schema(list(({"case": arrow.string()} | types | digests).items()))
+
+
+def _arrow_type(hint: Any) -> Any:
+    """Return the Arrow type of a field of `PredictRow`. All may be null; a dictionary has a value for each axis."""
+    arrow: Any = _arrow()
+    kinds = [kind for kind in get_args(hint) if kind is not type(None)] if isinstance(hint, UnionType) else [hint]
+    if get_origin(kinds[0]) is list:
+        return arrow.list_(_arrow_type(get_args(kinds[0])[0]))
+    if get_origin(kinds[0]) is dict:
+        return arrow.struct([(axis, _arrow_type(get_args(kinds[0])[1])) for axis in _AXES])
+    return {str: arrow.string(), int: arrow.int64(), float: arrow.float64()}[kinds[0]]
 
 
 def to_table(rows: Sequence[CaseRow]) -> Any:
