@@ -44,8 +44,8 @@ def test_the_columns_are_the_case_the_keys_of_predict_and_the_digests():
 def test_all_values_of_a_row_survive():
     box = {"x": [1, 2], "y": [3, 4], "z": [5, 6]}
     full = PredictRow(
-        "scan", ["a", "b"], 3, 0.5, 1.5, [9.0, 4.0], 2, box, 1, {"x": 1.0, "y": 2.0, "z": 3.0}, "LPS", "1.2", "m", 0.75, ["w"],
-        ["s"], ["l"], 1.25,
+        "scan", ["a", "b"], 3, 0.5, 1.5, [9.0, 4.0], 2, box, 1, {"x": 1.0, "y": 2.0, "z": 3.0}, "LPS", "1.2", "m", 0.75,
+        ["w"], ["s"], ["l"], 1.25,
     )  # fmt: skip
     (read,) = to_table([CaseRow(7, "c", full, "in", "mask")]).select(columns().names).to_pylist()
     assert read == {"case": "c", **full.document(), "input_sha256": "in", "mask_sha256": "mask"}
