@@ -211,7 +211,7 @@ def test_models_lists_the_recipes(tmp_path):
 @pytest.mark.real_data
 def test_the_real_archive_is_audited_and_split_whichever_folder_is_named(real_data, tmp_path):
     splits = []
-    for number, folder in enumerate([real_data, real_data / "kaggle_3m", real_data / "lgg-mri-segmentation"]):
+    for number, folder in enumerate([real_data, real_data / "lgg-mri-segmentation"]):
         run("split", folder, "--out", f"{number}.json", cwd=tmp_path)
         splits.append((tmp_path / f"{number}.json").read_text())
     assert len(set(splits)) == 1
