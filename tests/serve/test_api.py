@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import tempfile
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -221,3 +223,33 @@ def test_models_and_health_and_metrics(client: httpx.Client, server_address: str
     text = httpx.get(f"{server_address}/metrics").text
     assert 'gliomaseg_jobs_total{state="done"}' in text
     assert job["id"] not in text
+
+
+def test_a_job_that_is_deleted_during_a_correction_leaves_no_file(
+    client: httpx.Client, server_address: str, job: Job
+) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    path, count = f"/segmentations/{job['id']}", int(np.prod(job["result"]["shape_xyz"]))
+    with ThreadPoolExecutor() as pool:
+        strokes = pool.submit(
+            httpx.post, f"{server_address}/v1{path}/strokes", content=b"\1" * count + bytes(count), timeout=60
+        )
+        time.sleep(0.2)
+        assert client.delete(path).status_code == 204
+        assert strokes.result().status_code in (200, 404, 422)
+    left = list(Path(tempfile.gettempdir()).glob(f"gliomaseg-serve-*/{job['id']}"))
+    assert left == []
+
+
+def test_strokes_of_another_size_are_refused_with_the_size_that_is_expected(client: httpx.Client, job: Job) -> None:
+    count = int(np.prod(job["result"]["shape_xyz"]))
+    answer = client.post(f"/segmentations/{job['id']}/strokes", content=bytes(count))
+    assert (answer.status_code, f"expected {2 * count:,}" in answer.json()["error"]) == (422, True)
+    mask_of_five = client.post(f"/segmentations/{job['id']}/strokes", content=bytes(count) + b"\5" * count)
+    assert mask_of_five.status_code == 422
+
+
+def test_files_and_named_sequences_together_are_refused(client: httpx.Client) -> None:
+    files = [("files", ("a.nii", b"1")), ("flair", ("b.nii", b"1"))]
+    assert client.post("/segmentations", files=files).status_code == 400

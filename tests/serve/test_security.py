@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -87,3 +89,16 @@ def test_the_server_listens_on_loopback_only(server_address: str) -> None:
     port = int(server_address.rsplit(":", 1)[1])
     listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines() if line.split()[3] == "0A"]
     assert [place for place in listening if place.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
+
+
+def test_the_folder_of_a_killed_server_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-m", "gliomaseg", "serve", "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        assert "the page is at" in process.stderr.readline()
+        (old,) = tmp_path.glob("gliomaseg-serve-*")
+        process.kill()
+    for _address in start_server(environment=environment):
+        (new,) = tmp_path.glob("gliomaseg-serve-*")
+        assert new != old

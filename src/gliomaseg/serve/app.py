@@ -15,6 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 import gliomaseg
 from gliomaseg.serve.documents import Health
@@ -64,6 +65,7 @@ def create_app(settings: ServeSettings, folder: Path) -> FastAPI:
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(QueueFullError)(_queue_full)
     app.exception_handler(OSError)(_disk_error)
+    app.exception_handler(ClientDisconnect)(_disconnected)
     app.add_middleware(Security, settings=settings)
     _add_monitoring(app, jobs)
 
@@ -123,6 +125,10 @@ async def _invalid(_request: Request, fault: RequestValidationError) -> Response
 async def _queue_full(_request: Request, _fault: QueueFullError) -> Response:
     text = f"too many scans wait; try again in {_RETRY_S} s"
     return refused(503, text, {"Retry-After": str(_RETRY_S)})
+
+
+async def _disconnected(_request: Request, _fault: ClientDisconnect) -> Response:
+    return refused(400, "the connection ended before the body; send it again")
 
 
 async def _disk_error(_request: Request, fault: OSError) -> Response:

@@ -147,7 +147,8 @@ class Jobs:
         self._jobs.pop(job.id, None)
         if self._running is job:
             await self._segmenting.stop()
-        await asyncio.to_thread(shutil.rmtree, job.folder, ignore_errors=True)
+        async with job.lock:  # a correction that runs would write its files again
+            await asyncio.to_thread(shutil.rmtree, job.folder, ignore_errors=True)
 
     async def work(self) -> None:
         """Run the jobs, until cancelled."""

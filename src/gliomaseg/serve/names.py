@@ -36,6 +36,7 @@ class ClientNames:
     def shown(self, text: str) -> str:
         """Return a message with the client's names; the paths of the server are removed."""
         short = text.replace(self.folder + "/", "").replace(self.folder, "the upload")
+        short = short.replace(self.folder.removesuffix("upload"), "")
         by_file = {path.split("/", 1)[-1]: name for path, name in self.names.items()}
         return _OWN.sub(lambda match: self._client_name(match[0], by_file), short)
 

@@ -104,6 +104,8 @@ async def _submit_form(jobs: Jobs, fields: Sequence[tuple[str, Any]]) -> dict[st
     example = texts.get("example")
     if example is not None and example != "phantom":
         raise HTTPException(400, f"example is {printable(example)[:80]}, expected phantom")
+    if {"files"} < {field for field, _ in files}:
+        raise HTTPException(400, "both files and named sequences are given; send files, or flair with t1 and t1ce")
     if bool(files) == (example is not None):
         raise HTTPException(400, "no file is given; send it in the field files")
     for name in _SEQUENCES:
@@ -220,6 +222,7 @@ async def correct(request: Request, job_id: JobId) -> Any:
     job = _done_job(request, job_id)
     content = await _body(request, job, parts=1)
     async with job.lock:
+        _job(request, job_id)  # it may have been deleted while the lock was waited for
         try:
             await asyncio.to_thread(tasks.store_correction, job.folder, content)
         except UsageError as fault:
@@ -233,6 +236,7 @@ async def discard(request: Request, job_id: JobId) -> Any:
     """Return to the model's mask."""
     job = _done_job(request, job_id)
     async with job.lock:
+        _job(request, job_id)
         await _write(request, job, corrected=False)
     return jobs_of(request).document(job)
 
@@ -261,6 +265,7 @@ async def strokes(request: Request, job_id: JobId) -> Response:
     job = _done_job(request, job_id)
     content = await _body(request, job, parts=2)
     async with job.lock:
+        _job(request, job_id)
         await asyncio.to_thread((job.folder / "strokes.u8").write_bytes, content)
         try:
             await jobs_of(request).apply_strokes(job)

@@ -89,19 +89,21 @@ def _job_folder() -> Iterator[Path]:
         raise GliomasegError(f"no folder can be made ({fault.strerror})", where=tempfile.gettempdir()) from fault
     (folder / _LOCK).touch()
     handle = try_lock(folder / _LOCK)
+    if handle is None:
+        raise GliomasegError("another server removed the folder of this one", where=folder, cure="start it again")
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if handle is not None:
-            os.close(handle)
+        os.close(handle)
 
 
 def _remove_left_behind() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         try:
             is_own = folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.getuid()
-            if not is_own or time.time() - folder.stat().st_mtime < _NEW_S:
+            is_new = not (folder / _LOCK).exists() and time.time() - folder.stat().st_mtime < _NEW_S
+            if not is_own or is_new:
                 continue
             handle = try_lock(folder / _LOCK, certainly=True)
         except OSError:

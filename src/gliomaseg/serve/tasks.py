@@ -190,10 +190,14 @@ def apply_strokes(folder: Path) -> None:
     """
     view = _view(folder)
     content = (folder / "strokes.u8").read_bytes()
-    half = len(content) // 2
-    strokes, before = view.from_bytes(content[:half]), view.from_bytes(content[half:])
-    if strokes.max(initial=0) > 2:
-        raise UsageError(f"a stroke is {strokes.max()}, expected 0, 1 or 2", cure="send 0, 1 and 2")
+    count = math.prod(view.shape)
+    if len(content) != 2 * count:
+        what = f"body has {len(content):,} bytes, expected {2 * count:,}"
+        raise UsageError(what, cure="send one for each voxel of the strokes, then one for each voxel of the mask")
+    strokes, before = view.from_bytes(content[:count]), view.from_bytes(content[count:])
+    if strokes.max(initial=0) > 2 or before.max(initial=0) > 1:
+        what = f"the largest stroke is {strokes.max()} and the largest value of the mask {before.max()}"
+        raise UsageError(f"{what}, expected at most 2 and 1", cure="send 0, 1 and 2, then 0 and 1")
     document = json.loads((folder / "prediction.json").read_text("utf-8"))
     loaded = load_input(chosen_scan(folder, document["number"]), series=document["series"], max_bytes=MAX_BYTES)
     scan = loaded.scan

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 _LONGEST_LINE = 16 * 2**20
-_CRASHED = "the scan could not be processed: the process ended, probably for lack of memory; crop the scan"
+_CRASHED = "the process of the server ended, perhaps for lack of memory; try again, or crop the scan"
 _TOO_LONG = "the scan takes longer than {:.0f} s; crop it or give fewer slices"
 
 
