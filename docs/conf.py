@@ -1,7 +1,8 @@
 """Sphinx settings of the site: `make docs` builds it into build/site, without a network."""
 
 # Imported before autodoc does so with TYPE_CHECKING set: pydantic then fails to build models with extra fields.
-import gliomaseg.evaluation  # noqa: F401
+import gliomaseg.evaluation
+import gliomaseg.serve.server  # noqa: F401
 from gliomaseg import __version__
 
 project = "gliomaseg"
