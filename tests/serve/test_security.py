@@ -83,6 +83,8 @@ def test_with_a_token_every_request_needs_it() -> None:
         with httpx.Client(base_url=address, follow_redirects=True) as browser:
             assert browser.get("/", params={"token": TOKEN}).status_code == 200
             assert browser.get("/health").status_code == 200
+        foreign = {"Cookie": f"a/b=1; bad; gliomaseg_token={TOKEN}"}
+        assert httpx.get(f"{address}/health", headers=foreign).status_code == 200
 
 
 def test_the_server_listens_on_loopback_only(server_address: str) -> None:

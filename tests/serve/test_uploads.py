@@ -18,6 +18,12 @@ def test_sequences_of_a_case_belong_together() -> None:
     assert server_names(names) == [f"f1/{name}" for name in expected]
 
 
+def test_files_of_one_folder_stay_together_whatever_the_length_of_their_paths() -> None:
+    folder = "study/" * 40
+    names = [f"{folder}1.2.{'3' * length}" for length in (30, 31)]
+    assert {name.split("/")[0] for name in server_names(names)} == {"f1"}
+
+
 def test_equal_names_get_different_files() -> None:
     assert server_names(["a.dcm", "a.dcm", "b/a.dcm"]) == ["f1/case1.dcm", "f1/case1.2.dcm", "f2/case1.dcm"]
 

@@ -85,7 +85,7 @@ class Jobs:
     @property
     def waiting(self) -> int:
         """The number of jobs that wait."""
-        return self._waiting.qsize()
+        return sum(job.state is State.QUEUED for job in self._jobs.values())
 
     @property
     def running(self) -> int:
@@ -162,6 +162,8 @@ class Jobs:
                 await self._run(job, number)
             except TaskError as fault:
                 job.state, job.error = State.FAILED, fault.text
+            except Exception as fault:  # the next job must run
+                job.state, job.error = State.FAILED, f"the scan cannot be processed ({type(fault).__name__})"
             finally:
                 self._running = None
             if job.state in self.finished:

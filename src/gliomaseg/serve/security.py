@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hmac
-from http.cookies import SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -79,14 +79,14 @@ class Security:
         if self._settings.token and (refusal := self._without_token(scope, headers)) is not None:
             return refusal
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > self._settings.max_upload_bytes:
+        if not (length.isascii() and length.isdecimal()) or int(length) > self._settings.max_upload_bytes:
             return self._too_large()
         return None
 
     def _without_token(self, scope: Scope, headers: Headers) -> Response | None:
         given = headers.get("authorization", "").removeprefix("Bearer ")
-        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        if self._is_token(given) or (cookie is not None and self._is_token(cookie.value)):
+        cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
+        if self._is_token(given) or self._is_token(cookie):
             return None
         asked = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if scope["path"] == "/" and scope["method"] == "GET" and self._is_token(asked):

@@ -33,9 +33,9 @@ def server_names(names: Sequence[str]) -> list[str]:
     taken: set[str] = set()
     result = []
     for name in names:
-        path = PurePosixPath(name.replace("\\", "/")[-_LONGEST_NAME:])
+        path = PurePosixPath(name.replace("\\", "/"))
         folder = folders.setdefault(str(path.parent), len(folders) + 1)
-        case, words, number = _meaning(path.name)
+        case, words, number = _meaning(path.name[-_LONGEST_NAME:])
         case_number = cases.setdefault((folder, case), sum(key[0] == folder for key in cases) + 1)
         sequences = [word for word in words if word != Role.MASK]
         made = "_".join([f"case{case_number}", *sequences, *([number] if number else []), *words[len(sequences) :]])

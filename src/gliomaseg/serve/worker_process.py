@@ -52,17 +52,22 @@ class WorkerProcess:
             except TimeoutError:
                 await self._kill()
                 raise TaskError(_TOO_LONG.format(self._task_s)) from None
-            except (ConnectionError, asyncio.IncompleteReadError):
+            except TaskError:
+                raise
+            except (OSError, ValueError, asyncio.IncompleteReadError):
                 await self._kill()
                 raise TaskError(_CRASHED) from None
-            except asyncio.CancelledError:
+            except BaseException:  # an answer that nobody reads would be taken for that of the next task
                 await self._kill()
                 raise
 
     async def start(self) -> None:
-        """Start the process if it does not run, so that the first task is fast."""
+        """Start the process if it does not run, so that the first task is fast; a failure is that of the first task."""
         async with self._lock:
-            await self._started()
+            try:
+                await self._started()
+            except (OSError, ValueError, asyncio.IncompleteReadError):
+                await self._kill()
 
     async def stop(self) -> None:
         """End the process."""
