@@ -51,8 +51,7 @@ class Orientation:
     def turn_back(self, array: NDArray[A]) -> NDArray[A]:
         """Return a turned array as it was before `turn`: a view, nothing is copied."""
         unreversed = array[tuple(slice(None, None, -1 if backwards else 1) for backwards in self.reversed)]
-        first, second, third = (self.axes.index(axis) for axis in range(3))
-        return unreversed.transpose(first, second, third, *range(3, array.ndim))
+        return unreversed.transpose(*np.argsort(self.axes), *range(3, array.ndim))
 
     def turn_affine(self, affine: Affine, shape: tuple[int, ...]) -> Affine:
         """Return the affine of the turned array.
@@ -61,8 +60,7 @@ class Orientation:
             affine: of the array before `turn`.
             shape: of the array before `turn`, (z, y, x).
         """
-        steps = np.eye(4)
-        steps[:3, :3] = 0
+        steps = np.diag([0.0, 0.0, 0.0, 1.0])
         for new, (old, backwards) in enumerate(zip(self.axes, self.reversed, strict=True)):
             steps[2 - old, 2 - new] = -1 if backwards else 1
             steps[2 - old, 3] = shape[old] - 1 if backwards else 0

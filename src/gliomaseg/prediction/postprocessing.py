@@ -62,11 +62,16 @@ def to_mask(probability: Probability, postprocessing: Postprocessing, *, voxel_m
         voxel_ml: volume of a voxel; None if it is unknown.
     """
     mask: Mask = probability > postprocessing.threshold
-    if len(mask) < WHOLE_SLICES:
-        return mask
+    return without_small_components(mask, smallest_component_voxels(postprocessing, len(mask), voxel_ml=voxel_ml))
+
+
+def smallest_component_voxels(postprocessing: Postprocessing, slices: int, *, voxel_ml: float | None) -> int:
+    """Return the size below which connected components are removed, in voxels; 0 in scans of fewer than ten slices."""
+    if slices < WHOLE_SLICES:
+        return 0
     if voxel_ml is None or not postprocessing.min_component_ml:
-        return without_small_components(mask, postprocessing.min_component_voxels)
-    return without_small_components(mask, math.ceil(postprocessing.min_component_ml / voxel_ml))
+        return postprocessing.min_component_voxels
+    return math.ceil(postprocessing.min_component_ml / voxel_ml)
 
 
 def without_small_components(mask: Mask, min_component_voxels: int) -> Mask:

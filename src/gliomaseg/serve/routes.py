@@ -19,7 +19,7 @@ from gliomaseg.serve import tasks
 from gliomaseg.serve.documents import Choice, JobDocument, ModelList, Problem
 from gliomaseg.serve.examples import write_example
 from gliomaseg.serve.jobs import Job, Jobs, State
-from gliomaseg.serve.uploads import server_names, store, suffix_of_name
+from gliomaseg.serve.uploads import SEQUENCE_FIELDS, server_names, store, suffix_of_name
 from gliomaseg.serve.worker_process import TaskError
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -37,7 +37,7 @@ FORM = {
                     "type": "object",
                     "properties": {
                         "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
-                        **{name: {"type": "string", "format": "binary"} for name in ("flair", "t1", "t1ce")},
+                        **{name: {"type": "string", "format": "binary"} for name in SEQUENCE_FIELDS},
                         "example": {"type": "string", "enum": ["phantom"]},
                         "series": {"type": "string"},
                     },
@@ -47,7 +47,6 @@ FORM = {
     }
 }
 _FIELDS = 10  # of text
-_SEQUENCES = ("flair", "t1", "t1ce")
 _MEDIA = {".gz": "application/gzip", ".tif": "image/tiff", ".dcm": "application/dicom", ".png": "image/png"}
 
 
@@ -96,7 +95,7 @@ async def submit(request: Request) -> Any:
 async def _submit_form(jobs: Jobs, fields: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     files = [(name, value) for name, value in fields if isinstance(value, UploadFile)]
     texts = {name: value for name, value in fields if isinstance(value, str)}
-    unknown = {name for name, _ in fields} - {"files", *_SEQUENCES, "example", "series"}
+    unknown = {name for name, _ in fields} - {"files", *SEQUENCE_FIELDS, "example", "series"}
     if unknown:
         raise HTTPException(
             400, f"field is {printable(min(unknown))[:80]}, expected files, flair, t1, t1ce, example or series"
@@ -108,7 +107,7 @@ async def _submit_form(jobs: Jobs, fields: Sequence[tuple[str, Any]]) -> dict[st
         raise HTTPException(400, "both files and named sequences are given; send files, or flair with t1 and t1ce")
     if bool(files) == (example is not None):
         raise HTTPException(400, "no file is given; send it in the field files")
-    for name in _SEQUENCES:
+    for name in SEQUENCE_FIELDS:
         if sum(field == name for field, _ in files) > 1:
             raise HTTPException(400, f"{name} has several files; send one, or a zip of DICOM files")
     name = "phantom" if example else _upload_name([file.filename or "" for _, file in files])

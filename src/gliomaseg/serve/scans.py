@@ -15,9 +15,9 @@ from gliomaseg.inputs import Input, Kind, join_sequences, list_inputs, load_inpu
 from gliomaseg.naming import Role, parse_name
 from gliomaseg.prediction.predict import MAX_BYTES
 from gliomaseg.preprocessing import display_levels
+from gliomaseg.serve.uploads import SEQUENCE_FIELDS
 
 _PICTURE_PX = 160
-_NAMED = ("flair", "t1", "t1ce")
 
 
 def list_scans(folder: Path) -> list[dict[str, Any]]:
@@ -43,7 +43,7 @@ def list_scans(folder: Path) -> list[dict[str, Any]]:
 
 def _entries(folder: Path) -> list[Input]:
     upload = folder / "upload"
-    named = {name: next(iter(sorted(upload.glob(f"{name}/*"))), None) for name in _NAMED}
+    named = {name: next(iter(sorted(upload.glob(f"{name}/*"))), None) for name in SEQUENCE_FIELDS}
     if named["flair"] is not None:
         return [join_sequences(named["flair"], t1=named["t1"], t1ce=named["t1ce"])]
     if any(named.values()):

@@ -26,9 +26,9 @@ from gliomaseg.inputs.load import LoadedScan
 from gliomaseg.prediction import ScanPredictor
 from gliomaseg.prediction.contact_sheet import SheetText, draw_contact_sheet
 from gliomaseg.prediction.mask_statistics import measure_mask
-from gliomaseg.prediction.mask_writers import WRITERS
+from gliomaseg.prediction.mask_writers import WRITERS, probability_levels
 from gliomaseg.prediction.outputs import Result
-from gliomaseg.prediction.postprocessing import WHOLE_SLICES
+from gliomaseg.prediction.postprocessing import smallest_component_voxels
 from gliomaseg.prediction.predict import MAX_BYTES, input_warnings_of, skipped_lines
 from gliomaseg.prediction.predictor import Prediction, used_sequences
 from gliomaseg.serve.scans import chosen_scan
@@ -70,8 +70,7 @@ def segment(
     view = view_of(loaded.scan)
     write_text(folder / "view.json", view.to_json())
     write_view(folder / "out" / "flair.nii.gz", loaded.scan.voxels[..., loaded.scan.flair_index], view)
-    levels = np.rint(found.probability * 255).astype(np.uint8)
-    write_view(folder / "out" / "probability.nii.gz", levels, view)
+    write_view(folder / "out" / "probability.nii.gz", probability_levels(found.probability), view)
     _save_bytes(folder / "out" / "model-mask.u8", view.to_bytes(found.mask))
     document = _described_result(entry, loaded, found, view)
     document |= {"input": name, "seconds": round(time.perf_counter() - start, 3)}
@@ -94,19 +93,11 @@ def _described_result(entry: Input, loaded: LoadedScan, found: Prediction, view:
         "spacing_mm": None if view.spacing_mm is None else list(view.spacing_mm),
         "orientation_known": scan.affine is not None,
         "formats": [form.value for form in _formats(entry)],
-        "smallest_component_voxels": _smallest_component_voxels(found, loaded),
+        "smallest_component_voxels": smallest_component_voxels(
+            found.models[0].config.postprocessing, len(scan.voxels), voxel_ml=scan.voxel_ml
+        ),
         "card": _card(found.models[0].folder),
     }
-
-
-def _smallest_component_voxels(found: Prediction, loaded: LoadedScan) -> int:
-    """Return the size below which connected components were removed from the mask."""
-    settings, voxel_ml = found.models[0].config.postprocessing, loaded.scan.voxel_ml
-    if len(loaded.scan.voxels) < WHOLE_SLICES:
-        return 0
-    if voxel_ml is None or not settings.min_component_ml:
-        return settings.min_component_voxels
-    return math.ceil(settings.min_component_ml / voxel_ml)
 
 
 def _card(folder: Path) -> str:

@@ -11,6 +11,8 @@ from typing import BinaryIO
 from gliomaseg.formats import stem_of
 from gliomaseg.naming import Role, parse_name
 
+SEQUENCE_FIELDS = ("flair", "t1", "t1ce")
+"""The fields of the form that name the sequence of their file."""
 _NUMBER = re.compile(r"(\d{1,9})$")
 _SUFFIX = re.compile(r"(\.nii|\.hdr|\.img|\.nrrd|\.mha|\.mhd|\.raw)?(\.[a-z0-9]{1,5})", re.ASCII)
 _LONGEST_NAME = 255
