@@ -7,10 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+
+from browser_page import CHROMIUM, FLAGS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 Finish = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -57,3 +62,15 @@ def finish(client: httpx.Client) -> Finish:
         return job
 
     return wait
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Start Chromium; tests that need it are skipped if it or playwright is missing."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="the browser is driven by playwright")
+    if not CHROMIUM.is_file():
+        pytest.skip(f"there is no {CHROMIUM}")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS, headless=True)
+        yield started
+        started.close()

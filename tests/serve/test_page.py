@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 
 from browser_page import (
-    CHROMIUM,
-    FLAGS,
     Watch,
     crosshair_mm,
     drag,
@@ -28,17 +26,7 @@ from browser_page import (
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the browser is driven by playwright")
-pytestmark = pytest.mark.skipif(not CHROMIUM.is_file(), reason=f"there is no {CHROMIUM}")
 EMPTY_CORNER = (0.12, 0.93), (0.15, 0.93)  # outside of the head, on the axial slice
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS, headless=True)
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

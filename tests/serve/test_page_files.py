@@ -10,22 +10,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from browser_page import CHROMIUM, FLAGS, Watch, crosshair_mm, drag, open_files, shown_ml, wait_for_result
+from browser_page import Watch, crosshair_mm, drag, open_files, shown_ml, wait_for_result
 from gliomaseg.phantoms import phantom_patient
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="the browser is driven by playwright")
-pytestmark = pytest.mark.skipif(not CHROMIUM.is_file(), reason=f"there is no {CHROMIUM}")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS, headless=True)
-        yield started
-        started.close()
 
 
 @pytest.fixture

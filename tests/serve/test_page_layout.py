@@ -7,26 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from browser_page import CHROMIUM, FLAGS, open_files
+from browser_page import open_files
 from report.test_browser import PALE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the browser is driven by playwright")
-pytestmark = pytest.mark.skipif(not CHROMIUM.is_file(), reason=f"there is no {CHROMIUM}")
 SHOW_ALL = """() => { document.body.classList.add("has-jobs");
   for (const part of document.querySelectorAll("[hidden]")) {
     part.hidden = part.tagName === "svg" || part.id === "dropping";
   } }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS, headless=True)
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -43,6 +43,7 @@ class Job:
         choices: the scans of the upload, if there are several.
         error: why it failed.
         result: the document of `result.json`.
+        model_result: the same for the model's mask.
         created: seconds since 1970.
         used: time of the last request, seconds since 1970.
     """
@@ -56,6 +57,7 @@ class Job:
     series: str | None = None
     error: str | None = None
     result: dict[str, Any] | None = None
+    model_result: dict[str, Any] | None = None
     created: float = field(default_factory=time.time)
     used: float = field(default_factory=time.time)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -184,7 +186,7 @@ class Jobs:
             number = 1
         chosen = next((choice for choice in job.choices if choice["number"] == number), job.choices[0])
         job.state, job.progress = State.SEGMENTING, 5
-        job.result = await self._segmenting.run(
+        job.result = job.model_result = await self._segmenting.run(
             "segment",
             job.folder,
             on_progress=progress,
@@ -194,13 +196,13 @@ class Jobs:
         )
         job.state, job.progress = State.DONE, 100
 
-    async def write_masks(self, job: Job, *, corrected: bool) -> None:
-        """Write the files of the corrected mask or of the model's, and update the result.
+    async def correct(self, job: Job) -> None:
+        """Write the files of the corrected mask, and update the result.
 
         Raises:
             TaskError: a file cannot be written.
         """
-        job.result = await self._correcting.run("masks", job.folder, name=job.name, corrected=corrected)
+        job.result = await self._correcting.run("correction", job.folder)
 
     async def apply_strokes(self, job: Job) -> None:
         """Compute the mask of a job again from its strokes.

@@ -226,7 +226,10 @@ async def correct(request: Request, job_id: JobId) -> Any:
             await asyncio.to_thread(tasks.store_correction, job.folder, content)
         except UsageError as fault:
             raise HTTPException(422, fault.line()) from fault
-        await _write(request, job, corrected=True)
+        try:
+            await jobs_of(request).correct(job)
+        except TaskError as fault:
+            raise HTTPException(422, fault.text) from fault
     return jobs_of(request).document(job)
 
 
@@ -235,8 +238,7 @@ async def discard(request: Request, job_id: JobId) -> Any:
     """Return to the model's mask."""
     job = _done_job(request, job_id)
     async with job.lock:
-        _job(request, job_id)
-        await _write(request, job, corrected=False)
+        job.result = job.model_result
     return jobs_of(request).document(job)
 
 
@@ -249,13 +251,6 @@ async def _body(request: Request, job: Job, *, parts: int) -> bytes:
         if len(content) > parts * x * y * z:
             raise HTTPException(422, f"the body has more than {parts * x * y * z:,} bytes; send one for each voxel")
     return bytes(content)
-
-
-async def _write(request: Request, job: Job, *, corrected: bool) -> None:
-    try:
-        await jobs_of(request).write_masks(job, corrected=corrected)
-    except TaskError as fault:
-        raise HTTPException(422, fault.text) from fault
 
 
 @router.post("/segmentations/{job_id}/strokes", response_class=Response, openapi_extra=BYTES)

@@ -75,7 +75,8 @@ def segment(
     document = _described_result(entry, loaded, found, view)
     document |= {"input": name, "seconds": round(time.perf_counter() - start, 3)}
     write_text(folder / "prediction.json", json.dumps(document | {"number": number, "series": series}))
-    return write_masks(folder, name=name, corrected=False, predictor=predictor)
+    statistics = _write_files(folder / "out", "model-", Result(loaded, found, name), document)
+    return document | statistics | {"corrected": False, "changes": None}
 
 
 def _described_result(entry: Input, loaded: LoadedScan, found: Prediction, view: View) -> dict[str, Any]:
@@ -114,42 +115,41 @@ def _formats(entry: Input) -> list[MaskFormat]:
     return [MaskFormat.nifti, MaskFormat.tiff] if entry.has_affine else [MaskFormat.tiff]
 
 
-def write_masks(folder: Path, *, name: str, corrected: bool, predictor: ScanPredictor) -> dict[str, Any]:
-    """Write the mask files of a job for its corrected mask or the model's, and return the result.
+def write_correction(folder: Path, *, predictor: ScanPredictor) -> dict[str, Any]:
+    """Write the files of the corrected mask of a job, and return the result.
 
     Args:
         folder: of the job; `arrays/corrected.npy` is the corrected mask.
-        name: of the upload, for people.
-        corrected: which mask is written.
         predictor: the models; those of the result are named in the DICOM segmentation.
 
     Raises:
         GliomasegError: a file cannot be written.
     """
-    document = json.loads((folder / "prediction.json").read_text("utf-8"))
-    entry = chosen_scan(folder, document["number"])
-    loaded = load_input(entry, series=document["series"], max_bytes=MAX_BYTES)
-    model_mask = np.load(folder / "arrays" / "model.npy")
-    mask = np.load(folder / "arrays" / "corrected.npy") if corrected else model_mask
-    statistics = measure_mask(mask, loaded.scan)
-    prefix = "corrected-" if corrected else "model-"
+    document: dict[str, Any] = json.loads((folder / "prediction.json").read_text("utf-8"))
+    number, series = document.pop("number"), document.pop("series")
+    loaded = load_input(chosen_scan(folder, number), series=series, max_bytes=MAX_BYTES)
+    model_mask, mask = (np.load(folder / "arrays" / f"{name}.npy") for name in ("model", "corrected"))
     models = tuple(model for model in predictor.models if model.config.name in document["models"])
     probability = np.load(folder / "arrays" / "probability.npy", mmap_mode="r")
     prediction = Prediction(probability, mask, {}, document["predicted_dice"], (), models)
+    result = Result(loaded, prediction, document["input"])
+    statistics = _write_files(folder / "out", "corrected-", result, document)
+    changes = _changes(model_mask, mask, loaded.scan.voxel_ml)
+    return document | statistics | {"corrected": True, "changes": changes}
+
+
+def _write_files(out: Path, prefix: str, result: Result, document: dict[str, Any]) -> dict[str, Any]:
+    """Write a mask in all formats of its scan and its picture, and return its statistics."""
+    scan, mask = result.loaded.scan, result.prediction.mask
+    statistics = measure_mask(mask, scan)
     for file, form in FILES.items():
         if form.value in document["formats"]:
-            with new_file(folder / "out" / (prefix + file)) as temporary:
-                WRITERS[form](temporary, Result(loaded, prediction, entry.name))
-    title = SheetText(name, statistics.tumour_volume_ml, document["model"], document["predicted_dice"])
-    with new_file(folder / "out" / f"{prefix}preview.png") as temporary:
-        draw_contact_sheet(loaded.scan, mask, title).save(temporary, format="PNG")
-    changes = None if not corrected else _changes(model_mask, mask, loaded.scan.voxel_ml)
-    hidden = {"number", "series"}
-    return {key: value for key, value in document.items() if key not in hidden} | {
-        **asdict(statistics),
-        "corrected": corrected,
-        "changes": changes,
-    }
+            with new_file(out / (prefix + file)) as temporary:
+                WRITERS[form](temporary, result)
+    title = SheetText(result.name, statistics.tumour_volume_ml, document["model"], document["predicted_dice"])
+    with new_file(out / f"{prefix}preview.png") as temporary:
+        draw_contact_sheet(scan, mask, title).save(temporary, format="PNG")
+    return asdict(statistics)
 
 
 def _changes(model_mask: Mask, mask: Mask, voxel_ml: float | None) -> dict[str, Any]:

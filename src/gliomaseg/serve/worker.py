@@ -73,8 +73,8 @@ def _run(
         return list_scans(folder)
     if task == "segment":
         return tasks.segment(folder, predictor=predictor, progress=progress, **values)
-    if task == "masks":
-        return tasks.write_masks(folder, predictor=predictor, **values)
+    if task == "correction":
+        return tasks.write_correction(folder, predictor=predictor)
     if task == "strokes":
         return tasks.apply_strokes(folder)
     raise ValueError(f"task is {printable(task)}")
