@@ -107,6 +107,13 @@ def wait_until(condition, process):
         time.sleep(0.02)
 
 
+def wait_for_end(mark):
+    deadline = time.monotonic() + SECONDS
+    while marked(mark):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def committed(archive):
     return [file for file in (archive.out / ".gliomaseg-bulk").glob("checkpoint/*") if ".pending." not in file.name]
 
@@ -138,6 +145,20 @@ def test_everything_is_killed_in_the_middle_of_a_run(archive):
     # 127.0.0.1, and the same as an IPv6 address
     assert addresses
     assert addresses <= {"0100007F", "0000000000000000FFFF00000100007F"}
+
+
+def test_sigterm_while_ray_starts_interrupts_and_leaves_no_process_and_no_folder(archive):
+    mark = secrets.token_hex(16)
+    process = archive.start("--out", "stopped", mark=mark)
+    note = archive.folder / "stopped" / ".gliomaseg-bulk" / "ray"
+    wait_until(note.exists, process)
+    time.sleep(0.3)  # Ray has its own handler now
+    process.send_signal(signal.SIGTERM)
+    code, _, messages = archive.finish(process)
+    assert code == 130
+    assert "the same command continues the run" in messages
+    assert not Path(note.read_text()).exists()
+    wait_for_end(mark)
 
 
 def test_the_rerun_predicts_the_rest_and_each_case_is_there_once(archive):

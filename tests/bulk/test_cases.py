@@ -84,6 +84,7 @@ def test_slices_of_a_manifest_are_one_case_in_the_order_of_their_numbers(tmp_pat
         ({"case": "x", "flair": "a.nii", "flair_channel": "1"}, "flair_channel is 1"),
         ({"case": "x", "slice": "one", "image": "a.png", "flair": ""}, "slice is one"),
         ({"case": "x", "slice": "1", "image": "absent.png", "flair": ""}, "no such file"),
+        ({"case": "x", "slice": "1", "image": "a" * 300, "flair": ""}, "no such file"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_a_case_with_its_reason(row, reason, tmp_path):

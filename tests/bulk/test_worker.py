@@ -67,6 +67,22 @@ def test_a_fault_of_ours_is_a_row(work, monkeypatch):
     assert row["exit_code"] == 1
 
 
+def test_a_mask_that_cannot_be_read_again_is_a_row(work, monkeypatch):
+    def fail(*_arguments):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("gliomaseg.bulk.worker.mask_digest", fail)
+    rows = work("a", "b")
+    assert [row["exit_code"] for row in rows] == [1, 1]
+    assert "its mask cannot be read (Input/output error)" in rows[0]["error"]
+
+
+def test_a_path_that_is_too_long_is_a_row(work):
+    rows = work("a" * 300, "a")
+    assert [row["exit_code"] for row in rows] == [3, 0]
+    assert "cannot be read (File name too long)" in rows[0]["error"]
+
+
 def test_a_full_disk_ends_the_run(work, monkeypatch):
     def fail(*_arguments):
         raise ResourceError("the disk is full")

@@ -55,3 +55,12 @@ def test_names_made_of_folders_do_not_collide_with_other_names() -> None:
 def test_characters_and_names_that_windows_refuses_are_replaced() -> None:
     assert portable_name('a:b*c?"d"') == "a_b_c__d_"
     assert [portable_name(name) for name in ("NUL", "com1", "a. ", "...")] == ["NUL_", "com1_", "a", "_"]
+
+
+def test_a_name_that_leaves_no_room_for_suffixes_is_shortened_and_stays_unique() -> None:
+    longest = "a" * 180
+    assert portable_name(longest) == longest
+    shortened = [portable_name(longest + end) for end in ("b", "c")]
+    assert [len(name) for name in shortened] == [180, 180]
+    assert len(set(shortened)) == 2
+    assert len(portable_name("ü" * 100).encode()) <= 180

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -119,7 +120,7 @@ def _stack_text(rows: list[NumberedRow], source: Path) -> str:
             files[0], DataError("has two rows of one slice", where=files[0], cure="remove one of them")
         )
     stack = Input(files[0].parent, Kind.STACK, files, numbers=numbers)
-    missing = next((file for file in files if not file.exists()), None)
+    missing = next((file for file in files if not os.path.exists(file)), None)  # noqa: PTH110 - a name may be too long
     if missing is not None:
         stack = replace(stack, fault=DataError("there is no such file", where=missing, cure="check the path"))
     return text_of_input(stack)

@@ -121,11 +121,12 @@ def _cluster(ray: Any, address: str, workers: int | None) -> Iterator[int]:
     _require_answer(address)
     try:
         _init(ray, address=address)
-        free = int(ray.cluster_resources().get("CPU", 0)) - SPARE_CPUS
-        if max(1, workers or 1) > free:
-            what = f"the cluster has {free + SPARE_CPUS} CPUs, expected {max(1, workers or 1) + SPARE_CPUS} or more"
+        cpus = int(ray.cluster_resources().get("CPU", 0))
+        needed = max(1, workers or 1) + SPARE_CPUS
+        if cpus < needed:
+            what = f"the cluster has {cpus} CPUs, expected {needed} or more"
             raise UsageError(what, where=address, cure=f"lower --workers: {SPARE_CPUS} CPUs read and write tables")
-        yield workers or free
+        yield workers or cpus - SPARE_CPUS
     finally:
         ray.shutdown()
 

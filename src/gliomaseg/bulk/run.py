@@ -11,6 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 import gliomaseg
 from gliomaseg.atomic import locked, new_file, sigterm_as_interrupt
 from gliomaseg.bulk.cases import read_archive
@@ -107,9 +110,7 @@ def predict_archive(
     with locked(folder.out):
         identity, is_continued = _open(folder, source, predictor, overwrite=options.overwrite)
         found = find_rows(folder.rows)
-        ids = next_ids(found, cases=identity.cases, checkpoint=folder.checkpoint, out=folder.out)
-        succeeded = found.codes == 0
-        left = identity.cases - int((found.ids == ids[found.numbers])[succeeded].sum())
+        ids, left = _left(folder, found, identity.cases)
         if is_continued:
             retried = f", of which {found.failed:,} failed before" if found.failed else ""
             say(f"continued: {left:,} of {counted(identity.cases, 'case')} left{retried}")
@@ -155,6 +156,13 @@ def _open(folder: RunFolder, source: Path, predictor: ScanPredictor, *, overwrit
         listed.unlink(missing_ok=True)
 
 
+def _left(folder: RunFolder, found: FoundRows, cases: int) -> tuple[NDArray[np.int64], int]:
+    """Return the id of each case for this call, and the number of cases without a row of success."""
+    ids = next_ids(found, cases=cases, checkpoint=folder.checkpoint, out=folder.out)
+    succeeded = found.codes == 0
+    return ids, cases - int((found.ids == ids[found.numbers])[succeeded].sum())
+
+
 def _settings(options: BulkOptions, digest: str, folder: RunFolder, cases: int) -> WorkerSettings:
     is_path = options.model is not None and options.model.exists()
     model = None if options.model is None else str(options.model.absolute() if is_path else options.model)
@@ -173,11 +181,14 @@ def _predict(folder: RunFolder, settings: WorkerSettings, options: BulkOptions, 
     counts: dict[str, int] = {}
     before = count_rows(folder.rows, counts)
     folder.remove_old_ray()
-    with connected(options.address, options.workers, folder.note_ray, most=left) as workers:
-        # Ray has replaced the handler of SIGTERM.
-        with sigterm_as_interrupt(), progress(lambda: count_rows(folder.rows, counts) - before, left):
-            run_pipeline(folder, settings, workers=workers, cases=left)
-        return workers
+    try:
+        with connected(options.address, options.workers, folder.note_ray, most=left) as workers:
+            # Ray has replaced the handler of SIGTERM.
+            with sigterm_as_interrupt(), progress(lambda: count_rows(folder.rows, counts) - before, left):
+                run_pipeline(folder, settings, workers=workers, cases=left)
+            return workers
+    except SystemExit as ended:  # Ray's handler, while Ray starts
+        raise KeyboardInterrupt from ended
 
 
 def _write_results(folder: RunFolder, found: FoundRows, cases: int) -> None:

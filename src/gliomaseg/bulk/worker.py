@@ -83,7 +83,12 @@ class CaseWorker:
             return CaseRow(row_id, case.name, _crashed(case))
         entry, series = input_of(case)
         row = predict_one(entry, out, self._predictor, series)
-        digests = input_digest(entry, Path(settings.out)), mask_digest(entry, row.outputs)
+        digests: tuple[str | None, str | None] = None, None
+        try:
+            digests = input_digest(entry, Path(settings.out)), mask_digest(entry, row.outputs)
+        except OSError as fault:
+            what = f"its mask cannot be read ({fault.strerror})"
+            row = failed_row(entry, GliomasegError(what, where=out, cure="run the same command again"))
         starts.unlink(missing_ok=True)
         return CaseRow(row_id, case.name, row, *digests)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import unicodedata
@@ -12,6 +13,7 @@ from pathlib import Path
 
 _INVALID = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # in file names of Windows
 _RESERVED = re.compile(r"con|prn|aux|nul|com\d|lpt\d", re.IGNORECASE)
+_MOST_BYTES = 180  # file systems allow 255: the rest is for the suffixes of results and of unfinished files
 # Folders that say nothing about the case.
 GENERIC_FOLDERS = frozenset(
     {"anat", "func", "image", "images", "imagestr", "imagests", "img", "imgs", "mr", "mri", "nifti", "nii", "raw"}
@@ -38,11 +40,21 @@ class NamedPath:
 def portable_name(name: str) -> str:
     """Return a name that every file system accepts: characters that Windows refuses become `_`.
 
+    Of a name of more than 180 bytes the end becomes a digest of the name.
+
     >>> portable_name("a:b?"), portable_name("nul"), portable_name("Übung 1")
     ('a_b_', 'nul_', 'Übung 1')
     """
     name = _INVALID.sub("_", name).rstrip(" .") or "_"
-    return f"{name}_" if _RESERVED.fullmatch(name) else name
+    if _RESERVED.fullmatch(name):
+        return f"{name}_"
+    return name if len(os.fsencode(name)) <= _MOST_BYTES else _shortened(name)
+
+
+def _shortened(name: str) -> str:
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    start = os.fsencode(name)[: _MOST_BYTES - len(digest) - 1]
+    return f"{start.decode('utf-8', 'ignore')}-{digest}"
 
 
 def unique_names(paths: Sequence[NamedPath]) -> list[str]:
