@@ -11,6 +11,7 @@ from gliomaseg.prediction.image_features import image_features
 from gliomaseg.prediction.input_checks import (
     BRIGHT_REGION,
     EMPTY,
+    LOW_DICE,
     NO_BRAIN,
     NO_HEAD,
     NO_T1,
@@ -19,6 +20,7 @@ from gliomaseg.prediction.input_checks import (
     SMALL_VOLUME,
     T1_COPY,
     bright_region_warnings,
+    dice_warnings,
     input_warnings,
     volume_warnings,
 )
@@ -71,6 +73,11 @@ def test_a_small_volume_in_a_whole_head_gives_a_warning(slices, voxels, voxel_ml
     mask = np.zeros((slices, 100, 10), bool)
     mask.ravel()[:voxels] = True
     assert volume_warnings(mask, voxel_ml) == ((SMALL_VOLUME,) if warned else ())
+
+
+@pytest.mark.parametrize(("predicted_dice", "warned"), [(0.59, True), (0.6, False), (None, False)])
+def test_a_low_predicted_dice_gives_a_warning(predicted_dice, warned):
+    assert dice_warnings(predicted_dice) == ((LOW_DICE,) if warned else ())
 
 
 @pytest.mark.parametrize("channels", ["t1_flair", "t1_flair_t1ce"])

@@ -36,6 +36,7 @@ SKULL_STRIPPED = "is skull-stripped, and this model was trained on whole heads: 
 BRIGHT_REGION = "no tumour is marked, and a region is much brighter than the brain: check the scan by eye"
 T1_COPY = "T1 (before contrast) is a copy of FLAIR"
 SMALL_VOLUME = "less than 6 ml is marked: lesions of other diseases, such as multiple sclerosis, look alike on FLAIR"
+LOW_DICE = "the predicted Dice is below 0.6: the mask is probably poor; check it by eye"
 
 # All but two of 251 stacks of the data set are far inside: area 0.33 to 0.75, fullness 0.95, elongation 1.4.
 AREA = (0.1, 0.9)
@@ -46,6 +47,7 @@ BRIGHT_SHARE = 0.01  # of the brain in a slice
 BLACK_SHARE = 0.9  # outside the head: at least 0.97 in stripped slices of BraTS
 FEWEST_SLICES = 10  # shorter stacks show too little of a head
 SMALL_ML = 6.0  # the smallest tumour of the 88 patients has 7.3 ml
+LOWEST_DICE = 0.6
 FILE = Path(__file__).with_name("input_checks.json")
 
 
@@ -141,6 +143,11 @@ def volume_warnings(mask: Mask, voxel_ml: float | None) -> tuple[str, ...]:
     if voxel_ml is None or len(mask) < FEWEST_SLICES:
         return ()
     return (SMALL_VOLUME,) if 0 < np.count_nonzero(mask) * voxel_ml < SMALL_ML else ()
+
+
+def dice_warnings(predicted_dice: float | None) -> tuple[str, ...]:
+    """Return a warning if a predicted Dice is low; None has none."""
+    return (LOW_DICE,) if predicted_dice is not None and predicted_dice < LOWEST_DICE else ()
 
 
 def _flair_warnings(features: ImageFeatures, limits: InputLimits) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from gliomaseg.prediction.input_checks import (
     EMPTY,
     NO_HEAD,
     bright_region_warnings,
+    dice_warnings,
     input_warnings,
     skull_warnings,
     volume_warnings,
@@ -99,11 +100,14 @@ def unused_lines(predictor: ScanPredictor, given: abc.Iterable[Sequence]) -> tup
 
 
 def with_mask_warnings(found: Prediction, scan: Scan) -> Prediction:
-    """Return a prediction with the warnings about its mask: a small volume, or none in a brain with a bright region."""
+    """Return a prediction with the warnings about its mask.
+
+    They are a low predicted Dice, a small volume, or no tumour in a brain with a bright region.
+    """
     if {LABEL_MAP, EMPTY, NO_HEAD}.intersection(found.warnings):
         return found
     if found.mask.any():
-        warnings = volume_warnings(found.mask, scan.voxel_ml)
+        warnings = dice_warnings(found.predicted_dice) + volume_warnings(found.mask, scan.voxel_ml)
     else:
         settings = found.models[0].config.preprocessing
         warnings = bright_region_warnings(prepare(scan, settings).slices, settings)
