@@ -117,10 +117,10 @@ def marked(mark: str) -> list[int]:
 
 def finished_cases(out: Path) -> int:
     """Return the number of cases that have a row."""
-    from gliomaseg.bulk.rows import find_rows
+    from gliomaseg.bulk.rows import ATTEMPT, find_rows
     from gliomaseg.bulk.run_folder import RunFolder
 
-    return len(find_rows(RunFolder(out).rows).ids)
+    return len(find_rows(RunFolder(out).rows, cases=ATTEMPT).ids)
 
 
 def list_faults(folder: Path, out: Path) -> list[str]:

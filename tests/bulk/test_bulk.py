@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,8 +49,8 @@ class Archive:
         lines = [f"{name},scans/{name}_flair.nii.gz" for name in self.names]
         (folder / "cases.csv").write_text("\n".join(["case,flair", *lines]))
 
-    def start(self, *options, crash=False, mark=""):
-        command = [sys.executable, "-m", "gliomaseg", "bulk", "cases.csv", "--out", "out", "--workers", "2"]
+    def start(self, *options, crash=False, mark="", before=()):
+        command = [*before, sys.executable, "-m", "gliomaseg", "bulk", "cases.csv", "--out", "out", "--workers", "2"]
         paths = os.pathsep.join(filter(None, (str(self.hook), os.environ.get("PYTHONPATH"))))
         environment = {**os.environ, "PYTHONPATH": paths, MARK: mark} | ({"CRASH_IN_WORKERS": "1"} if crash else {})
         return subprocess.Popen(
@@ -71,7 +72,10 @@ class Archive:
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory, bright):
-    return Archive(tmp_path_factory.mktemp("archive"), bright)
+    # Ray would take such names of folders for a column, or for parts of an address.
+    folder = tmp_path_factory.mktemp("archive") / "case=1" / "a%20b#c"
+    folder.mkdir(parents=True)
+    return Archive(folder, bright)
 
 
 def marked(mark):
@@ -220,12 +224,32 @@ def test_a_finished_run_is_not_repeated_and_leaves_nothing_behind(archive):
     assert hidden == {".gliomaseg-bulk", ".gliomaseg-files"}
 
 
+def test_a_full_disk_ends_the_run_with_its_exit_code(archive):
+    if not shutil.which("unshare") or subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
+        pytest.skip("this user may not mount a disk in a name space of its own (unshare -rm)")
+    (archive.folder / "disk").mkdir()
+    script = 'mount -t tmpfs -o size=300k none disk && exec "$@"'
+    process = archive.start("--out", "disk/out", before=("unshare", "-rm", "sh", "-c", script, "sh"))
+    code, _, messages = archive.finish(process)
+    assert code == 5, messages
+    assert "the disk is full" in messages
+
+
+@pytest.mark.parametrize("name", ["a?b", "a\nb"])
+def test_a_folder_that_ray_cannot_read_is_refused_at_once(name, archive):
+    code, _, messages = archive.run("--out", name)
+    assert code == 2
+    assert "which Ray does not read" in messages
+    assert not (archive.folder / name).exists()
+
+
 @pytest.mark.parametrize(
     ("address", "code", "message"),
     [
         ("127.0.0.1:9", 1, "the cluster does not answer"),
         ("127.0.0.1:port", 1, "the cluster does not answer"),
         ("ray://127.0.0.1:9", 2, "expected HOST:PORT or auto"),
+        ("", 2, "expected HOST:PORT or auto"),
     ],
 )
 def test_an_address_without_a_cluster_is_an_error_at_once(address, code, message, archive):

@@ -88,7 +88,8 @@ def test_slices_of_a_manifest_are_one_case_in_the_order_of_their_numbers(tmp_pat
     ],
 )
 def test_a_row_that_cannot_be_used_is_a_case_with_its_reason(row, reason, tmp_path):
-    (case,) = cases_of(write_table(tmp_path / "cases.csv", [row]))
+    other = dict.fromkeys(row, "") | {"case": "other", "flair": "a.nii"}
+    case, _ = cases_of(write_table(tmp_path / "cases.csv", [row, other]))
     assert reason in input_of(case)[0].fault.line()
 
 
@@ -108,6 +109,10 @@ def test_two_cases_with_one_name_are_refused(names, suffix, tmp_path):
         (".lock", "_.lock"),
         ("..", "_"),
         ("results.parquet", "_results.parquet"),
+        ("Glioma_labels.txt", "_Glioma_labels.txt"),
+        ("part-0001", "_part-0001"),
+        ("a_mask.nii.gz", "_a_mask.nii.gz"),
+        ("a_mask", "a_mask"),
     ],
 )
 def test_names_of_files_stay_in_the_folder(name, expected, tmp_path):
@@ -122,6 +127,10 @@ def test_names_of_files_stay_in_the_folder(name, expected, tmp_path):
         ("cases.csv", b"case,flair\n", "has no case"),
         ("cases.parquet", b"PAR1", "is not a Parquet table"),
         ("cases.json", b"{", "is not JSON"),
+        ("cases.json", b"[" * 100_000, "is nested too deeply"),
+        ("cases.json", b'[{"case": "\\ud800", "flair": "a.nii"}]', "is not a table of UTF-8 text"),
+        ("cases.csv", b"case,t1\nx,a.nii\n", "no row has a file in the column flair"),
+        ("cases.txt", b"case,flair\nx,a.nii\n", "is not a table of cases"),
     ],
 )
 def test_a_table_that_is_none_is_refused(file, content, message, tmp_path):
@@ -133,6 +142,27 @@ def test_a_table_that_is_none_is_refused(file, content, message, tmp_path):
 def test_a_parquet_table_without_a_column_of_files_is_refused(tmp_path):
     with pytest.raises(DataError, match="lacks the column case or flair"):
         cases_of(write_table(tmp_path / "cases.parquet", [{"case": "x", "t1": "a.nii"}]))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"case": ["x"], "flair": [b"a.nii"]}, "the column flair is binary, expected text"),
+        ({"case": ["x"], "flair": [["a.nii"]]}, "the column flair is list"),
+        ({"case": ["x"], "CASE": ["y"], "flair": ["a.nii"]}, "has the column case twice"),
+    ],
+)
+def test_a_parquet_table_with_columns_that_are_no_text_is_refused_at_once(columns, message, tmp_path):
+    pq.write_table(pa.table(columns), tmp_path / "cases.parquet")
+    with pytest.raises(DataError, match=message):
+        cases_of(tmp_path / "cases.parquet")
+
+
+def test_numbers_of_slices_may_be_floats_as_pandas_writes_them(tmp_path):
+    (tmp_path / "a.png").touch()
+    rows = [{"case": "x", "slice": 1.0, "image": "a.png"}, {"case": "y", "slice": None, "flair": "b.nii"}]
+    first, _ = cases_of(write_table(tmp_path / "cases.parquet", rows))
+    assert input_of(first)[0].numbers == (1,)
 
 
 def test_an_input_is_the_same_after_it_was_text(volumes, tmp_path):

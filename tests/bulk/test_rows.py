@@ -1,5 +1,7 @@
 """Rows: their columns, which of them a rerun keeps, and the table at the end."""
 
+import os
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,7 +36,7 @@ def commit(out, *ids):
 
 
 def ids_of(out, cases=3):
-    return next_ids(find_rows(out / "rows"), cases=cases, checkpoint=out / "checkpoint", out=out).tolist()
+    return next_ids(find_rows(out / "rows", cases), cases=cases, checkpoint=out / "checkpoint", out=out).tolist()
 
 
 def test_the_columns_are_the_case_the_keys_of_predict_and_the_digests():
@@ -77,11 +79,31 @@ def test_a_case_whose_mask_was_removed_is_predicted_again(out):
     assert ids_of(out) == [ATTEMPT, 1, 2]
 
 
+@pytest.mark.parametrize("folder", ["rows", "checkpoint"])
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pytest.param(pa.array([77], pa.int64()), id="another case"),
+        pytest.param(pa.array([-1], pa.int64()), id="negative"),
+        pytest.param(pa.array([None], pa.int64()), id="null"),
+        pytest.param(pa.array(["0"]), id="text"),
+        pytest.param(None, id="no ids"),
+    ],
+)
+def test_foreign_tables_are_not_read(folder, ids, out):
+    columns = {"exit_code": pa.array([0], pa.int64())} | ({} if ids is None else {"id": ids})
+    pq.write_table(pa.table(columns), out / folder / "foreign.parquet")
+    os.mkfifo(out / folder / "pipe.parquet")
+    write_rows(out / "rows", "a", row(0))
+    assert ids_of(out) == [0, 1, 2]
+    assert count_rows(out / "rows", {}) == 1 + (folder == "rows")
+
+
 def test_the_newest_row_of_a_case_counts_and_a_half_written_file_does_not(out):
     write_rows(out / "rows", "b", row(1, fault=FAULT), row(0))
     write_rows(out / "rows", "a", row(1, attempt=1), row(0))
     (out / "rows" / "c.parquet").write_bytes((out / "rows" / "b.parquet").read_bytes()[:-9])
-    found = find_rows(out / "rows")
+    found = find_rows(out / "rows", 2)
     assert found.ids.tolist() == [0, ATTEMPT + 1]
     assert found.failed == 0
 
@@ -91,7 +113,7 @@ def test_the_table_is_sorted_as_the_archive_and_has_each_case_once(out, monkeypa
     order = np.random.default_rng(0).permutation(10)
     for number in order:
         write_rows(out / "rows", f"f{number % 3}-{number}", row(int(number)), row(int(number)))
-    write_results(find_rows(out / "rows"), out / "results.parquet")
+    write_results(find_rows(out / "rows", 10), out / "results.parquet")
     table = pq.read_table(out / "results.parquet")
     assert table["case"].to_pylist() == [f"case {number}" for number in range(10)]
     assert table.schema.names == columns().names

@@ -7,9 +7,9 @@ import pytest
 
 from gliomaseg.bulk.entries import BulkCase
 from gliomaseg.bulk.run_folder import RAY_PREFIX, RunFolder, RunIdentity, write_list
-from gliomaseg.errors import OutputExistsError, UsageError
+from gliomaseg.errors import DataError, OutputExistsError, UsageError
 
-IDENTITY = RunIdentity(archive="a", cases=2, model="m", models="bright", version="1")
+IDENTITY = RunIdentity(archive="a", cases=2, model="m", models="bright", version="1", out="/out")
 
 
 @pytest.fixture
@@ -34,7 +34,8 @@ def test_the_same_run_is_continued(tmp_path, listed):
     ("change", "difference"),
     [
         ({"cases": 3, "archive": "b"}, "the number of cases is 3, was 2"),
-        ({"archive": "b"}, "names or paths of cases are others"),
+        ({"archive": "b"}, "the names, paths or order of the cases differ"),
+        ({"out": "/copy"}, "the folder is /copy, was /out"),
         ({"models": "other", "model": "n"}, "the model is other, was bright"),
         ({"model": "n"}, "the model bright has other weights or another configuration"),
         ({"version": "2"}, "gliomaseg is 2, was 1"),
@@ -68,6 +69,29 @@ def test_overwrite_keeps_a_folder_with_a_changed_file(part, tmp_path, listed):
     with pytest.raises(OutputExistsError, match="was changed since"):
         begin(out, listed, overwrite=True)
     assert (out / "results.parquet").exists()
+
+
+def test_a_folder_of_masks_that_is_named_like_a_part_is_removed_too(tmp_path, listed):
+    out = tmp_path / "out"
+    begin(out, listed)
+    RunFolder(out).output.write_text(out / "part-one" / "x_mask.png", "old")
+    assert begin(out, listed, overwrite=True) is False
+    assert not (out / "part-one").exists()
+
+
+def test_a_link_to_the_state_of_another_run_is_refused(tmp_path, listed):
+    begin(tmp_path / "other", listed)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".gliomaseg-bulk").symlink_to(tmp_path / "other" / ".gliomaseg-bulk")
+    with pytest.raises(OutputExistsError, match="is a link"):
+        begin(tmp_path / "out", listed)
+
+
+def test_a_damaged_identity_is_an_error(tmp_path, listed):
+    begin(tmp_path / "out", listed)
+    (tmp_path / "out" / ".gliomaseg-bulk" / "run.json").write_text("[" * 200_000)
+    with pytest.raises(DataError, match="cannot be read"):
+        begin(tmp_path / "out", listed)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

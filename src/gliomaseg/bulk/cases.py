@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -20,7 +21,10 @@ from gliomaseg.inputs.result_names import portable_name
 PARQUET = (".parquet", ".pq")
 _READ = ("case", "flair", "t1", "t1ce", "flair_series", "flair_channel", "slice", "image")
 _BATCH = 10_000
-_RESERVED = ("results.parquet",)  # a stack's results are a folder with the name of its case
+# A stack's results are a folder with the name of its case: it must not be that of another file or folder of the run.
+_RESERVED = re.compile(
+    r"results\.parquet|glioma_labels\.\w+|part-\d+|.*_(mask|overlay|probability)\.[a-z.]+", re.IGNORECASE
+)
 
 
 def read_archive(source: Path, *, without: Path) -> Iterator[BulkCase]:
@@ -43,7 +47,14 @@ def _cases(source: Path, without: Path) -> Iterator[BulkCase]:
     if source.is_file() and suffix in PARQUET:
         return _table_cases(_parquet_rows(source), source)
     if source.is_file() and suffix in SUFFIXES:
-        return _table_cases(read_rows(source), source)
+        rows = read_rows(source)
+        if rows and not any(entry.row.get("flair") or entry.row.get("image") for entry in rows):
+            cure = "write a table with the columns case and flair"
+            raise DataError("no row has a file in the column flair or image", where=source, cure=cure)
+        return _table_cases(rows, source)
+    if source.is_file():
+        cure = "give a folder, or a table as .csv, .tsv, .json or .parquet; for one scan, use predict"
+        raise DataError("is not a table of cases", where=source, cure=cure)
     inputs = list_inputs([source.absolute()], without=without)
     return (BulkCase(entry.name, _file_name(entry.name), text_of_input(entry)) for entry in inputs)
 
@@ -55,7 +66,8 @@ def _with_unique_names(cases: Iterable[BulkCase], source: Path) -> Iterator[Bulk
         key = unicodedata.normalize("NFC", case.result_name).casefold()
         if key in seen:
             what = f"case {case.name} has the name of another case, or the same file name"
-            raise DataError(what, where=source, cure="give each case a name of its own")
+            cure = "give each case a name of its own, and put the slices of one case in neighbouring rows"
+            raise DataError(what, where=source, cure=cure)
         seen.add(key)
         yield case
     if not seen:
@@ -65,7 +77,7 @@ def _with_unique_names(cases: Iterable[BulkCase], source: Path) -> Iterator[Bulk
 def _file_name(name: str) -> str:
     """Return a case's name as the name of files in the output folder; it does not begin with a dot."""
     portable = portable_name(name)
-    return f"_{portable}" if portable.startswith(".") or portable.lower() in _RESERVED else portable
+    return f"_{portable}" if portable.startswith(".") or _RESERVED.fullmatch(portable) else portable
 
 
 def _table_cases(rows: Iterable[NumberedRow], source: Path) -> Iterator[BulkCase]:
@@ -140,16 +152,41 @@ def _parquet_rows(source: Path) -> Iterator[NumberedRow]:
     parquet: Any = import_extra("pyarrow.parquet", "bulk", purpose="reading Parquet")
     try:
         file = parquet.ParquetFile(source)
-        names = {name: name.lower() for name in file.schema_arrow.names if name.lower() in _READ}
-        if not {"case"} <= set(names.values()) or not set(names.values()) & {"flair", "image"}:
-            cure = "write a table with the columns case and flair"
-            raise DataError("lacks the column case or flair", where=source, cure=cure)
+        names = _column_names(file.schema_arrow, source)
         number = 0
         for batch in file.iter_batches(_BATCH, columns=list(names)):
             for values in batch.to_pylist():
                 number += 1
-                cells = {names[name]: str(value).strip() for name, value in values.items() if value is not None}
+                cells = {names[name]: _cell(value) for name, value in values.items() if value is not None}
                 yield NumberedRow(number, {name: text for name, text in cells.items() if text})
     except (OSError, ValueError) as fault:  # ArrowInvalid is a ValueError
         what = f"is not a Parquet table ({str(fault).splitlines()[0]})"
         raise DataError(what, where=source, cure="write it again, for example with pandas") from fault
+
+
+def _column_names(schema: Any, source: Path) -> dict[str, str]:
+    """Return our name of each column of a Parquet table that is read.
+
+    Raises:
+        DataError: a column is missing, there twice, or of a type that is no text.
+    """
+    types: Any = import_extra("pyarrow", "bulk", purpose="reading Parquet").types
+    found: dict[str, str] = {}
+    for field in schema:
+        name = field.name.lower()
+        if name not in _READ:
+            continue
+        if name in found.values():
+            raise DataError(f"has the column {name} twice", where=source, cure="remove one of them")
+        if types.is_nested(field.type) or types.is_binary(field.type) or types.is_large_binary(field.type):
+            raise DataError(f"the column {name} is {field.type}, expected text", where=source, cure="write text")
+        found[field.name] = name
+    if "case" not in found.values() or not {"flair", "image"} & set(found.values()):
+        cure = "write a table with the columns case and flair"
+        raise DataError("lacks the column case or flair", where=source, cure=cure)
+    return found
+
+
+def _cell(value: Any) -> str:
+    """Return a value as text; pandas writes whole numbers as floats if one of them is missing."""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()

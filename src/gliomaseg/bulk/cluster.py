@@ -10,8 +10,10 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from gliomaseg.bulk.run_folder import RAY_PREFIX
@@ -25,6 +27,7 @@ SPARE_CPUS = 2
 _STORE_BYTES = 100 * 2**20  # rows are paths and numbers; Ray accepts no less than 75 MiB
 _LONGEST_FOLDER = 40  # sockets lie in Ray's folder, and their paths may have 107 bytes
 _ANSWER_S = 10
+_START_S = 120
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
@@ -52,13 +55,15 @@ def connected(
         UsageError: the address is one of Ray Client, or the cluster has too few CPUs.
         GliomasegError: Ray does not start, or the cluster does not answer.
     """
-    with _environment(_SETTINGS | ({} if address else _own_settings())):
+    with _environment(_SETTINGS | (_own_settings() if address is None else {})):
         ray: Any = import_extra("ray", "bulk", purpose="bulk")
         import_extra("ray.data", "bulk", purpose="bulk")
         for name in ("ray", "ray.data"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         opened = (
-            _cluster(ray, address, workers) if address else _local(ray, min(workers or core_count(), most), note_folder)
+            _local(ray, min(workers or core_count(), most), note_folder)
+            if address is None
+            else _cluster(ray, address, workers)
         )
         with _own_messages_only(), opened as count:
             yield min(count, most)
@@ -91,49 +96,81 @@ def _local(ray: Any, workers: int, note_folder: Callable[[Path], None]) -> Itera
     if len(str(folder)) > _LONGEST_FOLDER:
         folder.rmdir()
         folder = Path(tempfile.mkdtemp(prefix=RAY_PREFIX, dir="/tmp"))
-    note_folder(folder)
     try:
-        _init(
-            ray,
-            address="local",
-            num_cpus=workers + SPARE_CPUS,
-            num_gpus=0,
-            include_dashboard=False,
-            object_store_memory=_STORE_BYTES,
-            _node_ip_address=LOOPBACK,
-            _temp_dir=str(folder),
-        )
-        used = {node["NodeManagerAddress"] for node in ray.nodes()}
-        if used != {LOOPBACK}:  # Ray reads its setting when it is imported: somebody has imported it before
-            what = f"Ray listens on {', '.join(sorted(used))}, expected {LOOPBACK}"
-            raise GliomasegError(what, cure="start bulk in a process that has not imported ray")
-        yield workers
+        note_folder(folder)
+        options = {
+            "num_cpus": workers + SPARE_CPUS,
+            "num_gpus": 0,
+            "include_dashboard": False,
+            "object_store_memory": _STORE_BYTES,
+            "_node_ip_address": LOOPBACK,
+            "_temp_dir": str(folder),
+        }
+        with _running(ray, "local", **options):
+            used = {node["NodeManagerAddress"] for node in ray.nodes()}
+            if used != {LOOPBACK}:  # Ray reads its setting when it is imported: somebody has imported it before
+                what = f"Ray listens on {', '.join(sorted(used))}, expected {LOOPBACK}"
+                raise GliomasegError(what, cure="start bulk in a process that has not imported ray")
+            yield workers
     finally:
-        ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def _cluster(ray: Any, address: str, workers: int | None) -> Iterator[int]:
-    if address.startswith("ray://"):
-        what = f"address is {address}, expected HOST:PORT or auto"
+    if not address or address.startswith("ray://"):
+        what = f"address is {address or 'empty'}, expected HOST:PORT or auto"
         raise UsageError(what, where="--address", cure="start bulk on a machine of the cluster")
     _require_answer(address)
-    try:
-        _init(ray, address=address)
+    with _running(ray, address):
         cpus = int(ray.cluster_resources().get("CPU", 0))
         needed = max(1, workers or 1) + SPARE_CPUS
         if cpus < needed:
             what = f"the cluster has {cpus} CPUs, expected {needed} or more"
             raise UsageError(what, where=address, cure=f"lower --workers: {SPARE_CPUS} CPUs read and write tables")
         yield workers or cpus - SPARE_CPUS
+
+
+@contextmanager
+def _running(ray: Any, address: str, **options: Any) -> Iterator[None]:
+    """Start or join Ray, and end or leave it.
+
+    Another thread does it: Ray may wait for ever, and in the main thread it would replace our handler of SIGTERM. The
+    thread lives as long as Ray, whose processes Linux ends with the thread that started them.
+
+    Raises:
+        GliomasegError: Ray does not start or answer.
+    """
+    outcome: Future[None] = Future()
+    ended = Event()
+
+    def start() -> None:
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, **options)
+        except BaseException as fault:  # it is that of the waiting thread
+            outcome.set_exception(fault)
+        else:
+            outcome.set_result(None)
+            ended.wait()
+
+    Thread(target=start, daemon=True).start()
+    try:
+        _wait_for(outcome, address)
+        yield
     finally:
         ray.shutdown()
+        ended.set()
 
 
-def _init(ray: Any, *, address: str, **options: Any) -> None:
+def _wait_for(outcome: Future[None], address: str) -> None:
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, **options)
+        outcome.result(_START_S)
+    except TimeoutError as fault:
+        what = f"Ray does not answer within {_START_S} s"
+        raise GliomasegError(what, where=address, cure="check the address, or the network of this machine") from fault
+    except KeyboardInterrupt:
+        wait([outcome], _START_S)  # half a Ray could not be shut down
+        raise
     except (OSError, RuntimeError, ValueError) as fault:  # ConnectionError is an OSError
         what = f"Ray does not start ({str(fault).splitlines()[0] if str(fault) else type(fault).__name__})"
         if address == "local":

@@ -35,6 +35,7 @@ def run_pipeline(folder: RunFolder, settings: WorkerSettings, *, workers: int, c
     checkpoint: Any = import_extra("ray.data.checkpoint", "bulk", purpose="bulk")
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
+    context.raise_original_map_exception = True
     context.checkpoint_config = checkpoint.CheckpointConfig(
         id_column="id", checkpoint_path=str(folder.checkpoint), delete_checkpoint_on_success=False
     )
@@ -42,7 +43,9 @@ def run_pipeline(folder: RunFolder, settings: WorkerSettings, *, workers: int, c
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Ray Data, on its own plan
-            data.read_parquet(str(folder.cases)).repartition(target_num_rows_per_block=rows).map_batches(
+            # A folder `name=x` on the path must not become a column.
+            cases_read = data.read_parquet(str(folder.cases), partitioning=None)
+            cases_read.repartition(target_num_rows_per_block=rows).map_batches(
                 CaseWorker,
                 fn_constructor_kwargs={"settings": settings},
                 batch_size=None,

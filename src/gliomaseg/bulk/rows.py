@@ -118,12 +118,15 @@ class FoundRows:
         return int(np.count_nonzero(self.codes))
 
 
-def find_rows(folder: Path) -> FoundRows:
-    """Return the newest row of each case, sorted by number. A file that a kill has left half-written is not read."""
+def find_rows(folder: Path, cases: int) -> FoundRows:
+    """Return the newest row of each of a number of cases, sorted by number.
+
+    Files that a kill has left half-written, and foreign ones, are not read.
+    """
     found: list[tuple[Ids, Ids]] = []
     paths: list[Path] = []
     for path in sorted(folder.glob("*.parquet")):
-        if (table := _read(path, ["id", "exit_code"])) is not None:
+        if (table := _read(path, ["id", "exit_code"], cases=cases)) is not None:
             found.append((table["id"].to_numpy(), table["exit_code"].to_numpy()))
             paths.append(path)
     if not paths:
@@ -152,7 +155,9 @@ def next_ids(found: FoundRows, *, cases: int, checkpoint: Path, out: Path) -> Id
         out: the folder of the results.
     """
     attempts = np.zeros(cases, np.int64)
-    finished = [_read(path, ["id"]) for path in checkpoint.glob("*.parquet") if ".pending." not in path.name]
+    finished = [
+        _read(path, ["id"], cases=cases) for path in checkpoint.glob("*.parquet") if ".pending." not in path.name
+    ]
     for table in finished:
         ids = table["id"].to_numpy() if table is not None else np.empty(0, np.int64)
         np.maximum.at(attempts, ids % ATTEMPT, ids // ATTEMPT + 1)
@@ -175,7 +180,7 @@ def count_rows(folder: Path, counted: dict[str, int]) -> int:
     """Return the number of rows in a folder; `counted` keeps the numbers of files that were opened before."""
     parquet: Any = import_extra("pyarrow.parquet", "bulk", purpose="bulk")
     for path in folder.glob("*.parquet"):
-        if path.name not in counted:
+        if path.name not in counted and path.is_file():
             try:
                 counted[path.name] = parquet.read_metadata(path).num_rows
             except (OSError, ValueError):
@@ -215,13 +220,32 @@ def _by_file(found: FoundRows, part: slice, names: Sequence[str]) -> Iterator[tu
         yield table, kept, found.places[kept]
 
 
-def _read(path: Path, names: list[str]) -> Any:
-    """Return columns of a Parquet file as a table; None if it is damaged or gone."""
+def _read(path: Path, names: list[str], *, cases: int | None = None) -> Any:
+    """Return columns of a Parquet file as a table; None if it is damaged, gone, or not a table of ours.
+
+    Args:
+        path: of the file.
+        names: of the columns.
+        cases: if given, ids must be those of so many cases.
+    """
     parquet: Any = import_extra("pyarrow.parquet", "bulk", purpose="bulk")
     try:
-        return parquet.ParquetFile(path).read(columns=names)
+        if not path.is_file():  # reading a pipe would not end
+            return None
+        table = parquet.ParquetFile(path).read(columns=names)
     except (OSError, ValueError, KeyError):
         return None
+    if table.column_names != names or (cases is not None and not _has_ids(table, cases)):
+        return None
+    return table
+
+
+def _has_ids(table: Any, cases: int) -> bool:
+    column = table["id"]
+    if column.type != _arrow().int64() or column.null_count:
+        return False
+    ids = column.to_numpy()
+    return bool(np.all(ids >= 0) and np.all(ids % ATTEMPT < cases))
 
 
 def _arrow() -> Any:

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gliomaseg
-from gliomaseg.atomic import locked, new_file, sigterm_as_interrupt
+from gliomaseg.atomic import locked, new_file
 from gliomaseg.bulk.cases import read_archive
 from gliomaseg.bulk.cluster import connected
 from gliomaseg.bulk.pipeline import run_pipeline
 from gliomaseg.bulk.rows import FoundRows, count_rows, find_rows, next_ids, write_results
 from gliomaseg.bulk.run_folder import RunFolder, RunIdentity, write_list
 from gliomaseg.bulk.worker import WorkerSettings
-from gliomaseg.errors import DataError, GliomasegError, MissingExtraError, counted, import_extra
+from gliomaseg.errors import DataError, GliomasegError, MissingExtraError, UsageError, counted, import_extra, printable
 from gliomaseg.prediction import ScanPredictor, open_models
 from gliomaseg.pretrained import find_models
 
@@ -97,7 +97,7 @@ def predict_archive(
     Raises:
         FolderInUseError: another run is at work in the folder.
         OutputExistsError: the folder has other files.
-        UsageError: the run that began in the folder has other cases or another model.
+        UsageError: the run that began in the folder has other cases or another model, or Ray cannot read its path.
         DataError: there is no such archive, it has no case, or two cases with one name.
         GliomasegError: Ray does not start, or the run ended early.
     """
@@ -106,10 +106,14 @@ def predict_archive(
     if not source.exists():  # before a folder is made
         raise DataError("there is no such file or folder", where=source, cure="check the path")
     folder = RunFolder(out.absolute())
+    if odd := next((letter for letter in str(folder.out) if letter == "?" or not letter.isprintable()), None):
+        what = f"the path has the character {odd!r}, which Ray does not read"
+        raise UsageError(what, where=f"--out {printable(str(out))}", cure="use another folder")
     predictor = open_models(find_models(options.model))
     with locked(folder.out):
         identity, is_continued = _open(folder, source, predictor, overwrite=options.overwrite)
-        found = find_rows(folder.rows)
+        folder.remove_old_ray()
+        found = find_rows(folder.rows, identity.cases)
         ids, left = _left(folder, found, identity.cases)
         if is_continued:
             retried = f", of which {found.failed:,} failed before" if found.failed else ""
@@ -120,9 +124,9 @@ def predict_archive(
             folder.write_cases(ids)
             settings = _settings(options, predictor.digest, folder, identity.cases)
             workers = _predict(folder, settings, options, left, progress)
-            found = find_rows(folder.rows)
+            found = find_rows(folder.rows, identity.cases)
         predict_seconds = time.perf_counter() - begun
-        if left or not folder.results.exists():
+        if not folder.results.exists():
             _write_results(folder, found, identity.cases)
     return BulkSummary(
         cases=identity.cases,
@@ -150,7 +154,7 @@ def _open(folder: RunFolder, source: Path, predictor: ScanPredictor, *, overwrit
         with new_file(listed) as temporary:
             archive, cases = write_list(read_archive(source, without=folder.out), temporary)
         models = " + ".join(model.config.name for model in predictor.models)
-        identity = RunIdentity(archive, cases, predictor.digest, models, gliomaseg.__version__)
+        identity = RunIdentity(archive, cases, predictor.digest, models, gliomaseg.__version__, str(folder.out))
         return identity, folder.open(identity, listed, overwrite=overwrite)
     finally:
         listed.unlink(missing_ok=True)
@@ -180,15 +184,13 @@ def _predict(folder: RunFolder, settings: WorkerSettings, options: BulkOptions, 
     """Predict the cases that are left, and return the number of workers."""
     counts: dict[str, int] = {}
     before = count_rows(folder.rows, counts)
-    folder.remove_old_ray()
-    try:
-        with connected(options.address, options.workers, folder.note_ray, most=left) as workers:
-            # Ray has replaced the handler of SIGTERM.
-            with sigterm_as_interrupt(), progress(lambda: count_rows(folder.rows, counts) - before, left):
-                run_pipeline(folder, settings, workers=workers, cases=left)
-            return workers
-    except SystemExit as ended:  # Ray's handler, while Ray starts
-        raise KeyboardInterrupt from ended
+    with (
+        connected(options.address, options.workers, folder.note_ray, most=left) as workers,
+        progress(lambda: count_rows(folder.rows, counts) - before, left),
+    ):
+        folder.results.unlink(missing_ok=True)  # its rows change from here on
+        run_pipeline(folder, settings, workers=workers, cases=left)
+        return workers
 
 
 def _write_results(folder: RunFolder, found: FoundRows, cases: int) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +26,7 @@ _RUN, _LIST, _CASES, _ROWS, _CHECKPOINT, _STARTED, _RAY = (
 )  # fmt: skip
 _BATCH = 4096
 RAY_PREFIX = "gliomaseg-ray-"
+PART = re.compile(r"part-\d{4,}")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class RunIdentity:
         model: SHA-256 of the networks.
         models: names of the models.
         version: of gliomaseg.
+        out: the folder of the results; rows have absolute paths of masks.
     """
 
     archive: str
@@ -44,6 +47,7 @@ class RunIdentity:
     model: str
     models: str
     version: str
+    out: str
 
     def differences(self, other: dict[str, Any]) -> list[str]:
         """Return how this run differs from the one that began in the folder, as `<what> is <value>, was <value>`."""
@@ -51,13 +55,15 @@ class RunIdentity:
         if self.cases != other.get("cases"):
             found.append(f"the number of cases is {self.cases}, was {other.get('cases')}")
         elif self.archive != other.get("archive"):
-            found.append("names or paths of cases are others")
+            found.append("the names, paths or order of the cases differ")
         if self.models != other.get("models"):
             found.append(f"the model is {self.models}, was {other.get('models')}")
         elif self.model != other.get("model"):
             found.append(f"the model {self.models} has other weights or another configuration")
         if self.version != other.get("version"):
             found.append(f"gliomaseg is {self.version}, was {other.get('version')}")
+        if self.out != other.get("out"):
+            found.append(f"the folder is {self.out}, was {other.get('out')}")
         return found
 
 
@@ -119,6 +125,8 @@ class RunFolder:
             OutputExistsError: the folder has other files, or files that were changed.
             UsageError: the run that began here has another identity.
         """
+        if self.state.is_symlink():
+            raise OutputExistsError("is a link, expected a folder", where=self.state, cure="remove it")
         started = self._identity()
         if started is not None:
             found = identity.differences(started)
@@ -143,7 +151,7 @@ class RunFolder:
             document = json.loads((self.state / _RUN).read_text("utf-8"))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as fault:
+        except (OSError, ValueError, RecursionError) as fault:
             cure = "restore it, or remove the folder"
             raise DataError(f"cannot be read ({fault})", where=self.state / _RUN, cure=cure) from fault
         return document if isinstance(document, dict) else {}
@@ -170,7 +178,8 @@ class RunFolder:
 
     def parts(self) -> list[Path]:
         """Return the folders of masks of an archive that is too large for one folder."""
-        return sorted(entry for entry in self.out.glob("part-*") if entry.is_dir() and not entry.is_symlink())
+        folders = (entry for entry in self.out.glob("part-*") if entry.is_dir() and not entry.is_symlink())
+        return sorted(entry for entry in folders if PART.fullmatch(entry.name))
 
     def write_cases(self, ids: Ids) -> None:
         """Write the tables that Ray Data reads: all cases with their next ids.

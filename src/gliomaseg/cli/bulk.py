@@ -65,7 +65,8 @@ def _text(summary: BulkSummary) -> str:
 def _failure(summary: BulkSummary) -> GliomasegError:
     cure = f"see the column error of {summary.results}; the same command tries them again"
     if summary.failed == summary.cases:
-        return InputError(f"all {counted(summary.cases, 'case')} failed", cure=cure)
+        what = "the only case failed" if summary.cases == 1 else f"all {summary.cases:,} cases failed"
+        return InputError(what, cure=cure)
     what = f"{summary.failed:,} of {counted(summary.cases, 'case')} failed or lack an output"
     return PartlyDoneError(what, cure=cure)
 

@@ -69,7 +69,9 @@ def read_rows(data: Path) -> list[NumberedRow]:
         text = read_text(data)
         rows = _json_rows(text, data) if suffix == ".json" else _csv_rows(text, data, is_tsv=suffix == ".tsv")
         return [entry for entry in rows if entry.row]
-    except (UnicodeError, csv.Error, RecursionError) as fault:
+    except RecursionError as fault:
+        raise DataError("is nested too deeply", where=data, cure="write a list of objects") from fault
+    except (UnicodeError, csv.Error) as fault:
         raise DataError(f"{_NO_TEXT} ({fault})", where=data, cure="save it as CSV UTF-8") from fault
     except ValueError as fault:  # invalid JSON, or a number of thousands of digits
         raise DataError(f"is not JSON ({fault})", where=data, cure="write a list of objects") from fault
@@ -106,5 +108,6 @@ def _cells(entry: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     """Yield the names and texts of the cells that are not empty; a list, such as labels, is joined by spaces."""
     for name, value in entry.items():
         text = " ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
+        text.encode()  # JSON can name characters that no text has
         if text.strip():
             yield name, text.strip()
