@@ -18,29 +18,35 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 import gliomaseg
+from gliomaseg.serve import worklist_routes
 from gliomaseg.serve.documents import Health
 from gliomaseg.serve.jobs import Jobs, QueueFullError
 from gliomaseg.serve.routes import router
 from gliomaseg.serve.security import Security, refused
 from gliomaseg.serve.settings import ServeSettings
+from gliomaseg.serve.work_folders import WorkFolders
+from gliomaseg.serve.worklist import open_worklist
 
 PAGE = Path(__file__).with_name("page")
 _RETRY_S = 10
 _DESCRIPTION = "Segment the tumour in a brain MRI. Research software, not a medical device."
 
 
-def create_app(settings: ServeSettings, folder: Path) -> FastAPI:
+def create_app(settings: ServeSettings, folder: Path, work: WorkFolders | None = None) -> FastAPI:
     """Return the application.
 
     Args:
         settings: of the server.
         folder: of all jobs; it exists and belongs to this server alone.
+        work: the folders of a work list; None without one.
     """
     jobs = Jobs(folder, settings)
+    worklist = None if work is None else open_worklist(jobs, work, settings.model)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        running = [asyncio.create_task(jobs.work()), asyncio.create_task(jobs.expire())]
+        loops = [jobs.work(), jobs.expire(), *(worklist.loops() if worklist else ())]
+        running = [asyncio.create_task(loop) for loop in loops]
         try:
             yield
         finally:
@@ -59,8 +65,9 @@ def create_app(settings: ServeSettings, folder: Path) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.jobs, app.state.settings = jobs, settings
+    app.state.jobs, app.state.settings, app.state.worklist = jobs, settings, worklist
     app.include_router(router)
+    app.include_router(worklist_routes.router)
     app.exception_handler(HTTPException)(_http_error)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(QueueFullError)(_queue_full)

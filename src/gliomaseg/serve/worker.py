@@ -19,7 +19,7 @@ from typing import Any, TextIO
 from gliomaseg.errors import GliomasegError, printable
 from gliomaseg.prediction import ScanPredictor, open_models
 from gliomaseg.pretrained import find_models
-from gliomaseg.serve import tasks
+from gliomaseg.serve import tasks, worklist_tasks
 from gliomaseg.serve.names import ClientNames
 from gliomaseg.serve.scans import list_scans
 
@@ -77,6 +77,10 @@ def _run(
         return tasks.write_correction(folder, predictor=predictor)
     if task == "strokes":
         return tasks.apply_strokes(folder)
+    if task == "store":
+        return worklist_tasks.store(folder, **values)
+    if task == "restore":
+        return worklist_tasks.restore(folder, predictor=predictor, **values)
     raise ValueError(f"task is {printable(task)}")
 
 
