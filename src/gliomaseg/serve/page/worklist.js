@@ -197,7 +197,7 @@ export class WorkList {
     const waiting = this.cases.filter((one) => one.state === "waiting").length;
     byId("work-count").textContent = `${this.done} of ${total} done${waiting ? `, ${waiting} not segmented yet` : ""}`;
     Object.assign(byId("work-progress"), { max: total, value: this.done });
-    byId("work-start").textContent = this.done === total ? "Open the last one again" : "Start with the worst";
+    byId("work-start").textContent = this.done === total ? "Open the last one again" : this.done ? "Go on with the worst" : "Start with the worst";
     const focused = document.activeElement?.closest("tr")?.dataset.number;
     byId("work-cases").tBodies[0].replaceChildren(...this.cases.map((one) => this.#row(one)));
     if (focused) byId("work-cases").querySelector(`tr[data-number="${focused}"] button`)?.focus();

@@ -12,7 +12,7 @@ export class WorkTime {
     this.counted = 0;
     this.lastInput = 0;
     for (const name of INPUTS) document.addEventListener(name, () => this.input(), { passive: true, capture: true });
-    document.addEventListener("visibilitychange", () => (this.isVisible ? this.input() : this.advance()));
+    document.addEventListener("visibilitychange", () => (this.isVisible ? this.#resume() : this.advance()));
   }
 
   get isVisible() {
@@ -42,6 +42,10 @@ export class WorkTime {
   input() {
     if (!this.running || !this.isVisible) return;
     this.advance();
+    this.#resume();
+  }
+
+  #resume() {
     this.counted = this.now();
     this.lastInput = this.counted;
   }
