@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -15,11 +16,19 @@ import pytest
 import tifffile
 
 from gliomaseg.choices import PhantomFormat
+from gliomaseg.cli.serve import serve
 from gliomaseg.data.case import read_case
 from gliomaseg.data.case_list import DataOptions
 from gliomaseg.data.layouts import manifest
 from gliomaseg.data.tables import read_rows
+from gliomaseg.errors import DataError, OutputExistsError, UsageError
 from gliomaseg.phantoms import phantom_patient, write_phantoms
+from gliomaseg.serve.correction_folder import CorrectionFolder
+from gliomaseg.serve.jobs import Jobs, State
+from gliomaseg.serve.predictions import Predictions
+from gliomaseg.serve.settings import ServeSettings
+from gliomaseg.serve.work_folders import WorkFolders
+from gliomaseg.serve.worklist import WorkList
 from serve.work_server import WorkServer
 
 SMALL = (
@@ -147,27 +156,34 @@ def test_a_server_without_a_work_list_has_an_empty_one(client):
     assert client.post("/worklist/1").status_code == 404
 
 
-def serve(*options: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gliomaseg", "serve", "--port", "0", *map(str, options)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-
 def test_a_second_server_on_the_folder_ends_with_3(server):
-    done = serve("--cases", server.data, "--out", server.out)
+    command = [sys.executable, "-m", "gliomaseg", "serve", "--port", "0", "--cases", server.data, "--out", server.out]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, "another run is at work here" in done.stderr) == (3, True)
 
 
-def test_folders_that_do_not_fit_are_refused(data, tmp_path):
+def test_one_folder_without_the_other_is_refused(data, tmp_path):
+    with pytest.raises(UsageError, match="--out is missing"):
+        serve(cases=data)
+    with pytest.raises(UsageError, match="--cases is missing"):
+        serve(out=tmp_path)
+
+
+def test_folders_that_do_not_fit_are_refused(server, data, tmp_path):
     (tmp_path / "manifest.csv").write_text("case,patient,flair,mask\na,a,f.nii.gz,m.nii.gz\n", "utf-8")
-    results = {
-        "--out is missing": serve("--cases", data),
-        "--cases is missing": serve("--out", tmp_path),
-        "not the manifest of a work list": serve("--cases", data, "--out", tmp_path),
-        "no such file": serve("--cases", data / "nothing", "--out", tmp_path / "new"),
-    }
-    codes = {text: done.returncode for text, done in results.items() if text in done.stderr}
-    assert list(codes.values()) == [2, 2, 2, 3], results
+    with pytest.raises(OutputExistsError, match="not the manifest of a work list"):
+        WorkFolders.open(data, tmp_path)
+    with pytest.raises(DataError, match="no such file"):
+        WorkFolders.open(data / "nothing", tmp_path / "new")
+    with pytest.raises(UsageError, match="reader is"):
+        WorkFolders.open(data, tmp_path / "new", "x" * 101)
     assert not (tmp_path / "new").exists()
+    case = server.case("PHANTOM_AA_1000_20000101")
+    server.open(case)
+    server.store(case).raise_for_status()
+    moved = shutil.copytree(data, tmp_path / "moved")
+    with pytest.raises(DataError, match="name another --out, or move the scans back"):
+        WorkFolders.open(moved, server.out)
 
 
 def test_a_killed_server_goes_on_where_it_was(data, tmp_path):
@@ -191,9 +207,6 @@ def test_a_killed_server_goes_on_where_it_was(data, tmp_path):
         assert second.client.get(f"/segmentations/{job['id']}/mask.u8").content == drawn
     finally:
         second.stop()
-    moved = shutil.copytree(data, tmp_path / "moved")
-    done = serve("--cases", moved, "--out", tmp_path / "out")
-    assert (done.returncode, "name another --out, or move the scans back" in done.stderr) == (3, True)
 
 
 def test_audit_and_train_take_the_manifest(server, tmp_path):
@@ -216,3 +229,26 @@ def gliomaseg(*words: str | Path) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done
+
+
+def test_arrays_of_cases_far_from_their_turn_are_removed(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("gliomaseg.serve.worklist._KEPT_BYTES", 3_500)
+    cases = [case for case in WorkFolders.open(data, tmp_path).cases if case.name != "broken"]
+    folders = WorkFolders(data, CorrectionFolder(tmp_path / "out"), (*cases, *cases), "anna")
+    jobs = Jobs(tmp_path / "jobs", ServeSettings())
+    worklist = WorkList(jobs, folders, Predictions(tmp_path, []))
+    entries = [worklist.get(number) for number in range(1, 9)]
+    for dice, entry in enumerate(entries):
+        entry.values = {"predicted_dice": dice / 10}
+        entry.job = jobs.new(entry.case.name)
+        entry.job.state = State.DONE
+        (entry.job.folder / "array").write_bytes(bytes(1_000))
+    opened = worklist.open(entries[-1])
+    asyncio.run(worklist._free_disk())
+    # The open one and the next two of the list are kept in any case; of the others, all that have no room go.
+    assert [entry.job is not None for entry in entries] == [True, True, False, False, False, False, False, True]
+    assert {folder.name for folder in (tmp_path / "jobs").iterdir()} == {
+        entries[0].job.id,
+        entries[1].job.id,
+        opened.id,
+    }

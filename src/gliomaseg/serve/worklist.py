@@ -236,7 +236,11 @@ class WorkList:
             else:
                 await self._drop(entry)
             return
-        text = fault.text if isinstance(fault, TaskError) else f"cannot be processed ({type(fault).__name__})"
+        text = (
+            fault.text
+            if isinstance(fault, TaskError)
+            else f"the scan cannot be processed ({type(fault).__name__}); try again"
+        )
         entry.error = job.error = self._folders.shown(text)
         job.state = State.FAILED
         if not entry.opened:
