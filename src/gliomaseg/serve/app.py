@@ -18,7 +18,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 import gliomaseg
-from gliomaseg.serve import worklist_routes
 from gliomaseg.serve.documents import Health
 from gliomaseg.serve.jobs import Jobs, QueueFullError
 from gliomaseg.serve.routes import router
@@ -26,6 +25,7 @@ from gliomaseg.serve.security import Security, refused
 from gliomaseg.serve.settings import ServeSettings
 from gliomaseg.serve.work_folders import WorkFolders
 from gliomaseg.serve.worklist import open_worklist
+from gliomaseg.serve.worklist_routes import router as worklist_router
 
 PAGE = Path(__file__).with_name("page")
 _RETRY_S = 10
@@ -65,15 +65,16 @@ def create_app(settings: ServeSettings, folder: Path, work: WorkFolders | None =
         docs_url=None,
         redoc_url=None,
     )
-    app.state.jobs, app.state.settings, app.state.worklist = jobs, settings, worklist
+    app.state.jobs, app.state.settings = jobs, settings
     app.include_router(router)
-    app.include_router(worklist_routes.router)
     app.exception_handler(HTTPException)(_http_error)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(QueueFullError)(_queue_full)
     app.exception_handler(OSError)(_disk_error)
     app.exception_handler(ClientDisconnect)(_disconnected)
     app.add_middleware(Security, settings=settings)
+    app.state.worklist = worklist
+    app.include_router(worklist_router)
     _add_monitoring(app, jobs)
 
     @app.get("/", include_in_schema=False)

@@ -73,14 +73,14 @@ def _run(
         return list_scans(folder)
     if task == "segment":
         return tasks.segment(folder, predictor=predictor, progress=progress, **values)
-    if task == "correction":
-        return tasks.write_correction(folder, predictor=predictor)
-    if task == "strokes":
-        return tasks.apply_strokes(folder)
     if task == "store":
         return worklist_tasks.store(folder, **values)
     if task == "restore":
         return worklist_tasks.restore(folder, predictor=predictor, **values)
+    if task == "correction":
+        return tasks.write_correction(folder, predictor=predictor)
+    if task == "strokes":
+        return tasks.apply_strokes(folder)
     raise ValueError(f"task is {printable(task)}")
 
 
