@@ -209,6 +209,19 @@ def test_a_killed_server_goes_on_where_it_was(data, tmp_path):
         second.stop()
 
 
+def test_a_case_whose_mask_was_removed_opens_with_that_of_the_model(server):
+    case = server.case("PHANTOM_BB_1037_20000102")
+    model = server.open(case)["result"]["tumour_voxels"]
+    server.draw(server.open(case), (5, 3, 2))
+    server.store(case).raise_for_status()
+    (server.out / "PHANTOM_BB_1037_20000102_mask.nii.gz").unlink()
+    server.client.delete("/segmentations").raise_for_status()
+    result = server.open(case)["result"]
+    assert (result["tumour_voxels"], result["corrected"]) == (model, False)
+    assert "the stored mask cannot be read" in result["warnings"][-1]
+    server.store(case).raise_for_status()
+
+
 def test_audit_and_train_take_the_manifest(server, tmp_path):
     for name in ("PHANTOM_AA_1000_20000101", "PHANTOM_BB_1037_20000102", "stack"):
         case = server.case(name)

@@ -6,7 +6,6 @@ import asyncio
 import shutil
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from gliomaseg.pretrained import find_models
 from gliomaseg.serve.jobs import Job, Jobs, State
 from gliomaseg.serve.predictions import Predictions
 from gliomaseg.serve.sources import write_source
-from gliomaseg.serve.work_cases import WorkCase
+from gliomaseg.serve.work_entry import Entry
 from gliomaseg.serve.work_folders import WorkFolders
 from gliomaseg.serve.worker_process import TaskError
 
@@ -25,29 +24,6 @@ _KEPT_BYTES = 2**30  # of arrays in the temporary folder
 _KEPT_OPEN, _KEPT_NEXT = 3, 2  # cases whose arrays are kept even beyond this
 _ATTEMPTS = 3
 _TICK_S = 0.25
-
-
-@dataclass
-class Entry:
-    """A case of the list.
-
-    Attributes:
-        number: from 1, in the order of the names; the key of the API.
-        case: its name and files.
-        values: predicted Dice and volume; None until it is segmented.
-        error: why it cannot be segmented.
-        job: with its arrays; None if it has none.
-        opened: a count that grows with each opening; 0 for a case that is not open.
-        attempts: how often segmenting ended the process.
-    """
-
-    number: int
-    case: WorkCase
-    values: dict[str, Any] | None = None
-    error: str | None = None
-    job: Job | None = None
-    opened: int = 0
-    attempts: int = 0
 
 
 class WorkList:
@@ -67,7 +43,7 @@ class WorkList:
         self._predictions = predictions
         self._entries = [Entry(number, case) for number, case in enumerate(folders.cases, start=1)]
         for entry in self._entries:
-            entry.error = None if entry.case.entry.fault is None else entry.case.entry.fault.line()
+            entry.error = None if entry.case.entry.fault is None else folders.shown(entry.case.entry.fault.line())
             entry.values = predictions.read(entry.case)
         self._rows = folders.out.rows()
         self._wanted: list[Entry] = []
@@ -83,7 +59,7 @@ class WorkList:
 
     def in_order(self) -> Sequence[Entry]:
         """Return all cases: to do, lowest predicted Dice first; then those that are done, the last one first."""
-        to_do = sorted((entry for entry in self._entries if not self.row(entry)), key=_urgency)
+        to_do = sorted((entry for entry in self._entries if not self.row(entry)), key=lambda entry: entry.urgency)
         done = sorted((entry for entry in self._entries if self.row(entry)), key=self._stored_at, reverse=True)
         return [*to_do, *done]
 
@@ -106,22 +82,8 @@ class WorkList:
         """Return a case as JSON."""
         row, job = self.row(entry), self.job_of(entry)
         if job is not None and job.state is State.DONE and entry.values is None:  # a person chose one of its series
-            self._take_values(entry, job)
-        values = entry.values or {}
-        state = "corrected" if row else "failed" if entry.error else "segmented" if entry.values else "waiting"
-        return {
-            "number": entry.number,
-            "case": entry.case.name,
-            "state": state,
-            "predicted_dice": values.get("predicted_dice"),
-            "tumour_volume_ml": values.get("tumour_volume_ml"),
-            "job": None if job is None else job.id,
-            "error": entry.error,
-            "corrected_at": row.get("corrected_at"),
-            "seconds": _number(row.get("seconds")),
-            "changed_voxels": _number(row.get("changed_voxels")),
-            "reader": row.get("reader"),
-        }
+            entry.take_values(job)
+        return entry.described(row, job)
 
     def open(self, entry: Entry) -> Job:
         """Return the job of a case. If it has no arrays, it is segmented before all other cases of the list.
@@ -143,6 +105,7 @@ class WorkList:
     def _new_job(self, entry: Entry) -> Job:
         job = self._jobs.new(entry.case.name)
         job.state = State.READING  # it is not in the queue of uploads, whose length is limited
+        job.series = self.row(entry).get("flair_series")  # that a person chose
         write_source(job.folder, entry.case.entry)
         return job
 
@@ -199,8 +162,7 @@ class WorkList:
             await self._jobs.run(job)
             if job.state is State.DONE and self.row(entry):
                 job.state = State.SEGMENTING  # until its stored mask is there
-                out = str(self._folders.out.folder)
-                job.result = await self._jobs.run_task("restore", job, out=out, case=entry.case.name)
+                job.result = await self._restored(entry, job)
                 job.state = State.DONE
         except Exception as fault:  # the next case must run
             if self._has(entry, job):
@@ -210,21 +172,24 @@ class WorkList:
             await self._drop(entry)
         if job.state is State.DONE:
             job.model_result, job.result = self._folders.shown_in(job.model_result), self._folders.shown_in(job.result)
-            values = self._take_values(entry, job)
-            await asyncio.to_thread(self._predictions.write, entry.case, values)
+            with suppress(GliomasegError, OSError):  # without them, a new server segments the case again
+                await asyncio.to_thread(self._predictions.write, entry.case, entry.take_values(job))
         if not self._has(entry, job):  # a client deleted it while it ran
             await asyncio.to_thread(shutil.rmtree, job.folder, ignore_errors=True)
+
+    async def _restored(self, entry: Entry, job: Job) -> dict[str, Any]:
+        """Return the result of the stored mask; if a person has removed it, that of the model's with a warning."""
+        out = str(self._folders.out.folder)
+        try:
+            result: dict[str, Any] = await self._jobs.run_task("restore", job, out=out, case=entry.case.name)
+        except TaskError as fault:
+            result = job.model_result or {}
+            return result | {"warnings": [*result["warnings"], f"the stored mask cannot be read ({fault.text})"]}
+        return result
 
     def _has(self, entry: Entry, job: Job) -> bool:
         """Return whether a job is still that of its case; it is not if a client deleted it."""
         return entry.job is job and (not entry.opened or self.job_of(entry) is job)
-
-    @staticmethod
-    def _take_values(entry: Entry, job: Job) -> dict[str, Any]:
-        result = job.model_result or {}
-        entry.values = {name: result[name] for name in ("predicted_dice", "tumour_volume_ml")}
-        entry.error = None
-        return entry.values
 
     async def _fail(self, entry: Entry, job: Job, fault: Exception) -> None:
         """Try again if the process was ended, perhaps for an upload that was deleted; else keep the reason."""
@@ -236,12 +201,8 @@ class WorkList:
             else:
                 await self._drop(entry)
             return
-        text = (
-            fault.text
-            if isinstance(fault, TaskError)
-            else f"the scan cannot be processed ({type(fault).__name__}); try again"
-        )
-        entry.error = job.error = self._folders.shown(text)
+        unexpected = f"the scan cannot be processed ({type(fault).__name__}); try again"
+        entry.error = job.error = self._folders.shown(fault.text if isinstance(fault, TaskError) else unexpected)
         job.state = State.FAILED
         if not entry.opened:
             await self._drop(entry)
@@ -274,13 +235,6 @@ class WorkList:
             await asyncio.sleep(_TICK_S)
 
 
-def _urgency(entry: Entry) -> tuple[int, float, int]:
-    """Return a sort key: by predicted Dice, then those without one, then those not segmented, then failed ones."""
-    dice = (entry.values or {}).get("predicted_dice")
-    group = 3 if entry.error else 2 if entry.values is None else 1 if dice is None else 0
-    return group, dice or 0.0, entry.number
-
-
 def _size_bytes(folder: Path) -> int:
     """Return the size of the files in a folder; those that vanish meanwhile do not count."""
     total = 0
@@ -288,13 +242,6 @@ def _size_bytes(folder: Path) -> int:
         with suppress(OSError):
             total += file.stat().st_size
     return total
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return None if not text else float(text)
-    except ValueError:  # a person has changed the manifest
-        return None
 
 
 def open_worklist(jobs: Jobs, folders: WorkFolders, model: Path | None) -> WorkList:

@@ -8,13 +8,14 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi import Path as PathField
 from pydantic import BaseModel, ConfigDict, Field
 
-from gliomaseg.errors import UsageError
+from gliomaseg.errors import GliomasegError, UsageError
 from gliomaseg.serve.documents import JobDocument, Problem
 from gliomaseg.serve.jobs import State
 from gliomaseg.serve.routes import jobs_of
+from gliomaseg.serve.work_entry import Entry
 from gliomaseg.serve.work_folders import valid_reader
 from gliomaseg.serve.worker_process import TaskError
-from gliomaseg.serve.worklist import Entry, WorkList
+from gliomaseg.serve.worklist import WorkList
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in (401, 403, 404, 409, 422, 503)}
 _LONGEST_S = 10_000_000
@@ -79,7 +80,10 @@ async def read(request: Request) -> Any:
 async def open_case(request: Request, number: Number) -> Any:
     """Return the job of a case. If it has none, it is segmented before the other cases."""
     worklist, entry = _entry(request, number)
-    return jobs_of(request).document(worklist.open(entry))
+    try:
+        return jobs_of(request).document(worklist.open(entry))
+    except GliomasegError as fault:
+        raise HTTPException(503, fault.line()) from fault
 
 
 @router.put("/{number}/mask", response_model=WorkCaseDocument)
