@@ -23,24 +23,30 @@ from gliomaseg.serve.jobs import Jobs, QueueFullError
 from gliomaseg.serve.routes import router
 from gliomaseg.serve.security import Security, refused
 from gliomaseg.serve.settings import ServeSettings
+from gliomaseg.serve.work_folders import WorkFolders
+from gliomaseg.serve.worklist import open_worklist
+from gliomaseg.serve.worklist_routes import router as worklist_router
 
 PAGE = Path(__file__).with_name("page")
 _RETRY_S = 10
 _DESCRIPTION = "Segment the tumour in a brain MRI. Research software, not a medical device."
 
 
-def create_app(settings: ServeSettings, folder: Path) -> FastAPI:
+def create_app(settings: ServeSettings, folder: Path, work: WorkFolders | None = None) -> FastAPI:
     """Return the application.
 
     Args:
         settings: of the server.
         folder: of all jobs; it exists and belongs to this server alone.
+        work: the folders of a work list; None without one.
     """
     jobs = Jobs(folder, settings)
+    worklist = None if work is None else open_worklist(jobs, work, settings.model)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        running = [asyncio.create_task(jobs.work()), asyncio.create_task(jobs.expire())]
+        loops = [jobs.work(), jobs.expire(), *(worklist.loops() if worklist else ())]
+        running = [asyncio.create_task(loop) for loop in loops]
         try:
             yield
         finally:
@@ -67,6 +73,8 @@ def create_app(settings: ServeSettings, folder: Path) -> FastAPI:
     app.exception_handler(OSError)(_disk_error)
     app.exception_handler(ClientDisconnect)(_disconnected)
     app.add_middleware(Security, settings=settings)
+    app.state.worklist = worklist
+    app.include_router(worklist_router)
     _add_monitoring(app, jobs)
 
     @app.get("/", include_in_schema=False)

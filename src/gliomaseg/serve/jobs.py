@@ -212,6 +212,14 @@ class Jobs:
         """
         await self._correcting.run("strokes", job.folder)
 
+    async def run_task(self, task: str, job: Job, **values: Any) -> Any:
+        """Return the result of a task on the files of a segmented job; it does not wait for the queue.
+
+        Raises:
+            TaskError: the task failed.
+        """
+        return await self._correcting.run(task, job.folder, **values)
+
     async def expire(self) -> None:
         """Remove jobs without a request for an hour, until cancelled."""
         while True:
@@ -224,6 +232,18 @@ class Jobs:
         """End the worker processes."""
         await self._segmenting.stop()
         await self._correcting.stop()
+
+    def add(self, job: Job) -> None:
+        """List a job that does not come through the queue."""
+        self._jobs[job.id] = job
+
+    async def run(self, job: Job) -> None:
+        """Segment a job that does not come through the queue; it waits for the task that runs.
+
+        Raises:
+            TaskError: the scan cannot be segmented.
+        """
+        await self._run(job, None)
 
     def document(self, job: Job) -> dict[str, Any]:
         """Return a job as JSON."""

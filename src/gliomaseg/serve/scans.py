@@ -15,6 +15,7 @@ from gliomaseg.inputs import Input, Kind, join_sequences, list_inputs, load_inpu
 from gliomaseg.naming import Role, parse_name
 from gliomaseg.prediction.predict import MAX_BYTES
 from gliomaseg.preprocessing import display_levels
+from gliomaseg.serve.sources import read_source
 from gliomaseg.serve.uploads import SEQUENCE_FIELDS
 
 _PICTURE_PX = 160
@@ -42,16 +43,18 @@ def list_scans(folder: Path) -> list[dict[str, Any]]:
 
 
 def _entries(folder: Path) -> list[Input]:
+    if (source := read_source(folder)) is not None:
+        return [source]
     upload = folder / "upload"
     named = {name: next(iter(sorted(upload.glob(f"{name}/*"))), None) for name in SEQUENCE_FIELDS}
     if named["flair"] is not None:
         return [join_sequences(named["flair"], t1=named["t1"], t1ce=named["t1ce"])]
     if any(named.values()):
         raise UsageError("T1 or T1ce is given without FLAIR", cure="add the field flair")
-    return [_with_sequences(entry) for entry in list_inputs([upload])]
+    return [with_sequences(entry) for entry in list_inputs([upload])]
 
 
-def _with_sequences(entry: Input) -> Input:
+def with_sequences(entry: Input) -> Input:
     """Return a volume with T1 and T1ce of the same case, if the upload has one of each."""
     found = {}
     for role in (Role.T1, Role.T1CE):

@@ -10,31 +10,37 @@ import threading
 import time
 import webbrowser
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
 import uvicorn
 
+from gliomaseg.atomic import locked
 from gliomaseg.errors import GliomasegError, UsageError
 from gliomaseg.file_locks import try_lock
 from gliomaseg.pretrained import find_models
 from gliomaseg.serve.app import create_app
 from gliomaseg.serve.settings import ServeSettings
+from gliomaseg.serve.work_folders import WorkFolders
 
 _PREFIX, _LOCK = "gliomaseg-serve-", ".lock"
 _NEW_S = 60  # a folder so young may not have its lock yet
 
 
-def serve(settings: ServeSettings, *, say: Callable[[str], None], open_browser: bool = False) -> None:
+def serve(
+    settings: ServeSettings, *, say: Callable[[str], None], open_browser: bool = False, work: WorkFolders | None = None
+) -> None:
     """Serve the page and the API until Ctrl-C or SIGTERM.
 
     Args:
         settings: address, model and limits.
         say: called with the address as soon as the server listens.
         open_browser: whether the page is opened.
+        work: the folders of a work list; None without one.
 
     Raises:
+        FolderInUseError: another server has the folder of corrected masks.
         UsageError: the address cannot be used, or it is not loopback and there is no token.
         ModelError: the model is missing or damaged.
     """
@@ -43,9 +49,9 @@ def serve(settings: ServeSettings, *, say: Callable[[str], None], open_browser: 
     listening = _listen(settings)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{host}:{listening.getsockname()[1]}"
-    with _job_folder() as folder:
+    with _job_folder() as folder, nullcontext() if work is None else locked(work.out.folder):
         config = uvicorn.Config(
-            create_app(settings, folder),
+            create_app(settings, folder, work),
             log_level="warning",
             access_log=False,
             server_header=False,

@@ -19,7 +19,7 @@ from typing import Any, TextIO
 from gliomaseg.errors import GliomasegError, printable
 from gliomaseg.prediction import ScanPredictor, open_models
 from gliomaseg.pretrained import find_models
-from gliomaseg.serve import tasks
+from gliomaseg.serve import tasks, worklist_tasks
 from gliomaseg.serve.names import ClientNames
 from gliomaseg.serve.scans import list_scans
 
@@ -73,6 +73,10 @@ def _run(
         return list_scans(folder)
     if task == "segment":
         return tasks.segment(folder, predictor=predictor, progress=progress, **values)
+    if task == "store":
+        return worklist_tasks.store(folder, **values)
+    if task == "restore":
+        return worklist_tasks.restore(folder, predictor=predictor, **values)
     if task == "correction":
         return tasks.write_correction(folder, predictor=predictor)
     if task == "strokes":

@@ -8,6 +8,7 @@ The columns are:
 - `site`, `date`: may be empty or missing
 - `labels`: the mask's values that are tumour, such as `1 2 4`; if empty, all above 0
 - `flair_channel`, `mask_series` ...: only if needed, the fields of `VolumeFile` beside its path
+- `reader`, `corrected_at`, `seconds`, `changed_voxels`, `model`: of a correction, written by `serve`; not read
 
 Paths are relative to the manifest's folder. A JSON file is a list of such rows, as objects.
 """
@@ -33,6 +34,7 @@ _ROLES = (*(sequence.value for sequence in _SEQUENCES), "mask")
 _FIELDS = tuple(entry for entry in fields(VolumeFile) if entry.name != "path")
 _VOLUME_COLUMNS = tuple(f"{role}_{entry.name}" for role in _ROLES for entry in _FIELDS)
 _COLUMNS = ("case", "patient", "site", "date", "slice", "image", *_ROLES, "labels", *_VOLUME_COLUMNS)
+CORRECTION_COLUMNS = ("reader", "corrected_at", "seconds", "changed_voxels", "model")
 _ALWAYS = ("case", "patient", "site", "date", "mask")
 _OF_EXAMINATION = ("case", "patient", "site", "date", "labels")
 
@@ -48,11 +50,19 @@ def write_manifest(cases: CaseList, path: Path) -> None:
         DataError: the suffix is another one.
         OSError: the file cannot be written.
     """
-    rows = [row for case in cases.cases for row in _rows_of(case, path.parent)]
-    write_rows(rows, path, columns=[name for name in _COLUMNS if name in _ALWAYS or any(row.get(name) for row in rows)])
+    rows = [row for case in cases.cases for row in rows_of(case, path.parent)]
+    write_rows(rows, path, columns=columns_of(rows))
 
 
-def _rows_of(case: Case, folder: Path) -> Iterator[Row]:
+def columns_of(rows: Sequence[Row]) -> list[str]:
+    """Return the columns that a manifest with these rows needs, in order; columns of other programs come last."""
+    known = (*_COLUMNS, *CORRECTION_COLUMNS)
+    foreign = dict.fromkeys(name for row in rows for name in row if name not in known)
+    return [*(name for name in known if name in _ALWAYS or any(row.get(name) for row in rows)), *foreign]
+
+
+def rows_of(case: Case, folder: Path) -> Iterator[Row]:
+    """Yield the rows of a case; paths in them are relative to the folder of the manifest."""
     values = {
         "case": case.name,
         "patient": case.patient,
@@ -137,7 +147,7 @@ class _Table:
 
     def notes(self, numbered: Sequence[NumberedRow]) -> Iterator[str]:
         """Yield what a person must check."""
-        unread = sorted({name for entry in numbered for name in entry.row} - set(_COLUMNS))
+        unread = sorted({name for entry in numbered for name in entry.row} - {*_COLUMNS, *CORRECTION_COLUMNS})
         if unread:
             yield f"columns that are not read: {', '.join(unread)}"
         if self.absolute:

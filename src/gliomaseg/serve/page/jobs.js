@@ -18,6 +18,8 @@ export class JobList {
     /** @type {string | null} */
     this.current = null;
     this.version = 0;
+    /** Whether a job is shown elsewhere: as a case of the work list. @type {(id: string) => boolean} */
+    this.isElsewhere = () => false;
     /** @type {Map<string, HTMLImageElement>} */
     this.pictures = new Map();
     byId("delete-all").addEventListener("click", () => this.#deleteAll());
@@ -41,16 +43,17 @@ export class JobList {
   }
 
   show() {
-    byId("jobs").hidden = !this.jobs.length;
-    document.body.classList.toggle("has-jobs", this.jobs.length > 0);
+    const listed = this.jobs.filter((job) => !this.isElsewhere(job.id));
+    byId("jobs").hidden = !listed.length;
+    document.body.classList.toggle("has-jobs", listed.length > 0);
     byId("next-case").hidden = this.inOrder().length < 2;
-    byId("job-list").replaceChildren(...this.jobs.map((job) => this.#row(job)));
+    byId("job-list").replaceChildren(...listed.map((job) => this.#row(job)));
   }
 
   /** Finished jobs, lowest predicted Dice first; those without one come last. @returns {Job[]} */
   inOrder() {
     const dice = (job) => job.result?.predicted_dice ?? 2;
-    return this.jobs.filter((job) => job.state === "done").sort((a, b) => dice(a) - dice(b));
+    return this.jobs.filter((job) => job.state === "done" && !this.isElsewhere(job.id)).sort((a, b) => dice(a) - dice(b));
   }
 
   /** Open the case after the open one in the order of the predicted Dice. */

@@ -62,7 +62,7 @@ function isTyping(target) {
 const NAMES = { " ": "Space", ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", PageUp: "Page up", PageDown: "Page down", Escape: "Esc", "+": "+", "-": "−" };
 
 /** @param {Key[]} table */
-function fillDialog(table) {
+export function fillDialog(table) {
   const groups = [...new Set(table.map((key) => key.group))];
   byId("key-list").replaceChildren(...groups.map((group) => {
     const lines = new Map();

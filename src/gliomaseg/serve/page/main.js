@@ -2,14 +2,15 @@
 
 import { readJob } from "./api.js";
 import { connectControls, setDisplay, setMaskStyle, setReach, setSize, showDisplay, showHistory, showTool } from "./controls.js";
-import { announce, byId, eachFrame, fixed, inMl } from "./dom.js";
+import { announce, byId, eachFrame, fixed, inMl, toast } from "./dom.js";
 import { Flow, showState } from "./flow.js";
 import { JobList } from "./jobs.js";
-import { connectKeys } from "./keys.js";
+import { connectKeys, fillDialog } from "./keys.js";
 import { connectOpen } from "./open.js";
 import { TOOLS } from "./painter.js";
 import { buildPanel, showNumbers } from "./panel.js";
 import { buildTakeAway, saveNow, showCorrection } from "./takeaway.js";
+import { WorkList } from "./worklist.js";
 import { Workspace } from "./workspace.js";
 
 const measure = eachFrame(() => showMeasures());
@@ -20,11 +21,15 @@ const workspace = new Workspace({
 });
 const jobs = new JobList({ open: (job) => openJob(job), deleted: (id) => forget(id) });
 const flow = new Flow({ done: (job) => showResult(job), changed: () => jobs.refresh(), cancelled: () => openNothing() });
+const worklist = new WorkList({ open: (job) => openJob(job), home: () => openNothing(), leave, save: () => saveIfChanged() });
+jobs.isElsewhere = (id) => worklist.has(id);
+const keys = keyTable();
 
 connectControls(workspace);
 connectOpen((form, name) => mayLeave() && start(form, name), (message) => mayLeave() && refuse(message));
-connectKeys(keyTable(), () => document.body.dataset.state === "result" && workspace.session !== null);
-for (const id of ["open-more", "error-again"]) byId(id).addEventListener("click", () => mayLeave() && openNothing());
+connectKeys(keys, () => document.body.dataset.state === "result" && workspace.session !== null);
+byId("open-more").addEventListener("click", () => mayLeave() && openNothing("empty"));
+byId("error-again").addEventListener("click", () => openNothing());
 window.addEventListener("beforeunload", (event) => isUnsaved() && event.preventDefault());
 resume();
 
@@ -34,6 +39,12 @@ function isUnsaved() {
 
 function mayLeave() {
   return !isUnsaved() || window.confirm("The correction is not saved. Leave it?");
+}
+
+function leave() {
+  if (!mayLeave()) return false;
+  close();
+  return true;
 }
 
 /** @param {FormData} form @param {string} name */
@@ -50,16 +61,25 @@ function refuse(message) {
 
 function close() {
   workspace.session = null;
+  worklist.closed();
   flow.leave();
   jobs.mark(null);
   history.replaceState(null, "", location.pathname);
 }
 
-function openNothing() {
+/** @param {string} [state] empty or list */
+function openNothing(state = worklist.exists ? "list" : "empty") {
   close();
-  showState("empty");
+  showState(state);
   jobs.refresh();
-  byId("choose-files").focus();
+  worklist.refresh();
+  if (state === "list") worklist.focus();
+  else byId("choose-files").focus();
+}
+
+/** @returns {Promise<boolean>} whether the server has the mask that is shown */
+async function saveIfChanged() {
+  return !workspace.painter.isBusy && (!workspace.session.isChanged || saveNow(workspace, saved));
 }
 
 /** @param {string | null} id null: all */
@@ -93,6 +113,7 @@ async function showResult(job) {
   showMeasures();
   workspace.goToTumour();
   workspace.setTool("look");
+  worklist.opened(job.id);
   byId("overlay").focus({ preventScroll: true });
   announce(`Done: ${summary()}`);
 }
@@ -125,9 +146,23 @@ function saved() {
 
 /** Open the scan of the address, or show the list. */
 async function resume() {
+  await worklist.begin().catch((fault) => toast(fault.message, true));
+  if (worklist.exists) {
+    keys.splice(keys.findIndex((key) => key.keys[0] === "n"), 1, ...workKeys());
+    fillDialog(keys);
+  }
   await jobs.refresh();
   const job = jobs.jobs.find((one) => one.id === location.hash.slice(1));
   if (job) openJob(job);
+  else if (worklist.exists && document.body.dataset.state === "empty") openNothing();
+}
+
+/** @returns {import("./keys.js").Key[]} */
+function workKeys() {
+  return [
+    { group: "Work list", keys: ["a"], text: "Save and next", use: () => worklist.storeAndNext() },
+    { group: "Work list", keys: ["n"], text: "Skip", use: () => (worklist.current ? worklist.skip() : jobs.openNext()) },
+  ];
 }
 
 /** @returns {import("./keys.js").Key[]} */

@@ -1,0 +1,40 @@
+/**
+ * The requests of the page about its work list.
+ *
+ * @typedef {{number: number, case: string, state: string, predicted_dice: number | null,
+ *   tumour_volume_ml: number | null, job: string | null, error: string | null, corrected_at: string | null,
+ *   seconds: number | null, changed_voxels: number | null, reader: string | null}} WorkCase
+ */
+
+import { ServerError } from "./api.js";
+
+const ROOT = "/v1/worklist";
+
+/** @param {string} path @param {RequestInit} [options] @returns {Promise<any>} */
+async function ask(path, options) {
+  let answer;
+  try {
+    answer = await fetch(ROOT + path, options);
+  } catch {
+    throw new ServerError(0, "The server does not answer; start `gliomaseg serve` again, then reload this page.");
+  }
+  const document = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new ServerError(answer.status, document.error || `The server answered ${answer.status}.`);
+  return document;
+}
+
+/** @returns {Promise<{reader: string | null, cases: WorkCase[]}>} */
+export function readWorkList() {
+  return ask("");
+}
+
+/** @param {number} number @returns {Promise<import("./api.js").Job>} */
+export function openCase(number) {
+  return ask(`/${number}`, { method: "POST" });
+}
+
+/** @param {number} number @param {number} seconds @param {string} reader @returns {Promise<WorkCase>} */
+export function storeCase(number, seconds, reader) {
+  const headers = { "Content-Type": "application/json" };
+  return ask(`/${number}/mask`, { method: "PUT", headers, body: JSON.stringify({ seconds, reader }) });
+}

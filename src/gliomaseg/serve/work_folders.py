@@ -1,0 +1,83 @@
+"""The folders of a work list: the scans, and the corrected masks; and the name of the person who corrects."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gliomaseg.errors import UsageError, printable
+from gliomaseg.serve.correction_folder import CorrectionFolder
+from gliomaseg.serve.work_cases import WorkCase, list_cases
+
+LONGEST_READER = 100
+
+
+@dataclass(frozen=True)
+class WorkFolders:
+    """The folders of a work list.
+
+    Attributes:
+        data: the scans.
+        out: of the corrected masks; locked by this process.
+        cases: in `data`.
+        reader: the name of the person, unless the page sends another.
+    """
+
+    data: Path
+    out: CorrectionFolder
+    cases: tuple[WorkCase, ...]
+    reader: str
+
+    @classmethod
+    def open(cls, data: Path, out: Path, reader: str | None = None) -> WorkFolders:
+        """Return the work list of two folders; nothing is written.
+
+        Args:
+            data: a folder of scans, or one file.
+            out: of the corrected masks.
+            reader: the name of the person; None for the login name.
+
+        Raises:
+            DataError: there is no scan, or `out` belongs to other scans.
+            OutputExistsError: `out` has the manifest of another program.
+            UsageError: the name of the reader is empty or too long.
+        """
+        folder = CorrectionFolder(out.absolute())
+        cases = list_cases(data, without=out)
+        folder.require_same_files(cases)
+        return cls(data.absolute(), folder, tuple(cases), login_name() if reader is None else valid_reader(reader))
+
+    def shown(self, text: str) -> str:
+        """Return a message without the path of the folder of scans."""
+        return text.replace(f"{self.data if self.data.is_dir() else self.data.parent}/", "")
+
+    def shown_in(self, value: Any) -> Any:
+        """Return a document without that path in its texts."""
+        if isinstance(value, str):
+            return self.shown(value)
+        if isinstance(value, list):
+            return [self.shown_in(part) for part in value]
+        return {key: self.shown_in(part) for key, part in value.items()} if isinstance(value, dict) else value
+
+
+def login_name() -> str:
+    """Return the login name, or "unknown" if the system has none that can be shown."""
+    try:
+        return valid_reader(getpass.getuser())
+    except (OSError, KeyError, UsageError):
+        return "unknown"
+
+
+def valid_reader(name: str) -> str:
+    """Return the name of a person without spaces around it.
+
+    Raises:
+        UsageError: it is empty, has more than 100 characters, or characters that are not shown.
+    """
+    shown = printable(name.strip())
+    if not 0 < len(shown) <= LONGEST_READER or shown != name.strip():
+        what = f"reader is {shown[:LONGEST_READER]!r}, expected 1 to {LONGEST_READER} letters"
+        raise UsageError(what, cure="name the person who corrects")
+    return shown
