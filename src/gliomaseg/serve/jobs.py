@@ -44,6 +44,7 @@ class Job:
         error: why it failed.
         result: the document of `result.json`.
         model_result: the same for the model's mask.
+        reference: the name of the reference mask, for people; None without one.
         created: seconds since 1970.
         used: time of the last request, seconds since 1970.
     """
@@ -58,6 +59,7 @@ class Job:
     error: str | None = None
     result: dict[str, Any] | None = None
     model_result: dict[str, Any] | None = None
+    reference: str | None = None
     created: float = field(default_factory=time.time)
     used: float = field(default_factory=time.time)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -212,6 +214,16 @@ class Jobs:
         """
         await self._correcting.run("strokes", job.folder)
 
+    async def compare(self, job: Job, **values: Any) -> dict[str, Any]:
+        """Return how the mask of a job agrees with its reference; `values` are those of `compare_reference`.
+
+        Raises:
+            TaskError: the reference is refused.
+        """
+        is_corrected = job.result is not None and bool(job.result["corrected"])
+        found: dict[str, Any] = await self._correcting.run("reference", job.folder, is_corrected=is_corrected, **values)
+        return found
+
     async def expire(self) -> None:
         """Remove jobs without a request for an hour, until cancelled."""
         while True:
@@ -238,6 +250,7 @@ class Jobs:
             "choices": job.choices if job.state is State.CHOOSE else [],
             "error": job.error,
             "result": job.result,
+            "reference": job.reference,
         }
 
 
