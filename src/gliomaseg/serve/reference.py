@@ -105,14 +105,14 @@ def _read_for_scan(folder: Path, files: Sequence[Path], labels: MaskLabels) -> M
     if len(files) > 1 and entry.numbers:
         numbers = tuple(int(file.stem.rpartition("_")[2]) for file in files)
         if numbers != entry.numbers:
-            what = f"masks are of the slices {_shown(numbers)}, expected {_shown(entry.numbers)} as the images"
+            what = f"{_shown(numbers)}, expected {_shown(entry.numbers)} as of the images"
             raise DataError(what, cure="send one mask for each image, with its number")
     scan = load_input(entry, series=document["series"], max_bytes=predict.MAX_BYTES).scan
-    return read_reference(files, scan, labels)
+    return read_reference(files, replace(scan, source=document["input"]), labels)
 
 
 def _shown(numbers: Sequence[int]) -> str:
-    return f"{numbers[0]} to {numbers[-1]} ({len(numbers)})"
+    return f"{len(numbers)} masks of the slices {numbers[0]} to {numbers[-1]}"
 
 
 def read_reference(files: Sequence[Path], scan: Scan, labels: MaskLabels) -> Mask:
