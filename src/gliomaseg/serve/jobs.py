@@ -214,15 +214,13 @@ class Jobs:
         """
         await self._correcting.run("strokes", job.folder)
 
-    async def compare(self, job: Job, **values: Any) -> dict[str, Any]:
-        """Return how the mask of a job agrees with its reference; `values` are those of `compare_reference`.
+    async def run_task(self, task: str, job: Job, **values: Any) -> Any:
+        """Return the result of a task on the files of a segmented job; it does not wait for the queue.
 
         Raises:
-            TaskError: the reference is refused.
+            TaskError: the task failed.
         """
-        is_corrected = job.result is not None and bool(job.result["corrected"])
-        found: dict[str, Any] = await self._correcting.run("reference", job.folder, is_corrected=is_corrected, **values)
-        return found
+        return await self._correcting.run(task, job.folder, **values)
 
     async def expire(self) -> None:
         """Remove jobs without a request for an hour, until cancelled."""

@@ -19,13 +19,17 @@ from starlette.datastructures import UploadFile
 from gliomaseg.data.masks import parse_labels
 from gliomaseg.errors import UsageError, printable
 from gliomaseg.formats import stem_of
-from gliomaseg.serve.jobs import Job
+from gliomaseg.serve.documents import Problem
+from gliomaseg.serve.jobs import Job, State
 from gliomaseg.serve.reference import FILE, FOLDER
-from gliomaseg.serve.routes import PROBLEMS, JobId, done_job, jobs_of, read_form
+from gliomaseg.serve.routes import JobId, jobs_of
 from gliomaseg.serve.uploads import store, suffix_of_name
 from gliomaseg.serve.worker_process import TaskError
 
-router = APIRouter(prefix="/v1", responses=PROBLEMS)
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem} for status in (400, 401, 403, 404, 409, 413, 422)
+}
+router = APIRouter(prefix="/v1", responses=_PROBLEMS)
 FORM = {
     "requestBody": {
         "content": {
@@ -42,6 +46,7 @@ FORM = {
         }
     }
 }
+_TEXTS = 10
 _NUMBER = re.compile(r"(\d{1,9})(?:[-_. ](?:mask|seg|label))?$", re.IGNORECASE)
 
 
@@ -72,8 +77,10 @@ class Comparison(BaseModel):
 @router.put("/segmentations/{job_id}/reference", response_model=Comparison, openapi_extra=FORM)
 async def put_reference(request: Request, job_id: JobId) -> Any:
     """Compare the mask with a reference, and keep the reference for later comparisons."""
-    done_job(request, job_id)
-    form = await read_form(request, "mask")
+    _done_job(request, job_id)
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise HTTPException(400, "the body is not multipart/form-data; send a file in the field mask")
+    form = await request.form(max_files=request.app.state.settings.max_files, max_fields=_TEXTS)
     try:
         files, labels = _fields(form.multi_items())
         return await _store_and_compare(request, job_id, files, labels)
@@ -113,18 +120,18 @@ def _by_number(files: Sequence[UploadFile]) -> dict[int, UploadFile]:
 async def _store_and_compare(
     request: Request, job_id: str, files: dict[int, UploadFile], labels: list[int] | None
 ) -> dict[str, Any]:
-    job = done_job(request, job_id)
+    job = _done_job(request, job_id)
     # Letters that no client's name has, so that messages can be translated back.
     token = "".join(secrets.choice(string.ascii_lowercase) for _ in range(16))
     names = {
         f"{token}_{number}{suffix_of_name(file.filename or '')}": _shown_name(file) for number, file in files.items()
     }
     async with job.lock:
-        done_job(request, job_id)  # it may have been deleted while the lock was waited for
+        _done_job(request, job_id)  # it may have been deleted while the lock was waited for
         place = job.folder / FOLDER
         try:
             await asyncio.to_thread(_store, place, list(names), list(files.values()))
-            found = await jobs_of(request).compare(job, files=list(names), labels=labels)
+            found = await _compare(request, job, files=list(names), labels=labels)
         except TaskError as fault:
             raise HTTPException(422, _with_client_names(fault.text, names)) from fault
         finally:
@@ -157,7 +164,7 @@ async def get_comparison(request: Request, job_id: JobId) -> Any:
     async with job.lock:
         _job_with_reference(request, job_id)
         try:
-            return {"name": job.reference, **await jobs_of(request).compare(job)}
+            return {"name": job.reference, **await _compare(request, job)}
         except TaskError as fault:
             raise HTTPException(422, fault.text) from fault
 
@@ -178,8 +185,23 @@ async def delete_reference(request: Request, job_id: JobId) -> None:
         (job.folder / "out" / FILE).unlink(missing_ok=True)
 
 
+async def _compare(request: Request, job: Job, **values: Any) -> dict[str, Any]:
+    is_corrected = job.result is not None and job.result["corrected"]
+    found: dict[str, Any] = await jobs_of(request).run_task("reference", job, is_corrected=is_corrected, **values)
+    return found
+
+
+def _done_job(request: Request, job_id: str) -> Job:
+    job = jobs_of(request).get(job_id)
+    if job is None:
+        raise HTTPException(404, "there is no such job; it may have expired")
+    if job.state is not State.DONE:
+        raise HTTPException(409, f"the job is {job.state.value}, expected done; try again when it is")
+    return job
+
+
 def _job_with_reference(request: Request, job_id: str) -> Job:
-    job = done_job(request, job_id)
+    job = _done_job(request, job_id)
     if job.reference is None:
         raise HTTPException(404, "there is no reference; send a mask by PUT")
     return job

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi import Path as PathField
 from fastapi.responses import FileResponse
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from gliomaseg.errors import UsageError, printable
@@ -22,10 +22,10 @@ from gliomaseg.serve.jobs import Job, Jobs, State
 from gliomaseg.serve.uploads import SEQUENCE_FIELDS, server_names, store, suffix_of_name
 from gliomaseg.serve.worker_process import TaskError
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem} for status in (400, 401, 403, 404, 409, 413, 422, 503)
 }
-router = APIRouter(prefix="/v1", responses=PROBLEMS)
+router = APIRouter(prefix="/v1", responses=_PROBLEMS)
 JobId = Annotated[str, PathField(pattern=r"^[A-Za-z0-9_-]{22}$")]
 Version = Annotated[Literal["current", "model"], Query(description="current: the corrected mask, if there is one")]
 BYTES = {"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
@@ -63,8 +63,7 @@ def _job(request: Request, job_id: str) -> Job:
     return job
 
 
-def done_job(request: Request, job_id: str) -> Job:
-    """Return a job that is done; 404 without it, 409 in another state."""
+def _done_job(request: Request, job_id: str) -> Job:
     job = _job(request, job_id)
     if job.state is not State.DONE:
         raise HTTPException(
@@ -78,24 +77,19 @@ async def submit(request: Request) -> Any:
     """Put a scan into the queue."""
     jobs = jobs_of(request)
     jobs.require_room()
-    form = await read_form(request, "files")
-    try:
-        return await _submit_form(jobs, form.multi_items())
-    finally:
-        await form.close()
-
-
-async def read_form(request: Request, field: str) -> FormData:
-    """Return the form of a request, which must be closed; 400 or 413 if it is not one, or has too many files."""
     limit = request.app.state.settings.max_files
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        raise HTTPException(400, f"the body is not multipart/form-data; send files in the field {field}")
+        raise HTTPException(400, "the body is not multipart/form-data; send files in the field files")
     try:
-        return await request.form(max_files=limit, max_fields=_FIELDS)
+        form = await request.form(max_files=limit, max_fields=_FIELDS)
     except StarletteHTTPException as fault:  # the form is damaged, or has too many parts
         is_many = "Too many files" in str(fault.detail)
         text = f"the upload has more than {limit:,} files" if is_many else f"the form cannot be read ({fault.detail})"
         raise HTTPException(413 if is_many else 400, text) from fault
+    try:
+        return await _submit_form(jobs, form.multi_items())
+    finally:
+        await form.close()
 
 
 async def _submit_form(jobs: Jobs, fields: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -193,7 +187,7 @@ async def choice_picture(request: Request, job_id: JobId, number: Annotated[int,
 @router.get("/segmentations/{job_id}/result.json", response_model=dict[str, Any])
 async def result(request: Request, job_id: JobId) -> Any:
     """Return the values of the mask."""
-    return done_job(request, job_id).result
+    return _done_job(request, job_id).result
 
 
 @router.get("/segmentations/{job_id}/{name}", response_class=Response)
@@ -204,7 +198,7 @@ async def output(
     version: Version = "current",
 ) -> Response:
     """Return one file of the result."""
-    job = done_job(request, job_id)
+    job = _done_job(request, job_id)
     values = job.result or {}
     form = tasks.FILES.get(name)
     if form is not None and form.value not in values["formats"]:
@@ -224,7 +218,7 @@ def _file(job: Job, name: str) -> Response:
 @router.put("/segmentations/{job_id}/mask", response_model=JobDocument, openapi_extra=BYTES)
 async def correct(request: Request, job_id: JobId) -> Any:
     """Replace the mask by a corrected one."""
-    job = done_job(request, job_id)
+    job = _done_job(request, job_id)
     content = await _body(request, job, parts=1)
     async with job.lock:
         _job(request, job_id)  # it may have been deleted while the lock was waited for
@@ -242,7 +236,7 @@ async def correct(request: Request, job_id: JobId) -> Any:
 @router.delete("/segmentations/{job_id}/mask", response_model=JobDocument)
 async def discard(request: Request, job_id: JobId) -> Any:
     """Return to the model's mask."""
-    job = done_job(request, job_id)
+    job = _done_job(request, job_id)
     async with job.lock:
         job.result = job.model_result
     return jobs_of(request).document(job)
@@ -262,7 +256,7 @@ async def _body(request: Request, job: Job, *, parts: int) -> bytes:
 @router.post("/segmentations/{job_id}/strokes", response_class=Response, openapi_extra=BYTES)
 async def strokes(request: Request, job_id: JobId) -> Response:
     """Compute the mask again from strokes; nothing is kept."""
-    job = done_job(request, job_id)
+    job = _done_job(request, job_id)
     content = await _body(request, job, parts=2)
     async with job.lock:
         _job(request, job_id)
