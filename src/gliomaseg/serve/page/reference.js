@@ -22,6 +22,7 @@ export class ReferencePanel {
     this.workspace = workspace;
     this.save = save;
     this.busy = false;
+    this.isOutdated = false; // the mask was saved during a request
     this.error = "";
     /** @type {ReturnType<typeof compareMasks> | null} */
     this.agreement = null;
@@ -39,7 +40,7 @@ export class ReferencePanel {
 
   /** The section of an opened case. @param {import("./api.js").Job} job */
   build(job) {
-    this.busy = false;
+    Object.assign(this, { busy: false, isOutdated: false });
     this.error = "";
     this.section = make("section", { className: "reference", id: "reference", ariaLabel: "Compare with a reference" });
     this.#takeDrops(this.section);
@@ -104,10 +105,12 @@ export class ReferencePanel {
     this.workspace.redraw();
     const dice = this.agreement?.dice ?? null;
     if (!error) announce(found ? `Compared with ${found.values.name}: Dice ${dice === null ? "undefined" : fixed(dice, 2)}` : "The reference is removed");
+    if (this.isOutdated) this.refresh();
   }
 
   /** The server has another mask: measure distances again. */
   refresh() {
+    this.isOutdated = this.busy;
     if (this.#current) this.#work(async (id) => ({ ...this.#current, values: await this.#readValues(id) }));
   }
 
@@ -231,7 +234,7 @@ export class ReferencePanel {
     if (this.legend.hidden) return;
     const here = this.agreement.slices.find(({ z }) => z === viewer.voxel[2]);
     const names = [["mask", "Mask", display.mask !== "hidden"], ["reference", "Reference", display.reference],
-      ["model", "Model's", display.mask !== "hidden" && (session.history.canUndo || session.result.corrected)]];
+      ["model", "Model's mask", display.mask !== "hidden" && (session.history.canUndo || session.result.corrected)]];
     this.legend.replaceChildren(
       ...names.filter(([, , on]) => on).map(([kind, text]) => make("span", { className: kind }, make("i"), text)),
       make("span", { className: "here" }, here ? `Slice ${here.z + 1}: Dice ${fixed(here.dice, 2)}` : `Slice ${viewer.voxel[2] + 1}: in neither`));
