@@ -52,16 +52,17 @@ def client(server_address: str) -> Iterator[httpx.Client]:
 @pytest.fixture
 def finish(client: httpx.Client) -> Finish:
     """Return `finish(job)`: it waits until a job is done, failed or asks for a choice, and returns it."""
+    return lambda job: finished(client, job)
 
-    def wait(job: dict[str, Any]) -> dict[str, Any]:
-        until = time.monotonic() + 120
-        while job["state"] not in ("done", "failed", "choose"):
-            assert time.monotonic() < until, job
-            time.sleep(0.1)
-            job = client.get(f"/segmentations/{job['id']}").json()
-        return job
 
-    return wait
+def finished(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
+    """Wait until a job is done, failed or asks for a choice, and return it."""
+    until = time.monotonic() + 120
+    while job["state"] not in ("done", "failed", "choose"):
+        assert time.monotonic() < until, job
+        time.sleep(0.1)
+        job = client.get(f"/segmentations/{job['id']}").json()
+    return job
 
 
 @pytest.fixture(scope="module")

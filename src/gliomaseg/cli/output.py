@@ -75,9 +75,9 @@ def data_options(layout: str | None, labels: str | None, patient_pattern: str | 
         UsageError: a label is not a whole number above 0, or the pattern is not a regular expression.
     """
     from gliomaseg.data.case_list import DataOptions
-    from gliomaseg.data.masks import MaskLabels
+    from gliomaseg.data.masks import MaskLabels, parse_labels
 
-    tumour = None if labels is None else _parse_labels(labels)
+    tumour = None if labels is None else parse_labels(labels, where="--labels")
     if patient_pattern is not None:
         try:
             re.compile(patient_pattern)
@@ -85,13 +85,6 @@ def data_options(layout: str | None, labels: str | None, patient_pattern: str | 
             what = f"pattern is {patient_pattern!r}, expected a regular expression ({fault})"
             raise UsageError(what, where="--patient-pattern", cure=r"write for example '^(P\d+)_'") from fault
     return DataOptions(layout, MaskLabels(tumour), patient_pattern)
-
-
-def _parse_labels(text: str) -> frozenset[int]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(re.fullmatch(r"[0-9]{1,9}", part) and int(part) for part in parts):
-        raise UsageError(f"labels are {text!r}, expected whole numbers above 0", where="--labels", cure="write 1,2,4")
-    return frozenset(int(part) for part in parts)
 
 
 def parse_devices(text: str | None) -> tuple[int, ...]:

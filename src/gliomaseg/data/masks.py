@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gliomaseg.errors import FormatError, GeometryError
+from gliomaseg.errors import FormatError, GeometryError, UsageError
 from gliomaseg.formats import FileKind, Grid, kind_of, read_picture, read_volume
 from gliomaseg.formats.dicom import LabelMasks, SeriesIdentity, read_labels
 from gliomaseg.geometry import SAME_POSITION_MM, describe_grid, farthest_corner_mm
@@ -33,6 +34,22 @@ class MaskLabels:
     """
 
     tumour: frozenset[int] | None = None
+
+
+def parse_labels(text: str, *, where: str) -> frozenset[int]:
+    """Return the values in a text such as "1, 2,4".
+
+    Args:
+        text: whole numbers above 0, with commas between them.
+        where: the option or field, for errors.
+
+    Raises:
+        UsageError: a value is not a whole number above 0.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch(r"[0-9]{1,9}", part) and int(part) for part in parts):
+        raise UsageError(f"labels are {text!r}, expected whole numbers above 0", where=where, cure="write 1,2,4")
+    return frozenset(int(part) for part in parts)
 
 
 def mask_of_labels(values: NDArray[Any], labels: MaskLabels, *, where: Path) -> Mask:
@@ -84,7 +101,15 @@ def read_mask_image(path: Path) -> NDArray[Any]:
     Raises:
         FormatError: the file cannot be read.
     """
-    pixels = read_picture(path)
+    return labels_of_pixels(read_picture(path))
+
+
+def labels_of_pixels(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return the values of one slice's mask, shape (y, x), as `read_mask_image` describes them.
+
+    Args:
+        pixels: uint8 or uint16, shape (y, x, c).
+    """
     if (pixels != pixels[..., :1]).any():
         return np.asarray(pixels.max(axis=2) > np.iinfo(pixels.dtype).max // 2).view(np.uint8)
     return np.asarray(pixels[..., 0])

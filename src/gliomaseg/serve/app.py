@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 import gliomaseg
 from gliomaseg.serve.documents import Health
 from gliomaseg.serve.jobs import Jobs, QueueFullError
+from gliomaseg.serve.reference_routes import router as reference_router
 from gliomaseg.serve.routes import router
 from gliomaseg.serve.security import Security, refused
 from gliomaseg.serve.settings import ServeSettings
@@ -66,6 +67,7 @@ def create_app(settings: ServeSettings, folder: Path, work: WorkFolders | None =
         redoc_url=None,
     )
     app.state.jobs, app.state.settings = jobs, settings
+    app.include_router(reference_router)  # before the paths with {name}
     app.include_router(router)
     app.exception_handler(HTTPException)(_http_error)
     app.exception_handler(RequestValidationError)(_invalid)

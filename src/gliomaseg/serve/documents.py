@@ -32,6 +32,7 @@ class JobDocument(BaseModel):
     choices: list[dict[str, Any]]
     error: str | None
     result: dict[str, Any] | None
+    reference: str | None = Field(examples=["expert.nii.gz"], description="the name of the reference mask")
 
 
 class ModelList(BaseModel):

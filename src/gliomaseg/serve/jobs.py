@@ -44,6 +44,7 @@ class Job:
         error: why it failed.
         result: the document of `result.json`.
         model_result: the same for the model's mask.
+        reference: the name of the reference mask, for people; None without one.
         created: seconds since 1970.
         used: time of the last request, seconds since 1970.
     """
@@ -58,6 +59,7 @@ class Job:
     error: str | None = None
     result: dict[str, Any] | None = None
     model_result: dict[str, Any] | None = None
+    reference: str | None = None
     created: float = field(default_factory=time.time)
     used: float = field(default_factory=time.time)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -258,6 +260,7 @@ class Jobs:
             "choices": job.choices if job.state is State.CHOOSE else [],
             "error": job.error,
             "result": job.result,
+            "reference": job.reference,
         }
 
 

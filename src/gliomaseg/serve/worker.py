@@ -21,6 +21,7 @@ from gliomaseg.prediction import ScanPredictor, open_models
 from gliomaseg.pretrained import find_models
 from gliomaseg.serve import tasks, worklist_tasks
 from gliomaseg.serve.names import ClientNames
+from gliomaseg.serve.reference import compare_reference
 from gliomaseg.serve.scans import list_scans
 
 
@@ -81,6 +82,8 @@ def _run(
         return tasks.write_correction(folder, predictor=predictor)
     if task == "strokes":
         return tasks.apply_strokes(folder)
+    if task == "reference":
+        return compare_reference(folder, **values)
     raise ValueError(f"task is {printable(task)}")
 
 

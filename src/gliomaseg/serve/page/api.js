@@ -3,7 +3,7 @@
  *
  * @typedef {{number: number, title: string, voxels: number[] | null, error?: string}} Choice
  * @typedef {{id: string, name: string, state: string, progress: number, choices: Choice[] | null,
- *   error: string | null, result: Result | null}} Job
+ *   error: string | null, result: Result | null, reference?: string | null}} Job
  * @typedef {{added_ml: number | null, removed_ml: number | null, added_voxels: number, removed_voxels: number,
  *   dice: number | null}} Changes
  * @typedef {{input: string, tumour_voxels: number, tumour_volume_ml: number | null, predicted_dice: number | null,
@@ -27,7 +27,7 @@ export class ServerError extends Error {
 const GONE = "The server does not answer; start `gliomaseg serve` again, then reload this page.";
 
 /** @param {string} path @param {RequestInit} [options] */
-async function ask(path, options) {
+export async function ask(path, options) {
   let answer;
   try {
     answer = await fetch(ROOT + path, options);

@@ -9,6 +9,7 @@ import { connectKeys, fillDialog } from "./keys.js";
 import { connectOpen } from "./open.js";
 import { TOOLS } from "./painter.js";
 import { buildPanel, showNumbers } from "./panel.js";
+import { ReferencePanel } from "./reference.js";
 import { buildTakeAway, saveNow, showCorrection } from "./takeaway.js";
 import { WorkList } from "./worklist.js";
 import { Workspace } from "./workspace.js";
@@ -18,7 +19,9 @@ const workspace = new Workspace({
   onMask: () => measure(),
   onTool: () => showTool(workspace),
   onDisplay: () => showDisplay(workspace),
+  onMove: () => reference.showSlice(),
 });
+const reference = new ReferencePanel(workspace, () => saveNow(workspace, saved));
 const jobs = new JobList({ open: (job) => openJob(job), deleted: (id) => forget(id) });
 const flow = new Flow({ done: (job) => showResult(job), changed: () => jobs.refresh(), cancelled: () => openNothing() });
 const worklist = new WorkList({ open: (job) => openJob(job), home: () => openNothing(), leave, save: () => saveIfChanged() });
@@ -103,13 +106,14 @@ async function showResult(job) {
   history.replaceState(null, "", `#${job.id}`);
   byId("panel").replaceChildren();
   try {
-    await workspace.open(await readJob(job.id));
+    job = await readJob(job.id);
+    await workspace.open(job);
   } catch (fault) {
     close();
     flow.fail(fault);
     return;
   }
-  buildPanel(workspace, buildTakeAway(workspace, () => saved()));
+  buildPanel(workspace, [reference.build(job), ...buildTakeAway(workspace, () => saved())]);
   showMeasures();
   workspace.goToTumour();
   workspace.setTool("look");
@@ -125,6 +129,7 @@ function showMeasures() {
   showNumbers(workspace, measures);
   showCorrection(workspace, measures);
   showHistory(workspace);
+  reference.show();
   byId("summary").textContent = summary();
   workspace.redraw();
 }
@@ -141,6 +146,7 @@ function summary() {
 function saved() {
   jobs.version += 1;
   showMeasures();
+  reference.refresh();
   jobs.refresh();
 }
 
@@ -179,6 +185,7 @@ function keyTable() {
     ...["all", "axial", "coronal", "sagittal", "render"].map((view, i) => key("Look", [String(i + 1)], "All, axial, coronal, sagittal, 3D", () => workspace.setView(/** @type {any} */ (view)))),
     key("Look", ["o"], "Outline or fill", () => setMaskStyle(workspace, display.mask === "outline" ? "fill" : "outline")),
     key("Look", ["m"], "Hide or show the mask", () => setMaskStyle(workspace, display.mask === "hidden" ? "outline" : "hidden")),
+    key("Look", ["c"], "Hide or show the reference", () => reference.toggle(!display.reference)),
     key("Look", ["h"], "Probability", () => setDisplay(workspace, "heat", !display.heat)),
     key("Look", ["x"], "Crosshair", () => setDisplay(workspace, "crosshair", !display.crosshair)),
     key("Look", ["r"], "Reset window and level", () => workspace.resetWindow()),

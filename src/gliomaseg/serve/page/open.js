@@ -52,9 +52,11 @@ function connectDrop(use, refuse) {
   window.addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault());
   window.addEventListener("drop", async (event) => {
     if (!hasFiles(event)) return;
+    const isTaken = event.defaultPrevented; // by a part of the page
     event.preventDefault();
     depth = 0;
     veil.hidden = true;
+    if (isTaken) return;
     try {
       use(await droppedFiles(event.dataTransfer));
     } catch {
@@ -64,7 +66,7 @@ function connectDrop(use, refuse) {
 }
 
 /** Files of a drop, folders included, with their paths. @param {DataTransfer} transfer */
-async function droppedFiles(transfer) {
+export async function droppedFiles(transfer) {
   // Entries must be taken before the first wait: the transfer is empty afterwards.
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   const files = [...transfer.files];

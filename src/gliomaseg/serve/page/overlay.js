@@ -2,7 +2,7 @@
  * Lines on top of the slices: outlines, strokes, diameters, crosshair, letters and the brush.
  *
  * @typedef {import("./viewer.js").Tile} Tile
- * @typedef {{mask: Uint8Array, model: Uint8Array | null, layer: Uint8Array, shape: [number, number, number],
+ * @typedef {{mask: Uint8Array, model: Uint8Array | null, reference: Uint8Array | null, layer: Uint8Array, shape: [number, number, number],
  *   voxel: [number, number, number], showMask: boolean, crosshair: boolean, letters: boolean,
  *   diameters: import("./measure.js").Diameters | null,
  *   brush: {x: number, y: number, radiusMm: number} | null, spacingMm: [number, number, number]}} Scene
@@ -12,6 +12,8 @@ import { STROKE, STROKE_TUMOUR } from "./drawing.js";
 
 export const MASK_COLOUR = /** @type {[number, number, number]} */ ([255, 166, 26]);
 const OUTLINE = "rgb(255, 176, 46)";
+const REFERENCE = "rgb(86, 180, 233)"; // with the orange, a pair that the colour-blind tell apart
+const DIAMETERS = "rgb(120,220,255)";
 // The low and the high end of the voxel axes right, anterior, superior.
 const SIDES = [["L", "R"], ["P", "A"], ["I", "S"]];
 
@@ -40,14 +42,20 @@ export function drawOverlay(canvas, tiles, scene) {
 function drawTile(context, tile, scene) {
   const slice = scene.voxel[tile.fixed];
   paintStrokes(context, tile, scene, slice);
+  // The reference is the wider line below, so that both are visible where they agree.
+  if (scene.reference) {
+    const path = outline(tile, scene.reference, scene.shape, slice);
+    stroke(context, path, 4.25, "rgba(0,0,0,.45)");
+    stroke(context, path, 3, REFERENCE);
+  }
   if (scene.showMask) {
     if (scene.model) stroke(context, outline(tile, scene.model, scene.shape, slice), 1, "rgba(255,255,255,.75)");
     const path = outline(tile, scene.mask, scene.shape, slice);
-    stroke(context, path, 3.5, "rgba(0,0,0,.5)");
+    if (!scene.reference) stroke(context, path, 3.5, "rgba(0,0,0,.5)");
     stroke(context, path, 1.75, OUTLINE);
   }
   if (scene.crosshair) drawCrosshair(context, tile, scene.voxel);
-  if (scene.diameters && scene.showMask && tile.fixed === 2 && slice === scene.diameters.z) drawDiameters(context, tile, scene.diameters);
+  if (scene.diameters && scene.showMask && tile.fixed === 2 && slice === scene.diameters.z) drawDiameters(context, tile, scene.diameters, scene.reference ? "rgb(255,255,255)" : DIAMETERS);
 }
 
 /** @param {CanvasRenderingContext2D} context @param {Path2D} path @param {number} width @param {string} colour */
@@ -111,16 +119,16 @@ function drawCrosshair(context, tile, voxel) {
   stroke(context, path, 1, "rgba(255,255,255,.38)");
 }
 
-function drawDiameters(context, tile, { longest, perpendicular }) {
+function drawDiameters(context, tile, { longest, perpendicular }, colour) {
   for (const { from, to } of [longest, perpendicular]) {
     const path = new Path2D();
     const [start, end] = [tile.toCanvas(...from), tile.toCanvas(...to)];
     path.moveTo(...start);
     path.lineTo(...end);
     stroke(context, path, 4, "rgba(0,0,0,.45)");
-    stroke(context, path, 1.5, "rgb(120,220,255)");
+    stroke(context, path, 1.5, colour);
     for (const [x, y] of [start, end]) {
-      context.fillStyle = "rgb(120,220,255)";
+      context.fillStyle = colour;
       context.beginPath();
       context.arc(x, y, 2.5, 0, 7);
       context.fill();

@@ -30,6 +30,8 @@ export class Session {
     this.saved = mask.slice();
     this.layer = differences(model, mask);
     this.history = new History(this.layer);
+    /** @type {import("./reference.js").Reference | null} */
+    this.reference = null;
     this.interval = INTERVAL.map((threshold) => this.#maskAt(threshold));
   }
 

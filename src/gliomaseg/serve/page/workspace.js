@@ -14,7 +14,7 @@ import { Session } from "./session.js";
 import { createViewer } from "./viewer.js";
 
 export class Workspace {
-  /** @param {{onMask: () => void, onTool: () => void, onDisplay: () => void}} events */
+  /** @param {{onMask: () => void, onTool: () => void, onDisplay: () => void, onMove: () => void}} events */
   constructor(events) {
     this.events = events;
     /** @type {import("./viewer.js").Viewer | null} */
@@ -22,7 +22,7 @@ export class Workspace {
     /** @type {Session | null} */
     this.session = null;
     this.overlay = byId("overlay");
-    this.display = { mask: "outline", opacity: 0.4, heat: false, crosshair: true, low: 0, high: 1 };
+    this.display = { mask: "outline", opacity: 0.4, heat: false, crosshair: true, reference: true, low: 0, high: 1 };
     /** @type {ReturnType<Session["measure"]> | null} */
     this.measures = null;
     this.hover = null;
@@ -199,11 +199,13 @@ export class Workspace {
     drawOverlay(this.overlay, viewer.tiles(), {
       mask: session.mask, layer: session.layer, shape: session.shape, voxel: viewer.voxel,
       model: session.history.canUndo || session.result.corrected ? session.model : null,
+      reference: (display.reference && session.reference?.voxels) || null,
       showMask: display.mask !== "hidden", crosshair: display.crosshair, letters: !viewer.planesOnly,
       diameters: this.measures?.diameters ?? null, spacingMm: session.brushSpacing,
       brush: painter.tool.size && this.hover?.voxel ? { ...this.hover, radiusMm: painter.sizeMm / 2 } : null,
     });
     this.#readOut();
+    this.events.onMove();
   }
 
   #readOut() {

@@ -1,0 +1,41 @@
+/**
+ * How two masks agree, as `gliomaseg evaluate` counts it.
+ *
+ * @typedef {{z: number, dice: number, reference: number, mask: number}} SliceAgreement
+ *   `z` from 0; voxels of the reference and of the mask
+ */
+
+/**
+ * @param {Uint8Array} mask
+ * @param {Uint8Array} reference
+ * @param {[number, number, number]} shape x, y, z
+ * @returns {{dice: number | null, slices: SliceAgreement[]}} dice: null if both are empty; slices: those with a voxel
+ *   in either
+ */
+export function compareMasks(mask, reference, shape) {
+  const area = shape[0] * shape[1];
+  const slices = [];
+  let [shared, total] = [0, 0];
+  for (let z = 0; z < shape[2]; z += 1) {
+    let [both, ours, theirs] = [0, 0, 0];
+    for (let i = z * area; i < (z + 1) * area; i += 1) {
+      ours += mask[i];
+      theirs += reference[i];
+      both += mask[i] & reference[i];
+    }
+    if (ours + theirs) slices.push({ z, dice: (2 * both) / (ours + theirs), reference: theirs, mask: ours });
+    shared += both;
+    total += ours + theirs;
+  }
+  return { dice: total ? (2 * shared) / total : null, slices };
+}
+
+/**
+ * The slices that agree least; of slices with one Dice, those with the most tumour first.
+ * @param {SliceAgreement[]} slices
+ * @param {number} most
+ */
+export function worstSlices(slices, most) {
+  const size = (one) => one.reference + one.mask;
+  return [...slices].sort((a, b) => a.dice - b.dice || size(b) - size(a)).slice(0, most);
+}
