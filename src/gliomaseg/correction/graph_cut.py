@@ -31,9 +31,7 @@ Edges = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
 # Chosen on half of the patients of docs/results/scribbles.md.
 STROKE_LOG_ODDS = 8.0  # at a stroke, for a voxel as bright as the strokes
 REACH_MM = 15.0  # the influence of a stroke falls to 37 % at this distance; without a spacing, in voxels
-CONTRAST = (
-    0.5  # the influence and the capacity of an edge fall to 61 % at this difference, in standard deviations of the head
-)
+CONTRAST = 0.5  # influence and capacity fall to 61 % at this difference, in standard deviations of the head
 EDGE_CAPACITY = 2.0  # of equally bright neighbours, in log-odds
 LARGEST_LOG_ODDS = 6.0  # of the network: one that is wrong and certain can be overruled
 
