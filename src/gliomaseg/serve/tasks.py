@@ -11,7 +11,7 @@ import math
 import re
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ from gliomaseg.prediction.mask_statistics import measure_mask
 from gliomaseg.prediction.mask_writers import WRITERS, probability_levels
 from gliomaseg.prediction.outputs import Result
 from gliomaseg.prediction.postprocessing import smallest_component_voxels
-from gliomaseg.prediction.predict import MAX_BYTES, input_warnings_of, skipped_lines
-from gliomaseg.prediction.predictor import Prediction, used_sequences
+from gliomaseg.prediction.predict import MAX_BYTES, input_warnings_of, skipped_lines, without_unused_sequences
+from gliomaseg.prediction.predictor import Prediction
 from gliomaseg.serve.scans import chosen_scan
 from gliomaseg.serve.view import View, view_of, write_view
 from gliomaseg.types import Mask
@@ -57,19 +57,19 @@ def segment(
     """
     start = time.perf_counter()
     entry = chosen_scan(folder, number)
-    used = used_sequences(predictor)
-    entry = replace(entry, t1=entry.t1 if "t1" in used else None, t1ce=entry.t1ce if "t1ce" in used else None)
+    entry = without_unused_sequences(entry, predictor)
     loaded = load_input(entry, series=series, max_bytes=MAX_BYTES)
     progress(10)
-    found = predictor.predict(loaded.scan)
-    progress(80)
+    found = predictor.predict(loaded.scan, progress=lambda share: progress(10 + 70 * share))
     arrays = folder / "arrays"
     arrays.mkdir(exist_ok=True)
+    flair = np.ascontiguousarray(loaded.scan.voxels[..., loaded.scan.flair_index])
+    _save(arrays / "flair.npy", flair)
     _save(arrays / "probability.npy", found.probability)
     _save(arrays / "model.npy", found.mask)
     view = view_of(loaded.scan)
     write_text(folder / "view.json", view.to_json())
-    write_view(folder / "out" / "flair.nii.gz", loaded.scan.voxels[..., loaded.scan.flair_index], view)
+    write_view(folder / "out" / "flair.nii.gz", flair, view)
     write_view(folder / "out" / "probability.nii.gz", probability_levels(found.probability), view)
     _save_bytes(folder / "out" / "model-mask.u8", view.to_bytes(found.mask))
     document = _described_result(entry, loaded, found, view)
@@ -189,18 +189,17 @@ def apply_strokes(folder: Path) -> None:
     if strokes.max(initial=0) > 2 or before.max(initial=0) > 1:
         what = f"the largest stroke is {strokes.max()} and the largest value of the mask {before.max()}"
         raise UsageError(f"{what}, expected at most 2 and 1", cure="send 0, 1 and 2, then 0 and 1")
-    document = json.loads((folder / "prediction.json").read_text("utf-8"))
-    loaded = load_input(chosen_scan(folder, document["number"]), series=document["series"], max_bytes=MAX_BYTES)
-    scan = loaded.scan
     from gliomaseg.correction import graph_cut
 
+    arrays = folder / "arrays"
+    flair, probability = (np.load(arrays / f"{name}.npy", mmap_mode="r") for name in ("flair", "probability"))
     mask = graph_cut(
-        scan.voxels[..., scan.flair_index].astype(np.float32),
-        np.load(folder / "arrays" / "probability.npy"),
+        flair,
+        probability,
         tumour_strokes=strokes == 1,
         other_strokes=strokes == 2,
         previous_mask=before.astype(bool),
-        spacing_mm=scan.spacing_mm,
+        spacing_mm=view.scan_spacing_mm,
     )
     _save_bytes(folder / "out" / "strokes.u8", view.to_bytes(mask))
 
