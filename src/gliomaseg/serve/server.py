@@ -20,6 +20,7 @@ from gliomaseg.errors import GliomasegError, UsageError
 from gliomaseg.file_locks import try_lock
 from gliomaseg.pretrained import find_models
 from gliomaseg.serve.app import create_app
+from gliomaseg.serve.protocol import stall_limited
 from gliomaseg.serve.settings import ServeSettings
 
 _PREFIX, _LOCK = "gliomaseg-serve-", ".lock"
@@ -46,6 +47,7 @@ def serve(settings: ServeSettings, *, say: Callable[[str], None], open_browser: 
     with _job_folder() as folder:
         config = uvicorn.Config(
             create_app(settings, folder),
+            http=stall_limited(settings.stall_s),
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -98,10 +100,15 @@ def _job_folder() -> Iterator[Path]:
         os.close(handle)
 
 
+def _user() -> int:
+    # Windows has no numbers of users; its folder of temporary files is the user's own.
+    return os.getuid() if hasattr(os, "getuid") else 0
+
+
 def _remove_left_behind() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         try:
-            is_own = folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.getuid()
+            is_own = folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == _user()
             is_new = not (folder / _LOCK).exists() and time.time() - folder.stat().st_mtime < _NEW_S
             if not is_own or is_new:
                 continue
