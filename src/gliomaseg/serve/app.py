@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +108,18 @@ class _JobMetrics:
             finished,
             GaugeMetricFamily("gliomaseg_jobs_queued", "Jobs that wait", value=self._jobs.waiting),
             GaugeMetricFamily("gliomaseg_jobs_running", "Jobs that run", value=self._jobs.running),
-            GaugeMetricFamily("gliomaseg_jobs_kept", "Jobs with files on disk", value=len(self._jobs.all())),
+            GaugeMetricFamily("gliomaseg_jobs_kept", "Jobs with files on disk", value=len(self._jobs.newest_first())),
         ]
 
 
 async def _http_error(_request: Request, fault: HTTPException) -> Response:
-    return refused(fault.status_code, str(fault.detail), dict(fault.headers or {}))
+    headers = dict(fault.headers or {})
+    text = str(fault.detail)
+    if text == HTTPStatus.NOT_FOUND.phrase:  # of a path that no route has
+        text = "there is no such path; /openapi.json lists all"
+    elif text == HTTPStatus.METHOD_NOT_ALLOWED.phrase:
+        text = "the method is not allowed here; /openapi.json lists those of each path"
+    return refused(fault.status_code, text, headers)
 
 
 async def _invalid(_request: Request, fault: RequestValidationError) -> Response:
