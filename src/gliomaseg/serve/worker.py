@@ -2,9 +2,9 @@
 
     python -m gliomaseg.serve.worker BYTES [MODEL]
 
-A request is `{"task", "folder", ...}`. Answers are `{"progress": per cent}`, then `{"result": ...}` or `{"error": text,
-"kind": name of the error}`. The memory of the process is limited, so that a hostile file cannot take all of it. The
-process ends with its parent, whose end closes stdin.
+A request is `{"id", "task", "folder", ...}`. Answers are `{"progress": per cent}`, then `{"result": ...}` or
+`{"error": text, "kind": name of the error}`, each with the `id` of its request. The memory of the process is limited,
+so that a hostile file cannot take all of it. The process ends with its parent, whose end closes stdin.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,8 +21,10 @@ from gliomaseg.errors import GliomasegError, printable
 from gliomaseg.prediction import ScanPredictor, open_models
 from gliomaseg.pretrained import find_models
 from gliomaseg.serve import tasks
+from gliomaseg.serve.messages import with_cure
 from gliomaseg.serve.names import ClientNames
 from gliomaseg.serve.scans import list_scans
+from gliomaseg.serve.worker_process import UNEXPECTED
 
 
 def main() -> None:
@@ -31,23 +34,24 @@ def main() -> None:
     os.dup2(2, 1)
     limit_memory(int(sys.argv[1]))
     predictor = open_models(find_models(Path(sys.argv[2]) if len(sys.argv) > 2 else None))
-    _answer(answers, {"ready": True})
+    _answer(answers, None, {"ready": True})
     for line in sys.stdin:
         request = json.loads(line)
+        answer = partial(_answer, answers, request.pop("id"))
         folder = Path(request.pop("folder"))
         names = ClientNames.read(folder)
         try:
-            result = _run(request.pop("task"), folder, request, predictor, lambda done: _answer(answers, done))
+            result = _run(request.pop("task"), folder, request, predictor, answer)
         except GliomasegError as fault:
-            _answer(answers, {"error": names.shown(fault.line()), "kind": type(fault).__name__})
+            answer({"error": names.shown(with_cure(fault)), "kind": type(fault).__name__})
         except MemoryError:
-            _answer(answers, {"error": "the scan needs more memory than the server's limit; crop it", "kind": "Memory"})
+            answer({"error": "the scan needs more memory than the server's limit; crop it", "kind": "Memory"})
         except OSError as fault:
-            _answer(answers, {"error": f"cannot be read or written ({fault.strerror})", "kind": "OSError"})
+            answer({"error": f"a file cannot be read or written ({fault.strerror}); try again", "kind": "OSError"})
         except Exception as fault:  # the next job must run
-            _answer(answers, {"error": f"the scan cannot be processed ({type(fault).__name__})", "kind": "Exception"})
+            answer({"error": UNEXPECTED.format(type(fault).__name__), "kind": "Exception"})
         else:
-            _answer(answers, {"result": names.shown_in(result)})
+            answer({"result": names.shown_in(result)})
 
 
 def limit_memory(limit_bytes: int) -> None:
@@ -59,8 +63,8 @@ def limit_memory(limit_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
 
 
-def _answer(answers: TextIO, document: dict[str, Any]) -> None:
-    answers.write(json.dumps(document) + "\n")
+def _answer(answers: TextIO, request_id: int | None, document: dict[str, Any]) -> None:
+    answers.write(json.dumps({"id": request_id} | document) + "\n")
 
 
 def _run(
@@ -70,11 +74,11 @@ def _run(
         answer({"progress": done})
 
     if task == "list":
-        return list_scans(folder)
+        return list_scans(folder, **values)
     if task == "segment":
         return tasks.segment(folder, predictor=predictor, progress=progress, **values)
     if task == "correction":
-        return tasks.write_correction(folder, predictor=predictor)
+        return tasks.write_correction(folder, predictor=predictor, **values)
     if task == "strokes":
         return tasks.apply_strokes(folder)
     raise ValueError(f"task is {printable(task)}")
