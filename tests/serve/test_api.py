@@ -143,6 +143,8 @@ def test_one_of_several_scans_is_chosen(client: httpx.Client, volumes: Path, fin
     assert client.get(f"{path}/choices/2.png").content.startswith(b"\x89PNG")
     assert client.get(f"{path}/result.json").status_code == 409
     assert client.post(f"{path}/choice", json={"choice": 3}).status_code == 422
+    for body in (b"{", b"[2]", b'{"choice": "two"}', b'{"choice": 2, "more": "' + b"x" * 5_000 + b'"}'):
+        assert client.post(f"{path}/choice", content=body).status_code == 422
     chosen = client.post(f"{path}/choice", json={"choice": 2})
     assert chosen.status_code == 202
     assert finish(chosen.json())["state"] == "done"
@@ -211,6 +213,12 @@ def test_a_deleted_job_is_gone(client: httpx.Client, job: Job) -> None:
     assert client.delete(f"/segmentations/{job['id']}").status_code == 204
     assert client.get(f"/segmentations/{job['id']}").status_code == 404
     assert client.get("/segmentations").json() == []
+
+
+def test_unknown_paths_and_methods_are_answered_with_what_to_do(client: httpx.Client) -> None:
+    unknown, wrong = client.get("/scans"), client.put("/segmentations")
+    assert (unknown.status_code, "openapi.json" in unknown.json()["error"]) == (404, True)
+    assert (wrong.status_code, "openapi.json" in wrong.json()["error"]) == (405, True)
 
 
 @pytest.mark.parametrize("path", ["/segmentations/short", "/segmentations/..%2f..%2fetc", "/segmentations/" + "a" * 22])

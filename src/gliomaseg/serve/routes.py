@@ -10,17 +10,17 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi import Path as PathField
-from fastapi.responses import FileResponse
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from gliomaseg.errors import UsageError, printable
+from gliomaseg.errors import printable
 from gliomaseg.serve import tasks
 from gliomaseg.serve.documents import Choice, JobDocument, ModelList, Problem
 from gliomaseg.serve.examples import write_example
-from gliomaseg.serve.jobs import Job, Jobs, State
+from gliomaseg.serve.job import Job, State
+from gliomaseg.serve.jobs import DiskFullError, Jobs
+from gliomaseg.serve.transfers import StoredFile, correcting, limited_body, read_choice
 from gliomaseg.serve.uploads import SEQUENCE_FIELDS, server_names, store, suffix_of_name
-from gliomaseg.serve.worker_process import TaskError
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem} for status in (400, 401, 403, 404, 409, 413, 422, 503)
@@ -46,8 +46,9 @@ FORM = {
         }
     }
 }
+CHOICE = {"requestBody": {"required": True, "content": {"application/json": {"schema": Choice.model_json_schema()}}}}
 _FIELDS = 10  # of text
-_MEDIA = {".gz": "application/gzip", ".tif": "image/tiff", ".dcm": "application/dicom", ".png": "image/png"}
+_LONGEST_UID = 64
 
 
 def jobs_of(request: Request) -> Jobs:
@@ -66,9 +67,8 @@ def _job(request: Request, job_id: str) -> Job:
 def _done_job(request: Request, job_id: str) -> Job:
     job = _job(request, job_id)
     if job.state is not State.DONE:
-        raise HTTPException(
-            409, f"the job is {job.state.value}, expected done" + (f": {job.error}" if job.error else "")
-        )
+        advice = job.error or ("choose a scan" if job.state is State.CHOOSE else "try again when it is")
+        raise HTTPException(409, f"the job is {job.state.value}, expected done; {advice}")
     return job
 
 
@@ -110,13 +110,18 @@ async def _submit_form(jobs: Jobs, fields: Sequence[tuple[str, Any]]) -> dict[st
     for name in SEQUENCE_FIELDS:
         if sum(field == name for field, _ in files) > 1:
             raise HTTPException(400, f"{name} has several files; send one, or a zip of DICOM files")
+    series = texts.get("series") or None
+    if series is not None and len(series) > _LONGEST_UID:
+        raise HTTPException(400, f"series has {len(series)} characters; send the number or the UID of a DICOM series")
     name = "phantom" if example else _upload_name([file.filename or "" for _, file in files])
     job = jobs.new(name)
     try:
         names = await asyncio.to_thread(write_example if example else _store_files, job.folder / "upload", files)
-        jobs.submit(job, names, series=texts.get("series") or None)
-    except BaseException:
+        await jobs.submit(job, names, series=series)
+    except BaseException as fault:
         await jobs.delete(job)
+        if isinstance(fault, DiskFullError):
+            raise HTTPException(503, "the scans on the server fill its limit of disk space; delete some") from fault
         raise
     return jobs.document(job)
 
@@ -143,14 +148,14 @@ def _store_files(upload: Path, files: Sequence[tuple[str, UploadFile]]) -> dict[
 async def list_jobs(request: Request) -> Any:
     """Return all jobs, newest first."""
     jobs = jobs_of(request)
-    return [jobs.document(job) for job in jobs.all()]
+    return [jobs.document(job) for job in jobs.newest_first()]
 
 
 @router.delete("/segmentations", status_code=204)
 async def delete_all(request: Request) -> None:
     """Remove all jobs and their files."""
     jobs = jobs_of(request)
-    for job in jobs.all():
+    for job in jobs.newest_first():
         await jobs.delete(job)
 
 
@@ -166,22 +171,24 @@ async def delete_job(request: Request, job_id: JobId) -> None:
     await jobs_of(request).delete(_job(request, job_id))
 
 
-@router.post("/segmentations/{job_id}/choice", status_code=202, response_model=JobDocument)
-async def choose(request: Request, job_id: JobId, choice: Choice) -> Any:
+@router.post("/segmentations/{job_id}/choice", status_code=202, response_model=JobDocument, openapi_extra=CHOICE)
+async def choose(request: Request, job_id: JobId) -> Any:
     """Choose one of the scans of an upload."""
     job = _job(request, job_id)
+    number = await read_choice(request)
     if job.state is not State.CHOOSE:
-        raise HTTPException(409, f"the job is {job.state.value}, expected choose")
-    if choice.choice not in {one["number"] for one in job.choices}:
-        raise HTTPException(422, f"choice is {choice.choice}, expected 1 to {len(job.choices)}")
-    jobs_of(request).choose(job, choice.choice)
+        raise HTTPException(409, f"the job is {job.state.value}, expected choose; there is nothing to choose")
+    numbers = [one["number"] for one in job.choices]
+    if number not in numbers:
+        raise HTTPException(422, f"choice is {number}, expected one of {', '.join(map(str, numbers))}")
+    jobs_of(request).choose(job, number)
     return jobs_of(request).document(job)
 
 
 @router.get("/segmentations/{job_id}/choices/{number}.png", response_class=Response)
 async def choice_picture(request: Request, job_id: JobId, number: Annotated[int, PathField(ge=1)]) -> Response:
     """Return the middle slice of one of the scans of an upload."""
-    return _file(_job(request, job_id), f"choice-{number}.png")
+    return StoredFile(_job(request, job_id).folder / "out" / f"choice-{number}.png")
 
 
 @router.get("/segmentations/{job_id}/result.json", response_model=dict[str, Any])
@@ -204,32 +211,18 @@ async def output(
     if form is not None and form.value not in values["formats"]:
         raise HTTPException(409, f"{name} does not suit this scan; take {', '.join(values['formats'])}")
     prefix = "corrected-" if values["corrected"] and version == "current" else "model-"
-    return _file(job, name if name in ("flair.nii.gz", "probability.nii.gz") else prefix + name)
-
-
-def _file(job: Job, name: str) -> Response:
-    path = job.folder / "out" / name
-    if not path.is_file():
-        raise HTTPException(404, "there is no such file")
-    shown = name.removeprefix("corrected-").removeprefix("model-")
-    return FileResponse(path, media_type=_MEDIA.get(path.suffix, "application/octet-stream"), filename=shown)
+    return StoredFile(job.folder / "out" / (name if name in ("flair.nii.gz", "probability.nii.gz") else prefix + name))
 
 
 @router.put("/segmentations/{job_id}/mask", response_model=JobDocument, openapi_extra=BYTES)
 async def correct(request: Request, job_id: JobId) -> Any:
     """Replace the mask by a corrected one."""
     job = _done_job(request, job_id)
-    content = await _body(request, job, parts=1)
-    async with job.lock:
-        _job(request, job_id)  # it may have been deleted while the lock was waited for
-        try:
-            await asyncio.to_thread(tasks.store_correction, job.folder, content)
-        except UsageError as fault:
-            raise HTTPException(422, fault.line()) from fault
-        try:
-            await jobs_of(request).correct(job)
-        except TaskError as fault:
-            raise HTTPException(422, fault.text) from fault
+    async with correcting(job):
+        content = await _body(request, job, parts=1)
+        async with job.lock:
+            _job(request, job_id)  # it may have been deleted while the lock was waited for
+            await jobs_of(request).correct(job, content)
     return jobs_of(request).document(job)
 
 
@@ -245,27 +238,22 @@ async def discard(request: Request, job_id: JobId) -> Any:
 async def _body(request: Request, job: Job, *, parts: int) -> bytes:
     """Return the body of a request: a number of parts of one byte for each voxel. A longer body is not read."""
     x, y, z = (job.result or {})["shape_xyz"]
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > parts * x * y * z:
-            raise HTTPException(422, f"the body has more than {parts * x * y * z:,} bytes; send one for each voxel")
-    return bytes(content)
+    return await limited_body(request, parts * x * y * z)
 
 
 @router.post("/segmentations/{job_id}/strokes", response_class=Response, openapi_extra=BYTES)
 async def strokes(request: Request, job_id: JobId) -> Response:
     """Compute the mask again from strokes; nothing is kept."""
     job = _done_job(request, job_id)
-    content = await _body(request, job, parts=2)
-    async with job.lock:
-        _job(request, job_id)
-        await asyncio.to_thread((job.folder / "strokes.u8").write_bytes, content)
-        try:
+    async with correcting(job):
+        content = await _body(request, job, parts=2)
+        async with job.lock:
+            _job(request, job_id)
+            await asyncio.to_thread((job.folder / "strokes.u8").write_bytes, content)
+            del content  # the worker reads the file
             await jobs_of(request).apply_strokes(job)
-        except TaskError as fault:
-            raise HTTPException(422, fault.text) from fault
-        return Response((job.folder / "out" / "strokes.u8").read_bytes(), media_type="application/octet-stream")
+            mask = await asyncio.to_thread((job.folder / "out" / "strokes.u8").read_bytes)
+    return Response(mask, media_type="application/octet-stream")
 
 
 @router.get("/models", response_model=ModelList)

@@ -36,6 +36,8 @@ from gliomaseg.serve.view import View, view_of, write_view
 from gliomaseg.types import Mask
 
 Progress = Callable[[float], None]
+CORRECTED = "arrays/corrected.npy"
+"""The corrected mask in the folder of a job."""
 FILES = {"mask.nii.gz": MaskFormat.nifti, "mask.tif": MaskFormat.tiff, "seg.dcm": MaskFormat.dicom_seg}
 
 
@@ -115,11 +117,12 @@ def _formats(entry: Input) -> list[MaskFormat]:
     return [MaskFormat.nifti, MaskFormat.tiff] if entry.has_affine else [MaskFormat.tiff]
 
 
-def write_correction(folder: Path, *, predictor: ScanPredictor) -> dict[str, Any]:
-    """Write the files of the corrected mask of a job, and return the result.
+def write_correction(folder: Path, *, predictor: ScanPredictor, correction: str = "") -> dict[str, Any]:
+    """Write the files of a corrected mask of a job, and return the result.
 
     Args:
-        folder: of the job; `arrays/corrected.npy` is the corrected mask.
+        folder: of the job.
+        correction: the folder in it that has the mask, and gets the files; empty for the folder of the job itself.
         predictor: the models; those of the result are named in the DICOM segmentation.
 
     Raises:
@@ -128,12 +131,12 @@ def write_correction(folder: Path, *, predictor: ScanPredictor) -> dict[str, Any
     document: dict[str, Any] = json.loads((folder / "prediction.json").read_text("utf-8"))
     number, series = document.pop("number"), document.pop("series")
     loaded = load_input(chosen_scan(folder, number), series=series, max_bytes=MAX_BYTES)
-    model_mask, mask = (np.load(folder / "arrays" / f"{name}.npy") for name in ("model", "corrected"))
+    model_mask, mask = np.load(folder / "arrays" / "model.npy"), np.load(folder / correction / CORRECTED)
     models = tuple(model for model in predictor.models if model.config.name in document["models"])
     probability = np.load(folder / "arrays" / "probability.npy", mmap_mode="r")
     prediction = Prediction(probability, mask, {}, document["predicted_dice"], (), models)
     result = Result(loaded, prediction, document["input"])
-    statistics = _write_files(folder / "out", "corrected-", result, document)
+    statistics = _write_files(folder / correction / "out", "corrected-", result, document)
     changes = _changes(model_mask, mask, loaded.scan.voxel_ml)
     return document | statistics | {"corrected": True, "changes": changes}
 
@@ -158,8 +161,13 @@ def _changes(model_mask: Mask, mask: Mask, voxel_ml: float | None) -> dict[str, 
     return asdict(correction_summary(model_mask, mask, voxel_ml=voxel_ml))
 
 
-def store_correction(folder: Path, content: bytes) -> None:
+def store_correction(folder: Path, content: bytes, *, correction: str = "") -> None:
     """Keep a corrected mask that the page sent, on the scan's own grid.
+
+    Args:
+        folder: of the job.
+        content: the mask as the page sends it.
+        correction: the folder in it that gets the mask, with parts named as those of the job.
 
     Raises:
         UsageError: it has another size, or other values than 0 and 1.
@@ -168,8 +176,8 @@ def store_correction(folder: Path, content: bytes) -> None:
     values = view.from_bytes(content)
     if values.max(initial=0) > 1:
         raise UsageError(f"a value of the mask is {values.max()}, expected 0 or 1", cure="send 0 and 1")
-    _save(folder / "arrays" / "corrected.npy", values.astype(bool))
-    _save_bytes(folder / "out" / "corrected-mask.u8", content)
+    _save(folder / correction / CORRECTED, values.astype(bool))
+    _save_bytes(folder / correction / "out" / "corrected-mask.u8", content)
 
 
 def apply_strokes(folder: Path) -> None:
@@ -209,11 +217,12 @@ def _view(folder: Path) -> View:
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True, parents=True)
     with new_file(path) as temporary, temporary.open("wb") as file:
         np.save(file, array)
 
 
 def _save_bytes(path: Path, content: bytes) -> None:
+    path.parent.mkdir(exist_ok=True, parents=True)
     with new_file(path) as temporary:
         temporary.write_bytes(content)
