@@ -200,6 +200,8 @@ def test_a_pickle_is_refused(client: httpx.Client, finish: Finish) -> None:
         ({"data": {"patient": "Doe"}}, 400),
         ({"files": [("flair", ("a.nii", b"1")), ("flair", ("b.nii", b"1"))]}, 400),
         ({"json": {}}, 400),
+        ({"files": {"flair": (None, "text")}}, 400),
+        ({"data": {"example": "phantom", "series": "1" * 65}}, 400),
         ({"content": b"--x", "headers": {"Content-Type": "multipart/form-data"}}, 400),
     ],
 )
@@ -218,7 +220,10 @@ def test_a_deleted_job_is_gone(client: httpx.Client, job: Job) -> None:
 def test_unknown_paths_and_methods_are_answered_with_what_to_do(client: httpx.Client) -> None:
     unknown, wrong = client.get("/scans"), client.put("/segmentations")
     assert (unknown.status_code, "openapi.json" in unknown.json()["error"]) == (404, True)
-    assert (wrong.status_code, "openapi.json" in wrong.json()["error"]) == (405, True)
+    assert (wrong.status_code, "expected DELETE, GET, POST; " in wrong.json()["error"]) == (405, True)
+    assert wrong.headers["Allow"] == "DELETE, GET, POST"
+    read_mask = client.get(f"/segmentations/{'a' * 22}/mask")
+    assert (read_mask.status_code, read_mask.headers["Allow"]) == (405, "DELETE, PUT")
 
 
 @pytest.mark.parametrize("path", ["/segmentations/short", "/segmentations/..%2f..%2fetc", "/segmentations/" + "a" * 22])

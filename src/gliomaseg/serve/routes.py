@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from gliomaseg.errors import printable
 from gliomaseg.serve import tasks
-from gliomaseg.serve.documents import Choice, JobDocument, ModelList, Problem
+from gliomaseg.serve.documents import BINARY, LONGEST_SERIES, Choice, JobDocument, ModelList, Problem, form_schema
 from gliomaseg.serve.examples import write_example
 from gliomaseg.serve.job import Job, State
 from gliomaseg.serve.jobs import DiskFullError, Jobs
@@ -28,27 +28,25 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 router = APIRouter(prefix="/v1", responses=_PROBLEMS)
 JobId = Annotated[str, PathField(pattern=r"^[A-Za-z0-9_-]{22}$")]
 Version = Annotated[Literal["current", "model"], Query(description="current: the corrected mask, if there is one")]
-BYTES = {"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
+BYTES = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": BINARY}}}}
 FORM = {
     "requestBody": {
+        "required": True,
         "content": {
             "multipart/form-data": {
                 "schema": {
-                    "type": "object",
-                    "properties": {
-                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
-                        **{name: {"type": "string", "format": "binary"} for name in SEQUENCE_FIELDS},
-                        "example": {"type": "string", "enum": ["phantom"]},
-                        "series": {"type": "string"},
-                    },
+                    "oneOf": [
+                        form_schema("files", files={"type": "array", "minItems": 1, "items": BINARY}),
+                        form_schema("flair", **dict.fromkeys(SEQUENCE_FIELDS, BINARY)),
+                        form_schema("example", example={"type": "string", "enum": ["phantom"]}),
+                    ]
                 }
             }
-        }
+        },
     }
 }
 CHOICE = {"requestBody": {"required": True, "content": {"application/json": {"schema": Choice.model_json_schema()}}}}
 _FIELDS = 10  # of text
-_LONGEST_UID = 64
 
 
 def jobs_of(request: Request) -> Jobs:
@@ -95,35 +93,47 @@ async def submit(request: Request) -> Any:
 async def _submit_form(jobs: Jobs, fields: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     files = [(name, value) for name, value in fields if isinstance(value, UploadFile)]
     texts = {name: value for name, value in fields if isinstance(value, str)}
-    unknown = {name for name, _ in fields} - {"files", *SEQUENCE_FIELDS, "example", "series"}
-    if unknown:
-        raise HTTPException(
-            400, f"field is {printable(min(unknown))[:80]}, expected files, flair, t1, t1ce, example or series"
-        )
-    example = texts.get("example")
-    if example is not None and example != "phantom":
-        raise HTTPException(400, f"example is {printable(example)[:80]}, expected phantom")
-    if {"files"} < {field for field, _ in files}:
-        raise HTTPException(400, "both files and named sequences are given; send files, or flair with t1 and t1ce")
-    if bool(files) == (example is not None):
-        raise HTTPException(400, "no file is given; send it in the field files")
-    for name in SEQUENCE_FIELDS:
-        if sum(field == name for field, _ in files) > 1:
-            raise HTTPException(400, f"{name} has several files; send one, or a zip of DICOM files")
-    series = texts.get("series") or None
-    if series is not None and len(series) > _LONGEST_UID:
-        raise HTTPException(400, f"series has {len(series)} characters; send the number or the UID of a DICOM series")
-    name = "phantom" if example else _upload_name([file.filename or "" for _, file in files])
+    _require_fields(texts, [name for name, _ in files])
+    is_example = "example" in texts
+    name = "phantom" if is_example else _upload_name([file.filename or "" for _, file in files])
     job = jobs.new(name)
     try:
-        names = await asyncio.to_thread(write_example if example else _store_files, job.folder / "upload", files)
-        await jobs.submit(job, names, series=series)
+        names = await asyncio.to_thread(write_example if is_example else _store_files, job.folder / "upload", files)
+        await jobs.submit(job, names, series=texts.get("series") or None)
     except BaseException as fault:
         await jobs.delete(job)
         if isinstance(fault, DiskFullError):
             raise HTTPException(503, "the scans on the server fill its limit of disk space; delete some") from fault
         raise
     return jobs.document(job)
+
+
+def _require_fields(texts: dict[str, str], files: Sequence[str]) -> None:
+    """Refuse a form with 400, unless it has files or the example, each field once.
+
+    Args:
+        texts: the fields of text.
+        files: the field of each file.
+    """
+    unknown = {*texts, *files} - {"files", *SEQUENCE_FIELDS, "example", "series"}
+    if unknown:
+        raise HTTPException(
+            400, f"field is {printable(min(unknown))[:80]}, expected files, flair, t1, t1ce, example or series"
+        )
+    example, series = texts.get("example"), texts.get("series", "")
+    if example not in (None, "phantom"):
+        raise HTTPException(400, f"example is {printable(example or 'empty')[:80]}, expected phantom")
+    if {"files"} < set(files):
+        raise HTTPException(400, "both files and named sequences are given; send files, or flair with t1 and t1ce")
+    if texts.keys() & {"files", *SEQUENCE_FIELDS}:
+        raise HTTPException(400, "a field for files has text, expected a file; send it with a file name")
+    if bool(files) == (example is not None):
+        raise HTTPException(400, "no file is given, or files and the example; send one of them")
+    if len(series) > LONGEST_SERIES:
+        raise HTTPException(400, f"series has {len(series)} characters; send the number or the UID of a DICOM series")
+    for name in SEQUENCE_FIELDS:
+        if files.count(name) > 1:
+            raise HTTPException(400, f"{name} has several files; send one, or a zip of DICOM files")
 
 
 def _upload_name(names: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import socket
@@ -40,6 +41,7 @@ def serve(settings: ServeSettings, *, say: Callable[[str], None], open_browser: 
         ModelError: the model is missing or damaged.
     """
     settings.require_safe()
+    logging.getLogger("python_multipart").addHandler(logging.NullHandler())  # a damaged form is the client's matter
     find_models(settings.model)
     listening = _listen(settings)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
