@@ -26,12 +26,16 @@ from gliomaseg.serve.names import ClientNames
 from gliomaseg.serve.scans import list_scans
 from gliomaseg.serve.worker_process import UNEXPECTED
 
+NICENESS = 5  # so that the server answers while a scan is segmented
+
 
 def main() -> None:
     """Answer requests until stdin ends."""
     # Libraries that print to stdout must not break the answers.
     answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(NICENESS)
     limit_memory(int(sys.argv[1]))
     predictor = open_models(find_models(Path(sys.argv[2]) if len(sys.argv) > 2 else None))
     _answer(answers, None, {"ready": True})
