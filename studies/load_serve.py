@@ -4,7 +4,8 @@
 
 The results are in docs/results/reliability.md. Each client sends one of four phantoms, follows the job, fetches the
 mask and compares it with that of `gliomaseg.segment`, then deletes the job. A refusal (503) is tried again after a
-second. A process of its own requests /health every 50 ms. Memory is the resident memory of the server and its workers,
+second. A process of its own requests /health every 50 ms; it also measures by how much it sleeps too long,
+which is the delay of a busy machine without any server. Memory is the resident memory of the server and its workers,
 at the start after one job.
 """
 
@@ -51,10 +52,10 @@ def main() -> None:
     with start_server() as (address, process):
         asyncio.run(run_clients(address, scans, clients=1, seconds=0))
         before = memory_mb(process)
-        with probe(address) as delays:
+        with probe(address) as (delays, lags):
             answers = asyncio.run(run_clients(address, scans, clients=arguments.clients, seconds=arguments.seconds))
         after = memory_mb(process)
-    report(answers, delays, before, after)
+    report(answers, delays, lags, before, after)
 
 
 def write_scans(folder: Path) -> list[tuple[bytes, np.ndarray]]:
@@ -133,22 +134,26 @@ async def send(client: httpx.AsyncClient, content: bytes, expected: np.ndarray) 
 
 
 @contextmanager
-def probe(address: str) -> Iterator[list[float]]:
-    """Request /health until the block ends, and return the seconds of each answer; infinity for a failure."""
+def probe(address: str) -> Iterator[tuple[list[float], list[float]]]:
+    """Request /health until the block ends.
+
+    Return the seconds of each answer, infinity for a failure, and by how many each pause was too long.
+    """
     runs, delays = multiprocessing.Value("b", 1), multiprocessing.Queue()
     process = multiprocessing.Process(target=_probe, args=(address, runs, delays))
     process.start()
-    found: list[float] = []
+    found: tuple[list[float], list[float]] = ([], [])
     try:
         yield found
     finally:
         runs.value = 0
-        found += delays.get()
+        for own, measured in zip(found, delays.get(), strict=True):
+            own.extend(measured)
         process.join()
 
 
-def _probe(address: str, runs: Synchronized[int], delays: multiprocessing.Queue[list[float]]) -> None:
-    found = []
+def _probe(address: str, runs: Synchronized[int], delays: multiprocessing.Queue[Any]) -> None:
+    found, lags = [], []
     with httpx.Client(timeout=30) as client:
         while runs.value:
             start = time.perf_counter()
@@ -157,8 +162,10 @@ def _probe(address: str, runs: Synchronized[int], delays: multiprocessing.Queue[
             except httpx.HTTPError:
                 is_well = False
             found.append(time.perf_counter() - start if is_well else float("inf"))
+            start = time.perf_counter()
             time.sleep(PROBE_S)
-    delays.put(found)
+            lags.append(time.perf_counter() - start - PROBE_S)
+    delays.put((found, lags))
 
 
 def memory_mb(process: psutil.Process) -> list[float]:
@@ -166,13 +173,14 @@ def memory_mb(process: psutil.Process) -> list[float]:
     return [one.memory_info().rss / 1e6 for one in (process, *process.children(recursive=True))]
 
 
-def report(answers: Counter[str], delays: list[float], before: list[float], after: list[float]) -> None:
+def report(
+    answers: Counter[str], delays: list[float], lags: list[float], before: list[float], after: list[float]
+) -> None:
     """Print the outcomes, the delays and the memory."""
     named = [f"{count} {outcome}" for outcome, count in answers.most_common()]
-    p50, p99 = (1000 * value for value in np.quantile(delays, (0.5, 0.99)))
     lines = [
         f"jobs: {', '.join(named)}",
-        f"/health: {len(delays)} requests, median {p50:.0f} ms, 99 % {p99:.0f} ms, largest {1000 * max(delays):.0f} ms",
+        f"/health: {len(delays)} requests, {quantiles(delays)}; a pause is too long by {quantiles(lags)}",
         *(
             f"memory in MB {when}: {', '.join(f'{value:.0f}' for value in held)}"
             for when, held in (("after one job", before), ("at the end", after))
@@ -180,6 +188,12 @@ def report(answers: Counter[str], delays: list[float], before: list[float], afte
         f"load average: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def quantiles(seconds: list[float]) -> str:
+    """Return the median, 99 % and the largest in words."""
+    half, most = np.quantile(seconds, (0.5, 0.99))
+    return f"median {1000 * half:.0f} ms, 99 % {1000 * most:.0f} ms, largest {1000 * max(seconds):.0f} ms"
 
 
 if __name__ == "__main__":
