@@ -91,7 +91,7 @@ class Jobs:
             QueueFullError: as many jobs wait as the settings allow.
             DiskFullError: the files of all jobs would be more than the settings allow.
         """
-        (job.folder / FILE).write_text(json.dumps(names), "utf-8")
+        await asyncio.to_thread((job.folder / FILE).write_text, json.dumps(names), "utf-8")
         if await self._limit_kept(job) > self._settings.max_kept_bytes:
             raise DiskFullError
         self.require_room()

@@ -96,7 +96,7 @@ async def _submit_form(jobs: Jobs, fields: Sequence[tuple[str, Any]]) -> dict[st
     _require_fields(texts, [name for name, _ in files])
     is_example = "example" in texts
     name = "phantom" if is_example else _upload_name([file.filename or "" for _, file in files])
-    job = jobs.new(name)
+    job = await asyncio.to_thread(jobs.new, name)  # a busy disk must not stop other requests
     try:
         names = await asyncio.to_thread(write_example if is_example else _store_files, job.folder / "upload", files)
         await jobs.submit(job, names, series=texts.get("series") or None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
@@ -59,6 +60,7 @@ def serve(settings: ServeSettings, *, say: Callable[[str], None], open_browser: 
         server = uvicorn.Server(config)
         announce = partial(_announce, server, address, say, open_browser=open_browser)
         threading.Thread(target=announce, daemon=True).start()
+        gc.freeze()  # a collection of all modules takes 50 ms, in which no request is answered
         server.run(sockets=[listening])
 
 
