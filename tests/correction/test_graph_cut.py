@@ -9,7 +9,7 @@ import pytest
 
 from gliomaseg.correction import graph_cut
 from gliomaseg.correction import stroke_box as box_module
-from gliomaseg.correction.graph_cut import least_cut, neighbours
+from gliomaseg.correction.graph_cut import edges_of, minimum_cut
 from gliomaseg.errors import GeometryError, ResourceError
 
 SHAPE = (5, 24, 24)
@@ -139,38 +139,38 @@ def test_brightness_has_no_unit() -> None:
     np.testing.assert_array_equal(cut(tumour=stroke, image=image), cut(tumour=stroke, image=whole))
 
 
-def energy(bonds, odds, labels):
-    """Return the cost of labels: of cut bonds, and of the odds of voxels that are not where the odds want them."""
-    heads, tails, weights = bonds
+def energy(edges, odds, labels):
+    """Return the cost of labels: of cut edges, and of the odds of voxels that are not where the odds want them."""
+    heads, tails, capacities = edges
     flat, wanted = labels.ravel(), odds.ravel()
-    return weights[flat[heads] != flat[tails]].sum() + np.abs(wanted)[flat != (wanted > 0)].sum()
+    return capacities[flat[heads] != flat[tails]].sum() + np.abs(wanted)[flat != (wanted > 0)].sum()
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_no_other_mask_of_a_small_box_costs_less(seed) -> None:
     rng = np.random.default_rng(seed)
     shape = (2, 2, 3)  # 4096 masks
-    bonds = neighbours(rng.random(shape).astype(np.float32), (2.0, 1.0, 1.0))
+    edges = edges_of(rng.random(shape).astype(np.float32), (2.0, 1.0, 1.0))
     odds = rng.normal(0, 3, shape).astype(np.float32)
     whole = np.round(odds * 1000).astype(np.int32)
-    best = min(energy(bonds, whole, np.array(labels)) for labels in itertools.product([False, True], repeat=12))
-    assert energy(bonds, whole, least_cut(bonds, whole)) == best
+    best = min(energy(edges, whole, np.array(labels)) for labels in itertools.product([False, True], repeat=12))
+    assert energy(edges, whole, minimum_cut(edges, whole)) == best
 
 
-def test_a_row_of_four_voxels_is_cut_at_its_weakest_bond() -> None:
-    # Bonds 5, 2, 4. The first voxel wants tumour by 9, the last other tissue by 9: of the three bonds, 2 is cut.
-    bonds = (np.array([0, 1, 2], np.int32), np.array([1, 2, 3], np.int32), np.array([5, 2, 4], np.int32))
+def test_a_row_of_four_voxels_is_cut_at_its_weakest_edge() -> None:
+    # Capacities 5, 2, 4. The first voxel wants tumour by 9, the last other tissue by 9: of the three edges, 2 is cut.
+    edges = (np.array([0, 1, 2], np.int32), np.array([1, 2, 3], np.int32), np.array([5, 2, 4], np.int32))
     row = np.array([[[9, 0, 0, -9]]], np.int32)
-    assert least_cut(bonds, row).tolist() == [[[True, True, False, False]]]
+    assert minimum_cut(edges, row).tolist() == [[[True, True, False, False]]]
     # If the first wants tumour by 1 only, it is cheaper to overrule it.
     row[0, 0, 0] = 1
-    assert not least_cut(bonds, row).any()
+    assert not minimum_cut(edges, row).any()
 
 
-def test_the_bond_of_far_neighbours_is_weaker_by_their_distance() -> None:
-    heads, _, weights = neighbours(np.zeros((2, 2, 2), np.float32), (5.0, 1.0, 2.0))
+def test_the_edge_of_far_neighbours_is_weaker_by_their_distance() -> None:
+    heads, _, capacities = edges_of(np.zeros((2, 2, 2), np.float32), (5.0, 1.0, 2.0))
     assert len(heads) == 12
-    along_z, along_y, along_x = weights[:4], weights[4:8], weights[8:]
+    along_z, along_y, along_x = capacities[:4], capacities[4:8], capacities[8:]
     assert set((along_z * 5).tolist()) == set(along_y.tolist()) == set((along_x * 2).tolist())
 
 

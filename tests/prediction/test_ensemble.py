@@ -254,3 +254,9 @@ def test_the_digest_is_that_of_the_file_that_the_engine_runs(models):
     weights = hashlib.sha256(b"weights").hexdigest()
     assert running_digest(model, "torch") == weights
     assert running_digest(model, "onnxruntime") == model.digest != weights
+
+
+def test_progress_of_several_models_is_the_share_of_all(models):
+    shares = []
+    open_models(models).predict(Scan(LEVELS, "here"), progress=shares.append)
+    assert shares == [0.5, 1]  # two models, one batch each

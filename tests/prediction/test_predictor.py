@@ -163,3 +163,9 @@ def test_a_bright_region_in_a_brain_without_tumour_is_a_warning(tmp_path):
     for voxels, expected in ((texture + lesion, True), (texture, False)):
         scan = Scan(voxels.astype(np.uint8)[..., None], "here")
         assert (BRIGHT_REGION in tested.predict(scan).warnings) is expected
+
+
+def test_progress_is_the_share_of_the_slices_after_each_batch(scan, tmp_path):
+    shares = []
+    predictor(tmp_path).predict(scan, progress=shares.append)
+    assert shares == [4 / SLICES, 1]  # batches of four

@@ -17,6 +17,11 @@ from browser_page import CHROMIUM, FLAGS
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+SERVE = """import sys
+from gliomaseg.serve.server import serve
+from gliomaseg.serve.settings import ServeSettings
+serve(ServeSettings(port=0, **{}), say=lambda text: print(text, file=sys.stderr))
+"""
 Finish = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -26,9 +31,17 @@ def server_address() -> Iterator[str]:
     yield from start_server()
 
 
-def start_server(*options: str, environment: dict[str, str] | None = None) -> Iterator[str]:
-    """Start a server, yield its address, and end it as Ctrl-C does."""
+def start_server(*options: str, environment: dict[str, str] | None = None, **settings: object) -> Iterator[str]:
+    """Start a server, yield its address, and end it as Ctrl-C does.
+
+    Args:
+        options: of the command.
+        environment: of the process.
+        settings: fields of `ServeSettings` that the command does not have; then there are no options.
+    """
     command = [sys.executable, "-m", "gliomaseg", "serve", "--port", "0", *options]
+    if settings:
+        command = [sys.executable, "-c", SERVE.format(settings)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr is not None
         line = process.stderr.readline()

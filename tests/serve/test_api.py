@@ -124,7 +124,9 @@ def test_sequences_of_a_case_are_one_job(client: httpx.Client, volumes: Path, fi
     job = finish(client.post("/segmentations", files=files).json())
     assert job["state"] == "done", job
     assert job["name"] == case.name
-    assert not any("not used" in warning for warning in job["result"]["warnings"])
+    # T1 is used. No bundled model takes T1ce, and `predict` gives the same warning.
+    unused = [warning for warning in job["result"]["warnings"] if "not used" in warning]
+    assert [warning.split(" was")[0] for warning in unused] == ["T1ce"]
     assert job["result"]["skipped"] == []
 
 
@@ -141,6 +143,8 @@ def test_one_of_several_scans_is_chosen(client: httpx.Client, volumes: Path, fin
     assert client.get(f"{path}/choices/2.png").content.startswith(b"\x89PNG")
     assert client.get(f"{path}/result.json").status_code == 409
     assert client.post(f"{path}/choice", json={"choice": 3}).status_code == 422
+    for body in (b"{", b"[2]", b'{"choice": "two"}', b'{"choice": 2, "more": "' + b"x" * 5_000 + b'"}'):
+        assert client.post(f"{path}/choice", content=body).status_code == 422
     chosen = client.post(f"{path}/choice", json={"choice": 2})
     assert chosen.status_code == 202
     assert finish(chosen.json())["state"] == "done"
@@ -196,6 +200,8 @@ def test_a_pickle_is_refused(client: httpx.Client, finish: Finish) -> None:
         ({"data": {"patient": "Doe"}}, 400),
         ({"files": [("flair", ("a.nii", b"1")), ("flair", ("b.nii", b"1"))]}, 400),
         ({"json": {}}, 400),
+        ({"files": {"flair": (None, "text")}}, 400),
+        ({"data": {"example": "phantom", "series": "1" * 65}}, 400),
         ({"content": b"--x", "headers": {"Content-Type": "multipart/form-data"}}, 400),
     ],
 )
@@ -209,6 +215,15 @@ def test_a_deleted_job_is_gone(client: httpx.Client, job: Job) -> None:
     assert client.delete(f"/segmentations/{job['id']}").status_code == 204
     assert client.get(f"/segmentations/{job['id']}").status_code == 404
     assert client.get("/segmentations").json() == []
+
+
+def test_unknown_paths_and_methods_are_answered_with_what_to_do(client: httpx.Client) -> None:
+    unknown, wrong = client.get("/scans"), client.put("/segmentations")
+    assert (unknown.status_code, "openapi.json" in unknown.json()["error"]) == (404, True)
+    assert (wrong.status_code, "expected DELETE, GET, POST; " in wrong.json()["error"]) == (405, True)
+    assert wrong.headers["Allow"] == "DELETE, GET, POST"
+    read_mask = client.get(f"/segmentations/{'a' * 22}/mask")
+    assert (read_mask.status_code, read_mask.headers["Allow"]) == (405, "DELETE, PUT")
 
 
 @pytest.mark.parametrize("path", ["/segmentations/short", "/segmentations/..%2f..%2fetc", "/segmentations/" + "a" * 22])

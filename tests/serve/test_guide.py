@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from documented_pages import BLOCK
 from gliomaseg.choices import PhantomFormat
 from gliomaseg.phantoms import write_phantoms
 
+KEYS = re.compile(r"^\| (`[a-z_0-9`, ]+) \|", re.MULTILINE)
 PAGE = Path(__file__).parents[2] / "docs" / "guide" / "serve.md"
 
 
@@ -20,6 +22,7 @@ def test_client_and_curl_line_of_the_guide(server_address: str, tmp_path: Path) 
     blocks = BLOCK.findall(PAGE.read_text("utf-8"))
     texts = [body.replace("http://127.0.0.1:8000", server_address) for _, body in blocks]
     client = next(text for text in texts if text.startswith("import time"))
+    client += "\nprint(*job['result'])"
     done = subprocess.run(
         [sys.executable, "-c", client + "\nprint(len(mask) > 100)"],
         cwd=tmp_path,
@@ -28,7 +31,10 @@ def test_client_and_curl_line_of_the_guide(server_address: str, tmp_path: Path) 
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    volume, is_mask = done.stdout.splitlines()
+    volume, keys, is_mask = done.stdout.splitlines()
+    _, _, section = PAGE.read_text("utf-8").partition("**The result**")
+    documented = [key for row in KEYS.findall(section.partition("\n\nAll files")[0]) for key in re.findall(r"\w+", row)]
+    assert sorted(documented) == sorted(keys.split())
     assert volume.endswith(" ml")
     assert float(volume.removesuffix(" ml")) > 0
     assert is_mask == "True"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.responses import PlainTextResponse
 
 from gliomaseg.errors import UsageError
+from gliomaseg.serve.security import Security
 from gliomaseg.serve.settings import ServeSettings
 from serve.conftest import start_server
 
@@ -73,6 +76,22 @@ def test_other_addresses_need_a_token() -> None:
     with pytest.raises(UsageError, match="token has 5 characters"):
         ServeSettings(host="::", token="short").require_safe()
     ServeSettings(host="127.0.0.7").require_safe()
+    with pytest.raises(UsageError, match="GLIOMASEG_TOKEN: has other characters"):
+        ServeSettings(token="geheimes Wörtchen").require_safe()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "Localhost", "::1"])
+def test_every_loopback_address_answers_by_its_own_name(host: str) -> None:
+    """The address of the server and the header Host are checked by one function."""
+
+    async def status(name: str) -> int:
+        transport = httpx.ASGITransport(Security(PlainTextResponse("well"), ServeSettings(host=host)))
+        async with httpx.AsyncClient(transport=transport, base_url=f"http://{name}:8000") as client:
+            return (await client.get("/")).status_code
+
+    assert ServeSettings(host=host).is_loopback
+    assert asyncio.run(status(f"[{host}]" if ":" in host else host)) == 200
+    assert asyncio.run(status("evil.example")) == 403
 
 
 def test_with_a_token_every_request_needs_it() -> None:

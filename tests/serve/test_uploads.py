@@ -25,7 +25,7 @@ def test_files_of_one_folder_stay_together_whatever_the_length_of_their_paths() 
 
 
 def test_equal_names_get_different_files() -> None:
-    assert server_names(["a.dcm", "a.dcm", "b/a.dcm"]) == ["f1/case1.dcm", "f1/case1.2.dcm", "f2/case1.dcm"]
+    assert server_names(["a.dcm", "a.dcm", "b/a.dcm"]) == ["f1/case1.dcm", "f1/case1.2.dcm", "f2/case2.dcm"]
 
 
 @pytest.mark.parametrize(

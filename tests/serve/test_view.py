@@ -26,6 +26,7 @@ def test_voxels_turn_to_ras_and_back(codes: str) -> None:
     assert np.allclose(view.affine, canonical.affine)
     assert view.shape_xyz == canonical.shape
     assert view.spacing_mm == pytest.approx(canonical.header.get_zooms())
+    assert view.scan_spacing_mm == scan.spacing_mm
     mask = scan.voxels[..., 0] > 40
     assert np.array_equal(view.from_bytes(view.to_bytes(mask)), mask)
 

@@ -1,9 +1,9 @@
 """A mask from a few strokes, by a graph cut whose prior is the network's probability.
 
-Each voxel of a box is a node. Two neighbours have a bond, the price of a border between them: it is high if they are
-equally bright and near. Each voxel has log-odds, the price of the other label: those of the network, changed by the
-strokes where a voxel is near a stroke and as bright as the strokes. The cut is the mask of the lowest total price.
-Voxels of a stroke keep its label.
+Each voxel of a box is a node. An edge joins two neighbours; its capacity is the cost of a border between them, which is
+high if they are equally bright and near. The cost of a label is the log-odds of the other one: those of the network,
+changed by the strokes where a voxel is near a stroke and as bright as the strokes. The minimum cut is the mask of the
+lowest total cost. Voxels of a stroke keep its label.
 
 Source: Y. Boykov, M.-P. Jolly, ICCV 2001, doi:10.1109/ICCV.2001.937505.
 """
@@ -25,19 +25,19 @@ from gliomaseg.types import Mask, Probability
 
 Brightness = NDArray[np.float32]
 """A box of the image, in standard deviations of the head's values: float32, shape (z, y, x)."""
-Bonds = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
-"""Pairs of neighbours as indices in the flat box, and the price of a border between them: int32, shape (n,) each."""
+Edges = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
+"""Pairs of neighbours as indices in the flat box, and the capacity of the edge between them: int32, shape (n,) each."""
 
 # Chosen on half of the patients of docs/results/scribbles.md.
 STROKE_LOG_ODDS = 8.0  # at a stroke, for a voxel as bright as the strokes
 REACH_MM = 15.0  # the influence of a stroke falls to 37 % at this distance; without a spacing, in voxels
-CONTRAST = 0.5  # the influence and a bond fall to 61 % at this difference, in standard deviations of the head
-BOND = 2.0  # of equally bright neighbours, in log-odds
+CONTRAST = 0.5  # influence and capacity fall to 61 % at this difference, in standard deviations of the head
+EDGE_CAPACITY = 2.0  # of equally bright neighbours, in log-odds
 LARGEST_LOG_ODDS = 6.0  # of the network: one that is wrong and certain can be overruled
 
 VOXELS: Spacing = (1.0, 1.0, 1.0)
-_SCALE = 1000  # prices are whole numbers
-_STROKE_PRICE = 2**28  # more than all other prices of a voxel together
+_SCALE = 1000  # capacities are whole numbers
+_STROKE_COST = 2**28  # more than all other costs of a voxel together
 _SAMPLE = 1_000_000
 
 
@@ -85,8 +85,8 @@ def graph_cut(
     brightness = _finite(image[box]) / _deviation(image)
     log_odds = _network_log_odds(probability[box])
     log_odds += STROKE_LOG_ODDS * (influence(brightness, tumour, spacing) - influence(brightness, other, spacing))
-    prices = np.where(tumour, _STROKE_PRICE, np.where(other, -_STROKE_PRICE, log_odds * _SCALE)).astype(np.int32)
-    mask[box] = least_cut(neighbours(brightness, spacing), prices)
+    costs = np.where(tumour, _STROKE_COST, np.where(other, -_STROKE_COST, log_odds * _SCALE)).astype(np.int32)
+    mask[box] = minimum_cut(edges_of(brightness, spacing), costs)
     return mask
 
 
@@ -132,40 +132,40 @@ def influence(brightness: Brightness, strokes: Mask, spacing: Spacing) -> NDArra
     return falling
 
 
-def neighbours(brightness: Brightness, spacing: Spacing) -> Bonds:
-    """Return the bonds of a box: those along z first, then y, then x; a bond falls with the voxels' distance."""
+def edges_of(brightness: Brightness, spacing: Spacing) -> Edges:
+    """Return the edges of a box: those along z first, then y, then x; a capacity falls with the voxels' distance."""
     nodes = np.arange(brightness.size, dtype=np.int32).reshape(brightness.shape)
-    heads, tails, prices = [], [], []
+    heads, tails, capacities = [], [], []
     for axis in range(3):
         heads.append(nodes.take(range(brightness.shape[axis] - 1), axis).ravel())
         tails.append(nodes.take(range(1, brightness.shape[axis]), axis).ravel())
         difference = np.diff(brightness, axis=axis).ravel() / np.float32(CONTRAST)
-        bond = BOND * np.exp(-(difference**2) / 2) * min(spacing) / spacing[axis]
-        prices.append((bond * _SCALE).astype(np.int32))
-    return np.concatenate(heads), np.concatenate(tails), np.concatenate(prices)
+        capacity = EDGE_CAPACITY * np.exp(-(difference**2) / 2) * min(spacing) / spacing[axis]
+        capacities.append((capacity * _SCALE).astype(np.int32))
+    return np.concatenate(heads), np.concatenate(tails), np.concatenate(capacities)
 
 
-def least_cut(bonds: Bonds, prices: NDArray[np.int32]) -> Mask:
-    """Return the mask of the lowest total price: bool, shape (z, y, x); of several, the smallest.
+def minimum_cut(edges: Edges, costs: NDArray[np.int32]) -> Mask:
+    """Return the mask of the lowest total cost: bool, shape (z, y, x); of several, the smallest.
 
     Args:
-        bonds: of `neighbours`.
-        prices: of the other label for each voxel, positive if it is rather tumour: int32, shape (z, y, x).
+        edges: of `edges_of`.
+        costs: of the other label for each voxel, positive if it is rather tumour: int32, shape (z, y, x).
     """
     from scipy import sparse  # slow to import
     from scipy.sparse import csgraph
 
-    flat, (first, second, bond) = prices.ravel(), bonds
+    flat, (first, second, capacity) = costs.ravel(), edges
     source, sink = flat.size, flat.size + 1
     tumour, other = (np.flatnonzero(chosen).astype(np.int32) for chosen in (flat > 0, flat < 0))
     heads = np.concatenate([first, second, np.full(tumour.size, source, np.int32), other])
     tails = np.concatenate([second, first, tumour, np.full(other.size, sink, np.int32)])
-    capacities = np.concatenate([bond, bond, flat[tumour], -flat[other]])
+    capacities = np.concatenate([capacity, capacity, flat[tumour], -flat[other]])
     graph = sparse.csr_matrix((capacities, (heads, tails)), shape=(flat.size + 2, flat.size + 2))
     left = graph - csgraph.maximum_flow(graph, source, sink).flow
     left.data = np.maximum(left.data, 0)
     left.eliminate_zeros()
     mask = np.zeros(flat.size + 2, bool)
     mask[csgraph.breadth_first_order(left, source, return_predecessors=False)] = True
-    found: Mask = mask[: flat.size].reshape(prices.shape)
+    found: Mask = mask[: flat.size].reshape(costs.shape)
     return found

@@ -19,6 +19,7 @@ from gliomaseg.prediction.predictor import (
     AND,
     Prediction,
     Predictor,
+    Progress,
     ScanPredictor,
     predictor_of,
     running_digest,
@@ -57,7 +58,7 @@ class WeightedEnsemble:
         """The SHA-256 of the checksums of all networks, in order."""
         return joint_digest(running_digest(model, self.engine) for model in self.models)
 
-    def predict(self, scan: Scan) -> Prediction:
+    def predict(self, scan: Scan, *, progress: Progress | None = None) -> Prediction:
         """Return the weighted mean of the predictions of all models whose input sequences the scan has.
 
         If some models were trained on heads without skull and others were not, only those run that fit the scan. If
@@ -68,7 +69,10 @@ class WeightedEnsemble:
             ModelError: a model has no file for the engine.
         """
         usable, left_out = self._usable_models(scan)
-        predictions = [self._predictor(model).predict_unchecked(scan) for model in usable]
+        predictions = [
+            self._predictor(model).predict_unchecked(scan, progress=_part(progress, k, len(usable)))
+            for k, model in enumerate(usable)
+        ]
         found = weighted_mean(predictions, voxel_ml=scan.voxel_ml)
         return with_mask_warnings(replace(found, left_out=(*left_out, *found.left_out)), scan)
 
@@ -91,6 +95,11 @@ class WeightedEnsemble:
         if model.folder not in self._open:
             self._open[model.folder] = predictor_of(model, engine=self.engine)
         return self._open[model.folder]
+
+
+def _part(progress: Progress | None, k: int, count: int) -> Progress | None:
+    """Return the progress of the `k`-th of several models, from 0, as a share of the work of all."""
+    return None if progress is None else lambda share: progress((k + share) / count)
 
 
 def _fitting_models(models: tuple[Model, ...], scan: Scan) -> tuple[Model, ...]:

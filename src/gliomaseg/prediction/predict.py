@@ -132,7 +132,7 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
         # An incomplete result of an earlier call is completed: only unchanged files of `predict` are replaced.
         options = replace(options, overwrite=options.overwrite or options.skip_existing)
         targets.require_free(overwrite=options.overwrite)
-        entry = _without_unused_sequences(entry, predictor)
+        entry = without_unused_sequences(entry, predictor)
         loaded = load_input(entry, series=options.series, max_bytes=options.max_bytes)
     except GliomasegError as fault:
         return _failed(entry, fault, start)
@@ -160,7 +160,7 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
     )
 
 
-def _without_unused_sequences(entry: Input, predictor: ScanPredictor) -> Input:
+def without_unused_sequences(entry: Input, predictor: ScanPredictor) -> Input:
     """Return an input without the sequences that no model takes; they are not read, and its warnings name them."""
     used = used_sequences(predictor)
     given = {name: other for name, other in ((Sequence.T1, entry.t1), (Sequence.T1CE, entry.t1ce)) if other is not None}

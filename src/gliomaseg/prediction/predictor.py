@@ -33,6 +33,8 @@ from gliomaseg.types import Batch, Mask, Probability, Sequence
 
 BATCH = 4
 AND = " + "  # between the names of models that predict together
+Progress = abc.Callable[[float], None]
+"""Called with the share of the work of the networks that is done, from 0 to 1, after each batch."""
 NOT_AN_INPUT = "{} was given and is not used: {} does not take it"
 
 
@@ -81,7 +83,7 @@ class ScanPredictor(Protocol):
         """The SHA-256 of the networks."""
         ...
 
-    def predict(self, scan: Scan) -> Prediction:
+    def predict(self, scan: Scan, *, progress: Progress | None = None) -> Prediction:
         """Return probabilities, mask, predicted Dice and warnings."""
         ...
 
@@ -138,14 +140,14 @@ class Predictor:
         config = self.model.config.model_copy(update={"postprocessing": postprocessing})
         return Predictor(replace(self.model, config=config), self._engine, engine=self.engine)
 
-    def predict(self, scan: Scan) -> Prediction:
+    def predict(self, scan: Scan, *, progress: Progress | None = None) -> Prediction:
         """Return probabilities, mask, predicted Dice and warnings."""
-        return with_mask_warnings(self.predict_unchecked(scan), scan)
+        return with_mask_warnings(self.predict_unchecked(scan, progress=progress), scan)
 
-    def predict_unchecked(self, scan: Scan) -> Prediction:
+    def predict_unchecked(self, scan: Scan, *, progress: Progress | None = None) -> Prediction:
         """Return the same as `predict`, with the warnings about the scan but not those about the mask."""
         prepared = prepare(scan, self.model.config.preprocessing)
-        network_probability, flip_dice = self._run(prepared)
+        network_probability, flip_dice = self._run(prepared, progress)
         probability = self._restored(network_probability, prepared)
         mask = self.to_mask(probability, voxel_ml=scan.voxel_ml)
         confidence = confidence_features(probability, mask, flip_dice)
@@ -182,7 +184,7 @@ class Predictor:
         # The temperature comes last, because temperature and threshold were chosen on the scan's grid.
         return at_temperature(restore(network_probability, prepared), self.model.config.postprocessing.temperature)
 
-    def _run(self, prepared: Prepared) -> tuple[Probability, float | None]:
+    def _run(self, prepared: Prepared, progress: Progress | None = None) -> tuple[Probability, float | None]:
         """Return probabilities on the network's grid, at temperature 1, and the Dice of plain and mirrored masks."""
         postprocessing = self.model.config.postprocessing
         count, black = len(prepared.slices), prepared.is_black
@@ -195,6 +197,8 @@ class Predictor:
             if len(views) == 2:
                 tempered = (at_temperature(view, postprocessing.temperature) for view in views)
                 voxels += _count_flips(*(view > postprocessing.threshold for view in tempered))
+            if progress is not None:
+                progress(min(start + BATCH, len(distinct)) / len(distinct))
         if black.any():
             probability[black] = probability[black.argmax()]
         both, plain, mirrored = voxels.tolist()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 import gliomaseg
-from gliomaseg.serve.documents import Health
+from gliomaseg.serve.documents import Health, allowed_methods
 from gliomaseg.serve.jobs import Jobs, QueueFullError
 from gliomaseg.serve.reference_routes import router as reference_router
 from gliomaseg.serve.routes import router
@@ -117,19 +118,34 @@ class _JobMetrics:
             finished,
             GaugeMetricFamily("gliomaseg_jobs_queued", "Jobs that wait", value=self._jobs.waiting),
             GaugeMetricFamily("gliomaseg_jobs_running", "Jobs that run", value=self._jobs.running),
-            GaugeMetricFamily("gliomaseg_jobs_kept", "Jobs with files on disk", value=len(self._jobs.all())),
+            GaugeMetricFamily("gliomaseg_jobs_kept", "Jobs with files on disk", value=len(self._jobs.newest_first())),
         ]
 
 
-async def _http_error(_request: Request, fault: HTTPException) -> Response:
-    return refused(fault.status_code, str(fault.detail), dict(fault.headers or {}))
+async def _http_error(request: Request, fault: HTTPException) -> Response:
+    text, headers = str(fault.detail), dict(fault.headers or {})
+    if text == HTTPStatus.METHOD_NOT_ALLOWED.phrase:
+        return _wrong_method(request, allowed_methods(request.app.openapi(), request.url.path) or [headers["Allow"]])
+    if text == HTTPStatus.NOT_FOUND.phrase:  # of a path that no route has
+        text = "there is no such path; /openapi.json lists all"
+    return refused(fault.status_code, text, headers)
 
 
-async def _invalid(_request: Request, fault: RequestValidationError) -> Response:
+async def _invalid(request: Request, fault: RequestValidationError) -> Response:
     first = fault.errors()[0]
-    place = ".".join(str(part) for part in first["loc"][1:]) or "body"
-    is_path = first["loc"][0] == "path"
-    return refused(404 if is_path else 422, "there is no such job or file" if is_path else f"{place}: {first['msg']}")
+    if first["loc"][0] != "path":
+        place = ".".join(str(part) for part in first["loc"][1:]) or "body"
+        return refused(422, f"{place}: {first['msg']}; /openapi.json has the form of each value")
+    methods = allowed_methods(request.app.openapi(), request.url.path)
+    if methods and request.method not in methods:  # the path of the files of a job fits those of its other parts
+        return _wrong_method(request, methods)
+    return refused(404, "there is no such job or file; /openapi.json lists all paths")
+
+
+def _wrong_method(request: Request, methods: Sequence[str]) -> Response:
+    listed = ", ".join(methods)
+    text = f"the method is {request.method[:20]}, expected {listed}; use one of these"
+    return refused(405, text, {"Allow": listed})
 
 
 async def _queue_full(_request: Request, _fault: QueueFullError) -> Response:

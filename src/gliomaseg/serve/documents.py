@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+LONGEST_SERIES = 64
+"""Characters of the field `series`: those of a UID."""
+BINARY = {"type": "string", "format": "binary"}
+
+
+def form_schema(required: str, **fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a form that has one required field, others, and `series`."""
+    series = {"type": "string", "maxLength": LONGEST_SERIES}
+    properties = fields | {"series": series}
+    return {"type": "object", "properties": properties, "required": [required], "additionalProperties": False}
+
+
+def allowed_methods(schema: dict[str, Any], path: str) -> list[str]:
+    """Return the methods that an OpenAPI description has for a path, sorted; empty for another path.
+
+    >>> allowed_methods({"paths": {"/a/{x}": {"get": {}, "delete": {}}, "/a/b": {"put": {}}}}, "/a/b")
+    ['PUT']
+    """
+    fitting = [known for known in schema["paths"] if re.fullmatch(re.sub(r"{\w+}", "[^/]+", known), path)]
+    if not fitting:
+        return []
+    return sorted(method.upper() for method in schema["paths"][min(fitting, key=lambda known: known.count("{"))])
 
 
 class Problem(BaseModel):

@@ -8,61 +8,21 @@ import secrets
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from gliomaseg.serve.job import Job, State, folder_bytes
 from gliomaseg.serve.names import FILE
 from gliomaseg.serve.settings import ServeSettings
-from gliomaseg.serve.worker_process import TaskError, WorkerProcess
+from gliomaseg.serve.tasks import store_correction
+from gliomaseg.serve.worker_process import UNEXPECTED, TaskError, WorkerProcess
+
+__all__ = ["DiskFullError", "Job", "Jobs", "QueueFullError", "State"]
 
 
-class State(StrEnum):
-    """The state of a job."""
-
-    QUEUED = "queued"
-    READING = "reading"
-    CHOOSE = "choose"
-    SEGMENTING = "segmenting"
-    DONE = "done"
-    FAILED = "failed"
-
-
-@dataclass
-class Job:
-    """One upload.
-
-    Attributes:
-        id: random, 22 letters; it is the only key to the job.
-        name: for people: the name of the first file or folder.
-        folder: of its files.
-        state: where it is.
-        progress: per cent.
-        choices: the scans of the upload, if there are several.
-        error: why it failed.
-        result: the document of `result.json`.
-        model_result: the same for the model's mask.
-        reference: the name of the reference mask, for people; None without one.
-        created: seconds since 1970.
-        used: time of the last request, seconds since 1970.
-    """
-
-    id: str
-    name: str
-    folder: Path
-    state: State = State.QUEUED
-    progress: float = 0.0
-    choices: list[dict[str, Any]] = field(default_factory=list)
-    series: str | None = None
-    error: str | None = None
-    result: dict[str, Any] | None = None
-    model_result: dict[str, Any] | None = None
-    reference: str | None = None
-    created: float = field(default_factory=time.time)
-    used: float = field(default_factory=time.time)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+class DiskFullError(Exception):
+    """The files of all jobs would be more than the limit."""
 
 
 class QueueFullError(Exception):
@@ -96,7 +56,7 @@ class Jobs:
         """The number of jobs that run: 0 or 1."""
         return int(self._running is not None)
 
-    def all(self) -> Sequence[Job]:
+    def newest_first(self) -> Sequence[Job]:
         """Return all jobs, newest first."""
         return sorted(self._jobs.values(), key=lambda job: -job.created)
 
@@ -124,14 +84,17 @@ class Jobs:
         (folder / "out").mkdir()
         return Job(job_id, name, folder)
 
-    def submit(self, job: Job, names: dict[str, str], *, series: str | None = None) -> None:
+    async def submit(self, job: Job, names: dict[str, str], *, series: str | None = None) -> None:
         """Put a job with its files into the queue.
 
         Raises:
             QueueFullError: as many jobs wait as the settings allow.
+            DiskFullError: the files of all jobs would be more than the settings allow.
         """
+        await asyncio.to_thread((job.folder / FILE).write_text, json.dumps(names), "utf-8")
+        if await self._limit_kept(job) > self._settings.max_kept_bytes:
+            raise DiskFullError
         self.require_room()
-        (job.folder / FILE).write_text(json.dumps(names), "utf-8")
         job.series = series
         self._jobs[job.id] = job
         self._waiting.put_nowait((job, None))
@@ -149,6 +112,7 @@ class Jobs:
     async def delete(self, job: Job) -> None:
         """Remove a job and all its files."""
         self._jobs.pop(job.id, None)
+        job.is_deleted = True
         if self._running is job:
             await self._segmenting.stop()
         async with job.lock:  # a correction that runs would write its files again
@@ -167,13 +131,16 @@ class Jobs:
             except TaskError as fault:
                 job.state, job.error = State.FAILED, fault.text
             except Exception as fault:  # the next job must run
-                job.state, job.error = State.FAILED, f"the scan cannot be processed ({type(fault).__name__})"
+                job.state, job.error = State.FAILED, UNEXPECTED.format(type(fault).__name__)
             finally:
                 self._running = None
+            if job.is_deleted:
+                await asyncio.to_thread(shutil.rmtree, job.folder, ignore_errors=True)
+                continue
             if job.state in self.finished:
                 self.finished[job.state] += 1
-            if job.id not in self._jobs:  # deleted while it ran
-                await asyncio.to_thread(shutil.rmtree, job.folder, ignore_errors=True)
+            job.used = time.time()
+            await self._limit_kept(job)
 
     async def _run(self, job: Job, number: int | None) -> None:
         def progress(done: float) -> None:
@@ -181,30 +148,51 @@ class Jobs:
 
         if number is None:
             job.state = State.READING
-            job.choices = await self._segmenting.run("list", job.folder)
-            if len(job.choices) > 1 and job.series is None:
+            job.choices = await self._segmenting.run("list", job.folder, series=job.series)
+            if job.is_deleted:
+                return
+            if len(job.choices) > 1:
                 job.state = State.CHOOSE
                 return
-            number = 1
+            number = job.choices[0]["number"]
         chosen = next((choice for choice in job.choices if choice["number"] == number), job.choices[0])
         job.state, job.progress = State.SEGMENTING, 5
         job.result = job.model_result = await self._segmenting.run(
-            "segment",
-            job.folder,
-            on_progress=progress,
-            number=number,
-            series=job.series or chosen["series"],
-            name=job.name,
+            "segment", job.folder, on_progress=progress, number=number, series=chosen["series"], name=job.name
         )
         job.state, job.progress = State.DONE, 100
 
-    async def correct(self, job: Job) -> None:
-        """Write the files of the corrected mask, and update the result.
+    async def correct(self, job: Job, content: bytes) -> None:
+        """Write the files of a corrected mask, and put them in the place of the ones before when all are written.
 
         Raises:
+            UsageError: the mask has another size, or other values than 0 and 1.
             TaskError: a file cannot be written.
         """
-        job.result = await self._correcting.run("correction", job.folder)
+        folder = job.folder / f"correction-{secrets.token_hex(8)}"
+        try:
+            await asyncio.to_thread(store_correction, job.folder, content, correction=folder.name)
+            result = await self._correcting.run("correction", job.folder, correction=folder.name)
+            for file in [file for part in ("arrays", "out") for file in (folder / part).iterdir()]:
+                file.replace(job.folder / file.parent.name / file.name)  # without `await`: no request comes between
+            job.result = result
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await self._limit_kept(job)
+
+    async def _limit_kept(self, job: Job) -> int:
+        """Remove idle jobs, those used least recently first, if the files of all are too large; return their bytes.
+
+        Args:
+            job: its files have changed; it is not removed.
+        """
+        job.bytes = await asyncio.to_thread(folder_bytes, job.folder)
+        while True:
+            kept = sum(one.bytes for one in {job.id: job, **self._jobs}.values())
+            idle = [one for one in self._jobs.values() if one is not job and not one.is_busy]
+            if kept <= self._settings.max_kept_bytes or not idle:
+                return kept
+            await self.delete(min(idle, key=lambda one: one.used))
 
     async def apply_strokes(self, job: Job) -> None:
         """Compute the mask of a job again from its strokes.
@@ -227,7 +215,7 @@ class Jobs:
         while True:
             await asyncio.sleep(min(30.0, self._settings.expiry_s))
             oldest = time.time() - self._settings.expiry_s
-            for job in [job for job in self._jobs.values() if job.used < oldest and job is not self._running]:
+            for job in [job for job in self._jobs.values() if job.used < oldest and not job.is_busy]:
                 await self.delete(job)
 
     async def stop(self) -> None:
@@ -249,7 +237,7 @@ class Jobs:
 
     def document(self, job: Job) -> dict[str, Any]:
         """Return a job as JSON."""
-        expires = job.used + self._settings.expiry_s
+        expires = (time.time() if job.is_busy else job.used) + self._settings.expiry_s
         return {
             "id": job.id,
             "name": job.name,

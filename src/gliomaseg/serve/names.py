@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gliomaseg.errors import printable
+from gliomaseg.serve.messages import for_client
 
 FILE = "names.json"
-_OWN = re.compile(r"(?:f\d+/)?case\d+(?:_[a-z0-9]+)*(?:\.[a-z0-9]+)*", re.ASCII)
+_SEQUENCE = r"(?:flair|t1ce|t1)"
+_OWN = re.compile(
+    rf"(?:f\d+/)?case\d+(?:_[a-z0-9]+)*(?:\.[a-z0-9]+)*|{_SEQUENCE}/{_SEQUENCE}(?:\.[a-z0-9]+)*", re.ASCII
+)
+_DEEPEST = 8
 
 
 @dataclass(frozen=True)
@@ -34,11 +42,11 @@ class ClientNames:
         return cls(str(folder / "upload"), names)
 
     def shown(self, text: str) -> str:
-        """Return a message with the client's names; the paths of the server are removed."""
-        short = text.replace(self.folder + "/", "").replace(self.folder, "the upload")
+        """Return a message for the client: with its own names, and without paths and options of the server."""
+        short = re.sub(re.escape(self.folder) + r"/(f\d+)(?![\w/])", self._client_folder, for_client(text))
+        short = short.replace(self.folder + "/", "").replace(self.folder, "the upload")
         short = short.replace(self.folder.removesuffix("upload"), "")
-        by_file = {path.split("/", 1)[-1]: name for path, name in self.names.items()}
-        return _OWN.sub(lambda match: self._client_name(match[0], by_file), short)
+        return _OWN.sub(lambda match: printable(self._client_name(match[0])), short)
 
     def shown_in(self, value: Any) -> Any:
         """Return a document with the client's names in all texts."""
@@ -50,9 +58,40 @@ class ClientNames:
             return {key: self.shown_in(entry) for key, entry in value.items()}
         return value
 
-    def _client_name(self, own: str, by_file: dict[str, str]) -> str:
-        name = self.names.get(own) or by_file.get(own)
-        if name is None:  # without its suffix, as the name of a case
-            matches = [client for path, client in self.names.items() if path.split("/")[-1].split(".")[0] == own]
-            name = matches[0] if matches else own
-        return printable(name.replace("\\", "/").rsplit("/", 1)[-1])
+    @cached_property
+    def _by_own(self) -> dict[str, str]:
+        """The shown name for each server's path, file name and case; file names of two folders differ."""
+        ends = path_ends(self.names.values())
+        found: dict[str, str] = {}
+        for path, name in self.names.items():
+            file = path.split("/", 1)[-1]
+            for own in (path, file, file.split(".")[0], file.split(".")[0].split("_")[0]):
+                found.setdefault(own, ends[name])
+        return found
+
+    def _client_name(self, own: str) -> str:
+        return self._by_own.get(own, own)
+
+    def _client_folder(self, match: re.Match[str]) -> str:
+        parents = {path.split("/")[0]: str(_posix(name).parent) for path, name in self.names.items()}
+        own = parents.get(match[1], ".")
+        return "the upload" if own == "." else printable(path_ends(parents.values())[own])
+
+
+def path_ends(paths: Iterable[str]) -> dict[str, str]:
+    """Return the last part of each path, with as many folders before it as tell it from the others.
+
+    >>> path_ends(["a/1/x.dcm", "a/2/x.dcm", "a/2/y.dcm"])
+    {'a/1/x.dcm': '1/x.dcm', 'a/2/x.dcm': '2/x.dcm', 'a/2/y.dcm': 'y.dcm'}
+    """
+    parts = {path: _posix(path).parts or (path,) for path in paths}
+    found: dict[str, str] = {}
+    for depth in range(1, _DEEPEST + 1):
+        ends = {path: "/".join(own[-depth:]) for path, own in parts.items()}
+        counts = Counter(ends.values())
+        found |= {path: end for path, end in ends.items() if path not in found and counts[end] == 1}
+    return {path: found.get(path, "/".join(own)) for path, own in parts.items()}
+
+
+def _posix(name: str) -> PurePosixPath:
+    return PurePosixPath(name.replace("\\", "/"))

@@ -20,9 +20,10 @@ from gliomaseg.data.masks import parse_labels
 from gliomaseg.errors import UsageError, printable
 from gliomaseg.formats import stem_of
 from gliomaseg.serve.documents import Problem
-from gliomaseg.serve.jobs import Job, State
+from gliomaseg.serve.job import Job
 from gliomaseg.serve.reference import FILE, FOLDER
-from gliomaseg.serve.routes import JobId, jobs_of
+from gliomaseg.serve.routes import JobId, done_job, jobs_of
+from gliomaseg.serve.transfers import opened_form
 from gliomaseg.serve.uploads import store, suffix_of_name
 from gliomaseg.serve.worker_process import TaskError
 
@@ -46,7 +47,6 @@ FORM = {
         }
     }
 }
-_TEXTS = 10
 _NUMBER = re.compile(r"(\d{1,9})(?:[-_. ](?:mask|seg|label))?$", re.IGNORECASE)
 
 
@@ -77,15 +77,10 @@ class Comparison(BaseModel):
 @router.put("/segmentations/{job_id}/reference", response_model=Comparison, openapi_extra=FORM)
 async def put_reference(request: Request, job_id: JobId) -> Any:
     """Compare the mask with a reference, and keep the reference for later comparisons."""
-    _done_job(request, job_id)
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        raise HTTPException(400, "the body is not multipart/form-data; send a file in the field mask")
-    form = await request.form(max_files=request.app.state.settings.max_files, max_fields=_TEXTS)
-    try:
-        files, labels = _fields(form.multi_items())
+    done_job(request, job_id)
+    async with opened_form(request, field="mask") as fields:
+        files, labels = _fields(fields)
         return await _store_and_compare(request, job_id, files, labels)
-    finally:
-        await form.close()
 
 
 def _fields(fields: Sequence[tuple[str, Any]]) -> tuple[dict[int, UploadFile], list[int] | None]:
@@ -120,14 +115,14 @@ def _by_number(files: Sequence[UploadFile]) -> dict[int, UploadFile]:
 async def _store_and_compare(
     request: Request, job_id: str, files: dict[int, UploadFile], labels: list[int] | None
 ) -> dict[str, Any]:
-    job = _done_job(request, job_id)
+    job = done_job(request, job_id)
     # Letters that no client's name has, so that messages can be translated back.
     token = "".join(secrets.choice(string.ascii_lowercase) for _ in range(16))
     names = {
         f"{token}_{number}{suffix_of_name(file.filename or '')}": _shown_name(file) for number, file in files.items()
     }
     async with job.lock:
-        _done_job(request, job_id)  # it may have been deleted while the lock was waited for
+        done_job(request, job_id)  # it may have been deleted while the lock was waited for
         place = job.folder / FOLDER
         try:
             await asyncio.to_thread(_store, place, list(names), list(files.values()))
@@ -191,17 +186,8 @@ async def _compare(request: Request, job: Job, **values: Any) -> dict[str, Any]:
     return found
 
 
-def _done_job(request: Request, job_id: str) -> Job:
-    job = jobs_of(request).get(job_id)
-    if job is None:
-        raise HTTPException(404, "there is no such job; it may have expired")
-    if job.state is not State.DONE:
-        raise HTTPException(409, f"the job is {job.state.value}, expected done; try again when it is")
-    return job
-
-
 def _job_with_reference(request: Request, job_id: str) -> Job:
-    job = _done_job(request, job_id)
+    job = done_job(request, job_id)
     if job.reference is None:
         raise HTTPException(404, "there is no reference; send a mask by PUT")
     return job

@@ -10,17 +10,16 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi import Path as PathField
-from fastapi.responses import FileResponse
 from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from gliomaseg.errors import UsageError, printable
+from gliomaseg.errors import printable
 from gliomaseg.serve import tasks
-from gliomaseg.serve.documents import Choice, JobDocument, ModelList, Problem
+from gliomaseg.serve.documents import BINARY, LONGEST_SERIES, Choice, JobDocument, ModelList, Problem, form_schema
 from gliomaseg.serve.examples import write_example
-from gliomaseg.serve.jobs import Job, Jobs, State
+from gliomaseg.serve.job import Job, State
+from gliomaseg.serve.jobs import DiskFullError, Jobs
+from gliomaseg.serve.transfers import StoredFile, correcting, limited_body, opened_form, read_choice
 from gliomaseg.serve.uploads import SEQUENCE_FIELDS, server_names, store, suffix_of_name
-from gliomaseg.serve.worker_process import TaskError
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem} for status in (400, 401, 403, 404, 409, 413, 422, 503)
@@ -28,26 +27,24 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 router = APIRouter(prefix="/v1", responses=_PROBLEMS)
 JobId = Annotated[str, PathField(pattern=r"^[A-Za-z0-9_-]{22}$")]
 Version = Annotated[Literal["current", "model"], Query(description="current: the corrected mask, if there is one")]
-BYTES = {"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
+BYTES = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": BINARY}}}}
 FORM = {
     "requestBody": {
+        "required": True,
         "content": {
             "multipart/form-data": {
                 "schema": {
-                    "type": "object",
-                    "properties": {
-                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
-                        **{name: {"type": "string", "format": "binary"} for name in SEQUENCE_FIELDS},
-                        "example": {"type": "string", "enum": ["phantom"]},
-                        "series": {"type": "string"},
-                    },
+                    "oneOf": [
+                        form_schema("files", files={"type": "array", "minItems": 1, "items": BINARY}),
+                        form_schema("flair", **dict.fromkeys(SEQUENCE_FIELDS, BINARY)),
+                        form_schema("example", example={"type": "string", "enum": ["phantom"]}),
+                    ]
                 }
             }
-        }
+        },
     }
 }
-_FIELDS = 10  # of text
-_MEDIA = {".gz": "application/gzip", ".tif": "image/tiff", ".dcm": "application/dicom", ".png": "image/png"}
+CHOICE = {"requestBody": {"required": True, "content": {"application/json": {"schema": Choice.model_json_schema()}}}}
 
 
 def jobs_of(request: Request) -> Jobs:
@@ -63,12 +60,12 @@ def _job(request: Request, job_id: str) -> Job:
     return job
 
 
-def _done_job(request: Request, job_id: str) -> Job:
+def done_job(request: Request, job_id: str) -> Job:
+    """Return a job that is done; 404 if there is none, 409 if it is not done."""
     job = _job(request, job_id)
     if job.state is not State.DONE:
-        raise HTTPException(
-            409, f"the job is {job.state.value}, expected done" + (f": {job.error}" if job.error else "")
-        )
+        advice = job.error or ("choose a scan" if job.state is State.CHOOSE else "try again when it is")
+        raise HTTPException(409, f"the job is {job.state.value}, expected done; {advice}")
     return job
 
 
@@ -77,48 +74,54 @@ async def submit(request: Request) -> Any:
     """Put a scan into the queue."""
     jobs = jobs_of(request)
     jobs.require_room()
-    limit = request.app.state.settings.max_files
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        raise HTTPException(400, "the body is not multipart/form-data; send files in the field files")
-    try:
-        form = await request.form(max_files=limit, max_fields=_FIELDS)
-    except StarletteHTTPException as fault:  # the form is damaged, or has too many parts
-        is_many = "Too many files" in str(fault.detail)
-        text = f"the upload has more than {limit:,} files" if is_many else f"the form cannot be read ({fault.detail})"
-        raise HTTPException(413 if is_many else 400, text) from fault
-    try:
-        return await _submit_form(jobs, form.multi_items())
-    finally:
-        await form.close()
+    async with opened_form(request, field="files") as fields:
+        return await _submit_form(jobs, fields)
 
 
 async def _submit_form(jobs: Jobs, fields: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     files = [(name, value) for name, value in fields if isinstance(value, UploadFile)]
     texts = {name: value for name, value in fields if isinstance(value, str)}
-    unknown = {name for name, _ in fields} - {"files", *SEQUENCE_FIELDS, "example", "series"}
+    _require_fields(texts, [name for name, _ in files])
+    is_example = "example" in texts
+    name = "phantom" if is_example else _upload_name([file.filename or "" for _, file in files])
+    job = await asyncio.to_thread(jobs.new, name)  # a busy disk must not stop other requests
+    try:
+        names = await asyncio.to_thread(write_example if is_example else _store_files, job.folder / "upload", files)
+        await jobs.submit(job, names, series=texts.get("series") or None)
+    except BaseException as fault:
+        await jobs.delete(job)
+        if isinstance(fault, DiskFullError):
+            raise HTTPException(503, "the scans on the server fill its limit of disk space; delete some") from fault
+        raise
+    return jobs.document(job)
+
+
+def _require_fields(texts: dict[str, str], files: Sequence[str]) -> None:
+    """Refuse a form with 400, unless it has files or the example, each field once.
+
+    Args:
+        texts: the fields of text.
+        files: the field of each file.
+    """
+    unknown = {*texts, *files} - {"files", *SEQUENCE_FIELDS, "example", "series"}
     if unknown:
         raise HTTPException(
             400, f"field is {printable(min(unknown))[:80]}, expected files, flair, t1, t1ce, example or series"
         )
-    example = texts.get("example")
-    if example is not None and example != "phantom":
-        raise HTTPException(400, f"example is {printable(example)[:80]}, expected phantom")
-    if {"files"} < {field for field, _ in files}:
+    example, series = texts.get("example"), texts.get("series", "")
+    if example not in (None, "phantom"):
+        raise HTTPException(400, f"example is {printable(example or 'empty')[:80]}, expected phantom")
+    if {"files"} < set(files):
         raise HTTPException(400, "both files and named sequences are given; send files, or flair with t1 and t1ce")
+    if texts.keys() & {"files", *SEQUENCE_FIELDS}:
+        raise HTTPException(400, "a field for files has text, expected a file; send it with a file name")
     if bool(files) == (example is not None):
-        raise HTTPException(400, "no file is given; send it in the field files")
+        raise HTTPException(400, "no file is given, or files and the example; send one of them")
+    if len(series) > LONGEST_SERIES:
+        raise HTTPException(400, f"series has {len(series)} characters; send the number or the UID of a DICOM series")
     for name in SEQUENCE_FIELDS:
-        if sum(field == name for field, _ in files) > 1:
+        if files.count(name) > 1:
             raise HTTPException(400, f"{name} has several files; send one, or a zip of DICOM files")
-    name = "phantom" if example else _upload_name([file.filename or "" for _, file in files])
-    job = jobs.new(name)
-    try:
-        names = await asyncio.to_thread(write_example if example else _store_files, job.folder / "upload", files)
-        jobs.submit(job, names, series=texts.get("series") or None)
-    except BaseException:
-        await jobs.delete(job)
-        raise
-    return jobs.document(job)
 
 
 def _upload_name(names: Sequence[str]) -> str:
@@ -143,14 +146,14 @@ def _store_files(upload: Path, files: Sequence[tuple[str, UploadFile]]) -> dict[
 async def list_jobs(request: Request) -> Any:
     """Return all jobs, newest first."""
     jobs = jobs_of(request)
-    return [jobs.document(job) for job in jobs.all()]
+    return [jobs.document(job) for job in jobs.newest_first()]
 
 
 @router.delete("/segmentations", status_code=204)
 async def delete_all(request: Request) -> None:
     """Remove all jobs and their files."""
     jobs = jobs_of(request)
-    for job in jobs.all():
+    for job in jobs.newest_first():
         await jobs.delete(job)
 
 
@@ -166,28 +169,30 @@ async def delete_job(request: Request, job_id: JobId) -> None:
     await jobs_of(request).delete(_job(request, job_id))
 
 
-@router.post("/segmentations/{job_id}/choice", status_code=202, response_model=JobDocument)
-async def choose(request: Request, job_id: JobId, choice: Choice) -> Any:
+@router.post("/segmentations/{job_id}/choice", status_code=202, response_model=JobDocument, openapi_extra=CHOICE)
+async def choose(request: Request, job_id: JobId) -> Any:
     """Choose one of the scans of an upload."""
     job = _job(request, job_id)
+    number = await read_choice(request)
     if job.state is not State.CHOOSE:
-        raise HTTPException(409, f"the job is {job.state.value}, expected choose")
-    if choice.choice not in {one["number"] for one in job.choices}:
-        raise HTTPException(422, f"choice is {choice.choice}, expected 1 to {len(job.choices)}")
-    jobs_of(request).choose(job, choice.choice)
+        raise HTTPException(409, f"the job is {job.state.value}, expected choose; there is nothing to choose")
+    numbers = [one["number"] for one in job.choices]
+    if number not in numbers:
+        raise HTTPException(422, f"choice is {number}, expected one of {', '.join(map(str, numbers))}")
+    jobs_of(request).choose(job, number)
     return jobs_of(request).document(job)
 
 
 @router.get("/segmentations/{job_id}/choices/{number}.png", response_class=Response)
 async def choice_picture(request: Request, job_id: JobId, number: Annotated[int, PathField(ge=1)]) -> Response:
     """Return the middle slice of one of the scans of an upload."""
-    return _file(_job(request, job_id), f"choice-{number}.png")
+    return StoredFile(_job(request, job_id).folder / "out" / f"choice-{number}.png")
 
 
 @router.get("/segmentations/{job_id}/result.json", response_model=dict[str, Any])
 async def result(request: Request, job_id: JobId) -> Any:
     """Return the values of the mask."""
-    return _done_job(request, job_id).result
+    return done_job(request, job_id).result
 
 
 @router.get("/segmentations/{job_id}/{name}", response_class=Response)
@@ -198,45 +203,31 @@ async def output(
     version: Version = "current",
 ) -> Response:
     """Return one file of the result."""
-    job = _done_job(request, job_id)
+    job = done_job(request, job_id)
     values = job.result or {}
     form = tasks.FILES.get(name)
     if form is not None and form.value not in values["formats"]:
         raise HTTPException(409, f"{name} does not suit this scan; take {', '.join(values['formats'])}")
     prefix = "corrected-" if values["corrected"] and version == "current" else "model-"
-    return _file(job, name if name in ("flair.nii.gz", "probability.nii.gz") else prefix + name)
-
-
-def _file(job: Job, name: str) -> Response:
-    path = job.folder / "out" / name
-    if not path.is_file():
-        raise HTTPException(404, "there is no such file")
-    shown = name.removeprefix("corrected-").removeprefix("model-")
-    return FileResponse(path, media_type=_MEDIA.get(path.suffix, "application/octet-stream"), filename=shown)
+    return StoredFile(job.folder / "out" / (name if name in ("flair.nii.gz", "probability.nii.gz") else prefix + name))
 
 
 @router.put("/segmentations/{job_id}/mask", response_model=JobDocument, openapi_extra=BYTES)
 async def correct(request: Request, job_id: JobId) -> Any:
     """Replace the mask by a corrected one."""
-    job = _done_job(request, job_id)
-    content = await _body(request, job, parts=1)
-    async with job.lock:
-        _job(request, job_id)  # it may have been deleted while the lock was waited for
-        try:
-            await asyncio.to_thread(tasks.store_correction, job.folder, content)
-        except UsageError as fault:
-            raise HTTPException(422, fault.line()) from fault
-        try:
-            await jobs_of(request).correct(job)
-        except TaskError as fault:
-            raise HTTPException(422, fault.text) from fault
+    job = done_job(request, job_id)
+    async with correcting(job):
+        content = await _body(request, job, parts=1)
+        async with job.lock:
+            _job(request, job_id)  # it may have been deleted while the lock was waited for
+            await jobs_of(request).correct(job, content)
     return jobs_of(request).document(job)
 
 
 @router.delete("/segmentations/{job_id}/mask", response_model=JobDocument)
 async def discard(request: Request, job_id: JobId) -> Any:
     """Return to the model's mask."""
-    job = _done_job(request, job_id)
+    job = done_job(request, job_id)
     async with job.lock:
         job.result = job.model_result
     return jobs_of(request).document(job)
@@ -245,27 +236,22 @@ async def discard(request: Request, job_id: JobId) -> Any:
 async def _body(request: Request, job: Job, *, parts: int) -> bytes:
     """Return the body of a request: a number of parts of one byte for each voxel. A longer body is not read."""
     x, y, z = (job.result or {})["shape_xyz"]
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > parts * x * y * z:
-            raise HTTPException(422, f"the body has more than {parts * x * y * z:,} bytes; send one for each voxel")
-    return bytes(content)
+    return await limited_body(request, parts * x * y * z)
 
 
 @router.post("/segmentations/{job_id}/strokes", response_class=Response, openapi_extra=BYTES)
 async def strokes(request: Request, job_id: JobId) -> Response:
     """Compute the mask again from strokes; nothing is kept."""
-    job = _done_job(request, job_id)
-    content = await _body(request, job, parts=2)
-    async with job.lock:
-        _job(request, job_id)
-        await asyncio.to_thread((job.folder / "strokes.u8").write_bytes, content)
-        try:
+    job = done_job(request, job_id)
+    async with correcting(job):
+        content = await _body(request, job, parts=2)
+        async with job.lock:
+            _job(request, job_id)
+            await asyncio.to_thread((job.folder / "strokes.u8").write_bytes, content)
+            del content  # the worker reads the file
             await jobs_of(request).apply_strokes(job)
-        except TaskError as fault:
-            raise HTTPException(422, fault.text) from fault
-        return Response((job.folder / "out" / "strokes.u8").read_bytes(), media_type="application/octet-stream")
+            mask = await asyncio.to_thread((job.folder / "out" / "strokes.u8").read_bytes)
+    return Response(mask, media_type="application/octet-stream")
 
 
 @router.get("/models", response_model=ModelList)

@@ -19,27 +19,50 @@ from gliomaseg.serve.sources import read_source
 from gliomaseg.serve.uploads import SEQUENCE_FIELDS
 
 _PICTURE_PX = 160
+_LISTED = 20  # series in a message
 
 
-def list_scans(folder: Path) -> list[dict[str, Any]]:
+def list_scans(folder: Path, *, series: str | None = None) -> list[dict[str, Any]]:
     """Return `number`, `title`, `voxels` and `series` of each scan of an upload; if there are several, write pictures.
 
+    Args:
+        folder: of the job.
+        series: UID or number of a DICOM series; only the scans that have it are listed.
+
     Raises:
+        UsageError: no scan has that series.
         GliomasegError: no file can be read.
     """
-    entries = _entries(folder)
-    if len(entries) == 1 and entries[0].kind is Kind.SERIES:
-        series = list_series(entries[0].path)
-        flair = [one for one in series if one.is_flair]
-        if len(series) > 1 and len(flair) != 1:
+    entries = dict(enumerate(_entries(folder), start=1))
+    if series is not None:
+        entries = _with_series(entries, series)
+    elif len(entries) == 1 and entries[1].kind is Kind.SERIES:
+        found = list_series(entries[1].path)
+        if len(found) > 1 and sum(one.is_flair for one in found) != 1:
             return [
-                _described(folder, number, entries[0], series=one.uid)
+                _described(folder, number, entries[1], series=one.uid)
                 | {"title": f"{one.description or 'no description'}, {one.slices} slices"}
-                for number, one in enumerate(series, start=1)
+                for number, one in enumerate(found, start=1)
             ]
     if len(entries) == 1:
-        return [{"number": 1, "title": entries[0].name, "voxels": None, "series": None}]
-    return [_described(folder, number, entry) for number, entry in enumerate(entries, start=1)]
+        ((number, entry),) = entries.items()
+        return [{"number": number, "title": entry.name, "voxels": None, "series": series}]
+    return [_described(folder, number, entry, series=series) for number, entry in entries.items()]
+
+
+def _with_series(entries: dict[int, Input], series: str) -> dict[int, Input]:
+    dicom = {number: entry for number, entry in entries.items() if entry.kind is Kind.SERIES}
+    if not dicom:
+        raise UsageError("is given, and no file is DICOM", where="series", cure="leave it out")
+    found = {number: list_series(entry.path) for number, entry in dicom.items()}
+    fitting = {
+        k: dicom[k] for k, listed in found.items() if any(series in (one.uid, str(one.number)) for one in listed)
+    }
+    if not fitting:
+        known = [one.uid if one.number is None else str(one.number) for listed in found.values() for one in listed]
+        what = f"is {series}, expected {' or '.join(dict.fromkeys(known[:_LISTED]))}"
+        raise UsageError(what, where="series", cure="send the number or the UID of a series of the upload")
+    return fitting
 
 
 def _entries(folder: Path) -> list[Input]:

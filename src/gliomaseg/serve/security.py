@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,7 +11,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gliomaseg.serve.settings import LOOPBACK_NAMES, ServeSettings
+from gliomaseg.serve.settings import ServeSettings, is_loopback
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -29,8 +30,12 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 _TOO_LARGE = "the upload has more than {:,} bytes; give fewer files, or start the server with a larger --limit"
 
 
-class _BodyTooLargeError(Exception):
-    """The body of a request is larger than the limit."""
+class _BodyRefusedError(Exception):
+    """The body of a request is too large, or stopped before its end."""
+
+    def __init__(self, answer: Response) -> None:
+        super().__init__()
+        self.answer = answer
 
 
 class Security:
@@ -63,15 +68,15 @@ class Security:
             return
         try:
             await self._app(scope, self._limited(receive), send_safe)
-        except _BodyTooLargeError:
+        except _BodyRefusedError as fault:
             if is_started:
                 raise
-            await self._too_large()(scope, receive, send_safe)
+            await fault.answer(scope, receive, send_safe)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         host = headers.get("host", "")
-        if self._settings.is_loopback and _name_of(host) not in LOOPBACK_NAMES:
-            return refused(403, f"host is {host[:80]!r}, expected {LOOPBACK_NAMES[0]}")
+        if self._settings.is_loopback and not is_loopback(_name_of(host)):
+            return refused(403, f"host is {host[:80]!r}, expected {self._settings.host}; open that address")
         origin = headers.get("origin")
         is_foreign = origin is not None and urlsplit(origin).netloc != host
         if scope["method"] not in _SAFE and (is_foreign or headers.get("sec-fetch-site") == "cross-site"):
@@ -104,14 +109,21 @@ class Security:
         return refused(413, _TOO_LARGE.format(self._settings.max_upload_bytes), {"Connection": "close"})
 
     def _limited(self, receive: Receive) -> Receive:
-        total = 0
+        total, has_more = 0, True
 
         async def receive_limited() -> Message:
-            nonlocal total
-            message = await receive()
+            nonlocal total, has_more
+            try:
+                # After the body, `receive` waits for the end of the connection.
+                async with asyncio.timeout(self._settings.stall_s if has_more else None):
+                    message = await receive()
+            except TimeoutError:
+                text = f"the body stopped for {self._settings.stall_s:.0f} s; send it again"
+                raise _BodyRefusedError(refused(408, text, {"Connection": "close"})) from None
+            has_more = message.get("more_body", False)
             total += len(message.get("body", b""))
             if total > self._settings.max_upload_bytes:
-                raise _BodyTooLargeError
+                raise _BodyRefusedError(self._too_large())
             return message
 
         return receive_limited

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import os
 import shutil
 import socket
@@ -21,6 +23,7 @@ from gliomaseg.errors import GliomasegError, UsageError
 from gliomaseg.file_locks import try_lock
 from gliomaseg.pretrained import find_models
 from gliomaseg.serve.app import create_app
+from gliomaseg.serve.protocol import stall_limited
 from gliomaseg.serve.settings import ServeSettings
 from gliomaseg.serve.work_folders import WorkFolders
 
@@ -45,6 +48,7 @@ def serve(
         ModelError: the model is missing or damaged.
     """
     settings.require_safe()
+    logging.getLogger("python_multipart").addHandler(logging.NullHandler())  # a damaged form is the client's matter
     find_models(settings.model)
     listening = _listen(settings)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -52,6 +56,7 @@ def serve(
     with _job_folder() as folder, nullcontext() if work is None else locked(work.out.folder):
         config = uvicorn.Config(
             create_app(settings, folder, work),
+            http=stall_limited(settings.stall_s),
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -61,6 +66,7 @@ def serve(
         server = uvicorn.Server(config)
         announce = partial(_announce, server, address, say, open_browser=open_browser)
         threading.Thread(target=announce, daemon=True).start()
+        gc.freeze()  # a collection of all modules takes 50 ms, in which no request is answered
         server.run(sockets=[listening])
 
 
@@ -104,10 +110,15 @@ def _job_folder() -> Iterator[Path]:
         os.close(handle)
 
 
+def _user() -> int:
+    # Windows has no numbers of users; its folder of temporary files is the user's own.
+    return os.getuid() if hasattr(os, "getuid") else 0
+
+
 def _remove_left_behind() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         try:
-            is_own = folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.getuid()
+            is_own = folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == _user()
             is_new = not (folder / _LOCK).exists() and time.time() - folder.stat().st_mtime < _NEW_S
             if not is_own or is_new:
                 continue

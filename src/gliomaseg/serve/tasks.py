@@ -11,7 +11,7 @@ import math
 import re
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,15 @@ from gliomaseg.prediction.mask_statistics import measure_mask
 from gliomaseg.prediction.mask_writers import WRITERS, probability_levels
 from gliomaseg.prediction.outputs import Result
 from gliomaseg.prediction.postprocessing import smallest_component_voxels
-from gliomaseg.prediction.predict import MAX_BYTES, input_warnings_of, skipped_lines
-from gliomaseg.prediction.predictor import Prediction, used_sequences
+from gliomaseg.prediction.predict import MAX_BYTES, input_warnings_of, skipped_lines, without_unused_sequences
+from gliomaseg.prediction.predictor import Prediction
 from gliomaseg.serve.scans import chosen_scan
 from gliomaseg.serve.view import View, view_of, write_view
 from gliomaseg.types import Mask
 
 Progress = Callable[[float], None]
+CORRECTED = "arrays/corrected.npy"
+"""The corrected mask in the folder of a job."""
 FILES = {"mask.nii.gz": MaskFormat.nifti, "mask.tif": MaskFormat.tiff, "seg.dcm": MaskFormat.dicom_seg}
 
 
@@ -57,19 +59,19 @@ def segment(
     """
     start = time.perf_counter()
     entry = chosen_scan(folder, number)
-    used = used_sequences(predictor)
-    entry = replace(entry, t1=entry.t1 if "t1" in used else None, t1ce=entry.t1ce if "t1ce" in used else None)
+    entry = without_unused_sequences(entry, predictor)
     loaded = load_input(entry, series=series, max_bytes=MAX_BYTES)
     progress(10)
-    found = predictor.predict(loaded.scan)
-    progress(80)
+    found = predictor.predict(loaded.scan, progress=lambda share: progress(10 + 70 * share))
     arrays = folder / "arrays"
     arrays.mkdir(exist_ok=True)
+    flair = np.ascontiguousarray(loaded.scan.voxels[..., loaded.scan.flair_index])
+    _save(arrays / "flair.npy", flair)
     _save(arrays / "probability.npy", found.probability)
     _save(arrays / "model.npy", found.mask)
     view = view_of(loaded.scan)
     write_text(folder / "view.json", view.to_json())
-    write_view(folder / "out" / "flair.nii.gz", loaded.scan.voxels[..., loaded.scan.flair_index], view)
+    write_view(folder / "out" / "flair.nii.gz", flair, view)
     write_view(folder / "out" / "probability.nii.gz", probability_levels(found.probability), view)
     _save_bytes(folder / "out" / "model-mask.u8", view.to_bytes(found.mask))
     document = _described_result(entry, loaded, found, view)
@@ -115,11 +117,12 @@ def _formats(entry: Input) -> list[MaskFormat]:
     return [MaskFormat.nifti, MaskFormat.tiff] if entry.has_affine else [MaskFormat.tiff]
 
 
-def write_correction(folder: Path, *, predictor: ScanPredictor) -> dict[str, Any]:
-    """Write the files of the corrected mask of a job, and return the result.
+def write_correction(folder: Path, *, predictor: ScanPredictor, correction: str = "") -> dict[str, Any]:
+    """Write the files of a corrected mask of a job, and return the result.
 
     Args:
-        folder: of the job; `arrays/corrected.npy` is the corrected mask.
+        folder: of the job.
+        correction: the folder in it that has the mask, and gets the files; empty for the folder of the job itself.
         predictor: the models; those of the result are named in the DICOM segmentation.
 
     Raises:
@@ -128,12 +131,12 @@ def write_correction(folder: Path, *, predictor: ScanPredictor) -> dict[str, Any
     document: dict[str, Any] = json.loads((folder / "prediction.json").read_text("utf-8"))
     number, series = document.pop("number"), document.pop("series")
     loaded = load_input(chosen_scan(folder, number), series=series, max_bytes=MAX_BYTES)
-    model_mask, mask = (np.load(folder / "arrays" / f"{name}.npy") for name in ("model", "corrected"))
+    model_mask, mask = np.load(folder / "arrays" / "model.npy"), np.load(folder / correction / CORRECTED)
     models = tuple(model for model in predictor.models if model.config.name in document["models"])
     probability = np.load(folder / "arrays" / "probability.npy", mmap_mode="r")
     prediction = Prediction(probability, mask, {}, document["predicted_dice"], (), models)
     result = Result(loaded, prediction, document["input"])
-    statistics = _write_files(folder / "out", "corrected-", result, document)
+    statistics = _write_files(folder / correction / "out", "corrected-", result, document)
     changes = _changes(model_mask, mask, loaded.scan.voxel_ml)
     return document | statistics | {"corrected": True, "changes": changes}
 
@@ -158,8 +161,13 @@ def _changes(model_mask: Mask, mask: Mask, voxel_ml: float | None) -> dict[str, 
     return asdict(correction_summary(model_mask, mask, voxel_ml=voxel_ml))
 
 
-def store_correction(folder: Path, content: bytes) -> None:
+def store_correction(folder: Path, content: bytes, *, correction: str = "") -> None:
     """Keep a corrected mask that the page sent, on the scan's own grid.
+
+    Args:
+        folder: of the job.
+        content: the mask as the page sends it.
+        correction: the folder in it that gets the mask, with parts named as those of the job.
 
     Raises:
         UsageError: it has another size, or other values than 0 and 1.
@@ -168,8 +176,8 @@ def store_correction(folder: Path, content: bytes) -> None:
     values = view.from_bytes(content)
     if values.max(initial=0) > 1:
         raise UsageError(f"a value of the mask is {values.max()}, expected 0 or 1", cure="send 0 and 1")
-    _save(folder / "arrays" / "corrected.npy", values.astype(bool))
-    _save_bytes(folder / "out" / "corrected-mask.u8", content)
+    _save(folder / correction / CORRECTED, values.astype(bool))
+    _save_bytes(folder / correction / "out" / "corrected-mask.u8", content)
 
 
 def apply_strokes(folder: Path) -> None:
@@ -189,18 +197,17 @@ def apply_strokes(folder: Path) -> None:
     if strokes.max(initial=0) > 2 or before.max(initial=0) > 1:
         what = f"the largest stroke is {strokes.max()} and the largest value of the mask {before.max()}"
         raise UsageError(f"{what}, expected at most 2 and 1", cure="send 0, 1 and 2, then 0 and 1")
-    document = json.loads((folder / "prediction.json").read_text("utf-8"))
-    loaded = load_input(chosen_scan(folder, document["number"]), series=document["series"], max_bytes=MAX_BYTES)
-    scan = loaded.scan
     from gliomaseg.correction import graph_cut
 
+    arrays = folder / "arrays"
+    flair, probability = (np.load(arrays / f"{name}.npy", mmap_mode="r") for name in ("flair", "probability"))
     mask = graph_cut(
-        scan.voxels[..., scan.flair_index].astype(np.float32),
-        np.load(folder / "arrays" / "probability.npy"),
+        flair,
+        probability,
         tumour_strokes=strokes == 1,
         other_strokes=strokes == 2,
         previous_mask=before.astype(bool),
-        spacing_mm=scan.spacing_mm,
+        spacing_mm=view.scan_spacing_mm,
     )
     _save_bytes(folder / "out" / "strokes.u8", view.to_bytes(mask))
 
@@ -210,11 +217,12 @@ def _view(folder: Path) -> View:
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True, parents=True)
     with new_file(path) as temporary, temporary.open("wb") as file:
         np.save(file, array)
 
 
 def _save_bytes(path: Path, content: bytes) -> None:
+    path.parent.mkdir(exist_ok=True, parents=True)
     with new_file(path) as temporary:
         temporary.write_bytes(content)

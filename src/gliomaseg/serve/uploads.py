@@ -25,20 +25,20 @@ def server_names(names: Sequence[str]) -> list[str]:
     or mask that a name gives, its number, and its suffix. Everything else is a counter.
 
     >>> server_names(["a/Doe_flair_3.tif", "a/Doe_flair_3_mask.tif", "../../etc/passwd"])
-    ['f1/case1_flair_3.tif', 'f1/case1_flair_3_mask.tif', 'f2/case1']
+    ['f1/case1_flair_3.tif', 'f1/case1_flair_3_mask.tif', 'f2/case2']
 
     Args:
         names: file names or relative paths, as the client gives them.
     """
     folders: dict[str, int] = {}
-    cases: dict[tuple[int, str], int] = {}
+    cases: dict[tuple[int, str], int] = {}  # numbers differ between folders, so that messages can name the file
     taken: set[str] = set()
     result = []
     for name in names:
         path = PurePosixPath(name.replace("\\", "/"))
         folder = folders.setdefault(str(path.parent), len(folders) + 1)
         case, words, number = _meaning(path.name[-_LONGEST_NAME:])
-        case_number = cases.setdefault((folder, case), sum(key[0] == folder for key in cases) + 1)
+        case_number = cases.setdefault((folder, case), len(cases) + 1)
         sequences = [word for word in words if word != Role.MASK]
         made = "_".join([f"case{case_number}", *sequences, *([number] if number else []), *words[len(sequences) :]])
         result.append(_free(f"f{folder}/{made}", suffix_of_name(path.name), taken))

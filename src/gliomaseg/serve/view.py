@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gliomaseg.atomic import new_file
 from gliomaseg.errors import UsageError
 from gliomaseg.formats import Grid, write_volume
-from gliomaseg.geometry import Affine, Orientation, orientation_to, spacing_of
+from gliomaseg.geometry import Affine, Orientation, Spacing, orientation_to, spacing_of
 from gliomaseg.scan import Scan
 from gliomaseg.types import Mask
 
@@ -44,6 +44,14 @@ class View:
         """The number of voxels along x, y and z."""
         z, y, x = self.shape
         return x, y, z
+
+    @property
+    def scan_spacing_mm(self) -> Spacing | None:
+        """The spacing of the scan's own array along z, y and x in mm; None if it is unknown."""
+        if self.spacing_mm is None:
+            return None
+        turned = dict(zip(self.orientation.axes, reversed(self.spacing_mm), strict=True))
+        return turned[0], turned[1], turned[2]
 
     def to_json(self) -> str:
         """Return the view as JSON, for `from_json`."""

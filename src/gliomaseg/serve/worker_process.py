@@ -12,6 +12,7 @@ from typing import Any
 
 _LONGEST_LINE = 16 * 2**20
 _CRASHED = "the process of the server ended, perhaps for lack of memory; try again, or crop the scan"
+UNEXPECTED = "the scan cannot be processed ({}); export it again, or report the fault with the version of gliomaseg"
 _TOO_LONG = "the scan takes longer than {:.0f} s; crop it or give fewer slices"
 
 
@@ -35,6 +36,7 @@ class WorkerProcess:
         self._task_s = task_s
         self._process: asyncio.subprocess.Process | None = None
         self._lock = asyncio.Lock()
+        self._requests = 0
 
     async def run(
         self, task: str, folder: Path, *, on_progress: Callable[[float], None] | None = None, **values: Any
@@ -96,10 +98,13 @@ class WorkerProcess:
     ) -> Any:
         if process.stdin is None:
             raise ConnectionError
-        process.stdin.write(json.dumps(request).encode() + b"\n")
+        self._requests += 1
+        process.stdin.write(json.dumps({"id": self._requests} | request).encode() + b"\n")
         await process.stdin.drain()
         while True:
             answer = await self._read(process)
+            if answer.get("id") != self._requests:  # the result of another scan would be shown as that of this one
+                raise ValueError(f"the answer has id {answer.get('id')}, expected {self._requests}")
             if "error" in answer:
                 raise TaskError(answer["error"], answer["kind"])
             if "result" in answer:
