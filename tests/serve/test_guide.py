@@ -12,7 +12,7 @@ from gliomaseg.choices import PhantomFormat
 from gliomaseg.phantoms import write_phantoms
 
 KEYS = re.compile(r"^\| (`[a-z_0-9`, ]+) \|", re.MULTILINE)
-PAGE = Path(__file__).parents[2] / "docs" / "guide" / "serve.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guide" / "rest-api.md"
 
 
 def test_client_and_curl_line_of_the_guide(server_address: str, tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_client_and_curl_line_of_the_guide(server_address: str, tmp_path: Path) 
     )
     assert done.returncode == 0, done.stderr
     volume, keys, is_mask = done.stdout.splitlines()
-    _, _, section = PAGE.read_text("utf-8").partition("**The result**")
+    _, _, section = PAGE.read_text("utf-8").partition("\n## The result\n")
     documented = [key for row in KEYS.findall(section.partition("\n\nAll files")[0]) for key in re.findall(r"\w+", row)]
     assert sorted(documented) == sorted(keys.split())
     assert volume.endswith(" ml")

@@ -24,12 +24,12 @@ from gliomaseg.data.layouts import manifest, read_cases
 from gliomaseg.data.tables import read_rows
 from gliomaseg.errors import DataError, OutputExistsError, UsageError
 from gliomaseg.phantoms import phantom_patient, write_phantoms
-from gliomaseg.serve.correction_folder import CorrectionFolder
 from gliomaseg.serve.jobs import Jobs, State
-from gliomaseg.serve.predictions import Predictions
 from gliomaseg.serve.settings import ServeSettings
-from gliomaseg.serve.work_folders import WorkFolders
-from gliomaseg.serve.worklist import WorkList
+from gliomaseg.serve.worklist.correction_folder import CorrectionFolder
+from gliomaseg.serve.worklist.folders import WorkFolders
+from gliomaseg.serve.worklist.predictions import Predictions
+from gliomaseg.serve.worklist.worklist import WorkList
 from serve.work_server import WorkServer
 
 SMALL = (

@@ -48,7 +48,7 @@ def serve(
     )
     work = None
     if cases is not None and out is not None:
-        from gliomaseg.serve.work_folders import WorkFolders
+        from gliomaseg.serve.worklist.folders import WorkFolders
 
         work = WorkFolders.open(cases, out, reader)
     server.serve(settings, say=log, open_browser=open_browser, work=work)

@@ -25,9 +25,9 @@ from gliomaseg.serve.reference_routes import router as reference_router
 from gliomaseg.serve.routes import router
 from gliomaseg.serve.security import Security, refused
 from gliomaseg.serve.settings import ServeSettings
-from gliomaseg.serve.work_folders import WorkFolders
-from gliomaseg.serve.worklist import open_worklist
-from gliomaseg.serve.worklist_routes import router as worklist_router
+from gliomaseg.serve.worklist.folders import WorkFolders
+from gliomaseg.serve.worklist.routes import router as worklist_router
+from gliomaseg.serve.worklist.worklist import open_worklist
 
 PAGE = Path(__file__).with_name("page")
 _RETRY_S = 10

@@ -1,4 +1,4 @@
-"""The paths of the API for a reference mask; docs/guide/serve.md is their contract."""
+"""The paths of the API for a reference mask; docs/guide/rest-api.md is their contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paths of the API under /v1; docs/guide/serve.md is its contract."""
+"""The paths of the API under /v1; docs/guide/rest-api.md is its contract."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from gliomaseg.pretrained import find_models
 from gliomaseg.serve.app import create_app
 from gliomaseg.serve.protocol import stall_limited
 from gliomaseg.serve.settings import ServeSettings
-from gliomaseg.serve.work_folders import WorkFolders
+from gliomaseg.serve.worklist.folders import WorkFolders
 
 _PREFIX, _LOCK = "gliomaseg-serve-", ".lock"
 _NEW_S = 60  # a folder so young may not have its lock yet

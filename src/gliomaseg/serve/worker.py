@@ -20,12 +20,13 @@ from typing import Any, TextIO
 from gliomaseg.errors import GliomasegError
 from gliomaseg.prediction import ScanPredictor, open_models
 from gliomaseg.pretrained import find_models
-from gliomaseg.serve import tasks, worklist_tasks
+from gliomaseg.serve import tasks
 from gliomaseg.serve.messages import with_cure
 from gliomaseg.serve.names import ClientNames
 from gliomaseg.serve.reference import compare_reference
 from gliomaseg.serve.scans import list_scans
 from gliomaseg.serve.worker_process import UNEXPECTED
+from gliomaseg.serve.worklist import tasks as worklist_tasks
 
 NICENESS = 5  # so that the server answers while a scan is segmented
 

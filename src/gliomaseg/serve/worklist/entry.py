@@ -8,7 +8,7 @@ from typing import Any
 
 from gliomaseg.data.tables import Row
 from gliomaseg.serve.jobs import Job
-from gliomaseg.serve.work_cases import WorkCase
+from gliomaseg.serve.worklist.cases import WorkCase
 
 
 @dataclass

@@ -21,10 +21,10 @@ from gliomaseg.prediction import ScanPredictor
 from gliomaseg.prediction.mask_writers import mask_levels
 from gliomaseg.prediction.predict import MAX_BYTES
 from gliomaseg.serve import tasks
-from gliomaseg.serve.correction_folder import CorrectionFolder
 from gliomaseg.serve.scans import chosen_scan
 from gliomaseg.serve.view import View
-from gliomaseg.serve.work_cases import WorkCase
+from gliomaseg.serve.worklist.cases import WorkCase
+from gliomaseg.serve.worklist.correction_folder import CorrectionFolder
 from gliomaseg.types import Mask, Sequence
 
 

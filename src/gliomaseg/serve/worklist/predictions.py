@@ -10,7 +10,7 @@ from typing import Any
 
 import gliomaseg
 from gliomaseg.atomic import UNFINISHED, write_text
-from gliomaseg.serve.work_cases import WorkCase
+from gliomaseg.serve.worklist.cases import WorkCase
 
 _FILE = f"{UNFINISHED}predictions"
 

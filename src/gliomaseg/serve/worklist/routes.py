@@ -12,10 +12,10 @@ from gliomaseg.errors import GliomasegError, UsageError
 from gliomaseg.serve.documents import JobDocument, Problem
 from gliomaseg.serve.jobs import State
 from gliomaseg.serve.routes import jobs_of
-from gliomaseg.serve.work_entry import Entry
-from gliomaseg.serve.work_folders import valid_reader
 from gliomaseg.serve.worker_process import TaskError
-from gliomaseg.serve.worklist import WorkList
+from gliomaseg.serve.worklist.entry import Entry
+from gliomaseg.serve.worklist.folders import valid_reader
+from gliomaseg.serve.worklist.worklist import WorkList
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in (401, 403, 404, 409, 422, 503)}
 _LONGEST_S = 10_000_000

@@ -14,11 +14,11 @@ from gliomaseg.data.tables import Row
 from gliomaseg.errors import GliomasegError
 from gliomaseg.pretrained import find_models
 from gliomaseg.serve.jobs import Job, Jobs, State
-from gliomaseg.serve.predictions import Predictions
 from gliomaseg.serve.sources import write_source
-from gliomaseg.serve.work_entry import Entry
-from gliomaseg.serve.work_folders import WorkFolders
 from gliomaseg.serve.worker_process import TaskError
+from gliomaseg.serve.worklist.entry import Entry
+from gliomaseg.serve.worklist.folders import WorkFolders
+from gliomaseg.serve.worklist.predictions import Predictions
 
 _KEPT_BYTES = 2**30  # of arrays in the temporary folder
 _KEPT_OPEN, _KEPT_NEXT = 3, 2  # cases whose arrays are kept even beyond this

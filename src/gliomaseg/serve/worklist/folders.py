@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gliomaseg.errors import UsageError, printable
-from gliomaseg.serve.correction_folder import CorrectionFolder
-from gliomaseg.serve.work_cases import WorkCase, list_cases
+from gliomaseg.serve.worklist.cases import WorkCase, list_cases
+from gliomaseg.serve.worklist.correction_folder import CorrectionFolder
 
 LONGEST_READER = 100
 

@@ -14,7 +14,7 @@ from gliomaseg.data.tables import Row, read_rows, write_rows
 from gliomaseg.errors import DataError, OutputExistsError
 from gliomaseg.inputs import Kind
 from gliomaseg.ownership import OutputFolder
-from gliomaseg.serve.work_cases import WorkCase
+from gliomaseg.serve.worklist.cases import WorkCase
 
 
 @dataclass(frozen=True)
