@@ -26,7 +26,8 @@ from gliomaseg.cli import app
 from gliomaseg.phantoms import phantom_patient
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
+API_PAGE = ROOT / "docs" / "guide" / "rest-api.md"  # has no commands; tests/serve/test_guide.py runs its client
+PAGES = [ROOT / "README.md", *sorted(set((ROOT / "docs" / "guide").glob("*.md")) - {API_PAGE})]
 TEXTS = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
 PATIENTS = ("TCGA_CS_4941_19960909", "TCGA_CS_4942_19970222", "TCGA_DU_5851_19950428")
 SIDE_PX = 64

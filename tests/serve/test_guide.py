@@ -7,19 +7,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-from documented_pages import BLOCK
+from documented_pages import API_PAGE, BLOCK
 from gliomaseg.choices import PhantomFormat
 from gliomaseg.phantoms import write_phantoms
 
 KEYS = re.compile(r"^\| (`[a-z_0-9`, ]+) \|", re.MULTILINE)
-PAGE = Path(__file__).parents[2] / "docs" / "guide" / "rest-api.md"
 
 
 def test_client_and_curl_line_of_the_guide(server_address: str, tmp_path: Path) -> None:
     folder = write_phantoms(tmp_path / "phantoms", patients=1, side_px=96, kind=PhantomFormat.nifti)
     (flair,) = folder.glob("*/*_flair.nii.gz")
     flair.rename(tmp_path / "flair.nii.gz")
-    blocks = BLOCK.findall(PAGE.read_text("utf-8"))
+    blocks = BLOCK.findall(API_PAGE.read_text("utf-8"))
     texts = [body.replace("http://127.0.0.1:8000", server_address) for _, body in blocks]
     client = next(text for text in texts if text.startswith("import time"))
     client += "\nprint(*job['result'])"
@@ -32,7 +31,7 @@ def test_client_and_curl_line_of_the_guide(server_address: str, tmp_path: Path) 
     )
     assert done.returncode == 0, done.stderr
     volume, keys, is_mask = done.stdout.splitlines()
-    _, _, section = PAGE.read_text("utf-8").partition("\n## The result\n")
+    _, _, section = API_PAGE.read_text("utf-8").partition("\n## The result\n")
     documented = [key for row in KEYS.findall(section.partition("\n\nAll files")[0]) for key in re.findall(r"\w+", row)]
     assert sorted(documented) == sorted(keys.split())
     assert volume.endswith(" ml")

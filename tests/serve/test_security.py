@@ -6,7 +6,6 @@ import asyncio
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -43,9 +42,8 @@ def test_answers_allow_no_foreign_content(server_address: str) -> None:
     assert headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_a_large_body_is_refused_at_once_and_leaves_no_file() -> None:
-    before = set(Path(tempfile.gettempdir()).iterdir())
-    for address in start_server("--limit", "1M"):
+def test_a_large_body_is_refused_at_once_and_leaves_no_file(tmp_path: Path) -> None:
+    for address in start_server("--limit", "1M", environment={**os.environ, "TMPDIR": str(tmp_path)}):
         start = time.monotonic()
         answer = httpx.post(f"{address}/v1/segmentations", files={"files": ("a.nii", bytes(2_000_000))})
         assert (answer.status_code, "--limit" in answer.json()["error"]) == (413, True)
@@ -59,7 +57,7 @@ def test_a_large_body_is_refused_at_once_and_leaves_no_file() -> None:
         streamed = httpx.post(f"{address}/v1/segmentations", content=chunks(), headers=headers)
         assert streamed.status_code == 413
         assert time.monotonic() - start < 10
-        (folder,) = set(Path(tempfile.gettempdir()).glob("gliomaseg-serve-*")) - before
+        (folder,) = tmp_path.iterdir()
         assert [path for path in folder.iterdir() if path.name != ".lock"] == []
     assert not folder.exists()
 

@@ -240,7 +240,7 @@ def test_audit_and_train_take_the_manifest(server, tmp_path):
 
 
 def test_arrays_of_cases_far_from_their_turn_are_removed(data, tmp_path, monkeypatch):
-    monkeypatch.setattr("gliomaseg.serve.worklist._KEPT_BYTES", 3_500)
+    monkeypatch.setattr("gliomaseg.serve.worklist.worklist._KEPT_BYTES", 3_500)
     cases = [case for case in WorkFolders.open(data, tmp_path).cases if case.name != "broken"]
     folders = WorkFolders(data, CorrectionFolder(tmp_path / "out"), (*cases, *cases), "anna")
     jobs = Jobs(tmp_path / "jobs", ServeSettings())
