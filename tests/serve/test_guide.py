@@ -32,7 +32,9 @@ def test_client_and_curl_line_of_the_guide(server_address: str, tmp_path: Path) 
     assert done.returncode == 0, done.stderr
     volume, keys, is_mask = done.stdout.splitlines()
     _, _, section = API_PAGE.read_text("utf-8").partition("\n## The result\n")
-    documented = [key for row in KEYS.findall(section.partition("\n\nAll files")[0]) for key in re.findall(r"\w+", row)]
+    documented = [
+        key for row in KEYS.findall(section.partition("\n\nAfter a correction")[0]) for key in re.findall(r"\w+", row)
+    ]
     assert sorted(documented) == sorted(keys.split())
     assert volume.endswith(" ml")
     assert float(volume.removesuffix(" ml")) > 0

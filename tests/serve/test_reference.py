@@ -144,11 +144,13 @@ def test_a_removed_reference_is_gone(path: str, mask: nib.Nifti1Image) -> None:
 
 def test_only_the_named_values_are_tumour(path: str, mask: nib.Nifti1Image) -> None:
     parts = array(mask).astype(np.uint8)
-    parts[: parts.shape[0] // 2] *= 4
+    parts[: int(np.median(parts.nonzero()[0]))] *= 4
     file = ("parts.nii.gz", packed(nib.Nifti1Image(parts, mask.affine)))
     assert compared(path, file)["reference_voxels"] == (parts > 0).sum()
     assert compared(path, file, labels="4")["reference_voxels"] == (parts == 4).sum()
     assert compared(path, file, labels="1, 4")["reference_voxels"] == (parts > 0).sum()
+    absent = put(path, file, labels="9")
+    assert (absent.status_code, "no voxel has one of the labels 9" in absent.json()["error"]) == (422, True)
     answer = put(path, file, labels="tumour")
     assert (answer.status_code, answer.json()["error"]) == (
         422, "labels: labels are 'tumour', expected whole numbers above 0; write 1,2,4",

@@ -29,6 +29,7 @@ def test_requests_of_other_hosts_and_pages_are_refused(server_address: str) -> N
     assert status("GET", "/health", Host="evil.example") == 403
     assert status("DELETE", "/v1/segmentations", Origin="http://evil.example") == 403
     assert status("DELETE", "/v1/segmentations", Origin="null") == 403
+    assert status("DELETE", "/v1/segmentations", Origin="http://[evil") == 403
     assert status("DELETE", "/v1/segmentations", **{"Sec-Fetch-Site": "cross-site"}) == 403
     assert status("DELETE", "/v1/segmentations", Origin=server_address, Host=own) == 204
 

@@ -63,12 +63,15 @@ def compare_reference(
         and `predicted_voxels` of each axial slice with a voxel in either mask.
 
     Raises:
-        GliomasegError: a file is not a mask, or it is on another grid than the scan.
+        GliomasegError: a file is not a mask, it is on another grid than the scan, or it has none of the labels.
     """
     view, out = View.from_json((folder / "view.json").read_text("utf-8")), folder / "out"
     if files:
         tumour = MaskLabels(None if labels is None else frozenset(labels))
         mask = _read_for_scan(folder, [folder / FOLDER / name for name in files], tumour)
+        if labels is not None and not mask.any():
+            what = f"no voxel has one of the labels {', '.join(map(str, labels))}"
+            raise DataError(what, where=folder / FOLDER / files[0], cure="correct the field labels")
         with new_file(out / FILE) as temporary:
             temporary.write_bytes(view.to_bytes(mask))
     names = (FILE, f"{'corrected' if is_corrected else 'model'}-mask.u8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
@@ -78,7 +78,7 @@ class Security:
         if self._settings.is_loopback and not is_loopback(_name_of(host)):
             return refused(403, f"host is {host[:80]!r}, expected {self._settings.host}; open that address")
         origin = headers.get("origin")
-        is_foreign = origin is not None and urlsplit(origin).netloc != host
+        is_foreign = origin is not None and origin.partition("://")[2] != host
         if scope["method"] not in _SAFE and (is_foreign or headers.get("sec-fetch-site") == "cross-site"):
             return refused(403, "the request comes from another page; open the page of this server")
         if self._settings.token and (refusal := self._without_token(scope, headers)) is not None:
