@@ -127,7 +127,7 @@ def test_names_of_files_stay_in_the_folder(name, expected, tmp_path):
         ("cases.csv", b"case,flair\n", "has no case"),
         ("cases.parquet", b"PAR1", "is not a Parquet table"),
         ("cases.json", b"{", "is not JSON"),
-        ("cases.json", b"[" * 100_000, "is nested too deeply"),
+        ("cases.json", b"[" * 100_000, "nested too deeply"),
         ("cases.json", b'[{"case": "\\ud800", "flair": "a.nii"}]', "is not a table of UTF-8 text"),
         ("cases.csv", b"case,t1\nx,a.nii\n", "no row has a file in the column flair"),
         ("cases.txt", b"case,flair\nx,a.nii\n", "is not a table of cases"),
