@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gliomaseg.atomic import new_file
+from gliomaseg.atomic import UNFINISHED, link, new_file, remove
 from gliomaseg.data.case import Case
 from gliomaseg.data.layouts import manifest
-from gliomaseg.data.tables import Row, read_rows, write_rows
+from gliomaseg.data.tables import NumberedRow, Row, read_rows, write_rows
 from gliomaseg.errors import DataError, OutputExistsError
 from gliomaseg.inputs import Kind
 from gliomaseg.ownership import OutputFolder
@@ -61,10 +63,14 @@ class CorrectionFolder:
     def _rows(self) -> list[Row]:
         if not self.manifest.is_file():
             return []
-        rows = [entry.row for entry in read_rows(self.manifest)]
+        numbered = read_rows(self.manifest)
+        rows = [entry.row for entry in numbered]
         if any(not row.get(name) for row in rows for name in ("case", "reader", "corrected_at")):
             what = "has a row without case, reader or corrected_at: it is not the manifest of a work list"
             raise OutputExistsError(what, where=self.manifest, cure="name another --out")
+        for entry in numbered:
+            if fault := _fault_of(entry):
+                raise DataError(fault, where=self.manifest, cure="correct or remove the row")
         return rows
 
     def require_same_files(self, cases: Sequence[WorkCase]) -> None:
@@ -101,3 +107,51 @@ class CorrectionFolder:
         rows = sorted([*kept, *own], key=lambda row: (row["case"], int(row.get("slice") or 0)))
         with new_file(self.manifest) as temporary:
             write_rows(rows, temporary, columns=manifest.columns_of(rows))
+
+    @contextmanager
+    def put_back_on_failure(self, *paths: Path) -> Iterator[None]:
+        """Give files and folders what they have now, if the block raises an error; remove those that are missing now.
+
+        Args:
+            paths: in the folder; own ones.
+
+        Raises:
+            GliomasegError: the folder cannot be written.
+        """
+        kept = {path: path.with_name(f"{UNFINISHED}before-{path.name}") for path in paths}
+        try:
+            for path, before in kept.items():
+                remove(before)  # of a killed process
+                _keep(path, before)
+            yield
+        except BaseException:
+            for path, before in kept.items():
+                remove(path)
+                if before.exists():
+                    before.rename(path)
+            raise
+        finally:
+            for before in kept.values():
+                remove(before)
+
+
+def _keep(path: Path, before: Path) -> None:
+    """Give a file, or the files of a folder, a second name, if it exists."""
+    if path.is_dir():
+        shutil.copytree(path, before, copy_function=lambda file, other: link(Path(file), Path(other)))
+    elif path.exists():
+        link(path, before)
+
+
+def _fault_of(entry: NumberedRow) -> str | None:
+    """Return what is wrong with a row of a work list."""
+    row = entry.row
+    missing = next((name for name in ("patient", "mask") if not row.get(name)), None)
+    if missing is None and not (row.get("flair") or row.get("image")):
+        missing = "flair or image"
+    if missing:
+        return f"row {entry.number} has no {missing}, expected a value"
+    number = row.get("slice", "0")
+    if not (number.isdecimal() and len(number) <= manifest.MOST_DIGITS):
+        return f"slice in row {entry.number} is {number}, expected a whole number"
+    return None

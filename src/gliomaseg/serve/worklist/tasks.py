@@ -29,7 +29,7 @@ from gliomaseg.types import Mask, Sequence
 
 
 def store(folder: Path, *, out: str, case: str, version: str, about: Row) -> None:
-    """Write the mask of a job, then its row of the manifest.
+    """Write the mask of a job, then its row of the manifest. If the row cannot be written, the former mask stays.
 
     Args:
         folder: of the job.
@@ -40,27 +40,31 @@ def store(folder: Path, *, out: str, case: str, version: str, about: Row) -> Non
 
     Raises:
         OutputExistsError: the mask in the folder was changed by another program.
+        DataError: the manifest is damaged.
         GliomasegError: a file cannot be read or written.
     """
+    target = CorrectionFolder(Path(out))
+    target.rows()  # a fault of the manifest is found before the mask is replaced
     document = json.loads((folder / "prediction.json").read_text("utf-8"))
     work = WorkCase(case, chosen_scan(folder, document["number"]))
     loaded = load_input(replace(work.entry, t1=None, t1ce=None), series=document["series"], max_bytes=MAX_BYTES)
     mask: Mask = np.load(folder / "arrays" / f"{version}.npy")
-    target = CorrectionFolder(Path(out))
     known = work.examination
     described = Case(case, known.patient, known.site, date=known.date)
-    if work.entry.has_affine:
-        described = replace(described, volumes=_write_volume(target, work, loaded, mask))
-    else:
-        described = replace(described, slices=_write_slices(target, work, loaded, mask))
-    target.add(described, about)
+    paths = [target.mask_of(case)] if work.entry.has_affine else [target.slices_of(case)]
+    target.masks.require_replaceable(*paths, overwrite=True)
+    with target.put_back_on_failure(*paths):
+        if work.entry.has_affine:
+            described = replace(described, volumes=_write_volume(target, work, loaded, mask))
+        else:
+            described = replace(described, slices=_write_slices(target, work, loaded, mask))
+        target.add(described, about)
 
 
 def _write_volume(target: CorrectionFolder, work: WorkCase, loaded: LoadedScan, mask: Mask) -> Volumes:
     if loaded.grid is None:
         raise TypeError("a volume has a grid")
     file = target.mask_of(work.name)
-    target.masks.require_replaceable(file, overwrite=True)
     with target.masks.new_file(file) as temporary:
         write_volume(temporary, mask.view(np.uint8), loaded.grid, description="mask")
     series = None if loaded.series is None else str(loaded.series.headers[0].SeriesInstanceUID)

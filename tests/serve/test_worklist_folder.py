@@ -1,0 +1,118 @@
+"""The folder of a work list, without a server: what is stored, what is refused, and which case a row belongs to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from gliomaseg.choices import PhantomFormat
+from gliomaseg.data.tables import Row, read_rows
+from gliomaseg.errors import DataError, OutputExistsError, ResourceError
+from gliomaseg.phantoms import phantom_patient, write_phantoms
+from gliomaseg.serve.sources import write_source
+from gliomaseg.serve.worklist.cases import WorkCase
+from gliomaseg.serve.worklist.correction_folder import CorrectionFolder
+from gliomaseg.serve.worklist.folders import WorkFolders
+from gliomaseg.serve.worklist.tasks import store
+
+SIDE = 32
+ABOUT = {"reader": "anna", "corrected_at": "2026-11-29T08:00:00+00:00", "seconds": "1.0", "model": "m"}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Write two volumes, and slices in a folder."""
+    data = tmp_path / "data"
+    write_phantoms(data, patients=2, side_px=SIDE, kind=PhantomFormat.nifti)
+    (data / "stack").mkdir()
+    for number, image in enumerate(phantom_patient(3, side_px=SIDE, slices=3).image, start=7):
+        tifffile.imwrite(data / "stack" / f"stack_{number}.tif", image, photometric="rgb")
+    return data
+
+
+def cases_of(data: Path, out: Path) -> dict[str, WorkCase]:
+    return {case.name: case for case in WorkFolders.open(data, out, "anna").cases}
+
+
+def job_of(case: WorkCase, folder: Path, mask: np.ndarray) -> Path:
+    """Write the folder of a segmented job."""
+    (folder / "arrays").mkdir(parents=True, exist_ok=True)
+    write_source(folder, case.entry)
+    (folder / "prediction.json").write_text(json.dumps({"number": 1, "series": None}))
+    np.save(folder / "arrays" / "model.npy", mask)
+    return folder
+
+
+def mask_of(case: WorkCase, value: bool) -> np.ndarray:
+    from gliomaseg.inputs import load_input
+
+    return np.full(load_input(case.entry, max_bytes=2**30).scan.voxels.shape[:3], value)
+
+
+def stored(case: WorkCase, tmp_path: Path, out: Path, *, value: bool = True, **about: str) -> None:
+    job = job_of(case, tmp_path / f"job-{case.name}", mask_of(case, value))
+    store(job, out=str(out), case=case.name, version="model", about=ABOUT | about)
+
+
+def rows_of(out: Path) -> list[Row]:
+    return [entry.row for entry in read_rows(out / "manifest.csv")]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_an_invalid_manifest_leaves_mask_and_row(data, tmp_path):
+    out = tmp_path / "out"
+    cases = cases_of(data, out)
+    volume, stack = cases["PHANTOM_AA_1000_20000101"], cases["stack"]
+    stored(volume, tmp_path, out)
+    stored(stack, tmp_path, out)
+    file = out / "manifest.csv"
+    good = file.read_text("utf-8")
+    for old, new, fault in (
+        (",7,", ",seven,", "slice in row 3 is seven, expected a whole number"),
+        (",reader,", ",person,", "without case, reader or corrected_at"),
+        (",mask,", ",masks,", "row 2 has no mask"),
+        ("case,", "case,case,", "has the column case twice"),
+        ("anna", '"anna', "is not a table of UTF-8 text"),
+    ):
+        file.write_text(good.replace(old, new, 1), "utf-8")
+        before = contents(out)
+        for case in (volume, stack):
+            with pytest.raises((DataError, OutputExistsError), match=fault):
+                stored(case, tmp_path, out, value=False)
+        assert contents(out) == before, fault
+    file.write_text(good, "utf-8")
+    stored(volume, tmp_path, out, value=False, reader="bo")
+    assert [row["reader"] for row in rows_of(out)] == ["bo", "anna", "anna", "anna"]
+
+
+def test_a_row_that_cannot_be_written_leaves_the_mask(data, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    cases = cases_of(data, out)
+    volume, stack = cases["PHANTOM_AA_1000_20000101"], cases["stack"]
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def refused(case: WorkCase) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr("gliomaseg.serve.worklist.correction_folder.write_rows", full)
+            with pytest.raises(ResourceError, match="the disk is full"):
+                stored(case, tmp_path, out, value=False)
+
+    for case in (volume, stack):
+        refused(case)
+        assert [name for name in contents(out) if name.startswith(f"{case.name}_mask")] == [], "the new mask has no row"
+        stored(case, tmp_path, out)
+        own = {name: content for name, content in contents(out).items() if name != ".gliomaseg-files"}
+        refused(case)
+        assert {name: content for name, content in contents(out).items() if name != ".gliomaseg-files"} == own
+        assert not [path for path in out.iterdir() if "before" in path.name]
+        stored(case, tmp_path, out, value=False)
+    assert len(CorrectionFolder(out).rows()) == 2
