@@ -25,12 +25,14 @@ ABOUT = {"reader": "anna", "corrected_at": "2026-11-29T08:00:00+00:00", "seconds
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Write two volumes, and slices in a folder."""
+    """Write two volumes, slices in a folder, and a TIFF of several pages."""
     data = tmp_path / "data"
     write_phantoms(data, patients=2, side_px=SIDE, kind=PhantomFormat.nifti)
     (data / "stack").mkdir()
     for number, image in enumerate(phantom_patient(3, side_px=SIDE, slices=3).image, start=7):
         tifffile.imwrite(data / "stack" / f"stack_{number}.tif", image, photometric="rgb")
+    pages = phantom_patient(4, side_px=SIDE, slices=3).image[..., 1]
+    tifffile.imwrite(data / "pages.tif", pages, photometric="minisblack")
     return data
 
 
@@ -116,3 +118,29 @@ def test_a_row_that_cannot_be_written_leaves_the_mask(data, tmp_path, monkeypatc
         assert not [path for path in out.iterdir() if "before" in path.name]
         stored(case, tmp_path, out, value=False)
     assert len(CorrectionFolder(out).rows()) == 2
+
+
+def test_a_scan_that_was_moved_is_named(data, tmp_path):
+    out = tmp_path / "out"
+    for case in cases_of(data, out).values():
+        stored(case, tmp_path, out)
+    cases_of(data, out)
+    volume = next(data.rglob("PHANTOM_AA*_flair.nii.gz"))
+    for file in (volume, data / "pages.tif", data / "stack" / "stack_8.tif"):
+        moved = file.rename(tmp_path / f"moved-{file.name}")
+        with pytest.raises(DataError, match="does not exist; move it back, or remove the rows of the case") as fault:
+            cases_of(data, out)
+        assert (str(file) in str(fault.value), fault.value.exit_code) == (True, 3)
+        moved.rename(file)
+    cases_of(data, out)
+
+
+def test_folders_of_scans_share_a_manifest(data, tmp_path):
+    out = tmp_path / "out"
+    stored(cases_of(data, out)["stack"], tmp_path, out)
+    other = write_phantoms(tmp_path / "other", patients=1, side_px=SIDE, kind=PhantomFormat.nifti)
+    (case,) = cases_of(other, out).values()
+    stored(case, tmp_path, out)
+    assert {row["case"] for row in rows_of(out)} == {"stack", case.name}
+    with pytest.raises(DataError, match=f"scan of {case.name} is"):
+        cases_of(data, out)

@@ -74,22 +74,30 @@ class CorrectionFolder:
         return rows
 
     def require_same_files(self, cases: Sequence[WorkCase]) -> None:
-        """Refuse to go on with other scans than those that were corrected.
+        """Refuse to go on if a scan that was corrected is missing, or another one has the name of its case.
+
+        Scans that are not in the list may be those of another folder.
 
         Raises:
-            DataError: the row of a case names another scan, or the manifest is damaged.
+            DataError: a scan does not exist, the row of a case names another scan, or the manifest is damaged.
         """
+        for row in self._rows():
+            if not self.scan_of(row).exists():
+                what = f"scan of {row['case']} is {self.scan_of(row)}, which does not exist"
+                raise DataError(what, where=self.manifest, cure="move it back, or remove the rows of the case")
         rows = self.rows()
         for case in cases:
-            row = rows.get(case.name.casefold())
-            if row is None or case.entry.kind is Kind.PAGES:
+            row = rows.get(case.name.casefold(), {})
+            if not row or (case.entry.kind is Kind.PAGES and "scan" not in row):
                 continue
-            named = row.get("flair") or row.get("image") or ""
-            file = Path(os.path.normpath(self.folder / named))
-            expected = case.entry.path if row.get("flair") else case.entry.pictures[0]
-            if not (file.exists() and expected.exists() and file.samefile(expected)):
-                what = f"scan of {case.name} is {named}, expected {expected}"
+            file, expected = self.scan_of(row), case.entry.path if row.get("flair") else case.entry.pictures[0]
+            if not (expected.exists() and file.samefile(expected)):
+                what = f"scan of {case.name} is {file}, expected {expected}"
                 raise DataError(what, where=self.manifest, cure="name another --out, or move the scans back")
+
+    def scan_of(self, row: Row) -> Path:
+        """Return the file or folder of the scan in a row; for a slice, its image, or the TIFF that has it as a page."""
+        return Path(os.path.normpath(self.folder / (row.get("scan") or row.get("flair") or row["image"])))
 
     def add(self, case: Case, about: Row) -> None:
         """Write the rows of a case, in place of its former ones.

@@ -49,6 +49,8 @@ def store(folder: Path, *, out: str, case: str, version: str, about: Row) -> Non
     work = WorkCase(case, chosen_scan(folder, document["number"]))
     loaded = load_input(replace(work.entry, t1=None, t1ce=None), series=document["series"], max_bytes=MAX_BYTES)
     mask: Mask = np.load(folder / "arrays" / f"{version}.npy")
+    if work.entry.kind is Kind.PAGES:  # their rows name files that are written here
+        about = about | {"scan": manifest.relative_path(work.entry.path, target.folder)}
     known = work.examination
     described = Case(case, known.patient, known.site, date=known.date)
     paths = [target.mask_of(case)] if work.entry.has_affine else [target.slices_of(case)]
