@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -144,3 +145,51 @@ def test_folders_of_scans_share_a_manifest(data, tmp_path):
     assert {row["case"] for row in rows_of(out)} == {"stack", case.name}
     with pytest.raises(DataError, match=f"scan of {case.name} is"):
         cases_of(data, out)
+
+
+def test_a_dicom_study_keeps_its_name_beside_another(tmp_path):
+    made = write_phantoms(tmp_path / "made", patients=2, side_px=SIDE, kind=PhantomFormat.dicom)
+    first, second = sorted(series.parent for series in made.rglob("flair"))
+    data, out = tmp_path / "d6", tmp_path / "out"
+    shutil.copytree(first / "flair", data / "dcm_b")
+    (alone,) = cases_of(data, out).values()
+    assert alone.name == "d6"
+    stored(alone, tmp_path, out)
+    shutil.copytree(second / "flair", data / "dcm_c")
+    both = cases_of(data, out)
+    assert {name: case.entry.path.name for name, case in both.items()} == {"d6": "dcm_b", "dcm_c": "dcm_c"}
+    stored(both["d6"], tmp_path, out)
+    stored(both["dcm_c"], tmp_path, out)
+    assert [row["case"] for row in rows_of(out)] == ["d6", "dcm_c"]
+    assert set(cases_of(data / "dcm_c", out)) == {"dcm_c"}
+    shutil.rmtree(data / "dcm_c")
+    with pytest.raises(DataError, match="scan of dcm_c is"):
+        cases_of(data, out)
+
+
+def test_another_study_in_the_folder_of_a_stored_one_is_another_case(tmp_path):
+    made = write_phantoms(tmp_path / "made", patients=2, side_px=SIDE, kind=PhantomFormat.dicom)
+    first, second = sorted(series.parent for series in made.rglob("flair"))
+    data, out = tmp_path / "d6", tmp_path / "out"
+    shutil.copytree(first / "flair", data / "dcm_b")
+    stored(cases_of(data, out)["d6"], tmp_path, out)
+    shutil.rmtree(data / "dcm_b")
+    shutil.copytree(second / "flair", data / "dcm_c")
+    assert set(cases_of(data, out)) == {"d6_2"}
+
+
+def test_names_do_not_depend_on_the_folder_that_is_searched(tmp_path):
+    data, out = tmp_path / "o8", tmp_path / "out"
+    for name in ("data", "other"):
+        write_phantoms(data / name, patients=1, side_px=SIDE, kind=PhantomFormat.nifti, seed=0)
+    for path in [*data.rglob("PHANTOM*")][::-1]:
+        path.rename(path.with_name(path.name.replace("PHANTOM_AA_1000_20000101", "scan")))
+    (inner,) = cases_of(data / "data", out).values()
+    stored(inner, tmp_path, out)
+    outer = cases_of(data, out)
+    assert outer[inner.name].entry.path == inner.entry.path
+    assert len(outer) == 2
+    for case in outer.values():
+        stored(case, tmp_path, out)
+    assert len({row["case"] for row in rows_of(out)}) == 2
+    assert set(cases_of(data / "data", out)) == {inner.name}

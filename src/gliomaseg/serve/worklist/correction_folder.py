@@ -91,7 +91,11 @@ class CorrectionFolder:
             if not row or (case.entry.kind is Kind.PAGES and "scan" not in row):
                 continue
             file, expected = self.scan_of(row), case.entry.path if row.get("flair") else case.entry.pictures[0]
-            if not (expected.exists() and file.samefile(expected)):
+            # A study is read from the folder above it if it is alone: its name came from its series then.
+            is_nested = case.entry.kind is Kind.SERIES and (
+                expected.is_relative_to(file) or file.is_relative_to(expected)
+            )
+            if not (is_nested or (expected.exists() and file.samefile(expected))):
                 what = f"scan of {case.name} is {file}, expected {expected}"
                 raise DataError(what, where=self.manifest, cure="name another --out, or move the scans back")
 

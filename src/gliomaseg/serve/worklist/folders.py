@@ -10,6 +10,7 @@ from typing import Any
 from gliomaseg.errors import UsageError, printable
 from gliomaseg.serve.worklist.cases import WorkCase, list_cases
 from gliomaseg.serve.worklist.correction_folder import CorrectionFolder
+from gliomaseg.serve.worklist.stored_names import with_stored_names
 
 LONGEST_READER = 100
 
@@ -45,7 +46,7 @@ class WorkFolders:
             UsageError: the name of the reader is empty or too long.
         """
         folder = CorrectionFolder(out.absolute())
-        cases = list_cases(data, without=out)
+        cases = with_stored_names(list_cases(data, without=out), folder)
         folder.require_same_files(cases)
         return cls(data.absolute(), folder, tuple(cases), login_name() if reader is None else valid_reader(reader))
 
