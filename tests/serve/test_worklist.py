@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -152,6 +153,22 @@ def test_a_mask_that_another_program_changed_is_kept(server):
     server.store(case).raise_for_status()
 
 
+def test_a_scan_that_changed_is_segmented_again_before_it_is_stored(server, data):
+    case = server.case("PHANTOM_BB_1037_20000102")
+    job = server.open(case)
+    server.store(case).raise_for_status()
+    file = next(data.rglob("PHANTOM_BB*_flair.nii.gz"))
+    state = file.stat()
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns + 1_000_000))
+    refused = server.store(case, reader="bo")
+    assert (refused.status_code, server.case(case["case"])["reader"]) == (422, "anna")
+    assert refused.json()["error"].endswith("scan has changed since it was segmented; open it again")
+    again = server.open(case)
+    assert (again["state"], again["id"] != job["id"]) == ("done", True)
+    assert server.open(case)["id"] == again["id"]
+    assert server.store(case, reader="bo").raise_for_status().json()["reader"] == "bo"
+
+
 def test_a_server_without_a_work_list_has_an_empty_one(client):
     assert client.get("/worklist").json() == {"reader": None, "cases": []}
     assert client.post("/worklist/1").status_code == 404
@@ -251,7 +268,7 @@ def test_arrays_of_cases_far_from_their_turn_are_removed(data, tmp_path, monkeyp
         entry.job = jobs.new(entry.case.name)
         entry.job.state = State.DONE
         (entry.job.folder / "array").write_bytes(bytes(1_000))
-    opened = worklist.open(entries[-1])
+    opened = asyncio.run(worklist.open(entries[-1]))
     asyncio.run(worklist._free_disk())
     # The open one and the next two of the list are kept in any case; of the others, all that have no room go.
     assert [entry.job is not None for entry in entries] == [True, True, False, False, False, False, False, True]

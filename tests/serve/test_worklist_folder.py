@@ -13,8 +13,9 @@ import tifffile
 from gliomaseg.choices import PhantomFormat
 from gliomaseg.data.tables import Row, read_rows
 from gliomaseg.errors import DataError, OutputExistsError, ResourceError
+from gliomaseg.inputs import Input, Kind, load_input
 from gliomaseg.phantoms import phantom_patient, write_phantoms
-from gliomaseg.serve.sources import write_source
+from gliomaseg.serve.sources import has_changed_source, write_source
 from gliomaseg.serve.worklist.cases import WorkCase
 from gliomaseg.serve.worklist.correction_folder import CorrectionFolder
 from gliomaseg.serve.worklist.folders import WorkFolders
@@ -51,8 +52,6 @@ def job_of(case: WorkCase, folder: Path, mask: np.ndarray) -> Path:
 
 
 def mask_of(case: WorkCase, value: bool) -> np.ndarray:
-    from gliomaseg.inputs import load_input
-
     return np.full(load_input(case.entry, max_bytes=2**30).scan.voxels.shape[:3], value)
 
 
@@ -193,3 +192,31 @@ def test_names_do_not_depend_on_the_folder_that_is_searched(tmp_path):
         stored(case, tmp_path, out)
     assert len({row["case"] for row in rows_of(out)}) == 2
     assert set(cases_of(data / "data", out)) == {inner.name}
+
+
+@pytest.mark.parametrize("name", ["PHANTOM_AA_1000_20000101", "stack", "pages"])
+def test_a_scan_that_changed_is_not_stored(data, tmp_path, name):
+    out = data / "out"
+    case = cases_of(data, out)[name]
+    files = [case.entry, *(part for part in (case.entry.t1, case.entry.t1ce) if part)]
+    job = job_of(case, tmp_path / "job", mask_of(case, True))
+    store(job, out=str(out), case=name, version="model", about=ABOUT)
+    before = contents(out)
+    for file in (file for part in files for file in part.pictures):
+        write_source(job, case.entry)
+        file.write_bytes(file.read_bytes() + b"x")
+        with pytest.raises(DataError, match=f"{name}: scan has changed since it was segmented; open it again"):
+            store(job, out=str(out), case=name, version="model", about=ABOUT)
+    assert contents(out) == before
+
+
+def test_files_in_the_folder_of_a_series_count(tmp_path):
+    folder, out = tmp_path / "series", tmp_path / "series" / "out"
+    out.mkdir(parents=True)
+    (folder / "1.dcm").write_bytes(b"1")
+    write_source(tmp_path, Input(folder, Kind.SERIES), without=out)
+    (out / "mask").write_bytes(b"mask")
+    (folder / ".DS_Store").write_bytes(b"system")
+    assert not has_changed_source(tmp_path)
+    (folder / "2.dcm").write_bytes(b"2")
+    assert has_changed_source(tmp_path)

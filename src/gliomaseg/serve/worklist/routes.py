@@ -81,7 +81,7 @@ async def open_case(request: Request, number: Number) -> Any:
     """Return the job of a case. If it has none, it is segmented before the other cases."""
     worklist, entry = _entry(request, number)
     try:
-        return jobs_of(request).document(worklist.open(entry))
+        return jobs_of(request).document(await worklist.open(entry))
     except GliomasegError as fault:
         raise HTTPException(503, fault.line()) from fault
 

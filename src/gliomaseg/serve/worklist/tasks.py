@@ -22,6 +22,7 @@ from gliomaseg.prediction.mask_writers import mask_levels
 from gliomaseg.prediction.predict import MAX_BYTES
 from gliomaseg.serve import tasks
 from gliomaseg.serve.scans import chosen_scan
+from gliomaseg.serve.sources import has_changed_source
 from gliomaseg.serve.view import View
 from gliomaseg.serve.worklist.cases import WorkCase
 from gliomaseg.serve.worklist.correction_folder import CorrectionFolder
@@ -40,11 +41,13 @@ def store(folder: Path, *, out: str, case: str, version: str, about: Row) -> Non
 
     Raises:
         OutputExistsError: the mask in the folder was changed by another program.
-        DataError: the manifest is damaged.
+        DataError: the scan has changed since it was segmented, or the manifest is damaged.
         GliomasegError: a file cannot be read or written.
     """
     target = CorrectionFolder(Path(out))
     target.rows()  # a fault of the manifest is found before the mask is replaced
+    if has_changed_source(folder):
+        raise DataError("scan has changed since it was segmented", where=case, cure="open it again")
     document = json.loads((folder / "prediction.json").read_text("utf-8"))
     work = WorkCase(case, chosen_scan(folder, document["number"]))
     loaded = load_input(replace(work.entry, t1=None, t1ce=None), series=document["series"], max_bytes=MAX_BYTES)
