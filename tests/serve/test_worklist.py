@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import shutil
@@ -137,6 +138,16 @@ def test_requests_that_do_not_fit_are_refused(server):
         assert server.client.post(f"/worklist/{number}").status_code in (404, 405)
     for body in ({}, {"seconds": -1}, {"seconds": 1, "reader": ""}, {"seconds": 1, "reader": "a\x1bb"}, {"path": "/"}):
         assert server.client.put(f"/worklist/{case['number']}/mask", json=body).status_code == 422, body
+
+
+def test_a_mask_that_the_client_does_not_show_is_not_stored(server):
+    case = server.case("PHANTOM_AA_1000_20000101")
+    job = server.open(case)
+    shown = server.draw(job, (5, 3, 2))
+    server.store(case, mask_sha256=hashlib.sha256(shown).hexdigest(), reader="tab 1").raise_for_status()
+    server.draw(job, (6, 3, 2))
+    refused = server.store(case, mask_sha256=hashlib.sha256(shown).hexdigest(), reader="tab 2")
+    assert (refused.status_code, server.case(case["case"])["reader"]) == (409, "tab 1")
 
 
 def test_a_mask_that_another_program_changed_is_kept(server):
