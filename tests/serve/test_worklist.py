@@ -136,7 +136,14 @@ def test_requests_that_do_not_fit_are_refused(server):
     server.open(case)
     for number in ("0", "99", "-1", "..%2f..", "x"):
         assert server.client.post(f"/worklist/{number}").status_code in (404, 405)
-    for body in ({}, {"seconds": -1}, {"seconds": 1, "reader": ""}, {"seconds": 1, "reader": "a\x1bb"}, {"path": "/"}):
+    for body in (
+        {},
+        {"seconds": -1},
+        {"seconds": 1, "reader": ""},
+        {"seconds": 1, "reader": "a\x1bb"},
+        {"seconds": 1, "reader": "=1+1"},
+        {"path": "/"},
+    ):
         assert server.client.put(f"/worklist/{case['number']}/mask", json=body).status_code == 422, body
 
 

@@ -11,8 +11,10 @@ import pytest
 import tifffile
 
 from gliomaseg.choices import PhantomFormat
+from gliomaseg.data.case_list import DataOptions
+from gliomaseg.data.layouts import manifest
 from gliomaseg.data.tables import Row, read_rows
-from gliomaseg.errors import DataError, OutputExistsError, ResourceError
+from gliomaseg.errors import DataError, OutputExistsError, ResourceError, UsageError
 from gliomaseg.inputs import Input, Kind, load_input
 from gliomaseg.phantoms import phantom_patient, write_phantoms
 from gliomaseg.serve.sources import has_changed_source, write_source
@@ -220,3 +222,29 @@ def test_files_in_the_folder_of_a_series_count(tmp_path):
     assert not has_changed_source(tmp_path)
     (folder / "2.dcm").write_bytes(b"2")
     assert has_changed_source(tmp_path)
+
+
+def test_no_cell_is_a_formula(tmp_path):
+    made = write_phantoms(tmp_path / "made", patients=1, side_px=SIDE, kind=PhantomFormat.nifti)
+    data = tmp_path / "=data"
+    data.mkdir()
+    names = ("=1+1", "_=1+1", "+a", "-b", "@SUM(A1)", "plain")
+    for name in names:
+        shutil.copy(next(made.rglob("*_flair.nii.gz")), data / f"{name}.nii.gz")
+    cases = cases_of(data, tmp_path)
+    assert len({name.casefold() for name in cases}) == len(names)
+    assert {"_+a", "_-b", "_@SUM(A1)", "plain"} < set(cases)
+    for case in cases.values():
+        stored(case, tmp_path, tmp_path)
+    cells = [cell for row in rows_of(tmp_path) for cell in row.values()]
+    assert not [cell for cell in cells if cell[0] in "=+-@"]
+    assert "./=data/plain.nii.gz" in cells
+    assert set(cases_of(data, tmp_path)) == set(cases)
+    found = manifest.read(tmp_path / "manifest.csv", DataOptions())
+    assert (len(found.cases), found.problems) == (len(names), ())
+
+
+@pytest.mark.parametrize("reader", ["=1+1", "+a", "-b", " @c", "\t=d", "a\x00b", "a\nb", "a\x7fb"])
+def test_a_reader_that_is_a_formula_is_refused(data, tmp_path, reader):
+    with pytest.raises(UsageError, match="reader is"):
+        WorkFolders.open(data, tmp_path / "out", reader)

@@ -16,7 +16,7 @@ from gliomaseg.data.tables import NumberedRow, Row, read_rows, write_rows
 from gliomaseg.errors import DataError, OutputExistsError
 from gliomaseg.inputs import Kind
 from gliomaseg.ownership import OutputFolder
-from gliomaseg.serve.worklist.cases import WorkCase
+from gliomaseg.serve.worklist.cases import FORMULA, WorkCase
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class CorrectionFolder:
             GliomasegError: the file cannot be written.
         """
         kept = [row for row in self._rows() if row["case"].casefold() != case.name.casefold()]
-        own = [row | about for row in manifest.rows_of(case, self.folder)]
+        own = [_without_formulas(row | about) for row in manifest.rows_of(case, self.folder)]
         rows = sorted([*kept, *own], key=lambda row: (row["case"], int(row.get("slice") or 0)))
         with new_file(self.manifest) as temporary:
             write_rows(rows, temporary, columns=manifest.columns_of(rows))
@@ -153,6 +153,12 @@ def _keep(path: Path, before: Path) -> None:
         shutil.copytree(path, before, copy_function=lambda file, other: link(Path(file), Path(other)))
     elif path.exists():
         link(path, before)
+
+
+def _without_formulas(row: Row) -> Row:
+    """Return a row whose paths begin so that spreadsheets do not take them for formulas."""
+    paths = ("flair", "t1", "t1ce", "image", "mask", "scan")
+    return row | {name: f"./{row[name]}" for name in paths if row.get(name, "").startswith(FORMULA)}
 
 
 def _fault_of(entry: NumberedRow) -> str | None:
