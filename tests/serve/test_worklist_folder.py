@@ -12,15 +12,17 @@ import tifffile
 
 from gliomaseg.choices import PhantomFormat
 from gliomaseg.data.case_list import DataOptions
-from gliomaseg.data.layouts import manifest
+from gliomaseg.data.layouts import manifest, read_cases
 from gliomaseg.data.tables import Row, read_rows
 from gliomaseg.errors import DataError, OutputExistsError, ResourceError, UsageError
+from gliomaseg.evaluation import evaluate_data
+from gliomaseg.evaluation.mask_files import find_masks
 from gliomaseg.inputs import Input, Kind, load_input
 from gliomaseg.phantoms import phantom_patient, write_phantoms
 from gliomaseg.serve.sources import has_changed_source, write_source
 from gliomaseg.serve.worklist.cases import WorkCase
 from gliomaseg.serve.worklist.correction_folder import CorrectionFolder
-from gliomaseg.serve.worklist.folders import WorkFolders
+from gliomaseg.serve.worklist.folders import WorkFolders, valid_reader
 from gliomaseg.serve.worklist.tasks import store
 
 SIDE = 32
@@ -245,6 +247,20 @@ def test_no_cell_is_a_formula(tmp_path):
 
 
 @pytest.mark.parametrize("reader", ["=1+1", "+a", "-b", " @c", "\t=d", "a\x00b", "a\nb", "a\x7fb"])
-def test_a_reader_that_is_a_formula_is_refused(data, tmp_path, reader):
+def test_a_reader_that_is_a_formula_is_refused(reader):
     with pytest.raises(UsageError, match="reader is"):
-        WorkFolders.open(data, tmp_path / "out", reader)
+        valid_reader(reader)
+
+
+def test_evaluate_takes_the_masks_of_slices_and_pages(data, tmp_path):
+    out = tmp_path / "out"
+    for name, case in cases_of(data, out).items():
+        stored(case, tmp_path, out)
+        stored(case, tmp_path, out)
+        assert name == "pages" or not (out / f"{name}_slices").exists()
+    assert {path.name for path in out.iterdir() if path.is_dir()} == {"pages_mask", "pages_slices", "stack_mask"}
+    cases = read_cases(out / "manifest.csv")
+    evaluation = evaluate_data(out / "manifest.csv", find_masks(out, cases.cases))
+    assert {case.case: case.measures.get("dice_volume") for case in evaluation.patients} == {
+        case.name: 1.0 for case in cases.cases
+    }

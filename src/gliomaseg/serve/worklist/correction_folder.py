@@ -49,6 +49,10 @@ class CorrectionFolder:
         """Return the folder of the masks of slices."""
         return self.folder / f"{case}_mask"
 
+    def pages_of(self, case: str) -> Path:
+        """Return the folder of the images of slices that are pages of one file."""
+        return self.folder / f"{case}_slices"
+
     def rows(self) -> dict[str, Row]:
         """Return the first row of each case by its name in small letters; none if there is no manifest.
 

@@ -56,7 +56,7 @@ def store(folder: Path, *, out: str, case: str, version: str, about: Row) -> Non
         about = about | {"scan": manifest.relative_path(work.entry.path, target.folder)}
     known = work.examination
     described = Case(case, known.patient, known.site, date=known.date)
-    paths = [target.mask_of(case)] if work.entry.has_affine else [target.slices_of(case)]
+    paths = [target.mask_of(case)] if work.entry.has_affine else [target.slices_of(case), target.pages_of(case)]
     target.masks.require_replaceable(*paths, overwrite=True)
     with target.put_back_on_failure(*paths):
         if work.entry.has_affine:
@@ -87,10 +87,8 @@ def _write_slices(target: CorrectionFolder, work: WorkCase, loaded: LoadedScan, 
             orientation = loaded.orientations[min(k, len(loaded.orientations) - 1)]
             file = inside / f"{work.name}_{number}_mask.tif"
             write_picture(file, mask_levels(plane), orientation=orientation)
-        images = _write_pages(inside, work, numbers) if work.entry.kind is Kind.PAGES else work.entry.pictures
     masks = [folder / f"{work.name}_{number}_mask.tif" for number in numbers]
-    # Pages were written to the folder while it had another name.
-    images = [folder / file.name if file.parent == inside else file for file in images]
+    images = _write_pages(target, work, numbers) if work.entry.kind is Kind.PAGES else work.entry.pictures
     return tuple(Slice(*entry) for entry in zip(numbers, images, masks, strict=True))
 
 
@@ -101,18 +99,18 @@ def _numbers(entry: Input, count: int) -> tuple[int, ...]:
     return own if is_usable else tuple(range(1, count + 1))
 
 
-def _write_pages(folder: Path, work: WorkCase, numbers: tuple[int, ...]) -> list[Path]:
+def _write_pages(target: CorrectionFolder, work: WorkCase, numbers: tuple[int, ...]) -> list[Path]:
     """Write the pages of a TIFF as files: a manifest has no other form for them."""
     pages: NDArray[Any] = read_pages(work.entry.path, max_bytes=MAX_BYTES)
     if pages.dtype != np.uint8:
         what = f"has pages of {pages.dtype}, expected uint8"
         raise FormatError(what, where=work.entry.path, cure="save one TIFF file for each slice, in a folder")
-    files = []
-    for number, page in zip(numbers, pages, strict=True):
-        file = folder / f"{work.name}_{number}.tif"
-        write_picture(file, page if page.shape[-1] == 3 else page[..., 0])
-        files.append(file)
-    return files
+    # "evaluate" takes "<case>_<n>.tif" for a mask.
+    folder, names = target.pages_of(work.name), [f"{work.name}_page_{number}.tif" for number in numbers]
+    with target.masks.new_folder(folder, overwrite=True) as inside:
+        for name, page in zip(names, pages, strict=True):
+            write_picture(inside / name, page if page.shape[-1] == 3 else page[..., 0])
+    return [folder / name for name in names]
 
 
 def restore(folder: Path, *, out: str, case: str, predictor: ScanPredictor) -> dict[str, Any]:
