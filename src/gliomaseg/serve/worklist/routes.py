@@ -8,7 +8,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi import Path as PathField
 from pydantic import BaseModel, ConfigDict, Field
 
-from gliomaseg.errors import GliomasegError, UsageError
+from gliomaseg.errors import GliomasegError
 from gliomaseg.serve.documents import JobDocument, Problem
 from gliomaseg.serve.jobs import State
 from gliomaseg.serve.routes import jobs_of
@@ -105,7 +105,7 @@ async def store(request: Request, number: Number, stored: Stored) -> Any:
             if stored.mask_sha256 is not None and stored.mask_sha256.lower() != await worklist.mask_sha256(job):
                 raise HTTPException(409, "the mask was changed elsewhere, perhaps in another tab; open the case again")
             await worklist.store(entry, job, reader=reader, seconds=stored.seconds)
-    except UsageError as fault:
+    except GliomasegError as fault:  # the reader is refused, or a person has damaged the manifest just now
         raise HTTPException(422, fault.line()) from fault
     except TaskError as fault:
         raise HTTPException(422, fault.text) from fault
