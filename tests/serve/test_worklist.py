@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -134,8 +136,25 @@ def test_requests_that_do_not_fit_are_refused(server):
     server.open(case)
     for number in ("0", "99", "-1", "..%2f..", "x"):
         assert server.client.post(f"/worklist/{number}").status_code in (404, 405)
-    for body in ({}, {"seconds": -1}, {"seconds": 1, "reader": ""}, {"seconds": 1, "reader": "a\x1bb"}, {"path": "/"}):
+    for body in (
+        {},
+        {"seconds": -1},
+        {"seconds": 1, "reader": ""},
+        {"seconds": 1, "reader": "a\x1bb"},
+        {"seconds": 1, "reader": "=1+1"},
+        {"path": "/"},
+    ):
         assert server.client.put(f"/worklist/{case['number']}/mask", json=body).status_code == 422, body
+
+
+def test_a_mask_that_the_client_does_not_show_is_not_stored(server):
+    case = server.case("PHANTOM_AA_1000_20000101")
+    job = server.open(case)
+    shown = server.draw(job, (5, 3, 2))
+    server.store(case, mask_sha256=hashlib.sha256(shown).hexdigest(), reader="tab 1").raise_for_status()
+    server.draw(job, (6, 3, 2))
+    refused = server.store(case, mask_sha256=hashlib.sha256(shown).hexdigest(), reader="tab 2")
+    assert (refused.status_code, server.case(case["case"])["reader"]) == (409, "tab 1")
 
 
 def test_a_mask_that_another_program_changed_is_kept(server):
@@ -150,6 +169,22 @@ def test_a_mask_that_another_program_changed_is_kept(server):
     assert "was changed since serve wrote it" in refused.json()["error"]
     file.write_bytes(own)
     server.store(case).raise_for_status()
+
+
+def test_a_scan_that_changed_is_segmented_again_before_it_is_stored(server, data):
+    case = server.case("PHANTOM_BB_1037_20000102")
+    job = server.open(case)
+    server.store(case).raise_for_status()
+    file = next(data.rglob("PHANTOM_BB*_flair.nii.gz"))
+    state = file.stat()
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns + 1_000_000))
+    refused = server.store(case, reader="bo")
+    assert (refused.status_code, server.case(case["case"])["reader"]) == (422, "anna")
+    assert refused.json()["error"].endswith("scan has changed since it was segmented; open it again")
+    again = server.open(case)
+    assert (again["state"], again["id"] != job["id"]) == ("done", True)
+    assert server.open(case)["id"] == again["id"]
+    assert server.store(case, reader="bo").raise_for_status().json()["reader"] == "bo"
 
 
 def test_a_server_without_a_work_list_has_an_empty_one(client):
@@ -251,7 +286,7 @@ def test_arrays_of_cases_far_from_their_turn_are_removed(data, tmp_path, monkeyp
         entry.job = jobs.new(entry.case.name)
         entry.job.state = State.DONE
         (entry.job.folder / "array").write_bytes(bytes(1_000))
-    opened = worklist.open(entries[-1])
+    opened = asyncio.run(worklist.open(entries[-1]))
     asyncio.run(worklist._free_disk())
     # The open one and the next two of the list are kept in any case; of the others, all that have no room go.
     assert [entry.job is not None for entry in entries] == [True, True, False, False, False, False, False, True]

@@ -8,7 +8,7 @@ The columns are:
 - `site`, `date`: may be empty or missing
 - `labels`: the mask's values that are tumour, such as `1 2 4`; if empty, all above 0
 - `flair_channel`, `mask_series` ...: only if needed, the fields of `VolumeFile` beside its path
-- `reader`, `corrected_at`, `seconds`, `changed_voxels`, `model`: of a correction, written by `serve`; not read
+- `reader`, `corrected_at`, `seconds`, `changed_voxels`, `model`, `scan`: of a correction, written by `serve`; not read
 
 Paths are relative to the manifest's folder. A JSON file is a list of such rows, as objects.
 """
@@ -34,7 +34,7 @@ _ROLES = (*(sequence.value for sequence in _SEQUENCES), "mask")
 _FIELDS = tuple(entry for entry in fields(VolumeFile) if entry.name != "path")
 _VOLUME_COLUMNS = tuple(f"{role}_{entry.name}" for role in _ROLES for entry in _FIELDS)
 _COLUMNS = ("case", "patient", "site", "date", "slice", "image", *_ROLES, "labels", *_VOLUME_COLUMNS)
-CORRECTION_COLUMNS = ("reader", "corrected_at", "seconds", "changed_voxels", "model")
+CORRECTION_COLUMNS = ("reader", "corrected_at", "seconds", "changed_voxels", "model", "scan")
 _ALWAYS = ("case", "patient", "site", "date", "mask")
 _OF_EXAMINATION = ("case", "patient", "site", "date", "labels")
 
@@ -72,19 +72,20 @@ def rows_of(case: Case, folder: Path) -> Iterator[Row]:
     }
     if case.volumes is None:
         for entry in case.slices:
-            files = {"image": _relative(entry.image, folder), "mask": _relative(entry.mask, folder)}
+            files = {"image": relative_path(entry.image, folder), "mask": relative_path(entry.mask, folder)}
             yield {**values, "slice": str(entry.number), **files}
         return
     named = {sequence.value: volume for sequence, volume in case.volumes.images.items()}
     for role, volume in {**named, "mask": case.volumes.mask}.items():
-        values[role] = _relative(volume.path, folder)
+        values[role] = relative_path(volume.path, folder)
         for part in _FIELDS:
             value = getattr(volume, part.name)
             values[f"{role}_{part.name}"] = "" if value is None else str(value)
     yield values
 
 
-def _relative(file: Path, folder: Path) -> str:
+def relative_path(file: Path, folder: Path) -> str:
+    """Return a path as the cells of a manifest in a folder name it."""
     try:
         return Path(os.path.relpath(file, folder)).as_posix()
     except ValueError:  # on another drive

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,9 @@ from gliomaseg.inputs import Input, list_inputs
 from gliomaseg.inputs.result_names import portable_name
 from gliomaseg.naming import parse_name
 from gliomaseg.serve.scans import with_sequences
+
+FORMULA = ("=", "+", "-", "@")
+"""Spreadsheets take a cell for a formula if it begins with one of these."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,22 @@ def list_cases(data: Path, *, without: Path) -> list[WorkCase]:
     """
     entries = [with_sequences(entry) for entry in list_inputs([data.absolute()], without=without.absolute())]
     # "P1_flair" is case P1, as in every layout of a data set.
-    short = [portable_name(parse_name(entry.name).case or entry.name) for entry in entries]
-    taken = Counter(name.casefold() for name in [*short, *(entry.name for entry in entries)])
+    short = [_cell_name(parse_name(entry.name).case or entry.name) for entry in entries]
+    long = [_cell_name(entry.name) for entry in entries]
+    taken = Counter(name.casefold() for name in [*short, *long])
     names = [
-        name if taken[name.casefold()] == 1 + (name.casefold() == entry.name.casefold()) else entry.name
-        for name, entry in zip(short, entries, strict=True)
+        name if taken[name.casefold()] == 1 + (name.casefold() == own.casefold()) else own
+        for name, own in zip(short, long, strict=True)
+    ]
+    again = Counter(name.casefold() for name in names)
+    # "=a" and "_=a" have one name now: a digest of the whole name tells them apart.
+    names = [
+        name if again[name.casefold()] == 1 else f"{name}_{hashlib.sha256(os.fsencode(entry.name)).hexdigest()[:8]}"
+        for name, entry in zip(names, entries, strict=True)
     ]
     return sorted((WorkCase(*pair) for pair in zip(names, entries, strict=True)), key=lambda case: case.name)
+
+
+def _cell_name(name: str) -> str:
+    """Return a name for files and for cells of a table."""
+    return portable_name(f"_{name}" if name.startswith(FORMULA) else name)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from gliomaseg.errors import UsageError, printable
-from gliomaseg.serve.worklist.cases import WorkCase, list_cases
+from gliomaseg.serve.worklist.cases import FORMULA, WorkCase, list_cases
 from gliomaseg.serve.worklist.correction_folder import CorrectionFolder
+from gliomaseg.serve.worklist.stored_names import with_stored_names
 
 LONGEST_READER = 100
 
@@ -42,10 +43,10 @@ class WorkFolders:
         Raises:
             DataError: there is no scan, or `out` belongs to other scans.
             OutputExistsError: `out` has the manifest of another program.
-            UsageError: the name of the reader is empty or too long.
+            UsageError: the name of the reader is not valid.
         """
         folder = CorrectionFolder(out.absolute())
-        cases = list_cases(data, without=out)
+        cases = with_stored_names(list_cases(data, without=out), folder)
         folder.require_same_files(cases)
         return cls(data.absolute(), folder, tuple(cases), login_name() if reader is None else valid_reader(reader))
 
@@ -74,10 +75,13 @@ def valid_reader(name: str) -> str:
     """Return the name of a person without spaces around it.
 
     Raises:
-        UsageError: it is empty, has more than 100 characters, or characters that are not shown.
+        UsageError: it is empty, has more than 100 characters or characters that are not shown, or looks like a formula.
     """
     shown = printable(name.strip())
     if not 0 < len(shown) <= LONGEST_READER or shown != name.strip():
         what = f"reader is {shown[:LONGEST_READER]!r}, expected 1 to {LONGEST_READER} letters"
         raise UsageError(what, cure="name the person who corrects")
+    if shown.startswith(FORMULA):
+        what = f"reader is {shown!r}, expected a name that does not begin with {' '.join(FORMULA)}"
+        raise UsageError(what, cure="name the person who corrects; spreadsheets take such a cell for a formula")
     return shown

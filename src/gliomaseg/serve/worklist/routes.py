@@ -8,7 +8,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi import Path as PathField
 from pydantic import BaseModel, ConfigDict, Field
 
-from gliomaseg.errors import GliomasegError, UsageError
+from gliomaseg.errors import GliomasegError
 from gliomaseg.serve.documents import JobDocument, Problem
 from gliomaseg.serve.jobs import State
 from gliomaseg.serve.routes import jobs_of
@@ -47,11 +47,14 @@ class WorkListDocument(BaseModel):
 
 
 class Stored(BaseModel):
-    """Who corrected the mask of a case, and how long it took."""
+    """Who corrected the mask of a case, how long it took, and which mask the client shows."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"seconds": 94.5, "reader": "anna"}]})
     seconds: float = Field(ge=0, le=_LONGEST_S, allow_inf_nan=False)
     reader: str | None = None
+    mask_sha256: str | None = Field(
+        default=None, description="SHA-256 of mask.u8 as the client has it; another mask is refused with 409"
+    )
 
 
 def _worklist(request: Request) -> WorkList | None:
@@ -81,7 +84,7 @@ async def open_case(request: Request, number: Number) -> Any:
     """Return the job of a case. If it has none, it is segmented before the other cases."""
     worklist, entry = _entry(request, number)
     try:
-        return jobs_of(request).document(worklist.open(entry))
+        return jobs_of(request).document(await worklist.open(entry))
     except GliomasegError as fault:
         raise HTTPException(503, fault.line()) from fault
 
@@ -99,8 +102,10 @@ async def store(request: Request, number: Number, stored: Stored) -> Any:
         async with job.lock:
             if worklist.job_of(entry) is not job:  # it may have been deleted while the lock was waited for
                 raise HTTPException(409, "the case is not open; open it first")
+            if stored.mask_sha256 is not None and stored.mask_sha256.lower() != await worklist.mask_sha256(job):
+                raise HTTPException(409, "the mask was changed elsewhere, perhaps in another tab; open the case again")
             await worklist.store(entry, job, reader=reader, seconds=stored.seconds)
-    except UsageError as fault:
+    except GliomasegError as fault:  # the reader is refused, or a person has damaged the manifest just now
         raise HTTPException(422, fault.line()) from fault
     except TaskError as fault:
         raise HTTPException(422, fault.text) from fault

@@ -22,6 +22,7 @@ from gliomaseg.prediction.mask_writers import mask_levels
 from gliomaseg.prediction.predict import MAX_BYTES
 from gliomaseg.serve import tasks
 from gliomaseg.serve.scans import chosen_scan
+from gliomaseg.serve.sources import has_changed_source
 from gliomaseg.serve.view import View
 from gliomaseg.serve.worklist.cases import WorkCase
 from gliomaseg.serve.worklist.correction_folder import CorrectionFolder
@@ -29,7 +30,7 @@ from gliomaseg.types import Mask, Sequence
 
 
 def store(folder: Path, *, out: str, case: str, version: str, about: Row) -> None:
-    """Write the mask of a job, then its row of the manifest.
+    """Write the mask of a job, then its row of the manifest. If the row cannot be written, the former mask stays.
 
     Args:
         folder: of the job.
@@ -40,27 +41,35 @@ def store(folder: Path, *, out: str, case: str, version: str, about: Row) -> Non
 
     Raises:
         OutputExistsError: the mask in the folder was changed by another program.
+        DataError: the scan has changed since it was segmented, or the manifest is damaged.
         GliomasegError: a file cannot be read or written.
     """
+    target = CorrectionFolder(Path(out))
+    target.rows()  # a fault of the manifest is found before the mask is replaced
+    if has_changed_source(folder):
+        raise DataError("scan has changed since it was segmented", where=case, cure="open it again")
     document = json.loads((folder / "prediction.json").read_text("utf-8"))
     work = WorkCase(case, chosen_scan(folder, document["number"]))
     loaded = load_input(replace(work.entry, t1=None, t1ce=None), series=document["series"], max_bytes=MAX_BYTES)
     mask: Mask = np.load(folder / "arrays" / f"{version}.npy")
-    target = CorrectionFolder(Path(out))
+    if work.entry.kind is Kind.PAGES:  # their rows name files that are written here
+        about = about | {"scan": manifest.relative_path(work.entry.path, target.folder)}
     known = work.examination
     described = Case(case, known.patient, known.site, date=known.date)
-    if work.entry.has_affine:
-        described = replace(described, volumes=_write_volume(target, work, loaded, mask))
-    else:
-        described = replace(described, slices=_write_slices(target, work, loaded, mask))
-    target.add(described, about)
+    paths = [target.mask_of(case)] if work.entry.has_affine else [target.slices_of(case), target.pages_of(case)]
+    target.masks.require_replaceable(*paths, overwrite=True)
+    with target.put_back_on_failure(*paths):
+        if work.entry.has_affine:
+            described = replace(described, volumes=_write_volume(target, work, loaded, mask))
+        else:
+            described = replace(described, slices=_write_slices(target, work, loaded, mask))
+        target.add(described, about)
 
 
 def _write_volume(target: CorrectionFolder, work: WorkCase, loaded: LoadedScan, mask: Mask) -> Volumes:
     if loaded.grid is None:
         raise TypeError("a volume has a grid")
     file = target.mask_of(work.name)
-    target.masks.require_replaceable(file, overwrite=True)
     with target.masks.new_file(file) as temporary:
         write_volume(temporary, mask.view(np.uint8), loaded.grid, description="mask")
     series = None if loaded.series is None else str(loaded.series.headers[0].SeriesInstanceUID)
@@ -78,10 +87,8 @@ def _write_slices(target: CorrectionFolder, work: WorkCase, loaded: LoadedScan, 
             orientation = loaded.orientations[min(k, len(loaded.orientations) - 1)]
             file = inside / f"{work.name}_{number}_mask.tif"
             write_picture(file, mask_levels(plane), orientation=orientation)
-        images = _write_pages(inside, work, numbers) if work.entry.kind is Kind.PAGES else work.entry.pictures
     masks = [folder / f"{work.name}_{number}_mask.tif" for number in numbers]
-    # Pages were written to the folder while it had another name.
-    images = [folder / file.name if file.parent == inside else file for file in images]
+    images = _write_pages(target, work, numbers) if work.entry.kind is Kind.PAGES else work.entry.pictures
     return tuple(Slice(*entry) for entry in zip(numbers, images, masks, strict=True))
 
 
@@ -92,18 +99,18 @@ def _numbers(entry: Input, count: int) -> tuple[int, ...]:
     return own if is_usable else tuple(range(1, count + 1))
 
 
-def _write_pages(folder: Path, work: WorkCase, numbers: tuple[int, ...]) -> list[Path]:
+def _write_pages(target: CorrectionFolder, work: WorkCase, numbers: tuple[int, ...]) -> list[Path]:
     """Write the pages of a TIFF as files: a manifest has no other form for them."""
     pages: NDArray[Any] = read_pages(work.entry.path, max_bytes=MAX_BYTES)
     if pages.dtype != np.uint8:
         what = f"has pages of {pages.dtype}, expected uint8"
         raise FormatError(what, where=work.entry.path, cure="save one TIFF file for each slice, in a folder")
-    files = []
-    for number, page in zip(numbers, pages, strict=True):
-        file = folder / f"{work.name}_{number}.tif"
-        write_picture(file, page if page.shape[-1] == 3 else page[..., 0])
-        files.append(file)
-    return files
+    # "evaluate" takes "<case>_<n>.tif" for a mask.
+    folder, names = target.pages_of(work.name), [f"{work.name}_page_{number}.tif" for number in numbers]
+    with target.masks.new_folder(folder, overwrite=True) as inside:
+        for name, page in zip(names, pages, strict=True):
+            write_picture(inside / name, page if page.shape[-1] == 3 else page[..., 0])
+    return [folder / name for name in names]
 
 
 def restore(folder: Path, *, out: str, case: str, predictor: ScanPredictor) -> dict[str, Any]:

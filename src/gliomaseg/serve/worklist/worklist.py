@@ -12,9 +12,10 @@ from typing import Any
 
 from gliomaseg.data.tables import Row
 from gliomaseg.errors import GliomasegError
+from gliomaseg.ownership import file_digest
 from gliomaseg.pretrained import find_models
 from gliomaseg.serve.jobs import Job, Jobs, State
-from gliomaseg.serve.sources import write_source
+from gliomaseg.serve.sources import has_changed_source, write_source
 from gliomaseg.serve.worker_process import TaskError
 from gliomaseg.serve.worklist.entry import Entry
 from gliomaseg.serve.worklist.folders import WorkFolders
@@ -85,13 +86,17 @@ class WorkList:
             entry.take_values(job)
         return entry.described(row, job)
 
-    def open(self, entry: Entry) -> Job:
-        """Return the job of a case. If it has no arrays, it is segmented before all other cases of the list.
+    async def open(self, entry: Entry) -> Job:
+        """Return the job of a case. Without arrays, or if its scan has changed, it is segmented before all other cases.
 
         Raises:
             GliomasegError: the temporary folder cannot be written.
         """
         job = self.job_of(entry) or entry.job
+        if job is not None and job.state is State.DONE and await asyncio.to_thread(has_changed_source, job.folder):
+            if entry.job is job:  # no other request has dropped it meanwhile
+                await self._drop(entry)
+            job = entry.job
         if job is None or job.state is State.FAILED:
             entry.error, entry.attempts = None, 0
             job = entry.job = self._new_job(entry)
@@ -106,8 +111,14 @@ class WorkList:
         job = self._jobs.new(entry.case.name)
         job.state = State.READING  # it is not in the queue of uploads, whose length is limited
         job.series = self.row(entry).get("flair_series")  # that a person chose
-        write_source(job.folder, entry.case.entry)
+        write_source(job.folder, entry.case.entry, without=self._folders.out.folder)
         return job
+
+    @staticmethod
+    async def mask_sha256(job: Job) -> str:
+        """Return the SHA-256 of the mask of a job that is done, as clients fetch it: 64 hexadecimal digits."""
+        version = "corrected" if (job.result or {})["corrected"] else "model"
+        return await asyncio.to_thread(file_digest, job.folder / "out" / f"{version}-mask.u8")
 
     async def store(self, entry: Entry, job: Job, *, reader: str, seconds: float) -> None:
         """Write the mask of a job and its row to the folder of the user. The caller holds the lock of the job.
