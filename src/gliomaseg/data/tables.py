@@ -70,7 +70,9 @@ def read_rows(data: Path) -> list[NumberedRow]:
         rows = _json_rows(text, data) if suffix == ".json" else _csv_rows(text, data, is_tsv=suffix == ".tsv")
         return [entry for entry in rows if entry.row]
     except RecursionError as fault:
-        raise DataError("is not a list of rows (nested too deeply)", where=data, cure="write a list of objects") from fault
+        raise DataError(
+            "is not a list of rows (nested too deeply)", where=data, cure="write a list of objects"
+        ) from fault
     except (UnicodeError, csv.Error) as fault:
         raise DataError(f"{_NO_TEXT} ({fault})", where=data, cure="save it as CSV UTF-8") from fault
     except ValueError as fault:  # invalid JSON, or a number of thousands of digits
