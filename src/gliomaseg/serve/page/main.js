@@ -90,13 +90,13 @@ function forget(id) {
   if (id === null || id === jobs.current || id === flow.id) openNothing();
 }
 
-/** @param {import("./api.js").Job} job */
-function openJob(job) {
+/** Resolves when the scan is shown, or left. @param {import("./api.js").Job} job */
+async function openJob(job) {
   if (job.id === jobs.current && document.body.dataset.state === "result") return;
   if (!mayLeave()) return;
   close();
-  if (job.state === "done") showResult(job);
-  else flow.follow(job);
+  if (job.state === "done") await showResult(job);
+  else await flow.follow(job);
 }
 
 /** @param {import("./api.js").Job} job */
@@ -174,8 +174,9 @@ function workKeys() {
 /** @returns {import("./keys.js").Key[]} */
 function keyTable() {
   const { display, painter } = workspace;
-  const key = (group, keys, text, use, onPicture = false) => ({ group, keys, text, use, onPicture });
-  const step = (name, right, down, deep, text) => key("Look", [name], text, () => workspace.step(right, down, deep), true);
+  const key = (group, keys, text, use) => ({ group, keys, text, use });
+  const held = (...entry) => ({ ...key(...entry), repeats: true });
+  const step = (name, right, down, deep, text) => ({ ...held("Look", [name], text, () => workspace.step(right, down, deep)), onPicture: true });
   const shift = (by) => () => workspace.setThreshold(Math.max(0.01, Math.min(0.99, Math.round((workspace.session.threshold + by) * 100) / 100)));
   return [
     step("ArrowLeft", -1, 0, 0, "Move the crosshair"), step("ArrowRight", 1, 0, 0, "Move the crosshair"),
@@ -189,12 +190,12 @@ function keyTable() {
     key("Look", ["h"], "Probability", () => setDisplay(workspace, "heat", !display.heat)),
     key("Look", ["x"], "Crosshair", () => setDisplay(workspace, "crosshair", !display.crosshair)),
     key("Look", ["r"], "Reset window and level", () => workspace.resetWindow()),
-    key("Correct", ["["], "Lower or raise the threshold", shift(-0.01)), key("Correct", ["]"], "Lower or raise the threshold", shift(0.01)),
+    held("Correct", ["["], "Lower or raise the threshold", shift(-0.01)), held("Correct", ["]"], "Lower or raise the threshold", shift(0.01)),
     ...TOOLS.map((tool) => key("Correct", [tool.key.toLowerCase()], tool.label, () => workspace.setTool(tool.name))),
-    key("Correct", ["-"], "Smaller or larger tool", () => setSize(workspace, painter.sizeMm - 1)),
-    key("Correct", ["+", "="], "Smaller or larger tool", () => setSize(workspace, painter.sizeMm + 1)),
+    held("Correct", ["-"], "Smaller or larger tool", () => setSize(workspace, painter.sizeMm - 1)),
+    held("Correct", ["+", "="], "Smaller or larger tool", () => setSize(workspace, painter.sizeMm + 1)),
     key("Correct", ["g"], "Slice or ball", () => setReach(workspace, !painter.inBall)),
-    key("Correct", [" ", "Enter"], "Use the tool at the crosshair", () => workspace.paintHere(), true),
+    { ...key("Correct", [" ", "Enter"], "Use the tool at the crosshair", () => workspace.paintHere()), onPicture: true },
     key("Correct", ["Escape"], "Back to looking", () => workspace.setTool("look")),
     key("Correct", ["z"], "Undo", () => workspace.undo()), key("Correct", ["y"], "Redo", () => workspace.redo()),
     key("Correct", ["k"], "Save", () => saveNow(workspace, saved)),

@@ -11,9 +11,9 @@ const READER = "gliomaseg-reader";
 
 export class WorkList {
   /**
-   * @param {{open: (job: import("./api.js").Job) => void, home: () => void, leave: () => boolean,
-   *   save: () => Promise<boolean>}} events `save` sends the mask to the server, if it was changed; `leave` closes the
-   *   scan, unless its correction is not saved and the person stays
+   * @param {{open: (job: import("./api.js").Job) => Promise<void>, home: () => void, leave: () => boolean,
+   *   save: () => Promise<boolean>}} events `open` resolves when the scan is shown or left; `save` sends the mask to the
+   *   server, if it was changed; `leave` closes the scan, unless its correction is not saved and the person stays
    */
   constructor(events) {
     this.events = events;
@@ -142,7 +142,7 @@ export class WorkList {
     try {
       const job = await openCase(number);
       for (const one of this.cases) if (one.number === number) one.job = job.id;
-      this.events.open(job);
+      await this.events.open(job);
     } catch (fault) {
       toast(fault.message, true);
       this.events.home();

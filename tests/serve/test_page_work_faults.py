@@ -1,0 +1,67 @@
+"""The page with a work list, when keys are held, scans load late, the server starts again or a name is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from browser_page import Watch, wait_for_result
+from gliomaseg.choices import PhantomFormat
+from gliomaseg.phantoms import write_phantoms
+from serve.work_server import WorkServer
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+
+@pytest.fixture(scope="module")
+def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkServer]:
+    folder = tmp_path_factory.mktemp("faults")
+    data = write_phantoms(folder, patients=3, side_px=64, kind=PhantomFormat.nifti)
+    started = WorkServer.start(data, folder / "out", "--reader", "anna")
+    started.segmented()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def watch(browser: Browser, server: WorkServer) -> Iterator[Watch]:
+    """A page with the list of cases."""
+    opened = Watch(browser, server.address)
+    opened.page.wait_for_selector("#worklist:not([hidden])")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page(watch: Watch) -> Page:
+    return watch.page
+
+
+def open_case(page: Page, case: str) -> None:
+    """Open a case of the list, and wait for its values."""
+    page.click(f"#work-cases button:text-is('{case}')")
+    page.wait_for_selector(f"#work-name:text-is('{case}')")
+    wait_for_result(page)
+
+
+def names(server: WorkServer) -> list[str]:
+    return [case["case"] for case in server.cases()]
+
+
+def test_held_key_stores_one_case(page: Page, server: WorkServer) -> None:
+    first, second, _ = names(server)
+    open_case(page, first)
+    for _ in range(3):
+        page.keyboard.down("a")
+    page.wait_for_selector(f"#work-name:text-is('{second}')")
+    wait_for_result(page)
+    for _ in range(5):
+        page.keyboard.down("a")
+    page.keyboard.up("a")
+    page.wait_for_timeout(200)
+    assert page.locator("#work-name").inner_text() == second
+    assert [case["state"] for case in server.cases()].count("corrected") == 1
+    page.click("#work-open")
