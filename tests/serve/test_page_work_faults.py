@@ -65,3 +65,46 @@ def test_held_key_stores_one_case(page: Page, server: WorkServer) -> None:
     assert page.locator("#work-name").inner_text() == second
     assert [case["state"] for case in server.cases()].count("corrected") == 1
     page.click("#work-open")
+
+
+# The next scan is read, but comes only when `release` is called.
+HOLD = """async () => {
+  const { NVImage } = await import("/page/vendor/niivue-0.69.0.min.js");
+  const read = NVImage.loadFromUrl;
+  window.held = new Promise((hold) => {
+    NVImage.loadFromUrl = async (options) => {
+      NVImage.loadFromUrl = read;
+      const image = await read.call(NVImage, options);
+      await new Promise((resolve) => { window.release = resolve; hold(); });
+      return image;
+    };
+  });
+}"""
+
+
+def hold_case(page: Page, case: str) -> None:
+    """Open a case whose scan loads late, and go back to the list."""
+    page.evaluate(HOLD)
+    page.click(f"#work-cases button:text-is('{case}')")
+    page.evaluate("() => window.held")
+    page.click("#work-open")
+    page.wait_for_selector("#worklist:not([hidden])")
+
+
+def release(page: Page) -> None:
+    page.evaluate("() => window.release()")
+    page.wait_for_timeout(300)
+
+
+def test_scan_that_loads_late_takes_over_neither_the_list_nor_another_scan(page: Page, server: WorkServer) -> None:
+    first, second, _ = names(server)
+    hold_case(page, first)
+    release(page)
+    assert page.locator("#worklist").is_visible()
+    assert not page.locator("#work-bar").is_visible()
+    hold_case(page, first)
+    open_case(page, second)
+    release(page)
+    assert page.locator("#work-name").inner_text() == second
+    assert page.locator("#panel h2").inner_text().startswith(second)
+    page.click("#work-open")

@@ -14,6 +14,7 @@ import { buildTakeAway, saveNow, showCorrection } from "./takeaway.js";
 import { WorkList } from "./worklist.js";
 import { Workspace } from "./workspace.js";
 
+let opening = new AbortController();
 const measure = eachFrame(() => showMeasures());
 const workspace = new Workspace({
   onMask: () => measure(),
@@ -63,6 +64,7 @@ function refuse(message) {
 }
 
 function close() {
+  opening.abort();
   workspace.session = null;
   worklist.closed();
   flow.leave();
@@ -101,14 +103,19 @@ async function openJob(job) {
 
 /** @param {import("./api.js").Job} job */
 async function showResult(job) {
+  opening.abort();
+  opening = new AbortController();
+  const { signal } = opening;
   showState("result");
   jobs.mark(job.id);
   history.replaceState(null, "", `#${job.id}`);
   byId("panel").replaceChildren();
   try {
     job = await readJob(job.id);
-    await workspace.open(job);
+    signal.throwIfAborted();
+    await workspace.open(job, signal);
   } catch (fault) {
+    if (signal.aborted) return;
     close();
     flow.fail(fault);
     return;
@@ -158,9 +165,10 @@ async function resume() {
     fillDialog(keys);
   }
   await jobs.refresh();
+  if (document.body.dataset.state !== "empty") return; // a scan was opened meanwhile
   const job = jobs.jobs.find((one) => one.id === location.hash.slice(1));
   if (job) openJob(job);
-  else if (worklist.exists && document.body.dataset.state === "empty") openNothing();
+  else if (worklist.exists) openNothing();
 }
 
 /** @returns {import("./keys.js").Key[]} */

@@ -23,6 +23,7 @@ export class WorkList {
     this.current = null;
     this.reader = "";
     this.isBusy = false;
+    this.visit = 0; // grows when a case is asked for or left, so that an answer for an earlier one is dropped
     this.time = new WorkTime();
     /** @type {Map<number, number>} ms of work on cases that were left */
     this.times = new Map();
@@ -85,6 +86,7 @@ export class WorkList {
   /** The picture is left. */
   closed() {
     if (!this.exists) return;
+    this.visit += 1;
     if (this.current) this.times.set(this.current.number, this.time.stop());
     this.current = null;
     byId("work-bar").hidden = true;
@@ -98,15 +100,18 @@ export class WorkList {
   async storeAndNext() {
     if (!this.current || this.isBusy) return;
     const { number, case: name } = this.current;
+    const { visit } = this;
     this.#setBusy(true);
     try {
       if (!(await this.events.save())) return;
-      await storeCase(number, Math.round(this.time.advance() / 100) / 10, this.reader);
-      this.time.start(0);
+      const ms = visit === this.visit ? this.time.advance() : (this.times.get(number) ?? 0);
+      await storeCase(number, Math.round(ms / 100) / 10, this.reader);
+      if (visit === this.visit) this.time.start(0);
+      else this.times.delete(number);
       this.skipped.delete(number);
       await this.refresh();
       toast(`Stored ${name}: ${this.done} of ${this.cases.length} done`);
-      await this.#next(number);
+      if (visit === this.visit) await this.#next(number);
     } catch (fault) {
       toast(fault.message, true);
     } finally {
@@ -119,10 +124,11 @@ export class WorkList {
     if (!this.current || this.isBusy) return;
     const { number } = this.current;
     if (!this.events.leave()) return;
+    const { visit } = this;
     this.skipped.add(number);
     this.#setBusy(true);
     await this.refresh();
-    await this.#next(number);
+    if (visit === this.visit) await this.#next(number);
     this.#setBusy(false);
   }
 
@@ -139,11 +145,15 @@ export class WorkList {
 
   /** @param {number} number */
   async open(number) {
+    this.visit += 1;
+    const { visit } = this;
     try {
       const job = await openCase(number);
+      if (visit !== this.visit) return;
       for (const one of this.cases) if (one.number === number) one.job = job.id;
       await this.events.open(job);
     } catch (fault) {
+      if (visit !== this.visit) return;
       toast(fault.message, true);
       this.events.home();
     }
