@@ -108,3 +108,35 @@ def test_scan_that_loads_late_takes_over_neither_the_list_nor_another_scan(page:
     assert page.locator("#work-name").inner_text() == second
     assert page.locator("#panel h2").inner_text().startswith(second)
     page.click("#work-open")
+
+
+# Answer questions with "Cancel", and note them.
+STAY = "() => { window.asked = []; window.confirm = (text) => { window.asked.push(text); return false; }; }"
+ASKS_ON_RELOAD = "() => !window.dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+
+
+def test_moved_threshold_and_undone_strokes_are_left_only_after_a_question(page: Page, server: WorkServer) -> None:
+    first, *_ = names(server)
+    open_case(page, first)
+    assert not page.evaluate(ASKS_ON_RELOAD)
+    page.evaluate(STAY)
+    page.locator("#threshold").fill("0.9")
+    assert page.evaluate(ASKS_ON_RELOAD)
+    page.locator("#overlay").press("n")
+    page.click("#work-open")
+    assert page.evaluate("() => window.asked") == ["The correction is not saved. Leave it?"] * 2
+    assert page.locator("#work-name").inner_text() == first
+    page.click("#threshold-reset")
+    assert not page.evaluate(ASKS_ON_RELOAD)
+    for key in ("e", "Space", "z"):
+        page.locator("#overlay").press(key)
+    assert page.evaluate(ASKS_ON_RELOAD)
+    page.click("#work-open")
+    assert "undone" in page.evaluate("() => window.asked.at(-1)")
+    page.locator("#overlay").press("y")
+    with page.expect_response("**/mask"):
+        page.locator("#overlay").press("k")
+    page.wait_for_selector("#save:disabled", state="attached")
+    assert not page.evaluate(ASKS_ON_RELOAD)
+    page.click("#work-open")
+    page.wait_for_selector("#worklist:not([hidden])")

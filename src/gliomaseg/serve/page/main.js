@@ -38,11 +38,12 @@ window.addEventListener("beforeunload", (event) => isUnsaved() && event.preventD
 resume();
 
 function isUnsaved() {
-  return workspace.session !== null && workspace.session.history.canUndo && workspace.session.isChanged;
+  return workspace.session?.isUnsaved ?? false;
 }
 
 function mayLeave() {
-  return !isUnsaved() || window.confirm("The correction is not saved. Leave it?");
+  if (!isUnsaved()) return true;
+  return window.confirm(workspace.session.isChanged ? "The correction is not saved. Leave it?" : "Strokes that were undone can be redone until you leave. Leave?");
 }
 
 function leave() {
