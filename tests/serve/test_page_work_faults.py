@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from browser_page import Watch, wait_for_result
+from browser_page import Watch, open_files, wait_for_result
 from gliomaseg.choices import PhantomFormat
 from gliomaseg.phantoms import write_phantoms
 from serve.work_server import WorkServer
@@ -140,3 +140,41 @@ def test_moved_threshold_and_undone_strokes_are_left_only_after_a_question(page:
     assert not page.evaluate(ASKS_ON_RELOAD)
     page.click("#work-open")
     page.wait_for_selector("#worklist:not([hidden])")
+
+
+def lose_job(page: Page, server: WorkServer) -> None:
+    """Let the server forget the job of the page, as a server that is started again does."""
+    server.client.delete(f"/segmentations/{page.url.partition('#')[2]}").raise_for_status()
+
+
+def test_correction_is_stored_after_the_server_has_lost_the_case(watch: Watch, server: WorkServer) -> None:
+    page = watch.page
+    first, *_ = names(server)
+    before = server.case(first)["changed_voxels"]
+    open_case(page, first)
+    page.click("[data-tool=eraser]")
+    page.locator("#overlay").press("Space")
+    lose_job(page, server)
+    page.click("#work-store")
+    page.wait_for_selector(f"#work-name:not(:text-is('{first}'))", state="attached")
+    wait_for_result(page)
+    after = server.case(first)
+    assert (before or 0) < after["changed_voxels"]
+    assert after["state"] == "corrected"
+    watch.faults[:] = [fault for fault in watch.faults if "404" not in fault]
+    page.click("#work-open")
+
+
+def test_correction_of_an_upload_that_expired_stays_on_the_page(watch: Watch, server: WorkServer) -> None:
+    page = watch.page
+    page.click("#open-more")
+    open_files(page, next(server.data.rglob("*flair*")))
+    wait_for_result(page)
+    page.click("[data-tool=eraser]")
+    page.locator("#overlay").press("Space")
+    lose_job(page, server)
+    page.click("#save")
+    assert "keep it open" in page.locator(".toast.bad").inner_text()
+    assert "Keep this page open" in page.locator("#changes").inner_text()
+    assert page.evaluate(ASKS_ON_RELOAD)
+    watch.faults[:] = [fault for fault in watch.faults if "404" not in fault]

@@ -24,7 +24,7 @@ export class ServerError extends Error {
   }
 }
 
-const GONE = "The server does not answer; start `gliomaseg serve` again, then reload this page.";
+const GONE = "The server does not answer; start `gliomaseg serve` again with the same port, then try again.";
 
 /** @param {string} path @param {RequestInit} [options] */
 export async function ask(path, options) {

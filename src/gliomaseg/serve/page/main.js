@@ -10,6 +10,7 @@ import { connectOpen } from "./open.js";
 import { TOOLS } from "./painter.js";
 import { buildPanel, showNumbers } from "./panel.js";
 import { ReferencePanel } from "./reference.js";
+import { isThere, reopenCase } from "./reopen.js";
 import { buildTakeAway, saveNow, showCorrection } from "./takeaway.js";
 import { WorkList } from "./worklist.js";
 import { Workspace } from "./workspace.js";
@@ -22,7 +23,7 @@ const workspace = new Workspace({
   onDisplay: () => showDisplay(workspace),
   onMove: () => reference.showSlice(),
 });
-const reference = new ReferencePanel(workspace, () => saveNow(workspace, saved));
+const reference = new ReferencePanel(workspace, save);
 const jobs = new JobList({ open: (job) => openJob(job), deleted: (id) => forget(id) });
 const flow = new Flow({ done: (job) => showResult(job), changed: () => jobs.refresh(), cancelled: () => openNothing() });
 const worklist = new WorkList({ open: (job) => openJob(job), home: () => openNothing(), leave, save: () => saveIfChanged() });
@@ -85,7 +86,34 @@ function openNothing(state = worklist.exists ? "list" : "empty") {
 
 /** @returns {Promise<boolean>} whether the server has the mask that is shown */
 async function saveIfChanged() {
-  return !workspace.painter.isBusy && (!workspace.session.isChanged || saveNow(workspace, saved));
+  const { session, painter } = workspace;
+  if (painter.isBusy) return false;
+  return (!session.isChanged && (await isThere(session.id))) || save();
+}
+
+function save() {
+  const number = worklist.current?.number;
+  return saveNow(workspace, saved, (session) => reopen(session, number));
+}
+
+/**
+ * The server has lost the job of a session: give the session a new one.
+ * @param {import("./session.js").Session} session
+ * @param {number | undefined} number of its case; an upload has none
+ */
+async function reopen(session, number) {
+  if (number === undefined) {
+    session.isExpired = true;
+    measure();
+    throw new Error("The scan expired on the server, so the correction cannot be saved there. Nothing is lost on this page: keep it open as long as you need the correction.");
+  }
+  workspace.wait("The server was started again. It opens the case again …");
+  const job = await reopenCase(number, session.shape).finally(() => workspace.wait(""));
+  worklist.moved(number, job.id);
+  session.id = job.id;
+  if (workspace.session !== session) return;
+  jobs.mark(job.id);
+  history.replaceState(null, "", `#${job.id}`);
 }
 
 /** @param {string | null} id null: all */
@@ -121,7 +149,7 @@ async function showResult(job) {
     flow.fail(fault);
     return;
   }
-  buildPanel(workspace, [reference.build(job), ...buildTakeAway(workspace, () => saved())]);
+  buildPanel(workspace, [reference.build(job), ...buildTakeAway(workspace, save)]);
   showMeasures();
   workspace.goToTumour();
   workspace.setTool("look");
@@ -207,7 +235,7 @@ function keyTable() {
     { ...key("Correct", [" ", "Enter"], "Use the tool at the crosshair", () => workspace.paintHere()), onPicture: true },
     key("Correct", ["Escape"], "Back to looking", () => workspace.setTool("look")),
     key("Correct", ["z"], "Undo", () => workspace.undo()), key("Correct", ["y"], "Redo", () => workspace.redo()),
-    key("Correct", ["k"], "Save", () => saveNow(workspace, saved)),
+    key("Correct", ["k"], "Save", save),
     key("Scans", ["n"], "Next case, lowest predicted Dice first", () => jobs.openNext()),
   ];
 }

@@ -31,6 +31,7 @@ export class Session {
     this.layer = differences(model, mask);
     this.history = new History(this.layer);
     this.hasUndone = false; // since the mask was saved
+    this.isExpired = false; // on the server, and cannot be opened again there
     /** @type {import("./reference.js").Reference | null} */
     this.reference = null;
     this.interval = INTERVAL.map((threshold) => this.#maskAt(threshold));

@@ -83,6 +83,11 @@ export class WorkList {
     this.#showBar();
   }
 
+  /** A case has another job. @param {number} number @param {string} id */
+  moved(number, id) {
+    for (const one of this.cases) if (one.number === number) one.job = id;
+  }
+
   /** The picture is left. */
   closed() {
     if (!this.exists) return;
@@ -150,7 +155,7 @@ export class WorkList {
     try {
       const job = await openCase(number);
       if (visit !== this.visit) return;
-      for (const one of this.cases) if (one.number === number) one.job = job.id;
+      this.moved(number, job.id);
       await this.events.open(job);
     } catch (fault) {
       if (visit !== this.visit) return;

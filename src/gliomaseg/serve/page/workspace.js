@@ -31,7 +31,7 @@ export class Workspace {
     this.plane = 2;
     this.painter = new Painter(
       (kind) => this.changed(kind === "end"),
-      (busy) => this.#wait(busy ? "Computing the mask from the strokes …" : ""),
+      (busy) => this.wait(busy ? "Computing the mask from the strokes …" : ""),
     );
     this.redraw = eachFrame(() => this.#redraw());
     this.showMask = eachFrame(() => this.#showMask());
@@ -45,7 +45,7 @@ export class Workspace {
   async open(job, signal) {
     const result = /** @type {import("./api.js").Result} */ (job.result);
     this.session = null;
-    this.#wait("Loading the scan …");
+    this.wait("Loading the scan …");
     const files = ["flair.nii.gz", "probability.nii.gz", "mask.u8?version=model", "mask.u8"];
     const [flair, probability, model, mask] = await Promise.all(files.map((file) => readFile(job.id, file, signal)));
     this.starting ??= this.#start().catch((fault) => {
@@ -62,7 +62,7 @@ export class Workspace {
     const { low, high } = viewer.intensities;
     Object.assign(this.display, { low, high });
     this.setView(viewer.planesOnly ? "axial" : viewer.view);
-    this.#wait("");
+    this.wait("");
     this.changed(true);
     this.goToTumour();
     this.applyDisplay();
@@ -235,7 +235,8 @@ export class Workspace {
     byId("slice-out").textContent = `${voxel[2] + 1} of ${session.shape[2]}`;
   }
 
-  #wait(text) {
+  /** Say on the picture what is waited for. @param {string} text empty: nothing */
+  wait(text) {
     const note = byId("stage-wait");
     note.hidden = !text;
     note.textContent = text;
