@@ -178,3 +178,26 @@ def test_correction_of_an_upload_that_expired_stays_on_the_page(watch: Watch, se
     assert "Keep this page open" in page.locator("#changes").inner_text()
     assert page.evaluate(ASKS_ON_RELOAD)
     watch.faults[:] = [fault for fault in watch.faults if "404" not in fault]
+
+
+def test_delete_all_leaves_the_open_case_and_asks_about_a_correction(page: Page, server: WorkServer) -> None:
+    page.click("#open-more")
+    open_files(page, next(server.data.rglob("*flair*")))
+    wait_for_result(page)
+    upload = page.url.partition("#")[2]
+    page.evaluate(STAY)
+    page.locator("#threshold").fill("0.9")
+    page.click("#delete-all")
+    page.wait_for_timeout(200)
+    assert page.evaluate("() => window.asked.at(-1)").endswith("is not saved.")
+    page.click("#threshold-reset")
+    page.click("#work-open")
+    open_case(page, names(server)[0])
+    case = page.url.partition("#")[2]
+    page.evaluate("() => { window.confirm = () => true; }")
+    page.click("#delete-all")
+    page.wait_for_selector("#jobs", state="hidden")
+    jobs = [job["id"] for job in server.client.get("/segmentations").json()]
+    assert case in jobs
+    assert upload not in jobs
+    assert page.locator("#work-bar").is_visible()

@@ -74,9 +74,9 @@ export async function readFile(id, file, signal) {
   return (await ask(`/${encodeURIComponent(id)}/${file}`, { signal })).arrayBuffer();
 }
 
-/** Delete one job, or all. @param {string} [id] */
-export async function deleteJobs(id) {
-  await ask(id ? `/${encodeURIComponent(id)}` : "", { method: "DELETE" });
+/** @param {string} id */
+export async function deleteJob(id) {
+  await ask(`/${encodeURIComponent(id)}`, { method: "DELETE" });
 }
 
 const BYTES = { "Content-Type": "application/octet-stream" };

@@ -24,7 +24,7 @@ const workspace = new Workspace({
   onMove: () => reference.showSlice(),
 });
 const reference = new ReferencePanel(workspace, save);
-const jobs = new JobList({ open: (job) => openJob(job), deleted: (id) => forget(id) });
+const jobs = new JobList({ open: (job) => openJob(job), deleted: (ids) => forget(ids), isUnsaved, beforeDelete: () => worklist.refresh() });
 const flow = new Flow({ done: (job) => showResult(job), changed: () => jobs.refresh(), cancelled: () => openNothing() });
 const worklist = new WorkList({ open: (job) => openJob(job), home: () => openNothing(), leave, save: () => saveIfChanged() });
 jobs.isElsewhere = (id) => worklist.has(id);
@@ -116,9 +116,9 @@ async function reopen(session, number) {
   history.replaceState(null, "", `#${job.id}`);
 }
 
-/** @param {string | null} id null: all */
-function forget(id) {
-  if (id === null || id === jobs.current || id === flow.id) openNothing();
+/** @param {string[]} ids of jobs that were deleted */
+function forget(ids) {
+  if (ids.some((id) => id === jobs.current || id === flow.id)) openNothing();
 }
 
 /** Resolves when the scan is shown, or left. @param {import("./api.js").Job} job */
