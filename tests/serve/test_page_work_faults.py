@@ -201,3 +201,15 @@ def test_delete_all_leaves_the_open_case_and_asks_about_a_correction(page: Page,
     assert case in jobs
     assert upload not in jobs
     assert page.locator("#work-bar").is_visible()
+
+
+def test_time_of_work_outlives_a_reload(page: Page, server: WorkServer) -> None:
+    first, *_ = names(server)
+    page.evaluate("(name) => sessionStorage.setItem('gliomaseg-times', JSON.stringify({ [name]: 72000 }))", first)
+    page.reload()
+    open_case(page, first)
+    minutes, seconds = page.locator("#work-place").inner_text().split(" · ")[1].split(",")[0].split(":")
+    assert 72 <= 60 * int(minutes) + int(seconds) < 120
+    page.reload()  # the time is kept before the page is left
+    kept = page.evaluate("(name) => JSON.parse(sessionStorage.getItem('gliomaseg-times'))[name]", first)
+    assert 72_000 < kept < 120_000

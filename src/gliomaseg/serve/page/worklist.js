@@ -2,7 +2,7 @@
 
 import { announce, byId, fixed, inMl, make, toast } from "./dom.js";
 import { openCase, readWorkList, storeCase } from "./workcases.js";
-import { WorkTime } from "./worktime.js";
+import { CaseTimes, WorkTime } from "./worktime.js";
 
 const POLL_MS = 1500;
 const READER = "gliomaseg-reader";
@@ -25,8 +25,7 @@ export class WorkList {
     this.isBusy = false;
     this.visit = 0; // grows when a case is asked for or left, so that an answer for an earlier one is dropped
     this.time = new WorkTime();
-    /** @type {Map<number, number>} ms of work on cases that were left */
-    this.times = new Map();
+    this.times = new CaseTimes();
     /** @type {Set<number>} */
     this.skipped = new Set();
   }
@@ -53,6 +52,7 @@ export class WorkList {
     this.#build();
     this.#show();
     setInterval(() => this.#tick(), 1000);
+    window.addEventListener("pagehide", () => this.#tick());
     this.#poll();
   }
 
@@ -78,7 +78,7 @@ export class WorkList {
   opened(id) {
     this.current = this.cases.find((one) => one.job === id) ?? null;
     if (!this.current) return;
-    this.time.start(this.times.get(this.current.number) ?? 0);
+    this.time.start(this.times.get(this.current.case));
     byId("work-bar").hidden = false;
     this.#showBar();
   }
@@ -92,7 +92,7 @@ export class WorkList {
   closed() {
     if (!this.exists) return;
     this.visit += 1;
-    if (this.current) this.times.set(this.current.number, this.time.stop());
+    if (this.current) this.times.set(this.current.case, this.time.stop());
     this.current = null;
     byId("work-bar").hidden = true;
   }
@@ -109,10 +109,10 @@ export class WorkList {
     this.#setBusy(true);
     try {
       if (!(await this.events.save())) return;
-      const ms = visit === this.visit ? this.time.advance() : (this.times.get(number) ?? 0);
+      const ms = visit === this.visit ? this.time.advance() : this.times.get(name);
       await storeCase(number, Math.round(ms / 100) / 10, this.reader);
       if (visit === this.visit) this.time.start(0);
-      else this.times.delete(number);
+      else this.times.set(name, 0);
       this.skipped.delete(number);
       await this.refresh();
       toast(`Stored ${name}: ${this.done} of ${this.cases.length} done`);
@@ -238,7 +238,8 @@ export class WorkList {
 
   #tick() {
     if (!this.current) return;
-    const clock = inMinutes(this.time.advance() / 1000) + (this.time.counts ? "" : ", paused");
+    this.times.set(this.current.case, this.time.advance());
+    const clock = inMinutes(this.time.total / 1000) + (this.time.counts ? "" : ", paused");
     byId("work-place").textContent = `${this.done} of ${this.cases.length} done · ${clock} · ${this.reader}`;
   }
 }
