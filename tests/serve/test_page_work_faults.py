@@ -213,3 +213,13 @@ def test_time_of_work_outlives_a_reload(page: Page, server: WorkServer) -> None:
     page.reload()  # the time is kept before the page is left
     kept = page.evaluate("(name) => JSON.parse(sessionStorage.getItem('gliomaseg-times'))[name]", first)
     assert 72_000 < kept < 120_000
+
+
+def test_reader_that_the_server_refuses_is_marked_at_once(page: Page) -> None:
+    for name in ("", "a" * 101, "a\tb", "a\\b", "=a", "+a", "-a", "@a"):
+        page.fill("#reader", name)
+        assert page.locator("#reader").get_attribute("aria-invalid") == "true", name
+        assert "“anna”" in page.locator("#reader-fault").inner_text()
+    page.fill("#reader", "Bo-Åsa")
+    assert page.locator("#reader").get_attribute("aria-invalid") == "false"
+    assert not page.locator("#reader-fault").is_visible()

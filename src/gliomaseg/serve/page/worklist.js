@@ -1,11 +1,11 @@
 /** The work list: a table of cases, and the bar that leads from one to the next. */
 
 import { announce, byId, fixed, inMl, make, toast } from "./dom.js";
+import { Reader } from "./reader.js";
 import { openCase, readWorkList, storeCase } from "./workcases.js";
 import { CaseTimes, WorkTime } from "./worktime.js";
 
 const POLL_MS = 1500;
-const READER = "gliomaseg-reader";
 
 /** @typedef {import("./workcases.js").WorkCase} WorkCase */
 
@@ -21,7 +21,8 @@ export class WorkList {
     this.cases = [];
     /** @type {WorkCase | null} the case that is open */
     this.current = null;
-    this.reader = "";
+    /** @type {Reader | null} */
+    this.reader = null;
     this.isBusy = false;
     this.visit = 0; // grows when a case is asked for or left, so that an answer for an earlier one is dropped
     this.time = new WorkTime();
@@ -48,7 +49,7 @@ export class WorkList {
     const { reader, cases } = await readWorkList();
     this.cases = cases;
     if (!this.exists) return;
-    this.reader = sessionStorage.getItem(READER) ?? reader ?? "";
+    this.reader = new Reader(reader ?? "");
     this.#build();
     this.#show();
     setInterval(() => this.#tick(), 1000);
@@ -110,7 +111,7 @@ export class WorkList {
     try {
       if (!(await this.events.save())) return;
       const ms = visit === this.visit ? this.time.advance() : this.times.get(name);
-      await storeCase(number, Math.round(ms / 100) / 10, this.reader);
+      await storeCase(number, Math.round(ms / 100) / 10, this.reader.name);
       if (visit === this.visit) this.time.start(0);
       else this.times.set(name, 0);
       this.skipped.delete(number);
@@ -172,13 +173,11 @@ export class WorkList {
   #build() {
     const start = make("button", { type: "button", id: "work-start", className: "main" });
     start.addEventListener("click", () => this.open(this.#first().number));
-    const reader = make("input", { type: "text", id: "reader", value: this.reader, maxLength: 100, autocomplete: "name" });
-    reader.addEventListener("change", () => this.#rename(reader));
     const heads = ["Case", "Predicted Dice", "Volume", "State"].map((text) => make("th", { scope: "col" }, text));
     byId("main").prepend(make("section", { id: "worklist", className: "card wide", hidden: true, dataset: { when: "list" }, aria: { labelledby: "worklist-title" } },
       make("div", { className: "work-head" }, make("h2", { id: "worklist-title" }, "Work list"), make("p", { id: "work-count", className: "small" })),
       make("progress", { id: "work-progress", aria: { label: "Cases that are done" } }),
-      make("div", { className: "row work-row" }, start, make("label", {}, "Reader", reader)),
+      make("div", { className: "row work-row" }, start, make("label", {}, "Reader", this.reader.field)), this.reader.fault,
       make("table", { id: "work-cases" }, make("thead", {}, make("tr", {}, ...heads)), make("tbody"))));
     document.querySelector(".stage-column").prepend(this.#bar());
     const back = make("button", { type: "button", id: "work-open", hidden: true, dataset: { when: "empty result busy choose error" } }, "Work list");
@@ -194,13 +193,6 @@ export class WorkList {
     skip.addEventListener("click", () => this.skip());
     return make("div", { id: "work-bar", className: "bar work-bar", role: "group", hidden: true, aria: { label: "Work list" } },
       make("strong", { id: "work-name" }), make("p", { id: "work-place", className: "small" }), make("div", { className: "row" }, skip, store));
-  }
-
-  #rename(field) {
-    const name = field.value.trim();
-    if (!name) field.value = this.reader;
-    else this.reader = name;
-    sessionStorage.setItem(READER, this.reader);
   }
 
   #first() {
@@ -240,7 +232,7 @@ export class WorkList {
     if (!this.current) return;
     this.times.set(this.current.case, this.time.advance());
     const clock = inMinutes(this.time.total / 1000) + (this.time.counts ? "" : ", paused");
-    byId("work-place").textContent = `${this.done} of ${this.cases.length} done · ${clock} · ${this.reader}`;
+    byId("work-place").textContent = `${this.done} of ${this.cases.length} done · ${clock} · ${this.reader.name}`;
   }
 }
 
