@@ -97,7 +97,7 @@ export class JobList {
   #note(job) {
     if (job.state !== "done") return STATES[job.state] ?? job.state;
     const dice = job.result?.predicted_dice;
-    const score = typeof dice === "number" ? `Dice ${fixed(dice, 2)}` : "no tumour";
+    const score = typeof dice === "number" ? `predicted Dice ${fixed(dice, 2)}` : "no tumour";
     return job.result?.corrected ? `${score}, corrected` : score;
   }
 

@@ -149,7 +149,7 @@ async function showResult(job) {
     flow.fail(fault);
     return;
   }
-  buildPanel(workspace, [reference.build(job), ...buildTakeAway(workspace, save)]);
+  buildPanel(workspace, [reference.build(job), ...buildTakeAway(workspace, save, worklist.has(job.id))]);
   showMeasures();
   workspace.goToTumour();
   workspace.setTool("look");
@@ -175,7 +175,7 @@ function summary() {
   if (!voxels) return "No tumour found";
   const dice = workspace.session.result.predicted_dice;
   const lengths = diameters && `${fixed(diameters.longest.mm, 0)} × ${fixed(diameters.perpendicular.mm, 0)} mm`;
-  const parts = [ml === null ? `${fixed(voxels, 0)} voxels` : `${inMl(ml)} ml`, lengths, dice === null ? null : `Dice ${fixed(dice, 2)}`];
+  const parts = [ml === null ? `${fixed(voxels, 0)} voxels` : `${inMl(ml)} ml`, lengths, dice === null ? null : `predicted Dice ${fixed(dice, 2)}`];
   return parts.filter(Boolean).join(" · ");
 }
 

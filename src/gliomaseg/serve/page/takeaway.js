@@ -15,11 +15,12 @@ const FILES = [
 /**
  * @param {import("./workspace.js").Workspace} workspace
  * @param {() => Promise<boolean>} store sends the mask to the server
+ * @param {boolean} isCase whether the scan is of the work list, where another button stores the mask
  * @returns {HTMLElement[]} sections of the panel
  */
-export function buildTakeAway(workspace, store) {
+export function buildTakeAway(workspace, store, isCase) {
   const { session } = workspace;
-  const save = make("button", { type: "button", id: "save", className: "main" }, "Save correction");
+  const save = make("button", { type: "button", id: "save", className: "main", hidden: isCase }, "Save correction");
   const clear = make("button", { type: "button", id: "clear", className: "quiet" }, "Back to the model's mask");
   save.addEventListener("click", store);
   clear.addEventListener("click", () => {
@@ -31,6 +32,7 @@ export function buildTakeAway(workspace, store) {
   const reasons = missing.map((entry) => `${entry.label}: ${entry.missing}`).join("; ");
   return [
     make("section", { className: "correction" }, make("h3", {}, "Correction"), make("p", { id: "changes", className: "small" }),
+      ...(isCase ? [make("p", { className: "small" }, "“Save and next” stores the mask in the folder of corrected masks.")] : []),
       make("div", { className: "row" }, save, clear)),
     make("section", { className: "take" }, make("h3", {}, "Take away"),
       make("p", { className: "small" }, "The mask as you see it, on the grid of the scan. It is saved first."),

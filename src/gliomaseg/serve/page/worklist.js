@@ -116,7 +116,7 @@ export class WorkList {
       else this.times.set(name, 0);
       this.skipped.delete(number);
       await this.refresh();
-      toast(`Stored ${name}: ${this.done} of ${this.cases.length} done`);
+      toast(`Stored ${name}`);
       if (visit === this.visit) await this.#next(number);
     } catch (fault) {
       toast(fault.message, true);
@@ -173,7 +173,7 @@ export class WorkList {
   #build() {
     const start = make("button", { type: "button", id: "work-start", className: "main" });
     start.addEventListener("click", () => this.open(this.#first().number));
-    const heads = ["Case", "Predicted Dice", "Volume", "State"].map((text) => make("th", { scope: "col" }, text));
+    const heads = ["Case", "Dice (predicted)", "Volume", "State"].map((text) => make("th", { scope: "col" }, text));
     byId("main").prepend(make("section", { id: "worklist", className: "card wide", hidden: true, dataset: { when: "list" }, aria: { labelledby: "worklist-title" } },
       make("div", { className: "work-head" }, make("h2", { id: "worklist-title" }, "Work list"), make("p", { id: "work-count", className: "small" })),
       make("progress", { id: "work-progress", aria: { label: "Cases that are done" } }),
@@ -213,7 +213,7 @@ export class WorkList {
 
   /** @param {WorkCase} one */
   #row(one) {
-    const open = make("button", { type: "button", className: "link" }, one.case);
+    const open = make("button", { type: "button", className: "link" }, ...breakable(one.case));
     open.addEventListener("click", () => this.open(one.number));
     const dice = one.predicted_dice === null ? (one.state === "waiting" ? "" : "–") : fixed(one.predicted_dice, 2);
     const ml = one.tumour_volume_ml === null ? "" : `${inMl(one.tumour_volume_ml)} ml`;
@@ -234,6 +234,11 @@ export class WorkList {
     const clock = inMinutes(this.time.total / 1000) + (this.time.counts ? "" : ", paused");
     byId("work-place").textContent = `${this.done} of ${this.cases.length} done · ${clock} · ${this.reader.name}`;
   }
+}
+
+/** A name that breaks after its signs first. @param {string} name @returns {(Node | string)[]} */
+function breakable(name) {
+  return name.split(/(?<=[_.-])/).flatMap((part) => [part, make("wbr")]);
 }
 
 /** @param {WorkCase} one @returns {(Node | string)[]} */
