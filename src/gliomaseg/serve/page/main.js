@@ -92,24 +92,24 @@ async function saveIfChanged() {
 }
 
 function save() {
-  const number = worklist.current?.number;
-  return saveNow(workspace, saved, (session) => reopen(session, number));
+  const { current } = worklist;
+  return saveNow(workspace, saved, (session) => reopen(session, current));
 }
 
 /**
  * The server has lost the job of a session: give the session a new one.
  * @param {import("./session.js").Session} session
- * @param {number | undefined} number of its case; an upload has none
+ * @param {import("./workcases.js").WorkCase | null} one its case; an upload has none
  */
-async function reopen(session, number) {
-  if (number === undefined) {
+async function reopen(session, one) {
+  if (one === null) {
     session.isExpired = true;
     measure();
     throw new Error("The scan expired on the server, so the correction cannot be saved there. Nothing is lost on this page: keep it open as long as you need the correction.");
   }
   workspace.wait("The server was started again. It opens the case again …");
-  const job = await reopenCase(number, session.shape).finally(() => workspace.wait(""));
-  worklist.moved(number, job.id);
+  const job = await reopenCase(one, session.shape).finally(() => workspace.wait(""));
+  await worklist.refresh();
   session.id = job.id;
   if (workspace.session !== session) return;
   jobs.mark(job.id);

@@ -67,7 +67,7 @@ let last = Promise.resolve(true);
  */
 export async function saveNow({ session, painter }, onSaved, reopen) {
   if (!session || painter.isBusy) return false;
-  last = last.then(() => save(session, onSaved, reopen));
+  last = last.catch(() => false).then(() => save(session, onSaved, reopen));
   return last;
 }
 

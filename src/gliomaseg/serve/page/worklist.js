@@ -84,11 +84,6 @@ export class WorkList {
     this.#showBar();
   }
 
-  /** A case has another job. @param {number} number @param {string} id */
-  moved(number, id) {
-    for (const one of this.cases) if (one.number === number) one.job = id;
-  }
-
   /** The picture is left. */
   closed() {
     if (!this.exists) return;
@@ -105,12 +100,13 @@ export class WorkList {
   /** Store the mask of the open case in the user's folder, and open the next one. */
   async storeAndNext() {
     if (!this.current || this.isBusy) return;
-    const { number, case: name } = this.current;
-    const { visit } = this;
+    const { visit, current } = this;
+    const { case: name } = current;
     this.#setBusy(true);
     try {
       if (!(await this.events.save())) return;
       const ms = visit === this.visit ? this.time.advance() : this.times.get(name);
+      const { number } = current; // another one, if the server has opened the case again
       await storeCase(number, Math.round(ms / 100) / 10, this.reader.name);
       if (visit === this.visit) this.time.start(0);
       else this.times.set(name, 0);
@@ -156,7 +152,9 @@ export class WorkList {
     try {
       const job = await openCase(number);
       if (visit !== this.visit) return;
-      this.moved(number, job.id);
+      const one = this.cases.find((other) => other.number === number);
+      if (one?.case !== job.name) throw new Error("The list of cases has changed; choose a case again.");
+      one.job = job.id;
       await this.events.open(job);
     } catch (fault) {
       if (visit !== this.visit) return;
