@@ -31,11 +31,12 @@ export function compareMasks(mask, reference, shape) {
 }
 
 /**
- * The slices that agree least; of slices with one Dice, those with the most tumour first.
+ * The slices that agree least, without those whose Dice is shown as 1.00; of slices with one Dice, those with the most
+ * tumour first.
  * @param {SliceAgreement[]} slices
  * @param {number} most
  */
 export function worstSlices(slices, most) {
   const size = (one) => one.reference + one.mask;
-  return [...slices].sort((a, b) => a.dice - b.dice || size(b) - size(a)).slice(0, most);
+  return slices.filter((one) => one.dice < 0.995).sort((a, b) => a.dice - b.dice || size(b) - size(a)).slice(0, most);
 }

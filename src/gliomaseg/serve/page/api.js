@@ -24,15 +24,15 @@ export class ServerError extends Error {
   }
 }
 
-const GONE = "The server does not answer; start `gliomaseg serve` again, then reload this page.";
+const GONE = "The server does not answer; start `gliomaseg serve` again with the same port, then try again.";
 
 /** @param {string} path @param {RequestInit} [options] */
 export async function ask(path, options) {
   let answer;
   try {
     answer = await fetch(ROOT + path, options);
-  } catch {
-    throw new ServerError(0, GONE);
+  } catch (fault) {
+    throw options?.signal?.aborted ? fault : new ServerError(0, GONE);
   }
   if (!answer.ok) throw new ServerError(answer.status, reason(answer.status, await answer.text()));
   return answer;
@@ -69,14 +69,14 @@ export async function choose(id, number) {
   return (await ask(`/${encodeURIComponent(id)}/choice`, { method: "POST", body, headers })).json();
 }
 
-/** @param {string} id @param {string} file @returns {Promise<ArrayBuffer>} */
-export async function readFile(id, file) {
-  return (await ask(`/${encodeURIComponent(id)}/${file}`)).arrayBuffer();
+/** @param {string} id @param {string} file @param {AbortSignal} [signal] @returns {Promise<ArrayBuffer>} */
+export async function readFile(id, file, signal) {
+  return (await ask(`/${encodeURIComponent(id)}/${file}`, { signal })).arrayBuffer();
 }
 
-/** Delete one job, or all. @param {string} [id] */
-export async function deleteJobs(id) {
-  await ask(id ? `/${encodeURIComponent(id)}` : "", { method: "DELETE" });
+/** @param {string} id */
+export async function deleteJob(id) {
+  await ask(`/${encodeURIComponent(id)}`, { method: "DELETE" });
 }
 
 const BYTES = { "Content-Type": "application/octet-stream" };

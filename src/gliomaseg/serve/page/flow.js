@@ -4,7 +4,7 @@
  * @typedef {import("./api.js").Job} Job
  */
 
-import { choose, deleteJobs, fileUrl, readJob, upload } from "./api.js";
+import { choose, deleteJob, fileUrl, readJob, upload } from "./api.js";
 import { announce, byId, make } from "./dom.js";
 
 const WAIT_MS = 350;
@@ -54,12 +54,12 @@ export class Flow {
   leave() {
     this.running?.abort();
     this.running = null;
+    this.id = null;
   }
 
   /** @param {string} name */
   #begin(name) {
     this.leave();
-    this.id = null;
     this.running = new AbortController();
     byId("busy-name").textContent = name;
     showState("busy");
@@ -148,7 +148,7 @@ export class Flow {
   async #cancel() {
     const { id } = this;
     this.leave();
-    if (id) await deleteJobs(id).catch(() => {});
+    if (id) await deleteJob(id).catch(() => {});
     this.events.cancelled();
   }
 }

@@ -4,13 +4,17 @@
  * @typedef {import("./api.js").Job} Job
  */
 
-import { deleteJobs, fileUrl, listJobs } from "./api.js";
+import { deleteJob, fileUrl, listJobs } from "./api.js";
 import { byId, fixed, icon, make, toast } from "./dom.js";
 
 const STATES = { queued: "waits", reading: "reads", choose: "choose a scan", segmenting: "segments", failed: "failed" };
 
 export class JobList {
-  /** @param {{open: (job: Job) => void, deleted: (id: string | null) => void}} events */
+  /**
+   * @param {{open: (job: Job) => void, deleted: (ids: string[]) => void, isUnsaved: () => boolean,
+   *   beforeDelete: () => Promise<void>}} events `isUnsaved` of the open scan; `beforeDelete` learns which jobs are cases
+   *   of the work list
+   */
   constructor(events) {
     this.events = events;
     /** @type {Job[]} */
@@ -42,8 +46,13 @@ export class JobList {
     this.show();
   }
 
+  /** Jobs of this sitting without those of the work list. @returns {Job[]} */
+  get listed() {
+    return this.jobs.filter((job) => !this.isElsewhere(job.id));
+  }
+
   show() {
-    const listed = this.jobs.filter((job) => !this.isElsewhere(job.id));
+    const { listed } = this;
     byId("jobs").hidden = !listed.length;
     document.body.classList.toggle("has-jobs", listed.length > 0);
     byId("next-case").hidden = this.inOrder().length < 2;
@@ -53,7 +62,7 @@ export class JobList {
   /** Finished jobs, lowest predicted Dice first; those without one come last. @returns {Job[]} */
   inOrder() {
     const dice = (job) => job.result?.predicted_dice ?? 2;
-    return this.jobs.filter((job) => job.state === "done" && !this.isElsewhere(job.id)).sort((a, b) => dice(a) - dice(b));
+    return this.listed.filter((job) => job.state === "done").sort((a, b) => dice(a) - dice(b));
   }
 
   /** Open the case after the open one in the order of the predicted Dice. */
@@ -71,7 +80,7 @@ export class JobList {
     open.append(make("span", { className: "job-name" }, job.name), make("span", { className: "small" }, this.#note(job)));
     open.addEventListener("click", () => this.events.open(job));
     const bin = make("button", { type: "button", className: "quiet bin", title: "Delete", aria: { label: `Delete ${job.name}` } }, icon("bin"));
-    bin.addEventListener("click", () => this.#delete(job));
+    bin.addEventListener("click", () => this.#deleteOne(job));
     return make("li", {}, open, bin);
   }
 
@@ -88,28 +97,43 @@ export class JobList {
   #note(job) {
     if (job.state !== "done") return STATES[job.state] ?? job.state;
     const dice = job.result?.predicted_dice;
-    const score = typeof dice === "number" ? `Dice ${fixed(dice, 2)}` : "no tumour";
+    const score = typeof dice === "number" ? `predicted Dice ${fixed(dice, 2)}` : "no tumour";
     return job.result?.corrected ? `${score}, corrected` : score;
   }
 
-  async #delete(job) {
-    try {
-      await deleteJobs(job.id);
-    } catch (fault) {
-      toast(fault.message, true);
-    }
-    this.events.deleted(job.id);
-    await this.refresh();
+  async #deleteOne(job) {
+    const warning = this.#warning([job]);
+    if (!warning || window.confirm(`Delete ${job.name} from the server?${warning}`)) await this.#delete([job]);
   }
 
   async #deleteAll() {
-    if (!window.confirm("Delete all scans of this sitting and their masks from the server?")) return;
+    await this.events.beforeDelete();
+    await this.refresh();
+    const { listed } = this;
+    const question = "Delete all scans of this sitting and their masks from the server?";
+    if (listed.length && window.confirm(question + this.#warning(listed))) await this.#delete(listed);
+  }
+
+  /** @param {Job[]} listed */
+  #warning(listed) {
+    const isLost = listed.some((job) => job.id === this.current) && this.events.isUnsaved();
+    return isLost ? " The correction of the open scan is not saved." : "";
+  }
+
+  /** @param {Job[]} listed */
+  async #delete(listed) {
+    const gone = [];
     try {
-      await deleteJobs();
+      for (const { id } of listed) {
+        await deleteJob(id).catch((fault) => {
+          if (fault.status !== 404) throw fault;
+        });
+        gone.push(id);
+      }
     } catch (fault) {
       toast(fault.message, true);
     }
-    this.events.deleted(null);
+    this.events.deleted(gone);
     await this.refresh();
   }
 }

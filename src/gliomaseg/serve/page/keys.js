@@ -3,8 +3,9 @@
 import { byId, make } from "./dom.js";
 
 /**
- * @typedef {{keys: string[], text: string, group: string, use: () => void, onPicture?: boolean}} Key
- *   `keys` as `KeyboardEvent.key`, letters in lower case; `onPicture`: only if the picture has the focus
+ * @typedef {{keys: string[], text: string, group: string, use: () => void, onPicture?: boolean, repeats?: boolean}} Key
+ *   `keys` as `KeyboardEvent.key`, letters in lower case; `onPicture`: only if the picture has the focus; `repeats`: a
+ *   key that is held works again and again
  */
 
 /** @param {Key[]} table @param {() => boolean} isActive whether a scan is open */
@@ -30,7 +31,7 @@ export function connectKeys(table, isActive) {
     const found = find(table, event);
     if (!found) return;
     event.preventDefault();
-    found.use();
+    if (!event.repeat || found.repeats) found.use();
   });
 }
 
@@ -51,7 +52,7 @@ function withControl(event, table, isActive) {
   const found = name && table.find((key) => key.keys.includes(name));
   if (!found) return;
   event.preventDefault();
-  found.use();
+  if (!event.repeat) found.use();
 }
 
 /** @param {EventTarget | null} target */

@@ -10,10 +10,12 @@ import { connectOpen } from "./open.js";
 import { TOOLS } from "./painter.js";
 import { buildPanel, showNumbers } from "./panel.js";
 import { ReferencePanel } from "./reference.js";
+import { isThere, reopenCase } from "./reopen.js";
 import { buildTakeAway, saveNow, showCorrection } from "./takeaway.js";
 import { WorkList } from "./worklist.js";
 import { Workspace } from "./workspace.js";
 
+let opening = new AbortController();
 const measure = eachFrame(() => showMeasures());
 const workspace = new Workspace({
   onMask: () => measure(),
@@ -21,8 +23,8 @@ const workspace = new Workspace({
   onDisplay: () => showDisplay(workspace),
   onMove: () => reference.showSlice(),
 });
-const reference = new ReferencePanel(workspace, () => saveNow(workspace, saved));
-const jobs = new JobList({ open: (job) => openJob(job), deleted: (id) => forget(id) });
+const reference = new ReferencePanel(workspace, save);
+const jobs = new JobList({ open: (job) => openJob(job), deleted: (ids) => forget(ids), isUnsaved, beforeDelete: () => worklist.refresh() });
 const flow = new Flow({ done: (job) => showResult(job), changed: () => jobs.refresh(), cancelled: () => openNothing() });
 const worklist = new WorkList({ open: (job) => openJob(job), home: () => openNothing(), leave, save: () => saveIfChanged() });
 jobs.isElsewhere = (id) => worklist.has(id);
@@ -37,11 +39,12 @@ window.addEventListener("beforeunload", (event) => isUnsaved() && event.preventD
 resume();
 
 function isUnsaved() {
-  return workspace.session !== null && workspace.session.history.canUndo && workspace.session.isChanged;
+  return workspace.session?.isUnsaved ?? false;
 }
 
 function mayLeave() {
-  return !isUnsaved() || window.confirm("The correction is not saved. Leave it?");
+  if (!isUnsaved()) return true;
+  return window.confirm(workspace.session.isChanged ? "The correction is not saved. Leave it?" : "Strokes that were undone can be redone until you leave. Leave?");
 }
 
 function leave() {
@@ -63,6 +66,7 @@ function refuse(message) {
 }
 
 function close() {
+  opening.abort();
   workspace.session = null;
   worklist.closed();
   flow.leave();
@@ -82,38 +86,70 @@ function openNothing(state = worklist.exists ? "list" : "empty") {
 
 /** @returns {Promise<boolean>} whether the server has the mask that is shown */
 async function saveIfChanged() {
-  return !workspace.painter.isBusy && (!workspace.session.isChanged || saveNow(workspace, saved));
+  const { session, painter } = workspace;
+  if (painter.isBusy) return false;
+  return (!session.isChanged && (await isThere(session.id))) || save();
 }
 
-/** @param {string | null} id null: all */
-function forget(id) {
-  if (id === null || id === jobs.current || id === flow.id) openNothing();
+function save() {
+  const { current } = worklist;
+  return saveNow(workspace, saved, (session) => reopen(session, current));
 }
 
-/** @param {import("./api.js").Job} job */
-function openJob(job) {
+/**
+ * The server has lost the job of a session: give the session a new one.
+ * @param {import("./session.js").Session} session
+ * @param {import("./workcases.js").WorkCase | null} one its case; an upload has none
+ */
+async function reopen(session, one) {
+  if (one === null) {
+    session.isExpired = true;
+    measure();
+    throw new Error("The scan expired on the server, so the correction cannot be saved there. Nothing is lost on this page: keep it open as long as you need the correction.");
+  }
+  workspace.wait("The server was started again. It opens the case again …");
+  const job = await reopenCase(one, session.shape).finally(() => workspace.wait(""));
+  await worklist.refresh();
+  session.id = job.id;
+  if (workspace.session !== session) return;
+  jobs.mark(job.id);
+  history.replaceState(null, "", `#${job.id}`);
+}
+
+/** @param {string[]} ids of jobs that were deleted */
+function forget(ids) {
+  if (ids.some((id) => id === jobs.current || id === flow.id)) openNothing();
+}
+
+/** Resolves when the scan is shown, or left. @param {import("./api.js").Job} job */
+async function openJob(job) {
   if (job.id === jobs.current && document.body.dataset.state === "result") return;
   if (!mayLeave()) return;
   close();
-  if (job.state === "done") showResult(job);
-  else flow.follow(job);
+  if (job.state === "done") await showResult(job);
+  else await flow.follow(job);
 }
 
 /** @param {import("./api.js").Job} job */
 async function showResult(job) {
+  opening.abort();
+  opening = new AbortController();
+  const { signal } = opening;
   showState("result");
   jobs.mark(job.id);
   history.replaceState(null, "", `#${job.id}`);
   byId("panel").replaceChildren();
   try {
     job = await readJob(job.id);
-    await workspace.open(job);
+    signal.throwIfAborted();
+    await workspace.open(job, signal);
   } catch (fault) {
+    if (signal.aborted) return;
     close();
     flow.fail(fault);
     return;
   }
-  buildPanel(workspace, [reference.build(job), ...buildTakeAway(workspace, () => saved())]);
+  buildPanel(workspace, [reference.build(job), ...buildTakeAway(workspace, save, worklist.has(job.id))]);
   showMeasures();
   workspace.goToTumour();
   workspace.setTool("look");
@@ -139,7 +175,7 @@ function summary() {
   if (!voxels) return "No tumour found";
   const dice = workspace.session.result.predicted_dice;
   const lengths = diameters && `${fixed(diameters.longest.mm, 0)} × ${fixed(diameters.perpendicular.mm, 0)} mm`;
-  const parts = [ml === null ? `${fixed(voxels, 0)} voxels` : `${inMl(ml)} ml`, lengths, dice === null ? null : `Dice ${fixed(dice, 2)}`];
+  const parts = [ml === null ? `${fixed(voxels, 0)} voxels` : `${inMl(ml)} ml`, lengths, dice === null ? null : `predicted Dice ${fixed(dice, 2)}`];
   return parts.filter(Boolean).join(" · ");
 }
 
@@ -158,9 +194,10 @@ async function resume() {
     fillDialog(keys);
   }
   await jobs.refresh();
+  if (document.body.dataset.state !== "empty") return; // a scan was opened meanwhile
   const job = jobs.jobs.find((one) => one.id === location.hash.slice(1));
   if (job) openJob(job);
-  else if (worklist.exists && document.body.dataset.state === "empty") openNothing();
+  else if (worklist.exists) openNothing();
 }
 
 /** @returns {import("./keys.js").Key[]} */
@@ -174,8 +211,9 @@ function workKeys() {
 /** @returns {import("./keys.js").Key[]} */
 function keyTable() {
   const { display, painter } = workspace;
-  const key = (group, keys, text, use, onPicture = false) => ({ group, keys, text, use, onPicture });
-  const step = (name, right, down, deep, text) => key("Look", [name], text, () => workspace.step(right, down, deep), true);
+  const key = (group, keys, text, use) => ({ group, keys, text, use });
+  const held = (...entry) => ({ ...key(...entry), repeats: true });
+  const step = (name, right, down, deep, text) => ({ ...held("Look", [name], text, () => workspace.step(right, down, deep)), onPicture: true });
   const shift = (by) => () => workspace.setThreshold(Math.max(0.01, Math.min(0.99, Math.round((workspace.session.threshold + by) * 100) / 100)));
   return [
     step("ArrowLeft", -1, 0, 0, "Move the crosshair"), step("ArrowRight", 1, 0, 0, "Move the crosshair"),
@@ -189,15 +227,15 @@ function keyTable() {
     key("Look", ["h"], "Probability", () => setDisplay(workspace, "heat", !display.heat)),
     key("Look", ["x"], "Crosshair", () => setDisplay(workspace, "crosshair", !display.crosshair)),
     key("Look", ["r"], "Reset window and level", () => workspace.resetWindow()),
-    key("Correct", ["["], "Lower or raise the threshold", shift(-0.01)), key("Correct", ["]"], "Lower or raise the threshold", shift(0.01)),
+    held("Correct", ["["], "Lower or raise the threshold", shift(-0.01)), held("Correct", ["]"], "Lower or raise the threshold", shift(0.01)),
     ...TOOLS.map((tool) => key("Correct", [tool.key.toLowerCase()], tool.label, () => workspace.setTool(tool.name))),
-    key("Correct", ["-"], "Smaller or larger tool", () => setSize(workspace, painter.sizeMm - 1)),
-    key("Correct", ["+", "="], "Smaller or larger tool", () => setSize(workspace, painter.sizeMm + 1)),
+    held("Correct", ["-"], "Smaller or larger tool", () => setSize(workspace, painter.sizeMm - 1)),
+    held("Correct", ["+", "="], "Smaller or larger tool", () => setSize(workspace, painter.sizeMm + 1)),
     key("Correct", ["g"], "Slice or ball", () => setReach(workspace, !painter.inBall)),
-    key("Correct", [" ", "Enter"], "Use the tool at the crosshair", () => workspace.paintHere(), true),
+    { ...key("Correct", [" ", "Enter"], "Use the tool at the crosshair", () => workspace.paintHere()), onPicture: true },
     key("Correct", ["Escape"], "Back to looking", () => workspace.setTool("look")),
     key("Correct", ["z"], "Undo", () => workspace.undo()), key("Correct", ["y"], "Redo", () => workspace.redo()),
-    key("Correct", ["k"], "Save", () => saveNow(workspace, saved)),
+    key("Correct", ["k"], "Save", save),
     key("Scans", ["n"], "Next case, lowest predicted Dice first", () => jobs.openNext()),
   ];
 }

@@ -100,7 +100,7 @@ export class Painter {
       if (mask.length === session.mask.length) session.adopt(mask);
       else toast("The server returned a mask of another size.", true);
     } catch (fault) {
-      toast(fault.message, true);
+      toast(fault.status === 404 ? "The server has lost the scan; save the correction, then draw the stroke again." : fault.message, true);
     } finally {
       session.history.commit();
       this.#setBusy(false);

@@ -30,6 +30,8 @@ export class Session {
     this.saved = mask.slice();
     this.layer = differences(model, mask);
     this.history = new History(this.layer);
+    this.hasUndone = false; // since the mask was saved
+    this.isExpired = false; // on the server, and cannot be opened again there
     /** @type {import("./reference.js").Reference | null} */
     this.reference = null;
     this.interval = INTERVAL.map((threshold) => this.#maskAt(threshold));
@@ -94,6 +96,7 @@ export class Session {
   }
 
   undo() {
+    this.hasUndone ||= this.history.canUndo;
     return this.#step(this.history.undo());
   }
 
@@ -115,6 +118,11 @@ export class Session {
     return this.mask.some((value, index) => value !== this.saved[index]);
   }
 
+  /** Whether leaving would lose something: a mask that differs from the saved one, or strokes that could be redone. */
+  get isUnsaved() {
+    return (this.hasUndone && this.history.canRedo) || this.isChanged;
+  }
+
   get isModels() {
     return this.mask.every((value, index) => value === this.model[index]);
   }
@@ -123,6 +131,7 @@ export class Session {
   markSaved(result, mask) {
     this.result = { ...this.result, ...result };
     this.saved = mask;
+    this.hasUndone = false;
   }
 
   /** Values of the mask as it is drawn. */

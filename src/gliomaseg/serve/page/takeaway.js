@@ -14,23 +14,25 @@ const FILES = [
 
 /**
  * @param {import("./workspace.js").Workspace} workspace
- * @param {() => void} onSaved
+ * @param {() => Promise<boolean>} store sends the mask to the server
+ * @param {boolean} isCase whether the scan is of the work list, where another button stores the mask
  * @returns {HTMLElement[]} sections of the panel
  */
-export function buildTakeAway(workspace, onSaved) {
+export function buildTakeAway(workspace, store, isCase) {
   const { session } = workspace;
-  const save = make("button", { type: "button", id: "save", className: "main" }, "Save correction");
+  const save = make("button", { type: "button", id: "save", className: "main", hidden: isCase }, "Save correction");
   const clear = make("button", { type: "button", id: "clear", className: "quiet" }, "Back to the model's mask");
-  save.addEventListener("click", () => saveNow(workspace, onSaved));
+  save.addEventListener("click", store);
   clear.addEventListener("click", () => {
     session.clear();
     workspace.setThreshold(session.result.threshold);
   });
-  const links = FILES.map((entry) => link(workspace, entry, onSaved));
+  const links = FILES.map((entry) => link(workspace, entry, store));
   const missing = FILES.filter((entry) => entry.format && !session.result.formats.includes(entry.format));
   const reasons = missing.map((entry) => `${entry.label}: ${entry.missing}`).join("; ");
   return [
     make("section", { className: "correction" }, make("h3", {}, "Correction"), make("p", { id: "changes", className: "small" }),
+      ...(isCase ? [make("p", { className: "small" }, "“Save and next” stores the mask in the folder of corrected masks.")] : []),
       make("div", { className: "row" }, save, clear)),
     make("section", { className: "take" }, make("h3", {}, "Take away"),
       make("p", { className: "small" }, "The mask as you see it, on the grid of the scan. It is saved first."),
@@ -39,30 +41,40 @@ export function buildTakeAway(workspace, onSaved) {
 }
 
 /** @param {import("./workspace.js").Workspace} workspace */
-function link(workspace, { format, file, label }, onSaved) {
+function link(workspace, { format, file, label }, store) {
   const { session } = workspace;
   const there = format === null || session.result.formats.includes(format);
   if (!there) return make("button", { type: "button", disabled: true }, label);
   const anchor = make("a", { className: "button", href: fileUrl(session.id, file), download: "", dataset: { file } }, label);
   anchor.addEventListener("click", async (event) => {
+    anchor.href = fileUrl(session.id, file); // the job may be another one since
     if (!session.isChanged) return;
     event.preventDefault();
-    if (await saveNow(workspace, onSaved)) anchor.click();
+    if (await store()) anchor.click();
   });
   return anchor;
 }
 
+let last = Promise.resolve(true);
+
 /**
- * Send the mask to the server, so that files have it.
+ * Send the mask to the server, so that files have it; one request after another.
  * @param {import("./workspace.js").Workspace} workspace
  * @param {() => void} onSaved
+ * @param {(session: import("./session.js").Session) => Promise<void>} reopen gives the session a new job, if the server
+ *   has lost the old one
+ * @returns {Promise<boolean>} whether the server has the mask
  */
-export async function saveNow(workspace, onSaved) {
-  const { session, painter } = workspace;
+export async function saveNow({ session, painter }, onSaved, reopen) {
   if (!session || painter.isBusy) return false;
+  last = last.catch(() => false).then(() => save(session, onSaved, reopen));
+  return last;
+}
+
+async function save(session, onSaved, reopen) {
   const mask = session.mask.slice();
   try {
-    session.markSaved(session.isModels ? await restoreMask(session.id) : await saveMask(session.id, mask), mask);
+    session.markSaved(await send(session, mask, reopen), mask);
   } catch (fault) {
     toast(fault.message, true);
     return false;
@@ -72,11 +84,22 @@ export async function saveNow(workspace, onSaved) {
   return true;
 }
 
+async function send(session, mask, reopen) {
+  try {
+    return await (session.isModels ? restoreMask(session.id) : saveMask(session.id, mask));
+  } catch (fault) {
+    if (fault.status !== 404) throw fault;
+  }
+  await reopen(session);
+  return saveMask(session.id, mask);
+}
+
 /** @param {import("./workspace.js").Workspace} workspace @param {any} measures */
 export function showCorrection(workspace, measures) {
   const { session } = workspace;
   const changed = session.isChanged;
-  byId("changes").textContent = changesText(workspace, measures) + (changed ? " Not saved yet." : "");
+  const state = session.isExpired ? " Not saved: the scan expired on the server. Keep this page open." : " Not saved yet.";
+  byId("changes").textContent = changesText(workspace, measures) + (changed ? state : "");
   byId("save").disabled = !changed;
   byId("clear").hidden = session.isModels && session.isAtModelThreshold;
 }

@@ -91,17 +91,19 @@ export class Viewer {
   }
 
   /**
-   * Show a scan.
+   * Show a scan, unless another one was opened meanwhile.
    * @param {ArrayBuffer} flair a NIfTI file with the voxel axes R, A, S
    * @param {ArrayBuffer} probability the same grid, 0 to 255
-   * @param {{planesOnly: boolean}} options planesOnly: axial slices only
+   * @param {{planesOnly: boolean, signal: AbortSignal}} options planesOnly: axial slices only
    * @returns {Promise<{probability: Uint8Array}>}
    */
-  async load(flair, probability, { planesOnly }) {
+  async load(flair, probability, { planesOnly, signal }) {
     const { NVImage } = this.library;
+    const image = await NVImage.loadFromUrl({ url: flair, name: "flair.nii.gz" });
+    const heat = await NVImage.loadFromUrl({ url: probability, name: "probability.nii.gz", colormap: "probability", opacity: 0.7 });
+    signal.throwIfAborted();
     this.nv.closeDrawing();
-    this.image = await NVImage.loadFromUrl({ url: flair, name: "flair.nii.gz" });
-    this.heat = await NVImage.loadFromUrl({ url: probability, name: "probability.nii.gz", colormap: "probability", opacity: 0.7 });
+    Object.assign(this, { image, heat });
     Object.assign(this.heat, { cal_min: 0, cal_max: 255 });
     this.intensities = intensitiesOf(this.image);
     Object.assign(this.image, { cal_min: this.intensities.low, cal_max: this.intensities.high });

@@ -16,7 +16,7 @@ async function ask(path, options) {
   try {
     answer = await fetch(ROOT + path, options);
   } catch {
-    throw new ServerError(0, "The server does not answer; start `gliomaseg serve` again, then reload this page.");
+    throw new ServerError(0, "The server does not answer; start `gliomaseg serve` again with the same port, then try again.");
   }
   const document = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new ServerError(answer.status, document.error || `The server answered ${answer.status}.`);

@@ -1,19 +1,19 @@
 /** The work list: a table of cases, and the bar that leads from one to the next. */
 
 import { announce, byId, fixed, inMl, make, toast } from "./dom.js";
+import { Reader } from "./reader.js";
 import { openCase, readWorkList, storeCase } from "./workcases.js";
-import { WorkTime } from "./worktime.js";
+import { CaseTimes, WorkTime } from "./worktime.js";
 
 const POLL_MS = 1500;
-const READER = "gliomaseg-reader";
 
 /** @typedef {import("./workcases.js").WorkCase} WorkCase */
 
 export class WorkList {
   /**
-   * @param {{open: (job: import("./api.js").Job) => void, home: () => void, leave: () => boolean,
-   *   save: () => Promise<boolean>}} events `save` sends the mask to the server, if it was changed; `leave` closes the
-   *   scan, unless its correction is not saved and the person stays
+   * @param {{open: (job: import("./api.js").Job) => Promise<void>, home: () => void, leave: () => boolean,
+   *   save: () => Promise<boolean>}} events `open` resolves when the scan is shown or left; `save` sends the mask to the
+   *   server, if it was changed; `leave` closes the scan, unless its correction is not saved and the person stays
    */
   constructor(events) {
     this.events = events;
@@ -21,11 +21,12 @@ export class WorkList {
     this.cases = [];
     /** @type {WorkCase | null} the case that is open */
     this.current = null;
-    this.reader = "";
+    /** @type {Reader | null} */
+    this.reader = null;
     this.isBusy = false;
+    this.visit = 0; // grows when a case is asked for or left, so that an answer for an earlier one is dropped
     this.time = new WorkTime();
-    /** @type {Map<number, number>} ms of work on cases that were left */
-    this.times = new Map();
+    this.times = new CaseTimes();
     /** @type {Set<number>} */
     this.skipped = new Set();
   }
@@ -48,10 +49,11 @@ export class WorkList {
     const { reader, cases } = await readWorkList();
     this.cases = cases;
     if (!this.exists) return;
-    this.reader = sessionStorage.getItem(READER) ?? reader ?? "";
+    this.reader = new Reader(reader ?? "");
     this.#build();
     this.#show();
     setInterval(() => this.#tick(), 1000);
+    window.addEventListener("pagehide", () => this.#tick());
     this.#poll();
   }
 
@@ -77,7 +79,7 @@ export class WorkList {
   opened(id) {
     this.current = this.cases.find((one) => one.job === id) ?? null;
     if (!this.current) return;
-    this.time.start(this.times.get(this.current.number) ?? 0);
+    this.time.start(this.times.get(this.current.case));
     byId("work-bar").hidden = false;
     this.#showBar();
   }
@@ -85,7 +87,8 @@ export class WorkList {
   /** The picture is left. */
   closed() {
     if (!this.exists) return;
-    if (this.current) this.times.set(this.current.number, this.time.stop());
+    this.visit += 1;
+    if (this.current) this.times.set(this.current.case, this.time.stop());
     this.current = null;
     byId("work-bar").hidden = true;
   }
@@ -97,16 +100,20 @@ export class WorkList {
   /** Store the mask of the open case in the user's folder, and open the next one. */
   async storeAndNext() {
     if (!this.current || this.isBusy) return;
-    const { number, case: name } = this.current;
+    const { visit, current } = this;
+    const { case: name } = current;
     this.#setBusy(true);
     try {
       if (!(await this.events.save())) return;
-      await storeCase(number, Math.round(this.time.advance() / 100) / 10, this.reader);
-      this.time.start(0);
+      const ms = visit === this.visit ? this.time.advance() : this.times.get(name);
+      const { number } = current; // another one, if the server has opened the case again
+      await storeCase(number, Math.round(ms / 100) / 10, this.reader.name);
+      if (visit === this.visit) this.time.start(0);
+      else this.times.set(name, 0);
       this.skipped.delete(number);
       await this.refresh();
-      toast(`Stored ${name}: ${this.done} of ${this.cases.length} done`);
-      await this.#next(number);
+      toast(`Stored ${name}`);
+      if (visit === this.visit) await this.#next(number);
     } catch (fault) {
       toast(fault.message, true);
     } finally {
@@ -119,10 +126,11 @@ export class WorkList {
     if (!this.current || this.isBusy) return;
     const { number } = this.current;
     if (!this.events.leave()) return;
+    const { visit } = this;
     this.skipped.add(number);
     this.#setBusy(true);
     await this.refresh();
-    await this.#next(number);
+    if (visit === this.visit) await this.#next(number);
     this.#setBusy(false);
   }
 
@@ -139,11 +147,17 @@ export class WorkList {
 
   /** @param {number} number */
   async open(number) {
+    this.visit += 1;
+    const { visit } = this;
     try {
       const job = await openCase(number);
-      for (const one of this.cases) if (one.number === number) one.job = job.id;
-      this.events.open(job);
+      if (visit !== this.visit) return;
+      const one = this.cases.find((other) => other.number === number);
+      if (one?.case !== job.name) throw new Error("The list of cases has changed; choose a case again.");
+      one.job = job.id;
+      await this.events.open(job);
     } catch (fault) {
+      if (visit !== this.visit) return;
       toast(fault.message, true);
       this.events.home();
     }
@@ -157,13 +171,11 @@ export class WorkList {
   #build() {
     const start = make("button", { type: "button", id: "work-start", className: "main" });
     start.addEventListener("click", () => this.open(this.#first().number));
-    const reader = make("input", { type: "text", id: "reader", value: this.reader, maxLength: 100, autocomplete: "name" });
-    reader.addEventListener("change", () => this.#rename(reader));
-    const heads = ["Case", "Predicted Dice", "Volume", "State"].map((text) => make("th", { scope: "col" }, text));
+    const heads = ["Case", "Dice (predicted)", "Volume", "State"].map((text) => make("th", { scope: "col" }, text));
     byId("main").prepend(make("section", { id: "worklist", className: "card wide", hidden: true, dataset: { when: "list" }, aria: { labelledby: "worklist-title" } },
       make("div", { className: "work-head" }, make("h2", { id: "worklist-title" }, "Work list"), make("p", { id: "work-count", className: "small" })),
       make("progress", { id: "work-progress", aria: { label: "Cases that are done" } }),
-      make("div", { className: "row work-row" }, start, make("label", {}, "Reader", reader)),
+      make("div", { className: "row work-row" }, start, make("label", {}, "Reader", this.reader.field)), this.reader.fault,
       make("table", { id: "work-cases" }, make("thead", {}, make("tr", {}, ...heads)), make("tbody"))));
     document.querySelector(".stage-column").prepend(this.#bar());
     const back = make("button", { type: "button", id: "work-open", hidden: true, dataset: { when: "empty result busy choose error" } }, "Work list");
@@ -179,13 +191,6 @@ export class WorkList {
     skip.addEventListener("click", () => this.skip());
     return make("div", { id: "work-bar", className: "bar work-bar", role: "group", hidden: true, aria: { label: "Work list" } },
       make("strong", { id: "work-name" }), make("p", { id: "work-place", className: "small" }), make("div", { className: "row" }, skip, store));
-  }
-
-  #rename(field) {
-    const name = field.value.trim();
-    if (!name) field.value = this.reader;
-    else this.reader = name;
-    sessionStorage.setItem(READER, this.reader);
   }
 
   #first() {
@@ -206,7 +211,7 @@ export class WorkList {
 
   /** @param {WorkCase} one */
   #row(one) {
-    const open = make("button", { type: "button", className: "link" }, one.case);
+    const open = make("button", { type: "button", className: "link" }, ...breakable(one.case));
     open.addEventListener("click", () => this.open(one.number));
     const dice = one.predicted_dice === null ? (one.state === "waiting" ? "" : "–") : fixed(one.predicted_dice, 2);
     const ml = one.tumour_volume_ml === null ? "" : `${inMl(one.tumour_volume_ml)} ml`;
@@ -223,9 +228,15 @@ export class WorkList {
 
   #tick() {
     if (!this.current) return;
-    const clock = inMinutes(this.time.advance() / 1000) + (this.time.counts ? "" : ", paused");
-    byId("work-place").textContent = `${this.done} of ${this.cases.length} done · ${clock} · ${this.reader}`;
+    this.times.set(this.current.case, this.time.advance());
+    const clock = inMinutes(this.time.total / 1000) + (this.time.counts ? "" : ", paused");
+    byId("work-place").textContent = `${this.done} of ${this.cases.length} done · ${clock} · ${this.reader.name}`;
   }
+}
+
+/** A name that breaks after its signs first. @param {string} name @returns {(Node | string)[]} */
+function breakable(name) {
+  return name.split(/(?<=[_.-])/).flatMap((part) => [part, make("wbr")]);
 }
 
 /** @param {WorkCase} one @returns {(Node | string)[]} */

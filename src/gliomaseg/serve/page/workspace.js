@@ -19,6 +19,8 @@ export class Workspace {
     this.events = events;
     /** @type {import("./viewer.js").Viewer | null} */
     this.viewer = null;
+    /** @type {Promise<void> | undefined} scans that are opened at once have one viewer */
+    this.starting = undefined;
     /** @type {Session | null} */
     this.session = null;
     this.overlay = byId("overlay");
@@ -29,29 +31,38 @@ export class Workspace {
     this.plane = 2;
     this.painter = new Painter(
       (kind) => this.changed(kind === "end"),
-      (busy) => this.#wait(busy ? "Computing the mask from the strokes …" : ""),
+      (busy) => this.wait(busy ? "Computing the mask from the strokes …" : ""),
     );
     this.redraw = eachFrame(() => this.#redraw());
     this.showMask = eachFrame(() => this.#showMask());
   }
 
-  /** Show the scan and the mask of a finished job. @param {Job} job */
-  async open(job) {
+  /**
+   * Show the scan and the mask of a finished job.
+   * @param {Job} job
+   * @param {AbortSignal} signal aborted when the scan is left: then nothing is shown, and an AbortError is thrown
+   */
+  async open(job, signal) {
     const result = /** @type {import("./api.js").Result} */ (job.result);
     this.session = null;
-    this.#wait("Loading the scan …");
+    this.wait("Loading the scan …");
     const files = ["flair.nii.gz", "probability.nii.gz", "mask.u8?version=model", "mask.u8"];
-    const [flair, probability, model, mask] = await Promise.all(files.map((file) => readFile(job.id, file)));
-    if (!this.viewer) await this.#start();
+    const [flair, probability, model, mask] = await Promise.all(files.map((file) => readFile(job.id, file, signal)));
+    this.starting ??= this.#start().catch((fault) => {
+      this.starting = undefined;
+      throw fault;
+    });
+    await this.starting;
+    signal.throwIfAborted();
     const viewer = /** @type {import("./viewer.js").Viewer} */ (this.viewer);
-    const loaded = await viewer.load(flair, probability, { planesOnly: !result.orientation_known });
+    const loaded = await viewer.load(flair, probability, { planesOnly: !result.orientation_known, signal });
     const voxels = { probability: loaded.probability, model: new Uint8Array(model), mask: new Uint8Array(mask) };
     if (voxels.model.length !== loaded.probability.length) throw new Error("The mask and the scan have different sizes; reload the page.");
     this.session = new Session(job.id, result, voxels);
     const { low, high } = viewer.intensities;
     Object.assign(this.display, { low, high });
     this.setView(viewer.planesOnly ? "axial" : viewer.view);
-    this.#wait("");
+    this.wait("");
     this.changed(true);
     this.goToTumour();
     this.applyDisplay();
@@ -224,7 +235,8 @@ export class Workspace {
     byId("slice-out").textContent = `${voxel[2] + 1} of ${session.shape[2]}`;
   }
 
-  #wait(text) {
+  /** Say on the picture what is waited for. @param {string} text empty: nothing */
+  wait(text) {
     const note = byId("stage-wait");
     note.hidden = !text;
     note.textContent = text;

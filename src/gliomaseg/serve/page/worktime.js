@@ -1,6 +1,7 @@
 /** Time of work on a case: it counts while the page is visible, and until 60 s after the last input. */
 
 const IDLE_MS = 60_000;
+const KEPT = "gliomaseg-times";
 const INPUTS = ["pointerdown", "pointermove", "keydown", "wheel", "input"];
 
 export class WorkTime {
@@ -58,5 +59,24 @@ export class WorkTime {
       this.counted = until;
     }
     return this.total;
+  }
+}
+
+/** Time of work on cases that are not stored yet; a reload of the page keeps it. */
+export class CaseTimes {
+  constructor() {
+    /** @type {Record<string, number>} ms by the name of the case */
+    this.byCase = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
+  }
+
+  /** @param {string} name @returns {number} ms; 0 for a case without work */
+  get(name) {
+    return Object.hasOwn(this.byCase, name) ? this.byCase[name] : 0;
+  }
+
+  /** @param {string} name @param {number} ms */
+  set(name, ms) {
+    this.byCase[name] = ms;
+    sessionStorage.setItem(KEPT, JSON.stringify(this.byCase));
   }
 }

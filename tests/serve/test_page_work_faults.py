@@ -1,0 +1,225 @@
+"""The page with a work list, when keys are held, scans load late, the server starts again or a name is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from browser_page import Watch, open_files, wait_for_result
+from gliomaseg.choices import PhantomFormat
+from gliomaseg.phantoms import write_phantoms
+from serve.work_server import WorkServer
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+
+@pytest.fixture(scope="module")
+def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkServer]:
+    folder = tmp_path_factory.mktemp("faults")
+    data = write_phantoms(folder, patients=3, side_px=64, kind=PhantomFormat.nifti)
+    started = WorkServer.start(data, folder / "out", "--reader", "anna")
+    started.segmented()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def watch(browser: Browser, server: WorkServer) -> Iterator[Watch]:
+    """A page with the list of cases."""
+    opened = Watch(browser, server.address)
+    opened.page.wait_for_selector("#worklist:not([hidden])")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page(watch: Watch) -> Page:
+    return watch.page
+
+
+def open_case(page: Page, case: str) -> None:
+    """Open a case of the list, and wait for its values."""
+    page.click(f"#work-cases button:text-is('{case}')")
+    page.wait_for_selector(f"#work-name:text-is('{case}')")
+    wait_for_result(page)
+
+
+def names(server: WorkServer) -> list[str]:
+    return [case["case"] for case in server.cases()]
+
+
+def test_held_key_stores_one_case(page: Page, server: WorkServer) -> None:
+    first, second, _ = names(server)
+    open_case(page, first)
+    for _ in range(3):
+        page.keyboard.down("a")
+    page.wait_for_selector(f"#work-name:text-is('{second}')")
+    wait_for_result(page)
+    for _ in range(5):
+        page.keyboard.down("a")
+    page.keyboard.up("a")
+    page.wait_for_timeout(200)
+    assert page.locator("#work-name").inner_text() == second
+    assert [case["state"] for case in server.cases()].count("corrected") == 1
+    page.click("#work-open")
+
+
+# The next scan is read, but comes only when `release` is called.
+HOLD = """async () => {
+  const { NVImage } = await import("/page/vendor/niivue-0.69.0.min.js");
+  const read = NVImage.loadFromUrl;
+  window.held = new Promise((hold) => {
+    NVImage.loadFromUrl = async (options) => {
+      NVImage.loadFromUrl = read;
+      const image = await read.call(NVImage, options);
+      await new Promise((resolve) => { window.release = resolve; hold(); });
+      return image;
+    };
+  });
+}"""
+
+
+def hold_case(page: Page, case: str) -> None:
+    """Open a case whose scan loads late, and go back to the list."""
+    page.evaluate(HOLD)
+    page.click(f"#work-cases button:text-is('{case}')")
+    page.evaluate("() => window.held")
+    page.click("#work-open")
+    page.wait_for_selector("#worklist:not([hidden])")
+
+
+def release(page: Page) -> None:
+    page.evaluate("() => window.release()")
+    page.wait_for_timeout(300)
+
+
+def test_scan_that_loads_late_takes_over_neither_the_list_nor_another_scan(page: Page, server: WorkServer) -> None:
+    first, second, _ = names(server)
+    hold_case(page, first)
+    release(page)
+    assert page.locator("#worklist").is_visible()
+    assert not page.locator("#work-bar").is_visible()
+    hold_case(page, first)
+    open_case(page, second)
+    release(page)
+    assert page.locator("#work-name").inner_text() == second
+    assert page.locator("#panel h2").inner_text().startswith(second)
+    page.click("#work-open")
+
+
+# Answer questions with "Cancel", and note them.
+STAY = "() => { window.asked = []; window.confirm = (text) => { window.asked.push(text); return false; }; }"
+ASKS_ON_RELOAD = "() => !window.dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+
+
+def test_moved_threshold_and_undone_strokes_are_left_only_after_a_question(page: Page, server: WorkServer) -> None:
+    first, *_ = names(server)
+    open_case(page, first)
+    assert not page.evaluate(ASKS_ON_RELOAD)
+    page.evaluate(STAY)
+    page.locator("#threshold").fill("0.9")
+    assert page.evaluate(ASKS_ON_RELOAD)
+    page.locator("#overlay").press("n")
+    page.click("#work-open")
+    assert page.evaluate("() => window.asked") == ["The correction is not saved. Leave it?"] * 2
+    assert page.locator("#work-name").inner_text() == first
+    page.click("#threshold-reset")
+    assert not page.evaluate(ASKS_ON_RELOAD)
+    for key in ("e", "Space", "z"):
+        page.locator("#overlay").press(key)
+    assert page.evaluate(ASKS_ON_RELOAD)
+    page.click("#work-open")
+    assert "undone" in page.evaluate("() => window.asked.at(-1)")
+    page.locator("#overlay").press("y")
+    with page.expect_response("**/mask"):
+        page.locator("#overlay").press("k")
+    page.wait_for_selector("#save:disabled", state="attached")
+    assert not page.evaluate(ASKS_ON_RELOAD)
+    page.click("#work-open")
+    page.wait_for_selector("#worklist:not([hidden])")
+
+
+def lose_job(page: Page, server: WorkServer) -> None:
+    """Let the server forget the job of the page, as a server that is started again does."""
+    server.client.delete(f"/segmentations/{page.url.partition('#')[2]}").raise_for_status()
+
+
+def test_correction_is_stored_after_the_server_has_lost_the_case(watch: Watch, server: WorkServer) -> None:
+    page = watch.page
+    first, *_ = names(server)
+    before = server.case(first)["changed_voxels"]
+    open_case(page, first)
+    page.click("[data-tool=eraser]")
+    page.locator("#overlay").press("Space")
+    lose_job(page, server)
+    page.click("#work-store")
+    page.wait_for_selector(f"#work-name:not(:text-is('{first}'))", state="attached")
+    wait_for_result(page)
+    after = server.case(first)
+    assert (before or 0) < after["changed_voxels"]
+    assert after["state"] == "corrected"
+    watch.faults[:] = [fault for fault in watch.faults if "404" not in fault]
+    page.click("#work-open")
+
+
+def test_correction_of_an_upload_that_expired_stays_on_the_page(watch: Watch, server: WorkServer) -> None:
+    page = watch.page
+    page.click("#open-more")
+    open_files(page, next(server.data.rglob("*flair*")))
+    wait_for_result(page)
+    page.click("[data-tool=eraser]")
+    page.locator("#overlay").press("Space")
+    lose_job(page, server)
+    page.click("#save")
+    assert "keep it open" in page.locator(".toast.bad").inner_text()
+    assert "Keep this page open" in page.locator("#changes").inner_text()
+    assert page.evaluate(ASKS_ON_RELOAD)
+    watch.faults[:] = [fault for fault in watch.faults if "404" not in fault]
+
+
+def test_delete_all_leaves_the_open_case_and_asks_about_a_correction(page: Page, server: WorkServer) -> None:
+    page.click("#open-more")
+    open_files(page, next(server.data.rglob("*flair*")))
+    wait_for_result(page)
+    upload = page.url.partition("#")[2]
+    page.evaluate(STAY)
+    page.locator("#threshold").fill("0.9")
+    page.click("#delete-all")
+    page.wait_for_timeout(200)
+    assert page.evaluate("() => window.asked.at(-1)").endswith("is not saved.")
+    page.click("#threshold-reset")
+    page.click("#work-open")
+    open_case(page, names(server)[0])
+    case = page.url.partition("#")[2]
+    page.evaluate("() => { window.confirm = () => true; }")
+    page.click("#delete-all")
+    page.wait_for_selector("#jobs", state="hidden")
+    jobs = [job["id"] for job in server.client.get("/segmentations").json()]
+    assert case in jobs
+    assert upload not in jobs
+    assert page.locator("#work-bar").is_visible()
+
+
+def test_time_of_work_outlives_a_reload(page: Page, server: WorkServer) -> None:
+    first, *_ = names(server)
+    page.evaluate("(name) => sessionStorage.setItem('gliomaseg-times', JSON.stringify({ [name]: 72000 }))", first)
+    page.reload()
+    open_case(page, first)
+    minutes, seconds = page.locator("#work-place").inner_text().split(" · ")[1].split(",")[0].split(":")
+    assert 72 <= 60 * int(minutes) + int(seconds) < 120
+    page.reload()  # the time is kept before the page is left
+    kept = page.evaluate("(name) => JSON.parse(sessionStorage.getItem('gliomaseg-times'))[name]", first)
+    assert 72_000 < kept < 120_000
+
+
+def test_reader_that_the_server_refuses_is_marked_at_once(page: Page) -> None:
+    for name in ("", "a" * 101, "a\tb", "a\\b", "=a", "+a", "-a", "@a"):
+        page.fill("#reader", name)
+        assert page.locator("#reader").get_attribute("aria-invalid") == "true", name
+        assert "“anna”" in page.locator("#reader-fault").inner_text()
+    page.fill("#reader", "Bo-Åsa")
+    assert page.locator("#reader").get_attribute("aria-invalid") == "false"
+    assert not page.locator("#reader-fault").is_visible()
