@@ -44,7 +44,7 @@ def test_the_row_has_what_predict_returns_and_the_digests_of_both_files(work, vo
     (entry,) = list_inputs([volumes / "a_flair.nii.gz"])
     single = predict.predict(entry, tmp_path / "single", open_predictor(bright)).document()
     assert row["tumour_voxels"] == single["tumour_voxels"] > 0
-    assert {name for name in single if row[name] != single[name]} == {"outputs", "seconds"}
+    assert {name for name in single if row[name] != single[name]} - {"seconds"} == {"outputs"}
     assert row["input_sha256"] == sha256(volumes / "a_flair.nii.gz")
     assert row["mask_sha256"] == sha256(tmp_path / "out" / "a_mask.nii.gz")
     assert sha256(tmp_path / "single" / "a_flair_mask.nii.gz") == row["mask_sha256"]

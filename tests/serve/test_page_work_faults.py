@@ -42,7 +42,7 @@ def page(watch: Watch) -> Page:
 
 def open_case(page: Page, case: str) -> None:
     """Open a case of the list, and wait for its values."""
-    page.click(f"#work-cases button:text-is('{case}')")
+    page.click(f"#work-cases button:has-text('{case}')")
     page.wait_for_selector(f"#work-name:text-is('{case}')")
     wait_for_result(page)
 
@@ -85,7 +85,7 @@ HOLD = """async () => {
 def hold_case(page: Page, case: str) -> None:
     """Open a case whose scan loads late, and go back to the list."""
     page.evaluate(HOLD)
-    page.click(f"#work-cases button:text-is('{case}')")
+    page.click(f"#work-cases button:has-text('{case}')")
     page.evaluate("() => window.held")
     page.click("#work-open")
     page.wait_for_selector("#worklist:not([hidden])")
