@@ -42,7 +42,7 @@ def page(watch: Watch) -> Page:
 
 def open_case(page: Page, case: str) -> None:
     """Open a case of the list, and wait for its values."""
-    page.click(f"#work-cases button:has-text('{case}')")
+    page.locator("#work-cases button", has_text=case).click()
     page.wait_for_selector(f"#work-name:text-is('{case}')")
     wait_for_result(page)
 
@@ -85,7 +85,7 @@ HOLD = """async () => {
 def hold_case(page: Page, case: str) -> None:
     """Open a case whose scan loads late, and go back to the list."""
     page.evaluate(HOLD)
-    page.click(f"#work-cases button:has-text('{case}')")
+    page.locator("#work-cases button", has_text=case).click()
     page.evaluate("() => window.held")
     page.click("#work-open")
     page.wait_for_selector("#worklist:not([hidden])")
@@ -174,8 +174,8 @@ def test_correction_of_an_upload_that_expired_stays_on_the_page(watch: Watch, se
     page.locator("#overlay").press("Space")
     lose_job(page, server)
     page.click("#save")
-    assert "keep it open" in page.locator(".toast.bad").inner_text()
-    assert "Keep this page open" in page.locator("#changes").inner_text()
+    page.wait_for_selector(".toast.bad:has-text('keep it open')")
+    page.wait_for_selector("#changes:has-text('Keep this page open')")
     assert page.evaluate(ASKS_ON_RELOAD)
     watch.faults[:] = [fault for fault in watch.faults if "404" not in fault]
 
