@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from gliomaseg.errors import DataError, GliomasegError
+from gliomaseg.errors import GliomasegError
 from gliomaseg.inputs.find_inputs import join_sequences
-from gliomaseg.inputs.input import Input, Kind, SkippedFile
+from gliomaseg.inputs.input import Input, Kind
+from gliomaseg.inputs.input_json import input_document, input_from_document
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class BulkCase:
 
 def text_of_input(entry: Input) -> str:
     """Return the JSON of an input that was found in a folder."""
-    return json.dumps({"input": _document(entry)})
+    return json.dumps({"input": input_document(entry)})
 
 
 def text_of_files(flair: Path, *, t1: Path | None = None, t1ce: Path | None = None, series: str | None = None) -> str:
@@ -51,7 +51,7 @@ def input_of(case: BulkCase) -> tuple[Input, str | None]:
     """Return the input of a case, and the UID of its DICOM series or None. A missing file is the input's fault."""
     document = json.loads(case.text)
     if "input" in document:
-        return replace(_input(document["input"]), result_name=case.result_name), None
+        return replace(input_from_document(document["input"]), result_name=case.result_name), None
     files = {name: Path(text) for name, text in document["files"].items()}
     try:
         entry = join_sequences(files["flair"], t1=files.get("t1"), t1ce=files.get("t1ce"))
@@ -64,36 +64,3 @@ def path_of(case: BulkCase) -> str:
     """Return the path of a case's FLAIR; no file is opened."""
     document = json.loads(case.text)
     return str(document["input"]["path"] if "input" in document else document["files"]["flair"])
-
-
-def _document(entry: Input) -> dict[str, Any]:
-    return {
-        "path": str(entry.path),
-        "kind": entry.kind.name,
-        "pictures": [str(file) for file in entry.pictures],
-        "numbers": entry.numbers,
-        "skipped": [[str(file.path), file.reason] for file in entry.skipped],
-        "warnings": entry.warnings,
-        "fault": entry.fault and [entry.fault.what, entry.fault.where, entry.fault.cure, entry.fault.exit_code],
-    }
-
-
-def _input(document: dict[str, Any]) -> Input:
-    return Input(
-        Path(document["path"]),
-        Kind[document["kind"]],
-        tuple(map(Path, document["pictures"])),
-        numbers=tuple(document["numbers"]),
-        skipped=tuple(SkippedFile(Path(path), reason) for path, reason in document["skipped"]),
-        warnings=tuple(document["warnings"]),
-        fault=_fault(document["fault"]),
-    )
-
-
-def _fault(parts: list[Any] | None) -> GliomasegError | None:
-    if parts is None:
-        return None
-    what, where, cure, exit_code = parts
-    fault = DataError(what, where=where, cure=cure)
-    fault.exit_code = int(exit_code)
-    return fault

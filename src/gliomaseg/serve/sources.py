@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gliomaseg.atomic import write_text
-from gliomaseg.inputs import Input, Kind, SkippedFile
+from gliomaseg.inputs import Input
+from gliomaseg.inputs.input_json import input_document, input_from_document
 from gliomaseg.system_files import is_system_file
 
 _FILE = "source.json"
@@ -26,14 +28,15 @@ def write_source(folder: Path, entry: Input, *, without: Path | None = None) -> 
     Raises:
         GliomasegError: the folder cannot be written.
     """
+    stored = replace(entry, result_name=entry.name, fault=None)
     state = {"files": _state(entry, without), "without": None if without is None else str(without.absolute())}
-    write_text(folder / _FILE, json.dumps(_to_json(entry) | state))
+    write_text(folder / _FILE, json.dumps(input_document(stored) | state))
 
 
 def read_source(folder: Path) -> Input | None:
     """Return the input that `write_source` stored; None if the job has an upload."""
     file = folder / _FILE
-    return _from_json(json.loads(file.read_text("utf-8"))) if file.is_file() else None
+    return input_from_document(json.loads(file.read_text("utf-8"))) if file.is_file() else None
 
 
 def has_changed_source(folder: Path) -> bool:
@@ -43,7 +46,7 @@ def has_changed_source(folder: Path) -> bool:
         return False
     document = json.loads(file.read_text("utf-8"))
     without = document["without"]
-    now: Any = _state(_from_json(document), None if without is None else Path(without))
+    now: Any = _state(input_from_document(document), None if without is None else Path(without))
     return bool(now != document["files"])
 
 
@@ -68,31 +71,3 @@ def _state_of(file: Path) -> list[Any]:
     except OSError:
         return [str(file), -1, -1]
     return [str(file), state.st_size, state.st_mtime_ns]
-
-
-def _to_json(entry: Input) -> dict[str, Any]:
-    return {
-        "path": str(entry.path.absolute()),
-        "kind": entry.kind.name,
-        "pictures": [str(file.absolute()) for file in entry.pictures],
-        "result_name": entry.name,
-        "numbers": list(entry.numbers),
-        "t1": None if entry.t1 is None else _to_json(entry.t1),
-        "t1ce": None if entry.t1ce is None else _to_json(entry.t1ce),
-        "skipped": [[str(file.path.absolute()), file.reason] for file in entry.skipped],
-        "warnings": list(entry.warnings),
-    }
-
-
-def _from_json(document: dict[str, Any]) -> Input:
-    return Input(
-        Path(document["path"]),
-        Kind[document["kind"]],
-        tuple(map(Path, document["pictures"])),
-        document["result_name"],
-        tuple(document["numbers"]),
-        skipped=tuple(SkippedFile(Path(path), reason) for path, reason in document["skipped"]),
-        warnings=tuple(document["warnings"]),
-        t1=None if document["t1"] is None else _from_json(document["t1"]),
-        t1ce=None if document["t1ce"] is None else _from_json(document["t1ce"]),
-    )
