@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from browser_page import Watch, open_files, wait_for_result
-from gliomaseg.choices import PhantomFormat
-from gliomaseg.phantoms import write_phantoms
 from serve.work_server import WorkServer
 
 if TYPE_CHECKING:
@@ -18,21 +16,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkServer]:
-    folder = tmp_path_factory.mktemp("faults")
-    data = write_phantoms(folder, patients=3, side_px=64, kind=PhantomFormat.nifti)
-    started = WorkServer.start(data, folder / "out", "--reader", "anna")
-    started.segmented()
-    yield started
-    started.stop()
+    yield from WorkServer.segmented_phantoms(tmp_path_factory.mktemp("faults"))
 
 
 @pytest.fixture
 def watch(browser: Browser, server: WorkServer) -> Iterator[Watch]:
     """A page with the list of cases."""
-    opened = Watch(browser, server.address)
-    opened.page.wait_for_selector("#worklist:not([hidden])")
-    yield opened
-    opened.close()
+    yield from server.open_list(browser)
 
 
 @pytest.fixture

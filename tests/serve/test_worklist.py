@@ -26,7 +26,8 @@ from gliomaseg.data.layouts import manifest, read_cases
 from gliomaseg.data.tables import read_rows
 from gliomaseg.errors import DataError, OutputExistsError, UsageError
 from gliomaseg.phantoms import phantom_patient, write_phantoms
-from gliomaseg.serve.jobs import Jobs, State
+from gliomaseg.serve.job import State
+from gliomaseg.serve.jobs import Jobs
 from gliomaseg.serve.settings import ServeSettings
 from gliomaseg.serve.worklist.correction_folder import CorrectionFolder
 from gliomaseg.serve.worklist.folders import WorkFolders

@@ -150,15 +150,21 @@ def test_folders_of_scans_share_a_manifest(data, tmp_path):
         cases_of(data, out)
 
 
+def write_studies(folder):
+    """Write a study to `d6/dcm_b`, and return the FLAIR series of another one."""
+    made = write_phantoms(folder / "made", patients=2, side_px=SIDE, kind=PhantomFormat.dicom)
+    first, second = sorted(made.rglob("flair"))
+    shutil.copytree(first, folder / "d6" / "dcm_b")
+    return second
+
+
 def test_a_dicom_study_keeps_its_name_beside_another(tmp_path):
-    made = write_phantoms(tmp_path / "made", patients=2, side_px=SIDE, kind=PhantomFormat.dicom)
-    first, second = sorted(series.parent for series in made.rglob("flair"))
+    second = write_studies(tmp_path)
     data, out = tmp_path / "d6", tmp_path / "out"
-    shutil.copytree(first / "flair", data / "dcm_b")
     (alone,) = cases_of(data, out).values()
     assert alone.name == "d6"
     stored(alone, tmp_path, out)
-    shutil.copytree(second / "flair", data / "dcm_c")
+    shutil.copytree(second, data / "dcm_c")
     both = cases_of(data, out)
     assert {name: case.entry.path.name for name, case in both.items()} == {"d6": "dcm_b", "dcm_c": "dcm_c"}
     stored(both["d6"], tmp_path, out)
@@ -171,13 +177,11 @@ def test_a_dicom_study_keeps_its_name_beside_another(tmp_path):
 
 
 def test_another_study_in_the_folder_of_a_stored_one_is_another_case(tmp_path):
-    made = write_phantoms(tmp_path / "made", patients=2, side_px=SIDE, kind=PhantomFormat.dicom)
-    first, second = sorted(series.parent for series in made.rglob("flair"))
+    second = write_studies(tmp_path)
     data, out = tmp_path / "d6", tmp_path / "out"
-    shutil.copytree(first / "flair", data / "dcm_b")
     stored(cases_of(data, out)["d6"], tmp_path, out)
     shutil.rmtree(data / "dcm_b")
-    shutil.copytree(second / "flair", data / "dcm_c")
+    shutil.copytree(second, data / "dcm_c")
     assert set(cases_of(data, out)) == {"d6_2"}
 
 

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from browser_page import Watch, wait_for_result
-from gliomaseg.choices import PhantomFormat
+from browser_page import wait_for_result
 from gliomaseg.data.tables import read_rows
-from gliomaseg.phantoms import write_phantoms
 from report.test_browser import PALE
 from serve.work_server import WorkServer
 
@@ -21,20 +19,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkServer]:
-    folder = tmp_path_factory.mktemp("page")
-    data = write_phantoms(folder, patients=3, side_px=64, kind=PhantomFormat.nifti)
-    started = WorkServer.start(data, folder / "out", "--reader", "anna")
-    started.segmented()
-    yield started
-    started.stop()
+    yield from WorkServer.segmented_phantoms(tmp_path_factory.mktemp("page"))
 
 
 @pytest.fixture
 def page(browser: Browser, server: WorkServer) -> Iterator[Page]:
-    watch = Watch(browser, server.address)
-    watch.page.wait_for_selector("#worklist:not([hidden])")
-    yield watch.page
-    watch.close()
+    for watch in server.open_list(browser):
+        yield watch.page
 
 
 def wait_until_open(page: Page, case: str) -> None:

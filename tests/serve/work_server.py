@@ -8,12 +8,18 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
 
+from browser_page import Watch
+from gliomaseg.choices import PhantomFormat
+from gliomaseg.phantoms import write_phantoms
 from serve.conftest import start_server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 Case = dict[str, Any]
 
@@ -33,6 +39,22 @@ class WorkServer:
         running = start_server("--cases", str(data), "--out", str(out), "--model", "glioma-flair", *options)
         address = next(running)
         return cls(data, out, address, httpx.Client(base_url=f"{address}/v1", timeout=60), running)
+
+    @classmethod
+    def segmented_phantoms(cls, folder: Path) -> Iterator[WorkServer]:
+        """Yield a server of the reader anna whose three cases are segmented, and stop it."""
+        data = write_phantoms(folder, patients=3, side_px=64, kind=PhantomFormat.nifti)
+        started = cls.start(data, folder / "out", "--reader", "anna")
+        started.segmented()
+        yield started
+        started.stop()
+
+    def open_list(self, browser: Browser) -> Iterator[Watch]:
+        """Yield a page with the list of cases, and close it."""
+        opened = Watch(browser, self.address)
+        opened.page.wait_for_selector("#worklist:not([hidden])")
+        yield opened
+        opened.close()
 
     def stop(self) -> None:
         self.client.close()

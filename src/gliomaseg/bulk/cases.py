@@ -168,7 +168,7 @@ def _column_names(schema: Any, source: Path) -> dict[str, str]:
     """Return our name of each column of a Parquet table that is read.
 
     Raises:
-        DataError: a column is missing, there twice, or of a type that is no text.
+        DataError: a column is missing, occurs twice, or cannot be read as text.
     """
     types: Any = import_extra("pyarrow", "bulk", purpose="reading Parquet").types
     found: dict[str, str] = {}

@@ -40,7 +40,7 @@ class NamedPath:
 def portable_name(name: str) -> str:
     """Return a name that every file system accepts: characters that Windows refuses become `_`.
 
-    Of a name of more than 180 bytes the end becomes a digest of the name.
+    A name of more than 180 bytes is cut, and gets a digest of the whole name at its end.
 
     >>> portable_name("a:b?"), portable_name("nul"), portable_name("Übung 1")
     ('a_b_', 'nul_', 'Übung 1')

@@ -146,7 +146,7 @@ def volume_warnings(mask: Mask, voxel_ml: float | None) -> tuple[str, ...]:
 
 
 def dice_warnings(predicted_dice: float | None) -> tuple[str, ...]:
-    """Return a warning if a predicted Dice is low; None has none."""
+    """Return a warning if the predicted Dice is low; without a predicted Dice there is no warning."""
     return (LOW_DICE,) if predicted_dice is not None and predicted_dice < LOWEST_DICE else ()
 
 

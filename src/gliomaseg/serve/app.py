@@ -67,25 +67,31 @@ def create_app(settings: ServeSettings, folder: Path, work: WorkFolders | None =
         docs_url=None,
         redoc_url=None,
     )
-    app.state.jobs, app.state.settings = jobs, settings
+    app.state.jobs, app.state.settings, app.state.worklist = jobs, settings, worklist
     app.include_router(reference_router)  # before the paths with {name}
     app.include_router(router)
+    app.include_router(worklist_router)
+    app.add_middleware(Security, settings=settings)
+    _add_error_answers(app)
+    _add_monitoring(app, jobs)
+    _add_page(app)
+    return app
+
+
+def _add_error_answers(app: FastAPI) -> None:
     app.exception_handler(HTTPException)(_http_error)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(QueueFullError)(_queue_full)
     app.exception_handler(OSError)(_disk_error)
     app.exception_handler(ClientDisconnect)(_disconnected)
-    app.add_middleware(Security, settings=settings)
-    app.state.worklist = worklist
-    app.include_router(worklist_router)
-    _add_monitoring(app, jobs)
 
+
+def _add_page(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(PAGE / "index.html")
 
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
-    return app
 
 
 def _add_monitoring(app: FastAPI, jobs: Jobs) -> None:

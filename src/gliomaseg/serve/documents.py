@@ -12,6 +12,11 @@ LONGEST_SERIES = 64
 BINARY = {"type": "string", "format": "binary"}
 
 
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the responses of a router that refuses requests with these statuses."""
+    return {status: {"model": Problem} for status in statuses}
+
+
 def form_schema(required: str, **fields: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a form that has one required field, others, and `series`."""
     series = {"type": "string", "maxLength": LONGEST_SERIES}

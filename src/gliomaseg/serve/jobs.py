@@ -18,8 +18,6 @@ from gliomaseg.serve.settings import ServeSettings
 from gliomaseg.serve.tasks import store_correction
 from gliomaseg.serve.worker_process import UNEXPECTED, TaskError, WorkerProcess
 
-__all__ = ["DiskFullError", "Job", "Jobs", "QueueFullError", "State"]
-
 
 class DiskFullError(Exception):
     """The files of all jobs would be more than the limit."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -20,6 +20,21 @@ _OWN = re.compile(
     rf"(?:f\d+/)?case\d+(?:_[a-z0-9]+)*(?:\.[a-z0-9]+)*|{_SEQUENCE}/{_SEQUENCE}(?:\.[a-z0-9]+)*", re.ASCII
 )
 _DEEPEST = 8
+
+
+def with_texts(value: Any, changed: Callable[[str], str]) -> Any:
+    """Return a document with all of its texts changed; keys stay.
+
+    >>> with_texts({"a": ["b", 1]}, str.upper)
+    {'a': ['B', 1]}
+    """
+    if isinstance(value, str):
+        return changed(value)
+    if isinstance(value, list):
+        return [with_texts(entry, changed) for entry in value]
+    if isinstance(value, dict):
+        return {key: with_texts(entry, changed) for key, entry in value.items()}
+    return value
 
 
 @dataclass(frozen=True)
@@ -50,13 +65,7 @@ class ClientNames:
 
     def shown_in(self, value: Any) -> Any:
         """Return a document with the client's names in all texts."""
-        if isinstance(value, str):
-            return self.shown(value)
-        if isinstance(value, list):
-            return [self.shown_in(entry) for entry in value]
-        if isinstance(value, dict):
-            return {key: self.shown_in(entry) for key, entry in value.items()}
-        return value
+        return with_texts(value, self.shown)
 
     @cached_property
     def _by_own(self) -> dict[str, str]:

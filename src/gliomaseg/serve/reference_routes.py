@@ -19,7 +19,7 @@ from starlette.datastructures import UploadFile
 from gliomaseg.data.masks import parse_labels
 from gliomaseg.errors import UsageError, printable
 from gliomaseg.formats import stem_of
-from gliomaseg.serve.documents import Problem
+from gliomaseg.serve.documents import problems
 from gliomaseg.serve.job import Job
 from gliomaseg.serve.reference import FILE, FOLDER
 from gliomaseg.serve.routes import JobId, done_job, jobs_of
@@ -27,10 +27,7 @@ from gliomaseg.serve.transfers import opened_form
 from gliomaseg.serve.uploads import store, suffix_of_name
 from gliomaseg.serve.worker_process import TaskError
 
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem} for status in (400, 401, 403, 404, 409, 413, 422)
-}
-router = APIRouter(prefix="/v1", responses=_PROBLEMS)
+router = APIRouter(prefix="/v1", responses=problems(400, 401, 403, 404, 409, 413, 422))
 FORM = {
     "requestBody": {
         "content": {

@@ -14,17 +14,14 @@ from starlette.datastructures import UploadFile
 
 from gliomaseg.errors import printable
 from gliomaseg.serve import tasks
-from gliomaseg.serve.documents import BINARY, LONGEST_SERIES, Choice, JobDocument, ModelList, Problem, form_schema
+from gliomaseg.serve.documents import BINARY, LONGEST_SERIES, Choice, JobDocument, ModelList, form_schema, problems
 from gliomaseg.serve.examples import write_example
 from gliomaseg.serve.job import Job, State
 from gliomaseg.serve.jobs import DiskFullError, Jobs
 from gliomaseg.serve.transfers import StoredFile, correcting, limited_body, opened_form, read_choice
 from gliomaseg.serve.uploads import SEQUENCE_FIELDS, server_names, store, suffix_of_name
 
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem} for status in (400, 401, 403, 404, 409, 413, 422, 503)
-}
-router = APIRouter(prefix="/v1", responses=_PROBLEMS)
+router = APIRouter(prefix="/v1", responses=problems(400, 401, 403, 404, 409, 413, 422, 503))
 JobId = Annotated[str, PathField(pattern=r"^[A-Za-z0-9_-]{22}$")]
 Version = Annotated[Literal["current", "model"], Query(description="current: the corrected mask, if there is one")]
 BYTES = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": BINARY}}}}

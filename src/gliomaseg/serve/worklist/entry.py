@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gliomaseg.data.tables import Row
-from gliomaseg.serve.jobs import Job
+from gliomaseg.serve.job import Job
 from gliomaseg.serve.worklist.cases import WorkCase
 
 

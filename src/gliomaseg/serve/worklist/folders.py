@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gliomaseg.errors import UsageError, printable
+from gliomaseg.serve.names import with_texts
 from gliomaseg.serve.worklist.cases import FORMULA, WorkCase, list_cases
 from gliomaseg.serve.worklist.correction_folder import CorrectionFolder
 from gliomaseg.serve.worklist.stored_names import with_stored_names
@@ -56,11 +57,7 @@ class WorkFolders:
 
     def shown_in(self, value: Any) -> Any:
         """Return a document without that path in its texts."""
-        if isinstance(value, str):
-            return self.shown(value)
-        if isinstance(value, list):
-            return [self.shown_in(part) for part in value]
-        return {key: self.shown_in(part) for key, part in value.items()} if isinstance(value, dict) else value
+        return with_texts(value, self.shown)
 
 
 def login_name() -> str:

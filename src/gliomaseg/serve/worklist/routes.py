@@ -9,17 +9,16 @@ from fastapi import Path as PathField
 from pydantic import BaseModel, ConfigDict, Field
 
 from gliomaseg.errors import GliomasegError
-from gliomaseg.serve.documents import JobDocument, Problem
-from gliomaseg.serve.jobs import State
+from gliomaseg.serve.documents import JobDocument, problems
+from gliomaseg.serve.job import State
 from gliomaseg.serve.routes import jobs_of
 from gliomaseg.serve.worker_process import TaskError
 from gliomaseg.serve.worklist.entry import Entry
 from gliomaseg.serve.worklist.folders import valid_reader
 from gliomaseg.serve.worklist.worklist import WorkList
 
-_PROBLEMS: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in (401, 403, 404, 409, 422, 503)}
 _LONGEST_S = 10_000_000
-router = APIRouter(prefix="/v1/worklist", responses=_PROBLEMS)
+router = APIRouter(prefix="/v1/worklist", responses=problems(401, 403, 404, 409, 422, 503))
 Number = Annotated[int, PathField(ge=1, le=1_000_000)]
 
 

@@ -14,7 +14,8 @@ from gliomaseg.data.tables import Row
 from gliomaseg.errors import GliomasegError
 from gliomaseg.ownership import file_digest
 from gliomaseg.pretrained import find_models
-from gliomaseg.serve.jobs import Job, Jobs, State
+from gliomaseg.serve.job import Job, State
+from gliomaseg.serve.jobs import Jobs
 from gliomaseg.serve.sources import has_changed_source, write_source
 from gliomaseg.serve.worker_process import TaskError
 from gliomaseg.serve.worklist.entry import Entry
