@@ -25,6 +25,7 @@ LONGEST = (
     "bulk/test_bulk.py",
     "training/test_processes.py",
     "design/test_documented_training.py",
+    "design/test_documented_crossvalidation.py",
     "design/test_documented_commands.py",
 )
 

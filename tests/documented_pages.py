@@ -42,10 +42,15 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
 
 
+def crossvalidates(page: Path) -> bool:
+    """Return whether a page cross-validates: these pages are in test_documented_crossvalidation.py."""
+    return re.search("^gliomaseg crossvalidate ", page.read_text("utf-8"), re.MULTILINE) is not None
+
+
 def trains(page: Path) -> bool:
-    """Return whether a page trains: these pages take minutes and are in test_documented_training.py."""
-    command = r"^(?:gliomaseg train|gliomaseg crossvalidate|torchrun) "
-    return re.search(command, page.read_text("utf-8"), re.MULTILINE) is not None
+    """Return whether a page trains: these pages take minutes and are in files of their own."""
+    command = "^(?:gliomaseg train|torchrun) "
+    return crossvalidates(page) or re.search(command, page.read_text("utf-8"), re.MULTILINE) is not None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,18 @@
+"""The pages whose commands cross-validate: in a file of their own, so that two workers share the pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from documented_pages import PAGES, archive, crossvalidates, ran, run_page
+
+__all__ = ["archive", "ran"]  # fixtures
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if crossvalidates(page)], ids=lambda page: page.name)
+def test_the_commands_of_a_page_that_cross_validates_do_what_it_says(
+    page: Path, archive: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    run_page(page, archive, tmp_path, request)
