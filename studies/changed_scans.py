@@ -1,4 +1,4 @@
-"""Changes of skull-stripped volumes for `other_sources.py`: painted scalp, rotations, crop, thick slices, gaps."""
+"""Changes of skull-stripped volumes for `other_sources.py`: scalp, rotations, crop, thick slices, gaps, saturation."""
 
 from __future__ import annotations
 
@@ -58,6 +58,13 @@ def with_gaps(case: LoadedCase, step: int) -> LoadedCase:
     return _changed(case, _flair(case)[::step], case.reference[::step], slice_step=step)
 
 
+def saturated(case: LoadedCase, level: float) -> LoadedCase:
+    """Return a case whose intensities are cut off at a level between the background (0) and the brightest voxel (1)."""
+    volume = _flair(case)
+    black = float(volume[0, 0, 0])
+    return _changed(case, np.minimum(volume, black + level * (volume.max() - black)), case.reference)
+
+
 CHANGES: dict[str, Callable[[LoadedCase], LoadedCase]] = {
     "painted scalp": with_scalp,
     "rotated by 15 degrees": lambda case: rotated(case, 15, (1, 2)),
@@ -67,6 +74,8 @@ CHANGES: dict[str, Callable[[LoadedCase], LoadedCase]] = {
     "cropped": cropped,
     "slices of 6 mm": lambda case: thick(case, 6),
     "every fourth slice": lambda case: with_gaps(case, 4),
+    "cut off at 0.7 of the brightest": lambda case: saturated(case, 0.7),
+    "cut off at 0.5 of the brightest": lambda case: saturated(case, 0.5),
 }
 
 

@@ -40,7 +40,11 @@ def test_the_recipe_with_t1_has_another_augmentation_since_version_0_1_0():
 
 @pytest.mark.parametrize(
     ("section", "setting"),
-    [("network", 'name = "residual_unet"\nmembers = 2'), ("augmentation", "tumour_contrast = 0.3")],
+    [
+        ("network", 'name = "residual_unet"\nmembers = 2'),
+        ("augmentation", "tumour_contrast = 0.3"),
+        ("augmentation", "graft = 0.3"),
+    ],
 )
 def test_a_removed_setting_that_was_in_use_raises(section, setting, tmp_path):
     recipe = tmp_path / "old.toml"

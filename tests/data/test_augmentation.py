@@ -198,15 +198,6 @@ def test_brightness_gamma_and_offset_change_intensities_only():
         assert torch.equal(mask, masks)
 
 
-def test_saturation_cuts_off_the_brightest_pixels_of_half_of_the_slices():
-    images, _ = disc_images(4)
-    after, mask = augmented(draws_of(saturation=[0.2, 0.5, 0.75, 1.0]), saturation=0.4)
-    assert torch.equal(mask, disc_images(4)[1])
-    for k, level in enumerate((1, 1, math.exp(-0.2), math.exp(-0.4))):
-        light = images[k] + 1  # black is -1
-        torch.testing.assert_close(after[k] + 1, light.clamp(max=level * light.max().item()), atol=1e-5, rtol=0)
-
-
 def test_noise_changes_half_of_the_slices():
     images, _ = disc_images()
     after, _ = augmented(draws_of(noise=[0.2, 0.5, 0.75, 1.0]), noise=0.1)

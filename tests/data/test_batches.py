@@ -6,7 +6,7 @@ import torch
 
 from gliomaseg.config import Augmentation, Preprocessing, Recipe, Training
 from gliomaseg.data import batches as batches_module
-from gliomaseg.data.augmentation import DRAWS, pipeline
+from gliomaseg.data.augmentation import pipeline
 from gliomaseg.data.batches import batches, epoch_samples, load_batch, training_batch
 from gliomaseg.data.cache import Cache
 from gliomaseg.preprocessing import context_indices, level_counts, level_scales, normalise, with_context
@@ -138,7 +138,7 @@ def test_single_channel_is_repeated_after_augmentation():
         augmentation=Augmentation(preset="strong"),
         training=Training(seed=3),
     )
-    samples = np.array([[4, 0, 0], [1, 0, 0]])
+    samples = np.array([[4, 0], [1, 0]])
     images, masks = training_batch(make_cache(), samples, recipe, epoch=2, device=CPU)
     assert images.shape == (2, 3, 32, 32)
     assert images.is_contiguous(memory_format=torch.channels_last)
@@ -146,98 +146,6 @@ def test_single_channel_is_repeated_after_augmentation():
     assert masks.dtype == torch.bool
     plain, _ = load_batch(make_cache(), samples[:, 0], recipe.preprocessing, CPU)
     assert not torch.allclose(images, plain, atol=0.1)
-
-
-def five_cases(with_tumour: list[int]) -> Cache:
-    """Return a cache of five cases with ten slices each; the slices `with_tumour` have one tumour pixel."""
-    masks = np.zeros((50, 2, 2), bool)
-    masks[with_tumour, 0, 0] = True
-    names = tuple(f"p{k // 10}/{k % 10}" for k in range(50))
-    return Cache("digest", names, np.zeros((50, 1, 2, 2), np.uint8), masks)
-
-
-def test_donor_is_a_training_slice_with_tumour_of_another_case_at_similar_height():
-    cache = five_cases(list(range(50)))
-    samples = epoch_samples(cache, np.arange(40), Training(), 0)
-    hosts, donors = samples[:, 0], samples[:, 2]
-    assert donors.max() < 40
-    assert ((hosts // 10 != donors // 10) | (hosts == donors)).all()  # 12 candidates may all be of its own case
-    assert (hosts != donors).mean() > 0.95
-    assert np.abs(hosts % 10 - donors % 10).mean() < 1.5
-    few = epoch_samples(five_cases([3, 17, 45]), np.arange(40), Training(), 0)
-    assert set(few[few[:, 0] // 10 > 1, 2]) == {3, 17}
-
-
-def test_slice_is_its_own_donor_if_only_its_case_has_tumour():
-    samples = epoch_samples(five_cases([3, 4, 5]), np.arange(20), Training(), 0)
-    own = samples[:, 0] < 10
-    np.testing.assert_array_equal(samples[own, 0], samples[own, 2])
-    assert set(samples[~own, 2]) <= {3, 4, 5}
-
-
-def test_slice_is_its_own_donor_if_no_case_has_tumour():
-    samples = epoch_samples(five_cases([]), np.arange(40), Training(), 0)
-    np.testing.assert_array_equal(samples[:, 0], samples[:, 2])
-
-
-def test_donors_depend_only_on_seed_and_epoch():
-    cache = five_cases(list(range(50)))
-    first = epoch_samples(cache, np.arange(50), Training(seed=1), 2)
-    np.testing.assert_array_equal(epoch_samples(cache, np.arange(50), Training(seed=1), 2), first)
-    assert not np.array_equal(epoch_samples(cache, np.arange(50), Training(seed=1), 3)[:, 2], first[:, 2])
-
-
-def two_cases_one_tumour() -> Cache:
-    """Return two bright cases of two slices; slice 1 of the second case has tumour in its left half."""
-    images = np.full((4, 1, 32, 32), 200, np.uint8)
-    masks = np.zeros((4, 32, 32), bool)
-    masks[2, 10:14, 6:10] = True
-    return Cache("digest", ("p/1", "p/2", "q/1", "q/2"), images, masks)
-
-
-def grafting_recipe(share: float, preset: str = "strong") -> Recipe:
-    return Recipe(
-        preprocessing=Preprocessing(size_px=32, input="flair"),
-        augmentation=Augmentation(
-            preset=preset, strength=0, mirror=False, channel_dropout=0, downsample_prob=0, graft=share
-        ),
-    )
-
-
-@pytest.mark.parametrize(
-    ("preset", "share", "changed"), [("strong", 1.0, True), ("strong", 0.0, False), ("light", 1.0, False)]
-)
-def test_graft_share_copies_the_tumour_of_the_donor(preset, share, changed):
-    samples = np.array([[0, 0, 2], [1, 0, 2], [1, 1, 1]])
-    _, masks = training_batch(two_cases_one_tumour(), samples, grafting_recipe(share, preset), epoch=0, device=CPU)
-    assert masks.flatten(1).any(dim=1).tolist() == [changed, changed, False]
-
-
-def test_graft_reach_and_mirror_use_their_own_draws(monkeypatch):
-    draws = np.full((1, DRAWS), 0.5)
-    draws[:, [pipeline.GRAFT, pipeline.GRAFT_REACH, pipeline.GRAFT_MIRROR]] = [[0.29, 0.9, 0.1]]
-    monkeypatch.setattr(batches_module, "augmentation_draws", lambda *_arguments: draws)
-    calls = []
-    monkeypatch.setattr(
-        batches_module,
-        "graft_tumours",
-        lambda hosts, _donors, _levels, how, *, sequences: calls.append((how.tolist(), sequences)) or hosts,
-    )
-    for share in (0.3, 0.28):
-        training_batch(two_cases_one_tumour(), np.array([[0, 0, 2]]), grafting_recipe(share), epoch=0, device=CPU)
-    assert calls == [([[0.9, 0.1]], 1)]
-
-
-@pytest.mark.parametrize("normalisation", ["fixed", "zscore"])
-def test_head_level_is_normalised_like_the_slices(normalisation):
-    cache = two_cases_one_tumour()
-    cache.images[0, 0, :, :16] = 25  # the 99.5 percentile is 200, a tenth of it 20
-    cache.images[0, 0, :, 16:] = 15
-    preprocessing = Preprocessing(size_px=32, input="flair", normalisation=normalisation)
-    (level,) = batches_module._normalised_head_levels(cache, np.array([0]), preprocessing)
-    images, _ = load_batch(cache, np.array([0]), preprocessing, CPU)
-    assert (images[0, 0, :, :16] > level).all()
-    assert not (images[0, 0, :, 16:] > level).any()
 
 
 def stripping_cache(channels: int = 1) -> Cache:
@@ -257,7 +165,7 @@ def stripping_recipe(share: float, **preprocessing) -> Recipe:
 
 def first_samples() -> np.ndarray:
     positions = np.arange(6)
-    return np.stack([positions, np.zeros_like(positions), positions], axis=1)
+    return np.stack([positions, np.zeros_like(positions)], axis=1)
 
 
 @pytest.mark.parametrize("channels", ["flair", "t1_flair_t1ce"])
@@ -267,9 +175,7 @@ def test_a_stripped_slice_equals_one_of_a_stripped_stack(channels, context_slice
     settings = {"input": channels, "normalisation": "zscore", "context_slices": context_slices}
     recipe = stripping_recipe(1.0, **settings)
     images, _ = training_batch(cache, first_samples(), recipe, epoch=0, device=CPU)
-    growths = (
-        np.floor(3 * batches_module.augmentation_draws(0, 0, first_samples()[:, :2])[:, pipeline.BRAIN_GROWTH]) - 1
-    )
+    growths = np.floor(3 * batches_module.augmentation_draws(0, 0, first_samples())[:, pipeline.BRAIN_GROWTH]) - 1
     assert set(growths) == {-1, 0, 1}  # all three are tested
     for k, growth in enumerate(growths.astype(int)):
         kept = np.zeros((6, 32, 32), bool)
@@ -316,7 +222,7 @@ def test_suppressed_fat_is_darker_and_counted_darker():
     limits = recipe.augmentation.model_copy(update={"fat_suppression": 1.0})
     recipe = recipe.model_copy(update={"augmentation": limits})
     images, _ = training_batch(cache, first_samples(), recipe, epoch=0, device=CPU)
-    draws = batches_module.augmentation_draws(0, 0, first_samples()[:, :2])
+    draws = batches_module.augmentation_draws(0, 0, first_samples())
     for k, (size, growth) in enumerate(draws[:, [pipeline.SCALP_LEVEL, pipeline.BRAIN_GROWTH]]):
         kept = np.zeros((6, 32, 32), bool)
         kept[:, :, : 16 + int(np.floor(3 * growth)) - 1] = True
@@ -328,16 +234,6 @@ def test_suppressed_fat_is_darker_and_counted_darker():
         scale, shift = level_scales(recipe.preprocessing, levels)
         expected = stack[k] * scale[0, 0] - shift[0, 0]
         np.testing.assert_allclose(images[k, 0].numpy(), expected, atol=1e-4)
-
-
-def test_a_slice_of_a_scan_with_gaps_has_context_slices_twice_as_far_away():
-    cache = two_cases()
-    recipe = stripping_recipe(0.0, input="flair", normalisation="fixed", context_slices=1)
-    limits = recipe.augmentation.model_copy(update={"slice_gap": 1.0})
-    recipe = recipe.model_copy(update={"augmentation": limits})
-    images, _ = training_batch(cache, first_samples(), recipe, epoch=0, device=CPU)
-    shown = cache.images[[[0, 0, 2], [0, 1, 3], [0, 2, 3], [1, 3, 3], [4, 4, 5], [4, 5, 5]], 0]
-    np.testing.assert_allclose(images.numpy(), normalise(shown, recipe.preprocessing), atol=1e-5)
 
 
 def test_more_changed_slices_than_all_are_refused():

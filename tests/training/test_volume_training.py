@@ -36,7 +36,6 @@ SMALL = [
     "training.batch=8",
     "training.seed=2",
     "augmentation.preset=strong",
-    "augmentation.graft=0.5",
     "split.folds=2",
     "split.by=patient",
 ]

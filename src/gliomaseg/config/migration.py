@@ -1,6 +1,7 @@
 """Migration of format 1 to format 2: recipes, `config.json` and `metrics.json` of version 0.1.0.
 
 Format 2 gave the keys the field's terms (decision 15) and removed four settings that no packaged recipe used.
+Three settings of augmentation were removed later, without a new format.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ _VALUES = {
 }
 _SEQUENCES = {"pre": "t1", "post": "t1ce"}
 # Removed settings, with the value that means "not used".
-_REMOVED = {"network": {"deep_supervision": 0, "presence": False, "members": 1}, "augmentation": {"tumour_contrast": 0}}
+_REMOVED = {
+    "network": {"deep_supervision": 0, "presence": False, "members": 1},
+    "augmentation": {"tumour_contrast": 0, "graft": 0, "slice_gap": 0, "saturation": 0},
+}
 
 
 def to_format_2(tree: Tree) -> Tree:

@@ -75,13 +75,9 @@ class Augmentation(Settings):
         channel_dropout: share of slices whose context slices become the slice itself, and share whose T1 or T1ce
             becomes FLAIR.
         t1_dropout: the share for T1 and T1ce; None for `channel_dropout`.
-        graft: share of slices that get another patient's tumour (CarveMix).
         skull_strip: share of slices without skull and scalp, in all sequences and context slices alike.
         fat_suppression: share of slices whose scalp is darker.
         stripped_rotation_deg: largest angle of the slices without skull; None for `rotation_deg`.
-        slice_gap: share of slices whose context slices are twice as far away, as in a scan with gaps.
-        saturation: half of the slices are cut off at a level of e to the power of -saturation to 0, relative to their
-            brightest pixel.
     """
 
     preset: Literal["none", "light", "strong"] = "none"
@@ -100,12 +96,9 @@ class Augmentation(Settings):
     downsample_prob: float = Field(default=0.1, ge=0, le=1)
     channel_dropout: float = Field(default=0.1, ge=0, le=1)
     t1_dropout: float | None = Field(default=None, ge=0, le=1)
-    graft: float = Field(default=0, ge=0, le=1)
     skull_strip: float = Field(default=0, ge=0, le=1)
     fat_suppression: float = Field(default=0, ge=0, le=1)
     stripped_rotation_deg: float | None = Field(default=None, ge=0, le=180)
-    slice_gap: float = Field(default=0, ge=0, le=1)
-    saturation: float = Field(default=0, ge=0, le=2)
 
     @property
     def strips_skulls(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,23 +12,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gliomaseg.config import Preprocessing, Recipe, Training
-from gliomaseg.data.augmentation import AUGMENTATIONS, Draws, augmentation_draws, pipeline
+from gliomaseg.data.augmentation import AUGMENTATIONS, augmentation_draws
 from gliomaseg.data.augmentation.acquisition import (
     AcquisitionChanges,
     draw_acquisition_changes,
     scale_outside,
     scaled_histograms,
 )
-from gliomaseg.data.augmentation.carvemix import Slices, graft_tumours
 from gliomaseg.data.cache import Cache
 from gliomaseg.data.case import Case
-from gliomaseg.preprocessing import context_indices, head_levels, level_scales
-from gliomaseg.scan import flair_channel
+from gliomaseg.preprocessing import context_indices, level_scales
 from gliomaseg.types import SliceIndices
 
 NO_HISTOGRAMS = np.zeros((1, 1, 256), np.int64)
-SLICE, REPEAT, DONOR = range(3)  # the columns of an epoch's samples
-DONOR_CANDIDATES = 12
+SLICE, REPEAT = range(2)  # the columns of an epoch's samples
 MEMORY_SHARE = 0.4  # of the free GPU memory; the network and its feature maps need the rest
 
 
@@ -76,11 +73,11 @@ def _copy_to_device(cache: Cache, device: torch.device) -> DeviceCache:
 
 
 def epoch_samples(cache: Cache, positions: SliceIndices, training: Training, epoch: int) -> SliceIndices:
-    """Return the samples of an epoch, shuffled with a generator of (seed, epoch): int64, shape (samples, 3).
+    """Return the samples of an epoch, shuffled with a generator of (seed, epoch): int64, shape (samples, 2).
 
     Each slice without tumour is one sample; each slice with tumour is `tumour_oversampling` samples on average.
-    The columns are SLICE, the position of the slice in the cache; REPEAT, the number of earlier samples of the same
-    slice; and DONOR, the position of a slice whose tumour may be copied into it.
+    The columns are SLICE, the position of the slice in the cache, and REPEAT, the number of earlier samples of the
+    same slice.
 
     Args:
         cache: the prepared slices.
@@ -95,32 +92,7 @@ def epoch_samples(cache: Cache, positions: SliceIndices, training: Training, epo
         extra = generator.choice(tumour, round(fraction * len(tumour)), replace=False)
         positions = np.concatenate([positions, np.repeat(tumour, int(whole)), extra])
     shuffled = generator.permutation(positions)
-    donors = _draw_donors(cache, positions, shuffled, [training.seed, epoch, 2])
-    return np.stack([shuffled, _repeats(shuffled), donors], axis=1)
-
-
-def _draw_donors(cache: Cache, positions: SliceIndices, hosts: SliceIndices, entropy: Sequence[int]) -> SliceIndices:
-    """Return a slice with tumour from another case, at about the same height, for each host: int64, shape (n,).
-
-    All donors are in `positions`, so validation patients are excluded. A host without a donor is its own donor and
-    stays unchanged.
-    """
-    tumour = np.unique(positions[cache.has_tumour[positions]])
-    if not len(tumour):
-        return hosts
-    candidates = np.random.default_rng(entropy).choice(tumour, (len(hosts), DONOR_CANDIDATES))
-    same_case = cache.case_numbers[candidates] == cache.case_numbers[hosts][:, None]
-    height_difference = np.abs(_relative_heights(cache, candidates) - _relative_heights(cache, hosts)[:, None])
-    nearest = np.where(same_case, np.inf, height_difference).argmin(axis=1)
-    donors: SliceIndices = np.where(same_case.all(axis=1), hosts, candidates[np.arange(len(hosts)), nearest])
-    return donors
-
-
-def _relative_heights(cache: Cache, positions: SliceIndices) -> NDArray[np.float64]:
-    """Return the heights of slices in their stacks, from 0 (first slice) to 1 (last slice): shape of `positions`."""
-    first, last = (limits[cache.case_numbers[positions]] for limits in cache.case_limits)
-    heights: NDArray[np.float64] = (positions - first) / np.maximum(1, last - first)
-    return heights
+    return np.stack([shuffled, _repeats(shuffled)], axis=1)
 
 
 def _repeats(positions: SliceIndices) -> SliceIndices:
@@ -175,7 +147,7 @@ def training_batch(
 
     Args:
         cache: the prepared slices.
-        samples: rows of `epoch_samples`: int64, shape (n, 3).
+        samples: rows of `epoch_samples`: int64, shape (n, 2).
         recipe: preprocessing, augmentation and seed.
         epoch: number of the epoch, from 0.
         device: the device of the result.
@@ -183,45 +155,12 @@ def training_batch(
     Returns:
         Images and masks, as from `load_batch`.
     """
-    draws = augmentation_draws(recipe.training.seed, epoch, samples[:, [SLICE, REPEAT]])
+    draws = augmentation_draws(recipe.training.seed, epoch, samples)
     changes = draw_acquisition_changes(draws, recipe.augmentation)
     images, masks = _normalised_slices(cache, samples[:, SLICE], recipe.preprocessing, device, changes)
-    if recipe.augmentation.preset == "strong" and recipe.augmentation.graft:
-        images, masks = _with_donor_tumours(cache, images, masks, samples, draws, recipe)
     # A single channel is repeated after augmentation: otherwise each copy would get its own noise.
     images, masks = AUGMENTATIONS[recipe.augmentation.preset](images, masks, draws, recipe)
     return _network_input(images), masks
-
-
-def _with_donor_tumours(
-    cache: Cache, images: Tensor, masks: Tensor, samples: SliceIndices, draws: Draws, recipe: Recipe
-) -> tuple[Tensor, Tensor]:
-    """Return the batch with donor tumours copied into the share `graft` of its slices."""
-    hosts, donors = samples[:, SLICE], samples[:, DONOR]
-    chosen = np.flatnonzero((draws[:, pipeline.GRAFT] < recipe.augmentation.graft) & (hosts != donors))
-    if not len(chosen):
-        return images, masks
-    preprocessing, device = recipe.preprocessing, images.device
-    donor_slices = Slices(*_normalised_slices(cache, donors[chosen], preprocessing, device))
-    rows = torch.from_numpy(chosen).to(device, non_blocking=True)
-    levels = torch.from_numpy(_normalised_head_levels(cache, hosts[chosen], preprocessing)).to(
-        device, non_blocking=True
-    )
-    graft_draws = draws[chosen][:, [pipeline.GRAFT_REACH, pipeline.GRAFT_MIRROR]]
-    grafted = graft_tumours(
-        Slices(images[rows], masks[rows]), donor_slices, levels, graft_draws, sequences=preprocessing.sequences
-    )
-    return images.index_copy(0, rows, grafted.images), masks.index_copy(0, rows, grafted.masks)
-
-
-def _normalised_head_levels(cache: Cache, positions: SliceIndices, preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Return the normalised FLAIR level above which a pixel belongs to the head: float32, shape (n,)."""
-    histograms = cache.level_histograms[cache.case_numbers[positions]]
-    channel = flair_channel(preprocessing.sequences)
-    scale, shift = (factor.reshape(len(factor), -1) for factor in level_scales(preprocessing, histograms))
-    column = channel % scale.shape[1]  # "fixed" normalisation has one column for all channels
-    levels = head_levels(histograms)[:, channel] * scale[:, column] - shift[:, column]
-    return np.asarray(levels, np.float32)
 
 
 def _normalised_slices(
@@ -241,11 +180,7 @@ def _normalised_slices(
     first, last = cache.case_limits
     # Context slices come from the same case even if the split is by slice: their images are used, their masks are not.
     context = context_indices(
-        positions,
-        first[case_numbers],
-        last[case_numbers],
-        context_slices=preprocessing.context_slices,
-        step=1 if changes is None else changes.context_step,
+        positions, first[case_numbers], last[case_numbers], context_slices=preprocessing.context_slices
     )
     stored = _rows(cache, "images", context, device).flatten(1, 2)
     masks = _rows(cache, "masks", positions, device)

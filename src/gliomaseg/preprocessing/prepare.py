@@ -135,7 +135,7 @@ def restore(probability: Probability, prepared: Prepared) -> Probability:
 
 
 def context_indices(
-    indices: SliceIndices, first: SliceIndices, last: SliceIndices, *, context_slices: int, step: SliceIndices | int = 1
+    indices: SliceIndices, first: SliceIndices, last: SliceIndices, *, context_slices: int
 ) -> SliceIndices:
     """Return the indices of each slice and its context slices: int64, shape (n, 2 context_slices + 1).
 
@@ -146,12 +146,11 @@ def context_indices(
         first: index of the first slice of each one's stack, shape (n,) or (1,).
         last: index of its last slice.
         context_slices: how many on each side, 0 or more.
-        step: from one context slice to the next, shape (n,) or one for all.
 
     >>> context_indices(np.array([4, 5]), np.array([4]), np.array([9]), context_slices=1).tolist()
     [[4, 4, 5], [4, 5, 6]]
     """
-    beside = indices[:, None] + np.reshape(step, (-1, 1)) * np.arange(-context_slices, context_slices + 1)
+    beside = indices[:, None] + np.arange(-context_slices, context_slices + 1)
     inside: SliceIndices = np.clip(beside, first[:, None], last[:, None])
     return inside
 

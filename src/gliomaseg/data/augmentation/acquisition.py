@@ -1,4 +1,4 @@
-"""Changes of a whole scan that other sources have: no skull, suppressed fat, gaps between slices.
+"""Changes of a whole scan that other sources have: no skull, suppressed fat.
 
 They come before the normalisation, because they change the intensities that it is computed from.
 """
@@ -26,12 +26,10 @@ class AcquisitionChanges:
     Attributes:
         outside: factor on everything that is not brain: 0 without skull, 1 unchanged; float64, shape (n,).
         growth_px: pixels by which the brain grows before the factor is applied: -1, 0 or 1, float64, shape (n,).
-        context_step: from one context slice to the next: 2 with gaps, else 1, int64, shape (n,).
     """
 
     outside: NDArray[np.float64]
     growth_px: NDArray[np.float64]
-    context_step: NDArray[np.int64]
 
 
 def draw_acquisition_changes(draws: NDArray[np.float64], limits: Augmentation) -> AcquisitionChanges | None:
@@ -41,13 +39,13 @@ def draw_acquisition_changes(draws: NDArray[np.float64], limits: Augmentation) -
         draws: uniform in [0, 1), shape (n, DRAWS).
         limits: the shares of changed slices.
     """
-    if limits.preset != "strong" or not (limits.needs_brain or limits.slice_gap):
+    if not limits.needs_brain:
         return None
     stripped, size = pipeline.is_stripped(draws, limits), draws[:, pipeline.SCALP_LEVEL]
     suppressed = draws[:, pipeline.SCALP] < limits.skull_strip + limits.fat_suppression
     outside = np.where(stripped, 0.0, np.where(suppressed, DARKEST + (BRIGHTEST - DARKEST) * size, 1.0))
     growth_px = np.floor(3 * draws[:, pipeline.BRAIN_GROWTH]) - 1
-    return AcquisitionChanges(outside, growth_px, np.where(draws[:, pipeline.GAP] < limits.slice_gap, 2, 1))
+    return AcquisitionChanges(outside, growth_px)
 
 
 def scale_outside(stored: Tensor, brain: Tensor, tumour: Tensor, changes: AcquisitionChanges) -> Tensor:

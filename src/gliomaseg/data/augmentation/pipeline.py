@@ -12,11 +12,11 @@ from torch import Tensor
 from gliomaseg.config import Augmentation
 from gliomaseg.data.augmentation import intensity, random_fields, spatial
 
-# The column of each change in the draws. New ones go to the end, so that runs of earlier versions stay repeatable.
+# The column of each change in the draws. New ones go to the end, and `_` takes the place of those that were removed, so
+# that runs of earlier versions stay repeatable.
 (
     MIRROR, ROTATION, SCALE, SHIFT_Y, SHIFT_X, ELASTIC, BRIGHTNESS, GAMMA, OFFSET, BIAS_FIELD, BLUR, COARSE, NOISE,
-    DROP_T1, DROP_T1CE, DROP_CONTEXT, KEY, SCALP_LEVEL, GAP, GRAFT, GRAFT_REACH, GRAFT_MIRROR, SCALP, BRAIN_GROWTH,
-    SATURATION,
+    DROP_T1, DROP_T1CE, DROP_CONTEXT, KEY, SCALP_LEVEL, _, _, _, _, SCALP, BRAIN_GROWTH, _,
 ) = range(25)  # fmt: skip
 
 
@@ -86,9 +86,6 @@ def _change_intensities(images: Tensor, draws: NDArray[np.float64], keys: Tensor
         field = random_fields.smooth_fields(keys, stream=1, count=1, side=images.shape[-1])
         light = light * (field * random_fields.per_slice(half_zero(BIAS_FIELD, limits.bias_field), keys)).exp()
     light = light ** random_fields.per_slice(np.exp(symmetric(GAMMA, limits.gamma)), keys)
-    if limits.saturation:
-        level = random_fields.per_slice(np.exp(-half_zero(SATURATION, limits.saturation)), keys)
-        light = torch.minimum(light, light.amax(dim=(1, 2, 3), keepdim=True) * level)
     light = intensity.blur(light, half_zero(BLUR, limits.blur_px))
     light = intensity.halve_resolution(light, draws[:, COARSE] < limits.downsample_prob)
     light = _add_noise(light, keys, half_zero(NOISE, limits.noise))
