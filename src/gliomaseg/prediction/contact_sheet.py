@@ -27,6 +27,7 @@ class SheetText:
         volume_ml: of the mask; None if it is unknown.
         model: the names of the models.
         predicted_dice: 0 to 1; None if it is unknown.
+        facts: lines under that of the model.
         warnings: of the prediction.
     """
 
@@ -34,12 +35,14 @@ class SheetText:
     volume_ml: float | None = None
     model: str = ""
     predicted_dice: float | None = None
+    facts: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """Return the lines under the title: model and predicted Dice, then the warnings."""
+        """Return the lines under the title: model and predicted Dice, then facts and warnings."""
         dice = "" if self.predicted_dice is None else f", predicted Dice {self.predicted_dice:.2f}"
-        return [f"{self.model}{dice}. Research only", *(f"Warning: {warning}" for warning in self.warnings)]
+        warnings = (f"Warning: {warning}" for warning in self.warnings)
+        return [f"{self.model}{dice}. Research only", *self.facts, *warnings]
 
 
 def draw_contact_sheet(scan: Scan, mask: Mask, text: SheetText) -> Image.Image:

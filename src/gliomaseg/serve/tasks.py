@@ -24,13 +24,14 @@ from gliomaseg.errors import UsageError
 from gliomaseg.inputs import Input, Kind, load_input
 from gliomaseg.inputs.load import LoadedScan
 from gliomaseg.prediction import ScanPredictor
-from gliomaseg.prediction.contact_sheet import SheetText, draw_contact_sheet
+from gliomaseg.prediction.contact_sheet import draw_contact_sheet
 from gliomaseg.prediction.mask_statistics import measure_mask
 from gliomaseg.prediction.mask_writers import WRITERS, probability_levels
 from gliomaseg.prediction.outputs import Result
 from gliomaseg.prediction.postprocessing import smallest_component_voxels
 from gliomaseg.prediction.predict import MAX_BYTES, input_warnings_of, skipped_lines, without_unused_sequences
 from gliomaseg.prediction.predictor import Prediction
+from gliomaseg.serve.report_text import report_text
 from gliomaseg.serve.scans import chosen_scan
 from gliomaseg.serve.view import View, view_of, write_view
 from gliomaseg.types import Mask
@@ -136,22 +137,24 @@ def write_correction(folder: Path, *, predictor: ScanPredictor, correction: str 
     probability = np.load(folder / "arrays" / "probability.npy", mmap_mode="r")
     prediction = Prediction(probability, mask, {}, document["predicted_dice"], (), models)
     result = Result(loaded, prediction, document["input"])
-    statistics = _write_files(folder / correction / "out", "corrected-", result, document)
     changes = _changes(model_mask, mask, loaded.scan.voxel_ml)
+    statistics = _write_files(folder / correction / "out", "corrected-", result, document, changes)
     return document | statistics | {"corrected": True, "changes": changes}
 
 
-def _write_files(out: Path, prefix: str, result: Result, document: dict[str, Any]) -> dict[str, Any]:
-    """Write a mask in all formats of its scan and its picture, and return its statistics."""
+def _write_files(
+    out: Path, prefix: str, result: Result, document: dict[str, Any], changes: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Write a mask in all formats of its scan and its report, and return its statistics."""
     scan, mask = result.loaded.scan, result.prediction.mask
     statistics = measure_mask(mask, scan)
     for file, form in FILES.items():
         if form.value in document["formats"]:
             with new_file(out / (prefix + file)) as temporary:
                 WRITERS[form](temporary, result)
-    title = SheetText(result.name, statistics.tumour_volume_ml, document["model"], document["predicted_dice"])
     with new_file(out / f"{prefix}preview.png") as temporary:
-        draw_contact_sheet(scan, mask, title).save(temporary, format="PNG")
+        text = report_text(result.name, document, statistics, changes)
+        draw_contact_sheet(scan, mask, text).save(temporary, format="PNG")
     return asdict(statistics)
 
 

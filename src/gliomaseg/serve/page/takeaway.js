@@ -8,7 +8,7 @@ const FILES = [
   { format: "nifti", file: "mask.nii.gz", label: "NIfTI", missing: "the scan has no affine" },
   { format: "dicom-seg", file: "seg.dcm", label: "DICOM SEG", missing: "the scan is not a DICOM series" },
   { format: "tiff", file: "mask.tif", label: "TIFF", missing: "the scan cannot be written as TIFF" },
-  { format: null, file: "preview.png", label: "Picture", missing: "" },
+  { format: null, file: "preview.png", label: "Report (PNG)", missing: "" },
   { format: null, file: "result.json", label: "Values (JSON)", missing: "" },
 ];
 
