@@ -12,6 +12,8 @@ _REPLACEMENTS = (
     (r"pass it with --t1, and FLAIR with --flair", "send it in the field t1, and FLAIR in the field flair"),
     (r"pass the FLAIR channel with --flair", "send the FLAIR channel in the field flair"),
     (r"choose one \(--series, in Python series\)", "send its number or its UID in the field series"),
+    (r"choose another one \(--(t1|t1ce)-series, in Python \w+\)", r"send another one in the field \1_series"),
+    (r"add --t1-series (\S+) to use it", r"send \1 in the field t1_series to use it"),
     (r"or pass another --series", "or send another one in the field series"),
     (r"or pass --to nifti", "or take mask.nii.gz"),
     (r"or name the labels with --labels", "or send fewer labels"),

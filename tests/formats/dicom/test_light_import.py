@@ -62,6 +62,7 @@ def test_public_names_are_these() -> None:
         "LabelMasks",
         "MaskObject",
         "Series",
+        "SeriesChoiceError",
         "SeriesIdentity",
         "SeriesObject",
         "choose_series",

@@ -10,7 +10,8 @@ from pydicom import Dataset, Sequence
 
 from gliomaseg.errors import DataError
 from gliomaseg.formats.dicom import Series, choose_series, list_series
-from gliomaseg.formats.dicom.series import looks_like_flair
+from gliomaseg.formats.dicom.sequences import looks_like_flair
+from gliomaseg.types import Sequence as MriSequence
 
 
 def header(**values: Any) -> Dataset:
@@ -80,7 +81,8 @@ def test_parameters_of_the_first_frame_count() -> None:
 
 
 def series(uid: str, *, number: int | None = 1, is_flair: bool = False) -> Series:
-    return Series(uid, number, "MR", 20, 256, 192, is_flair, description=f"series {uid}")
+    sequence = MriSequence.FLAIR if is_flair else None
+    return Series(uid, number, "MR", 20, 20, 256, 192, "1.9", sequence, description=f"series {uid}")
 
 
 def test_the_only_series_is_chosen() -> None:
