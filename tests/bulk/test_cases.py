@@ -174,3 +174,12 @@ def test_an_input_is_the_same_after_it_was_text(volumes, tmp_path):
         again = input_of(BulkCase(entry.name, entry.name, text_of_input(entry)))
         assert again == entry
         assert (again.fault and again.fault.line()) == (entry.fault and entry.fault.line())
+
+
+def test_a_table_names_the_series_of_each_sequence(tmp_path):
+    (tmp_path / "study").mkdir()
+    for name in "ab":
+        (tmp_path / "study" / f"{name}.dcm").write_bytes(bytes(128) + b"DICM")
+    row = {"case": "x", "flair": "study", "t1": "study", "flair_series": "1.1", "t1_series": "1.2"}
+    entry = input_of(*cases_of(write_table(tmp_path / "cases.csv", [row])))
+    assert (entry.kind, entry.series, entry.t1.series, entry.t1ce) == (Kind.SERIES, "1.1", "1.2", None)

@@ -87,7 +87,8 @@ def _load_other(name: Sequence, entry: Input, read: Mapping[Sequence, LoadedScan
     try:
         loaded = _load(entry, max_bytes=max_bytes)
     except GliomasegError as fault:
-        advice = cure if isinstance(fault, SeriesChoiceError) else fault.cure
+        is_choice = isinstance(fault, SeriesChoiceError)
+        advice = cure if is_choice else fault.cure.replace("another --", f"another --{name}-")
         raise type(fault)(f"{where}: {fault.what}", where=fault.where, cure=advice) from fault
     for known, other in read.items():
         if loaded.series and other.series and loaded.series.series_uid == other.series.series_uid:

@@ -14,6 +14,7 @@ _REPLACEMENTS = (
     (r"choose one \(--series, in Python series\)", "send its number or its UID in the field series"),
     (r"choose another one \(--(t1|t1ce)-series, in Python \w+\)", r"send another one in the field \1_series"),
     (r"add --t1-series (\S+) to use it", r"send \1 in the field t1_series to use it"),
+    (r"or pass another --(t1|t1ce)-series", r"or send another one in the field \1_series"),
     (r"or pass another --series", "or send another one in the field series"),
     (r"or pass --to nifti", "or take mask.nii.gz"),
     (r"or name the labels with --labels", "or send fewer labels"),

@@ -10,7 +10,7 @@ from pydicom import Dataset, Sequence
 
 from gliomaseg.errors import DataError
 from gliomaseg.formats.dicom import Series, choose_series, list_series
-from gliomaseg.formats.dicom.sequences import looks_like_flair
+from gliomaseg.formats.dicom.sequences import looks_like_flair, sequence_of
 from gliomaseg.types import Sequence as MriSequence
 
 
@@ -129,3 +129,19 @@ def test_series_of_a_folder_are_listed_by_number(make: Any, tmp_path: Path) -> N
     assert [one.is_flair for one in found] == [False, True, True]
     assert [one.description for one in found] == ["first", "second", "FLAIR phantom"]
     assert {(one.modality, one.rows, one.columns) for one in found} == {("MR", 40, 36)}
+
+
+@pytest.mark.parametrize(
+    ("values", "sequence"),
+    [
+        ({"SeriesDescription": "t1_se_tra"}, "t1"),
+        ({"SeriesDescription": "t1_se_tra", "ContrastBolusAgent": "Gadovist"}, "t1ce"),
+        ({"SeriesDescription": "t1_se_tra", "ContrastBolusAgentSequence": Sequence([header()])}, "t1ce"),
+        ({"SeriesDescription": "t1_se_tra", "ContrastBolusAgent": "NO"}, "t1"),
+        ({"ScanningSequence": "SE", "RepetitionTime": 500, "EchoTime": 10}, "t1"),
+        ({"SeriesDescription": "T1 FLAIR", "InversionTime": 860, "EchoTime": 9}, "t1"),
+        ({"SeriesDescription": "localizer"}, None),
+    ],
+)
+def test_a_contrast_agent_makes_t1_contrast_enhanced(values: dict[str, Any], sequence: str | None) -> None:
+    assert sequence_of(header(**values)) == sequence
