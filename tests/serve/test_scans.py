@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,12 @@ def test_series_without_dicom_is_refused(folder: Path, tmp_path: Path) -> None:
         list_scans(tmp_path, series="3")
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def study(study_zip: bytes, tmp_path: Path) -> Path:
     """Write a job with one study: FLAIR (1), T1 (2) and T1 after contrast (3)."""
-    root = tmp_path_factory.mktemp("study")
-    write_phantoms(root / "job" / "upload", patients=1, side_px=32, kind=PhantomFormat.dicom)
-    return root / "job"
+    (tmp_path / "upload" / "f1").mkdir(parents=True)
+    (tmp_path / "upload" / "f1" / "case1.zip").write_bytes(study_zip)
+    return tmp_path
 
 
 TAKES = ["flair", "t1"]
@@ -79,9 +80,10 @@ def test_a_study_with_one_flair_is_a_list_if_t1_is_asked_for(values: dict[str, A
 
 
 def test_the_series_of_a_work_list_are_flair_only(study: Path, tmp_path: Path) -> None:
-    scan = shutil.copytree(study / "upload", tmp_path / "scan")
-    shutil.rmtree(next(scan.rglob("flair")))
-    (entry,) = list_inputs([scan])
-    write_source(tmp_path, entry)
-    found = list_scans(tmp_path, takes=TAKES)
+    with zipfile.ZipFile(study / "upload" / "f1" / "case1.zip") as packed:
+        packed.extractall(tmp_path / "scan")
+    shutil.rmtree(tmp_path / "scan" / "flair")
+    (entry,) = list_inputs([tmp_path / "scan"])
+    write_source(study, entry)
+    found = list_scans(study, takes=TAKES)
     assert [(one["sequence"], one["usable_as"]) for one in found] == [("t1", ["flair"]), ("t1ce", ["flair"])]
