@@ -136,14 +136,22 @@ def _load(entry: Input, *, max_bytes: int) -> LoadedScan:
 def _load_series(entry: Input, *, max_bytes: int) -> LoadedScan:
     from gliomaseg.formats.dicom import read_dicom
 
-    volume = read_dicom(entry.path, series=entry.series, max_bytes=max_bytes)
+    return loaded_series(read_dicom(entry.path, series=entry.series, max_bytes=max_bytes))
+
+
+def loaded_series(volume: DicomVolume) -> LoadedScan:
+    """Return a DICOM volume as a scan.
+
+    Raises:
+        FormatError: its voxels are not finite, or all equal.
+    """
     voxels = volume.voxels
     low, high = voxels.min(), voxels.max()
     if not np.isfinite([low, high]).all():
         raise FormatError(
-            "RescaleSlope and RescaleIntercept give NaN or infinity", where=entry.path, cure="export the series again"
+            "RescaleSlope and RescaleIntercept give NaN or infinity", where=volume.path, cure="export the series again"
         )
     if low == high:
-        raise FormatError("all voxels have the same value", where=entry.path, cure="give a series with an image in it")
-    scan = Scan(voxels[..., None], str(entry.path), volume.affine)
+        raise FormatError("all voxels have the same value", where=volume.path, cure="give a series with an image in it")
+    scan = Scan(voxels[..., None], volume.path, volume.affine)
     return LoadedScan(scan, grid=volume.grid, series=volume)

@@ -69,7 +69,10 @@ class JobDocument(BaseModel):
     progress: int = Field(ge=0, le=100, description="per cent")
     created: str = Field(examples=["2026-11-29T08:00:00+00:00"])
     expires: str = Field(examples=["2026-11-29T09:00:00+00:00"])
-    choices: list[dict[str, Any]]
+    choices: list[dict[str, Any]] = Field(
+        description="if the state is choose: number, title, voxels, series, sequence (by its header) and usable_as of "
+        "each scan, or of each series of a study"
+    )
     error: str | None
     result: dict[str, Any] | None
     reference: str | None = Field(examples=["expert.nii.gz"], description="the name of the reference mask")

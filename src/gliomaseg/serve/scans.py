@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from PIL import Image
 
 from gliomaseg.errors import DataError, UsageError
 from gliomaseg.formats import stem_of
-from gliomaseg.formats.dicom import Series, list_series
+from gliomaseg.formats.dicom import DicomVolume, Series, list_series, read_every_series
 from gliomaseg.inputs import Input, Kind, join_sequences, list_inputs, load_input, with_series
+from gliomaseg.inputs.load import loaded_series
 from gliomaseg.naming import Role, parse_name
 from gliomaseg.prediction.predict import MAX_BYTES
 from gliomaseg.preprocessing import display_levels
+from gliomaseg.scan import Scan
 from gliomaseg.serve.sources import read_source
 from gliomaseg.serve.uploads import SEQUENCE_FIELDS
 from gliomaseg.types import Sequence as MriSequence
@@ -73,15 +76,21 @@ def list_scans(
     for field, wanted in {"series": series, **{f"{name}_series": one for name, one in others.items()}}.items():
         entries = entries if wanted is None else _with_series(entries, wanted, field)
     if is_study and series is None:
-        # A work list stores FLAIR alone.
-        usable = _FLAIR if read_source(folder) else [name for name in takes if name not in others]
-        found = list_series(entries[1].path)
-        if _must_choose(found, asks=asks and MriSequence.T1 in usable):
-            return [_described_series(folder, number, entries[1], one, usable) for number, one in enumerate(found, 1)]
+        usable = _usable(folder, entries[1], [name for name in takes if name not in others])
+        if _must_choose(list_series(entries[1].path), asks=asks and MriSequence.T1 in usable):
+            return _described_series(folder, entries[1], usable)
     if len(entries) == 1:
         ((number, entry),) = entries.items()
         return [_choice(number, entry.name, series)]
     return [_described(folder, number, entry, series=series) for number, entry in entries.items()]
+
+
+def _usable(folder: Path, entry: Input, takes: Sequence[str]) -> Sequence[str]:
+    """Return the sequences that a series of a study can be; those with a file of their own are given already."""
+    if read_source(folder) is not None:  # a work list stores FLAIR alone
+        return _FLAIR
+    given = {name for name, other in (("t1", entry.t1), ("t1ce", entry.t1ce)) if other is not None}
+    return [name for name in takes if name not in given]
 
 
 def _must_choose(found: Sequence[Series], *, asks: bool) -> bool:
@@ -135,28 +144,44 @@ def _choice(number: int, title: str, series: str | None) -> dict[str, Any]:
     return {"number": number, "title": title, "series": series} | empty
 
 
-def _described_series(folder: Path, number: int, entry: Input, series: Series, usable: Sequence[str]) -> dict[str, Any]:
-    title = f"{series.description or 'no description'}, {series.slices} slices"
-    by_header = None if series.sequence is None else series.sequence.value
-    own = {"title": title, "sequence": by_header, "usable_as": list(usable)}
-    return _described(folder, number, entry, series=series.uid) | own
+def _described_series(folder: Path, entry: Input, usable: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the series of a study as choices, and write their pictures."""
+    choices = []
+    for number, (series, found) in enumerate(read_every_series(entry.path, max_bytes=MAX_BYTES), start=1):
+        title = f"{series.description or 'no description'}, {series.slices} slices"
+        by_header = None if series.sequence is None else series.sequence.value
+        choice = _choice(number, title, series.uid) | {"sequence": by_header, "usable_as": list(usable)}
+        choices.append(choice | _picture(folder, number, partial(_scan_of, found)))
+    return choices
+
+
+def _scan_of(found: DicomVolume | Exception) -> Scan:
+    if isinstance(found, Exception):
+        raise found
+    return loaded_series(found).scan
 
 
 def _described(folder: Path, number: int, entry: Input, *, series: str | None = None) -> dict[str, Any]:
-    """Return one choice, and write its picture: the middle axial slice. A scan that cannot be read has no picture."""
-    described = _choice(number, str(entry.pictures[0]), series)
+    """Return one choice, and write its picture."""
+
+    def read() -> Scan:
+        return load_input(with_series(entry, series), max_bytes=MAX_BYTES).scan
+
+    return _choice(number, str(entry.pictures[0]), series) | _picture(folder, number, read)
+
+
+def _picture(folder: Path, number: int, read: Callable[[], Scan]) -> dict[str, Any]:
+    """Write the middle axial slice of a choice, and return its voxels. A scan that cannot be read has no picture."""
     try:
-        loaded = load_input(with_series(entry, series), max_bytes=MAX_BYTES)
+        scan = read()
     except Exception as fault:  # the other scans of the upload can still be chosen
-        return described | {"error": str(fault)}
-    scan = loaded.scan
-    described["voxels"] = list(reversed(scan.voxels.shape[:3]))
+        return {"error": str(fault)}
     axial = scan.axial.turn(scan.voxels[..., scan.flair_index])
     picture = Image.fromarray(display_levels(axial[len(axial) // 2]))
     picture.thumbnail((_PICTURE_PX, _PICTURE_PX))
     (folder / "out").mkdir(exist_ok=True)
     picture.save(folder / "out" / f"choice-{number}.png")
-    return described
+    return {"voxels": list(reversed(scan.voxels.shape[:3]))}
 
 
 def chosen_scan(folder: Path, number: int) -> Input:

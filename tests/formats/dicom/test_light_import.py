@@ -72,6 +72,7 @@ def test_public_names_are_these() -> None:
         "list_series",
         "missing_on_disc",
         "read_dicom",
+        "read_every_series",
         "read_labels",
         "study_of",
         "write_segmentation",

@@ -43,6 +43,7 @@ __all__ = [
     "list_series",
     "missing_on_disc",
     "read_dicom",
+    "read_every_series",
     "read_labels",
     "study_of",
     "write_segmentation",
@@ -148,6 +149,26 @@ def read_dicom(path: Path, *, series: str | None = None, max_bytes: int) -> Dico
     with _extra():
         from gliomaseg.formats.dicom import reader
     return reader.read_dicom(path, series=series, max_bytes=max_bytes)
+
+
+def read_every_series(path: Path, *, max_bytes: int) -> Iterator[tuple[Series, DicomVolume | Exception]]:
+    """Yield each MR series by number, as `list_series` lists them, with its volume, or why it has none.
+
+    Each header is read once. Files that may be slices and are not of a series are not checked, so the volumes are only
+    for pictures from which a person chooses.
+
+    Args:
+        path: as for `read_dicom`.
+        max_bytes: limit of the memory for each volume.
+
+    Raises:
+        FormatError: as for `list_series`.
+        ResourceError: as for `list_series`.
+        MissingExtraError: the extra `dicom` is not installed.
+    """
+    with _extra():
+        from gliomaseg.formats.dicom import reader
+    return reader.read_every_series(path, max_bytes=max_bytes)
 
 
 def write_segmentation(

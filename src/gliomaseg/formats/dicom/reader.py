@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -79,6 +79,20 @@ def read_dicom(path: Path, *, series: str | None, max_bytes: int) -> DicomVolume
         hidden = [Skipped(name, _HIDDEN) for name, files in found.hidden.items() if _have_series(files, chosen.uid)]
         unread = (*found.skipped, *missing, *hidden, *(other.skipped for other in objects))
         return replace(volume, unread=unread, others=tuple(other for other in listed if other is not chosen))
+
+
+def read_every_series(path: Path, *, max_bytes: int) -> Iterator[tuple[Series, DicomVolume | Exception]]:
+    """Implement `gliomaseg.formats.dicom.read_every_series`."""
+    with open_source_files(path) as found:
+        instances, _ = mr_instances(found, where=str(path))
+        groups = grouped(instances)
+        for series in _listed(groups):
+            try:
+                volume = _read(groups[series.uid], series, where=str(path), max_bytes=max_bytes)
+            except Exception as fault:  # a person may choose another series
+                yield series, fault
+            else:
+                yield series, volume
 
 
 def _missing_files(found: SourceFiles, instances: Sequence[Instance], series: Series, path: Path) -> list[Skipped]:
