@@ -150,7 +150,7 @@ class Jobs:
         def progress(done: float) -> None:
             job.progress = done
 
-        was_chosen = number is not None
+        is_choice = number is not None
         if number is None:
             job.state = State.READING
             job.choices = await self._segmenting.run(
@@ -163,7 +163,8 @@ class Jobs:
                 return
             number = job.choices[0]["number"]
         listed = next((choice for choice in job.choices if choice["number"] == number), job.choices[0])
-        chosen = {"number": number, "series": listed["series"], "by_person": was_chosen, **job.other_series}
+        by_person = is_choice and listed["usable_as"] != ["flair"]
+        chosen = {"number": number, "series": listed["series"], "by_person": by_person, **job.other_series}
         job.state, job.progress = State.SEGMENTING, 5
         job.result = job.model_result = await self._segmenting.run(
             "segment", job.folder, on_progress=progress, chosen=chosen, name=job.name

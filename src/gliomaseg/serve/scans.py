@@ -37,7 +37,7 @@ class ScanChoice:
         series: UID or number of the DICOM series that is FLAIR; None chooses it by its header.
         t1: the same of T1; None without.
         t1ce: the same of T1ce; None without.
-        by_person: whether a person has chosen from the list: no warning names the series that are not used.
+        by_person: whether a person has chosen among the series of the study: no warning then names an unused T1.
     """
 
     number: int

@@ -138,6 +138,8 @@ def test_series_of_a_folder_are_listed_by_number(make: Any, tmp_path: Path) -> N
         ({"SeriesDescription": "t1_se_tra", "ContrastBolusAgent": "Gadovist"}, "t1ce"),
         ({"SeriesDescription": "t1_se_tra", "ContrastBolusAgentSequence": Sequence([header()])}, "t1ce"),
         ({"SeriesDescription": "t1_se_tra", "ContrastBolusAgent": "NO"}, "t1"),
+        ({"SeriesDescription": "t1_se_tra", "ProtocolName": "t1_se_tra_KM"}, "t1ce"),
+        ({"SeriesDescription": "t2_tse", "ProtocolName": "t1_km"}, "t2"),
         ({"ScanningSequence": "SE", "RepetitionTime": 500, "EchoTime": 10}, "t1"),
         ({"SeriesDescription": "T1 FLAIR", "InversionTime": 860, "EchoTime": 9}, "t1"),
         ({"SeriesDescription": "localizer"}, None),

@@ -38,7 +38,7 @@ def sequence_of(header: Dataset) -> Sequence | None:
     """
     if looks_like_flair(header):
         return Sequence.FLAIR
-    role = _role_by_name(header)
+    role = _role_by_names(header)
     if is_derived(header) or role in (Role.OTHER, Role.MASK, Role.FLAIR):
         return None
     if role is Role.T2:
@@ -51,9 +51,13 @@ def sequence_of(header: Dataset) -> Sequence | None:
     return Sequence.T1CE if role is Role.T1CE or _has_contrast(header) else Sequence.T1
 
 
-def _role_by_name(header: Dataset) -> Role | None:
+def _role_by_names(header: Dataset) -> Role | None:
+    """Return the role by the first name that has one; T1 after contrast if either name of T1 contains it."""
     names = (text(header, keyword) for keyword in ("SeriesDescription", "ProtocolName"))
-    return next((role for name in names if (role := parse_name(name).role) is not None), None)
+    roles = [role for name in names if (role := parse_name(name).role) is not None]
+    if roles[:1] == [Role.T1] and Role.T1CE in roles:
+        return Role.T1CE
+    return roles[0] if roles else None
 
 
 def _has_contrast(header: Dataset) -> bool:
