@@ -241,15 +241,28 @@ def test_a_pickle_is_refused(client: httpx.Client, finish: Finish) -> None:
         ({"json": {}}, 400),
         ({"files": {"flair": (None, "text")}}, 400),
         ({"data": {"example": "phantom", "series": "1" * 65}}, 400),
-        ({"data": {"example": "phantom", "t1_series": "1" * 65}}, 400),
-        ({"data": {"example": "phantom", "ask": "scan"}}, 400),
-        ({"files": [(name, ("a.dcm", b"1")) for name in ("flair", "t1")], "data": {"t1_series": "2"}}, 400),
         ({"content": b"--x", "headers": {"Content-Type": "multipart/form-data"}}, 400),
     ],
 )
 def test_a_wrong_form_is_refused(client: httpx.Client, options: dict[str, Any], status: int) -> None:
     answer = client.post("/segmentations", **options)
     assert (answer.status_code, "error" in answer.json()) == (status, True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"example": (None, "phantom"), "t1_series": (None, "1" * 65)}, "t1_series has 65 characters; "),
+        ({"example": (None, "phantom"), "ask": (None, "scan")}, "ask is scan, expected series"),
+        ({"flair": ("a", b"1"), "t1": ("b", b"1"), "t1_series": (None, "2")}, "both t1 and t1_series are given; "),
+        ({"example": (None, "phantom"), "t2_series": (None, "2")}, "field is t2_series, expected files, "),
+    ],
+)
+def test_a_wrong_field_of_series_is_refused_with_the_reason(
+    client: httpx.Client, fields: dict[str, Any], words: str
+) -> None:
+    answer = client.post("/segmentations", files=fields)
+    assert (answer.status_code, answer.json()["error"].startswith(words)) == (400, True), answer.json()
 
 
 def test_a_deleted_job_is_gone(client: httpx.Client, job: Job) -> None:
