@@ -180,9 +180,7 @@ def test_a_zip_of_dicom_files_gives_a_segmentation_object(client: httpx.Client, 
     assert pydicom.dcmread(io.BytesIO(content)).Modality == "SEG"
 
 
-def test_t1_of_a_study_is_chosen_beside_flair(
-    client: httpx.Client, finish: Finish, study_zip: bytes, server_address: str
-) -> None:
+def test_t1_of_a_study_is_chosen_beside_flair(client: httpx.Client, finish: Finish, study_zip: bytes) -> None:
     files = {"files": ("study.zip", study_zip)}
     job = finish(client.post("/segmentations", files=files, data={"ask": "series"}).json())
     assert job["state"] == "choose", job
