@@ -10,7 +10,7 @@ import numpy as np
 
 from gliomaseg.errors import UsageError, import_extra
 from gliomaseg.geometry import Affine
-from gliomaseg.inputs.load import load_input
+from gliomaseg.inputs import load_input, with_series
 from gliomaseg.inputs.scan_arrays import ArrayGeometry, ArrayInput, Axes, scan_of_array
 from gliomaseg.metrics.volume import volume_ml
 from gliomaseg.prediction import (
@@ -43,6 +43,8 @@ def read_scan(
     t1: str | Path | None = None,
     t1ce: str | Path | None = None,
     series: str | None = None,
+    t1_series: str | None = None,
+    t1ce_series: str | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Scan:
     """Return the scan of a file or folder: NIfTI, NRRD, MetaImage, DICOM, TIFF, PNG or JPEG.
@@ -53,11 +55,15 @@ def read_scan(
             that covers less than 90 % of the head is not used. `notes` of the result gives both.
         t1ce: contrast-enhanced T1 of the same examination, likewise.
         series: UID or number of a DICOM series; the default is the series that looks like FLAIR.
+        t1_series: UID or number of another series of the same DICOM files: pre-contrast T1, instead of `t1`. It is
+            never chosen by itself.
+        t1ce_series: the same for contrast-enhanced T1, instead of `t1ce`.
         max_bytes: inputs that need more memory are refused.
 
     Raises:
-        UsageError: the path contains several scans, or `series` is given and it is not DICOM.
-        DataError: the path contains no scan.
+        UsageError: the path contains several scans, a series is given and it is not DICOM, or both a series and a
+            path are given for one sequence.
+        DataError: the path contains no scan, or a series is missing.
         FormatError: a file is missing, damaged or of another format.
         GeometryError: slices or sequences differ in size, or only one sequence has a known affine.
         ResourceError: the scan needs more memory.
@@ -72,8 +78,8 @@ def read_scan(
     if len(entries) > 1:
         names = ", ".join(entry.name for entry in entries[:3])
         raise UsageError(f"contains {len(entries)} scans ({names}, ...)", where=path, cure="name one of them")
-    require_options(entries, PredictOptions(series=series))
-    return load_input(entries[0], series=series, max_bytes=max_bytes).scan
+    require_options(entries, PredictOptions(series=series, t1_series=t1_series, t1ce_series=t1ce_series))
+    return load_input(with_series(entries[0], series, t1=t1_series, t1ce=t1ce_series), max_bytes=max_bytes).scan
 
 
 def load_model(name_or_path: str | Path | None = None, *, engine: str = "onnxruntime") -> ScanPredictor:
@@ -110,8 +116,8 @@ def segment(
 
     Args:
         scan: FLAIR, as a path, a `Scan`, a nibabel image or a NumPy array. An array has the axes of `axes`; arrays
-            (z, y, x, 3) are RGB images of T1, FLAIR and T1ce. To choose a DICOM series, give `read_scan(path,
-            series=...)`.
+            (z, y, x, 3) are RGB images of T1, FLAIR and T1ce. To choose DICOM series, give `read_scan(path,
+            series=..., t1_series=...)`.
         model: what `load_model` returns, or its argument.
         t1: pre-contrast T1 of the same examination, of the same kind as `scan`. Volumes on another grid are resampled
             as in `read_scan`, and `warnings` of the result gives it.

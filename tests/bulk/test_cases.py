@@ -48,21 +48,21 @@ def test_a_table_names_the_cases_and_its_paths_are_relative_to_it(suffix, volume
     rows = [{"case": name, "patient": name, "flair": f"scans/{name}_flair.nii.gz", "mask": ""} for name in "ba"]
     cases = cases_of(write_table(volumes.parent / f"cases{suffix}", rows))
     assert [case.name for case in cases] == ["b", "a"]
-    entry, series = input_of(cases[0])
-    assert (entry.path, entry.name, entry.kind, series) == (volumes / "b_flair.nii.gz", "b", Kind.VOLUME, None)
+    entry = input_of(cases[0])
+    assert (entry.path, entry.name, entry.kind, entry.series) == (volumes / "b_flair.nii.gz", "b", Kind.VOLUME, None)
 
 
 def test_t1_and_t1ce_of_a_table_belong_to_the_case(volumes):
     row = {"case": "x", "flair": "scans/a_flair.nii.gz", "t1": "scans/b_flair.nii.gz", "t1ce": "scans/b_flair.nii.gz"}
     (case,) = cases_of(write_table(volumes.parent / "cases.parquet", [row]))
-    entry, _ = input_of(case)
+    entry = input_of(case)
     assert entry.t1.path == entry.t1ce.path == volumes / "b_flair.nii.gz"
 
 
 def test_a_parquet_table_without_t1_in_one_row_leaves_it_out(volumes):
     rows = [{"case": "x", "flair": "scans/a_flair.nii.gz", "t1": None}]
     (case,) = cases_of(write_table(volumes.parent / "cases.parquet", rows))
-    assert input_of(case)[0].t1 is None
+    assert input_of(case).t1 is None
 
 
 def test_slices_of_a_manifest_are_one_case_in_the_order_of_their_numbers(tmp_path):
@@ -71,7 +71,7 @@ def test_slices_of_a_manifest_are_one_case_in_the_order_of_their_numbers(tmp_pat
         (tmp_path / name).touch()
     rows = [{"case": "p", "slice": name[2:-4], "image": name} for name in names]
     (case,) = cases_of(write_table(tmp_path / "cases.csv", rows))
-    entry, _ = input_of(case)
+    entry = input_of(case)
     assert entry.kind is Kind.STACK
     assert [file.name for file in entry.pictures] == ["p_1.png", "p_2.png", "p_10.png"]
 
@@ -90,7 +90,7 @@ def test_slices_of_a_manifest_are_one_case_in_the_order_of_their_numbers(tmp_pat
 def test_a_row_that_cannot_be_used_is_a_case_with_its_reason(row, reason, tmp_path):
     other = dict.fromkeys(row, "") | {"case": "other", "flair": "a.nii"}
     case, _ = cases_of(write_table(tmp_path / "cases.csv", [row, other]))
-    assert reason in input_of(case)[0].fault.line()
+    assert reason in input_of(case).fault.line()
 
 
 @pytest.mark.parametrize("names", [("x", "x"), ("Case", "case"), ("a/b", "a_b")])
@@ -162,7 +162,7 @@ def test_numbers_of_slices_may_be_floats_as_pandas_writes_them(tmp_path):
     (tmp_path / "a.png").touch()
     rows = [{"case": "x", "slice": 1.0, "image": "a.png"}, {"case": "y", "slice": None, "flair": "b.nii"}]
     first, _ = cases_of(write_table(tmp_path / "cases.parquet", rows))
-    assert input_of(first)[0].numbers == (1,)
+    assert input_of(first).numbers == (1,)
 
 
 def test_an_input_is_the_same_after_it_was_text(volumes, tmp_path):
@@ -171,6 +171,15 @@ def test_an_input_is_the_same_after_it_was_text(volumes, tmp_path):
         (tmp_path / "stack" / name).touch()
     (tmp_path / "scans" / "broken_flair.nii.gz").symlink_to("absent")
     for entry in list_inputs([tmp_path]):
-        again, _ = input_of(BulkCase(entry.name, entry.name, text_of_input(entry)))
+        again = input_of(BulkCase(entry.name, entry.name, text_of_input(entry)))
         assert again == entry
         assert (again.fault and again.fault.line()) == (entry.fault and entry.fault.line())
+
+
+def test_a_table_names_the_series_of_each_sequence(tmp_path):
+    (tmp_path / "study").mkdir()
+    for name in "ab":
+        (tmp_path / "study" / f"{name}.dcm").write_bytes(bytes(128) + b"DICM")
+    row = {"case": "x", "flair": "study", "t1": "study", "flair_series": "1.1", "t1_series": "1.2"}
+    entry = input_of(*cases_of(write_table(tmp_path / "cases.csv", [row])))
+    assert (entry.kind, entry.series, entry.t1.series, entry.t1ce) == (Kind.SERIES, "1.1", "1.2", None)

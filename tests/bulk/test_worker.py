@@ -27,7 +27,12 @@ def work(settings, volumes, monkeypatch):
 
     def work(*names, ids=None, settings=settings):
         rows = [
-            {"id": k, "case": name, "name": name, "text": text_of_files(volumes / f"{name}_flair.nii.gz")}
+            {
+                "id": k,
+                "case": name,
+                "name": name,
+                "text": text_of_files({"flair": volumes / f"{name}_flair.nii.gz"}, series={}),
+            }
             for k, name in zip(ids or range(len(names)), names, strict=True)
         ]
         return CaseWorker(settings)(pa.Table.from_pylist(rows)).to_pylist()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,9 @@ import httpx
 import pytest
 
 from browser_page import CHROMIUM, FLAGS
+from gliomaseg.choices import PhantomFormat
+from gliomaseg.phantoms import phantom_patient
+from gliomaseg.phantoms.writers import WRITERS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -76,6 +81,20 @@ def finished(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
         time.sleep(0.1)
         job = client.get(f"/segmentations/{job['id']}").json()
     return job
+
+
+@pytest.fixture(scope="session")
+def study_zip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Return the zip of a study: FLAIR (series 1), T1 (2) and T1 after contrast (3)."""
+    pytest.importorskip("pydicom")
+    root = tmp_path_factory.mktemp("study")
+    phantom = phantom_patient(0, side_px=96, slices=8)
+    WRITERS[PhantomFormat.dicom](root, phantom)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for file in sorted(root.glob("*/*.dcm")):
+            archive.write(file, file.relative_to(root))
+    return packed.getvalue()
 
 
 @pytest.fixture(scope="module")

@@ -180,6 +180,43 @@ def test_a_zip_of_dicom_files_gives_a_segmentation_object(client: httpx.Client, 
     assert pydicom.dcmread(io.BytesIO(content)).Modality == "SEG"
 
 
+def test_t1_of_a_study_is_chosen_beside_flair(client: httpx.Client, finish: Finish, study_zip: bytes) -> None:
+    files = {"files": ("study.zip", study_zip)}
+    job = finish(client.post("/segmentations", files=files, data={"ask": "series"}).json())
+    assert job["state"] == "choose", job
+    named = [(one["number"], one["sequence"], one["usable_as"]) for one in job["choices"]]
+    assert named == [(1, "flair", ["flair", "t1"]), (2, "t1", ["flair", "t1"]), (3, "t1ce", ["flair", "t1"])]
+    path = f"/segmentations/{job['id']}/choice"
+    for body, words in (
+        ({"choice": 1, "t1": 4}, "t1 is 4, expected one of 1, 2, 3"),
+        ({"choice": 1, "t1": 1}, "choice and t1 have one number, expected another series for each"),
+        ({"choice": 1, "t1ce": 3}, "t1ce is 3, which is not usable as t1ce; leave it out"),
+        ({"choice": 1, "t2": 3}, "the body is not a choice"),
+    ):
+        answer = client.post(path, json=body)
+        assert (answer.status_code, words in answer.json()["error"]) == (422, True), answer.json()
+    result = finish(client.post(path, json={"choice": 1, "t1": 2}).json())["result"]
+    assert [line for line in result["left_out"] if "no T1" in line] == []
+    assert "series 2" not in "".join(result["warnings"] + result["skipped"])
+    # Without the question, FLAIR is segmented alone, and a warning names T1; the field names it too.
+    alone = finish(client.post("/segmentations", files=files).json())["result"]
+    advice = "series 2 looks like T1 (before contrast) and was not used; send 2 in the field t1_series to use it"
+    assert advice in alone["warnings"]
+    assert "glioma-t1-flair was left out: no T1 was given" in alone["left_out"]
+    again = finish(client.post("/segmentations", files=files, data={"t1_series": "2"}).json())["result"]
+    assert {name: value for name, value in again.items() if name != "seconds"} == {
+        name: value for name, value in result.items() if name != "seconds"
+    }
+
+
+def test_a_t1_series_that_is_not_there_fails_with_those_that_are(
+    client: httpx.Client, finish: Finish, study_zip: bytes
+) -> None:
+    files = {"files": ("study.zip", study_zip)}
+    job = finish(client.post("/segmentations", files=files, data={"t1_series": "9"}).json())
+    assert (job["state"], job["error"].split(";")[0]) == ("failed", "t1_series: is 9, expected 1 or 2 or 3")
+
+
 def test_a_file_that_is_no_scan_fails_with_its_name_and_a_reason(client: httpx.Client, finish: Finish) -> None:
     job = finish(client.post("/segmentations", files={"files": ("Doe/notes.nii.gz", b"not a scan")}).json())
     assert job["state"] == "failed"
@@ -208,6 +245,22 @@ def test_a_pickle_is_refused(client: httpx.Client, finish: Finish) -> None:
 def test_a_wrong_form_is_refused(client: httpx.Client, options: dict[str, Any], status: int) -> None:
     answer = client.post("/segmentations", **options)
     assert (answer.status_code, "error" in answer.json()) == (status, True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"example": (None, "phantom"), "t1_series": (None, "1" * 65)}, "t1_series has 65 characters; "),
+        ({"example": (None, "phantom"), "ask": (None, "scan")}, "ask is scan, expected series"),
+        ({"flair": ("a", b"1"), "t1": ("b", b"1"), "t1_series": (None, "2")}, "both t1 and t1_series are given; "),
+        ({"example": (None, "phantom"), "t2_series": (None, "2")}, "field is t2_series, expected files, "),
+    ],
+)
+def test_a_wrong_field_of_series_is_refused_with_the_reason(
+    client: httpx.Client, fields: dict[str, Any], words: str
+) -> None:
+    answer = client.post("/segmentations", files=fields)
+    assert (answer.status_code, answer.json()["error"].startswith(words)) == (400, True), answer.json()
 
 
 def test_a_deleted_job_is_gone(client: httpx.Client, job: Job) -> None:

@@ -71,6 +71,39 @@ def test_a_job_that_is_deleted_after_it_was_read_is_not_segmented(tmp_path: Path
     assert jobs.finished == {State.DONE: 0, State.FAILED: 0}
 
 
+@pytest.mark.parametrize(
+    ("usable", "others", "expected"),
+    [
+        (["flair"], {}, {"number": 2, "series": "1.2", "by_person": False}),
+        (["flair", "t1"], {"t1": 1}, {"number": 2, "series": "1.2", "by_person": True, "t1": "1.1"}),
+    ],
+)
+def test_the_numbers_of_a_choice_become_series(
+    usable: list[str], others: dict[str, int], expected: dict[str, Any], tmp_path: Path, monkeypatch
+) -> None:
+    segmented = []
+
+    async def run(task: str, folder: Path, **values: Any) -> Any:
+        if task == "list":
+            return [{"number": number, "series": f"1.{number}", "usable_as": usable} for number in (1, 2)]
+        segmented.append(values["chosen"])
+        return {}
+
+    async def scenario() -> None:
+        job = await new_job(jobs)
+        working = asyncio.create_task(jobs.work())
+        for state in (State.CHOOSE, State.DONE):
+            while job.state is not state:
+                await asyncio.sleep(0.01)
+            if state is State.CHOOSE:
+                jobs.choose(job, 2, others)
+        working.cancel()
+
+    jobs = jobs_of(tmp_path, monkeypatch, run)
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+    assert segmented == [expected]
+
+
 def test_only_jobs_that_are_done_expire(tmp_path: Path, monkeypatch) -> None:
     async def scenario() -> list[State]:
         for state in State:

@@ -114,6 +114,30 @@ def test_several_scans_are_a_list_with_pictures(fresh, tmp_path):
     wait_for_result(fresh)
 
 
+def test_flair_and_t1_of_a_study_are_chosen_by_keyboard(fresh, study_zip):
+    open_files(fresh, {"name": "study.zip", "mimeType": "application/zip", "buffer": study_zip})
+    fresh.wait_for_selector("#choose:not([hidden])")
+    fresh.set_viewport_size({"width": 360, "height": 800})
+    assert fresh.evaluate("document.documentElement.scrollWidth") <= 360
+    summary = fresh.locator("#choose-summary")
+    assert summary.inner_text() == "FLAIR: FLAIR phantom, 8 slices; T1: none"
+    assert fresh.evaluate("document.activeElement.textContent") == "FLAIR"
+    fresh.keyboard.press("Space")  # not FLAIR
+    assert fresh.locator("#choose-done").is_disabled()
+    for key in ("Tab", "Space", "Shift+Tab", "Space"):  # T1, then FLAIR again: a series has one sequence
+        fresh.keyboard.press(key)
+    assert summary.inner_text() == "FLAIR: FLAIR phantom, 8 slices; T1: none"
+    second = fresh.get_by_role("group", name="T1 phantom, 8 slices is", exact=True)
+    second.get_by_role("button", name="T1", exact=True).press("Enter")
+    assert second.get_by_role("button", pressed=True).inner_text() == "T1"
+    with fresh.expect_request("**/choice") as sent:
+        fresh.locator("#choose-done").press("Enter")
+    assert sent.value.post_data_json == {"choice": 1, "t1": 2}
+    fresh.wait_for_selector("#busy:not([hidden])")
+    fresh.click("#cancel")
+    fresh.wait_for_selector("#empty:not([hidden])")
+
+
 def test_deleted_scan_leaves_the_list(fresh, tmp_path):
     fresh.wait_for_selector("#empty")
     Path(tmp_path / "one.nii.gz").write_bytes(b"no scan")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gliomaseg.choices import PhantomFormat
 from gliomaseg.errors import UsageError
 from gliomaseg.formats.dicom import list_series
+from gliomaseg.inputs import list_inputs
 from gliomaseg.phantoms import write_phantoms
 from gliomaseg.serve.scans import list_scans
+from gliomaseg.serve.sources import write_source
 
 pytest.importorskip("pydicom")
 
@@ -48,3 +52,38 @@ def test_series_without_dicom_is_refused(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "upload" / "f3", tmp_path / "upload" / "f1")
     with pytest.raises(UsageError, match="series: is given, and no file is DICOM; leave it out"):
         list_scans(tmp_path, series="3")
+
+
+@pytest.fixture
+def study(study_zip: bytes, tmp_path: Path) -> Path:
+    """Write a job with one study: FLAIR (1), T1 (2) and T1 after contrast (3)."""
+    (tmp_path / "upload" / "f1").mkdir(parents=True)
+    (tmp_path / "upload" / "f1" / "case1.zip").write_bytes(study_zip)
+    return tmp_path
+
+
+TAKES = ["flair", "t1"]
+
+
+@pytest.mark.parametrize(
+    ("values", "count"),
+    [
+        ({}, 1),
+        ({"asks": True}, 1),  # the model takes FLAIR alone
+        ({"asks": True, "takes": TAKES}, 3),
+        ({"asks": True, "takes": TAKES, "others": {"t1": "2"}}, 1),
+        ({"asks": True, "takes": TAKES, "series": "1"}, 1),
+    ],
+)
+def test_a_study_with_one_flair_is_a_list_if_t1_is_asked_for(values: dict[str, Any], count: int, study: Path) -> None:
+    assert len(list_scans(study, **values)) == count
+
+
+def test_the_series_of_a_work_list_are_flair_only(study: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(study / "upload" / "f1" / "case1.zip") as packed:
+        packed.extractall(tmp_path / "scan")
+    shutil.rmtree(tmp_path / "scan" / "flair")
+    (entry,) = list_inputs([tmp_path / "scan"])
+    write_source(study, entry)
+    found = list_scans(study, takes=TAKES)
+    assert [(one["sequence"], one["usable_as"]) for one in found] == [("t1", ["flair"]), ("t1ce", ["flair"])]

@@ -275,6 +275,19 @@ def test_audit_and_train_take_the_manifest(server, tmp_path):
     assert (tmp_path / "run" / "model" / "model.onnx").is_file()
 
 
+def test_a_case_whose_series_a_person_chooses_is_not_read_again(data, tmp_path):
+    folders = WorkFolders.open(data, tmp_path / "out", reader="anna")
+    jobs = Jobs(tmp_path, ServeSettings())
+    worklist = WorkList(jobs, folders, Predictions(tmp_path, []))
+    first, *others = worklist.in_order()
+    for entry in others:
+        entry.error = "is not tried"
+    job = asyncio.run(worklist.open(first))
+    assert worklist._next() is first
+    job.state = State.CHOOSE
+    assert worklist._next() is None
+
+
 def test_arrays_of_cases_far_from_their_turn_are_removed(data, tmp_path, monkeypatch):
     monkeypatch.setattr("gliomaseg.serve.worklist.worklist._KEPT_BYTES", 3_500)
     cases = [case for case in WorkFolders.open(data, tmp_path).cases if case.name != "broken"]

@@ -19,7 +19,8 @@ from gliomaseg.inputs.input import Input, Kind
 from gliomaseg.inputs.result_names import portable_name
 
 PARQUET = (".parquet", ".pq")
-_READ = ("case", "flair", "t1", "t1ce", "flair_series", "flair_channel", "slice", "image")
+_SERIES = ("flair_series", "t1_series", "t1ce_series")
+_READ = ("case", "flair", "t1", "t1ce", *_SERIES, "flair_channel", "slice", "image")
 _BATCH = 10_000
 # A stack's results are a folder with the name of its case: it must not be that of another file or folder of the run.
 _RESERVED = re.compile(
@@ -32,7 +33,8 @@ def read_archive(source: Path, *, without: Path) -> Iterator[BulkCase]:
 
     Args:
         source: a folder as for `predict`, a CSV, TSV or JSON file, or a Parquet table. Paths in a table are relative
-            to its folder. Of its columns, `case`, `flair`, `t1`, `t1ce`, `flair_series`, `slice` and `image` are read.
+            to its folder. Of its columns, `case`, `flair`, `t1`, `t1ce`, `flair_series`, `t1_series`, `t1ce_series`,
+            `slice` and `image` are read.
         without: the folder of the results, which is not searched.
 
     Raises:
@@ -109,8 +111,8 @@ def _volume_text(row: dict[str, str], source: Path) -> str:
     if row.get("flair_channel"):
         what = f"flair_channel is {row['flair_channel']}, expected none: one channel of a 4D file is not read"
         return text_of_fault(flair, FormatError(what, where=flair, cure="save FLAIR as a file of its own"))
-    others = {name: _path(row[name], source) for name in ("t1", "t1ce") if row.get(name)}
-    return text_of_files(flair, t1=others.get("t1"), t1ce=others.get("t1ce"), series=row.get("flair_series"))
+    files = {name: _path(row[name], source) for name in ("flair", "t1", "t1ce") if row.get(name)}
+    return text_of_files(files, series={name.removesuffix("_series"): row[name] for name in _SERIES if row.get(name)})
 
 
 def _stack_text(rows: list[NumberedRow], source: Path) -> str:

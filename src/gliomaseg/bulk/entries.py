@@ -6,11 +6,12 @@ The text is JSON, not a pickle: it lies in the output folder, where another user
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gliomaseg.errors import GliomasegError
-from gliomaseg.inputs.find_inputs import join_sequences
+from gliomaseg.inputs.find_inputs import join_sequences, with_series
 from gliomaseg.inputs.input import Input, Kind
 from gliomaseg.inputs.input_json import input_document, input_from_document
 
@@ -35,11 +36,14 @@ def text_of_input(entry: Input) -> str:
     return json.dumps({"input": input_document(entry)})
 
 
-def text_of_files(flair: Path, *, t1: Path | None = None, t1ce: Path | None = None, series: str | None = None) -> str:
-    """Return the JSON of the sequences of one case; the files may be missing until a worker reads them."""
-    named = {"flair": flair, "t1": t1, "t1ce": t1ce}
-    files = {name: str(path) for name, path in named.items() if path is not None}
-    return json.dumps({"files": files, "series": series})
+def text_of_files(files: Mapping[str, Path], *, series: Mapping[str, str]) -> str:
+    """Return the JSON of the sequences of one case; the files may be missing until a worker reads them.
+
+    Args:
+        files: of `flair`, and if there are of `t1` and `t1ce`.
+        series: the UIDs of those that are DICOM series and not the only one in their folder.
+    """
+    return json.dumps({"files": {name: str(path) for name, path in files.items()}, "series": dict(series)})
 
 
 def text_of_fault(path: Path, fault: GliomasegError) -> str:
@@ -47,17 +51,20 @@ def text_of_fault(path: Path, fault: GliomasegError) -> str:
     return text_of_input(Input(path, Kind.VOLUME, fault=fault))
 
 
-def input_of(case: BulkCase) -> tuple[Input, str | None]:
-    """Return the input of a case, and the UID of its DICOM series or None. A missing file is the input's fault."""
+def input_of(case: BulkCase) -> Input:
+    """Return the input of a case. A missing file is its fault."""
     document = json.loads(case.text)
     if "input" in document:
-        return replace(input_from_document(document["input"]), result_name=case.result_name), None
+        return replace(input_from_document(document["input"]), result_name=case.result_name)
     files = {name: Path(text) for name, text in document["files"].items()}
     try:
         entry = join_sequences(files["flair"], t1=files.get("t1"), t1ce=files.get("t1ce"))
     except GliomasegError as fault:
         entry = Input(files["flair"], Kind.VOLUME, fault=fault)
-    return replace(entry, result_name=case.result_name), document["series"]
+    series = document["series"]
+    t1 = entry.t1 and with_series(entry.t1, series.get("t1"))
+    t1ce = entry.t1ce and with_series(entry.t1ce, series.get("t1ce"))
+    return replace(with_series(entry, series.get("flair")), result_name=case.result_name, t1=t1, t1ce=t1ce)
 
 
 def path_of(case: BulkCase) -> str:

@@ -81,8 +81,8 @@ class CaseWorker:
         if note_start(starts, settings.call) > MOST_STARTS:
             # Its files are not opened again. The starts stay: another case may end the process in the same block.
             return CaseRow(row_id, case.name, _crashed(case))
-        entry, series = input_of(case)
-        row = predict_one(entry, out, self._predictor, series)
+        entry = input_of(case)
+        row = predict_one(entry, out, self._predictor)
         digests: tuple[str | None, str | None] = None, None
         try:
             digests = input_digest(entry, Path(settings.out)), mask_digest(entry, row.outputs)
@@ -99,7 +99,7 @@ def _crashed(case: BulkCase) -> PredictRow:
     return PredictRow(path_of(case), error=fault.line(), fault=fault)
 
 
-def predict_one(entry: Input, out: Path, predictor: ScanPredictor, series: str | None) -> PredictRow:
+def predict_one(entry: Input, out: Path, predictor: ScanPredictor) -> PredictRow:
     """Write the files of one case and return its row; any error but a full disk becomes a row.
 
     Files that an interrupted call wrote are replaced.
@@ -108,10 +108,10 @@ def predict_one(entry: Input, out: Path, predictor: ScanPredictor, series: str |
         ResourceError: the disk is full.
     """
     try:
-        row = predict_input(entry, out, predictor, PredictOptions(series=series))
+        row = predict_input(entry, out, predictor)
         if isinstance(row.fault, OutputExistsError):
             # Only now: with `overwrite`, each case reads the list of all files in the folder.
-            row = predict_input(entry, out, predictor, PredictOptions(overwrite=True, series=series))
+            row = predict_input(entry, out, predictor, PredictOptions(overwrite=True))
         return row
     except ResourceError:
         raise

@@ -166,6 +166,14 @@ T1ce = Annotated[Path | None, typer.Option("--t1ce", help="T1 after contrast of 
 Series = Annotated[
     str | None, typer.Option("--series", help="UID or number of the DICOM series (default: the FLAIR series).")
 ]
+T1Series = Annotated[
+    str | None,
+    typer.Option("--t1-series", metavar="NUMBER|UID", help="Series of the same DICOM files: T1 before contrast."),
+]
+T1ceSeries = Annotated[
+    str | None,
+    typer.Option("--t1ce-series", metavar="NUMBER|UID", help="Series of the same DICOM files: T1 after contrast."),
+]
 MaskFormats = Annotated[
     list[MaskFormat] | None, typer.Option("--to", help="Format of the masks (default: the input's format).")
 ]

@@ -27,6 +27,8 @@ from gliomaseg.cli.options import (
     Series,
     SkipExisting,
     T1ce,
+    T1ceSeries,
+    T1Series,
 )
 from gliomaseg.cli.output import (
     import_nibabel,
@@ -53,6 +55,8 @@ def predict(
     t1: T1 = None,
     t1ce: T1ce = None,
     series: Series = None,
+    t1_series: T1Series = None,
+    t1ce_series: T1ceSeries = None,
     to: MaskFormats = None,
     engine: Engine = EngineName.onnxruntime,
     probabilities: Probabilities = False,
@@ -76,6 +80,8 @@ def predict(
         overwrite=overwrite,
         max_bytes=parse_size(max_memory, where="--max-memory"),
         series=series,
+        t1_series=t1_series,
+        t1ce_series=t1ce_series,
         deidentify=deidentify,
         skip_existing=skip_existing,
     )

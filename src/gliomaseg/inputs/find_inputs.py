@@ -100,6 +100,21 @@ def join_sequences(flair: Path, *, t1: Path | None, t1ce: Path | None) -> Input:
     return replace(entry, t1=found.get("t1"), t1ce=found.get("t1ce"), skipped=skipped, warnings=warnings)
 
 
+def with_series(entry: Input, series: str | None = None, *, t1: str | None = None, t1ce: str | None = None) -> Input:
+    """Return a DICOM input with its series chosen, each by UID or number; an input of another format as it is.
+
+    Args:
+        entry: a file, folder or zip.
+        series: FLAIR; None for the series that the input names, or the only one that looks like FLAIR.
+        t1: another series of the same files, T1 before contrast; None without.
+        t1ce: another series of the same files, T1 after contrast; None without.
+    """
+    if entry.kind is not Kind.SERIES:
+        return entry
+    others = [None if one is None else Input(entry.path, Kind.SERIES, series=one) for one in (t1, t1ce)]
+    return replace(entry, series=series or entry.series, t1=others[0] or entry.t1, t1ce=others[1] or entry.t1ce)
+
+
 def _only(path: Path) -> Input:
     inputs = list_inputs([path])
     if len(inputs) != 1:

@@ -55,6 +55,7 @@ class Input:
         numbers: the numbers of a stack's files; empty for every other kind.
         t1: the same examination's T1 before contrast; None without.
         t1ce: its T1 after contrast; None without.
+        series: UID or number of its DICOM series; None for the only one, or the only one that looks like FLAIR.
         skipped: files of the same case that are not used.
         warnings: sentences about the input's name and the files beside it.
         fault: why the input cannot be read; None if reading it may succeed.
@@ -67,6 +68,7 @@ class Input:
     numbers: tuple[int, ...] = ()
     t1: Input | None = None
     t1ce: Input | None = None
+    series: str | None = None
     skipped: tuple[SkippedFile, ...] = ()
     warnings: tuple[str, ...] = ()
     fault: GliomasegError | None = field(default=None, compare=False)

@@ -19,6 +19,7 @@ def input_document(entry: Input) -> dict[str, Any]:
         "numbers": list(entry.numbers),
         "t1": None if entry.t1 is None else input_document(entry.t1),
         "t1ce": None if entry.t1ce is None else input_document(entry.t1ce),
+        "series": entry.series,
         "skipped": [[str(file.path), file.reason] for file in entry.skipped],
         "warnings": list(entry.warnings),
         "fault": entry.fault and [entry.fault.what, entry.fault.where, entry.fault.cure, entry.fault.exit_code],
@@ -35,6 +36,7 @@ def input_from_document(document: dict[str, Any]) -> Input:
         tuple(document["numbers"]),
         t1=None if document["t1"] is None else input_from_document(document["t1"]),
         t1ce=None if document["t1ce"] is None else input_from_document(document["t1ce"]),
+        series=document.get("series"),  # not in files of older versions
         skipped=tuple(SkippedFile(Path(path), reason) for path, reason in document["skipped"]),
         warnings=tuple(document["warnings"]),
         fault=_fault(document["fault"]),

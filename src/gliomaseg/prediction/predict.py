@@ -12,6 +12,7 @@ from typing import Any
 
 from gliomaseg.choices import MaskFormat
 from gliomaseg.errors import GliomasegError, PartlyDoneError, ResourceError, UsageError
+from gliomaseg.inputs import with_series
 from gliomaseg.inputs.case_selection import without_t1_advice
 from gliomaseg.inputs.input import Input, Kind, mask_formats
 from gliomaseg.inputs.load import LoadedScan, load_input
@@ -23,6 +24,7 @@ from gliomaseg.types import Sequence
 
 MAX_BYTES = 4 * 2**30
 _EXISTS = "{}: exists, so the scan was not predicted again"
+T1_SERIES = "series {0} looks like T1 (before contrast) and was not used; add --t1-series {0} to use it"
 NOT_FLAIR = "is not FLAIR by its DICOM header"
 
 
@@ -36,6 +38,8 @@ class PredictOptions:
         overwrite: whether unchanged results of an earlier call are replaced.
         max_bytes: limit of the memory for an input; a larger input is refused.
         series: UID or number of the DICOM series; None chooses the FLAIR series.
+        t1_series: UID or number of another series of the same DICOM input, T1 before contrast; None without.
+        t1ce_series: UID or number of another series of the same DICOM input, T1 after contrast; None without.
         skip_existing: whether an input whose results are all as an earlier call wrote them is not predicted.
         deidentify: whether DICOM segmentations omit the patient's name, id and dates.
     """
@@ -45,6 +49,8 @@ class PredictOptions:
     overwrite: bool = False
     max_bytes: int = MAX_BYTES
     series: str | None = None
+    t1_series: str | None = None
+    t1ce_series: str | None = None
     deidentify: bool = False
     skip_existing: bool = False
 
@@ -95,10 +101,16 @@ def require_options(entries: abc.Sequence[Input], options: PredictOptions) -> No
         mask_formats(entry, options.to)
     if options.skip_existing and options.overwrite:
         raise UsageError("cannot be used with --overwrite", where="--skip-existing", cure="omit one of them")
-    if options.series is not None and not options.series.strip():
-        raise UsageError("is empty", where="series", cure="give the number or the UID of a series")
-    if options.series is not None and not any(entry.kind is Kind.SERIES for entry in entries):
-        raise UsageError("no input is a DICOM series", where="series", cure="omit it")
+    is_dicom = any(entry.kind is Kind.SERIES for entry in entries)
+    for name in ("series", "t1_series", "t1ce_series"):
+        value = getattr(options, name)
+        if value is not None and not value.strip():
+            raise UsageError("is empty", where=name, cure="give the number or the UID of a series")
+        if value is not None and not is_dicom:
+            raise UsageError("no input is a DICOM series", where=name, cure="omit it")
+    for name, other in (("t1", options.t1_series), ("t1ce", options.t1ce_series)):
+        if other is not None and any(getattr(entry, name) is not None for entry in entries):
+            raise UsageError(f"cannot be used with {name}", where=f"{name}_series", cure="omit one of them")
 
 
 def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictOptions | None = None) -> PredictRow:
@@ -124,6 +136,7 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
     try:
         if entry.fault is not None:
             raise entry.fault
+        entry = with_series(entry, options.series, t1=options.t1_series, t1ce=options.t1ce_series)
         targets = _targets(entry, out, options, _source(entry, out, predictor))
         if options.skip_existing and _are_written(targets):
             return PredictRow(
@@ -133,7 +146,7 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
         options = replace(options, overwrite=options.overwrite or options.skip_existing)
         targets.require_free(overwrite=options.overwrite)
         entry = without_unused_sequences(entry, predictor)
-        loaded = load_input(entry, series=options.series, max_bytes=options.max_bytes)
+        loaded = load_input(entry, max_bytes=options.max_bytes)
     except GliomasegError as fault:
         return _failed(entry, fault, start)
     try:
@@ -152,7 +165,7 @@ def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictO
         series=None if loaded.series is None else loaded.series.series_uid,
         model=prediction.model_name,
         predicted_dice=None if prediction.predicted_dice is None else round(prediction.predicted_dice, 3),
-        warnings=[*input_warnings_of(entry, loaded), *loaded.scan.notes, *prediction.warnings, *written.warnings],
+        warnings=[*_lines_on_input(entry, loaded, predictor), *prediction.warnings, *written.warnings],
         skipped=[*skipped_lines(entry), *(() if loaded.series is None else loaded.series.skipped)],
         left_out=list(prediction.left_out),
         seconds=round(time.perf_counter() - start, 3),
@@ -187,8 +200,11 @@ def _are_written(targets: Targets) -> bool:
 
 def _source(entry: Input, out: Path, predictor: ScanPredictor) -> str:
     """Return a digest of the scan and the model; empty for a file that cannot be read, which `load_input` reports."""
+    parts = {"series": entry, "t1": entry.t1, "t1ce": entry.t1ce}
+    named = [f"{name}={part.series}" for name, part in parts.items() if part is not None and part.series is not None]
     try:
-        return hashlib.sha256(f"{entry.content_digest(without=out)} {predictor.digest}".encode()).hexdigest()
+        text = " ".join([entry.content_digest(without=out), predictor.digest, *named])
+        return hashlib.sha256(text.encode()).hexdigest()
     except OSError:
         return ""
 
@@ -225,6 +241,10 @@ def _predict_and_write(
     return prediction, statistics, written
 
 
+def _lines_on_input(entry: Input, loaded: LoadedScan, predictor: ScanPredictor) -> list[str]:
+    return [*input_warnings_of(entry, loaded), *t1_advice(entry, loaded, predictor), *loaded.scan.notes]
+
+
 def input_warnings_of(entry: Input, loaded: LoadedScan) -> list[str]:
     """Return warnings from the slice numbers and from the DICOM header."""
     warnings = list(entry.warnings)
@@ -234,3 +254,11 @@ def input_warnings_of(entry: Input, loaded: LoadedScan) -> list[str]:
         before, after = entry.gaps[0]
         warnings.append(f"its numbers jump from {before} to {after}: slices may be missing")
     return warnings if loaded.series is None else [*warnings, *loaded.series.warnings]
+
+
+def t1_advice(entry: Input, loaded: LoadedScan, predictor: ScanPredictor) -> list[str]:
+    """Return a line on the only series of the study that looks like T1, if a model takes T1 and none is named."""
+    if loaded.series is None or entry.t1 is not None or Sequence.T1 not in used_sequences(predictor):
+        return []
+    found = loaded.series.only_other(Sequence.T1)
+    return [] if found is None else [T1_SERIES.format(loaded.series.key_of(found))]

@@ -9,6 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 LONGEST_SERIES = 64
 """Characters of the field `series`: those of a UID."""
+SERIES_FIELDS = ("series", "t1_series", "t1ce_series")
+"""The fields of the form that name a DICOM series."""
+ASK = "series"
+"""The value of the field `ask`."""
 BINARY = {"type": "string", "format": "binary"}
 
 
@@ -18,9 +22,9 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def form_schema(required: str, **fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a form that has one required field, others, and `series`."""
+    """Return the schema of a form that has one required field, others, the series, and `ask`."""
     series = {"type": "string", "maxLength": LONGEST_SERIES}
-    properties = fields | {"series": series}
+    properties = fields | dict.fromkeys(SERIES_FIELDS, series) | {"ask": {"type": "string", "enum": [ASK]}}
     return {"type": "object", "properties": properties, "required": [required], "additionalProperties": False}
 
 
@@ -43,10 +47,17 @@ class Problem(BaseModel):
 
 
 class Choice(BaseModel):
-    """One of the scans of an upload."""
+    """One of the scans of an upload, or the series of a study that are FLAIR, T1 and T1ce."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"choice": 2}]})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"choice": 2}, {"choice": 2, "t1": 1}]})
     choice: int = Field(ge=1, le=100_000)
+    t1: int | None = Field(default=None, ge=1, le=100_000)
+    t1ce: int | None = Field(default=None, ge=1, le=100_000)
+
+    @property
+    def others(self) -> dict[str, int]:
+        """The numbers of T1 and T1ce that are given."""
+        return {name: number for name, number in (("t1", self.t1), ("t1ce", self.t1ce)) if number is not None}
 
 
 class JobDocument(BaseModel):
@@ -58,7 +69,10 @@ class JobDocument(BaseModel):
     progress: int = Field(ge=0, le=100, description="per cent")
     created: str = Field(examples=["2026-11-29T08:00:00+00:00"])
     expires: str = Field(examples=["2026-11-29T09:00:00+00:00"])
-    choices: list[dict[str, Any]]
+    choices: list[dict[str, Any]] = Field(
+        description="if the state is choose: number, title, voxels, series, sequence (by its header) and usable_as of "
+        "each scan, or of each series of a study"
+    )
     error: str | None
     result: dict[str, Any] | None
     reference: str | None = Field(examples=["expert.nii.gz"], description="the name of the reference mask")

@@ -35,7 +35,9 @@ class Job:
         progress: per cent.
         choices: the scans of the upload, if there are several.
         error: why it failed.
-        series: UID or number of the DICOM series that was asked for.
+        series: UID or number of the DICOM series that was asked for, FLAIR.
+        other_series: the same of `t1` and `t1ce`.
+        asks: whether a person chooses T1 if a series looks like it.
         result: the document of `result.json`.
         model_result: the same for the model's mask.
         reference: the name of the reference mask, for people; None without one.
@@ -53,6 +55,8 @@ class Job:
     progress: float = 0.0
     choices: list[dict[str, Any]] = field(default_factory=list)
     series: str | None = None
+    other_series: dict[str, str] = field(default_factory=dict)
+    asks: bool = False
     error: str | None = None
     result: dict[str, Any] | None = None
     model_result: dict[str, Any] | None = None

@@ -7,7 +7,7 @@ import json
 import secrets
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ class Jobs:
         (folder / "out").mkdir()
         return Job(job_id, name, folder)
 
-    async def submit(self, job: Job, names: dict[str, str], *, series: str | None = None) -> None:
+    async def submit(self, job: Job, names: dict[str, str]) -> None:
         """Put a job with its files into the queue.
 
         Raises:
@@ -93,17 +93,23 @@ class Jobs:
         if await self._limit_kept(job) > self._settings.max_kept_bytes:
             raise DiskFullError
         self.require_room()
-        job.series = series
         self._jobs[job.id] = job
         self._waiting.put_nowait((job, None))
 
-    def choose(self, job: Job, number: int) -> None:
+    def choose(self, job: Job, number: int, others: Mapping[str, int]) -> None:
         """Put a job into the queue again, for one of its scans.
+
+        Args:
+            job: that waits for a choice.
+            number: of the scan, or of the series that is FLAIR.
+            others: the numbers of the series that are `t1` and `t1ce`.
 
         Raises:
             QueueFullError: as many jobs wait as the settings allow.
         """
         self.require_room()
+        series = {choice["number"]: choice["series"] for choice in job.choices}
+        job.other_series |= {name: series[other] for name, other in others.items()}
         job.state = State.QUEUED
         self._waiting.put_nowait((job, number))
 
@@ -144,19 +150,24 @@ class Jobs:
         def progress(done: float) -> None:
             job.progress = done
 
+        is_choice = number is not None
         if number is None:
             job.state = State.READING
-            job.choices = await self._segmenting.run("list", job.folder, series=job.series)
+            job.choices = await self._segmenting.run(
+                "list", job.folder, series=job.series, others=job.other_series, asks=job.asks
+            )
             if job.is_deleted:
                 return
             if len(job.choices) > 1:
                 job.state = State.CHOOSE
                 return
             number = job.choices[0]["number"]
-        chosen = next((choice for choice in job.choices if choice["number"] == number), job.choices[0])
+        listed = next((choice for choice in job.choices if choice["number"] == number), job.choices[0])
+        by_person = is_choice and listed["usable_as"] != ["flair"]
+        chosen = {"number": number, "series": listed["series"], "by_person": by_person, **job.other_series}
         job.state, job.progress = State.SEGMENTING, 5
         job.result = job.model_result = await self._segmenting.run(
-            "segment", job.folder, on_progress=progress, number=number, series=chosen["series"], name=job.name
+            "segment", job.folder, on_progress=progress, chosen=chosen, name=job.name
         )
         job.state, job.progress = State.DONE, 100
 

@@ -31,7 +31,7 @@ from gliomaseg.evaluation.measures import measure_named
 from gliomaseg.evaluation.scoring import ScoreGrid
 from gliomaseg.formats import FileKind, count_pages, kind_of, read_pages, read_volume
 from gliomaseg.geometry import axis_codes, orientation_to
-from gliomaseg.inputs import load_input
+from gliomaseg.inputs import load_input, with_series
 from gliomaseg.metrics import overlap
 from gliomaseg.prediction import predict
 from gliomaseg.scan import Scan, require_same_space
@@ -110,7 +110,7 @@ def _read_for_scan(folder: Path, files: Sequence[Path], labels: MaskLabels) -> M
         if numbers != entry.numbers:
             what = f"{_shown(numbers)}, expected {_shown(entry.numbers)} as of the images"
             raise DataError(what, cure="send one mask for each image, with its number")
-    scan = load_input(entry, series=document["series"], max_bytes=predict.MAX_BYTES).scan
+    scan = load_input(with_series(entry, document["series"]), max_bytes=predict.MAX_BYTES).scan
     return read_reference(files, replace(scan, source=document["input"]), labels)
 
 

@@ -14,7 +14,17 @@ from starlette.datastructures import UploadFile
 
 from gliomaseg.errors import printable
 from gliomaseg.serve import tasks
-from gliomaseg.serve.documents import BINARY, LONGEST_SERIES, Choice, JobDocument, ModelList, form_schema, problems
+from gliomaseg.serve.documents import (
+    ASK,
+    BINARY,
+    LONGEST_SERIES,
+    SERIES_FIELDS,
+    Choice,
+    JobDocument,
+    ModelList,
+    form_schema,
+    problems,
+)
 from gliomaseg.serve.examples import write_example
 from gliomaseg.serve.job import Job, State
 from gliomaseg.serve.jobs import DiskFullError, Jobs
@@ -84,7 +94,9 @@ async def _submit_form(jobs: Jobs, fields: Sequence[tuple[str, Any]]) -> dict[st
     job = await asyncio.to_thread(jobs.new, name)  # a busy disk must not stop other requests
     try:
         names = await asyncio.to_thread(write_example if is_example else _store_files, job.folder / "upload", files)
-        await jobs.submit(job, names, series=texts.get("series") or None)
+        job.series, job.asks = texts.get("series") or None, "ask" in texts
+        job.other_series = {name: uid for name in ("t1", "t1ce") if (uid := texts.get(f"{name}_series"))}
+        await jobs.submit(job, names)
     except BaseException as fault:
         await jobs.delete(job)
         if isinstance(fault, DiskFullError):
@@ -100,12 +112,12 @@ def _require_fields(texts: dict[str, str], files: Sequence[str]) -> None:
         texts: the fields of text.
         files: the field of each file.
     """
-    unknown = {*texts, *files} - {"files", *SEQUENCE_FIELDS, "example", "series"}
-    if unknown:
-        raise HTTPException(
-            400, f"field is {printable(min(unknown))[:80]}, expected files, flair, t1, t1ce, example or series"
-        )
-    example, series = texts.get("example"), texts.get("series", "")
+    known = ("files", *SEQUENCE_FIELDS, "example", "ask", *SERIES_FIELDS)
+    if unknown := {*texts, *files} - set(known):
+        listed = f"{', '.join(known[:-1])} or {known[-1]}"
+        raise HTTPException(400, f"field is {printable(min(unknown))[:80]}, expected {listed}")
+    _require_series_fields(texts, files)
+    example = texts.get("example")
     if example not in (None, "phantom"):
         raise HTTPException(400, f"example is {printable(example or 'empty')[:80]}, expected phantom")
     if {"files"} < set(files):
@@ -114,11 +126,20 @@ def _require_fields(texts: dict[str, str], files: Sequence[str]) -> None:
         raise HTTPException(400, "a field for files has text, expected a file; send it with a file name")
     if bool(files) == (example is not None):
         raise HTTPException(400, "no file is given, or files and the example; send one of them")
-    if len(series) > LONGEST_SERIES:
-        raise HTTPException(400, f"series has {len(series)} characters; send the number or the UID of a DICOM series")
     for name in SEQUENCE_FIELDS:
         if files.count(name) > 1:
             raise HTTPException(400, f"{name} has several files; send one, or a zip of DICOM files")
+
+
+def _require_series_fields(texts: dict[str, str], files: Sequence[str]) -> None:
+    """Refuse a form with 400, unless its fields of series have values, and none names a sequence that has a file."""
+    if texts.get("ask", ASK) != ASK:
+        raise HTTPException(400, f"ask is {printable(texts['ask'] or 'empty')[:80]}, expected {ASK}")
+    for name in SERIES_FIELDS:
+        if (count := len(texts.get(name, ""))) > LONGEST_SERIES:
+            raise HTTPException(400, f"{name} has {count} characters; send the number or the UID of a DICOM series")
+        if texts.get(name) and name.removesuffix("_series") in files:
+            raise HTTPException(400, f"both {name.removesuffix('_series')} and {name} are given; send one of them")
 
 
 def _upload_name(names: Sequence[str]) -> str:
@@ -168,16 +189,26 @@ async def delete_job(request: Request, job_id: JobId) -> None:
 
 @router.post("/segmentations/{job_id}/choice", status_code=202, response_model=JobDocument, openapi_extra=CHOICE)
 async def choose(request: Request, job_id: JobId) -> Any:
-    """Choose one of the scans of an upload."""
+    """Choose one of the scans of an upload, or the series of a study that are FLAIR, T1 and T1ce."""
     job = _job(request, job_id)
-    number = await read_choice(request)
+    chosen = await read_choice(request)
     if job.state is not State.CHOOSE:
         raise HTTPException(409, f"the job is {job.state.value}, expected choose; there is nothing to choose")
-    numbers = [one["number"] for one in job.choices]
-    if number not in numbers:
-        raise HTTPException(422, f"choice is {number}, expected one of {', '.join(map(str, numbers))}")
-    jobs_of(request).choose(job, number)
+    _require_choice(chosen, {one["number"]: one["usable_as"] for one in job.choices})
+    jobs_of(request).choose(job, chosen.choice, chosen.others)
     return jobs_of(request).document(job)
+
+
+def _require_choice(chosen: Choice, usable_as: dict[int, list[str]]) -> None:
+    """Refuse a choice with 422, unless each number is of another choice that is usable as the sequence."""
+    named = {"choice": chosen.choice, **chosen.others}
+    for name, number in named.items():
+        if number not in usable_as:
+            raise HTTPException(422, f"{name} is {number}, expected one of {', '.join(map(str, usable_as))}")
+        if name != "choice" and name not in usable_as[number]:
+            raise HTTPException(422, f"{name} is {number}, which is not usable as {name}; leave it out")
+    if len(set(named.values())) < len(named):
+        raise HTTPException(422, f"{' and '.join(named)} have one number, expected another series for each")
 
 
 @router.get("/segmentations/{job_id}/choices/{number}.png", response_class=Response)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from gliomaseg.atomic import new_file, write_text
 from gliomaseg.choices import MaskFormat
 from gliomaseg.errors import UsageError
-from gliomaseg.inputs import Input, Kind, load_input
+from gliomaseg.inputs import Input, Kind, load_input, with_series
 from gliomaseg.inputs.load import LoadedScan
 from gliomaseg.prediction import ScanPredictor
 from gliomaseg.prediction.contact_sheet import draw_contact_sheet
@@ -29,10 +29,17 @@ from gliomaseg.prediction.mask_statistics import measure_mask
 from gliomaseg.prediction.mask_writers import WRITERS, probability_levels
 from gliomaseg.prediction.outputs import Result
 from gliomaseg.prediction.postprocessing import smallest_component_voxels
-from gliomaseg.prediction.predict import MAX_BYTES, input_warnings_of, skipped_lines, without_unused_sequences
+from gliomaseg.prediction.predict import (
+    MAX_BYTES,
+    input_warnings_of,
+    skipped_lines,
+    t1_advice,
+    without_unused_sequences,
+)
 from gliomaseg.prediction.predictor import Prediction
 from gliomaseg.serve.report_text import report_text
-from gliomaseg.serve.scans import chosen_scan
+from gliomaseg.serve.scans import ScanChoice, chosen_scan
+from gliomaseg.serve.sources import read_source
 from gliomaseg.serve.view import View, view_of, write_view
 from gliomaseg.types import Mask
 
@@ -43,14 +50,13 @@ FILES = {"mask.nii.gz": MaskFormat.nifti, "mask.tif": MaskFormat.tiff, "seg.dcm"
 
 
 def segment(
-    folder: Path, *, number: int, series: str | None, name: str, predictor: ScanPredictor, progress: Progress
+    folder: Path, *, chosen: dict[str, Any], name: str, predictor: ScanPredictor, progress: Progress
 ) -> dict[str, Any]:
     """Segment one scan of an upload, write its files, and return the result.
 
     Args:
         folder: of the job.
-        number: of the scan, from 1, as `list_scans` counts them.
-        series: UID or number of the DICOM series; None chooses FLAIR.
+        chosen: the fields of a `ScanChoice`.
         name: of the upload, for people.
         predictor: the models.
         progress: called with the per cent that is done.
@@ -59,9 +65,10 @@ def segment(
         GliomasegError: the scan cannot be read or segmented.
     """
     start = time.perf_counter()
-    entry = chosen_scan(folder, number)
+    choice = ScanChoice(**chosen)
+    entry = with_series(chosen_scan(folder, choice.number), choice.series, t1=choice.t1, t1ce=choice.t1ce)
     entry = without_unused_sequences(entry, predictor)
-    loaded = load_input(entry, series=series, max_bytes=MAX_BYTES)
+    loaded = load_input(entry, max_bytes=MAX_BYTES)
     progress(10)
     found = predictor.predict(loaded.scan, progress=lambda share: progress(10 + 70 * share))
     arrays = folder / "arrays"
@@ -75,14 +82,18 @@ def segment(
     write_view(folder / "out" / "flair.nii.gz", flair, view)
     write_view(folder / "out" / "probability.nii.gz", probability_levels(found.probability), view)
     _save_bytes(folder / "out" / "model-mask.u8", view.to_bytes(found.mask))
-    document = _described_result(entry, loaded, found, view)
+    # A work list stores FLAIR alone, so it has no field for T1.
+    advice = t1_advice(entry, loaded, predictor) if not choice.by_person and read_source(folder) is None else []
+    document = _described_result(entry, loaded, found, view, advice)
     document |= {"input": name, "seconds": round(time.perf_counter() - start, 3)}
-    write_text(folder / "prediction.json", json.dumps(document | {"number": number, "series": series}))
+    write_text(folder / "prediction.json", json.dumps(document | {"number": choice.number, "series": choice.series}))
     statistics = _write_files(folder / "out", "model-", Result(loaded, found, name), document)
     return document | statistics | {"corrected": False, "changes": None}
 
 
-def _described_result(entry: Input, loaded: LoadedScan, found: Prediction, view: View) -> dict[str, Any]:
+def _described_result(
+    entry: Input, loaded: LoadedScan, found: Prediction, view: View, advice: list[str]
+) -> dict[str, Any]:
     scan = loaded.scan
     return {
         "orientation": scan.orientation,
@@ -90,7 +101,7 @@ def _described_result(entry: Input, loaded: LoadedScan, found: Prediction, view:
         "models": [model.config.name for model in found.models],
         "threshold": round(found.threshold, 4),
         "predicted_dice": None if found.predicted_dice is None else round(found.predicted_dice, 3),
-        "warnings": [*input_warnings_of(entry, loaded), *scan.notes, *found.warnings],
+        "warnings": [*input_warnings_of(entry, loaded), *advice, *scan.notes, *found.warnings],
         "skipped": [*skipped_lines(entry), *(() if loaded.series is None else loaded.series.skipped)],
         "left_out": list(found.left_out),
         "shape_xyz": list(view.shape_xyz),
@@ -131,7 +142,7 @@ def write_correction(folder: Path, *, predictor: ScanPredictor, correction: str 
     """
     document: dict[str, Any] = json.loads((folder / "prediction.json").read_text("utf-8"))
     number, series = document.pop("number"), document.pop("series")
-    loaded = load_input(chosen_scan(folder, number), series=series, max_bytes=MAX_BYTES)
+    loaded = load_input(with_series(chosen_scan(folder, number), series), max_bytes=MAX_BYTES)
     model_mask, mask = np.load(folder / "arrays" / "model.npy"), np.load(folder / correction / CORRECTED)
     models = tuple(model for model in predictor.models if model.config.name in document["models"])
     probability = np.load(folder / "arrays" / "probability.npy", mmap_mode="r")

@@ -59,10 +59,10 @@ async def limited_body(request: Request, limit_bytes: int) -> bytes:
     return bytes(content)
 
 
-async def read_choice(request: Request) -> int:
-    """Return the number in the body of a choice; 422 if it is something else."""
+async def read_choice(request: Request) -> Choice:
+    """Return the numbers in the body of a choice; 422 if it is something else."""
     try:
-        return Choice.model_validate_json(await limited_body(request, _CHOICE_BYTES)).choice
+        return Choice.model_validate_json(await limited_body(request, _CHOICE_BYTES))
     except ValidationError as fault:
         what = fault.errors()[0]["msg"]
         raise HTTPException(422, f'the body is not a choice ({what}); send JSON like {{"choice": 2}}') from fault

@@ -19,6 +19,7 @@ from typing import Any, TextIO
 
 from gliomaseg.errors import GliomasegError
 from gliomaseg.prediction import ScanPredictor, open_models
+from gliomaseg.prediction.predictor import used_sequences
 from gliomaseg.pretrained import find_models
 from gliomaseg.serve import tasks
 from gliomaseg.serve.messages import with_cure
@@ -80,7 +81,7 @@ def _run(
         answer({"progress": done})
 
     known: dict[str, Callable[..., Any]] = {
-        "list": list_scans,
+        "list": partial(list_scans, takes=sorted(used_sequences(predictor))),
         "segment": partial(tasks.segment, predictor=predictor, progress=progress),
         "correction": partial(tasks.write_correction, predictor=predictor),
         "strokes": tasks.apply_strokes,

@@ -23,8 +23,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from gliomaseg.errors import DataError, FormatError, GeometryError, ResourceError
-from gliomaseg.formats.dicom import Acquisition, read_dicom, write_series
+from gliomaseg.errors import FormatError, GeometryError, ResourceError
+from gliomaseg.formats.dicom import Acquisition, SeriesChoiceError, read_dicom, write_series
 
 NATIVE = [ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian]
 every_syntax = pytest.mark.parametrize(
@@ -202,14 +202,14 @@ def test_limit_is_of_all_slices_as_float32(make: Any, folder: Path) -> None:
 
 def test_several_series_are_listed_and_one_is_taken_by_uid_or_number(make: Any, folder: Path) -> None:
     make.series(folder / "b", seed=1, number=7, description="FLAIR again")
-    line = make.refusal(folder, DataError)
+    line = make.refusal(folder, SeriesChoiceError)
     assert "has 2 series, and 2 of them look like FLAIR" in line
     assert "'FLAIR again', 5 slices of 36 x 40" in line
     assert "--series" in line
     volume = make.read(folder, "7")
     assert np.array_equal(volume.voxels, make.voxels(1))
     assert np.array_equal(make.read(folder, volume.series_uid).voxels, make.voxels(1))
-    assert "has 0 series 8, expected 1" in make.refusal(folder, DataError, "8")
+    assert "has 0 series 8, expected 1" in make.refusal(folder, SeriesChoiceError, "8")
 
 
 def test_flair_is_taken_among_others(make: Any, folder: Path) -> None:

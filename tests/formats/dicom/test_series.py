@@ -10,7 +10,8 @@ from pydicom import Dataset, Sequence
 
 from gliomaseg.errors import DataError
 from gliomaseg.formats.dicom import Series, choose_series, list_series
-from gliomaseg.formats.dicom.series import looks_like_flair
+from gliomaseg.formats.dicom.sequences import looks_like_flair, sequence_of
+from gliomaseg.types import Sequence as MriSequence
 
 
 def header(**values: Any) -> Dataset:
@@ -80,7 +81,8 @@ def test_parameters_of_the_first_frame_count() -> None:
 
 
 def series(uid: str, *, number: int | None = 1, is_flair: bool = False) -> Series:
-    return Series(uid, number, "MR", 20, 256, 192, is_flair, description=f"series {uid}")
+    sequence = MriSequence.FLAIR if is_flair else None
+    return Series(uid, number, "MR", 20, 20, 256, 192, "1.9", sequence, description=f"series {uid}")
 
 
 def test_the_only_series_is_chosen() -> None:
@@ -127,3 +129,21 @@ def test_series_of_a_folder_are_listed_by_number(make: Any, tmp_path: Path) -> N
     assert [one.is_flair for one in found] == [False, True, True]
     assert [one.description for one in found] == ["first", "second", "FLAIR phantom"]
     assert {(one.modality, one.rows, one.columns) for one in found} == {("MR", 40, 36)}
+
+
+@pytest.mark.parametrize(
+    ("values", "sequence"),
+    [
+        ({"SeriesDescription": "t1_se_tra"}, "t1"),
+        ({"SeriesDescription": "t1_se_tra", "ContrastBolusAgent": "Gadovist"}, "t1ce"),
+        ({"SeriesDescription": "t1_se_tra", "ContrastBolusAgentSequence": Sequence([header()])}, "t1ce"),
+        ({"SeriesDescription": "t1_se_tra", "ContrastBolusAgent": "NO"}, "t1"),
+        ({"SeriesDescription": "t1_se_tra", "ProtocolName": "t1_se_tra_KM"}, "t1ce"),
+        ({"SeriesDescription": "t2_tse", "ProtocolName": "t1_km"}, "t2"),
+        ({"ScanningSequence": "SE", "RepetitionTime": 500, "EchoTime": 10}, "t1"),
+        ({"SeriesDescription": "T1 FLAIR", "InversionTime": 860, "EchoTime": 9}, "t1"),
+        ({"SeriesDescription": "localizer"}, None),
+    ],
+)
+def test_a_contrast_agent_makes_t1_contrast_enhanced(values: dict[str, Any], sequence: str | None) -> None:
+    assert sequence_of(header(**values)) == sequence

@@ -18,7 +18,7 @@ from gliomaseg.formats.dicom.errors import missing_extra
 from gliomaseg.formats.dicom.files import SUFFIXES, is_dicom
 from gliomaseg.formats.dicom.label_masks import LabelMasks, SeriesIdentity
 from gliomaseg.formats.dicom.objects import DicomObjects, MaskObject, SeriesObject
-from gliomaseg.formats.dicom.series import DicomVolume, Series, choose_series
+from gliomaseg.formats.dicom.series import DicomVolume, Series, SeriesChoiceError, choose_series
 from gliomaseg.formats.dicom.series_writer import Acquisition
 from gliomaseg.formats.dicom.sources import is_index
 from gliomaseg.formats.scan_file import Grid
@@ -33,6 +33,7 @@ __all__ = [
     "LabelMasks",
     "MaskObject",
     "Series",
+    "SeriesChoiceError",
     "SeriesIdentity",
     "SeriesObject",
     "choose_series",
@@ -42,6 +43,7 @@ __all__ = [
     "list_series",
     "missing_on_disc",
     "read_dicom",
+    "read_every_series",
     "read_labels",
     "study_of",
     "write_segmentation",
@@ -132,13 +134,13 @@ def read_dicom(path: Path, *, series: str | None = None, max_bytes: int) -> Dico
     Args:
         path: a file, a folder (searched with its subfolders), or a zip. Single-frame and enhanced MR; uncompressed,
             deflated, RLE, JPEG, lossless JPEG, JPEG 2000 or JPEG-LS.
-        series: UID or number of the series. None chooses the only series, or the only one that `looks_like_flair`.
+        series: UID or number of the series. None chooses the only series, or the only one that looks like FLAIR.
         max_bytes: limit of the memory that prediction needs for the volume; checked before decoding.
 
     Raises:
         FormatError: the path is missing, has only other files than MR images, or a file is damaged, truncated or
             stored in an unsupported way.
-        DataError: the series cannot be chosen; the error lists them, with their descriptions.
+        SeriesChoiceError: the series cannot be chosen; the error lists them, with their descriptions.
         GeometryError: slices are missing, duplicated or unevenly spaced, differ in size or orientation (such as a
             localiser), or lack position or spacing.
         ResourceError: prediction needs more than `max_bytes`, or a file is far larger than its declared pixels.
@@ -147,6 +149,26 @@ def read_dicom(path: Path, *, series: str | None = None, max_bytes: int) -> Dico
     with _extra():
         from gliomaseg.formats.dicom import reader
     return reader.read_dicom(path, series=series, max_bytes=max_bytes)
+
+
+def read_every_series(path: Path, *, max_bytes: int) -> Iterator[tuple[Series, DicomVolume | Exception]]:
+    """Yield each MR series by number, as `list_series` lists them, with its volume, or why it has none.
+
+    Each header is read once. Files that may be slices and are not of a series are not checked, so the volumes are only
+    for pictures from which a person chooses.
+
+    Args:
+        path: as for `read_dicom`.
+        max_bytes: limit of the memory for each volume.
+
+    Raises:
+        FormatError: as for `list_series`.
+        ResourceError: as for `list_series`.
+        MissingExtraError: the extra `dicom` is not installed.
+    """
+    with _extra():
+        from gliomaseg.formats.dicom import reader
+    return reader.read_every_series(path, max_bytes=max_bytes)
 
 
 def write_segmentation(

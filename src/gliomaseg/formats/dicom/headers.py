@@ -39,6 +39,7 @@ _PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 KEYWORDS = """
     SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID Modality SeriesNumber
     SeriesDescription ProtocolName ImageType ScanningSequence SequenceVariant InversionTime EchoTime
+    RepetitionTime ContrastBolusAgent ContrastBolusAgentSequence
     ImagePositionPatient ImageOrientationPatient PixelSpacing SliceThickness SpacingBetweenSlices NumberOfFrames
     SamplesPerPixel PhotometricInterpretation Rows Columns BitsAllocated BitsStored HighBit PixelRepresentation
     RescaleSlope RescaleIntercept ModalityLUTSequence LossyImageCompression

@@ -18,19 +18,16 @@ from gliomaseg.formats.dicom.headers import HEADER_BYTES, KEYWORDS, MASKS, MR, S
 from gliomaseg.formats.dicom.label_masks import SeriesIdentity
 from gliomaseg.formats.dicom.label_reader import REFERENCE_KEYWORDS, references_of
 from gliomaseg.formats.dicom.objects import DicomObjects, MaskObject, SeriesObject
-from gliomaseg.formats.dicom.series import echo_and_inversion_ms, is_derived, looks_like_flair
+from gliomaseg.formats.dicom.sequences import sequence_of
 from gliomaseg.formats.dicom.sources import IS_INDEX, Source, is_index, source_of
-from gliomaseg.formats.dicom.values import number, text, uid, uid_name, value_of, whole, words
+from gliomaseg.formats.dicom.values import text, uid, uid_name, whole
 from gliomaseg.formats.scan_file import Grid
-from gliomaseg.naming import Role, parse_name
 from gliomaseg.types import Sequence
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-_KEYWORDS = (*KEYWORDS, *REFERENCE_KEYWORDS, "PatientID", "RepetitionTime", "ContrastBolusAgent")
-_NO_AGENT = ("", "NO", "NONE", "N", "WITHOUT", "0")
-_LONGEST_T1_ECHO_MS = 50.0
+_KEYWORDS = (*KEYWORDS, *REFERENCE_KEYWORDS, "PatientID")
 
 
 @dataclass
@@ -171,46 +168,3 @@ def _grid(slices: _Slices) -> tuple[Grid | None, str]:
     except InputError as fault:
         return None, fault.what
     return Grid((len(slices.planes), *next(iter(slices.sizes))), affine), ""
-
-
-def sequence_of(header: Dataset) -> Sequence | None:
-    """Return the sequence of an MR file by its names, contrast agent and times; None if it is another or unknown one.
-
-    T1 is recognised without a name from a spin echo with a short repetition time, or from a gradient echo with the
-    inversion time of MPRAGE. A contrast agent makes it contrast-enhanced T1.
-    """
-    if looks_like_flair(header):
-        return Sequence.FLAIR
-    role = _role_by_name(header)
-    if is_derived(header) or role in (Role.OTHER, Role.MASK, Role.FLAIR):
-        return None
-    if role is Role.T2:
-        return Sequence.T2
-    echo_ms, _ = echo_and_inversion_ms(header)
-    if role is None and not _has_t1_times(header):
-        return None
-    if echo_ms is not None and echo_ms > _LONGEST_T1_ECHO_MS:
-        return None
-    return Sequence.T1CE if role is Role.T1CE or _has_contrast(header) else Sequence.T1
-
-
-def _role_by_name(header: Dataset) -> Role | None:
-    names = (text(header, keyword) for keyword in ("SeriesDescription", "ProtocolName"))
-    return next((role for name in names if (role := parse_name(name).role) is not None), None)
-
-
-def _has_contrast(header: Dataset) -> bool:
-    return value_of(header, "ContrastBolusAgent") is not None and text(header, "ContrastBolusAgent").upper() not in (
-        _NO_AGENT
-    )
-
-
-def _has_t1_times(header: Dataset) -> bool:
-    echo_ms, inversion_ms = echo_and_inversion_ms(header)
-    repetition_ms = number(header, "RepetitionTime")
-    kinds = set(words(header, "ScanningSequence"))
-    if echo_ms is None or repetition_ms is None or "EP" in kinds:
-        return False
-    if "SE" in kinds and inversion_ms is None:
-        return echo_ms < 30 and 300 <= repetition_ms <= 1_000
-    return "GR" in kinds and inversion_ms is not None and 500 <= inversion_ms <= 1_400 and echo_ms < 10

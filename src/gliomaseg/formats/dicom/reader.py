@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -17,7 +17,7 @@ from gliomaseg.errors import FormatError, GeometryError, GliomasegError, counted
 from gliomaseg.formats.dicom import headers
 from gliomaseg.formats.dicom.dicomdir import IS_MISSING, missing_files
 from gliomaseg.formats.dicom.errors import translated_errors
-from gliomaseg.formats.dicom.files import SourceFiles, is_dicom, locate, open_source_files, skipped_lines
+from gliomaseg.formats.dicom.files import SourceFiles, is_dicom, locate, open_source_files
 from gliomaseg.formats.dicom.geometry import Frame, Stack, frames_of, stack
 from gliomaseg.formats.dicom.headers import HEADER_BYTES, Instance, OtherObject, mr_instances
 from gliomaseg.formats.dicom.pixels import Layout, is_lossy, layout_of, stored_frames
@@ -77,9 +77,22 @@ def read_dicom(path: Path, *, series: str | None, max_bytes: int) -> DicomVolume
         for other in objects:
             _refuse_slice(other, volume)
         hidden = [Skipped(name, _HIDDEN) for name, files in found.hidden.items() if _have_series(files, chosen.uid)]
-        skipped = [*found.skipped, *missing, *hidden, *(other.skipped for other in objects)]
-        others = [_not_chosen(other, len(groups[other.uid])) for other in listed if other is not chosen]
-        return replace(volume, skipped=skipped_lines([*skipped, *others]))
+        unread = (*found.skipped, *missing, *hidden, *(other.skipped for other in objects))
+        return replace(volume, unread=unread, others=tuple(other for other in listed if other is not chosen))
+
+
+def read_every_series(path: Path, *, max_bytes: int) -> Iterator[tuple[Series, DicomVolume | Exception]]:
+    """Implement `gliomaseg.formats.dicom.read_every_series`."""
+    with open_source_files(path) as found:
+        instances, _ = mr_instances(found, where=str(path))
+        groups = grouped(instances)
+        for series in _listed(groups):
+            try:
+                volume = _read(groups[series.uid], series, where=str(path), max_bytes=max_bytes)
+            except Exception as fault:  # a person may choose another series
+                yield series, fault
+            else:
+                yield series, volume
 
 
 def _missing_files(found: SourceFiles, instances: Sequence[Instance], series: Series, path: Path) -> list[Skipped]:
@@ -130,12 +143,6 @@ def _refuse_slice(other: OtherObject, volume: DicomVolume) -> None:
         return
     what = f"is {uid_name(other.kind)}, not an MR image, and continues the slices of the chosen series"
     raise FormatError(what, where=other.source.name, cure="export the series again, or remove the file")
-
-
-def _not_chosen(series: Series, files: int) -> Skipped:
-    number = series.uid if series.number is None else f"number {series.number}"
-    count = f"{files} {'file' if files == 1 else 'files'}"
-    return Skipped(f"series {number} ({count})", "is not the chosen series")
 
 
 def _read(instances: list[Instance], series: Series, *, where: str, max_bytes: int) -> DicomVolume:

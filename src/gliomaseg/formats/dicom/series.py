@@ -11,23 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.errors import DataError, FormatError
+from gliomaseg.formats.dicom.files import skipped_lines
 from gliomaseg.formats.dicom.headers import Instance
 from gliomaseg.formats.dicom.label_masks import SeriesIdentity
-from gliomaseg.formats.dicom.values import item, number, numbers, text, uid, value_of, whole, words
+from gliomaseg.formats.dicom.sequences import SEQUENCE_NAMES, sequence_of
+from gliomaseg.formats.dicom.sources import Skipped
+from gliomaseg.formats.dicom.values import text, uid, whole
 from gliomaseg.formats.scan_file import Grid
 from gliomaseg.geometry import spacing_of
+from gliomaseg.types import Sequence as MriSequence
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-# "Dark fluid" is Siemens' name for FLAIR. Only letters are compared: scanners write spaces, hyphens and underscores.
-_NAMES = ("flair", "darkfluid", "dafl")
-_DERIVED_IMAGE_TYPES = {"LOCALIZER", "PROJECTION IMAGE", "MIP"}
-# FLAIR has an inversion time of 1.3 s or more, which darkens fluid, and a long echo time, which brightens lesions.
-_MIN_INVERSION_MS = 1_300.0
-_MIN_ECHO_MS = 70.0
-# With a shorter echo time a series is not FLAIR, in spite of its name: T1 FLAIR.
-_NO_ECHO_MS = 50.0
 _MAX_LISTED = 20
 
 
@@ -40,9 +36,11 @@ class Series:
         number: its SeriesNumber, for `--series` too; None if it is missing.
         modality: `MR`, or the value in the files.
         slices: number of slices.
+        files: number of files.
         rows: rows of a slice in the first file.
         columns: columns of a slice in the first file.
-        is_flair: whether name and parameters look like FLAIR.
+        study: its StudyInstanceUID; empty if it is missing.
+        sequence: by name, contrast agent and times; None for another or an unknown one.
         description: SeriesDescription, else ProtocolName: free text, which may contain a name. It is shown only in
             the list from which the user chooses, and never in logs, results or file names.
     """
@@ -51,17 +49,31 @@ class Series:
     number: int | None
     modality: str
     slices: int
+    files: int
     rows: int
     columns: int
-    is_flair: bool
+    study: str
+    sequence: MriSequence | None
     description: str = field(repr=False)
+
+    @property
+    def is_flair(self) -> bool:
+        """Whether name and times are those of FLAIR."""
+        return self.sequence is MriSequence.FLAIR
+
+    @property
+    def not_chosen(self) -> Skipped:
+        """The entry of the series among the skipped files."""
+        number = self.uid if self.number is None else f"number {self.number}"
+        count = f"{self.files} {'file' if self.files == 1 else 'files'}"
+        return Skipped(f"series {number} ({count})", "is not the chosen series")
 
     def line(self) -> str:
         """Return the series as one entry of a list, with its description."""
         number = "without number" if self.number is None else f"number {self.number}"
-        flair = ", like FLAIR" if self.is_flair else ""
+        like = f", like {SEQUENCE_NAMES[self.sequence]}" if self.sequence else ""
         size = f"{self.slices} slices of {self.columns} x {self.rows}"
-        return f"[{self.uid}] {number}, {self.description!r}, {size}{flair}"
+        return f"[{self.uid}] {number}, {self.description!r}, {size}{like}"
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,8 @@ class DicomVolume:
             for a multi-frame file. They contain the patient's name and are never shown.
         frames: for each z, the frame (from 0) in a multi-frame file; empty for single-frame files.
         path: the file, folder or zip, for error messages.
-        skipped: `<name>: <reason>` for each file that was not read, and for each series that was not chosen.
+        unread: the files that were not read.
+        others: the series beside it that were not chosen.
         warnings: restrictions of the pixels, such as a compression with loss.
     """
 
@@ -87,8 +100,25 @@ class DicomVolume:
     headers: tuple[Dataset, ...] = field(repr=False)
     frames: tuple[int, ...] = field(repr=False)
     path: str = ""
-    skipped: tuple[str, ...] = ()
+    unread: tuple[Skipped, ...] = ()
+    others: tuple[Series, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """`<name>: <reason>` for each file that was not read, and for each series that was not chosen."""
+        return skipped_lines([*self.unread, *(other.not_chosen for other in self.others)])
+
+    def only_other(self, sequence: MriSequence) -> Series | None:
+        """Return the only other series of the study that is of a sequence by its header; None if there are several."""
+        study = self.series.study
+        found = [other for other in self.others if other.sequence is sequence and study and other.study == study]
+        return found[0] if len(found) == 1 else None
+
+    def key_of(self, series: Series) -> str:
+        """Return the number of a series, which selects it; its UID if it has none, or another one has the same."""
+        numbers = [one.number for one in (self.series, *self.others)]
+        return series.uid if series.number is None or numbers.count(series.number) > 1 else str(series.number)
 
     @property
     def series_uid(self) -> str:
@@ -136,15 +166,21 @@ def series_of(instances: Sequence[Instance]) -> Series:
         number=whole(first, "SeriesNumber"),
         modality=modality if modality.isalnum() and len(modality) <= 4 else "",
         slices=sum(_slices(instance) for instance in instances),
+        files=len(instances),
         rows=whole(first, "Rows") or 0,
         columns=whole(first, "Columns") or 0,
-        is_flair=looks_like_flair(first),
+        study=uid(first, "StudyInstanceUID"),
+        sequence=sequence_of(first),
         description=text(first, "SeriesDescription") or text(first, "ProtocolName"),
     )
 
 
 def _slices(instance: Instance) -> int:
     return (whole(instance.header, "NumberOfFrames") or 1) if instance.is_multi_frame else 1
+
+
+class SeriesChoiceError(DataError):
+    """The series to read is missing, or not exactly one looks like FLAIR."""
 
 
 def choose_series(found: Sequence[Series], *, wanted: str | None, where: str | PathLike[str]) -> Series:
@@ -156,7 +192,7 @@ def choose_series(found: Sequence[Series], *, wanted: str | None, where: str | P
         where: the path for the error message.
 
     Raises:
-        DataError: the series is missing, or not exactly one looks like FLAIR; the message lists all series.
+        SeriesChoiceError: the series is missing, or not exactly one looks like FLAIR; the message lists all series.
     """
     if wanted is not None:
         fitting = [series for series in found if wanted in (series.uid, str(series.number))]
@@ -168,49 +204,4 @@ def choose_series(found: Sequence[Series], *, wanted: str | None, where: str | P
         return fitting[0]
     listed = "; ".join(series.line() for series in found[:_MAX_LISTED])
     more = f"; and {len(found) - _MAX_LISTED} more" if len(found) > _MAX_LISTED else ""
-    raise DataError(f"{what}: {listed}{more}", where=where, cure="choose one (--series, in Python series)")
-
-
-def looks_like_flair(header: Dataset) -> bool:
-    """Return whether name and parameters look like FLAIR.
-
-    The name is decisive unless the times contradict it (T1 FLAIR is not FLAIR here). Without such a name, the
-    inversion time must be 1,300 ms or more and the echo time 70 ms or more.
-    """
-    if is_derived(header):
-        return False
-    echo_ms, inversion_ms = echo_and_inversion_ms(header)
-    short_echo = echo_ms is not None and echo_ms < _NO_ECHO_MS
-    short_inversion = inversion_ms is not None and inversion_ms < _MIN_INVERSION_MS
-    if short_echo or short_inversion:
-        return False
-    if any(name in _letters(header) for name in _NAMES):
-        return True
-    if inversion_ms is None or echo_ms is None:
-        return False
-    return inversion_ms >= _MIN_INVERSION_MS and echo_ms >= _MIN_ECHO_MS
-
-
-def is_derived(header: Dataset) -> bool:
-    """Return whether an image is a localiser or a projection."""
-    return bool(_DERIVED_IMAGE_TYPES & set(words(header, "ImageType")))
-
-
-def _letters(header: Dataset) -> str:
-    both = text(header, "SeriesDescription") + " " + text(header, "ProtocolName")
-    return "".join(letter for letter in both.lower() if letter.isalpha())
-
-
-def echo_and_inversion_ms(header: Dataset) -> tuple[float | None, float | None]:
-    """Return echo and inversion time in ms; None for a missing value, for which scanners may write 0."""
-    inversion, echo = number(header, "InversionTime"), number(header, "EchoTime")
-    groups = [item(header, f"{kind}FunctionalGroupsSequence") for kind in ("Shared", "PerFrame")]
-    modifier, timing = (
-        item(groups[0], keyword) or item(groups[1], keyword) for keyword in ("MRModifierSequence", "MREchoSequence")
-    )
-    if modifier is not None and value_of(modifier, "InversionTimes") is not None:
-        times = numbers(modifier, "InversionTimes", 1)
-        inversion = None if times is None else float(times[0])
-    if timing is not None:
-        echo = number(timing, "EffectiveEchoTime")
-    return echo or None, inversion or None
+    raise SeriesChoiceError(f"{what}: {listed}{more}", where=where, cure="choose one (--series, in Python series)")

@@ -1,7 +1,8 @@
 /**
  * The requests of the page to its own server.
  *
- * @typedef {{number: number, title: string, voxels: number[] | null, error?: string}} Choice
+ * @typedef {{number: number, title: string, voxels: number[] | null, sequence: string | null, usable_as: string[],
+ *   error?: string}} Choice
  * @typedef {{id: string, name: string, state: string, progress: number, choices: Choice[] | null,
  *   error: string | null, result: Result | null, reference?: string | null}} Job
  * @typedef {{added_ml: number | null, removed_ml: number | null, added_voxels: number, removed_voxels: number,
@@ -62,9 +63,9 @@ export async function readJob(id) {
   return (await ask(`/${encodeURIComponent(id)}`)).json();
 }
 
-/** @param {string} id @param {number} number @returns {Promise<Job>} */
-export async function choose(id, number) {
-  const body = JSON.stringify({ choice: number });
+/** @param {string} id @param {Record<string, number>} named numbers by sequence @returns {Promise<Job>} */
+export async function choose(id, { flair, ...others }) {
+  const body = JSON.stringify({ choice: flair, ...others });
   const headers = { "Content-Type": "application/json" };
   return (await ask(`/${encodeURIComponent(id)}/choice`, { method: "POST", body, headers })).json();
 }

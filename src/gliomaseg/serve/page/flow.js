@@ -4,8 +4,9 @@
  * @typedef {import("./api.js").Job} Job
  */
 
-import { choose, deleteJob, fileUrl, readJob, upload } from "./api.js";
-import { announce, byId, make } from "./dom.js";
+import { choose, deleteJob, readJob, upload } from "./api.js";
+import { focusChoices, showChoices } from "./choices.js";
+import { announce, byId } from "./dom.js";
 
 const WAIT_MS = 350;
 const STEPS = ["upload", "read", "segment"];
@@ -110,26 +111,17 @@ export class Flow {
 
   /** @param {Job} job @param {AbortSignal} signal */
   #choose(job, signal) {
-    byId("choices").replaceChildren(...(job.choices ?? []).map((choice) => {
-      const note = choice.error ?? (Array.isArray(choice.voxels) ? `${choice.voxels.join(" × ")} voxels` : "");
-      const src = fileUrl(job.id, `choices/${choice.number}.png`);
-      const picture = choice.error ? make("span", { className: "no-picture" }, "!") : make("img", { src, alt: "", width: 160, height: 160 });
-      const button = make("button", { type: "button", className: "choice", disabled: Boolean(choice.error) },
-        picture, make("strong", {}, choice.title), make("span", { className: "small" }, note));
-      button.addEventListener("click", () => this.#take(job, choice.number, signal));
-      return make("li", {}, button);
-    }));
     showState("choose");
-    announce("The upload has several scans. Choose one.");
-    byId("choices").querySelector("button:enabled")?.focus();
+    showChoices(job, (named) => this.#take(job, named, signal));
+    focusChoices();
   }
 
-  /** @param {Job} job @param {number} number @param {AbortSignal} signal */
-  async #take(job, number, signal) {
+  /** @param {Job} job @param {Record<string, number>} named numbers by sequence @param {AbortSignal} signal */
+  async #take(job, named, signal) {
     if (signal.aborted) return;
     showState("busy");
     try {
-      await this.#follow(await choose(job.id, number), signal);
+      await this.#follow(await choose(job.id, named), signal);
     } catch (fault) {
       this.fail(fault, signal);
     }

@@ -18,6 +18,7 @@ export function connectOpen(send, refuse) {
     if (kept.length > MOST_FILES) return refuse(`The folder has ${kept.length} files, the server takes ${MOST_FILES}; drop the folder of one series, or a zip of it.`);
     const form = new FormData();
     for (const { file, path } of kept) form.append("files", file, path);
+    form.append("ask", "series"); // of a study with T1, which a person must name
     return send(form, kept.length === 1 ? kept[0].path : `${kept.length} files`);
   };
   byId("choose-files").addEventListener("click", () => byId("files").click());

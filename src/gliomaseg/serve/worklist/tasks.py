@@ -16,7 +16,7 @@ from gliomaseg.data.layouts import manifest
 from gliomaseg.data.tables import Row
 from gliomaseg.errors import DataError, FormatError
 from gliomaseg.formats import read_pages, write_picture, write_volume
-from gliomaseg.inputs import Input, Kind, LoadedScan, load_input
+from gliomaseg.inputs import Input, Kind, LoadedScan, load_input, with_series
 from gliomaseg.prediction import ScanPredictor
 from gliomaseg.prediction.mask_writers import mask_levels
 from gliomaseg.prediction.predict import MAX_BYTES
@@ -50,7 +50,7 @@ def store(folder: Path, *, out: str, case: str, version: str, about: Row) -> Non
         raise DataError("scan has changed since it was segmented", where=case, cure="open it again")
     document = json.loads((folder / "prediction.json").read_text("utf-8"))
     work = WorkCase(case, chosen_scan(folder, document["number"]))
-    loaded = load_input(replace(work.entry, t1=None, t1ce=None), series=document["series"], max_bytes=MAX_BYTES)
+    loaded = load_input(with_series(replace(work.entry, t1=None, t1ce=None), document["series"]), max_bytes=MAX_BYTES)
     mask: Mask = np.load(folder / "arrays" / f"{version}.npy")
     if work.entry.kind is Kind.PAGES:  # their rows name files that are written here
         about = about | {"scan": manifest.relative_path(work.entry.path, target.folder)}

@@ -167,7 +167,10 @@ class WorkList:
             return None
         to_do = [entry for entry in self.in_order() if not self.row(entry) and entry.error is None]
         no_arrays = [entry for entry in to_do[:_KEPT_NEXT] if entry.job is None]
-        return next(iter(no_arrays), None) or next((entry for entry in to_do if entry.values is None), None)
+        # A case whose series a person is choosing would be listed again and again, and its choice refused meanwhile.
+        chosen = [entry for entry in to_do if entry.job is not None and entry.job.state is State.CHOOSE]
+        no_values = [entry for entry in to_do if entry.values is None and entry not in chosen]
+        return next(iter(no_arrays), None) or next(iter(no_values), None)
 
     async def _segment(self, entry: Entry, job: Job) -> None:
         try:
