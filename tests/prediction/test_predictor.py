@@ -141,7 +141,7 @@ def test_flip_dice_compares_plain_and_mirrored_masks(scan, tmp_path):
 
 
 class LeftHalf:
-    """An engine that finds what is bright in the left half of what it gets. Its mirror image shows it the other half."""
+    """An engine that finds what is bright in the left half of its input; the mirror image shows it the other half."""
 
     def __init__(self, tumour=1.0):
         self.tumour = tumour

@@ -56,7 +56,7 @@ class Prediction:
             slice or in the mask of its mirror image, mirrored back, and not in both. These masks have the model's
             temperature and threshold, and keep small components. They are compared on the network's slices. A slice of
             the scan between two of them gets the interpolated area, as it gets interpolated probabilities. For several
-            models it is the mean of those with flip TTA, with the weights of their probabilities. None without flip TTA.
+            models it is the mean of those with flip TTA, weighted like the probabilities. None without flip TTA.
     """
 
     probability: Probability
