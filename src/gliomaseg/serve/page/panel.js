@@ -7,10 +7,22 @@
  */
 
 import { byId, fixed, inMl, make } from "./dom.js";
-import { unsureSlices } from "./measure.js";
+import { topSlices, voxelsBetween } from "./measure.js";
 import { INTERVAL } from "./session.js";
 
 const PERCENT = 100;
+const APART_MM = 5; // the bundled models merge thinner slices
+const RANGE = INTERVAL.join(" to ");
+const BY_MIRROR = {
+  title: "Where the model is unsure: the mirror image",
+  lead: "The model segments each slice and its mirror image. In these slices the two masks differ most.",
+  what: "marked in only one of both",
+};
+const BY_PROBABILITY = {
+  title: "Where the model is unsure: the probability",
+  lead: `The model does not segment the mirror image. These slices have the most voxels of probability ${RANGE}.`,
+  what: `of probability ${RANGE}`,
+};
 
 /** Build the column for an opened case. @param {Workspace} workspace @param {HTMLElement[]} more sections at the end */
 export function buildPanel(workspace, more) {
@@ -51,18 +63,27 @@ function atModels(value, own) {
   return Math.abs(value - own) < 0.005 ? own : value;
 }
 
-/** @param {Workspace} workspace */
+/** Slices to check, by the mirror image if the model segments it. @param {Workspace} workspace */
 function unsure(workspace) {
-  const { session } = workspace;
-  const slices = unsureSlices(session.probability, session.shape, INTERVAL);
+  const { probability, shape, spacingMm, result } = workspace.session;
+  const differing = result.mirror_disagreement_voxels;
+  const { title, lead, what } = differing ? BY_MIRROR : BY_PROBABILITY;
+  const apart = spacingMm ? Math.max(1, Math.round(APART_MM / spacingMm[2])) : 1;
+  const slices = topSlices(differing ?? voxelsBetween(probability, shape, INTERVAL), apart);
   if (!slices.length) return [];
-  const buttons = slices.map(({ z }) => {
-    const button = make("button", { type: "button" }, `Slice ${z + 1}`);
+  const entries = slices.map(({ z, voxels }) => {
+    const button = make("button", { type: "button" }, make("b", {}, `Slice ${z + 1}`), ` ${area(voxels, spacingMm)} ${what}`);
     button.addEventListener("click", () => workspace.goToSlice(z));
-    return button;
+    return make("li", {}, button);
   });
-  return [make("section", { className: "unsure" }, make("h3", {}, "Where the model is unsure"),
-    make("p", { className: "small" }, `Slices with the most voxels of probability ${INTERVAL.join(" to ")}.`), make("div", { className: "row" }, ...buttons))];
+  return [make("section", { className: "unsure" }, make("h3", {}, title), make("p", { className: "small" }, lead), make("ol", {}, ...entries))];
+}
+
+/** @param {number} voxels of one slice @param {[number, number, number] | null} spacingMm */
+function area(voxels, spacingMm) {
+  if (!spacingMm) return `${fixed(voxels, 0)} pixels`;
+  const cm2 = (voxels * spacingMm[0] * spacingMm[1]) / 100;
+  return `${fixed(cm2, cm2 >= 1 ? 1 : 2)} cm²`;
 }
 
 function card(result) {
