@@ -1,13 +1,12 @@
-"""Compare rules that rank slices by how wrong the mask may be: docs/results/unsure-slices.md.
+"""Compare rules that rank slices by how wrong the mask may be: docs/results/plausibility.md.
 
     python studies/unsure_slices.py bundled external
     python studies/unsure_slices.py RUN lgg
 
 A model is a run, a model folder, a bundled model, or "bundled": all of them as `predict` uses them. A run is measured
-on the patients of its validation side, any other model on all cases. For each case and rule, the study prints the rank
-correlation of the rule's number with the wrong voxels of a slice, false and missed ones. Slices without tumour in both
-masks are left out. It also prints how many wrong voxels the first three slices of each rule have, as a share of the
-three worst slices.
+on its validation patients, any other model on all cases. For each case and rule, the study prints the rank correlation
+of the rule's number with the wrong voxels of a slice, false and missed ones, without slices that have no tumour in both
+masks; then the wrong voxels of the rule's first three slices, as a share of those of the worst three.
 """
 
 from __future__ import annotations

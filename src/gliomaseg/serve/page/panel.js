@@ -12,18 +12,6 @@ import { INTERVAL } from "./session.js";
 
 const PERCENT = 100;
 const APART_MM = 5; // the bundled models merge thinner slices
-const RANGE = INTERVAL.join(" to ");
-const BY_MIRROR = {
-  title: "Where the model is unsure: the mirror image",
-  lead: "The model segments each slice and its mirror image. In these slices the two masks differ most.",
-  what: "marked in only one of both",
-};
-const BY_PROBABILITY = {
-  title: "Where the model is unsure: the probability",
-  lead: `The model does not segment the mirror image. These slices have the most voxels of probability ${RANGE}.`,
-  what: `of probability ${RANGE}`,
-};
-
 /** Build the column for an opened case. @param {Workspace} workspace @param {HTMLElement[]} more sections at the end */
 export function buildPanel(workspace, more) {
   const { result } = workspace.session;
@@ -63,20 +51,31 @@ function atModels(value, own) {
   return Math.abs(value - own) < 0.005 ? own : value;
 }
 
-/** Slices to check, by the mirror image if the model segments it. @param {Workspace} workspace */
+/**
+ * Slices to check: those of middle probability first. They have more wrong voxels than those that differ from their mirror
+ * image (docs/results/plausibility.md).
+ * @param {Workspace} workspace
+ */
 function unsure(workspace) {
   const { probability, shape, spacingMm, result } = workspace.session;
-  const differing = result.mirror_disagreement_voxels;
-  const { title, lead, what } = differing ? BY_MIRROR : BY_PROBABILITY;
   const apart = spacingMm ? Math.max(1, Math.round(APART_MM / spacingMm[2])) : 1;
-  const slices = topSlices(differing ?? voxelsBetween(probability, shape, INTERVAL), apart);
-  if (!slices.length) return [];
-  const entries = slices.map(({ z, voxels }) => {
-    const button = make("button", { type: "button" }, make("b", {}, `Slice ${z + 1}`), ` ${area(voxels, spacingMm)} ${what}`);
-    button.addEventListener("click", () => workspace.goToSlice(z));
-    return make("li", {}, button);
+  const rules = [
+    [voxelsBetween(probability, shape, INTERVAL), `Largest areas of probability ${INTERVAL.join(" to ")}`, `between ${INTERVAL.join(" and ")}`],
+    [result.mirror_disagreement_voxels ?? [], "Masks of slice and mirror image differ", "in only one of both"],
+  ];
+  const lists = rules.flatMap(([voxels, title, what]) => {
+    const entries = topSlices(voxels, apart).map((one) => entry(workspace, one, what));
+    return entries.length ? [make("h4", {}, title), make("ol", {}, ...entries)] : [];
   });
-  return [make("section", { className: "unsure" }, make("h3", {}, title), make("p", { className: "small" }, lead), make("ol", {}, ...entries))];
+  return lists.length ? [make("section", { className: "unsure" }, make("h3", {}, "Where the model is unsure"), ...lists)] : [];
+}
+
+/** @param {Workspace} workspace @param {{z: number, voxels: number}} slice @param {string} what */
+function entry(workspace, { z, voxels }, what) {
+  const text = ` ${area(voxels, workspace.session.spacingMm)} ${what}`;
+  const button = make("button", { type: "button" }, make("b", {}, `Slice ${z + 1}`), text);
+  button.addEventListener("click", () => workspace.goToSlice(z));
+  return make("li", {}, button);
 }
 
 /** @param {number} voxels of one slice @param {[number, number, number] | null} spacingMm */
