@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -101,6 +102,20 @@ def test_an_empty_averaged_mask_has_no_predicted_dice_and_a_warning_if_a_model_f
         [prediction_of("a", [[0.6, 0.0]], predicted_dice=0.3), prediction_of("b", [[0.0, 0.6]], predicted_dice=0.3)]
     )
     assert (averaged.mask.any(), averaged.predicted_dice, averaged.warnings) == (False, None, (DISAGREE,))
+
+
+def test_the_disagreement_with_the_mirror_image_is_weighted_like_probabilities():
+    one, other = (prediction_of(name, [[0.9, 0.5]], predicted_dice=0.8) for name in "ab")
+    areas_px = (
+        replace(one, mirror_disagreement_px=np.array([4.0])),
+        replace(other, mirror_disagreement_px=np.array([1.0])),
+    )
+    assert weighted_mean(areas_px).mirror_disagreement_px.tolist() == [2.5]
+    better = replace(areas_px[1], predicted_dice=0.9)
+    share = np.e / (1 + np.e)  # 0.1 more predicted Dice is e times the weight
+    np.testing.assert_allclose(weighted_mean([areas_px[0], better]).mirror_disagreement_px, [4 + share * (1 - 4)])
+    assert weighted_mean([areas_px[0], other]).mirror_disagreement_px.tolist() == [4]  # b has no flip TTA
+    assert weighted_mean([one, other]).mirror_disagreement_px is None
 
 
 def test_thresholds_are_weighted_like_probabilities():

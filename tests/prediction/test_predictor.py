@@ -10,6 +10,7 @@ from gliomaseg.prediction import Predictor
 from gliomaseg.prediction.input_checks import BRIGHT_REGION
 from gliomaseg.preprocessing import level_counts, normalise
 from gliomaseg.scan import Scan
+from orientation_cases import ALL_48, turn_affine
 
 SLICES = 7  # more than one batch
 
@@ -137,6 +138,65 @@ def test_flip_dice_compares_plain_and_mirrored_masks(scan, tmp_path):
     # Of three pixels a slice, the two in the middle are their own mirror image.
     assert tested.predict(scan).confidence["flip_dice"] == pytest.approx(2 / 3)
     assert predictor(tmp_path).predict(scan).confidence["flip_dice"] is None
+
+
+class LeftHalf:
+    """An engine that finds what is bright in the left half of its input; the mirror image shows it the other half."""
+
+    def __init__(self, tumour=1.0):
+        self.tumour = tumour
+
+    def probabilities(self, batch):
+        found = batch[:, batch.shape[1] // 2] > 0
+        found[..., 16:] = False
+        return (found * self.tumour).astype(np.float32)
+
+
+def half_seeing(tmp_path, *, tumour=1.0, **postprocessing):
+    tested = predictor(tmp_path, Postprocessing(tta_flip=True, **postprocessing), fov_mm=64)
+    tested._engine = LeftHalf(tumour)
+    return tested
+
+
+def with_bright_pixels(counts):
+    """Return grey slices of 32 x 32 with so many bright pixels, half of them on the left."""
+    volume = np.ones((len(counts), 32, 32), np.uint8)
+    for plane, count in zip(volume, counts, strict=True):
+        plane.reshape(-1)[np.arange(count) * 16 + 5] = 255
+    return volume
+
+
+def test_each_slice_has_the_pixels_that_only_one_of_both_views_marks(tmp_path):
+    counts = [3, 0, 8, 1, 0, 2]
+    scan = Scan(with_bright_pixels(counts)[..., None], "here")
+    # Each bright pixel is found in one view only. One of 0.4 is half of that in the mean, and over 0.3 in its view.
+    assert half_seeing(tmp_path).predict(scan).mirror_disagreement_px.tolist() == counts
+    faint = half_seeing(tmp_path, tumour=0.4, threshold=0.3).predict(scan)
+    assert (faint.mirror_disagreement_px.tolist(), faint.mask.any()) == (counts, False)
+    assert not half_seeing(tmp_path, tumour=0.4).predict(scan).mirror_disagreement_px.any()
+
+
+def test_the_disagreement_is_that_of_axial_slices_whatever_the_axes_of_the_scan(tmp_path):
+    counts = [10, 20, 0, 60, 7]
+    axial = with_bright_pixels(counts)
+    affine = np.diag([-2.0, -2.0, 5.0, 1.0])
+    for orientation in ALL_48:  # sagittal and coronal ones among them, with the lowest slice first or last
+        stored = np.ascontiguousarray(orientation.turn(axial))[..., None]
+        scan = Scan(stored, "here", turn_affine(orientation, affine, axial.shape))
+        assert half_seeing(tmp_path).predict(scan).mirror_disagreement_px.tolist() == counts
+
+
+def test_without_flip_tta_there_is_no_disagreement(scan, tmp_path):
+    assert predictor(tmp_path).predict(scan).mirror_disagreement_px is None
+
+
+def test_black_slices_have_the_disagreement_of_the_first_one(tmp_path):
+    tested = half_seeing(tmp_path)
+    tested._engine.probabilities = lambda batch: np.pad(
+        np.ones((len(batch), 2, 1), np.float32), ((0, 0), (0, 30), (0, 31))
+    )
+    black = tested.predict(Scan(np.zeros((9, 32, 32, 1), np.uint8), "here"))
+    assert black.mirror_disagreement_px.tolist() == [4] * 9  # two pixels in the first column, two in the last
 
 
 def test_predicted_dice_needs_a_dice_estimator(scan, tmp_path):

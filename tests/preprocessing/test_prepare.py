@@ -18,10 +18,12 @@ from gliomaseg.preprocessing import (
     Prepared,
     context_indices,
     level_counts,
+    mask_areas_px,
     normalise,
     prepare,
     prepare_mask,
     restore,
+    restore_slices,
     with_context,
 )
 from gliomaseg.scan import Scan
@@ -382,6 +384,38 @@ def test_thin_slices_are_merged_where_the_model_asks_and_come_back() -> None:
     inside = back[:, 25, 20]
     assert (np.diff(inside) >= 0).all()
     assert inside[20] == pytest.approx(0.5, abs=0.02)
+
+
+def placed(grid: tuple[int, int], field: FieldOfView, *, slices: int = 2, ratio: float = 1.0) -> Prepared:
+    """Return two slices of 4 x 4 pixels that lie in a volume of this many axial slices."""
+    four = SMALL.model_copy(update={"size_px": 4})
+    placement = Placement((slices, *grid), Orientation(), field, ratio)
+    return Prepared(np.zeros((2, 1, 4, 4), np.uint8), grid, four, placement)
+
+
+def test_values_of_merged_slices_are_interpolated_between_them() -> None:
+    # Four slices are merged to two: in units of the two, their centres are at -0.25, 0.25, 0.75 and 1.25.
+    merged = placed((4, 4), FieldOfView(0, 0, 4, 4), slices=4, ratio=2.0)
+    assert restore_slices(np.array([10.0, 20.0]), merged).tolist() == [10, 12.5, 17.5, 20]
+    kept = placed((4, 4), FieldOfView(0, 0, 4, 4))
+    assert restore_slices(np.array([10.0, 20.0]), kept).tolist() == [10, 20]
+
+
+def test_areas_are_in_pixels_of_the_scan_and_end_at_its_edge() -> None:
+    # Rows of the network are 1 pixel high and begin at -1: the first and the last lie outside of the two of the scan.
+    # Its columns are 2 pixels wide and begin at -1: 1, 2, 2 and 1 of their pixels lie inside of six.
+    there = placed((2, 6), FieldOfView(-1, -1, 4, 8))
+    everywhere, corner = np.ones((4, 4), bool), np.zeros((4, 4), bool)
+    corner[1, 0] = True
+    assert mask_areas_px(np.stack([everywhere, corner]), there).tolist() == [12, 1]
+
+
+def test_areas_of_resized_images_are_in_their_own_pixels() -> None:
+    there = prepare(Scan(noise(1, 64, 16, 1), "here"), FLAIR)
+    one = np.zeros((1, 32, 32), bool)
+    one[0, 5, 5] = True
+    assert mask_areas_px(one, there).tolist() == [1]  # 2 rows x half a column
+    assert restore_slices(np.array([3.0]), there).tolist() == [3]
 
 
 def test_thick_slices_are_left_alone() -> None:

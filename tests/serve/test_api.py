@@ -15,8 +15,11 @@ import numpy as np
 import pytest
 import tifffile
 
+from gliomaseg import read_scan
 from gliomaseg.choices import PhantomFormat
 from gliomaseg.phantoms import write_phantoms
+from gliomaseg.prediction import open_models
+from gliomaseg.pretrained import find_models
 from serve.conftest import Finish
 
 Job = dict[str, Any]
@@ -54,6 +57,10 @@ def test_a_volume_gives_a_mask_on_its_grid(client: httpx.Client, job: Job, flair
         result["tumour_voxels"] * np.abs(np.linalg.det(source.affine[:3, :3])) / 1000, abs=1e-3
     )
     assert client.get(f"{path}/result.json").json() == result
+    expected = open_models(find_models(None)).predict(read_scan(flair)).mirror_disagreement_px
+    assert result["mirror_disagreement_voxels"] == np.rint(expected).tolist()
+    assert len(expected) == result["shape_xyz"][2]
+    assert sum(result["mirror_disagreement_voxels"]) > 0
     assert client.get(f"{path}/preview.png").content.startswith(b"\x89PNG")
     refused = client.get(f"{path}/seg.dcm")
     assert (refused.status_code, "nifti" in refused.json()["error"]) == (409, True)

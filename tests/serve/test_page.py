@@ -87,6 +87,49 @@ def test_outline_and_volume_follow_the_threshold(example):
     assert (outline_pixels(example), shown_ml(example)) == (pixels, ml)
 
 
+def test_button_goes_to_the_slice_that_differs_most_from_its_mirror_image(example, server_address):
+    values = result_of(example, server_address)
+    differing, (width_mm, height_mm, _) = values["mirror_disagreement_voxels"], values["spacing_mm"]
+    button = example.locator(".unsure ol").nth(1).locator("button").first
+    name, text = button.inner_text().splitlines()
+    assert name == f"Slice {np.argmax(differing) + 1}"
+    assert float(text.split(" cm")[0]) == pytest.approx(max(differing) * width_mm * height_mm / 100, abs=0.06)
+    button.click()
+    wait_for_frames(example)
+    assert example.locator("#slice-out").inner_text().split()[0] == name.removeprefix("Slice ")
+
+
+# The section for four slices of one row of two voxels. Two slices have one and two voxels of probability 0.3 to 0.7.
+UNSURE = """async ([differing, spacingMm, probability]) => {
+  const { buildPanel } = await import("/page/panel.js");
+  const lists = { models: [], left_out: [], warnings: [], mirror_disagreement_voxels: differing };
+  const result = { ...lists, input: "a", threshold: 0.5 };
+  const session = { result, probability: Uint8Array.from(probability), shape: [2, 1, 4], spacingMm, threshold: 0.5 };
+  buildPanel({ session }, []);
+  return [...document.querySelectorAll(".unsure :is(h4, button)")].map((one) => one.textContent);
+}"""
+MIDDLE = [0, 0, 100, 0, 255, 255, 100, 150]
+
+
+def test_unsure_slices_have_their_areas_by_both_rules(browser, server_address):
+    watch = Watch(browser, server_address)
+    by_probability, by_mirror = "Largest areas of probability 0.3 to 0.7", "Masks of slice and mirror image differ"
+    # Voxels of 1 cm2. Slices of 2.5 mm: two listed ones are at least two slices apart.
+    assert watch.page.evaluate(UNSURE, [[4, 7, 30, 1], [10, 10, 2.5], MIDDLE]) == [
+        by_probability,
+        "Slice 4 2.0 cm\u00b2 between 0.3 and 0.7",
+        "Slice 2 1.0 cm\u00b2 between 0.3 and 0.7",
+        by_mirror,
+        "Slice 3 30.0 cm\u00b2 in only one of both",
+        "Slice 1 4.0 cm\u00b2 in only one of both",
+    ]
+    without_flips = watch.page.evaluate(UNSURE, [None, None, MIDDLE])
+    assert without_flips[:2] == [by_probability, "Slice 4 2 pixels between 0.3 and 0.7"]
+    assert by_mirror not in without_flips
+    assert watch.page.evaluate(UNSURE, [[0] * 4, None, [0] * 8]) == []
+    watch.close()
+
+
 def test_hidden_mask_leaves_no_outline(example):
     example.click("[data-mask=hidden]")
     assert outline_pixels(example) == 0

@@ -27,6 +27,8 @@ def test_voxels_turn_to_ras_and_back(codes: str) -> None:
     assert view.shape_xyz == canonical.shape
     assert view.spacing_mm == pytest.approx(canonical.header.get_zooms())
     assert view.scan_spacing_mm == scan.spacing_mm
+    # Slices have the same number on the page and in `Scan.axial`.
+    assert (view.orientation.axes[0], view.orientation.reversed[0]) == (scan.axial.axes[0], scan.axial.reversed[0])
     mask = scan.voxels[..., 0] > 40
     assert np.array_equal(view.from_bytes(view.to_bytes(mask)), mask)
 

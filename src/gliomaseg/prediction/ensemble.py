@@ -157,7 +157,18 @@ def weighted_mean(predictions: abc.Sequence[Prediction], *, voxel_ml: float | No
         tuple(model for _, one in counted for model in one.models),
         left_out,
         threshold,
+        _mean_disagreement(counted),
     )
+
+
+def _mean_disagreement(counted: abc.Sequence[tuple[float, Prediction]]) -> NDArray[np.float64] | None:
+    """Return the weighted mean of `mirror_disagreement_px` over the models with flip TTA; None if none has it."""
+    known = [(weight, one.mirror_disagreement_px) for weight, one in counted if one.mirror_disagreement_px is not None]
+    if not known:
+        return None
+    weights, areas_px = zip(*known, strict=True)
+    mean: NDArray[np.float64] = np.average(areas_px, axis=0, weights=weights)
+    return mean
 
 
 def _with_fewest_warnings(predictions: abc.Sequence[Prediction]) -> tuple[list[Prediction], tuple[str, ...]]:

@@ -26,7 +26,7 @@ from gliomaseg.prediction.input_checks import (
     volume_warnings,
 )
 from gliomaseg.prediction.postprocessing import at_temperature, combine, predict_tta, to_mask
-from gliomaseg.preprocessing import Prepared, prepare, restore
+from gliomaseg.preprocessing import Prepared, mask_areas_px, prepare, restore, restore_slices
 from gliomaseg.preprocessing.label_map import LABEL_MAP, is_label_map
 from gliomaseg.scan import Scan
 from gliomaseg.types import Batch, Mask, Probability, Sequence
@@ -51,6 +51,12 @@ class Prediction:
         models: that were averaged, the one with the largest weight first.
         left_out: a sentence on each other model of an ensemble, with the reason.
         threshold: of the mask; the weighted mean for several models.
+        mirror_disagreement_px: how far flip TTA disagrees in each axial slice of the scan, from the lowest upwards:
+            float64, shape (slices,), in pixels of that slice, 0 or more. It is the area that is tumour in the mask of a
+            slice or in the mask of its mirror image, mirrored back, and not in both. These masks have the model's
+            temperature and threshold, and keep small components. They are compared on the network's slices. A slice of
+            the scan between two of them gets the interpolated area, as it gets interpolated probabilities. For several
+            models it is the mean of those with flip TTA, weighted like the probabilities. None without flip TTA.
     """
 
     probability: Probability
@@ -61,11 +67,28 @@ class Prediction:
     models: tuple[Model, ...]
     left_out: tuple[str, ...] = ()
     threshold: float = 0.5
+    mirror_disagreement_px: NDArray[np.float64] | None = None
 
     @property
     def model_name(self) -> str:
         """The names of its models, joined by " + "."""
         return AND.join(model.config.name for model in self.models)
+
+
+@dataclass(frozen=True)
+class _Output:
+    """The network's output for one scan, on the network's grid.
+
+    Attributes:
+        probability: at temperature 1, float32, shape (slices, size, size).
+        flip_dice: Dice of the plain and the mirrored masks; None if both are empty, or without flip TTA.
+        differing_px: area of each slice that only one of the two masks marks, in pixels of the scan's axial slices:
+            float64, shape (slices,); None without flip TTA.
+    """
+
+    probability: Probability
+    flip_dice: float | None
+    differing_px: NDArray[np.float64] | None
 
 
 class ScanPredictor(Protocol):
@@ -147,15 +170,26 @@ class Predictor:
     def predict_unchecked(self, scan: Scan, *, progress: Progress | None = None) -> Prediction:
         """Return the same as `predict`, with the warnings about the scan but not those about the mask."""
         prepared = prepare(scan, self.model.config.preprocessing)
-        network_probability, flip_dice = self._run(prepared, progress)
-        probability = self._restored(network_probability, prepared)
+        output = self._run(prepared, progress)
+        probability = self._restored(output.probability, prepared)
         mask = self.to_mask(probability, voxel_ml=scan.voxel_ml)
-        confidence = confidence_features(probability, mask, flip_dice)
+        confidence = confidence_features(probability, mask, output.flip_dice)
         dice_estimator = self.model.config.dice_estimator
         predicted_dice = dice_estimator.predicted_dice(confidence) if dice_estimator else None
         warnings = self._warnings(scan, prepared)
         threshold = self.model.config.postprocessing.threshold
-        return Prediction(probability, mask, confidence, predicted_dice, warnings, (self.model,), threshold=threshold)
+        return Prediction(
+            probability,
+            mask,
+            confidence,
+            predicted_dice,
+            warnings,
+            (self.model,),
+            threshold=threshold,
+            mirror_disagreement_px=None
+            if output.differing_px is None
+            else restore_slices(output.differing_px, prepared),
+        )
 
     def _warnings(self, scan: Scan, prepared: Prepared) -> tuple[str, ...]:
         if is_label_map(scan.voxels[..., scan.flair_index]):
@@ -170,7 +204,7 @@ class Predictor:
     def probability(self, scan: Scan) -> Probability:
         """Return the probability of tumour in each voxel: float32 in [0, 1], shape (z, y, x)."""
         prepared = prepare(scan, self.model.config.preprocessing)
-        return self._restored(self._run(prepared)[0], prepared)
+        return self._restored(self._run(prepared).probability, prepared)
 
     def mask(self, scan: Scan) -> Mask:
         """Return the tumour mask on the scan's grid: bool, shape (z, y, x)."""
@@ -184,25 +218,29 @@ class Predictor:
         # The temperature comes last, because temperature and threshold were chosen on the scan's grid.
         return at_temperature(restore(network_probability, prepared), self.model.config.postprocessing.temperature)
 
-    def _run(self, prepared: Prepared, progress: Progress | None = None) -> tuple[Probability, float | None]:
-        """Return probabilities on the network's grid, at temperature 1, and the Dice of plain and mirrored masks."""
+    def _run(self, prepared: Prepared, progress: Progress | None = None) -> _Output:
+        """Return the output of the network; it runs twice for flip TTA."""
         postprocessing = self.model.config.postprocessing
         count, black = len(prepared.slices), prepared.is_black
         # Black slices of one scan are the same input and have the same output: the network runs on the first one only.
         distinct = np.flatnonzero(~black | (np.cumsum(black) == 1))
         probability, voxels = np.empty((count, *prepared.slices.shape[2:]), np.float32), np.zeros(3, np.int64)
+        differing_px = np.zeros(count)
         for start, batch in zip(range(0, len(distinct), BATCH), prepared.batches(BATCH, distinct), strict=True):
-            views = predict_tta(batch, self._engine.probabilities, postprocessing)
-            probability[distinct[start : start + BATCH]] = combine(views)
+            views, places = predict_tta(batch, self._engine.probabilities, postprocessing), distinct[start:][:BATCH]
+            probability[places] = combine(views)
             if len(views) == 2:
                 tempered = (at_temperature(view, postprocessing.temperature) for view in views)
-                voxels += _count_flips(*(view > postprocessing.threshold for view in tempered))
+                plain, mirrored = (view > postprocessing.threshold for view in tempered)
+                voxels += _count_flips(plain, mirrored)
+                differing_px[places] = mask_areas_px(plain != mirrored, prepared)
             if progress is not None:
                 progress(min(start + BATCH, len(distinct)) / len(distinct))
         if black.any():
-            probability[black] = probability[black.argmax()]
-        both, plain, mirrored = voxels.tolist()
-        return probability, 2 * both / (plain + mirrored) if plain + mirrored else None
+            probability[black], differing_px[black] = probability[black.argmax()], differing_px[black.argmax()]
+        both, each, other = voxels.tolist()
+        flip_dice = 2 * both / (each + other) if each + other else None
+        return _Output(probability, flip_dice, differing_px if postprocessing.tta_flip else None)
 
 
 def open_predictor(model: Path, *, engine: str = DEFAULT) -> Predictor:

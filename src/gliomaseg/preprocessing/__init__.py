@@ -7,7 +7,16 @@ Three words, used alike in training and in use: `prepare(scan, settings)`, `prep
 from gliomaseg.preprocessing.brain import brain_mask
 from gliomaseg.preprocessing.intensity import axial_flair, display_levels
 from gliomaseg.preprocessing.normalisation import head_levels, level_counts, level_scales, normalise
-from gliomaseg.preprocessing.prepare import Prepared, context_indices, prepare, prepare_mask, restore, with_context
+from gliomaseg.preprocessing.prepare import (
+    Prepared,
+    context_indices,
+    mask_areas_px,
+    prepare,
+    prepare_mask,
+    restore,
+    restore_slices,
+    with_context,
+)
 from gliomaseg.preprocessing.volume import Placement
 
 __all__ = [
@@ -20,9 +29,11 @@ __all__ = [
     "head_levels",
     "level_counts",
     "level_scales",
+    "mask_areas_px",
     "normalise",
     "prepare",
     "prepare_mask",
     "restore",
+    "restore_slices",
     "with_context",
 ]

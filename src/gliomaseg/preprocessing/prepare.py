@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gliomaseg.config import Preprocessing
+from gliomaseg.geometry import FieldOfView
 from gliomaseg.preprocessing.intensity import image_levels
 from gliomaseg.preprocessing.normalisation import level_counts, normalise
 from gliomaseg.preprocessing.volume import (
@@ -20,6 +21,7 @@ from gliomaseg.preprocessing.volume import (
     prepare_volume_mask,
     resample_axial,
     restore_volume,
+    restore_volume_slices,
     volume_levels,
 )
 from gliomaseg.scan import Scan, flair_channel
@@ -66,6 +68,18 @@ class Prepared:
         for start in range(0, len(chosen), size):
             context = self._context[chosen[start : start + size]]
             yield normalise(with_context(self.slices, context), self.settings, self._counts)
+
+    @cached_property
+    def pixel_sides_px(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Height of the network's rows and width of its columns, in pixels of the scan's axial slices: shape (size,).
+
+        Parts outside of the scan do not count.
+        """
+        field = self.placement.field if self.placement is not None else FieldOfView(0, 0, *map(float, self.grid))
+        lines = np.arange(self.settings.size_px + 1) / self.settings.size_px
+        edges = field.top + field.height * lines, field.left + field.width * lines
+        rows, columns = (np.diff(np.clip(line, 0, most)) for line, most in zip(edges, self.grid, strict=True))
+        return rows, columns
 
     @cached_property
     def _context(self) -> SliceIndices:
@@ -132,6 +146,30 @@ def restore(probability: Probability, prepared: Prepared) -> Probability:
         return probability
     images = (Image.fromarray(plane).resize((columns, rows), Image.Resampling.BILINEAR) for plane in probability)
     return np.stack([np.asarray(image) for image in images])
+
+
+def mask_areas_px(mask: Mask, prepared: Prepared) -> NDArray[np.float64]:
+    """Return the area of a mask in each slice, in pixels of the scan's axial slices: float64, shape (n,).
+
+    Args:
+        mask: of any n slices on the network's grid: bool, shape (n, size, size).
+        prepared: the slices of that scan.
+    """
+    rows, columns = prepared.pixel_sides_px
+    areas: NDArray[np.float64] = mask @ columns @ rows
+    return areas
+
+
+def restore_slices(values: NDArray[np.float64], prepared: Prepared) -> NDArray[np.float64]:
+    """Return one value of each axial slice of the scan, in the order of `Scan.axial`: float64, shape (slices,).
+
+    Slices of the scan get the values of the network's slices as `restore` interpolates probabilities.
+
+    Args:
+        values: one of each slice of the network.
+        prepared: the slices of that scan.
+    """
+    return values if prepared.placement is None else restore_volume_slices(values, prepared.placement)
 
 
 def context_indices(

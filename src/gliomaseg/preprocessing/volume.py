@@ -125,13 +125,32 @@ def restore_volume(probability: Probability, placement: Placement) -> Probabilit
     column_centres = pixel_centres(turned.shape[2], -field.left / across, 1 / across)
     rows = _sparse(line_weights(size, row_centres, reach=max(1.0, 1 / down)))
     columns = _sparse(line_weights(size, column_centres, reach=max(1.0, 1 / across)))
-    count, fewer = len(turned), len(probability)
-    positions = (np.arange(count) - (count - 1) / 2) / placement.slice_ratio + (fewer - 1) / 2
-    for target, weights in zip(turned, line_weights(fewer, positions, repeated=True), strict=True):
+    for target, weights in zip(turned, _slice_weights(placement, len(probability)), strict=True):
         near = np.flatnonzero(weights)
         plane = np.tensordot(weights[near], probability[near], 1) if len(near) > 1 else probability[near[0]]
         target[:] = np.clip(_resampled(plane, rows, columns), 0, 1)
     return restored
+
+
+def restore_volume_slices(values: NDArray[np.float64], placement: Placement) -> NDArray[np.float64]:
+    """Return one value of each axial slice of a volume, interpolated between the network's slices: float64.
+
+    Args:
+        values: of the network's slices.
+        placement: of these slices.
+
+    Returns:
+        Shape (axial slices,), from the lowest slice upwards.
+    """
+    restored: NDArray[np.float64] = _slice_weights(placement, len(values)) @ values
+    return restored
+
+
+def _slice_weights(placement: Placement, fewer: int) -> NDArray[np.float32]:
+    """Return the weights of the network's `fewer` slices in each axial slice: shape (axial slices, fewer)."""
+    count = placement.shape[placement.orientation.axes[0]]
+    positions = (np.arange(count) - (count - 1) / 2) / placement.slice_ratio + (fewer - 1) / 2
+    return line_weights(fewer, positions, repeated=True)
 
 
 def _head(turned: NDArray[np.uint8]) -> tuple[slice, slice] | None:

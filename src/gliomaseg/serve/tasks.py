@@ -101,6 +101,7 @@ def _described_result(
         "models": [model.config.name for model in found.models],
         "threshold": round(found.threshold, 4),
         "predicted_dice": None if found.predicted_dice is None else round(found.predicted_dice, 3),
+        "mirror_disagreement_voxels": _whole_voxels(found.mirror_disagreement_px),
         "warnings": [*input_warnings_of(entry, loaded), *advice, *scan.notes, *found.warnings],
         "skipped": [*skipped_lines(entry), *(() if loaded.series is None else loaded.series.skipped)],
         "left_out": list(found.left_out),
@@ -113,6 +114,10 @@ def _described_result(
         ),
         "card": _card(found.models[0].folder),
     }
+
+
+def _whole_voxels(areas_px: NDArray[np.float64] | None) -> list[int] | None:
+    return None if areas_px is None else [round(area) for area in areas_px.tolist()]
 
 
 def _card(folder: Path) -> str:

@@ -1,8 +1,8 @@
 /**
  * How two masks agree, as `gliomaseg evaluate` counts it.
  *
- * @typedef {{z: number, dice: number, reference: number, mask: number}} SliceAgreement
- *   `z` from 0; voxels of the reference and of the mask
+ * @typedef {{z: number, dice: number, reference: number, mask: number, wrong: number}} SliceAgreement
+ *   `z` from 0; voxels of the reference, of the mask, and of only one of them
  */
 
 /**
@@ -23,7 +23,7 @@ export function compareMasks(mask, reference, shape) {
       theirs += reference[i];
       both += mask[i] & reference[i];
     }
-    if (ours + theirs) slices.push({ z, dice: (2 * both) / (ours + theirs), reference: theirs, mask: ours });
+    if (ours + theirs) slices.push({ z, dice: (2 * both) / (ours + theirs), reference: theirs, mask: ours, wrong: ours + theirs - 2 * both });
     shared += both;
     total += ours + theirs;
   }
@@ -31,12 +31,11 @@ export function compareMasks(mask, reference, shape) {
 }
 
 /**
- * The slices that agree least, without those whose Dice is shown as 1.00; of slices with one Dice, those with the most
- * tumour first.
+ * The slices with the most voxels in only one of the masks, without those whose Dice is shown as 1.00. The lowest Dice
+ * is that of slices with a few voxels of tumour, which matter least.
  * @param {SliceAgreement[]} slices
  * @param {number} most
  */
 export function worstSlices(slices, most) {
-  const size = (one) => one.reference + one.mask;
-  return slices.filter((one) => one.dice < 0.995).sort((a, b) => a.dice - b.dice || size(b) - size(a)).slice(0, most);
+  return slices.filter((one) => one.dice < 0.995).sort((a, b) => b.wrong - a.wrong || a.dice - b.dice).slice(0, most);
 }

@@ -11,7 +11,7 @@
  *   diameters_mm: [number, number] | null, warnings: string[], models: string[], left_out: string[],
  *   threshold: number, shape_xyz: [number, number, number], spacing_mm: [number, number, number] | null,
  *   orientation_known: boolean, formats: string[], card?: string, corrected: boolean, changes: Changes | null,
- *   smallest_component_voxels?: number, seconds?: number}} Result
+ *   mirror_disagreement_voxels?: number[] | null, smallest_component_voxels?: number, seconds?: number}} Result
  */
 
 const ROOT = "/v1/segmentations";

@@ -91,20 +91,29 @@ export function largestSlice(mask, shape) {
 }
 
 /**
- * Axial slices with the most voxels between two probabilities, the largest number first; at most `count`.
+ * Voxels between two probabilities in each axial slice.
  * @param {Uint8Array} probability 0 to 255
  * @param {Triple} shape
  * @param {[number, number]} range 0 to 1
- * @param {number} count
  */
-export function unsureSlices(probability, [nx, ny, nz], [low, high], count = 3) {
-  const areas = Array.from({ length: nz }, (_, z) => ({ z, voxels: 0 }));
-  for (let z = 0, i = 0; z < nz; z += 1) {
-    for (const end = i + nx * ny; i < end; i += 1) {
-      if (probability[i] > low * 255 && probability[i] <= high * 255) areas[z].voxels += 1;
-    }
-  }
-  return areas.filter((one) => one.voxels > 0).sort((a, b) => b.voxels - a.voxels).slice(0, count);
+export function voxelsBetween(probability, shape, [low, high]) {
+  const between = Uint8Array.from(probability, (value) => (value > low * 255 && value <= high * 255 ? 1 : 0));
+  return [...sliceAreas(between, shape)];
+}
+
+/**
+ * The slices with the largest numbers, the largest first. Of slices that lie close together, only the first is taken.
+ * @param {number[]} numbers one of each slice; slices with 0 are left out
+ * @param {number} apart smallest difference of two slices, 1 or more
+ * @param {number} most
+ * @returns {{z: number, voxels: number}[]}
+ */
+export function topSlices(numbers, apart, most = 3) {
+  const ranked = numbers.map((voxels, z) => ({ z, voxels })).filter(({ voxels }) => voxels > 0).sort((a, b) => b.voxels - a.voxels);
+  /** @type {{z: number, voxels: number}[]} */
+  const chosen = [];
+  for (const one of ranked) if (chosen.length < most && chosen.every(({ z }) => Math.abs(z - one.z) >= apart)) chosen.push(one);
+  return chosen;
 }
 
 /**

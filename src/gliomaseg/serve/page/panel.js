@@ -7,11 +7,11 @@
  */
 
 import { byId, fixed, inMl, make } from "./dom.js";
-import { unsureSlices } from "./measure.js";
+import { topSlices, voxelsBetween } from "./measure.js";
 import { INTERVAL } from "./session.js";
 
 const PERCENT = 100;
-
+const APART_MM = 5; // the bundled models merge thinner slices
 /** Build the column for an opened case. @param {Workspace} workspace @param {HTMLElement[]} more sections at the end */
 export function buildPanel(workspace, more) {
   const { result } = workspace.session;
@@ -51,18 +51,38 @@ function atModels(value, own) {
   return Math.abs(value - own) < 0.005 ? own : value;
 }
 
-/** @param {Workspace} workspace */
+/**
+ * Slices to check: those of middle probability first. They have more wrong voxels than those that differ from their mirror
+ * image (docs/results/plausibility.md).
+ * @param {Workspace} workspace
+ */
 function unsure(workspace) {
-  const { session } = workspace;
-  const slices = unsureSlices(session.probability, session.shape, INTERVAL);
-  if (!slices.length) return [];
-  const buttons = slices.map(({ z }) => {
-    const button = make("button", { type: "button" }, `Slice ${z + 1}`);
-    button.addEventListener("click", () => workspace.goToSlice(z));
-    return button;
+  const { probability, shape, spacingMm, result } = workspace.session;
+  const apart = spacingMm ? Math.max(1, Math.round(APART_MM / spacingMm[2])) : 1;
+  const rules = [
+    [voxelsBetween(probability, shape, INTERVAL), `Largest areas of probability ${INTERVAL.join(" to ")}`, `between ${INTERVAL.join(" and ")}`],
+    [result.mirror_disagreement_voxels ?? [], "Masks of slice and mirror image differ", "in only one of both"],
+  ];
+  const lists = rules.flatMap(([voxels, title, what]) => {
+    const entries = topSlices(voxels, apart).map((one) => entry(workspace, one, what));
+    return entries.length ? [make("h4", {}, title), make("ol", {}, ...entries)] : [];
   });
-  return [make("section", { className: "unsure" }, make("h3", {}, "Where the model is unsure"),
-    make("p", { className: "small" }, `Slices with the most voxels of probability ${INTERVAL.join(" to ")}.`), make("div", { className: "row" }, ...buttons))];
+  return lists.length ? [make("section", { className: "unsure" }, make("h3", {}, "Where the model is unsure"), ...lists)] : [];
+}
+
+/** @param {Workspace} workspace @param {{z: number, voxels: number}} slice @param {string} what */
+function entry(workspace, { z, voxels }, what) {
+  const text = ` ${area(voxels, workspace.session.spacingMm)} ${what}`;
+  const button = make("button", { type: "button" }, make("b", {}, `Slice ${z + 1}`), text);
+  button.addEventListener("click", () => workspace.goToSlice(z));
+  return make("li", {}, button);
+}
+
+/** @param {number} voxels of one slice @param {[number, number, number] | null} spacingMm */
+function area(voxels, spacingMm) {
+  if (!spacingMm) return `${fixed(voxels, 0)} pixels`;
+  const cm2 = (voxels * spacingMm[0] * spacingMm[1]) / 100;
+  return `${fixed(cm2, cm2 >= 1 ? 1 : 2)} cm²`;
 }
 
 function card(result) {

@@ -149,7 +149,7 @@ export class ReferencePanel {
     remove.addEventListener("click", () => this.#remove());
     const shown = make("input", { type: "checkbox", id: "reference-shown", checked: this.workspace.display.reference });
     shown.addEventListener("change", () => this.toggle(shown.checked));
-    const rows = make("table", {}, make("thead", {}, make("tr", {}, ...["Slice", "Dice", "Mask", "Reference"].map((text) => make("th", { scope: "col" }, text)))), make("tbody", { id: "reference-rows" }));
+    const rows = make("table", {}, make("thead", {}, make("tr", {}, ...["Slice", "Dice", "Mask", "Reference", "Differ"].map((text) => make("th", { scope: "col" }, text)))), make("tbody", { id: "reference-rows" }));
     return [
       make("p", { className: "small reference-name", title: values.name }, values.name),
       make("div", { id: "reference-numbers", className: "comparison" }), make("div", { id: "reference-note", className: "small" }),
@@ -215,16 +215,16 @@ export class ReferencePanel {
 
   /** @param {import("./agreement.js").SliceAgreement[]} slices */
   #showSlices(slices) {
-    const go = ({ z }, text, className) => {
-      const button = make("button", { type: "button", className, title: `Slice ${z + 1}` }, text);
+    const go = ({ z, wrong }, text, className) => {
+      const button = make("button", { type: "button", className, title: `Slice ${z + 1}: ${fixed(wrong, 0)} voxels in only one of the masks` }, text);
       button.addEventListener("click", () => this.workspace.goToSlice(z));
       return button;
     };
     const worst = worstSlices(slices, MOST_BUTTONS).map((one) => go(one, `Slice ${one.z + 1}: ${fixed(one.dice, 2)}`, ""));
-    byId("reference-worst").replaceChildren(...(worst.length ? [make("h4", {}, "Slices with the lowest Dice"), make("div", { className: "row" }, ...worst)] : []));
+    byId("reference-worst").replaceChildren(...(worst.length ? [make("h4", {}, "Dice of the slices that differ in the most voxels"), make("div", { className: "row" }, ...worst)] : []));
     byId("reference-summary").textContent = `All slices (${slices.length})`;
     byId("reference-rows").replaceChildren(...slices.map((one) => make("tr", {}, make("td", {}, go(one, `${one.z + 1}`, "link")),
-      ...[fixed(one.dice, 2), fixed(one.mask, 0), fixed(one.reference, 0)].map((text) => make("td", {}, text)))));
+      ...[fixed(one.dice, 2), fixed(one.mask, 0), fixed(one.reference, 0), fixed(one.wrong, 0)].map((text) => make("td", {}, text)))));
   }
 
   /** Name the outlines, and give the Dice of the slice of the crosshair. */
