@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tempfile
 import time
@@ -69,6 +70,23 @@ def test_the_page_gets_flair_probability_and_mask_on_one_grid(client: httpx.Clie
     # Small components were removed from the mask; levels are rounded by half a level.
     lowest = np.asanyarray(probability.dataobj)[mask == 1].min()
     assert lowest >= 255 * job["result"]["threshold"] - 0.5
+
+
+def test_a_mask_replaces_only_the_one_that_the_client_has(client: httpx.Client, job: Job) -> None:
+    path = f"/segmentations/{job['id']}"
+    mask = client.get(f"{path}/mask.u8").content
+    former = {"former_sha256": hashlib.sha256(mask).hexdigest()}
+    assert job["result"]["mask_sha256"] == former["former_sha256"]
+    changed = bytes([1 - mask[0]]) + mask[1:]
+    result = client.put(f"{path}/mask", content=changed, params=former).raise_for_status().json()["result"]
+    assert result["mask_sha256"] == hashlib.sha256(changed).hexdigest()
+    for refused in (
+        client.put(f"{path}/mask", content=mask, params=former),
+        client.delete(f"{path}/mask", params=former),
+    ):
+        assert (refused.status_code, client.get(f"{path}/mask.u8").content) == (409, changed)
+    client.delete(f"{path}/mask", params={"former_sha256": result["mask_sha256"]}).raise_for_status()
+    assert client.get(f"{path}/mask.u8").content == mask
 
 
 def image_of_mask(client: httpx.Client, path: str) -> nib.Nifti1Image:

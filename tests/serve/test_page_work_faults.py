@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from browser_page import Watch, open_files, wait_for_result
+from browser_page import Watch, open_files, shown_ml, wait_for_result
 from serve.work_server import WorkServer
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def test_moved_threshold_and_undone_strokes_are_left_only_after_a_question(page:
     page.click("#work-open")
     assert "undone" in page.evaluate("() => window.asked.at(-1)")
     page.locator("#overlay").press("y")
-    with page.expect_response("**/mask"):
+    with page.expect_response("**/mask?*"):
         page.locator("#overlay").press("k")
     page.wait_for_selector("#save:disabled", state="attached")
     assert not page.evaluate(ASKS_ON_RELOAD)
@@ -153,6 +153,62 @@ def test_correction_is_stored_after_the_server_has_lost_the_case(watch: Watch, s
     assert after["state"] == "corrected"
     watch.faults[:] = [fault for fault in watch.faults if "404" not in fault]
     page.click("#work-open")
+
+
+def move_threshold(page: Page, threshold: str) -> float:
+    """Change the mask of the page, and return its volume."""
+    page.locator("#threshold").fill(threshold)
+    return shown_ml(page)
+
+
+def store(page: Page, answer: str | None = None) -> None:
+    """Press the key that stores the open case, answer the question about another reader, and wait until it is stored."""
+    with page.expect_response(lambda response: "/worklist/" in response.url and response.status == 200):
+        page.locator("#overlay").press("a")
+        if answer:
+            page.click(answer)
+
+
+def forget_conflicts(*watches: Watch) -> None:
+    for watch in watches:
+        watch.faults[:] = [fault for fault in watch.faults if "409" not in fault]
+
+
+def test_two_readers_of_a_case_lose_no_mask(watch: Watch, browser: Browser, server: WorkServer) -> None:
+    anna, first = watch.page, names(server)[0]
+    for other in server.open_list(browser):
+        bo = other.page
+        bo.fill("#reader", "bo")
+        bo.keyboard.press("Tab")
+        for page in (anna, bo):
+            open_case(page, first)
+        of_anna, of_bo = move_threshold(anna, "0.9"), move_threshold(bo, "0.2")
+        store(anna)
+        bo.locator("#overlay").press("a")
+        bo.wait_for_selector("#conflict-title:text-is('anna has stored this case')")
+        bo.keyboard.press("Escape")
+        assert (shown_ml(bo), server.case(first)["reader"]) == (of_bo, "anna")
+        bo.locator("#overlay").press("a")
+        bo.click("#conflict-theirs")
+        assert shown_ml(bo) == of_anna
+        assert bo.evaluate(ASKS_ON_RELOAD)
+        bo.locator("#overlay").press("z")
+        assert shown_ml(bo) == of_bo
+        store(bo)
+        assert server.case(first)["reader"] == "bo"
+        forget_conflicts(watch, other)
+
+
+def test_accepted_mask_replaces_another_only_after_a_choice(watch: Watch, server: WorkServer) -> None:
+    case = server.cases()[1]
+    open_case(watch.page, case["case"])
+    accepted = case["changed_voxels"] or 0
+    server.draw(server.open(case), (5, 3, 2))
+    server.store(case, reader="anna").raise_for_status()
+    assert server.case(case["case"])["changed_voxels"] != accepted
+    store(watch.page, "#conflict-mine")
+    assert server.case(case["case"])["changed_voxels"] == accepted
+    forget_conflicts(watch)
 
 
 def test_correction_of_an_upload_that_expired_stays_on_the_page(watch: Watch, server: WorkServer) -> None:

@@ -23,6 +23,7 @@ from gliomaseg.choices import MaskFormat
 from gliomaseg.errors import UsageError
 from gliomaseg.inputs import Input, Kind, load_input
 from gliomaseg.inputs.load import LoadedScan
+from gliomaseg.ownership import file_digest
 from gliomaseg.prediction import ScanPredictor
 from gliomaseg.prediction.contact_sheet import SheetText, draw_contact_sheet
 from gliomaseg.prediction.mask_statistics import measure_mask
@@ -76,9 +77,10 @@ def segment(
     _save_bytes(folder / "out" / "model-mask.u8", view.to_bytes(found.mask))
     document = _described_result(entry, loaded, found, view)
     document |= {"input": name, "seconds": round(time.perf_counter() - start, 3)}
+    digest = file_digest(folder / "out" / "model-mask.u8")
     write_text(folder / "prediction.json", json.dumps(document | {"number": number, "series": series}))
     statistics = _write_files(folder / "out", "model-", Result(loaded, found, name), document)
-    return document | statistics | {"corrected": False, "changes": None}
+    return document | statistics | {"mask_sha256": digest, "corrected": False, "changes": None}
 
 
 def _described_result(entry: Input, loaded: LoadedScan, found: Prediction, view: View) -> dict[str, Any]:
@@ -138,7 +140,8 @@ def write_correction(folder: Path, *, predictor: ScanPredictor, correction: str 
     result = Result(loaded, prediction, document["input"])
     statistics = _write_files(folder / correction / "out", "corrected-", result, document)
     changes = _changes(model_mask, mask, loaded.scan.voxel_ml)
-    return document | statistics | {"corrected": True, "changes": changes}
+    digest = file_digest(folder / correction / "out" / "corrected-mask.u8")
+    return document | statistics | {"mask_sha256": digest, "corrected": True, "changes": changes}
 
 
 def _write_files(out: Path, prefix: str, result: Result, document: dict[str, Any]) -> dict[str, Any]:

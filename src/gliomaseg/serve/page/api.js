@@ -8,7 +8,7 @@
  *   dice: number | null}} Changes
  * @typedef {{input: string, tumour_voxels: number, tumour_volume_ml: number | null, predicted_dice: number | null,
  *   diameters_mm: [number, number] | null, warnings: string[], models: string[], left_out: string[],
- *   threshold: number, shape_xyz: [number, number, number], spacing_mm: [number, number, number] | null,
+ *   threshold: number, mask_sha256: string, shape_xyz: [number, number, number], spacing_mm: [number, number, number] | null,
  *   orientation_known: boolean, formats: string[], card?: string, corrected: boolean, changes: Changes | null,
  *   smallest_component_voxels?: number, seconds?: number}} Result
  */
@@ -81,15 +81,15 @@ export async function deleteJob(id) {
 
 const BYTES = { "Content-Type": "application/octet-stream" };
 
-/** @param {string} id @param {Uint8Array} mask @returns {Promise<Result>} */
-export async function saveMask(id, mask) {
+/** @param {string} id @param {Uint8Array} mask @param {string} former SHA-256 of the mask that it replaces @returns {Promise<Result>} */
+export async function saveMask(id, mask, former) {
   const options = { method: "PUT", body: new Blob([mask]), headers: BYTES };
-  return resultOf(await ask(`/${encodeURIComponent(id)}/mask`, options));
+  return resultOf(await ask(`/${encodeURIComponent(id)}/mask?former_sha256=${former}`, options));
 }
 
-/** @param {string} id @returns {Promise<Result>} */
-export async function restoreMask(id) {
-  return resultOf(await ask(`/${encodeURIComponent(id)}/mask`, { method: "DELETE" }));
+/** @param {string} id @param {string} former SHA-256 of the mask that the model's replaces @returns {Promise<Result>} */
+export async function restoreMask(id, former) {
+  return resultOf(await ask(`/${encodeURIComponent(id)}/mask?former_sha256=${former}`, { method: "DELETE" }));
 }
 
 /** @param {Response} answer a job @returns {Promise<Result>} */

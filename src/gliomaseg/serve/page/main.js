@@ -1,6 +1,7 @@
 /** The page: it joins opening, progress, picture, results and the list of scans. */
 
-import { readJob } from "./api.js";
+import { readFile, readJob } from "./api.js";
+import { settle } from "./conflict.js";
 import { connectControls, setDisplay, setMaskStyle, setReach, setSize, showDisplay, showHistory, showTool } from "./controls.js";
 import { announce, byId, eachFrame, fixed, inMl, toast } from "./dom.js";
 import { Flow, showState } from "./flow.js";
@@ -26,7 +27,7 @@ const workspace = new Workspace({
 const reference = new ReferencePanel(workspace, save);
 const jobs = new JobList({ open: (job) => openJob(job), deleted: (ids) => forget(ids), isUnsaved, beforeDelete: () => worklist.refresh() });
 const flow = new Flow({ done: (job) => showResult(job), changed: () => jobs.refresh(), cancelled: () => openNothing() });
-const worklist = new WorkList({ open: (job) => openJob(job), home: () => openNothing(), leave, save: () => saveIfChanged() });
+const worklist = new WorkList({ open: (job) => openJob(job), home: () => openNothing(), leave, save: () => saveIfChanged(), settle: settleCase, stored });
 jobs.isElsewhere = (id) => worklist.has(id);
 const keys = keyTable();
 
@@ -44,7 +45,9 @@ function isUnsaved() {
 
 function mayLeave() {
   if (!isUnsaved()) return true;
-  return window.confirm(workspace.session.isChanged ? "The correction is not saved. Leave it?" : "Strokes that were undone can be redone until you leave. Leave?");
+  const { isChanged, hasOwnBelow } = workspace.session;
+  if (isChanged) return window.confirm("The correction is not saved. Leave it?");
+  return window.confirm(`${hasOwnBelow ? "Your own mask is not stored; undo brings it back" : "Strokes that were undone can be redone"} until you leave. Leave?`);
 }
 
 function leave() {
@@ -84,16 +87,30 @@ function openNothing(state = worklist.exists ? "list" : "empty") {
   else byId("choose-files").focus();
 }
 
-/** @returns {Promise<boolean>} whether the server has the mask that is shown */
+/** @returns {Promise<string>} SHA-256 of the mask that is shown; empty if the server does not have it */
 async function saveIfChanged() {
   const { session, painter } = workspace;
-  if (painter.isBusy) return false;
-  return (!session.isChanged && (await isThere(session.id))) || save();
+  if (painter.isBusy) return "";
+  const isSaved = (!session.isChanged && (await isThere(session.id))) || (await save());
+  return isSaved ? session.result.mask_sha256 : "";
 }
 
 function save() {
   const { current } = worklist;
-  return saveNow(workspace, saved, (session) => reopen(session, current));
+  return saveNow(workspace, {
+    saved, reopen: (session) => reopen(session, current), settle: (session) => settle(workspace, session, current),
+  });
+}
+
+/** @param {import("./workcases.js").WorkCase} one another person has stored @returns {Promise<boolean>} whether to go on */
+async function settleCase(one) {
+  if (worklist.current !== one) throw new Error(`${one.case} was stored by another person meanwhile; open it again.`);
+  return settle(workspace, workspace.session, one);
+}
+
+/** The mask that is shown is stored as it is. */
+function stored() {
+  if (workspace.session) workspace.session.hasOwnBelow = false;
 }
 
 /**
@@ -108,9 +125,11 @@ async function reopen(session, one) {
     throw new Error("The scan expired on the server, so the correction cannot be saved there. Nothing is lost on this page: keep it open as long as you need the correction.");
   }
   workspace.wait("The server was started again. It opens the case again …");
-  const job = await reopenCase(one, session.shape).finally(() => workspace.wait(""));
+  const { job, isSame } = await reopenCase(one, session.shape).finally(() => workspace.wait(""));
+  const mask = new Uint8Array(await readFile(job.id, "mask.u8"));
   await worklist.refresh();
   session.id = job.id;
+  if (isSame) session.markKept(job.result.mask_sha256, mask);
   if (workspace.session !== session) return;
   jobs.mark(job.id);
   history.replaceState(null, "", `#${job.id}`);

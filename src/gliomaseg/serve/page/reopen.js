@@ -21,7 +21,8 @@ export async function isThere(id) {
  * Open a case again, and wait until it is segmented. Its number may be another one, if scans were added to the folder.
  * @param {import("./workcases.js").WorkCase} one takes over its number and job
  * @param {[number, number, number]} shape of the mask on the page, x, y and z
- * @returns {Promise<import("./api.js").Job>} a finished job with masks of this shape
+ * @returns {Promise<{job: import("./api.js").Job, isSame: boolean}>} a finished job with masks of this shape, and
+ *   whether nobody has stored the case since it was opened
  */
 export async function reopenCase(one, shape) {
   const found = (await readWorkList()).cases.find((other) => other.case === one.case);
@@ -35,5 +36,5 @@ export async function reopenCase(one, shape) {
   if (job.result === null || job.state !== "done") throw new Error(`The server was started again and cannot read the scan: ${job.error}. ${KEPT}`);
   if (job.result.shape_xyz.join() !== shape.join()) throw new Error(`The scan has other voxels than when it was opened: ${job.result.shape_xyz.join(" × ")}, not ${shape.join(" × ")}. ${KEPT}`);
   Object.assign(one, { number: found.number, job: job.id });
-  return job;
+  return { job, isSame: found.corrected_at === one.corrected_at };
 }

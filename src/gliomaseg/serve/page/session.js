@@ -31,6 +31,7 @@ export class Session {
     this.layer = differences(model, mask);
     this.history = new History(this.layer);
     this.hasUndone = false; // since the mask was saved
+    this.hasOwnBelow = false; // the person's own mask, which is not stored, lies below another one in the history
     this.isExpired = false; // on the server, and cannot be opened again there
     /** @type {import("./reference.js").Reference | null} */
     this.reference = null;
@@ -82,6 +83,21 @@ export class Session {
     }
   }
 
+  /**
+   * Show another mask that the server has. It is one change of the history, so that undo brings the own mask back.
+   * @param {Uint8Array} mask
+   * @param {Result} result of the server
+   */
+  takeOver(mask, result) {
+    this.hasOwnBelow = this.isChanged;
+    for (let i = 0; i < mask.length; i += 1) {
+      if (mask[i] !== this.mask[i] && this.history.set(i, mask[i] ? ADDED : REMOVED, EDIT)) this.#refresh(i);
+    }
+    this.history.commit();
+    this.result = { ...this.result, ...result };
+    this.saved = mask;
+  }
+
   /** Strokes as the server takes them: 0 none, 1 tumour, 2 not tumour. */
   get strokes() {
     return Uint8Array.from(this.layer, (bits) => (bits & STROKE ? (bits & STROKE_TUMOUR ? 1 : 2) : 0));
@@ -120,7 +136,7 @@ export class Session {
 
   /** Whether leaving would lose something: a mask that differs from the saved one, or strokes that could be redone. */
   get isUnsaved() {
-    return (this.hasUndone && this.history.canRedo) || this.isChanged;
+    return (this.hasUndone && this.history.canRedo) || this.hasOwnBelow || this.isChanged;
   }
 
   get isModels() {
@@ -132,6 +148,13 @@ export class Session {
     this.result = { ...this.result, ...result };
     this.saved = mask;
     this.hasUndone = false;
+    this.hasOwnBelow = false;
+  }
+
+  /** The server has opened the scan again, with this mask. @param {string} sha256 @param {Uint8Array} mask */
+  markKept(sha256, mask) {
+    this.result = { ...this.result, mask_sha256: sha256 };
+    this.saved = mask;
   }
 
   /** Values of the mask as it is drawn. */

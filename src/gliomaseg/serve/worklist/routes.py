@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gliomaseg.errors import GliomasegError
 from gliomaseg.serve.documents import JobDocument, problems
 from gliomaseg.serve.job import State
-from gliomaseg.serve.routes import jobs_of
+from gliomaseg.serve.routes import jobs_of, require_mask
 from gliomaseg.serve.worker_process import TaskError
 from gliomaseg.serve.worklist.entry import Entry
 from gliomaseg.serve.worklist.folders import valid_reader
@@ -101,8 +101,7 @@ async def store(request: Request, number: Number, stored: Stored) -> Any:
         async with job.lock:
             if worklist.job_of(entry) is not job:  # it may have been deleted while the lock was waited for
                 raise HTTPException(409, "the case is not open; open it first")
-            if stored.mask_sha256 is not None and stored.mask_sha256.lower() != await worklist.mask_sha256(job):
-                raise HTTPException(409, "the mask was changed elsewhere, perhaps in another tab; open the case again")
+            require_mask(job, stored.mask_sha256)
             await worklist.store(entry, job, reader=reader, seconds=stored.seconds)
     except GliomasegError as fault:  # the reader is refused, or a person has damaged the manifest just now
         raise HTTPException(422, fault.line()) from fault

@@ -12,7 +12,6 @@ from typing import Any
 
 from gliomaseg.data.tables import Row
 from gliomaseg.errors import GliomasegError
-from gliomaseg.ownership import file_digest
 from gliomaseg.pretrained import find_models
 from gliomaseg.serve.job import Job, State
 from gliomaseg.serve.jobs import Jobs
@@ -114,12 +113,6 @@ class WorkList:
         job.series = self.row(entry).get("flair_series")  # that a person chose
         write_source(job.folder, entry.case.entry, without=self._folders.out.folder)
         return job
-
-    @staticmethod
-    async def mask_sha256(job: Job) -> str:
-        """Return the SHA-256 of the mask of a job that is done, as clients fetch it: 64 hexadecimal digits."""
-        version = "corrected" if (job.result or {})["corrected"] else "model"
-        return await asyncio.to_thread(file_digest, job.folder / "out" / f"{version}-mask.u8")
 
     async def store(self, entry: Entry, job: Job, *, reader: str, seconds: float) -> None:
         """Write the mask of a job and its row to the folder of the user. The caller holds the lock of the job.
