@@ -162,7 +162,7 @@ def move_threshold(page: Page, threshold: str) -> float:
 
 
 def store(page: Page, answer: str | None = None) -> None:
-    """Press the key that stores the open case, answer the question about another reader, and wait until it is stored."""
+    """Store the open case with the key, and answer the question about another reader."""
     with page.expect_response(lambda response: "/worklist/" in response.url and response.status == 200):
         page.locator("#overlay").press("a")
         if answer:

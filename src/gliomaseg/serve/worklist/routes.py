@@ -33,7 +33,7 @@ class WorkCaseDocument(BaseModel):
     job: str | None = Field(description="the job of an opened case")
     error: str | None
     corrected_at: str | None = Field(examples=["2026-11-29T08:00:00+00:00"])
-    seconds: float | None
+    seconds: float | None = Field(description="of work, all storings of the case together")
     changed_voxels: int | None
     reader: str | None
 
@@ -49,7 +49,9 @@ class Stored(BaseModel):
     """Who corrected the mask of a case, how long it took, and which mask the client shows."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"seconds": 94.5, "reader": "anna"}]})
-    seconds: float = Field(ge=0, le=_LONGEST_S, allow_inf_nan=False)
+    seconds: float = Field(
+        ge=0, le=_LONGEST_S, allow_inf_nan=False, description="of work since the case was stored last"
+    )
     reader: str | None = None
     mask_sha256: str | None = Field(
         default=None, description="SHA-256 of mask.u8 as the client has it; another mask is refused with 409"
