@@ -211,10 +211,48 @@ def test_accepted_mask_replaces_another_only_after_a_choice(watch: Watch, server
     forget_conflicts(watch)
 
 
+def wait_until_reopened(page: Page, job: str) -> None:
+    page.wait_for_function("(job) => location.hash.slice(1) !== job", arg=job)
+    page.wait_for_selector(".toast:has-text('Your corrections are kept')")
+    page.wait_for_selector("#stage-wait", state="hidden")
+
+
+def test_strokes_and_brush_reopen_an_upload_that_the_server_has_lost(watch: Watch, server: WorkServer) -> None:
+    page = watch.page
+    page.click("#open-more")
+    open_files(page, next(server.data.rglob("*flair*")))
+    wait_for_result(page)
+    first, model_ml = page.url.partition("#")[2], shown_ml(page)
+    page.locator("#overlay").press("e")
+    page.locator("#overlay").press("Space")
+    erased_ml = shown_ml(page)
+    lose_job(page, server)
+    page.locator("#overlay").press("d")
+    page.locator("#overlay").press("Space")  # a stroke: the server is asked at once
+    wait_until_reopened(page, first)
+    second = page.url.partition("#")[2]
+    assert shown_ml(page) <= erased_ml < model_ml
+    lose_job(page, server)
+    page.evaluate("() => { const now = Date.now; Date.now = () => now() + 61000; }")
+    page.locator("#overlay").press("e")
+    page.locator("#overlay").press("+")
+    page.locator("#overlay").press("Space")  # the brush asks after a minute
+    wait_until_reopened(page, second)
+    ml = shown_ml(page)
+    assert ml < erased_ml
+    page.click("#save")
+    page.wait_for_selector("#save:disabled")
+    assert server.client.get(f"/segmentations/{page.url.partition('#')[2]}").json()["result"]["corrected"]
+    assert shown_ml(page) == ml
+    watch.faults[:] = [fault for fault in watch.faults if "404" not in fault]
+
+
 def test_correction_of_an_upload_that_expired_stays_on_the_page(watch: Watch, server: WorkServer) -> None:
     page = watch.page
     page.click("#open-more")
     open_files(page, next(server.data.rglob("*flair*")))
+    wait_for_result(page)
+    page.reload()  # so that the page does not have the files
     wait_for_result(page)
     page.click("[data-tool=eraser]")
     page.locator("#overlay").press("Space")

@@ -17,8 +17,12 @@ export function showState(state) {
 }
 
 export class Flow {
-  /** @param {{done: (job: Job) => void, changed: () => void, cancelled: () => void}} events */
-  constructor(events) {
+  /**
+   * @param {import("./reopen.js").Uploads} uploads
+   * @param {{done: (job: Job) => void, changed: () => void, cancelled: () => void}} events
+   */
+  constructor(uploads, events) {
+    this.uploads = uploads;
     this.events = events;
     /** @type {AbortController | null} */
     this.running = null;
@@ -33,6 +37,7 @@ export class Flow {
     this.#step("upload", 0, "Sends the files …");
     try {
       const job = await upload(form, (share) => this.#step("upload", share * 100, `${Math.round(share * 100)} % sent`), signal);
+      this.uploads.keep(job.id, form);
       this.events.changed();
       await this.#follow(job, signal);
     } catch (fault) {
@@ -128,6 +133,7 @@ export class Flow {
   async #take(job, number, signal) {
     if (signal.aborted) return;
     showState("busy");
+    this.uploads.chosen(job.id, number);
     try {
       await this.#follow(await choose(job.id, number), signal);
     } catch (fault) {

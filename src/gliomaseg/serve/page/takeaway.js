@@ -3,6 +3,7 @@
 import { fileUrl, restoreMask, saveMask } from "./api.js";
 import { byId, make, toast } from "./dom.js";
 import { changesText } from "./panel.js";
+import { isThere } from "./reopen.js";
 
 const FILES = [
   { format: "nifti", file: "mask.nii.gz", label: "NIfTI", missing: "the scan has no affine" },
@@ -46,11 +47,16 @@ function link(workspace, { format, file, label }, store) {
   const there = format === null || session.result.formats.includes(format);
   if (!there) return make("button", { type: "button", disabled: true }, label);
   const anchor = make("a", { className: "button", href: fileUrl(session.id, file), download: "", dataset: { file } }, label);
+  let isReady = false;
   anchor.addEventListener("click", async (event) => {
-    anchor.href = fileUrl(session.id, file); // the job may be another one since
-    if (!session.isChanged) return;
+    if (isReady) {
+      isReady = false;
+      return;
+    }
     event.preventDefault();
-    if (await store()) anchor.click();
+    isReady = (!session.isChanged && (await isThere(session.id).catch(() => false))) || (await store());
+    anchor.href = fileUrl(session.id, file); // the job may be another one since
+    if (isReady) anchor.click();
   });
   return anchor;
 }

@@ -14,7 +14,7 @@ import { Session } from "./session.js";
 import { createViewer } from "./viewer.js";
 
 export class Workspace {
-  /** @param {{onMask: () => void, onTool: () => void, onDisplay: () => void, onMove: () => void}} events */
+  /** @param {{onMask: () => void, onLost: (session: Session) => Promise<void>, onTool: () => void, onDisplay: () => void, onMove: () => void}} events */
   constructor(events) {
     this.events = events;
     /** @type {import("./viewer.js").Viewer | null} */
@@ -32,6 +32,7 @@ export class Workspace {
     this.painter = new Painter(
       (kind) => this.changed(kind === "end"),
       (busy) => this.wait(busy ? "Computing the mask from the strokes …" : ""),
+      (session) => events.onLost(session),
     );
     this.redraw = eachFrame(() => this.#redraw());
     this.showMask = eachFrame(() => this.#showMask());
