@@ -163,6 +163,11 @@ def test_one_of_several_scans_is_chosen(client: httpx.Client, volumes: Path, fin
     assert client.post(f"{path}/choice", json={"choice": 3}).status_code == 422
     for body in (b"{", b"[2]", b'{"choice": "two"}', b'{"choice": 2, "more": "' + b"x" * 5_000 + b'"}'):
         assert client.post(f"{path}/choice", content=body).status_code == 422
+    assert client.post(f"{path}/copies", json={"choice": 3}).status_code == 422
+    copied = finish(client.post(f"{path}/copies", json={"choice": 1}).raise_for_status().json())
+    assert (copied["state"], copied["name"]) == ("done", flairs[0].name)
+    assert client.post(f"/segmentations/{copied['id']}/copies", json={"choice": 1}).status_code == 409
+    client.delete(f"/segmentations/{copied['id']}").raise_for_status()
     chosen = client.post(f"{path}/choice", json={"choice": 2})
     assert chosen.status_code == 202
     assert finish(chosen.json())["state"] == "done"

@@ -31,6 +31,7 @@ Sha256 = Annotated[
         description="SHA-256 of mask.u8 as the client has it; if the job has another mask, 409",
     ),
 ]
+DISK_FULL = "the scans on the server fill its limit of disk space; delete some"
 BYTES = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": BINARY}}}}
 FORM = {
     "requestBody": {
@@ -106,7 +107,7 @@ async def _submit_form(jobs: Jobs, fields: Sequence[tuple[str, Any]]) -> dict[st
     except BaseException as fault:
         await jobs.delete(job)
         if isinstance(fault, DiskFullError):
-            raise HTTPException(503, "the scans on the server fill its limit of disk space; delete some") from fault
+            raise HTTPException(503, DISK_FULL) from fault
         raise
     return jobs.document(job)
 

@@ -1,7 +1,7 @@
 /**
  * The requests of the page to its own server.
  *
- * @typedef {{number: number, title: string, voxels: number[] | null, error?: string}} Choice
+ * @typedef {{number: number, title: string, voxels: number[] | null, series?: string | null, error?: string}} Choice
  * @typedef {{id: string, name: string, state: string, progress: number, choices: Choice[] | null,
  *   error: string | null, result: Result | null, reference?: string | null}} Job
  * @typedef {{added_ml: number | null, removed_ml: number | null, added_voxels: number, removed_voxels: number,
@@ -17,10 +17,11 @@ const ROOT = "/v1/segmentations";
 
 /** An answer of the server that is not a success; the message is what the server wrote. */
 export class ServerError extends Error {
-  /** @param {number} status @param {string} message */
-  constructor(status, message) {
+  /** @param {number} status @param {string} message @param {number | null} [retryS] seconds after which to try again */
+  constructor(status, message, retryS = null) {
     super(message);
     this.status = status;
+    this.retryS = retryS;
   }
 }
 
@@ -34,7 +35,7 @@ export async function ask(path, options) {
   } catch (fault) {
     throw options?.signal?.aborted ? fault : new ServerError(0, GONE);
   }
-  if (!answer.ok) throw new ServerError(answer.status, reason(answer.status, await answer.text()));
+  if (!answer.ok) throw new ServerError(answer.status, reason(answer.status, await answer.text()), Number(answer.headers.get("Retry-After")) || null);
   return answer;
 }
 
@@ -67,6 +68,13 @@ export async function choose(id, number) {
   const body = JSON.stringify({ choice: number });
   const headers = { "Content-Type": "application/json" };
   return (await ask(`/${encodeURIComponent(id)}/choice`, { method: "POST", body, headers })).json();
+}
+
+/** One scan of an upload with several, as a job of its own. @param {string} id @param {number} number @returns {Promise<Job>} */
+export async function copyScan(id, number) {
+  const body = JSON.stringify({ choice: number });
+  const headers = { "Content-Type": "application/json" };
+  return (await ask(`/${encodeURIComponent(id)}/copies`, { method: "POST", body, headers })).json();
 }
 
 /** @param {string} id @param {string} file @param {AbortSignal} [signal] @returns {Promise<ArrayBuffer>} */

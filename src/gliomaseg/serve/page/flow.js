@@ -19,7 +19,8 @@ export function showState(state) {
 export class Flow {
   /**
    * @param {import("./reopen.js").Uploads} uploads
-   * @param {{done: (job: Job) => void, changed: () => void, cancelled: () => void}} events
+   * @param {{done: (job: Job) => void, changed: () => void, cancelled: () => void, choices: (job: Job) => void}} events `choices`: a list
+   *   to choose from is shown
    */
   constructor(uploads, events) {
     this.uploads = uploads;
@@ -124,6 +125,7 @@ export class Flow {
       button.addEventListener("click", () => this.#take(job, choice.number, signal));
       return make("li", {}, button);
     }));
+    this.events.choices(job);
     showState("choose");
     announce("The upload has several scans. Choose one.");
     byId("choices").querySelector("button:enabled")?.focus();

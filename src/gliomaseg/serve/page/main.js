@@ -8,6 +8,7 @@ import { Flow, showState } from "./flow.js";
 import { JobList } from "./jobs.js";
 import { connectKeys, fillDialog } from "./keys.js";
 import { connectOpen } from "./open.js";
+import { OpenAll } from "./openall.js";
 import { TOOLS } from "./painter.js";
 import { buildPanel, showNumbers } from "./panel.js";
 import { ReferencePanel } from "./reference.js";
@@ -31,7 +32,8 @@ const workspace = new Workspace({
 });
 const reference = new ReferencePanel(workspace, save);
 const jobs = new JobList({ open: (job) => openJob(job), deleted: (ids) => forget(ids), isUnsaved, beforeDelete: () => worklist.refresh() });
-const flow = new Flow(uploads, { done: (job) => showResult(job), changed: () => jobs.refresh(), cancelled: () => openNothing() });
+const flow = new Flow(uploads, { done: (job) => showResult(job), changed: () => jobs.refresh(), cancelled: () => openNothing(), choices: (job) => openAll.offer(job) });
+const openAll = new OpenAll(uploads, { open: (job) => openJob(job), changed: () => jobs.refresh() });
 const worklist = new WorkList({ open: (job) => openJob(job), home: () => openNothing(), leave, save: () => saveIfChanged(), settle: settleCase, stored });
 jobs.isElsewhere = (id) => worklist.has(id);
 const keys = keyTable();
