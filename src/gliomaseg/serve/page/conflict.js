@@ -2,6 +2,7 @@
 
 import { readFile, readJob } from "./api.js";
 import { byId, fixed, make, toast } from "./dom.js";
+import { areEqual, overlap } from "./voxels.js";
 import { readWorkList } from "./workcases.js";
 
 /**
@@ -30,7 +31,7 @@ export async function settle(workspace, session, one) {
     session.result = { ...session.result, mask_sha256: /** @type {any} */ (job.result).mask_sha256 };
     if (one && stored) one.corrected_at = stored.corrected_at;
   };
-  if (!stored && !differing(theirs, session.saved)) {
+  if (!stored && areEqual(theirs, session.saved)) {
     goOn();
     return true;
   }
@@ -47,28 +48,13 @@ export async function settle(workspace, session, one) {
   return false;
 }
 
-/** @param {Uint8Array} first @param {Uint8Array} second @returns {number} voxels */
-function differing(first, second) {
-  let count = 0;
-  for (let i = 0; i < first.length; i += 1) if (first[i] !== second[i]) count += 1;
-  return count;
-}
-
-/** Dice of two masks; 1 if both are empty. @param {Uint8Array} first @param {Uint8Array} second */
-function diceOf(first, second) {
-  let [both, total] = [0, 0];
-  for (let i = 0; i < first.length; i += 1) {
-    both += first[i] & second[i];
-    total += first[i] + second[i];
-  }
-  return total ? (2 * both) / total : 1;
-}
-
 /** @param {Session} session @param {WorkCase | null} stored @param {Uint8Array} theirs */
 function texts(session, stored, theirs) {
   const name = stored?.reader ?? "";
   const time = stored?.corrected_at ? new Date(stored.corrected_at).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" }) : "";
-  const dice = differing(theirs, session.mask) ? `The two masks have a Dice of ${fixed(diceOf(theirs, session.mask), 2)}.` : "The two masks are the same.";
+  const { both, onlyFirst, onlySecond } = overlap(theirs, session.mask);
+  const apart = onlyFirst + onlySecond;
+  const dice = apart ? `The two masks have a Dice of ${fixed((2 * both) / (2 * both + apart), 2)}.` : "The two masks are the same.";
   if (!stored) {
     return { title: "The mask was changed elsewhere", theirs: "Look at the other mask", mine: "Save mine in its place",
       lines: ["Another tab or another person has changed the mask of this scan since you opened it.", `Your mask is still on this page; it is not saved. ${dice}`] };

@@ -36,6 +36,7 @@ export class Workspace {
     );
     this.redraw = eachFrame(() => this.#redraw());
     this.showMask = eachFrame(() => this.#showMask());
+    this.showWindow = eachFrame(() => this.applyDisplay());
   }
 
   /**
@@ -47,8 +48,8 @@ export class Workspace {
     const result = /** @type {import("./api.js").Result} */ (job.result);
     this.session = null;
     this.wait("Loading the scan …");
-    const files = ["flair.nii.gz", "probability.nii.gz", "mask.u8?version=model", "mask.u8"];
-    const [flair, probability, model, mask] = await Promise.all(files.map((file) => readFile(job.id, file, signal)));
+    const files = ["flair.nii.gz", "probability.nii.gz", "mask.u8?version=model", ...(result.corrected ? ["mask.u8"] : [])];
+    const [flair, probability, model, mask = model] = await Promise.all(files.map((file) => readFile(job.id, file, signal)));
     this.starting ??= this.#start().catch((fault) => {
       this.starting = undefined;
       throw fault;
@@ -105,7 +106,7 @@ export class Workspace {
   /** @param {number} width @param {number} level intensities */
   setWindow(width, level) {
     Object.assign(this.display, { low: level - width / 2, high: level + width / 2 });
-    this.applyDisplay();
+    this.showWindow();
   }
 
   resetWindow() {
