@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from browser_page import Watch, open_files, shown_ml, wait_for_result
-from serve.work_server import WorkServer
+from serve.work_server import WorkServer, lose_job, names, open_case
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -28,17 +28,6 @@ def watch(browser: Browser, server: WorkServer) -> Iterator[Watch]:
 @pytest.fixture
 def page(watch: Watch) -> Page:
     return watch.page
-
-
-def open_case(page: Page, case: str) -> None:
-    """Open a case of the list, and wait for its values."""
-    page.locator("#work-cases button", has_text=case).click()
-    page.wait_for_selector(f"#work-name:text-is('{case}')")
-    wait_for_result(page)
-
-
-def names(server: WorkServer) -> list[str]:
-    return [case["case"] for case in server.cases()]
 
 
 def test_held_key_stores_one_case(page: Page, server: WorkServer) -> None:
@@ -130,11 +119,6 @@ def test_moved_threshold_and_undone_strokes_are_left_only_after_a_question(page:
     assert not page.evaluate(ASKS_ON_RELOAD)
     page.click("#work-open")
     page.wait_for_selector("#worklist:not([hidden])")
-
-
-def lose_job(page: Page, server: WorkServer) -> None:
-    """Let the server forget the job of the page, as a server that is started again does."""
-    server.client.delete(f"/segmentations/{page.url.partition('#')[2]}").raise_for_status()
 
 
 def test_correction_is_stored_after_the_server_has_lost_the_case(watch: Watch, server: WorkServer) -> None:

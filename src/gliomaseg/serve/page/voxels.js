@@ -73,10 +73,13 @@ export function overlap(first, second) {
  */
 export function maskAbove(probability, threshold, out) {
   const limit = threshold * 255;
+  const words = wordsOf(probability);
   out.fill(0);
-  eachNonZero(probability, (i) => {
-    if (probability[i] > limit) out[i] = 1;
-  });
+  for (let i = 0; i < words.length; i += 1) {
+    if (!words[i]) continue;
+    for (let at = i * 4; at < i * 4 + 4; at += 1) if (probability[at] > limit) out[at] = 1;
+  }
+  for (let at = words.length * 4; at < out.length; at += 1) if (probability[at] > limit) out[at] = 1;
   return out;
 }
 
