@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tempfile
 import time
@@ -78,6 +79,23 @@ def test_the_page_gets_flair_probability_and_mask_on_one_grid(client: httpx.Clie
     assert lowest >= 255 * job["result"]["threshold"] - 0.5
 
 
+def test_a_mask_replaces_only_the_one_that_the_client_has(client: httpx.Client, job: Job) -> None:
+    path = f"/segmentations/{job['id']}"
+    mask = client.get(f"{path}/mask.u8").content
+    former = {"former_sha256": hashlib.sha256(mask).hexdigest()}
+    assert job["result"]["mask_sha256"] == former["former_sha256"]
+    changed = bytes([1 - mask[0]]) + mask[1:]
+    result = client.put(f"{path}/mask", content=changed, params=former).raise_for_status().json()["result"]
+    assert result["mask_sha256"] == hashlib.sha256(changed).hexdigest()
+    for refused in (
+        client.put(f"{path}/mask", content=mask, params=former),
+        client.delete(f"{path}/mask", params=former),
+    ):
+        assert (refused.status_code, client.get(f"{path}/mask.u8").content) == (409, changed)
+    client.delete(f"{path}/mask", params={"former_sha256": result["mask_sha256"]}).raise_for_status()
+    assert client.get(f"{path}/mask.u8").content == mask
+
+
 def image_of_mask(client: httpx.Client, path: str) -> nib.Nifti1Image:
     return nib.as_closest_canonical(image_of(client.get(f"{path}/mask.nii.gz").content))
 
@@ -152,6 +170,11 @@ def test_one_of_several_scans_is_chosen(client: httpx.Client, volumes: Path, fin
     assert client.post(f"{path}/choice", json={"choice": 3}).status_code == 422
     for body in (b"{", b"[2]", b'{"choice": "two"}', b'{"choice": 2, "more": "' + b"x" * 5_000 + b'"}'):
         assert client.post(f"{path}/choice", content=body).status_code == 422
+    assert client.post(f"{path}/copies", json={"choice": 3}).status_code == 422
+    copied = finish(client.post(f"{path}/copies", json={"choice": 1}).raise_for_status().json())
+    assert (copied["state"], copied["name"]) == ("done", flairs[0].name)
+    assert client.post(f"/segmentations/{copied['id']}/copies", json={"choice": 1}).status_code == 409
+    client.delete(f"/segmentations/{copied['id']}").raise_for_status()
     chosen = client.post(f"{path}/choice", json={"choice": 2})
     assert chosen.status_code == 202
     assert finish(chosen.json())["state"] == "done"

@@ -45,6 +45,7 @@ def example(opened: Page) -> Page:
     """The page with the example and the model's mask, saved, with the tool to look."""
     if opened.locator("#clear").is_visible():
         opened.click("#clear")
+        wait_for_frames(opened)
     if opened.locator("#save").is_enabled():
         opened.click("#save")
         opened.wait_for_selector("#save:disabled")

@@ -14,7 +14,7 @@ from browser_page import Watch, crosshair_mm, drag, open_files, shown_ml, wait_f
 from gliomaseg.phantoms import phantom_patient
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 
 @pytest.fixture
@@ -99,13 +99,16 @@ def test_file_that_is_no_scan_is_an_error_in_words(fresh):
     assert fresh.locator("#empty").is_visible()
 
 
-def test_several_scans_are_a_list_with_pictures(fresh, tmp_path):
-    for index in (1, 2):
+def write_scans(folder: Path, *names: str) -> list[Path]:
+    """Write one phantom for each name."""
+    for index, name in enumerate(names, start=1):
         patient = phantom_patient(index, seed=0, side_px=96, slices=12)
-        nib.save(
-            nib.Nifti1Image(patient.image[..., 1].T, np.diag([-2.4, -2.4, 9.0, 1])), tmp_path / f"scan{index}.nii.gz"
-        )
-    open_files(fresh, tmp_path / "scan1.nii.gz", tmp_path / "scan2.nii.gz")
+        nib.save(nib.Nifti1Image(patient.image[..., 1].T, np.diag([-2.4, -2.4, 9.0, 1])), folder / name)
+    return [folder / name for name in names]
+
+
+def test_several_scans_are_a_list_with_pictures(fresh, tmp_path):
+    open_files(fresh, *write_scans(tmp_path, "scan1.nii.gz", "scan2.nii.gz"))
     fresh.wait_for_selector("#choose:not([hidden])")
     pictures = fresh.locator("#choices img")
     assert pictures.count() == 2
@@ -136,6 +139,31 @@ def test_flair_and_t1_of_a_study_are_chosen_by_keyboard(fresh, study_zip):
     fresh.wait_for_selector("#busy:not([hidden])")
     fresh.click("#cancel")
     fresh.wait_for_selector("#empty:not([hidden])")
+
+
+def test_all_scans_of_an_upload_are_opened_when_the_queue_has_room(browser, server_address, tmp_path):
+    watch = Watch(browser, server_address)
+    page, answers = watch.page, [202, 503, 202]
+
+    def answer(route: Route) -> None:
+        if answers.pop(0) == 202:
+            route.continue_()
+        else:
+            route.fulfill(status=503, headers={"Retry-After": "1"}, body='{"error": "too many scans wait"}')
+
+    page.route("**/copies", answer)
+    open_files(page, *write_scans(tmp_path, "all1.nii.gz", "all2.nii.gz"))
+    page.click("#choose-all:text-is('Open all 2')")
+    page.wait_for_selector("#jobs-note:has-text('1 more scan waits')")
+    wait_for_result(page)
+    assert page.locator("#panel h2").inner_text() == "all1.nii.gz"
+    page.wait_for_selector("#job-list li:has-text('all2.nii.gz'):has-text('predicted Dice')")
+    assert page.locator("#job-list li", has_text="all1.nii.gz").count() == 1  # the upload itself is gone
+    page.locator("#job-list .job", has_text="all2.nii.gz").click()
+    page.wait_for_selector("#panel h2:text-is('all2.nii.gz')")
+    wait_for_result(page)
+    watch.faults[:] = [fault for fault in watch.faults if "503" not in fault]
+    watch.close()
 
 
 def test_deleted_scan_leaves_the_list(fresh, tmp_path):

@@ -117,3 +117,27 @@ def test_history_goes_back_and_forth_and_forgets_the_oldest(page):
     h.set(3, m.REMOVED, m.EDIT); h.commit(); seen.push(h.canRedo); return seen;"""
     # A change of one voxel has 6 bytes, so two are kept.
     assert run(page, "drawing", script) == [[1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 0], True, [1, 0, 0, 0], False]
+
+
+def test_passes_over_words_count_as_those_over_bytes(page):
+    # 7 x 3 x 5 = 105 voxels: slices do not begin at a word, and one voxel is left at the end.
+    script = """const at = (seed) => Uint8Array.from({ length: 105 }, (_, i) => ((i * seed) % 11 < 4 ? 1 : 0));
+    const sum = (values, one = (value) => value) => values.reduce((total, value, i) => total + one(value, i), 0);
+    const [a, b] = [at(3), at(5)];
+    const levels = Uint8Array.from({ length: 105 }, (_, i) => (i * 37) % 256);
+    const seen = [];
+    m.eachDifference(a, b, (i) => seen.push(i));
+    const { both, onlyFirst, onlySecond } = m.overlap(a, b);
+    const above = m.maskAbove(levels, 0.4, new Uint8Array(105));
+    a.fill(0, 0, 21); a.fill(1, 42, 63); a.fill(0, 84);
+    const { largest, first, last } = m.slicesOf(a, [7, 3, 5]);
+    const later = at(3);
+    return [
+      m.countOnes(later) === sum(later), m.countOnes(later.subarray(21, 42)) === sum(later.slice(21, 42)),
+      m.areEqual(later, at(3)), !m.areEqual(later, a), seen.length === onlyFirst + onlySecond,
+      seen.every((i) => later[i] !== b[i]), both === sum(later, (one, i) => one & b[i]),
+      onlyFirst === sum(later, (one, i) => one & ~b[i] & 1),
+      levels.every((level, i) => (level > 102) === (above[i] === 1)),
+      largest === 2 && first === 1 && last === 3,
+    ];"""
+    assert run(page, "voxels", script) == [True] * 10

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from browser_page import Watch, open_files, wait_for_result
-from serve.work_server import WorkServer
+from browser_page import Watch, open_files, shown_ml, wait_for_result
+from serve.work_server import WorkServer, lose_job, names, open_case
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -28,17 +28,6 @@ def watch(browser: Browser, server: WorkServer) -> Iterator[Watch]:
 @pytest.fixture
 def page(watch: Watch) -> Page:
     return watch.page
-
-
-def open_case(page: Page, case: str) -> None:
-    """Open a case of the list, and wait for its values."""
-    page.locator("#work-cases button", has_text=case).click()
-    page.wait_for_selector(f"#work-name:text-is('{case}')")
-    wait_for_result(page)
-
-
-def names(server: WorkServer) -> list[str]:
-    return [case["case"] for case in server.cases()]
 
 
 def test_held_key_stores_one_case(page: Page, server: WorkServer) -> None:
@@ -124,17 +113,12 @@ def test_moved_threshold_and_undone_strokes_are_left_only_after_a_question(page:
     page.click("#work-open")
     assert "undone" in page.evaluate("() => window.asked.at(-1)")
     page.locator("#overlay").press("y")
-    with page.expect_response("**/mask"):
+    with page.expect_response("**/mask?*"):
         page.locator("#overlay").press("k")
     page.wait_for_selector("#save:disabled", state="attached")
     assert not page.evaluate(ASKS_ON_RELOAD)
     page.click("#work-open")
     page.wait_for_selector("#worklist:not([hidden])")
-
-
-def lose_job(page: Page, server: WorkServer) -> None:
-    """Let the server forget the job of the page, as a server that is started again does."""
-    server.client.delete(f"/segmentations/{page.url.partition('#')[2]}").raise_for_status()
 
 
 def test_correction_is_stored_after_the_server_has_lost_the_case(watch: Watch, server: WorkServer) -> None:
@@ -155,10 +139,104 @@ def test_correction_is_stored_after_the_server_has_lost_the_case(watch: Watch, s
     page.click("#work-open")
 
 
+def move_threshold(page: Page, threshold: str) -> float:
+    """Change the mask of the page, and return its volume."""
+    page.locator("#threshold").fill(threshold)
+    return shown_ml(page)
+
+
+def store(page: Page, answer: str | None = None) -> None:
+    """Store the open case with the key, and answer the question about another reader."""
+    with page.expect_response(lambda response: "/worklist/" in response.url and response.status == 200):
+        page.locator("#overlay").press("a")
+        if answer:
+            page.click(answer)
+
+
+def forget_conflicts(*watches: Watch) -> None:
+    for watch in watches:
+        watch.faults[:] = [fault for fault in watch.faults if "409" not in fault]
+
+
+def test_two_readers_of_a_case_lose_no_mask(watch: Watch, browser: Browser, server: WorkServer) -> None:
+    anna, first = watch.page, names(server)[0]
+    for other in server.open_list(browser):
+        bo = other.page
+        bo.fill("#reader", "bo")
+        bo.keyboard.press("Tab")
+        for page in (anna, bo):
+            open_case(page, first)
+        of_anna, of_bo = move_threshold(anna, "0.9"), move_threshold(bo, "0.2")
+        store(anna)
+        bo.locator("#overlay").press("a")
+        bo.wait_for_selector("#conflict-title:text-is('anna has stored this case')")
+        bo.keyboard.press("Escape")
+        assert (shown_ml(bo), server.case(first)["reader"]) == (of_bo, "anna")
+        bo.locator("#overlay").press("a")
+        bo.click("#conflict-theirs")
+        assert shown_ml(bo) == of_anna
+        assert bo.evaluate(ASKS_ON_RELOAD)
+        bo.locator("#overlay").press("z")
+        assert shown_ml(bo) == of_bo
+        store(bo)
+        assert server.case(first)["reader"] == "bo"
+        forget_conflicts(watch, other)
+
+
+def test_accepted_mask_replaces_another_only_after_a_choice(watch: Watch, server: WorkServer) -> None:
+    case = server.cases()[1]
+    open_case(watch.page, case["case"])
+    accepted = case["changed_voxels"] or 0
+    server.draw(server.open(case), (5, 3, 2))
+    server.store(case, reader="anna").raise_for_status()
+    assert server.case(case["case"])["changed_voxels"] != accepted
+    store(watch.page, "#conflict-mine")
+    assert server.case(case["case"])["changed_voxels"] == accepted
+    forget_conflicts(watch)
+
+
+def wait_until_reopened(page: Page, job: str) -> None:
+    page.wait_for_function("(job) => location.hash.slice(1) !== job", arg=job)
+    page.wait_for_selector(".toast:has-text('Your corrections are kept')")
+    page.wait_for_selector("#stage-wait", state="hidden")
+
+
+def test_strokes_and_brush_reopen_an_upload_that_the_server_has_lost(watch: Watch, server: WorkServer) -> None:
+    page = watch.page
+    page.click("#open-more")
+    open_files(page, next(server.data.rglob("*flair*")))
+    wait_for_result(page)
+    first, model_ml = page.url.partition("#")[2], shown_ml(page)
+    page.locator("#overlay").press("e")
+    page.locator("#overlay").press("Space")
+    erased_ml = shown_ml(page)
+    lose_job(page, server)
+    page.locator("#overlay").press("d")
+    page.locator("#overlay").press("Space")  # a stroke: the server is asked at once
+    wait_until_reopened(page, first)
+    second = page.url.partition("#")[2]
+    assert shown_ml(page) <= erased_ml < model_ml
+    lose_job(page, server)
+    page.evaluate("() => { const now = Date.now; Date.now = () => now() + 61000; }")
+    page.locator("#overlay").press("e")
+    page.locator("#overlay").press("+")
+    page.locator("#overlay").press("Space")  # the brush asks after a minute
+    wait_until_reopened(page, second)
+    ml = shown_ml(page)
+    assert ml < erased_ml
+    page.click("#save")
+    page.wait_for_selector("#save:disabled")
+    assert server.client.get(f"/segmentations/{page.url.partition('#')[2]}").json()["result"]["corrected"]
+    assert shown_ml(page) == ml
+    watch.faults[:] = [fault for fault in watch.faults if "404" not in fault]
+
+
 def test_correction_of_an_upload_that_expired_stays_on_the_page(watch: Watch, server: WorkServer) -> None:
     page = watch.page
     page.click("#open-more")
     open_files(page, next(server.data.rglob("*flair*")))
+    wait_for_result(page)
+    page.reload()  # so that the page does not have the files
     wait_for_result(page)
     page.click("[data-tool=eraser]")
     page.locator("#overlay").press("Space")

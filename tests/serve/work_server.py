@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import numpy as np
 
-from browser_page import Watch
+from browser_page import Watch, wait_for_result
 from gliomaseg.choices import PhantomFormat
 from gliomaseg.phantoms import write_phantoms
 from serve.conftest import start_server
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 Case = dict[str, Any]
 
@@ -102,3 +102,20 @@ class WorkServer:
 
     def store(self, case: Case, seconds: float = 1.5, **values: str) -> httpx.Response:
         return self.client.put(f"/worklist/{case['number']}/mask", json={"seconds": seconds, **values})
+
+
+def open_case(page: Page, case: str) -> None:
+    """Open a case of the list, and wait for its values."""
+    page.locator("#work-cases button", has_text=case).click()
+    page.wait_for_selector(f"#work-name:text-is('{case}')")
+    wait_for_result(page)
+
+
+def names(server: WorkServer) -> list[str]:
+    """Return the names of the cases in the order of the list."""
+    return [case["case"] for case in server.cases()]
+
+
+def lose_job(page: Page, server: WorkServer) -> None:
+    """Let the server forget the job of the page, as a server that is started again does."""
+    server.client.delete(f"/segmentations/{page.url.partition('#')[2]}").raise_for_status()

@@ -88,5 +88,7 @@ def mask_levels(mask: Any) -> Pixels:
 
 def probability_levels(probability: Any) -> Pixels:
     """Return a probability as 0 to 255."""
-    levels: Pixels = np.rint(probability * 255).astype(np.uint8)
+    levels: Pixels = np.empty(probability.shape, np.uint8)
+    for plane, level in zip(probability, levels, strict=True):  # arrays of a large scan are slower than its slices
+        level[...] = np.rint(plane * 255)
     return levels

@@ -8,10 +8,12 @@ import secrets
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from gliomaseg.atomic import link
 from gliomaseg.serve.job import Job, State, folder_bytes
 from gliomaseg.serve.names import FILE
 from gliomaseg.serve.settings import ServeSettings
@@ -112,6 +114,29 @@ class Jobs:
         job.other_series |= {name: series[other] for name, other in others.items()}
         job.state = State.QUEUED
         self._waiting.put_nowait((job, number))
+
+    async def copy(self, job: Job, number: int) -> Job:
+        """Put one scan of an upload with several into the queue, as a job of its own with the same files.
+
+        Raises:
+            QueueFullError: as many jobs wait as the settings allow.
+            DiskFullError: the files of all jobs would be more than the settings allow.
+        """
+        self.require_room()
+        title = next(str(choice["title"]) for choice in job.choices if choice["number"] == number)
+        new, now = await asyncio.to_thread(self.new, title), time.time()
+        made = replace(job, id=new.id, name=title, folder=new.folder, lock=new.lock, created=now, used=now)
+        made.other_series = dict(job.other_series)
+        try:
+            await asyncio.to_thread(_link_upload, job.folder, made.folder)
+            if await self._limit_kept(made) > self._settings.max_kept_bytes:
+                raise DiskFullError
+            self.choose(made, number, {})
+            self._jobs[made.id] = made
+        except BaseException:
+            await self.delete(made)
+            raise
+        return made
 
     async def delete(self, job: Job) -> None:
         """Remove a job and all its files."""
@@ -259,6 +284,16 @@ class Jobs:
             "result": job.result,
             "reference": job.reference,
         }
+
+
+def _link_upload(folder: Path, other: Path) -> None:
+    """Give a job the files of another one; they are on disk once."""
+
+    def second_name(file: str, path: str) -> None:
+        link(Path(file), Path(path))
+
+    shutil.copytree(folder / "upload", other / "upload", copy_function=second_name, dirs_exist_ok=True)
+    shutil.copyfile(folder / FILE, other / FILE)
 
 
 def _iso(seconds: float) -> str:

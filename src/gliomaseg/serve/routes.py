@@ -34,6 +34,14 @@ from gliomaseg.serve.uploads import SEQUENCE_FIELDS, server_names, store, suffix
 router = APIRouter(prefix="/v1", responses=problems(400, 401, 403, 404, 409, 413, 422, 503))
 JobId = Annotated[str, PathField(pattern=r"^[A-Za-z0-9_-]{22}$")]
 Version = Annotated[Literal["current", "model"], Query(description="current: the corrected mask, if there is one")]
+Sha256 = Annotated[
+    str | None,
+    Query(
+        pattern="^[0-9A-Fa-f]{64}$",
+        description="SHA-256 of mask.u8 as the client has it; if the job has another mask, 409",
+    ),
+]
+DISK_FULL = "the scans on the server fill its limit of disk space; delete some"
 BYTES = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": BINARY}}}}
 FORM = {
     "requestBody": {
@@ -76,6 +84,17 @@ def done_job(request: Request, job_id: str) -> Job:
     return job
 
 
+def require_mask(job: Job, sha256: str | None) -> None:
+    """Refuse a request with 409, if the mask of a job is not the one that the client has. The caller holds the lock.
+
+    Args:
+        job: that is done.
+        sha256: of the client's mask; None skips the check.
+    """
+    if sha256 is not None and sha256.lower() != (job.result or {})["mask_sha256"]:
+        raise HTTPException(409, "the mask was changed elsewhere, perhaps in another tab; open the case again")
+
+
 @router.post("/segmentations", status_code=202, response_model=JobDocument, openapi_extra=FORM)
 async def submit(request: Request) -> Any:
     """Put a scan into the queue."""
@@ -100,7 +119,7 @@ async def _submit_form(jobs: Jobs, fields: Sequence[tuple[str, Any]]) -> dict[st
     except BaseException as fault:
         await jobs.delete(job)
         if isinstance(fault, DiskFullError):
-            raise HTTPException(503, "the scans on the server fill its limit of disk space; delete some") from fault
+            raise HTTPException(503, DISK_FULL) from fault
         raise
     return jobs.document(job)
 
@@ -241,22 +260,24 @@ async def output(
 
 
 @router.put("/segmentations/{job_id}/mask", response_model=JobDocument, openapi_extra=BYTES)
-async def correct(request: Request, job_id: JobId) -> Any:
+async def correct(request: Request, job_id: JobId, former_sha256: Sha256 = None) -> Any:
     """Replace the mask by a corrected one."""
     job = done_job(request, job_id)
     async with correcting(job):
         content = await _body(request, job, parts=1)
         async with job.lock:
             _job(request, job_id)  # it may have been deleted while the lock was waited for
+            require_mask(job, former_sha256)
             await jobs_of(request).correct(job, content)
     return jobs_of(request).document(job)
 
 
 @router.delete("/segmentations/{job_id}/mask", response_model=JobDocument)
-async def discard(request: Request, job_id: JobId) -> Any:
+async def discard(request: Request, job_id: JobId, former_sha256: Sha256 = None) -> Any:
     """Return to the model's mask."""
     job = done_job(request, job_id)
     async with job.lock:
+        require_mask(job, former_sha256)
         job.result = job.model_result
     return jobs_of(request).document(job)
 

@@ -23,6 +23,7 @@ from gliomaseg.choices import MaskFormat
 from gliomaseg.errors import UsageError
 from gliomaseg.inputs import Input, Kind, load_input, with_series
 from gliomaseg.inputs.load import LoadedScan
+from gliomaseg.ownership import file_digest
 from gliomaseg.prediction import ScanPredictor
 from gliomaseg.prediction.contact_sheet import draw_contact_sheet
 from gliomaseg.prediction.mask_statistics import measure_mask
@@ -86,9 +87,10 @@ def segment(
     advice = t1_advice(entry, loaded, predictor) if not choice.by_person and read_source(folder) is None else []
     document = _described_result(entry, loaded, found, view, advice)
     document |= {"input": name, "seconds": round(time.perf_counter() - start, 3)}
+    digest = file_digest(folder / "out" / "model-mask.u8")
     write_text(folder / "prediction.json", json.dumps(document | {"number": choice.number, "series": choice.series}))
     statistics = _write_files(folder / "out", "model-", Result(loaded, found, name), document)
-    return document | statistics | {"corrected": False, "changes": None}
+    return document | statistics | {"mask_sha256": digest, "corrected": False, "changes": None}
 
 
 def _described_result(
@@ -154,8 +156,9 @@ def write_correction(folder: Path, *, predictor: ScanPredictor, correction: str 
     prediction = Prediction(probability, mask, {}, document["predicted_dice"], (), models)
     result = Result(loaded, prediction, document["input"])
     changes = _changes(model_mask, mask, loaded.scan.voxel_ml)
+    digest = file_digest(folder / correction / "out" / "corrected-mask.u8")
     statistics = _write_files(folder / correction / "out", "corrected-", result, document, changes)
-    return document | statistics | {"corrected": True, "changes": changes}
+    return document | statistics | {"mask_sha256": digest, "corrected": True, "changes": changes}
 
 
 def _write_files(

@@ -34,7 +34,7 @@ _ROLES = (*(sequence.value for sequence in _SEQUENCES), "mask")
 _FIELDS = tuple(entry for entry in fields(VolumeFile) if entry.name != "path")
 _VOLUME_COLUMNS = tuple(f"{role}_{entry.name}" for role in _ROLES for entry in _FIELDS)
 _COLUMNS = ("case", "patient", "site", "date", "slice", "image", *_ROLES, "labels", *_VOLUME_COLUMNS)
-CORRECTION_COLUMNS = ("reader", "corrected_at", "seconds", "changed_voxels", "model", "scan")
+CORRECTION_COLUMNS = ("reader", "corrected_at", "seconds", "storings", "changed_voxels", "model", "scan")
 _ALWAYS = ("case", "patient", "site", "date", "mask")
 _OF_EXAMINATION = ("case", "patient", "site", "date", "labels")
 

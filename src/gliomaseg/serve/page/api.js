@@ -9,7 +9,7 @@
  *   dice: number | null}} Changes
  * @typedef {{input: string, tumour_voxels: number, tumour_volume_ml: number | null, predicted_dice: number | null,
  *   diameters_mm: [number, number] | null, warnings: string[], models: string[], left_out: string[],
- *   threshold: number, shape_xyz: [number, number, number], spacing_mm: [number, number, number] | null,
+ *   threshold: number, mask_sha256: string, shape_xyz: [number, number, number], spacing_mm: [number, number, number] | null,
  *   orientation_known: boolean, formats: string[], card?: string, corrected: boolean, changes: Changes | null,
  *   mirror_disagreement_voxels?: number[] | null, smallest_component_voxels?: number, seconds?: number}} Result
  */
@@ -18,10 +18,11 @@ const ROOT = "/v1/segmentations";
 
 /** An answer of the server that is not a success; the message is what the server wrote. */
 export class ServerError extends Error {
-  /** @param {number} status @param {string} message */
-  constructor(status, message) {
+  /** @param {number} status @param {string} message @param {number | null} [retryS] seconds after which to try again */
+  constructor(status, message, retryS = null) {
     super(message);
     this.status = status;
+    this.retryS = retryS;
   }
 }
 
@@ -35,7 +36,7 @@ export async function ask(path, options) {
   } catch (fault) {
     throw options?.signal?.aborted ? fault : new ServerError(0, GONE);
   }
-  if (!answer.ok) throw new ServerError(answer.status, reason(answer.status, await answer.text()));
+  if (!answer.ok) throw new ServerError(answer.status, reason(answer.status, await answer.text()), Number(answer.headers.get("Retry-After")) || null);
   return answer;
 }
 
@@ -70,6 +71,13 @@ export async function choose(id, { flair, ...others }) {
   return (await ask(`/${encodeURIComponent(id)}/choice`, { method: "POST", body, headers })).json();
 }
 
+/** One scan of an upload with several, as a job of its own. @param {string} id @param {number} number @returns {Promise<Job>} */
+export async function copyScan(id, number) {
+  const body = JSON.stringify({ choice: number });
+  const headers = { "Content-Type": "application/json" };
+  return (await ask(`/${encodeURIComponent(id)}/copies`, { method: "POST", body, headers })).json();
+}
+
 /** @param {string} id @param {string} file @param {AbortSignal} [signal] @returns {Promise<ArrayBuffer>} */
 export async function readFile(id, file, signal) {
   return (await ask(`/${encodeURIComponent(id)}/${file}`, { signal })).arrayBuffer();
@@ -82,15 +90,15 @@ export async function deleteJob(id) {
 
 const BYTES = { "Content-Type": "application/octet-stream" };
 
-/** @param {string} id @param {Uint8Array} mask @returns {Promise<Result>} */
-export async function saveMask(id, mask) {
+/** @param {string} id @param {Uint8Array} mask @param {string} former SHA-256 of the mask that it replaces @returns {Promise<Result>} */
+export async function saveMask(id, mask, former) {
   const options = { method: "PUT", body: new Blob([mask]), headers: BYTES };
-  return resultOf(await ask(`/${encodeURIComponent(id)}/mask`, options));
+  return resultOf(await ask(`/${encodeURIComponent(id)}/mask?former_sha256=${former}`, options));
 }
 
-/** @param {string} id @returns {Promise<Result>} */
-export async function restoreMask(id) {
-  return resultOf(await ask(`/${encodeURIComponent(id)}/mask`, { method: "DELETE" }));
+/** @param {string} id @param {string} former SHA-256 of the mask that the model's replaces @returns {Promise<Result>} */
+export async function restoreMask(id, former) {
+  return resultOf(await ask(`/${encodeURIComponent(id)}/mask?former_sha256=${former}`, { method: "DELETE" }));
 }
 
 /** @param {Response} answer a job @returns {Promise<Result>} */

@@ -9,6 +9,8 @@
  * @typedef {{indices: Uint32Array, before: Uint8Array, after: Uint8Array}} Change
  */
 
+import { countOnes, eachNonZero } from "./voxels.js";
+
 export const EDIT = 3;
 export const ADDED = 1;
 export const REMOVED = 2;
@@ -19,11 +21,22 @@ export const STROKE_OTHER = 8;
 
 /** Voxels of the mask under a layer. @param {Uint8Array} base @param {Uint8Array} layer @param {Uint8Array} out */
 export function combine(base, layer, out) {
-  for (let i = 0; i < out.length; i += 1) {
+  out.set(base);
+  eachNonZero(layer, (i) => {
     const edit = layer[i] & EDIT;
-    out[i] = edit ? edit & ADDED : base[i];
-  }
+    if (edit) out[i] = edit & ADDED;
+  });
   return out;
+}
+
+/** Voxels of a mask under a layer of corrections. @param {Uint8Array} base @param {Uint8Array} layer */
+export function countCorrected(base, layer) {
+  let count = countOnes(base);
+  eachNonZero(layer, (i) => {
+    const edit = layer[i] & EDIT;
+    if (edit) count += (edit & ADDED) - base[i];
+  });
+  return count;
 }
 
 /**

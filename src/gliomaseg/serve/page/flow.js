@@ -18,8 +18,13 @@ export function showState(state) {
 }
 
 export class Flow {
-  /** @param {{done: (job: Job) => void, changed: () => void, cancelled: () => void}} events */
-  constructor(events) {
+  /**
+   * @param {import("./reopen.js").Uploads} uploads
+   * @param {{done: (job: Job) => void, changed: () => void, cancelled: () => void, choices: (job: Job) => void}} events `choices`: a list
+   *   to choose from is shown
+   */
+  constructor(uploads, events) {
+    this.uploads = uploads;
     this.events = events;
     /** @type {AbortController | null} */
     this.running = null;
@@ -34,6 +39,7 @@ export class Flow {
     this.#step("upload", 0, "Sends the files …");
     try {
       const job = await upload(form, (share) => this.#step("upload", share * 100, `${Math.round(share * 100)} % sent`), signal);
+      this.uploads.keep(job.id, form);
       this.events.changed();
       await this.#follow(job, signal);
     } catch (fault) {
@@ -111,6 +117,7 @@ export class Flow {
 
   /** @param {Job} job @param {AbortSignal} signal */
   #choose(job, signal) {
+    this.events.choices(job);
     showState("choose");
     showChoices(job, (named) => this.#take(job, named, signal));
     focusChoices();
@@ -120,6 +127,7 @@ export class Flow {
   async #take(job, named, signal) {
     if (signal.aborted) return;
     showState("busy");
+    this.uploads.chosen(job.id, named);
     try {
       await this.#follow(await choose(job.id, named), signal);
     } catch (fault) {

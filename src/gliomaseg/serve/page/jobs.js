@@ -9,6 +9,9 @@ import { byId, fixed, icon, make, toast } from "./dom.js";
 
 const STATES = { queued: "waits", reading: "reads", choose: "choose a scan", segmenting: "segments", failed: "failed" };
 
+const BUSY = ["queued", "reading", "segmenting"];
+const POLL_MS = 1500;
+
 export class JobList {
   /**
    * @param {{open: (job: Job) => void, deleted: (ids: string[]) => void, isUnsaved: () => boolean,
@@ -22,6 +25,7 @@ export class JobList {
     /** @type {string | null} */
     this.current = null;
     this.version = 0;
+    this.timer = 0; // of the next refresh, while a job runs
     /** Whether a job is shown elsewhere: as a case of the work list. @type {(id: string) => boolean} */
     this.isElsewhere = () => false;
     /** @type {Map<string, HTMLImageElement>} */
@@ -38,6 +42,8 @@ export class JobList {
       return;
     }
     this.show();
+    clearTimeout(this.timer);
+    if (this.listed.some((job) => BUSY.includes(job.state))) this.timer = setTimeout(() => this.refresh(), POLL_MS);
   }
 
   /** @param {string | null} id of the job that is open */
@@ -56,7 +62,9 @@ export class JobList {
     byId("jobs").hidden = !listed.length;
     document.body.classList.toggle("has-jobs", listed.length > 0);
     byId("next-case").hidden = this.inOrder().length < 2;
+    const focused = document.activeElement?.closest("#job-list li")?.dataset.job;
     byId("job-list").replaceChildren(...listed.map((job) => this.#row(job)));
+    if (focused) byId("job-list").querySelector(`[data-job="${focused}"] .job`)?.focus();
   }
 
   /** Finished jobs, lowest predicted Dice first; those without one come last. @returns {Job[]} */
@@ -81,7 +89,7 @@ export class JobList {
     open.addEventListener("click", () => this.events.open(job));
     const bin = make("button", { type: "button", className: "quiet bin", title: "Delete", aria: { label: `Delete ${job.name}` } }, icon("bin"));
     bin.addEventListener("click", () => this.#deleteOne(job));
-    return make("li", {}, open, bin);
+    return make("li", { dataset: { job: job.id } }, open, bin);
   }
 
   /** The open case is drawn anew after each correction, the others are kept. */

@@ -17,7 +17,7 @@ export function connectKeys(table, isActive) {
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   fillDialog(table);
   document.addEventListener("keydown", (event) => {
-    if (event.altKey || dialog.open || isTyping(event.target)) return;
+    if (event.altKey || document.querySelector("dialog[open]") || isTyping(event.target)) return;
     if (event.ctrlKey || event.metaKey) {
       withControl(event, table, isActive);
       return;

@@ -1,32 +1,40 @@
 /** The page: it joins opening, progress, picture, results and the list of scans. */
 
 import { readJob } from "./api.js";
+import { settle } from "./conflict.js";
 import { connectControls, setDisplay, setMaskStyle, setReach, setSize, showDisplay, showHistory, showTool } from "./controls.js";
 import { announce, byId, eachFrame, fixed, inMl, toast } from "./dom.js";
 import { Flow, showState } from "./flow.js";
 import { JobList } from "./jobs.js";
 import { connectKeys, fillDialog } from "./keys.js";
 import { connectOpen } from "./open.js";
+import { OpenAll } from "./openall.js";
 import { TOOLS } from "./painter.js";
 import { buildPanel, showNumbers } from "./panel.js";
 import { ReferencePanel } from "./reference.js";
-import { isThere, reopenCase } from "./reopen.js";
+import { Contact, Uploads, isThere, reopen } from "./reopen.js";
 import { buildTakeAway, saveNow, showCorrection } from "./takeaway.js";
 import { WorkList } from "./worklist.js";
 import { Workspace } from "./workspace.js";
 
 let opening = new AbortController();
 const measure = eachFrame(() => showMeasures());
+const [contact, uploads] = [new Contact(), new Uploads()];
 const workspace = new Workspace({
-  onMask: () => measure(),
+  onMask: () => {
+    measure();
+    noticeLoss();
+  },
+  onLost: (session) => recover(session, worklist.current),
   onTool: () => showTool(workspace),
   onDisplay: () => showDisplay(workspace),
   onMove: () => reference.showSlice(),
 });
 const reference = new ReferencePanel(workspace, save);
 const jobs = new JobList({ open: (job) => openJob(job), deleted: (ids) => forget(ids), isUnsaved, beforeDelete: () => worklist.refresh() });
-const flow = new Flow({ done: (job) => showResult(job), changed: () => jobs.refresh(), cancelled: () => openNothing() });
-const worklist = new WorkList({ open: (job) => openJob(job), home: () => openNothing(), leave, save: () => saveIfChanged() });
+const flow = new Flow(uploads, { done: (job) => showResult(job), changed: () => jobs.refresh(), cancelled: () => openNothing(), choices: (job) => openAll.offer(job) });
+const openAll = new OpenAll(uploads, { open: (job) => openJob(job), changed: () => jobs.refresh() });
+const worklist = new WorkList({ open: (job) => openJob(job), home: () => openNothing(), leave, save: () => saveIfChanged(), settle: settleCase, stored });
 jobs.isElsewhere = (id) => worklist.has(id);
 const keys = keyTable();
 
@@ -44,7 +52,9 @@ function isUnsaved() {
 
 function mayLeave() {
   if (!isUnsaved()) return true;
-  return window.confirm(workspace.session.isChanged ? "The correction is not saved. Leave it?" : "Strokes that were undone can be redone until you leave. Leave?");
+  const { isChanged, hasOwnBelow } = workspace.session;
+  if (isChanged) return window.confirm("The correction is not saved. Leave it?");
+  return window.confirm(`${hasOwnBelow ? "Your own mask is not stored; undo brings it back" : "Strokes that were undone can be redone"} until you leave. Leave?`);
 }
 
 function leave() {
@@ -84,40 +94,72 @@ function openNothing(state = worklist.exists ? "list" : "empty") {
   else byId("choose-files").focus();
 }
 
-/** @returns {Promise<boolean>} whether the server has the mask that is shown */
+/** @returns {Promise<string>} SHA-256 of the mask that is shown; empty if the server does not have it */
 async function saveIfChanged() {
   const { session, painter } = workspace;
-  if (painter.isBusy) return false;
-  return (!session.isChanged && (await isThere(session.id))) || save();
+  if (painter.isBusy) return "";
+  const isSaved = (!session.isChanged && (await isThere(session.id))) || (await save());
+  return isSaved ? session.result.mask_sha256 : "";
 }
 
 function save() {
   const { current } = worklist;
-  return saveNow(workspace, saved, (session) => reopen(session, current));
+  return saveNow(workspace, {
+    saved, reopen: (session) => recover(session, current), settle: (session) => settle(workspace, session, current),
+  });
 }
+
+/** @param {import("./workcases.js").WorkCase} one another person has stored @returns {Promise<boolean>} whether to go on */
+async function settleCase(one) {
+  if (worklist.current !== one) throw new Error(`${one.case} was stored by another person meanwhile; open it again.`);
+  return settle(workspace, workspace.session, one);
+}
+
+/** The mask that is shown is stored as it is. */
+function stored() {
+  if (workspace.session) workspace.session.hasOwnBelow = false;
+}
+
+/** A correction of a scan that the server has lost is not found out only when it is saved. */
+async function noticeLoss() {
+  const { session } = workspace;
+  if (!(await contact.isLost(session)) || session !== workspace.session) return;
+  await recover(session, worklist.current).catch((fault) => toast(fault.message, true));
+}
+
+/** @type {Map<import("./session.js").Session, Promise<void>>} */
+const recovering = new Map();
 
 /**
  * The server has lost the job of a session: give the session a new one.
  * @param {import("./session.js").Session} session
  * @param {import("./workcases.js").WorkCase | null} one its case; an upload has none
+ * @returns {Promise<void>}
  */
-async function reopen(session, one) {
-  if (one === null) {
-    session.isExpired = true;
+function recover(session, one) {
+  if (!recovering.has(session)) recovering.set(session, openAgain(session, one).finally(() => recovering.delete(session)));
+  return /** @type {Promise<void>} */ (recovering.get(session));
+}
+
+async function openAgain(session, one) {
+  workspace.wait("The server has lost this scan and opens it again. Your corrections stay …");
+  try {
+    await reopen(session, one, uploads);
+  } finally {
+    workspace.wait("");
     measure();
-    throw new Error("The scan expired on the server, so the correction cannot be saved there. Nothing is lost on this page: keep it open as long as you need the correction.");
   }
-  workspace.wait("The server was started again. It opens the case again …");
-  const job = await reopenCase(one, session.shape).finally(() => workspace.wait(""));
+  toast("The server had lost this scan and has opened it again. Your corrections are kept.");
   await worklist.refresh();
-  session.id = job.id;
   if (workspace.session !== session) return;
-  jobs.mark(job.id);
-  history.replaceState(null, "", `#${job.id}`);
+  jobs.mark(session.id);
+  jobs.refresh();
+  history.replaceState(null, "", `#${session.id}`);
 }
 
 /** @param {string[]} ids of jobs that were deleted */
 function forget(ids) {
+  uploads.forget(ids);
   if (ids.some((id) => id === jobs.current || id === flow.id)) openNothing();
 }
 

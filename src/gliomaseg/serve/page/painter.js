@@ -23,10 +23,15 @@ export const TOOLS = [
 ];
 
 export class Painter {
-  /** @param {(kind: "move" | "end") => void} onChange @param {(busy: boolean) => void} onBusy */
-  constructor(onChange, onBusy) {
+  /**
+   * @param {(kind: "move" | "end") => void} onChange
+   * @param {(busy: boolean) => void} onBusy
+   * @param {(session: Session) => Promise<void>} onLost the server has lost the scan; resolves when it has it again
+   */
+  constructor(onChange, onBusy, onLost) {
     this.onChange = onChange;
     this.onBusy = onBusy;
+    this.onLost = onLost;
     this.tool = TOOLS[0];
     this.sizesMm = { brush: 8, stroke: 3 };
     this.inBall = false;
@@ -96,16 +101,27 @@ export class Painter {
   async #send(session) {
     this.#setBusy(true);
     try {
-      const mask = await sendStrokes(session.id, session.strokes, session.mask);
+      const mask = await this.#compute(session);
       if (mask.length === session.mask.length) session.adopt(mask);
       else toast("The server returned a mask of another size.", true);
     } catch (fault) {
-      toast(fault.status === 404 ? "The server has lost the scan; save the correction, then draw the stroke again." : fault.message, true);
+      toast(fault.message, true);
     } finally {
       session.history.commit();
       this.#setBusy(false);
       this.onChange("end");
     }
+  }
+
+  async #compute(session) {
+    try {
+      return await sendStrokes(session.id, session.strokes, session.mask);
+    } catch (fault) {
+      if (fault.status !== 404) throw fault;
+    }
+    await this.onLost(session);
+    this.onBusy(true);
+    return sendStrokes(session.id, session.strokes, session.mask);
   }
 
   #setBusy(busy) {

@@ -159,7 +159,7 @@ export function changesText({ session }, { added, removed }) {
   if (!added && !removed) return "The mask is the model's.";
   const amount = (voxels) => (session.spacingMm
     ? `${inMl((voxels * session.spacingMm.reduce((a, b) => a * b)) / 1000)} ml` : `${fixed(voxels, 0)} voxels`);
-  const share = session.model.reduce((sum, one) => sum + one, 0);
+  const share = session.modelVoxels;
   const part = share ? ` (${fixed(((added + removed) / share) * PERCENT, 0)} % of the model's mask)` : "";
   return `${amount(added)} added, ${amount(removed)} removed${part}.`;
 }

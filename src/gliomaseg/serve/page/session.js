@@ -5,8 +5,9 @@
  * @typedef {[number, number, number]} Triple
  */
 
-import { ADDED, BY_HAND, EDIT, History, REMOVED, STROKE, STROKE_TUMOUR, combine } from "./drawing.js";
-import { countVoxels, measureDiameters, removeSmall, thresholdMask, volumeMl } from "./measure.js";
+import { ADDED, BY_HAND, EDIT, History, REMOVED, STROKE, STROKE_TUMOUR, combine, countCorrected } from "./drawing.js";
+import { measureDiameters, removeSmall, volumeMl } from "./measure.js";
+import { areEqual, countOnes, eachDifference, eachNonZero, maskAbove, overlap, slicesOf } from "./voxels.js";
 
 /** Volumes at these two thresholds are the interval. */
 export const INTERVAL = /** @type {[number, number]} */ ([0.3, 0.7]);
@@ -22,6 +23,7 @@ export class Session {
     this.result = result;
     this.probability = probability;
     this.model = model;
+    this.modelVoxels = countOnes(model);
     this.shape = /** @type {Triple} */ (result.shape_xyz);
     this.spacingMm = result.spacing_mm;
     this.threshold = result.threshold;
@@ -31,6 +33,7 @@ export class Session {
     this.layer = differences(model, mask);
     this.history = new History(this.layer);
     this.hasUndone = false; // since the mask was saved
+    this.hasOwnBelow = false; // the person's own mask, which is not stored, lies below another one in the history
     this.isExpired = false; // on the server, and cannot be opened again there
     /** @type {import("./reference.js").Reference | null} */
     this.reference = null;
@@ -42,16 +45,22 @@ export class Session {
     return this.spacingMm ?? [1, 1, 1];
   }
 
-  #maskAt(threshold) {
-    if (Math.abs(threshold - this.result.threshold) < 1e-6) return this.model.slice();
-    const mask = thresholdMask(this.probability, threshold);
-    return removeSmall(mask, this.shape, this.result.smallest_component_voxels ?? 0);
+  #maskAt(threshold, out = new Uint8Array(this.model.length)) {
+    if (Math.abs(threshold - this.result.threshold) < 1e-6) {
+      out.set(this.model);
+      return out;
+    }
+    maskAbove(this.probability, threshold, out);
+    const [nx, ny] = this.shape;
+    const { first, last } = slicesOf(out, this.shape);
+    if (last >= 0) removeSmall(out.subarray(first * nx * ny, (last + 1) * nx * ny), [nx, ny, last + 1 - first], this.result.smallest_component_voxels ?? 0);
+    return out;
   }
 
   /** @param {number} threshold 0 to 1 */
   setThreshold(threshold) {
     this.threshold = threshold;
-    this.base = this.#maskAt(threshold);
+    this.#maskAt(threshold, this.base);
     combine(this.base, this.layer, this.mask);
   }
 
@@ -76,21 +85,39 @@ export class Session {
    * @param {Uint8Array} mask
    */
   adopt(mask) {
-    for (let i = 0; i < mask.length; i += 1) {
-      if (this.layer[i] & BY_HAND) continue;
-      if (mask[i] !== this.mask[i] && this.history.set(i, mask[i] ? ADDED : REMOVED, EDIT)) this.#refresh(i);
-    }
+    eachDifference(mask, this.mask, (i) => {
+      if (!(this.layer[i] & BY_HAND) && this.history.set(i, mask[i] ? ADDED : REMOVED, EDIT)) this.#refresh(i);
+    });
+  }
+
+  /**
+   * Show another mask that the server has. It is one change of the history, so that undo brings the own mask back.
+   * @param {Uint8Array} mask
+   * @param {Result} result of the server
+   */
+  takeOver(mask, result) {
+    this.hasOwnBelow = this.isChanged;
+    eachDifference(mask, this.mask, (i) => {
+      if (this.history.set(i, mask[i] ? ADDED : REMOVED, EDIT)) this.#refresh(i);
+    });
+    this.history.commit();
+    this.result = { ...this.result, ...result };
+    this.saved = mask;
   }
 
   /** Strokes as the server takes them: 0 none, 1 tumour, 2 not tumour. */
   get strokes() {
-    return Uint8Array.from(this.layer, (bits) => (bits & STROKE ? (bits & STROKE_TUMOUR ? 1 : 2) : 0));
+    const values = new Uint8Array(this.layer.length);
+    eachNonZero(this.layer, (i) => {
+      if (this.layer[i] & STROKE) values[i] = this.layer[i] & STROKE_TUMOUR ? 1 : 2;
+    });
+    return values;
   }
 
   /** Remove all corrections and strokes; one change of the history. */
   clear() {
-    this.layer.forEach((bits, index) => {
-      if (bits && this.history.set(index, 0, EDIT | STROKE | BY_HAND)) this.#refresh(index);
+    eachNonZero(this.layer, (index) => {
+      if (this.history.set(index, 0, EDIT | STROKE | BY_HAND)) this.#refresh(index);
     });
     this.history.commit();
   }
@@ -115,16 +142,16 @@ export class Session {
   }
 
   get isChanged() {
-    return this.mask.some((value, index) => value !== this.saved[index]);
+    return !areEqual(this.mask, this.saved);
   }
 
   /** Whether leaving would lose something: a mask that differs from the saved one, or strokes that could be redone. */
   get isUnsaved() {
-    return (this.hasUndone && this.history.canRedo) || this.isChanged;
+    return (this.hasUndone && this.history.canRedo) || this.hasOwnBelow || this.isChanged;
   }
 
   get isModels() {
-    return this.mask.every((value, index) => value === this.model[index]);
+    return areEqual(this.mask, this.model);
   }
 
   /** The server has the mask now. @param {Result} result @param {Uint8Array} mask that was sent */
@@ -132,13 +159,20 @@ export class Session {
     this.result = { ...this.result, ...result };
     this.saved = mask;
     this.hasUndone = false;
+    this.hasOwnBelow = false;
+  }
+
+  /** The server has opened the scan again, with this mask. @param {string} sha256 @param {Uint8Array} mask */
+  markKept(sha256, mask) {
+    this.result = { ...this.result, mask_sha256: sha256 };
+    this.saved = mask;
   }
 
   /** Values of the mask as it is drawn. */
   measure() {
-    const voxels = countVoxels(this.mask);
-    const lines = measureDiameters(this.mask, this.shape, this.brushSpacing);
-    const [low, high] = [...this.interval].reverse().map((base) => this.#corrected(base));
+    const voxels = countOnes(this.mask);
+    const lines = this.#diameters();
+    const [low, high] = [...this.interval].reverse().map((base) => countCorrected(base, this.layer));
     return {
       voxels,
       ml: volumeMl(voxels, this.spacingMm),
@@ -149,29 +183,25 @@ export class Session {
     };
   }
 
-  #corrected(base) {
-    let count = 0;
-    for (let i = 0; i < base.length; i += 1) {
-      const edit = this.layer[i] & EDIT;
-      count += edit ? edit & ADDED : base[i];
-    }
-    return count;
+  #diameters() {
+    const [nx, ny] = this.shape;
+    const { largest: z } = slicesOf(this.mask, this.shape);
+    const lines = z < 0 ? null : measureDiameters(this.mask.subarray(z * nx * ny, (z + 1) * nx * ny), [nx, ny, 1], this.brushSpacing);
+    return lines && { ...lines, z };
   }
 
   #changes() {
-    let [added, removed, both, model] = [0, 0, 0, 0];
-    for (let i = 0; i < this.mask.length; i += 1) {
-      model += this.model[i];
-      if (this.mask[i] && this.model[i]) both += 1;
-      else if (this.mask[i]) added += 1;
-      else if (this.model[i]) removed += 1;
-    }
-    const total = model * 2 - removed + added;
+    const { both, onlyFirst: added, onlySecond: removed } = overlap(this.mask, this.model);
+    const total = 2 * both + added + removed;
     return { added, removed, dice: total ? (2 * both) / total : null };
   }
 }
 
 /** Corrections that turn one mask into another. @param {Uint8Array} model @param {Uint8Array} mask */
 function differences(model, mask) {
-  return Uint8Array.from(mask, (value, index) => (value === model[index] ? 0 : value ? ADDED : REMOVED));
+  const layer = new Uint8Array(mask.length);
+  eachDifference(mask, model, (i) => {
+    layer[i] = mask[i] ? ADDED : REMOVED;
+  });
+  return layer;
 }

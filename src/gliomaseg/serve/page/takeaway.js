@@ -3,6 +3,7 @@
 import { fileUrl, restoreMask, saveMask } from "./api.js";
 import { byId, make, toast } from "./dom.js";
 import { changesText } from "./panel.js";
+import { isThere } from "./reopen.js";
 
 const FILES = [
   { format: "nifti", file: "mask.nii.gz", label: "NIfTI", missing: "the scan has no affine" },
@@ -46,52 +47,65 @@ function link(workspace, { format, file, label }, store) {
   const there = format === null || session.result.formats.includes(format);
   if (!there) return make("button", { type: "button", disabled: true }, label);
   const anchor = make("a", { className: "button", href: fileUrl(session.id, file), download: "", dataset: { file } }, label);
+  let isReady = false;
   anchor.addEventListener("click", async (event) => {
-    anchor.href = fileUrl(session.id, file); // the job may be another one since
-    if (!session.isChanged) return;
+    if (isReady) {
+      isReady = false;
+      return;
+    }
     event.preventDefault();
-    if (await store()) anchor.click();
+    isReady = (!session.isChanged && (await isThere(session.id).catch(() => false))) || (await store());
+    anchor.href = fileUrl(session.id, file); // the job may be another one since
+    if (isReady) anchor.click();
   });
   return anchor;
 }
 
+const MOST_ATTEMPTS = 4; // the server may lose the scan, and another person may store it
 let last = Promise.resolve(true);
 
 /**
  * Send the mask to the server, so that files have it; one request after another.
  * @param {import("./workspace.js").Workspace} workspace
- * @param {() => void} onSaved
- * @param {(session: import("./session.js").Session) => Promise<void>} reopen gives the session a new job, if the server
- *   has lost the old one
+ * @param {{saved: () => void, reopen: (session: import("./session.js").Session) => Promise<void>,
+ *   settle: (session: import("./session.js").Session) => Promise<boolean>}} events `reopen` gives the session a new job,
+ *   if the server has lost the old one; `settle` asks the person, if the server has another mask than the one that was
+ *   opened, and returns whether to go on
  * @returns {Promise<boolean>} whether the server has the mask
  */
-export async function saveNow({ session, painter }, onSaved, reopen) {
+export async function saveNow({ session, painter }, events) {
   if (!session || painter.isBusy) return false;
-  last = last.catch(() => false).then(() => save(session, onSaved, reopen));
+  last = last.catch(() => false).then(() => save(session, events));
   return last;
 }
 
-async function save(session, onSaved, reopen) {
+async function save(session, events) {
   const mask = session.mask.slice();
   try {
-    session.markSaved(await send(session, mask, reopen), mask);
+    const result = await send(session, mask, events);
+    if (!result) return false;
+    session.markSaved(result, mask);
   } catch (fault) {
     toast(fault.message, true);
     return false;
   }
   toast(session.result.corrected ? "Correction saved" : "The model's mask is kept");
-  onSaved();
+  events.saved();
   return true;
 }
 
-async function send(session, mask, reopen) {
-  try {
-    return await (session.isModels ? restoreMask(session.id) : saveMask(session.id, mask));
-  } catch (fault) {
-    if (fault.status !== 404) throw fault;
+/** @returns {Promise<import("./api.js").Result | null>} null if the person does not replace the mask of the server */
+async function send(session, mask, { reopen, settle }) {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      const former = session.result.mask_sha256;
+      return await (session.isModels ? restoreMask(session.id, former) : saveMask(session.id, mask, former));
+    } catch (fault) {
+      if (![404, 409].includes(fault.status) || attempt === MOST_ATTEMPTS) throw fault;
+      if (fault.status === 404) await reopen(session);
+      else if (!(await settle(session))) return null;
+    }
   }
-  await reopen(session);
-  return saveMask(session.id, mask);
 }
 
 /** @param {import("./workspace.js").Workspace} workspace @param {any} measures */

@@ -12,6 +12,7 @@
  */
 
 import { MASK_COLOUR } from "./overlay.js";
+import { asBytes, intensitiesOf } from "./voxels.js";
 
 const RENDER = 4;
 const SLICE_TYPES = { axial: 0, coronal: 1, sagittal: 2, render: RENDER };
@@ -87,6 +88,7 @@ export class Viewer {
     this.intensities = { low: 0, high: 1, least: 0, most: 1 };
     this.onDraw = () => {};
     this.isSlow = isSoftware(nv.gl);
+    this.isStale = false; // the graphics card has an earlier mask
     new ResizeObserver(() => requestAnimationFrame(() => this.draw())).observe(canvas);
   }
 
@@ -149,7 +151,7 @@ export class Viewer {
     this.nv.drawBitmap = mask;
     this.nv.drawOpacity = fill;
     this.nv.opacityIn3D = solid;
-    this.nv.refreshDrawing(false);
+    this.isStale = true;
     this.draw();
   }
 
@@ -163,8 +165,17 @@ export class Viewer {
   draw() {
     if (!this.nv.volumes.length || !this.canvas.clientWidth) return;
     this.nv.customLayout = this.#layout();
+    this.#sendMask();
     this.nv.drawScene();
     this.onDraw();
+  }
+
+  /** All of the mask goes to the graphics card, so it goes only if it is drawn there: as fill or in 3D, not as outline. */
+  #sendMask() {
+    const is3D = this.nv.customLayout.some(({ sliceType }) => sliceType === RENDER);
+    if (!this.isStale || !(is3D || this.nv.drawOpacity > 0)) return;
+    this.nv.refreshDrawing(false);
+    this.isStale = false;
   }
 
   #layout() {
@@ -275,21 +286,6 @@ function rectangle([left, top, width, height]) {
 /** @param {number} value @param {number} low @param {number} high */
 function limited(value, low, high) {
   return Math.max(low, Math.min(high, value));
-}
-
-/** Limits that suit the display, and the range. The header's own limits may be those of another image. */
-function intensitiesOf(image) {
-  const { img, hdr } = image;
-  const values = Float32Array.from({ length: Math.min(img.length, 200_000) }, (_, i) => img[Math.floor((i * img.length) / Math.min(img.length, 200_000))]);
-  const sorted = values.filter(Number.isFinite).sort();
-  const at = (share) => sorted[Math.floor(share * (sorted.length - 1))] * hdr.scl_slope + hdr.scl_inter;
-  const [low, high, least, most] = [at(0.005), at(0.995), at(0), at(1)];
-  return high > low ? { low, high, least, most } : { low: least, high: Math.max(most, least + 1), least, most: Math.max(most, least + 1) };
-}
-
-/** @param {ArrayBufferView} data */
-function asBytes(data) {
-  return data instanceof Uint8Array ? data : new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
 /** Whether a processor draws instead of a graphics card: the 3D view is then slow. */

@@ -33,8 +33,12 @@ export function openCase(number) {
   return ask(`/${number}`, { method: "POST" });
 }
 
-/** @param {number} number @param {number} seconds @param {string} reader @returns {Promise<WorkCase>} */
-export function storeCase(number, seconds, reader) {
+/**
+ * @param {number} number
+ * @param {{seconds: number, reader: string, mask_sha256: string}} stored SHA-256 of the mask that the person sees
+ * @returns {Promise<WorkCase>}
+ */
+export function storeCase(number, stored) {
   const headers = { "Content-Type": "application/json" };
-  return ask(`/${number}/mask`, { method: "PUT", headers, body: JSON.stringify({ seconds, reader }) });
+  return ask(`/${number}/mask`, { method: "PUT", headers, body: JSON.stringify(stored) });
 }

@@ -1,19 +1,23 @@
 /** The work list: a table of cases, and the bar that leads from one to the next. */
 
+import { storedSince } from "./conflict.js";
 import { announce, byId, fixed, inMl, make, toast } from "./dom.js";
 import { Reader } from "./reader.js";
 import { openCase, readWorkList, storeCase } from "./workcases.js";
 import { CaseTimes, WorkTime } from "./worktime.js";
 
 const POLL_MS = 1500;
+const MOST_ATTEMPTS = 4; // another person may store the case between two requests
 
 /** @typedef {import("./workcases.js").WorkCase} WorkCase */
 
 export class WorkList {
   /**
    * @param {{open: (job: import("./api.js").Job) => Promise<void>, home: () => void, leave: () => boolean,
-   *   save: () => Promise<boolean>}} events `open` resolves when the scan is shown or left; `save` sends the mask to the
-   *   server, if it was changed; `leave` closes the scan, unless its correction is not saved and the person stays
+   *   save: () => Promise<string>, settle: (one: WorkCase) => Promise<boolean>, stored: () => void}} events `open` resolves when the
+   *   scan is shown or left; `save` sends the mask to the server, if it was changed, and returns its SHA-256, or nothing;
+   *   `settle` asks whether the mask of another person is replaced; `leave` closes the scan, unless its correction is
+   *   not saved and the person stays
    */
   constructor(events) {
     this.events = events;
@@ -104,10 +108,8 @@ export class WorkList {
     const { case: name } = current;
     this.#setBusy(true);
     try {
-      if (!(await this.events.save())) return;
-      const ms = visit === this.visit ? this.time.advance() : this.times.get(name);
+      if (!(await this.#store(current, visit))) return;
       const { number } = current; // another one, if the server has opened the case again
-      await storeCase(number, Math.round(ms / 100) / 10, this.reader.name);
       if (visit === this.visit) this.time.start(0);
       else this.times.set(name, 0);
       this.skipped.delete(number);
@@ -118,6 +120,24 @@ export class WorkList {
       toast(fault.message, true);
     } finally {
       this.#setBusy(false);
+    }
+  }
+
+  /** @param {WorkCase} current @param {number} visit @returns {Promise<boolean>} whether the mask is stored */
+  async #store(current, visit) {
+    for (let attempt = 1; ; attempt += 1) {
+      if ((await storedSince(current)) && !(await this.events.settle(current))) return false;
+      const sha256 = await this.events.save();
+      if (!sha256) return false;
+      const ms = visit === this.visit ? this.time.advance() : this.times.get(current.case);
+      try {
+        await storeCase(current.number, { seconds: Math.round(ms / 100) / 10, reader: this.reader.name, mask_sha256: sha256 });
+        this.events.stored();
+        return true;
+      } catch (fault) {
+        if (fault.status !== 409 || attempt === MOST_ATTEMPTS) throw fault;
+        if (!(await this.events.settle(current))) return false;
+      }
     }
   }
 
@@ -150,6 +170,7 @@ export class WorkList {
     this.visit += 1;
     const { visit } = this;
     try {
+      this.cases = (await readWorkList()).cases; // the mask that is shown is the one that the row describes
       const job = await openCase(number);
       if (visit !== this.visit) return;
       const one = this.cases.find((other) => other.number === number);

@@ -14,7 +14,7 @@ import { Session } from "./session.js";
 import { createViewer } from "./viewer.js";
 
 export class Workspace {
-  /** @param {{onMask: () => void, onTool: () => void, onDisplay: () => void, onMove: () => void}} events */
+  /** @param {{onMask: () => void, onLost: (session: Session) => Promise<void>, onTool: () => void, onDisplay: () => void, onMove: () => void}} events */
   constructor(events) {
     this.events = events;
     /** @type {import("./viewer.js").Viewer | null} */
@@ -32,9 +32,11 @@ export class Workspace {
     this.painter = new Painter(
       (kind) => this.changed(kind === "end"),
       (busy) => this.wait(busy ? "Computing the mask from the strokes …" : ""),
+      (session) => events.onLost(session),
     );
     this.redraw = eachFrame(() => this.#redraw());
     this.showMask = eachFrame(() => this.#showMask());
+    this.showWindow = eachFrame(() => this.applyDisplay());
   }
 
   /**
@@ -46,8 +48,8 @@ export class Workspace {
     const result = /** @type {import("./api.js").Result} */ (job.result);
     this.session = null;
     this.wait("Loading the scan …");
-    const files = ["flair.nii.gz", "probability.nii.gz", "mask.u8?version=model", "mask.u8"];
-    const [flair, probability, model, mask] = await Promise.all(files.map((file) => readFile(job.id, file, signal)));
+    const files = ["flair.nii.gz", "probability.nii.gz", "mask.u8?version=model", ...(result.corrected ? ["mask.u8"] : [])];
+    const [flair, probability, model, mask = model] = await Promise.all(files.map((file) => readFile(job.id, file, signal)));
     this.starting ??= this.#start().catch((fault) => {
       this.starting = undefined;
       throw fault;
@@ -104,7 +106,7 @@ export class Workspace {
   /** @param {number} width @param {number} level intensities */
   setWindow(width, level) {
     Object.assign(this.display, { low: level - width / 2, high: level + width / 2 });
-    this.applyDisplay();
+    this.showWindow();
   }
 
   resetWindow() {

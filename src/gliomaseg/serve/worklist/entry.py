@@ -56,7 +56,7 @@ class Entry:
         """
         values = self.values or {}
         state = "corrected" if row else "failed" if self.error else "segmented" if self.values else "waiting"
-        changed = _number(row.get("changed_voxels"))
+        changed = number_in(row.get("changed_voxels"))
         return {
             "number": self.number,
             "case": self.case.name,
@@ -66,13 +66,13 @@ class Entry:
             "job": None if job is None else job.id,
             "error": self.error,
             "corrected_at": row.get("corrected_at"),
-            "seconds": _number(row.get("seconds")),
+            "seconds": number_in(row.get("seconds")),
             "changed_voxels": None if changed is None else int(changed),
             "reader": row.get("reader"),
         }
 
 
-def _number(text: str | None) -> float | None:
+def number_in(text: str | None) -> float | None:
     """Return the number in a cell; None if it is empty, or a person has written something else."""
     try:
         value = float(text or "nan")

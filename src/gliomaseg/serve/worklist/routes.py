@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gliomaseg.errors import GliomasegError
 from gliomaseg.serve.documents import JobDocument, problems
 from gliomaseg.serve.job import State
-from gliomaseg.serve.routes import jobs_of
+from gliomaseg.serve.routes import jobs_of, require_mask
 from gliomaseg.serve.worker_process import TaskError
 from gliomaseg.serve.worklist.entry import Entry
 from gliomaseg.serve.worklist.folders import valid_reader
@@ -33,7 +33,7 @@ class WorkCaseDocument(BaseModel):
     job: str | None = Field(description="the job of an opened case")
     error: str | None
     corrected_at: str | None = Field(examples=["2026-11-29T08:00:00+00:00"])
-    seconds: float | None
+    seconds: float | None = Field(description="of work, all storings of the case together")
     changed_voxels: int | None
     reader: str | None
 
@@ -49,7 +49,9 @@ class Stored(BaseModel):
     """Who corrected the mask of a case, how long it took, and which mask the client shows."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"seconds": 94.5, "reader": "anna"}]})
-    seconds: float = Field(ge=0, le=_LONGEST_S, allow_inf_nan=False)
+    seconds: float = Field(
+        ge=0, le=_LONGEST_S, allow_inf_nan=False, description="of work since the case was stored last"
+    )
     reader: str | None = None
     mask_sha256: str | None = Field(
         default=None, description="SHA-256 of mask.u8 as the client has it; another mask is refused with 409"
@@ -101,8 +103,7 @@ async def store(request: Request, number: Number, stored: Stored) -> Any:
         async with job.lock:
             if worklist.job_of(entry) is not job:  # it may have been deleted while the lock was waited for
                 raise HTTPException(409, "the case is not open; open it first")
-            if stored.mask_sha256 is not None and stored.mask_sha256.lower() != await worklist.mask_sha256(job):
-                raise HTTPException(409, "the mask was changed elsewhere, perhaps in another tab; open the case again")
+            require_mask(job, stored.mask_sha256)
             await worklist.store(entry, job, reader=reader, seconds=stored.seconds)
     except GliomasegError as fault:  # the reader is refused, or a person has damaged the manifest just now
         raise HTTPException(422, fault.line()) from fault

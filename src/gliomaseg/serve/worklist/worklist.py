@@ -12,13 +12,12 @@ from typing import Any
 
 from gliomaseg.data.tables import Row
 from gliomaseg.errors import GliomasegError
-from gliomaseg.ownership import file_digest
 from gliomaseg.pretrained import find_models
 from gliomaseg.serve.job import Job, State
 from gliomaseg.serve.jobs import Jobs
 from gliomaseg.serve.sources import has_changed_source, write_source
 from gliomaseg.serve.worker_process import TaskError
-from gliomaseg.serve.worklist.entry import Entry
+from gliomaseg.serve.worklist.entry import Entry, number_in
 from gliomaseg.serve.worklist.folders import WorkFolders
 from gliomaseg.serve.worklist.predictions import Predictions
 
@@ -115,24 +114,25 @@ class WorkList:
         write_source(job.folder, entry.case.entry, without=self._folders.out.folder)
         return job
 
-    @staticmethod
-    async def mask_sha256(job: Job) -> str:
-        """Return the SHA-256 of the mask of a job that is done, as clients fetch it: 64 hexadecimal digits."""
-        version = "corrected" if (job.result or {})["corrected"] else "model"
-        return await asyncio.to_thread(file_digest, job.folder / "out" / f"{version}-mask.u8")
-
     async def store(self, entry: Entry, job: Job, *, reader: str, seconds: float) -> None:
         """Write the mask of a job and its row to the folder of the user. The caller holds the lock of the job.
+
+        Args:
+            entry: the case.
+            job: of the case, which is done.
+            reader: the name of the person.
+            seconds: of work since the case was stored last; the row has those of all storings.
 
         Raises:
             TaskError: it cannot be written.
         """
-        result = job.result or {}
+        result, row = job.result or {}, self.row(entry)
         changes = result["changes"] or {"added_voxels": 0, "removed_voxels": 0}
         about = {
             "reader": reader,
             "corrected_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": f"{seconds:.1f}",
+            "seconds": f"{(number_in(row.get('seconds')) or 0) + seconds:.1f}",
+            "storings": str(int(number_in(row.get("storings")) or bool(row)) + 1),
             "changed_voxels": str(changes["added_voxels"] + changes["removed_voxels"]),
             "model": str(result["model"]),
         }
