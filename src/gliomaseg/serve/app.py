@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 import gliomaseg
-from gliomaseg.serve.copy_routes import router as copy_router
+from gliomaseg.serve.choice_routes import router as choice_router
 from gliomaseg.serve.documents import Health, allowed_methods
 from gliomaseg.serve.jobs import Jobs, QueueFullError
 from gliomaseg.serve.reference_routes import router as reference_router
@@ -71,7 +71,7 @@ def create_app(settings: ServeSettings, folder: Path, work: WorkFolders | None =
     app.state.jobs, app.state.settings, app.state.worklist = jobs, settings, worklist
     app.include_router(reference_router)  # before the paths with {name}
     app.include_router(router)
-    app.include_router(copy_router)
+    app.include_router(choice_router)
     app.include_router(worklist_router)
     app.add_middleware(Security, settings=settings)
     _add_error_answers(app)

@@ -19,7 +19,6 @@ from gliomaseg.serve.documents import (
     BINARY,
     LONGEST_SERIES,
     SERIES_FIELDS,
-    Choice,
     JobDocument,
     ModelList,
     form_schema,
@@ -28,7 +27,7 @@ from gliomaseg.serve.documents import (
 from gliomaseg.serve.examples import write_example
 from gliomaseg.serve.job import Job, State
 from gliomaseg.serve.jobs import DiskFullError, Jobs
-from gliomaseg.serve.transfers import StoredFile, correcting, limited_body, opened_form, read_choice
+from gliomaseg.serve.transfers import StoredFile, correcting, limited_body, opened_form
 from gliomaseg.serve.uploads import SEQUENCE_FIELDS, server_names, store, suffix_of_name
 
 router = APIRouter(prefix="/v1", responses=problems(400, 401, 403, 404, 409, 413, 422, 503))
@@ -59,7 +58,6 @@ FORM = {
         },
     }
 }
-CHOICE = {"requestBody": {"required": True, "content": {"application/json": {"schema": Choice.model_json_schema()}}}}
 
 
 def jobs_of(request: Request) -> Jobs:
@@ -68,7 +66,8 @@ def jobs_of(request: Request) -> Jobs:
     return jobs
 
 
-def _job(request: Request, job_id: str) -> Job:
+def job_of(request: Request, job_id: str) -> Job:
+    """Return a job, or raise 404."""
     job = jobs_of(request).get(job_id)
     if job is None:
         raise HTTPException(404, "there is no such job; it may have expired")
@@ -77,7 +76,7 @@ def _job(request: Request, job_id: str) -> Job:
 
 def done_job(request: Request, job_id: str) -> Job:
     """Return a job that is done; 404 if there is none, 409 if it is not done."""
-    job = _job(request, job_id)
+    job = job_of(request, job_id)
     if job.state is not State.DONE:
         advice = job.error or ("choose a scan" if job.state is State.CHOOSE else "try again when it is")
         raise HTTPException(409, f"the job is {job.state.value}, expected done; {advice}")
@@ -195,45 +194,15 @@ async def delete_all(request: Request) -> None:
 
 
 @router.get("/segmentations/{job_id}", response_model=JobDocument)
-async def get_job(request: Request, job_id: JobId) -> Any:
+async def getjob_of(request: Request, job_id: JobId) -> Any:
     """Return a job."""
-    return jobs_of(request).document(_job(request, job_id))
+    return jobs_of(request).document(job_of(request, job_id))
 
 
 @router.delete("/segmentations/{job_id}", status_code=204)
-async def delete_job(request: Request, job_id: JobId) -> None:
+async def deletejob_of(request: Request, job_id: JobId) -> None:
     """Remove a job and its files."""
-    await jobs_of(request).delete(_job(request, job_id))
-
-
-@router.post("/segmentations/{job_id}/choice", status_code=202, response_model=JobDocument, openapi_extra=CHOICE)
-async def choose(request: Request, job_id: JobId) -> Any:
-    """Choose one of the scans of an upload, or the series of a study that are FLAIR, T1 and T1ce."""
-    job = _job(request, job_id)
-    chosen = await read_choice(request)
-    if job.state is not State.CHOOSE:
-        raise HTTPException(409, f"the job is {job.state.value}, expected choose; there is nothing to choose")
-    _require_choice(chosen, {one["number"]: one["usable_as"] for one in job.choices})
-    jobs_of(request).choose(job, chosen.choice, chosen.others)
-    return jobs_of(request).document(job)
-
-
-def _require_choice(chosen: Choice, usable_as: dict[int, list[str]]) -> None:
-    """Refuse a choice with 422, unless each number is of another choice that is usable as the sequence."""
-    named = {"choice": chosen.choice, **chosen.others}
-    for name, number in named.items():
-        if number not in usable_as:
-            raise HTTPException(422, f"{name} is {number}, expected one of {', '.join(map(str, usable_as))}")
-        if name != "choice" and name not in usable_as[number]:
-            raise HTTPException(422, f"{name} is {number}, which is not usable as {name}; leave it out")
-    if len(set(named.values())) < len(named):
-        raise HTTPException(422, f"{' and '.join(named)} have one number, expected another series for each")
-
-
-@router.get("/segmentations/{job_id}/choices/{number}.png", response_class=Response)
-async def choice_picture(request: Request, job_id: JobId, number: Annotated[int, PathField(ge=1)]) -> Response:
-    """Return the middle slice of one of the scans of an upload."""
-    return StoredFile(_job(request, job_id).folder / "out" / f"choice-{number}.png")
+    await jobs_of(request).delete(job_of(request, job_id))
 
 
 @router.get("/segmentations/{job_id}/result.json", response_model=dict[str, Any])
@@ -266,7 +235,7 @@ async def correct(request: Request, job_id: JobId, former_sha256: Sha256 = None)
     async with correcting(job):
         content = await _body(request, job, parts=1)
         async with job.lock:
-            _job(request, job_id)  # it may have been deleted while the lock was waited for
+            job_of(request, job_id)  # it may have been deleted while the lock was waited for
             require_mask(job, former_sha256)
             await jobs_of(request).correct(job, content)
     return jobs_of(request).document(job)
@@ -295,7 +264,7 @@ async def strokes(request: Request, job_id: JobId) -> Response:
     async with correcting(job):
         content = await _body(request, job, parts=2)
         async with job.lock:
-            _job(request, job_id)
+            job_of(request, job_id)
             await asyncio.to_thread((job.folder / "strokes.u8").write_bytes, content)
             del content  # the worker reads the file
             await jobs_of(request).apply_strokes(job)

@@ -97,7 +97,8 @@ export function largestSlice(mask, shape) {
  * @param {[number, number]} range 0 to 1
  */
 export function voxelsBetween(probability, shape, [low, high]) {
-  const between = Uint8Array.from(probability, (value) => (value > low * 255 && value <= high * 255 ? 1 : 0));
+  const between = new Uint8Array(probability.length);
+  for (let i = 0; i < between.length; i += 1) between[i] = probability[i] > low * 255 && probability[i] <= high * 255 ? 1 : 0;
   return [...sliceAreas(between, shape)];
 }
 
