@@ -37,10 +37,11 @@ help:
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train]"
 	@touch $@
 
-.venv/dev: .venv/train
-	@echo "== installing what the tests need"
+# `dev` has all of `train`: one installation is faster than two.
+.venv/dev: .venv/created pyproject.toml constraints.txt
+	@echo "== installing gliomaseg and what its tests need (torch is large: minutes on a slow network)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
-	@touch $@
+	@touch .venv/train $@
 
 .venv/docs: .venv/dev
 	@echo "== installing the site generator"

@@ -111,25 +111,21 @@ def test_another_seed_gives_other_weights(finished, phantoms, tmp_path):
     assert len(digests) == 2
 
 
-@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
-def test_a_resumed_reference_run_ends_with_the_same_bits(stop, phantoms, unbroken, tmp_path):
+def test_a_reference_run_that_was_killed_and_interrupted_ends_with_the_same_bits(phantoms, unbroken, tmp_path):
     environment = {**os.environ, "GLIOMASEG_CACHE": str(tmp_path / "cache")}
     out = tmp_path / "stopped"
-    lines: list[str] = []
-    # A checkpoint after every batch; SIGKILL comes at any point of the second epoch.
-    first = subprocess.Popen(
-        command(phantoms, out, "--set", "training.checkpoint_minutes=0"),
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-    wait_for("epoch 1 of 2", first, lines)
-    time.sleep(0.5)
-    first.send_signal(stop)
-    rest = first.communicate(timeout=60)[1]
-    assert first.returncode == (-signal.SIGKILL if stop == signal.SIGKILL else 130), rest
-    assert "epoch 2 of 2" not in rest
-    assert not (out / "model").exists()
+    # A checkpoint after every batch; SIGKILL comes at any point of the second epoch, SIGINT after a batch of it.
+    starts = [("epoch 1 of 2", 0.5, signal.SIGKILL, -signal.SIGKILL), ("resuming at batch", 0.0, signal.SIGINT, 130)]
+    for text, seconds, stop, code in starts:
+        line = command(phantoms, out, "--set", "training.checkpoint_minutes=0", "--resume")
+        with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env=environment) as process:
+            wait_for(text, process, [])
+            time.sleep(seconds)
+            process.send_signal(stop)
+            rest = process.communicate(timeout=60)[1]
+        assert process.returncode == code, rest
+        assert "epoch 2 of 2" not in rest
+        assert not (out / "model").exists()
     again = subprocess.run(
         command(phantoms, out, "--resume"), capture_output=True, text=True, env=environment, check=False, timeout=120
     )
