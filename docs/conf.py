@@ -1,8 +1,7 @@
 """Sphinx settings of the site: `make docs` builds it into build/site, without a network."""
 
 # Imported before autodoc does so with TYPE_CHECKING set: pydantic then fails to build models with extra fields.
-import gliomaseg.evaluation
-import gliomaseg.serve.server  # noqa: F401
+import gliomaseg.evaluation  # noqa: F401
 from gliomaseg import __version__
 
 project = "gliomaseg"
@@ -21,7 +20,11 @@ apidoc_modules = [
         "separate_modules": True,
         "module_first": True,
         "implicit_namespaces": False,
-        "exclude_patterns": ["../src/gliomaseg/cli/**", "../src/gliomaseg/bench/**", "../src/gliomaseg/__main__.py"],
+        # Programs, whose contracts are the guide's pages.
+        "exclude_patterns": [
+            *(f"../src/gliomaseg/{name}/**" for name in ("cli", "bench", "serve")),
+            "../src/gliomaseg/__main__.py",
+        ],
     }
 ]
 

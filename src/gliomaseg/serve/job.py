@@ -42,7 +42,7 @@ class Job:
         model_result: the same for the model's mask.
         reference: the name of the reference mask, for people; None without one.
         corrections: the number of requests that correct it or wait for that.
-        bytes: size of its files.
+        files_bytes: size of its files.
         is_deleted: whether its files are removed, or will be.
         created: seconds since 1970.
         used: time of the last request, seconds since 1970.
@@ -65,7 +65,7 @@ class Job:
     used: float = field(default_factory=time.time)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     corrections: int = 0
-    bytes: int = 0
+    files_bytes: int = 0
     is_deleted: bool = False
 
     @property

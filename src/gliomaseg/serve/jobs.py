@@ -220,9 +220,9 @@ class Jobs:
         Args:
             job: its files have changed; it is not removed.
         """
-        job.bytes = await asyncio.to_thread(folder_bytes, job.folder)
+        job.files_bytes = await asyncio.to_thread(folder_bytes, job.folder)
         while True:
-            kept = sum(one.bytes for one in {job.id: job, **self._jobs}.values())
+            kept = sum(one.files_bytes for one in {job.id: job, **self._jobs}.values())
             idle = [one for one in self._jobs.values() if one is not job and not one.is_busy]
             if kept <= self._settings.max_kept_bytes or not idle:
                 return kept
