@@ -119,3 +119,14 @@ def test_lines_under_the_title_move_the_pictures_down() -> None:
     tile = np.full((20, 20, 3), 255, np.uint8)
     sheets = [contact_sheet([tile], notes=["a"], heading=["t", *lines], side_px=60) for lines in ([], ["one", "two"])]
     assert sheets[1].height - sheets[0].height == 2 * 18
+
+
+def test_a_long_title_of_a_contact_sheet_keeps_its_end() -> None:
+    tile = np.zeros((60, 60, 3), np.uint8)
+    sheets = [
+        np.asarray(contact_sheet([tile], notes=["a"], heading=[f"{name}: 12.0 ml"], side_px=60))
+        for name in ("W" * 300, "W" * 400)
+    ]
+    # Both titles are as long as the sheet is wide, and show the same: dots, letters and the volume.
+    np.testing.assert_array_equal(*sheets)
+    assert (sheets[0][:40, -30:] < 255).any()

@@ -101,6 +101,14 @@ def panel(
     return sheet
 
 
+def _shortened(text: str, font: Any, width_px: int) -> str:
+    """Return a text that is at most `width_px` wide; its end is kept, since a title ends with the volume."""
+    if font.getlength(text) <= width_px:
+        return text
+    first = next(k for k in range(len(text)) if font.getlength("..." + text[k:]) <= width_px)
+    return "..." + text[first:]
+
+
 def contact_sheet(
     tiles: Sequence[Pixels],
     *,
@@ -115,7 +123,8 @@ def contact_sheet(
     Args:
         tiles: uint8 (y, x, 3), at most `side_px` high and wide.
         notes: one each.
-        heading: over it all: the title, and smaller lines under it; a line that is too long is wrapped.
+        heading: over it all: the title, which loses its beginning if it is too long, and smaller lines under it, which
+            are wrapped.
         sides: what stands in the left and right corner of each picture.
         columns: pictures in a row.
         side_px: the side of the square that each picture is centred in.
@@ -130,7 +139,7 @@ def contact_sheet(
     top = 46 + line_height * len(wrapped)
     sheet = Image.new("RGB", (width, top + rows * (side_px + note + _GAP)), "white")
     draw = ImageDraw.Draw(sheet)
-    draw.text((_GAP, 12), heading[0], fill=_INK, font=large)
+    draw.text((_GAP, 12), _shortened(heading[0], large, width - 2 * _GAP), fill=_INK, font=large)
     for k, line in enumerate(wrapped):
         draw.text((_GAP, 38 + line_height * k), line, fill=_QUIET, font=small)
     for k, (pixels, line) in enumerate(zip(tiles, notes, strict=True)):

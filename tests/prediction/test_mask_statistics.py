@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from scipy import ndimage
 
 from gliomaseg.prediction.mask_statistics import MaskStatistics, bounding_box, measure_diameters, measure_mask
 from gliomaseg.scan import Scan
@@ -61,6 +63,16 @@ def test_diameters_are_those_of_the_largest_component() -> None:
     plane = np.zeros((9, 9), bool)
     plane[0, 0:3] = plane[8, 8] = True
     assert measure_diameters(plane, 1, 1) == (3, 1)  # a line of 3 pixels
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_diameters_of_a_mirrored_slice_are_the_same(seed: int) -> None:
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).random((40, 50)), 2.5)
+    labelled, _ = ndimage.label(noise > 0.51, np.ones((3, 3)))
+    plane = labelled == np.bincount(labelled[labelled > 0]).argmax()
+    expected = measure_diameters(plane, 1.0, 1.0)
+    for mirrored in (plane[::-1], plane[:, ::-1], plane[::-1, ::-1]):
+        assert measure_diameters(mirrored, 1.0, 1.0) == pytest.approx(expected)
 
 
 def test_one_pixel_has_its_size_and_an_empty_slice_has_no_diameter() -> None:

@@ -195,6 +195,20 @@ def test_accepted_mask_replaces_another_only_after_a_choice(watch: Watch, server
     forget_conflicts(watch)
 
 
+def test_mask_that_was_changed_elsewhere_is_not_taken_away_unseen(watch: Watch, server: WorkServer) -> None:
+    case, page = server.cases()[1], watch.page
+    open_case(page, case["case"])
+    of_page = shown_ml(page)
+    server.draw(server.open(case), (6, 5, 2))
+    page.click("[data-file='mask.nii.gz']")
+    page.wait_for_selector("#conflict-title:text-is('The mask was changed elsewhere')")
+    page.click("#conflict-theirs")
+    assert shown_ml(page) != of_page
+    with page.expect_download():
+        page.click("[data-file='mask.nii.gz']")
+    forget_conflicts(watch)
+
+
 def wait_until_reopened(page: Page, job: str) -> None:
     page.wait_for_function("(job) => location.hash.slice(1) !== job", arg=job)
     page.wait_for_selector(".toast:has-text('Your corrections are kept')")

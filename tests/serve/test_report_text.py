@@ -49,5 +49,11 @@ def test_without_spacing_the_report_counts_pixels() -> None:
     unknown = statistics(tumour_volume_ml=None, diameters_mm=None)
     assert report_text("scan", document, unknown, changes).lines() == [
         "glioma-flair. Research only",
+        "Orientation and spacing are unknown: sizes are in pixels",
         "Changed by a person: 1,200 pixels added, 3 pixels removed",
     ]
+
+
+def test_an_empty_mask_does_not_exclude_a_tumour() -> None:
+    empty = statistics(tumour_voxels=0, tumour_volume_ml=0.0, diameters_mm=None)
+    assert "An empty mask does not exclude a tumour" in report_text("scan", DOCUMENT, empty).lines()

@@ -72,7 +72,7 @@ def measure_diameters(plane: Mask, row_mm: float, column_mm: float) -> tuple[flo
 
     Both are between centres of pixels, plus the mean side of a pixel: one pixel of 1 mm has the diameters 1 and 1 mm.
     The second one is the longest distance of two tumour pixels on a line at right angles; what lies between them may
-    be a gap. Lines are a pixel wide.
+    be a gap. Lines are a pixel wide. Of several longest diameters, the one with the longest second one counts.
 
     Args:
         plane: bool, shape (y, x).
@@ -90,32 +90,38 @@ def measure_diameters(plane: Mask, row_mm: float, column_mm: float) -> tuple[flo
     largest = labelled == np.argmax(np.bincount(labelled.ravel())[1:]) + 1
     outline = largest & ~ndimage.binary_erosion(largest)
     points = np.argwhere(outline).astype(np.float64) * (row_mm, column_mm)
-    first, second = _farthest(points)
+    pairs = _farthest(points)
     pixel_mm = (row_mm + column_mm) / 2
-    length = float(np.hypot(*(second - first)))
+    length = float(np.hypot(*(pairs[0][1] - pairs[0][0])))
     if length == 0:
         return pixel_mm, pixel_mm
-    y, x = (second - first) / length
-    lines = np.rint((points - first) @ (y, x) / pixel_mm).astype(int)
+    return length + pixel_mm, max(_widest(points, pair, pixel_mm) for pair in pairs) + pixel_mm
+
+
+def _widest(points: NDArray[Any], ends: NDArray[Any], pixel_mm: float) -> float:
+    """Return the longest distance of two points on a line at right angles to that between the ends, in mm."""
+    y, x = (ends[1] - ends[0]) / np.hypot(*(ends[1] - ends[0]))
+    # From the middle, with halves rounded to it: the same if the slice is mirrored, as on the page of `serve`.
+    places = (points - ends.mean(axis=0)) @ (y, x) / pixel_mm
+    lines = (np.sign(places) * np.floor(np.abs(places) + 0.5 - 1e-6)).astype(int)
     lines -= lines.min()
-    across = (points - first) @ (-x, y)
+    across = points @ (-x, y)
     low, high = np.full(lines.max() + 1, np.inf), np.full(lines.max() + 1, -np.inf)
     np.minimum.at(low, lines, across)
     np.maximum.at(high, lines, across)
-    return length + pixel_mm, float((high - low).max()) + pixel_mm
+    return float((high - low).max())
 
 
-def _farthest(points: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the two points, of shape (n, 2) and sorted by row, that are farthest from each other."""
+def _farthest(points: NDArray[Any]) -> NDArray[Any]:
+    """Return the pairs of points, of shape (n, 2) and sorted by row, that are farthest apart: shape (pairs, 2, 2)."""
     from scipy.spatial import ConvexHull, QhullError, distance
 
     try:
         corners = points[ConvexHull(points).vertices]
     except QhullError:  # all on one line, or fewer than three
-        return points[0], points[-1]
-    between = distance.cdist(corners, corners)
-    first, second = np.unravel_index(between.argmax(), between.shape)
-    return corners[first], corners[second]
+        return np.stack([points[0], points[-1]])[None]
+    between = np.triu(distance.cdist(corners, corners))
+    return np.asarray(corners[np.argwhere(between > between.max() - 1e-6)])
 
 
 def bounding_box(mask: Mask) -> tuple[slice, slice, slice] | None:

@@ -21,7 +21,7 @@ CHOICE = {"requestBody": {"required": True, "content": {"application/json": {"sc
 class CopiedScan(BaseModel):
     """The scan of an upload that gets a job of its own."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"choice": 2}]})
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"choice": 2}]})
     choice: int = Field(ge=1, le=100_000)
 
 

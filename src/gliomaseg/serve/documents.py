@@ -49,7 +49,9 @@ class Problem(BaseModel):
 class Choice(BaseModel):
     """One of the scans of an upload, or the series of a study that are FLAIR, T1 and T1ce."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"choice": 2}, {"choice": 2, "t1": 1}]})
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"choice": 2}, {"choice": 2, "t1": 1}]}
+    )
     choice: int = Field(ge=1, le=100_000)
     t1: int | None = Field(default=None, ge=1, le=100_000)
     t1ce: int | None = Field(default=None, ge=1, le=100_000)

@@ -21,6 +21,10 @@ def report_text(
     """
     dice = document["predicted_dice"]
     facts = [] if statistics.diameters_mm is None else [_diameters(*statistics.diameters_mm)]
+    if statistics.tumour_volume_ml is None:
+        facts.append("Orientation and spacing are unknown: sizes are in pixels")
+    if not statistics.tumour_voxels:
+        facts.append("An empty mask does not exclude a tumour")
     if changes is not None:
         expected = "" if dice is None else f"; the model's mask has a predicted Dice of {dice:.2f}"
         facts.append(f"Changed by a person: {_amount(changes, 'added')}, {_amount(changes, 'removed')}{expected}")

@@ -119,7 +119,8 @@ export function topSlices(numbers, apart, most = 3) {
 
 /**
  * Longest diameter of the largest component (8 neighbours) in the largest axial slice, and the longest one at right
- * angles to it, in lines one pixel wide. Both are between centres of pixels, plus the mean side of a pixel.
+ * angles to it, in lines one pixel wide. Both are between centres of pixels, plus the mean side of a pixel. The same as
+ * in `measure_diameters` of gliomaseg/prediction/mask_statistics.py.
  * @param {Uint8Array} mask
  * @param {Triple} shape
  * @param {Triple} spacingMm
@@ -133,17 +134,16 @@ export function measureDiameters(mask, shape, spacingMm) {
   const points = border(largestComponent(plane, nx, ny), nx, ny);
   const mm = points.map(([x, y]) => /** @type {[number, number]} */ ([x * spacingMm[0], y * spacingMm[1]]));
   const pixelMm = (spacingMm[0] + spacingMm[1]) / 2;
-  const [first, second] = farthest(mm);
-  const length = Math.hypot(second[0] - first[0], second[1] - first[1]);
+  const all = farthest(mm).map((ends) => crossed(mm, ends, pixelMm));
+  const { first, second, length, along, across } = all.reduce((a, b) => (b.across.high - b.across.low > a.across.high - a.across.low + 1e-9 ? b : a));
   const toVoxel = ([x, y]) => /** @type {[number, number]} */ ([x / spacingMm[0], y / spacingMm[1]]);
   const longest = { mm: length + pixelMm, from: toVoxel(first), to: toVoxel(second) };
   if (length === 0) return { longest, perpendicular: { ...longest }, z };
-  const along = /** @type {[number, number]} */ ([(second[0] - first[0]) / length, (second[1] - first[1]) / length]);
-  const across = widest(mm, first, along, pixelMm);
+  const middle = [(first[0] + second[0]) / 2, (first[1] + second[1]) / 2];
   const place = (offset) =>
     toVoxel([
-      first[0] + along[0] * across.along - along[1] * offset,
-      first[1] + along[1] * across.along + along[0] * offset,
+      middle[0] + along[0] * across.along - along[1] * offset,
+      middle[1] + along[1] * across.along + along[0] * offset,
     ]);
   const perpendicular = {
     mm: across.high - across.low + pixelMm, from: place(across.low), to: place(across.high),
@@ -151,17 +151,22 @@ export function measureDiameters(mask, shape, spacingMm) {
   return { longest, perpendicular, z };
 }
 
-/** The line at right angles with the most distant points, in mm. */
-function widest(points, first, along, pixelMm) {
+/** A longest diameter, and the line at right angles with the most distant points, from the middle, in mm. */
+function crossed(points, [first, second], pixelMm) {
+  const length = Math.hypot(second[0] - first[0], second[1] - first[1]);
+  const along = length ? [(second[0] - first[0]) / length, (second[1] - first[1]) / length] : [1, 0];
   /** @type {Map<number, {along: number, low: number, high: number}>} */
   const lines = new Map();
-  for (const [x, y] of points) {
-    const line = Math.round(((x - first[0]) * along[0] + (y - first[1]) * along[1]) / pixelMm);
-    const offset = (y - first[1]) * along[0] - (x - first[0]) * along[1];
+  for (const point of points) {
+    const [x, y] = [point[0] - (first[0] + second[0]) / 2, point[1] - (first[1] + second[1]) / 2];
+    const place = (x * along[0] + y * along[1]) / pixelMm;
+    const line = Math.sign(place) * Math.floor(Math.abs(place) + 0.5 - 1e-6); // halves to the middle: the same if mirrored
+    const offset = y * along[0] - x * along[1];
     const found = lines.get(line) ?? { along: line * pixelMm, low: Infinity, high: -Infinity };
     lines.set(line, { ...found, low: Math.min(found.low, offset), high: Math.max(found.high, offset) });
   }
-  return [...lines.values()].reduce((a, b) => (b.high - b.low > a.high - a.low ? b : a));
+  const across = [...lines.values()].reduce((a, b) => (b.high - b.low > a.high - a.low ? b : a));
+  return { first, second, length, along, across };
 }
 
 /** @returns {Uint8Array} the largest component of a slice */
@@ -192,18 +197,17 @@ function border(plane, nx, ny) {
   return points;
 }
 
-/** The two points that are farthest from each other. They are corners of the convex hull. */
+/** The pairs of points that are farthest from each other. They are corners of the convex hull. */
 function farthest(points) {
   const corners = hull(points);
-  let best = [corners[0], corners[0]];
+  let best = [[corners[0], corners[0]]];
   let distance = 0;
   for (let i = 0; i < corners.length; i += 1) {
     for (let j = i + 1; j < corners.length; j += 1) {
       const d = Math.hypot(corners[i][0] - corners[j][0], corners[i][1] - corners[j][1]);
-      if (d > distance + 1e-9) {
-        distance = d;
-        best = [corners[i], corners[j]];
-      }
+      if (d > distance + 1e-6) best = [];
+      if (d > distance - 1e-6) best.push([corners[i], corners[j]]);
+      distance = Math.max(d, distance);
     }
   }
   return best;

@@ -1,9 +1,8 @@
 /** Saving the correction, and links to take mask and values away. */
 
-import { fileUrl, restoreMask, saveMask } from "./api.js";
+import { fileUrl, readJob, restoreMask, saveMask } from "./api.js";
 import { byId, make, toast } from "./dom.js";
 import { changesText } from "./panel.js";
-import { isThere } from "./reopen.js";
 
 const FILES = [
   { format: "nifti", file: "mask.nii.gz", label: "NIfTI", missing: "the scan has no affine" },
@@ -54,11 +53,17 @@ function link(workspace, { format, file, label }, store) {
       return;
     }
     event.preventDefault();
-    isReady = (!session.isChanged && (await isThere(session.id).catch(() => false))) || (await store());
+    isReady = (!session.isChanged && (await hasMask(session).catch(() => false))) || (await store());
     anchor.href = fileUrl(session.id, file); // the job may be another one since
     if (isReady) anchor.click();
   });
   return anchor;
+}
+
+/** Whether the server still has the mask that the page shows. @param {import("./session.js").Session} session */
+async function hasMask(session) {
+  const job = await readJob(session.id);
+  return job.result?.mask_sha256 === session.result.mask_sha256;
 }
 
 const MOST_ATTEMPTS = 4; // the server may lose the scan, and another person may store it

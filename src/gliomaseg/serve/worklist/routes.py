@@ -48,7 +48,9 @@ class WorkListDocument(BaseModel):
 class Stored(BaseModel):
     """Who corrected the mask of a case, how long it took, and which mask the client shows."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"seconds": 94.5, "reader": "anna"}]})
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"seconds": 94.5, "reader": "anna"}]}
+    )
     seconds: float = Field(
         ge=0, le=_LONGEST_S, allow_inf_nan=False, description="of work since the case was stored last"
     )
