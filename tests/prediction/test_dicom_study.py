@@ -130,6 +130,10 @@ def test_an_unusable_series_is_a_row_with_the_reason(
         ({"inputs": ["a.nii"]}, "^t1_series: no input is a DICOM series; omit it$"),
         ({"flair": "study/s1", "t1": "study/s2"}, "^t1_series: cannot be used with t1; omit one of them$"),
         ({"inputs": ["study"], "t1_series": " "}, "^t1_series: is empty; give the number or the UID of a series$"),
+        (
+            {"inputs": ["study"], "t1_series": "2", "t1ce_series": "2"},
+            "^t1ce_series: is 2, as t1_series; name another series$",
+        ),
     ],
 )
 def test_unsuitable_options_end_the_command(
@@ -139,8 +143,9 @@ def test_unsuitable_options_end_the_command(
     (tmp_path / "study").symlink_to(study)
     paths = {name: tmp_path / text for name, text in options.items() if name in ("flair", "t1")}
     inputs = [tmp_path / name for name in options.get("inputs", [])]
+    series = {"t1_series": "2"} | {name: text for name, text in options.items() if name.endswith("_series")}
     with pytest.raises(UsageError, match=words):
-        predict_command(tmp_path / "out", inputs, model=bright, t1_series=options.get("t1_series", "2"), **paths)
+        predict_command(tmp_path / "out", inputs, model=bright, **series, **paths)
 
 
 def test_a_result_with_another_series_is_not_taken_as_done(study: Path, predictor: Predictor, tmp_path: Path) -> None:

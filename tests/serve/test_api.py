@@ -302,6 +302,7 @@ def test_a_pickle_is_refused(client: httpx.Client, finish: Finish) -> None:
         ({"json": {}}, 400),
         ({"files": {"flair": (None, "text")}}, 400),
         ({"data": {"example": "phantom", "series": "1" * 65}}, 400),
+        ({"files": {"files": ("a.dcm", b"DICM")}, "data": {"t1_series": "2", "t1ce_series": "2"}}, 400),
         ({"content": b"--x", "headers": {"Content-Type": "multipart/form-data"}}, 400),
     ],
 )

@@ -94,8 +94,8 @@ def require_options(entries: abc.Sequence[Input], options: PredictOptions) -> No
     """Refuse options that cannot apply to the inputs, before any work is done.
 
     Raises:
-        UsageError: a mask format does not suit an input, a series is given and no input is DICOM, or existing results
-            are to be both kept and replaced.
+        UsageError: a mask format does not suit an input, a series is given and no input is DICOM, one series is T1
+            and T1ce, or existing results are to be both kept and replaced.
     """
     for entry in entries:
         mask_formats(entry, options.to)
@@ -111,6 +111,8 @@ def require_options(entries: abc.Sequence[Input], options: PredictOptions) -> No
     for name, other in (("t1", options.t1_series), ("t1ce", options.t1ce_series)):
         if other is not None and any(getattr(entry, name) is not None for entry in entries):
             raise UsageError(f"cannot be used with {name}", where=f"{name}_series", cure="omit one of them")
+    if options.t1_series is not None and options.t1_series == options.t1ce_series:
+        raise UsageError(f"is {options.t1_series}, as t1_series", where="t1ce_series", cure="name another series")
 
 
 def predict(entry: Input, out: Path, predictor: ScanPredictor, options: PredictOptions | None = None) -> PredictRow:

@@ -114,6 +114,8 @@ async def _submit_form(jobs: Jobs, fields: Sequence[tuple[str, Any]]) -> dict[st
         names = await asyncio.to_thread(write_example if is_example else _store_files, job.folder / "upload", files)
         job.series, job.asks = texts.get("series") or None, "ask" in texts
         job.other_series = {name: uid for name in ("t1", "t1ce") if (uid := texts.get(f"{name}_series"))}
+        if len(set(job.other_series.values())) < len(job.other_series):
+            raise HTTPException(400, "t1_series and t1ce_series have one value, expected another series for each")
         await jobs.submit(job, names)
     except BaseException as fault:
         await jobs.delete(job)
