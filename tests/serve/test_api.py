@@ -18,7 +18,8 @@ import tifffile
 
 from gliomaseg import read_scan
 from gliomaseg.choices import PhantomFormat
-from gliomaseg.phantoms import write_phantoms
+from gliomaseg.phantoms import phantom_patient, write_phantoms
+from gliomaseg.phantoms.writers import WRITERS
 from gliomaseg.prediction import open_models
 from gliomaseg.pretrained import find_models
 from serve.conftest import Finish
@@ -237,6 +238,38 @@ def test_t1_of_a_study_is_chosen_beside_flair(client: httpx.Client, finish: Fini
     assert {name: value for name, value in again.items() if name != "seconds"} == {
         name: value for name, value in result.items() if name != "seconds"
     }
+
+
+def test_t1_of_one_of_two_studies_is_chosen_after_the_study(
+    client: httpx.Client, finish: Finish, tmp_path: Path
+) -> None:
+    pydicom = pytest.importorskip("pydicom")
+    files = []
+    for patient, name, sequence in ((1, "a.zip", "flair"), (0, "b.zip", "*")):
+        study = tmp_path / name
+        WRITERS[PhantomFormat.dicom](study, phantom_patient(patient, side_px=64, slices=4))
+        packed, parts = io.BytesIO(), sorted(study.glob(f"{sequence}/*.dcm"))
+        with zipfile.ZipFile(packed, "w") as archive:
+            for file in parts:
+                archive.write(file, file.relative_to(study))
+        files.append(("files", (name, packed.getvalue())))
+    job = finish(client.post("/segmentations", files=files, data={"ask": "series"}).json())
+    assert [(one["title"], one["usable_as"]) for one in job["choices"]] == [("a.zip", ["flair"]), ("b.zip", ["flair"])]
+    path = f"/segmentations/{job['id']}"
+    # The list of series has the study that was chosen alone.
+    series = finish(client.post(f"{path}/choice", json={"choice": 2}).json())
+    assert series["state"] == "choose", series
+    named = [(one["number"], one["sequence"], one["usable_as"]) for one in series["choices"]]
+    assert named == [(1, "flair", ["flair", "t1"]), (2, "t1", ["flair", "t1"]), (3, "t1ce", ["flair", "t1"])]
+    assert client.get(f"{path}/choices/3.png").content.startswith(b"\x89PNG")
+    done = finish(client.post(f"{path}/choice", json={"choice": 1, "t1": 2}).json())
+    assert done["state"] == "done", done
+    assert [line for line in done["result"]["left_out"] if "no T1" in line] == []
+    assert "t1_series" not in "".join(done["result"]["warnings"])
+    # Another process writes a correction; it reads the same scan.
+    client.put(f"{path}/mask", content=client.get(f"{path}/mask.u8").content).raise_for_status()
+    written = pydicom.dcmread(io.BytesIO(client.get(f"{path}/seg.dcm").content))
+    assert written.StudyInstanceUID == pydicom.dcmread(parts[0]).StudyInstanceUID
 
 
 def test_a_t1_series_that_is_not_there_fails_with_those_that_are(

@@ -104,6 +104,43 @@ def test_the_numbers_of_a_choice_become_series(
     assert segmented == [expected]
 
 
+@pytest.mark.parametrize(("asks", "is_copy"), [(True, False), (True, True), (False, False)])
+def test_a_job_that_asks_lists_the_series_of_the_scan_that_was_chosen(
+    asks: bool, is_copy: bool, tmp_path: Path, monkeypatch
+) -> None:
+    listed, segmented = [], []
+
+    async def run(task: str, folder: Path, **values: Any) -> Any:
+        if task == "list":
+            listed.append(values["scan"])
+            uids, usable = ([None, None], ["flair"]) if values["scan"] is None else (["1.1", "1.2"], ["flair", "t1"])
+            return [{"number": k, "title": "", "series": uid, "usable_as": usable} for k, uid in enumerate(uids, 1)]
+        segmented.append(values["chosen"])
+        return {}
+
+    async def scenario() -> None:
+        job = await new_job(jobs)
+        job.asks = asks
+        working = asyncio.create_task(jobs.work())
+        answers: list[tuple[int, dict[str, int]]] = [(2, {}), (1, {"t1": 2})]
+        while job.state is not State.DONE:
+            await asyncio.sleep(0.01)
+            if job.state is State.CHOOSE and is_copy:
+                job = await jobs.copy(job, answers.pop(0)[0])
+            elif job.state is State.CHOOSE:
+                jobs.choose(job, *answers.pop(0))
+        working.cancel()
+
+    jobs = jobs_of(tmp_path, monkeypatch, run)
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+    if asks and not is_copy:
+        assert listed == [None, 2]
+        assert segmented == [{"number": 2, "series": "1.1", "by_person": True, "t1": "1.2"}]
+    else:
+        assert listed == [None]
+        assert segmented == [{"number": 2, "series": None, "by_person": False}]
+
+
 def test_only_jobs_that_are_done_expire(tmp_path: Path, monkeypatch) -> None:
     async def scenario() -> list[State]:
         for state in State:

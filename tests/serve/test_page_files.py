@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
@@ -139,6 +139,51 @@ def test_flair_and_t1_of_a_study_are_chosen_by_keyboard(fresh, study_zip):
     fresh.wait_for_selector("#busy:not([hidden])")
     fresh.click("#cancel")
     fresh.wait_for_selector("#empty:not([hidden])")
+
+
+def test_t1_of_one_of_two_studies_is_named_after_the_study(fresh, study_zip):
+    zips = [{"name": name, "mimeType": "application/zip", "buffer": study_zip} for name in ("a.zip", "b.zip")]
+    open_files(fresh, *zips)
+    with fresh.expect_request("**/choice") as scan:
+        fresh.locator("#choices .choice", has_text="b.zip").click()
+    group = fresh.get_by_role("group", name="T1 phantom, 8 slices is", exact=True)
+    group.get_by_role("button", name="T1", exact=True).click()
+    assert fresh.locator("#choices img[src*='of=1.']").count() == 3, "not the pictures of the list before"
+    with fresh.expect_request("**/choice") as series:
+        fresh.click("#choose-done")
+    assert [scan.value.post_data_json, series.value.post_data_json] == [{"choice": 2}, {"choice": 1, "t1": 2}]
+    fresh.click("#cancel")
+    fresh.wait_for_selector("#empty:not([hidden])")
+
+
+SEND_AGAIN = """async () => {
+  const { Uploads } = await import("/page/reopen.js");
+  const [uploads, form] = [new Uploads(), new FormData()];
+  form.append("files", new File(["1"], "a.zip"));
+  form.append("ask", "series");
+  uploads.keep("upload", form);
+  uploads.copied("upload", 3, "copy");
+  uploads.chosen("upload", { flair: 2 });
+  uploads.chosen("upload", { flair: 1, t1: 2 });
+  const asks = ["upload", "copy"].map((id) => uploads.sent.get(id).form.has("ask"));
+  return [asks, (await uploads.sendAgain("upload")).state, (await uploads.sendAgain("copy")).state];
+}"""
+
+
+def test_choices_are_made_again_in_their_order_if_the_server_has_lost_the_job(fresh):
+    sent: list[Any] = []
+    states = iter(["choose", "choose", "done", "choose", "done"])
+
+    def answer(route: Route) -> None:
+        if route.request.method != "POST":
+            return route.continue_()
+        sent.append(route.request.post_data_json if route.request.url.endswith("/choice") else "upload")
+        return route.fulfill(status=202, json={"id": "new", "state": next(states)})
+
+    fresh.route("**/v1/segmentations", answer)
+    fresh.route("**/v1/segmentations/*/choice", answer)
+    assert fresh.evaluate(SEND_AGAIN) == [[True, False], "done", "done"]
+    assert sent == ["upload", {"choice": 2}, {"choice": 1, "t1": 2}, "upload", {"choice": 3}]
 
 
 def test_all_scans_of_an_upload_are_opened_when_the_queue_has_room(browser, server_address, tmp_path):

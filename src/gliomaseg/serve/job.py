@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from gliomaseg.atomic import link
+from gliomaseg.serve.names import FILE
 
 
 class State(StrEnum):
@@ -38,6 +42,7 @@ class Job:
         series: UID or number of the DICOM series that was asked for, FLAIR.
         other_series: the same of `t1` and `t1ce`.
         asks: whether a person chooses T1 if a series looks like it.
+        scan: number of the scan that was chosen before its series are; None if there was no such choice.
         result: the document of `result.json`.
         model_result: the same for the model's mask.
         reference: the name of the reference mask, for people; None without one.
@@ -57,6 +62,7 @@ class Job:
     series: str | None = None
     other_series: dict[str, str] = field(default_factory=dict)
     asks: bool = False
+    scan: int | None = None
     error: str | None = None
     result: dict[str, Any] | None = None
     model_result: dict[str, Any] | None = None
@@ -82,3 +88,13 @@ def folder_bytes(folder: Path) -> int:
             with suppress(OSError):
                 total += Path(place, file).stat().st_size
     return total
+
+
+def link_upload(folder: Path, other: Path) -> None:
+    """Give a job the files of another one; they are on disk once."""
+
+    def second_name(file: str, path: str) -> None:
+        link(Path(file), Path(path))
+
+    shutil.copytree(folder / "upload", other / "upload", copy_function=second_name, dirs_exist_ok=True)
+    shutil.copyfile(folder / FILE, other / FILE)

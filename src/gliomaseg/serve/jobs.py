@@ -13,8 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gliomaseg.atomic import link
-from gliomaseg.serve.job import Job, State, folder_bytes
+from gliomaseg.serve.job import Job, State, folder_bytes, link_upload
 from gliomaseg.serve.names import FILE
 from gliomaseg.serve.settings import ServeSettings
 from gliomaseg.serve.tasks import store_correction
@@ -99,7 +98,7 @@ class Jobs:
         self._waiting.put_nowait((job, None))
 
     def choose(self, job: Job, number: int, others: Mapping[str, int]) -> None:
-        """Put a job into the queue again, for one of its scans.
+        """Put a job into the queue again, for one of its scans. If it asks, the series of that scan may be chosen next.
 
         Args:
             job: that waits for a choice.
@@ -113,7 +112,11 @@ class Jobs:
         series = {choice["number"]: choice["series"] for choice in job.choices}
         job.other_series |= {name: series[other] for name, other in others.items()}
         job.state = State.QUEUED
-        self._waiting.put_nowait((job, number))
+        if job.asks and series[number] is None:  # it is a scan, whose series are listed next
+            job.scan = number
+            self._waiting.put_nowait((job, None))
+        else:
+            self._waiting.put_nowait((job, number))
 
     async def copy(self, job: Job, number: int) -> Job:
         """Put one scan of an upload with several into the queue, as a job of its own with the same files.
@@ -126,9 +129,9 @@ class Jobs:
         title = next(str(choice["title"]) for choice in job.choices if choice["number"] == number)
         new, now = await asyncio.to_thread(self.new, title), time.time()
         made = replace(job, id=new.id, name=title, folder=new.folder, lock=new.lock, created=now, used=now)
-        made.other_series = dict(job.other_series)
+        made.other_series, made.asks = dict(job.other_series), False
         try:
-            await asyncio.to_thread(_link_upload, job.folder, made.folder)
+            await asyncio.to_thread(link_upload, job.folder, made.folder)
             if await self._limit_kept(made) > self._settings.max_kept_bytes:
                 raise DiskFullError
             self.choose(made, number, {})
@@ -179,7 +182,7 @@ class Jobs:
         if number is None:
             job.state = State.READING
             job.choices = await self._segmenting.run(
-                "list", job.folder, series=job.series, others=job.other_series, asks=job.asks
+                "list", job.folder, series=job.series, others=job.other_series, asks=job.asks, scan=job.scan
             )
             if job.is_deleted:
                 return
@@ -189,7 +192,8 @@ class Jobs:
             number = job.choices[0]["number"]
         listed = next((choice for choice in job.choices if choice["number"] == number), job.choices[0])
         by_person = is_choice and listed["usable_as"] != ["flair"]
-        chosen = {"number": number, "series": listed["series"], "by_person": by_person, **job.other_series}
+        scan = number if job.scan is None else job.scan
+        chosen = {"number": scan, "series": listed["series"], "by_person": by_person, **job.other_series}
         job.state, job.progress = State.SEGMENTING, 5
         job.result = job.model_result = await self._segmenting.run(
             "segment", job.folder, on_progress=progress, chosen=chosen, name=job.name
@@ -284,16 +288,6 @@ class Jobs:
             "result": job.result,
             "reference": job.reference,
         }
-
-
-def _link_upload(folder: Path, other: Path) -> None:
-    """Give a job the files of another one; they are on disk once."""
-
-    def second_name(file: str, path: str) -> None:
-        link(Path(file), Path(path))
-
-    shutil.copytree(folder / "upload", other / "upload", copy_function=second_name, dirs_exist_ok=True)
-    shutil.copyfile(folder / FILE, other / FILE)
 
 
 def _iso(seconds: float) -> str:

@@ -53,9 +53,10 @@ def list_scans(
     series: str | None = None,
     others: Mapping[str, str] | None = None,
     asks: bool = False,
+    scan: int | None = None,
     takes: Sequence[str] = _FLAIR,
 ) -> list[dict[str, Any]]:
-    """Return the scans of an upload, or the series of its only study; if there are several, write pictures.
+    """Return the scans of an upload, or the series of the only study; if there are several, write pictures.
 
     Each has `number`, `title`, `voxels`, `series`, `sequence` (by its header) and `usable_as` (sequences of the case).
 
@@ -64,6 +65,7 @@ def list_scans(
         series: UID or number of a DICOM series, FLAIR; only the scans that have it are listed.
         others: the same of `t1` and `t1ce`.
         asks: whether the series of a study are listed too if one is FLAIR and another one looks like T1.
+        scan: number of the only scan that is listed, from 1; None lists all. The pictures of a list before are removed.
         takes: the sequences that the models take.
 
     Raises:
@@ -72,13 +74,17 @@ def list_scans(
     """
     entries = dict(enumerate(_entries(folder), start=1))
     others = others or {}
-    is_study = len(entries) == 1 and entries[1].kind is Kind.SERIES
+    if scan is not None:
+        entries = {scan: entries[scan]}
+        for picture in (folder / "out").glob("choice-*.png"):
+            picture.unlink()
+    only = next(iter(entries.values())) if len(entries) == 1 else None
     for field, wanted in {"series": series, **{f"{name}_series": one for name, one in others.items()}}.items():
         entries = entries if wanted is None else _with_series(entries, wanted, field)
-    if is_study and series is None:
-        usable = _usable(folder, entries[1], [name for name in takes if name not in others])
-        if _must_choose(list_series(entries[1].path), asks=asks and MriSequence.T1 in usable):
-            return _described_series(folder, entries[1], usable)
+    if only is not None and only.kind is Kind.SERIES and series is None:
+        usable = _usable(folder, only, [name for name in takes if name not in others])
+        if _must_choose(list_series(only.path), asks=asks and MriSequence.T1 in usable):
+            return _described_series(folder, only, usable)
     if len(entries) == 1:
         ((number, entry),) = entries.items()
         return [_choice(number, entry.name, series)]

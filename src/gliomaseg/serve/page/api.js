@@ -1,8 +1,8 @@
 /**
  * The requests of the page to its own server.
  *
- * @typedef {{number: number, title: string, voxels: number[] | null, sequence: string | null, usable_as: string[],
- *   error?: string}} Choice
+ * @typedef {{number: number, title: string, voxels: number[] | null, series: string | null, sequence: string | null,
+ *   usable_as: string[], error?: string}} Choice
  * @typedef {{id: string, name: string, state: string, progress: number, choices: Choice[] | null,
  *   error: string | null, result: Result | null, reference?: string | null}} Job
  * @typedef {{added_ml: number | null, removed_ml: number | null, added_voxels: number, removed_voxels: number,

@@ -38,7 +38,8 @@ function scanButton(job, choice, take) {
 
 /** @param {Job} job @param {Choice} choice */
 function described(job, choice) {
-  const src = fileUrl(job.id, `choices/${choice.number}.png`);
+  const of = encodeURIComponent(choice.series ?? ""); // the second list of a job has other pictures of the same numbers
+  const src = fileUrl(job.id, `choices/${choice.number}.png?of=${of}`);
   const picture = choice.error ? make("span", { className: "no-picture" }, "!") : make("img", { src, alt: "", width: 160, height: 160 });
   return [picture, make("strong", {}, choice.title), make("span", { className: "small" }, note(choice))];
 }

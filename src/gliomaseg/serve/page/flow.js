@@ -127,9 +127,10 @@ export class Flow {
   async #take(job, named, signal) {
     if (signal.aborted) return;
     showState("busy");
-    this.uploads.chosen(job.id, named);
     try {
-      await this.#follow(await choose(job.id, named), signal);
+      const queued = await choose(job.id, named);
+      this.uploads.chosen(job.id, named); // a refused choice is made once more
+      await this.#follow(queued, signal);
     } catch (fault) {
       this.fail(fault, signal);
     }

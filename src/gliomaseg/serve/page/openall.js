@@ -37,7 +37,7 @@ export class OpenAll {
     try {
       for (let first = true; left.length; first = false) {
         const made = await this.#copy(job.id, left[0], left.length);
-        this.uploads.chosen(job.id, { flair: left[0] }, made.id);
+        this.uploads.copied(job.id, left[0], made.id);
         left.shift();
         if (first && this.job === job && document.body.dataset.state === "choose") this.events.open(made);
         this.events.changed();

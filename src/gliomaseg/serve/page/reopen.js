@@ -40,19 +40,27 @@ export class Contact {
 /** Forms of the uploads of this page, by job: files are read again from disk if the server loses them. */
 export class Uploads {
   constructor() {
-    /** @type {Map<string, {form: FormData, named: Record<string, number> | null}>} */
+    /** @type {Map<string, {form: FormData, named: Record<string, number>[]}>} `named`: of each list, in order */
     this.sent = new Map();
   }
 
-  /** @param {string} id of a job @param {FormData} form that made it @param {Record<string, number> | null} named numbers of its scan by sequence */
-  keep(id, form, named = null) {
+  /** @param {string} id of a job @param {FormData} form that made it @param {Record<string, number>[]} named numbers by sequence, of each list */
+  keep(id, form, named = []) {
     this.sent.set(id, { form, named });
   }
 
-  /** @param {string} id of a job with several scans @param {Record<string, number>} named numbers by sequence @param {string} [other] its job, if it is another one */
-  chosen(id, named, other = id) {
+  /** A choice comes after those before. @param {string} id of a job with a list @param {Record<string, number>} named numbers by sequence */
+  chosen(id, named) {
+    this.sent.get(id)?.named.push(named);
+  }
+
+  /** The server does not ask for the series of a copy. @param {string} id of a job with several scans @param {number} number of one @param {string} copy its job */
+  copied(id, number, copy) {
     const entry = this.sent.get(id);
-    if (entry) this.sent.set(other, { ...entry, named });
+    if (!entry) return;
+    const form = new FormData();
+    for (const [field, value] of entry.form) if (field !== "ask") form.append(field, value);
+    this.keep(copy, form, [{ flair: number }]);
   }
 
   /** @param {string[]} ids of jobs that a person has deleted */
@@ -69,7 +77,7 @@ export class Uploads {
     const entry = this.sent.get(id);
     if (!entry) return null;
     let job = await finished(await upload(entry.form, () => {}, new AbortController().signal));
-    if (job.state === "choose" && entry.named) job = await finished(await choose(job.id, entry.named));
+    for (const named of entry.named) if (job.state === "choose") job = await finished(await choose(job.id, named));
     this.keep(job.id, entry.form, entry.named);
     this.sent.delete(id);
     return job;
