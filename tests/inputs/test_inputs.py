@@ -50,6 +50,27 @@ def test_a_folder_of_studies_gives_one_scan_for_each_study(tmp_path: Path) -> No
     assert inputs_of(tmp_path) == [("anna", Kind.SERIES), ("berta", Kind.SERIES)]
 
 
+@pytest.mark.parametrize("other", ["pat2.nii.gz", "scans/slice.tif", "deep/er/pat5.nii"])
+def test_an_only_study_beside_other_scans_is_its_own_folder(tmp_path: Path, other: str) -> None:
+    for number, name in enumerate(("flair", "t1"), start=1):
+        series(tmp_path / "anna" / name, number=number)
+    touch(tmp_path, "anna/report.pdf", "pat2_mask.nii.gz", "notes.txt")
+    assert inputs_of(tmp_path) == [(tmp_path.name, Kind.SERIES)]
+    touch(tmp_path, other)
+    found = list_inputs([tmp_path])
+    (study,) = (entry for entry in found if entry.kind is Kind.SERIES)
+    assert (study.name, study.path, len(found)) == ("anna", tmp_path / "anna", 2)
+    assert {file.path.name for file in found.skipped} == {"pat2_mask.nii.gz", "notes.txt"}
+
+
+def test_an_only_series_beside_other_scans_has_the_folder_of_its_case_in_its_name(tmp_path: Path) -> None:
+    flair = series(tmp_path / "anna" / "flair")
+    touch(tmp_path, "pat2.nii.gz")
+    assert [(entry.name, entry.path) for entry in list_inputs([tmp_path]) if entry.kind is Kind.SERIES] == [
+        ("anna_flair", flair)
+    ]
+
+
 def test_folders_with_equal_names_are_named_after_their_parents(tmp_path: Path) -> None:
     for patient in ("anna", "berta"):
         series(tmp_path / patient / "flair", patient)

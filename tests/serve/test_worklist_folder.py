@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import tifffile
@@ -183,6 +184,27 @@ def test_another_study_in_the_folder_of_a_stored_one_is_another_case(tmp_path):
     shutil.rmtree(data / "dcm_b")
     shutil.copytree(second, data / "dcm_c")
     assert set(cases_of(data, out)) == {"d6_2"}
+
+
+def test_a_study_beside_a_volume_is_stored_with_its_own_folder(tmp_path):
+    second = write_studies(tmp_path)
+    data, out = tmp_path / "d6", tmp_path / "out"
+    stored(cases_of(data, out)["d6"], tmp_path, out)  # alone: the row has the folder above the study
+    before = contents(out)
+    nib.save(nib.Nifti1Image(np.ones((3, 3, 3), np.float32), np.eye(4)), data / "pat2.nii")
+    (data / "dcm_b").rename(tmp_path / "away")
+    shutil.copytree(second, data / "dcm_c")
+    assert set(cases_of(data, out)) == {"dcm_c", "pat2"}
+    shutil.rmtree(data / "dcm_c")
+    (tmp_path / "away").rename(data / "dcm_b")
+    beside = cases_of(data, out)
+    assert {name: case.entry.path.name for name, case in beside.items()} == {"d6": "dcm_b", "pat2": "pat2.nii"}
+    assert contents(out) == before
+    stored(beside["d6"], tmp_path, out)
+    assert [row["flair"] for row in rows_of(out)] == ["../d6/dcm_b"]
+    (data / "dcm_b").rename(tmp_path / "away")
+    with pytest.raises(DataError, match="scan of d6 is"):
+        cases_of(data, out)
 
 
 def test_names_do_not_depend_on_the_folder_that_is_searched(tmp_path):

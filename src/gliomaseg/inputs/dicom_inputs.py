@@ -56,12 +56,13 @@ class DicomInputs:
         return folder in self._above
 
 
-def find_dicom(root: Path, listing: FolderListing) -> DicomInputs:
+def find_dicom(root: Path, listing: FolderListing, *, is_alone: bool = True) -> DicomInputs:
     """Return the DICOM examinations in a folder and below it, in order.
 
     A study often has a folder for each of its series: the folder above them all is then one input. If the folders of
     several studies are nested, each folder with files is an input. Links to folders are not followed. Without the
-    extra `dicom`, each folder with files is an input with a fault.
+    extra `dicom`, each folder with files is an input with a fault. An only study `is_alone` if there are no scans of
+    other formats: the whole folder is then its input.
     """
     folders: list[Path] = []
     zips: list[Path] = []
@@ -88,7 +89,8 @@ def find_dicom(root: Path, listing: FolderListing) -> DicomInputs:
     present = [file for folder in listing.folders for file in folder.files]
     others += [SkippedFile(file, IS_MISSING) for index in indexes for file, _ in missing_on_disc(index, present)]
     faults = {folder: link for link in reversed(broken) for folder in link.parents}
-    inputs = tuple(_with_fault(entry, faults.get(entry.path)) for entry in _inputs(root, folders, zips))
+    found = _inputs(root if is_alone else None, folders, zips)
+    inputs = tuple(_with_fault(entry, faults.get(entry.path)) for entry in found)
     cases = {entry.path for entry in inputs}
     outside = [file for file in others if _ancestors([file.path]).isdisjoint(cases)]
     return DicomInputs(inputs, tuple(folders), tuple(index.parent for index in indexes), tuple(outside))
@@ -123,7 +125,7 @@ def broken_link(path: Path) -> FormatError:
     return FormatError(f"link target is {target}, which does not exist", where=path, cure=cure)
 
 
-def _inputs(root: Path, folders: Sequence[Path], zips: Sequence[Path]) -> list[Input]:
+def _inputs(root: Path | None, folders: Sequence[Path], zips: Sequence[Path]) -> list[Input]:
     try:
         cases = _cases(root, folders, zips)
     except MissingExtraError as fault:
@@ -132,12 +134,12 @@ def _inputs(root: Path, folders: Sequence[Path], zips: Sequence[Path]) -> list[I
     return [Input(case, Kind.SERIES) for case in cases]
 
 
-def _cases(root: Path, folders: Sequence[Path], zips: Sequence[Path]) -> list[Path]:
-    """Return the folders and zips that are one examination each."""
+def _cases(root: Path | None, folders: Sequence[Path], zips: Sequence[Path]) -> list[Path]:
+    """Return the folders and zips that are one examination each; an only study is the root, unless that is None."""
     studies: dict[str, list[Path]] = {}
     for folder in folders:
         studies.setdefault(study_of(folder) or str(folder), []).append(folder)
-    if len(studies) == 1 and not zips:
+    if root is not None and len(studies) == 1 and not zips:
         return [root]
     cases = list(zips)
     for own in studies.values():

@@ -22,7 +22,7 @@ from gliomaseg.formats import (
 )
 from gliomaseg.inputs.case_selection import Candidate, candidate_of, mask_reason, role_warnings, select_inputs
 from gliomaseg.inputs.dicom_inputs import DicomInputs, broken_link, find_dicom
-from gliomaseg.inputs.folder_listing import FolderFiles, list_folder
+from gliomaseg.inputs.folder_listing import FolderFiles, FolderListing, list_folder
 from gliomaseg.inputs.input import Input, InputList, Kind, SkippedFile
 from gliomaseg.inputs.result_names import GENERIC_FOLDERS, NamedPath, unique_names
 from gliomaseg.inputs.stacks import Stack, by_number, find_stacks
@@ -51,8 +51,9 @@ def list_inputs(paths: Sequence[Path], *, without: Path | None = None) -> InputL
 
     A file is one input; so is a folder with DICOM files of one study, in it or below it, and a folder of images that
     have one name and a number each. Any other folder gives one input for each image, stack, volume, zip of DICOM files
-    and DICOM study, in it and at any depth below it. Masks are not inputs unless they are named; nor are the other
-    sequences of a case with FLAIR, by their names. A broken link is an input with a fault.
+    and DICOM study, in it and at any depth below it; the path of such a study is the deepest folder with all its files.
+    Masks are not inputs unless they are named; nor are the other sequences of a case with FLAIR, by their names. A
+    broken link is an input with a fault.
 
     Args:
         paths: files and folders.
@@ -135,19 +136,27 @@ def _list_path(path: Path, without: Path | None) -> _Found:
 def _list_folder(root: Path, without: Path | None) -> _Found:
     listing = list_folder(root, without=without)
     dicom = find_dicom(root, listing)
-    candidates: list[Candidate] = []
-    masks: list[SkippedFile] = []
-    for folder in listing.folders:
-        found, left_out = _candidates_in(folder, root, dicom)
-        candidates += found
-        masks += left_out
-    chosen = select_inputs(_without_parts(candidates), masks, root)
+    chosen, masks = _choose(listing, root, dicom)
+    if chosen and any(entry.path == root for entry in dicom.inputs):  # the only study is not the whole folder
+        dicom = find_dicom(root, listing, is_alone=False)
+        chosen, masks = _choose(listing, root, dicom)
     inputs = [*(candidate.entry for candidate in chosen), *dicom.inputs]
     skipped = [*dicom.skipped, *masks, *(file for candidate in chosen for file in candidate.entry.skipped)]
     if not inputs:
         raise _nothing(root, skipped)
     roots = [_root_for_name(entry, root) for entry in inputs]
     return _Found(tuple(inputs), tuple(roots), tuple(dict.fromkeys(skipped)), listing.system_files)
+
+
+def _choose(listing: FolderListing, root: Path, dicom: DicomInputs) -> tuple[list[Candidate], list[SkippedFile]]:
+    """Return the inputs that are not DICOM, and the files that are masks by their names."""
+    candidates: list[Candidate] = []
+    masks: list[SkippedFile] = []
+    for folder in listing.folders:
+        found, left_out = _candidates_in(folder, root, dicom)
+        candidates += found
+        masks += left_out
+    return select_inputs(_without_parts(candidates), masks, root), masks
 
 
 def _without_parts(candidates: Sequence[Candidate]) -> list[Candidate]:
