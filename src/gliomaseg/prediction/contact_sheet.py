@@ -27,16 +27,16 @@ class SheetText:
         volume_ml: of the mask; None if it is unknown.
         model: the names of the models.
         predicted_dice: 0 to 1; None if it is unknown.
-        facts: lines under that of the model.
         warnings: of the prediction.
+        facts: lines between that of the model and the warnings.
     """
 
     name: str
     volume_ml: float | None = None
     model: str = ""
     predicted_dice: float | None = None
-    facts: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Return the lines under the title: model and predicted Dice, then facts and warnings."""

@@ -33,8 +33,8 @@ def report_text(
         statistics.tumour_volume_ml,
         document["model"],
         dice if changes is None else None,
-        tuple(facts),
-        tuple(document["warnings"]),
+        warnings=tuple(document["warnings"]),
+        facts=tuple(facts),
     )
 
 
