@@ -61,8 +61,8 @@ def find_dicom(root: Path, listing: FolderListing, *, is_alone: bool = True) -> 
 
     A study often has a folder for each of its series: the folder above them all is then one input. If the folders of
     several studies are nested, each folder with files is an input. Links to folders are not followed. Without the
-    extra `dicom`, each folder with files is an input with a fault. An only study `is_alone` if there are no scans of
-    other formats: the whole folder is then its input.
+    extra `dicom`, each folder with files is an input with a fault. With `is_alone`, no other scans are in the folder:
+    an only study then has the whole folder as its path.
     """
     folders: list[Path] = []
     zips: list[Path] = []

@@ -194,11 +194,7 @@ class VolumeTargets:
         """
         prediction = result.prediction
         text = SheetText(
-            result.name,
-            result.volume_ml,
-            prediction.model_name,
-            prediction.predicted_dice,
-            warnings=prediction.warnings,
+            result.name, result.volume_ml, prediction.model_name, prediction.predicted_dice, prediction.warnings
         )
         sheet = draw_contact_sheet(result.loaded.scan, prediction.mask, text)
         if MaskFormat.nifti in self.masks:  # first: if the disk is full, there is then no mask without a row

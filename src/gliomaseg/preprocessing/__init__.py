@@ -6,7 +6,7 @@ Three words, used alike in training and in use: `prepare(scan, settings)`, `prep
 
 from gliomaseg.preprocessing.brain import brain_mask
 from gliomaseg.preprocessing.intensity import axial_flair, display_levels
-from gliomaseg.preprocessing.normalisation import head_levels, level_counts, level_scales, normalise
+from gliomaseg.preprocessing.normalisation import level_counts, level_scales, normalise
 from gliomaseg.preprocessing.prepare import (
     Prepared,
     context_indices,
@@ -26,7 +26,6 @@ __all__ = [
     "brain_mask",
     "context_indices",
     "display_levels",
-    "head_levels",
     "level_counts",
     "level_scales",
     "mask_areas_px",

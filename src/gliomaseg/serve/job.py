@@ -42,7 +42,7 @@ class Job:
         series: UID or number of the DICOM series that was asked for, FLAIR.
         other_series: the same of `t1` and `t1ce`.
         asks: whether a person chooses T1 if a series looks like it.
-        scan: number of the scan that was chosen before its series are; None if there was no such choice.
+        scan: number of the scan that a person chose, if the series of this scan are chosen next; None otherwise.
         result: the document of `result.json`.
         model_result: the same for the model's mask.
         reference: the name of the reference mask, for people; None without one.

@@ -114,8 +114,6 @@ async def _submit_form(jobs: Jobs, fields: Sequence[tuple[str, Any]]) -> dict[st
         names = await asyncio.to_thread(write_example if is_example else _store_files, job.folder / "upload", files)
         job.series, job.asks = texts.get("series") or None, "ask" in texts
         job.other_series = {name: uid for name in ("t1", "t1ce") if (uid := texts.get(f"{name}_series"))}
-        if len(set(job.other_series.values())) < len(job.other_series):
-            raise HTTPException(400, "t1_series and t1ce_series have one value, expected another series for each")
         await jobs.submit(job, names)
     except BaseException as fault:
         await jobs.delete(job)
@@ -152,7 +150,7 @@ def _require_fields(texts: dict[str, str], files: Sequence[str]) -> None:
 
 
 def _require_series_fields(texts: dict[str, str], files: Sequence[str]) -> None:
-    """Refuse a form with 400, unless its fields of series have values, and none names a sequence that has a file."""
+    """Refuse a form with 400, unless its fields of series have values, and each names a series and a sequence of its own."""
     if texts.get("ask", ASK) != ASK:
         raise HTTPException(400, f"ask is {printable(texts['ask'] or 'empty')[:80]}, expected {ASK}")
     for name in SERIES_FIELDS:
@@ -160,6 +158,8 @@ def _require_series_fields(texts: dict[str, str], files: Sequence[str]) -> None:
             raise HTTPException(400, f"{name} has {count} characters; send the number or the UID of a DICOM series")
         if texts.get(name) and name.removesuffix("_series") in files:
             raise HTTPException(400, f"both {name.removesuffix('_series')} and {name} are given; send one of them")
+    if texts.get("t1_series") and texts.get("t1_series") == texts.get("t1ce_series"):
+        raise HTTPException(400, "t1_series and t1ce_series have one value, expected another series for each")
 
 
 def _upload_name(names: Sequence[str]) -> str:
@@ -196,13 +196,13 @@ async def delete_all(request: Request) -> None:
 
 
 @router.get("/segmentations/{job_id}", response_model=JobDocument)
-async def getjob_of(request: Request, job_id: JobId) -> Any:
+async def get_job(request: Request, job_id: JobId) -> Any:
     """Return a job."""
     return jobs_of(request).document(job_of(request, job_id))
 
 
 @router.delete("/segmentations/{job_id}", status_code=204)
-async def deletejob_of(request: Request, job_id: JobId) -> None:
+async def delete_job(request: Request, job_id: JobId) -> None:
     """Remove a job and its files."""
     await jobs_of(request).delete(job_of(request, job_id))
 

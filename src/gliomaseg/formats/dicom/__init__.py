@@ -152,7 +152,7 @@ def read_dicom(path: Path, *, series: str | None = None, max_bytes: int) -> Dico
 
 
 def read_every_series(path: Path, *, max_bytes: int) -> Iterator[tuple[Series, DicomVolume | Exception]]:
-    """Yield each MR series by number, as `list_series` lists them, with its volume, or why it has none.
+    """Yield each MR series with its volume, or with the error if it cannot be read; the order is that of `list_series`.
 
     Each header is read once. Files that may be slices and are not of a series are not checked, so the volumes are only
     for pictures from which a person chooses.
