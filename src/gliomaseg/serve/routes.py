@@ -150,7 +150,7 @@ def _require_fields(texts: dict[str, str], files: Sequence[str]) -> None:
 
 
 def _require_series_fields(texts: dict[str, str], files: Sequence[str]) -> None:
-    """Refuse a form with 400, unless its fields of series have values, and each names a series and a sequence of its own."""
+    """Refuse a form with 400, unless each field of a series has a value, a series and a sequence of its own."""
     if texts.get("ask", ASK) != ASK:
         raise HTTPException(400, f"ask is {printable(texts['ask'] or 'empty')[:80]}, expected {ASK}")
     for name in SERIES_FIELDS:
