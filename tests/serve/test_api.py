@@ -97,6 +97,16 @@ def test_a_mask_replaces_only_the_one_that_the_client_has(client: httpx.Client, 
     assert client.get(f"{path}/mask.u8").content == mask
 
 
+def test_a_change_with_an_unknown_query_is_refused(client: httpx.Client, job: Job) -> None:
+    path = f"/segmentations/{job['id']}"
+    mask = client.get(f"{path}/mask.u8").content
+    answer = client.put(f"{path}/mask", content=bytes(len(mask)), params={"former_sha": "0" * 64})
+    assert (answer.status_code, answer.json()["error"]) == (400, "the query has former_sha, expected former_sha256")
+    answer = client.delete(path, params={"former_sha256": "0" * 64})
+    assert (answer.status_code, answer.json()["error"]) == (400, "the query has former_sha256, expected no query")
+    assert client.get(f"{path}/mask.u8").content == mask
+
+
 def image_of_mask(client: httpx.Client, path: str) -> nib.Nifti1Image:
     return nib.as_closest_canonical(image_of(client.get(f"{path}/mask.nii.gz").content))
 
@@ -315,6 +325,7 @@ def test_a_wrong_form_is_refused(client: httpx.Client, options: dict[str, Any], 
     ("fields", "words"),
     [
         ({"example": (None, "phantom"), "t1_series": (None, "1" * 65)}, "t1_series has 65 characters; "),
+        ({"files": ("a.dcm", b"DICM"), "t1_series": (None, "")}, "t1_series has 0 characters; "),
         ({"example": (None, "phantom"), "ask": (None, "scan")}, "ask is scan, expected series"),
         ({"flair": ("a", b"1"), "t1": ("b", b"1"), "t1_series": (None, "2")}, "both t1 and t1_series are given; "),
         ({"example": (None, "phantom"), "t2_series": (None, "2")}, "field is t2_series, expected files, "),

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
@@ -19,12 +19,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 import gliomaseg
+from gliomaseg.errors import printable
 from gliomaseg.serve.choice_routes import router as choice_router
 from gliomaseg.serve.documents import Health, allowed_methods
 from gliomaseg.serve.jobs import Jobs, QueueFullError
 from gliomaseg.serve.reference_routes import router as reference_router
 from gliomaseg.serve.routes import router
-from gliomaseg.serve.security import Security, refused
+from gliomaseg.serve.security import SAFE, Security, refused
 from gliomaseg.serve.settings import ServeSettings
 from gliomaseg.serve.worklist.folders import WorkFolders
 from gliomaseg.serve.worklist.routes import router as worklist_router
@@ -69,15 +70,21 @@ def create_app(settings: ServeSettings, folder: Path, work: WorkFolders | None =
         redoc_url=None,
     )
     app.state.jobs, app.state.settings, app.state.worklist = jobs, settings, worklist
-    app.include_router(reference_router)  # before the paths with {name}
-    app.include_router(router)
-    app.include_router(choice_router)
-    app.include_router(worklist_router)
+    for paths in (reference_router, router, choice_router, worklist_router):  # the first, before the paths with {name}
+        app.include_router(paths, dependencies=[Depends(_require_known_query)])
     app.add_middleware(Security, settings=settings)
     _add_error_answers(app)
     _add_monitoring(app, jobs)
     _add_page(app)
     return app
+
+
+def _require_known_query(request: Request) -> None:
+    """Refuse a change with 400 if its query has an unknown name: a mistyped former_sha256 would protect nothing."""
+    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    if request.method not in SAFE and (unknown := request.query_params.keys() - known):
+        expected = " or ".join(sorted(known)) or "no query"
+        raise HTTPException(400, f"the query has {printable(min(unknown))[:80]}, expected {expected}")
 
 
 def _add_error_answers(app: FastAPI) -> None:

@@ -23,7 +23,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def form_schema(required: str, **fields: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a form that has one required field, others, the series, and `ask`."""
-    series = {"type": "string", "maxLength": LONGEST_SERIES}
+    series = {"type": "string", "minLength": 1, "maxLength": LONGEST_SERIES}
     properties = fields | dict.fromkeys(SERIES_FIELDS, series) | {"ask": {"type": "string", "enum": [ASK]}}
     return {"type": "object", "properties": properties, "required": [required], "additionalProperties": False}
 

@@ -112,7 +112,7 @@ async def _submit_form(jobs: Jobs, fields: Sequence[tuple[str, Any]]) -> dict[st
     job = await asyncio.to_thread(jobs.new, name)  # a busy disk must not stop other requests
     try:
         names = await asyncio.to_thread(write_example if is_example else _store_files, job.folder / "upload", files)
-        job.series, job.asks = texts.get("series") or None, "ask" in texts
+        job.series, job.asks = texts.get("series"), "ask" in texts
         job.other_series = {name: uid for name in ("t1", "t1ce") if (uid := texts.get(f"{name}_series"))}
         await jobs.submit(job, names)
     except BaseException as fault:
@@ -154,7 +154,8 @@ def _require_series_fields(texts: dict[str, str], files: Sequence[str]) -> None:
     if texts.get("ask", ASK) != ASK:
         raise HTTPException(400, f"ask is {printable(texts['ask'] or 'empty')[:80]}, expected {ASK}")
     for name in SERIES_FIELDS:
-        if (count := len(texts.get(name, ""))) > LONGEST_SERIES:
+        if name in texts and not 0 < len(texts[name]) <= LONGEST_SERIES:
+            count = len(texts[name])
             raise HTTPException(400, f"{name} has {count} characters; send the number or the UID of a DICOM series")
         if texts.get(name) and name.removesuffix("_series") in files:
             raise HTTPException(400, f"both {name.removesuffix('_series')} and {name} are given; send one of them")

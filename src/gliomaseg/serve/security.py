@@ -26,7 +26,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 COOKIE = "gliomaseg_token"
-_SAFE = ("GET", "HEAD", "OPTIONS")
+SAFE = ("GET", "HEAD", "OPTIONS")
 _TOO_LARGE = "the upload has more than {:,} bytes; give fewer files, or start the server with a larger --limit"
 
 
@@ -79,7 +79,7 @@ class Security:
             return refused(403, f"host is {host[:80]!r}, expected {self._settings.host}; open that address")
         origin = headers.get("origin")
         is_foreign = origin is not None and origin.partition("://")[2] != host
-        if scope["method"] not in _SAFE and (is_foreign or headers.get("sec-fetch-site") == "cross-site"):
+        if scope["method"] not in SAFE and (is_foreign or headers.get("sec-fetch-site") == "cross-site"):
             return refused(403, "the request comes from another page; open the page of this server")
         if self._settings.token and (refusal := self._without_token(scope, headers)) is not None:
             return refusal
