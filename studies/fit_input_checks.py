@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 python studies/fit_input_checks.py --data lgg --external external
 
 `--write` first replaces the limits in the package with the fitted ones. `external` is described in `other_sources.py`;
-with it, the study also counts label maps given as scans, and the warning about empty masks with the volumes of others.
+with it, the study also counts label maps given as scans, skulls, and the warning about empty masks, with the volumes
+of others.
 """
 
 from __future__ import annotations
@@ -29,14 +30,16 @@ from gliomaseg.evaluation.copies import without_skull
 from gliomaseg.formats import read_volume
 from gliomaseg.phantoms import phantom_patient
 from gliomaseg.prediction import ScanPredictor
-from gliomaseg.prediction.image_features import image_features
+from gliomaseg.prediction.image_features import image_features, is_skull_stripped
 from gliomaseg.prediction.input_checks import BRIGHT_REGION, FILE, SMALL_VOLUME, input_warnings, read_limits
 from gliomaseg.preprocessing import display_levels, prepare
 from gliomaseg.preprocessing.label_map import is_label_map
 
 SIZES = (128, 192, 256)
 SEQUENCES = ("T1 before contrast", "FLAIR", "T1 after contrast")
+AREAS_PX = (1_000, 3_600)  # of heads of 128 x 128 pixels: too small for a decision, magnified
 MARGIN = 1.0  # over the highest score of a FLAIR stack that was fitted
+ANSWERS = {True: "without skull", False: "with skull", None: "not decided"}
 LGG_MM = (5.5, 215 / 256, 215 / 256)  # approximate spacing of the data set, between slices, rows and columns
 Stacks = dict[tuple[str, int], NDArray[np.uint8]]
 Checked = tuple[NDArray[Any], NDArray[np.bool_], tuple[float, float, float] | None]
@@ -188,9 +191,22 @@ def count_mask_warnings(scans: list[Checked], title: str, predictor: ScanPredict
             sys.stdout.write(f"    mask that is not empty, {kind}: small volume {warned} of {warned + silent}\n")
 
 
-def count_masks(patients: list[LoadedCase], external: Path) -> None:
-    """Print the warnings about the masks of `glioma-flair`, on scans with and without skull."""
-    predictor = gliomaseg.load_model("glioma-flair")
+def count_skulls(groups: dict[str, list[Checked]]) -> None:
+    """Print how many scans are recognised as with or without skull, or as neither, by the area of the head."""
+    for title, scans in groups.items():
+        tally: Counter[tuple[int, bool | None]] = Counter()
+        for voxels, _, _ in scans:
+            features = image_features(stack := display_levels(voxels))
+            if features is not None:
+                area_px = features.area * 128**2
+                tally[sum(area_px >= limit for limit in AREAS_PX), is_skull_stripped(stack)] += 1
+        for size, area in enumerate(("below 1,000", "1,000 to 3,600", "over 3,600")):
+            counts = [f"{tally[size, found]} {name}" for found, name in ANSWERS.items()]
+            sys.stdout.write(f"  {title}, head {area} px: {', '.join(counts)}\n")
+
+
+def groups_of(patients: list[LoadedCase], external: Path) -> dict[str, list[Checked]]:
+    """Return the scans with and without skull, as volumes and as single slices, by their title."""
     whole = [(one.scan.voxels[..., 1], one.reference) for one in patients]
     brains = [(without_skull(one).scan.voxels[..., 1], one.reference) for one in patients]
     brats, others = list[Checked](), list[Checked]()
@@ -203,7 +219,7 @@ def count_masks(patients: list[LoadedCase], external: Path) -> None:
         group = brats if mask.is_file() else others
         group.append((flair, scan.axial.turn(truth), scan.axial.turn_spacing(scan.spacing_mm or (1.0, 1.0, 1.0))))
     pairs = [read_case(case) for case in read_cases(external / "png").cases]
-    groups = {
+    return {
         "LGG, as volumes": [(voxels, truth, LGG_MM) for voxels, truth in whole],
         "LGG, single slices": [one for voxels, truth in whole for one in single_slices(voxels, truth, 1)],
         "LGG without skull, as volumes": [(voxels, truth, LGG_MM) for voxels, truth in brains],
@@ -217,6 +233,11 @@ def count_masks(patients: list[LoadedCase], external: Path) -> None:
         "BraTS, PNG slices": [(one.scan.voxels[..., 0], one.reference, None) for one in pairs],
         "multiple sclerosis volumes": others,
     }
+
+
+def count_masks(groups: dict[str, list[Checked]]) -> None:
+    """Print the warnings about the masks of `glioma-flair`."""
+    predictor = gliomaseg.load_model("glioma-flair")
     for title, scans in groups.items():
         count_mask_warnings(scans, title, predictor)
 
@@ -242,8 +263,11 @@ def main() -> None:
     if arguments.external is not None:
         sys.stdout.write("label maps\n")
         count_label_maps(loaded, arguments.external)
+        groups = groups_of(loaded, arguments.external)
+        sys.stdout.write("skull\n")
+        count_skulls(groups)
         sys.stdout.write("masks of glioma-flair\n")
-        count_masks(loaded, arguments.external)
+        count_masks(groups)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,13 @@ def test_bright_cortex_is_not_a_scalp():
     assert is_skull_stripped(discs((45, 150), (40, 120))) is True
 
 
+def test_a_small_brain_is_skull_stripped():
+    # A thirtieth of 20 pixels is less than a pixel: without magnification, some rings have no pixel.
+    assert is_skull_stripped(discs((20, 120))) is True
+    assert is_skull_stripped(discs((25, 200), (23, 20), (21, 120))) is False
+    assert is_skull_stripped(discs((14, 120))) is None  # 616 pixels
+
+
 def test_a_black_stack_is_neither():
     assert is_skull_stripped(np.zeros((3, 64, 64), np.uint8)) is None
 

@@ -22,6 +22,7 @@ PAIRS = np.triu_indices(LEVELS)
 FLOOR = 1e-3  # smaller shares of a pair are not informative
 DEPTHS = np.arange(8) * 0.03  # of rings inside the head, as a share of the radius: rim, scalp, skull, cortex
 BRIGHT = 1.5  # times the median inside the head
+SMALL_PX, SMALLEST_PX = 3600, 1000  # areas of heads: rings need magnification; too few pixels
 STRIPPED = 0.6  # docs/results/plausibility.md: at most 0.50 in 92 whole heads, 0.72 or more in 108 stripped ones
 
 Levels = NDArray[np.uint8]
@@ -131,9 +132,13 @@ def bright_share(stack: Levels) -> float:
 
 
 def _skull_score(head: _Head) -> float:
-    """Return about 0.2 for a whole head, about 0.9 without skull; NaN for a head of a few pixels."""
+    """Return about 0.2 for a whole head, about 0.9 without skull; NaN for a head of fewer than 1,000 pixels."""
     from scipy import ndimage
 
+    if head.area < SMALLEST_PX:
+        return float("nan")
+    if head.area < SMALL_PX:
+        head = _magnified(head)
     depth = ndimage.distance_transform_cdt(np.pad(head.mask, 1))[1:-1, 1:-1] / np.sqrt(max(head.area, 1) / np.pi)
     inside = head.image[depth > RIM]
     rings = [head.image[(depth > low) & (depth <= high)] for low, high in pairwise(DEPTHS)]
@@ -142,6 +147,12 @@ def _skull_score(head: _Head) -> float:
     levels = [float(np.median(ring)) if ring.size else 0.0 for ring in rings]
     falls = [min(levels[k + 1 : k + 4]) / max(levels[k], 1.0) for k in (1, 2, 3)]
     return min(levels[2:6]) / max(float(np.median(inside)), 1.0) * min(falls)
+
+
+def _magnified(head: _Head) -> _Head:
+    """Return a head with twice the pixels in each direction, so that no ring falls between two pixels."""
+    image, mask = head.image.repeat(2, axis=0), head.mask.repeat(2, axis=0)
+    return _Head(image.repeat(2, axis=1), mask.repeat(2, axis=1), 4 * head.area)
 
 
 def _large_heads(stack: Levels) -> list[_Head]:
