@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import chain, count, islice
+from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 
-from gliomaseg.data.tables import Row
 from gliomaseg.errors import GliomasegError
 from gliomaseg.formats.dicom import list_series
 from gliomaseg.inputs import Kind
 from gliomaseg.serve.worklist.cases import WorkCase
 from gliomaseg.serve.worklist.correction_folder import CorrectionFolder
+
+
+@dataclass(frozen=True)
+class _StoredRow:
+    """A row of the manifest: its name, the path of its scan, and the UID of its FLAIR series, which files lack."""
+
+    name: str
+    file: Path
+    series: str | None
 
 
 def with_stored_names(cases: Sequence[WorkCase], folder: CorrectionFolder) -> list[WorkCase]:
@@ -28,32 +36,43 @@ def with_stored_names(cases: Sequence[WorkCase], folder: CorrectionFolder) -> li
     Raises:
         DataError: the manifest is damaged.
     """
-    # If a scan has two rows, the last one that was written counts.
-    rows = sorted(folder.rows().values(), key=lambda row: row["corrected_at"], reverse=True)
-    files = [folder.scan_of(row) for row in rows]
-    found: dict[int, int] = {}  # from positions of cases to those of rows
-    for key in (_normal, _resolved):
-        positions = {key(file): k for k, case in enumerate(cases) for file in case.entry.pictures}
-        for number, (row, file) in enumerate(zip(rows, files, strict=True)):
-            k = positions.get(key(file))
-            # Only the path of a single study may be the folder above it, which may have had another one.
-            if k is not None and number not in found.values() and (len(cases) > 1 or _may_have_series(cases[k], row)):
-                found.setdefault(k, number)
-    for number, (row, file) in enumerate(zip(rows, files, strict=True)):
-        if number not in found.values():
-            nested = (k for k, case in enumerate(cases) if k not in found and _has_series(case, row, file))
-            found |= dict.fromkeys(islice(nested, 1), number)
+    rows = _rows_of(folder)
+    row_of = _rows_by_case(cases, rows)
+    belonging = {row.name for row in row_of.values()}
     taken = {
-        row["case"].casefold()
-        for number, (row, file) in enumerate(zip(rows, files, strict=True))
-        if number in found.values() or any(_may_be_above(case, row, file) for case in cases)
+        row.name.casefold() for row in rows if row.name in belonging or any(_may_be_above(case, row) for case in cases)
     }
     named = []
     for k, case in enumerate(cases):
-        name = rows[found[k]]["case"] if k in found else _free_name(case, taken)
+        name = row_of[k].name if k in row_of else _free_name(case, taken)
         taken.add(name.casefold())
         named.append(replace(case, name=name))
     return sorted(named, key=lambda case: case.name)
+
+
+def _rows_of(folder: CorrectionFolder) -> list[_StoredRow]:
+    """Return all rows, the last one that was written first: if a scan has two rows, that one counts."""
+    rows = sorted(folder.rows().values(), key=lambda row: row["corrected_at"], reverse=True)
+    return [_StoredRow(row["case"], folder.scan_of(row), row.get("flair_series") or None) for row in rows]
+
+
+def _rows_by_case(cases: Sequence[WorkCase], rows: Sequence[_StoredRow]) -> dict[int, _StoredRow]:
+    """Return the row of each case that has one, by the position of the case: first by paths, then by series."""
+    found: dict[int, _StoredRow] = {}
+    free = {row.name: row for row in rows}
+    for key in (_normal, _resolved):
+        positions = {key(file): k for k, case in enumerate(cases) for file in case.entry.pictures}
+        for row in list(free.values()):
+            k = positions.get(key(row.file))
+            # Only the path of a single study may be the folder above it, which may have had another one.
+            if k is not None and k not in found and (len(cases) > 1 or _may_have_series(cases[k], row)):
+                found[k] = free.pop(row.name)
+    for row in list(free.values()):
+        for k, case in enumerate(cases):
+            if k not in found and _may_be_above(case, row) and _may_have_series(case, row):
+                found[k] = free.pop(row.name)
+                break
+    return found
 
 
 def _normal(file: Path) -> Path:
@@ -64,25 +83,20 @@ def _resolved(file: Path) -> Path:
     return file.resolve()
 
 
-def _has_series(case: WorkCase, row: Row, file: Path) -> bool:
-    return _may_be_above(case, row, file) and _may_have_series(case, row)
-
-
-def _may_be_above(case: WorkCase, row: Row, file: Path) -> bool:
+def _may_be_above(case: WorkCase, row: _StoredRow) -> bool:
     """Return whether the path of a DICOM case lies in that of a row, or above it, as that of a single study does."""
-    if case.entry.kind is not Kind.SERIES or not row.get("flair_series"):
+    if case.entry.kind is not Kind.SERIES or not row.series:
         return False
     path = _normal(case.entry.path)
-    return path.is_relative_to(file) or file.is_relative_to(path)
+    return path.is_relative_to(row.file) or row.file.is_relative_to(path)
 
 
-def _may_have_series(case: WorkCase, row: Row) -> bool:
+def _may_have_series(case: WorkCase, row: _StoredRow) -> bool:
     """Return whether the series of a row may be in a case; a folder that cannot be read may have it."""
-    series = row.get("flair_series")
-    if case.entry.kind is not Kind.SERIES or not series:
+    if case.entry.kind is not Kind.SERIES or not row.series:
         return True
     try:
-        return any(one.uid == series for one in list_series(case.entry.path))
+        return any(one.uid == row.series for one in list_series(case.entry.path))
     except GliomasegError:
         return True
 
