@@ -33,7 +33,7 @@ class Series:
 
     Attributes:
         uid: its SeriesInstanceUID, for `--series`.
-        number: its SeriesNumber, for `--series` too; None if it is missing.
+        number: its SeriesNumber, which `--series` also takes; None if it is missing.
         modality: `MR`, or the value in the files.
         slices: number of slices.
         files: number of files.
