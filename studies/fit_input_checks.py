@@ -30,14 +30,13 @@ from gliomaseg.evaluation.copies import without_skull
 from gliomaseg.formats import read_volume
 from gliomaseg.phantoms import phantom_patient
 from gliomaseg.prediction import ScanPredictor
-from gliomaseg.prediction.image_features import image_features, is_skull_stripped
+from gliomaseg.prediction.image_features import SIDE_PX, SMALL_PX, SMALLEST_PX, image_features, is_skull_stripped
 from gliomaseg.prediction.input_checks import BRIGHT_REGION, FILE, SMALL_VOLUME, input_warnings, read_limits
 from gliomaseg.preprocessing import display_levels, prepare
 from gliomaseg.preprocessing.label_map import is_label_map
 
 SIZES = (128, 192, 256)
 SEQUENCES = ("T1 before contrast", "FLAIR", "T1 after contrast")
-AREAS_PX = (1_000, 3_600)  # of heads of 128 x 128 pixels: too small for a decision, magnified
 MARGIN = 1.0  # over the highest score of a FLAIR stack that was fitted
 ANSWERS = {True: "without skull", False: "with skull", None: "not decided"}
 LGG_MM = (5.5, 215 / 256, 215 / 256)  # approximate spacing of the data set, between slices, rows and columns
@@ -198,8 +197,8 @@ def count_skulls(groups: dict[str, list[Checked]]) -> None:
         for voxels, _, _ in scans:
             features = image_features(stack := display_levels(voxels))
             if features is not None:
-                area_px = features.area * 128**2
-                tally[sum(area_px >= limit for limit in AREAS_PX), is_skull_stripped(stack)] += 1
+                area_px = features.area * SIDE_PX**2
+                tally[sum(area_px >= limit for limit in (SMALLEST_PX, SMALL_PX)), is_skull_stripped(stack)] += 1
         for size, area in enumerate(("below 1,000", "1,000 to 3,600", "over 3,600")):
             counts = [f"{tally[size, found]} {name}" for found, name in ANSWERS.items()]
             sys.stdout.write(f"  {title}, head {area} px: {', '.join(counts)}\n")
