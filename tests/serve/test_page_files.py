@@ -14,7 +14,11 @@ from browser_page import Watch, crosshair_mm, drag, open_files, shown_ml, wait_f
 from gliomaseg.phantoms import phantom_patient
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Route
+    from playwright.sync_api import APIResponse, Browser, Page, Route
+
+
+# A click that does not wait: the page may be waiting for an answer.
+CLICK_BIN = "name => document.querySelector(`#job-list [aria-label='Delete ${name}']`).click()"
 
 
 @pytest.fixture
@@ -203,7 +207,9 @@ def test_all_scans_of_an_upload_are_opened_when_the_queue_has_room(browser, serv
     wait_for_result(page)
     assert page.locator("#panel h2").inner_text() == "all1.nii.gz"
     page.wait_for_selector("#job-list li:has-text('all2.nii.gz'):has-text('predicted Dice')")
-    assert page.locator("#job-list li", has_text="all1.nii.gz").count() == 1  # the upload itself is gone
+    upload = page.locator("#job-list li", has_text="choose a scan")
+    upload.wait_for(state="detached")
+    assert page.locator("#job-list li", has_text="all1.nii.gz").count() == 1
     page.locator("#job-list .job", has_text="all2.nii.gz").click()
     page.wait_for_selector("#panel h2:text-is('all2.nii.gz')")
     wait_for_result(page)
@@ -221,3 +227,30 @@ def test_deleted_scan_leaves_the_list(fresh, tmp_path):
     row.locator(".bin").click()
     row.wait_for(state="detached")
     assert fresh.locator("#empty").is_visible()
+
+
+def test_late_answer_does_not_bring_a_deleted_scan_back(fresh, tmp_path):
+    for name in ("one.nii.gz", "two.nii.gz"):
+        Path(tmp_path / name).write_bytes(b"no scan")
+        open_files(fresh, tmp_path / name)
+        fresh.locator("#job-list li", has_text=name).filter(has_text="failed").wait_for()
+    late: list[tuple[Route, APIResponse]] = []
+
+    def answer(route: Route) -> None:
+        if route.request.method != "GET" or late:
+            route.continue_()
+        else:
+            late.append((route, route.fetch()))
+
+    fresh.route("**/v1/segmentations", answer)
+    fresh.evaluate(CLICK_BIN, "one.nii.gz")
+    while not late:
+        fresh.wait_for_timeout(50)
+    fresh.evaluate(CLICK_BIN, "two.nii.gz")
+    fresh.wait_for_selector("#job-list:not(:has(li))", state="attached")
+    route, response = late[0]
+    assert "two.nii.gz" in response.text()
+    with fresh.expect_response("**/v1/segmentations"):
+        route.fulfill(response=response)
+    fresh.wait_for_timeout(300)
+    assert fresh.locator("#job-list li").count() == 0

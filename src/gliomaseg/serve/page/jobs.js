@@ -26,6 +26,8 @@ export class JobList {
     this.current = null;
     this.version = 0;
     this.timer = 0; // of the next refresh, while a job runs
+    this.requests = 0; // for the list, so far
+    this.newest = 0; // number of the request whose answer is shown
     /** Whether a job is shown elsewhere: as a case of the work list. @type {(id: string) => boolean} */
     this.isElsewhere = () => false;
     /** @type {Map<string, HTMLImageElement>} */
@@ -35,8 +37,12 @@ export class JobList {
   }
 
   async refresh() {
+    const request = ++this.requests;
     try {
-      this.jobs = await listJobs();
+      const jobs = await listJobs();
+      if (request < this.newest) return; // answers may overtake each other
+      this.newest = request;
+      this.jobs = jobs;
     } catch (fault) {
       toast(fault.message, true);
       return;
