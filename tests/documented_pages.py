@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ import tifffile
 
 from gliomaseg.cli import app
 from gliomaseg.phantoms import phantom_patient
+from warm_commands import run_warm
 
 ROOT = Path(__file__).parents[1]
 API_PAGE = ROOT / "docs" / "guide" / "rest-api.md"  # has no commands; tests/serve/test_guide.py runs its client
@@ -113,8 +115,11 @@ def environment(folder: Path) -> dict[str, str]:
 
 def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run one line in the folder's `here`."""
-    command = ["bash", "-c", line]
     here = folder / "here"
+    program, *words = shlex.split(line, comments=True)
+    if program == "gliomaseg" and not re.search("[|&;<>$*?~`]", line):
+        return run_warm(words, folder=here, env=environment(folder), timeout_s=SECONDS)
+    command = ["bash", "-c", line]
     return subprocess.run(
         command, cwd=here, env=environment(folder), capture_output=True, text=True, timeout=SECONDS, check=False
     )

@@ -1,7 +1,6 @@
 """Run gliomaseg, and append the samples of each training batch to `samples-RANK.jsonl` in the folder $SAMPLES.
 
-If $STOP_AFTER_EPOCH is set, the run is interrupted after that epoch. The older exporter of torch writes the ONNX file:
-it takes 0.2 s instead of 5 s, and tests/training/test_onnx_export.py tests the other one.
+If $STOP_AFTER_EPOCH is set, the run is interrupted after that epoch.
 """
 
 import json
@@ -12,8 +11,9 @@ import torch
 
 from gliomaseg.cli import main
 from gliomaseg.training import loop
+from quick_export import quick_export
 
-training_batch, finish_epoch, export = loop.training_batch, loop.finish_epoch, torch.onnx.export
+training_batch, finish_epoch = loop.training_batch, loop.finish_epoch
 
 
 def recorded(cache, samples, recipe, *, epoch, device):
@@ -28,11 +28,6 @@ def interrupted(run):
     return record
 
 
-def exported(network, example, path, *, dynamo, dynamic_shapes, **settings):
-    axes = {name: {0: "n"} for name in settings["input_names"] + settings["output_names"]}
-    export(network, example, path, dynamo=not dynamo, dynamic_axes=axes, **settings)
-
-
 if __name__ == "__main__":
-    loop.training_batch, loop.finish_epoch, torch.onnx.export = recorded, interrupted, exported
+    loop.training_batch, loop.finish_epoch, torch.onnx.export = recorded, interrupted, quick_export
     main()

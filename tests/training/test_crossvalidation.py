@@ -34,6 +34,7 @@ from gliomaseg.training import crossvalidation
 from gliomaseg.training.crossvalidation import CrossValidateOptions, crossvalidate
 from gliomaseg.training.run_folder import TrainOptions, is_finished
 from gliomaseg.training.train import train
+from quick_export import EXPORT
 
 SMALL = [
     "preprocessing.size_px=64",
@@ -56,7 +57,9 @@ def options(data: Path, out: Path, **changes) -> CrossValidateOptions:
 @pytest.fixture(scope="module")
 def crossed(phantoms, tmp_path_factory):
     out = tmp_path_factory.mktemp("crossed") / "out"
-    crossvalidate(options(phantoms, out), say=quiet)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", EXPORT)  # as the processes of folds side by side
+        crossvalidate(options(phantoms, out), say=quiet)
     return out
 
 

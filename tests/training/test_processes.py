@@ -49,7 +49,9 @@ def torchrun(data: Path, out: Path, *more: str) -> list[str]:
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
-    return {**os.environ, "GLIOMASEG_CACHE": str(folder), "OMP_NUM_THREADS": "1", "SAMPLES": str(folder)}
+    tests = str(Path(__file__).parents[1])
+    added = {"GLIOMASEG_CACHE": str(folder), "OMP_NUM_THREADS": "1", "SAMPLES": str(folder), "PYTHONPATH": tests}
+    return os.environ | added
 
 
 def completed(command: list[str], environment: dict[str, str]) -> str:
