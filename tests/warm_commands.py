@@ -6,7 +6,9 @@ environment and streams.
 
 from __future__ import annotations
 
+import atexit
 import functools
+import gc
 import io
 import json
 import os
@@ -14,6 +16,7 @@ import select
 import subprocess
 import sys
 import tempfile
+import traceback
 import warnings
 from pathlib import Path
 
@@ -40,7 +43,8 @@ def run_warm(
             server.stdout.readline()
             raise subprocess.TimeoutExpired(words, timeout_s)
         code = int(server.stdout.readline())
-        return subprocess.CompletedProcess(words, code, out.read_text("utf-8"), err.read_text("utf-8"))
+        texts = [path.read_text("utf-8", errors="replace") for path in (out, err)]  # a file name may not be text
+        return subprocess.CompletedProcess(words, code, *texts)
 
 
 @functools.cache
@@ -53,6 +57,7 @@ def _server() -> subprocess.Popen[str]:
 
 def _serve() -> None:
     _import_libraries()
+    gc.freeze()  # the collector of a command leaves these objects alone, so that their memory stays shared
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
@@ -78,7 +83,7 @@ def _import_libraries() -> None:
 
 
 def _become_command(words: list[str], folder: str, env: dict[str, str], out: str, err: str) -> None:
-    """Run the command in this process, which ends with it."""
+    """Run the command in this process, and end the process."""
     from gliomaseg.cli import main
 
     os.chdir(folder)
@@ -91,7 +96,18 @@ def _become_command(words: list[str], folder: str, env: dict[str, str], out: str
     ):
         os.dup2(os.open(path, flags), number)
     sys.argv = ["gliomaseg", *words]
-    main()
+    code: object = 1
+    try:
+        main()
+    except SystemExit as stop:
+        code = stop.code or 0
+    except BaseException:
+        traceback.print_exc()
+    # As at the end of a process, without the second that it takes to destroy the objects of torch.
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 1)
 
 
 if __name__ == "__main__":

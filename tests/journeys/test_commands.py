@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from gliomaseg.formats import read_picture, write_picture
+from warm_commands import run_warm
 
 GLIOMASEG = [sys.executable, "-m", "gliomaseg"]
 SMALL = ["preprocessing.size_px=64", "network.base_features=8", "network.levels=3", "training.epochs=2"]
@@ -19,9 +20,7 @@ SMALL = ["preprocessing.size_px=64", "network.base_features=8", "network.levels=
 
 def run(*arguments, cwd: Path, code: int = 0) -> subprocess.CompletedProcess:
     environment = {**os.environ, "GLIOMASEG_CACHE": str(cwd / "cache")}
-    done = subprocess.run(
-        [*GLIOMASEG, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
+    done = run_warm([*map(str, arguments)], folder=cwd, env=environment, timeout_s=200)
     assert done.returncode == code, done.stderr
     if code:
         lines = done.stderr.strip().splitlines()

@@ -17,6 +17,7 @@ from gliomaseg.errors import ConfigError, Interrupted, OutputExistsError
 from gliomaseg.formats import write_picture
 from gliomaseg.training.run_folder import TrainOptions
 from gliomaseg.training.train import train
+from warm_commands import run_warm
 
 SMALL = [
     "preprocessing.size_px=64",
@@ -28,8 +29,7 @@ SMALL = [
 
 
 def run(*arguments, cwd: Path, code: int = 0) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "gliomaseg", *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, errors="replace", check=False, timeout=30)
+    done = run_warm([*map(str, arguments)], folder=cwd, env=dict(os.environ), timeout_s=30)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done

@@ -1,8 +1,7 @@
 """The models in the box on real patients, as a newcomer uses them: no model is named."""
 
 import json
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import nibabel
@@ -14,12 +13,11 @@ from gliomaseg.data.case import read_case
 from gliomaseg.data.layouts import read_cases
 from gliomaseg.pretrained import MODELS
 from gliomaseg.scan import Scan
-
-GLIOMASEG = [sys.executable, "-m", "gliomaseg"]
+from warm_commands import run_warm
 
 
 def run(*arguments):
-    done = subprocess.run([*GLIOMASEG, *map(str, arguments)], capture_output=True, text=True, check=False)
+    done = run_warm([*map(str, arguments)], folder=Path.cwd(), env=dict(os.environ), timeout_s=200)
     assert done.returncode == 0, done.stderr
     return done
 
