@@ -101,9 +101,15 @@ def test_a_change_with_an_unknown_query_is_refused(client: httpx.Client, job: Jo
     path = f"/segmentations/{job['id']}"
     mask = client.get(f"{path}/mask.u8").content
     answer = client.put(f"{path}/mask", content=bytes(len(mask)), params={"former_sha": "0" * 64})
-    assert (answer.status_code, answer.json()["error"]) == (400, "the query has former_sha, expected former_sha256")
+    reason = "a name of the query is former_sha, expected former_sha256; remove it"
+    assert (answer.status_code, answer.json()["error"]) == (400, reason)
     answer = client.delete(path, params={"former_sha256": "0" * 64})
-    assert (answer.status_code, answer.json()["error"]) == (400, "the query has former_sha256, expected no query")
+    reason = "a name of the query is former_sha256, expected no query; remove it"
+    assert (answer.status_code, answer.json()["error"]) == (400, reason)
+    twice = [("former_sha256", "0" * 64), ("former_sha256", hashlib.sha256(mask).hexdigest())]
+    answer = client.put(f"{path}/mask", content=bytes(len(mask)), params=twice)
+    reason = "former_sha256 is 2 times in the query; send it once"
+    assert (answer.status_code, answer.json()["error"]) == (400, reason)
     assert client.get(f"{path}/mask.u8").content == mask
 
 
@@ -325,15 +331,17 @@ def test_a_wrong_form_is_refused(client: httpx.Client, options: dict[str, Any], 
     ("fields", "words"),
     [
         ({"example": (None, "phantom"), "t1_series": (None, "1" * 65)}, "t1_series has 65 characters; "),
-        ({"files": ("a.dcm", b"DICM"), "t1_series": (None, "")}, "t1_series has 0 characters; "),
+        ({"files": ("a.dcm", b"DICM"), "t1_series": (None, "")}, "t1_series is empty or not a word; "),
+        ({"files": ("a.dcm", b"DICM"), "series": (None, " \n")}, "series is empty or not a word; "),
+        ({"flair": ("a", b"1"), "t1_series": ("b", b"1")}, "t1_series is a file, expected text; "),
+        ({"series": ("a", b"1")}, "series is a file, expected text; "),
+        ([("files", ("a.dcm", b"DICM")), *[("series", (None, "3"))] * 2], "series is given 2 times; "),
         ({"example": (None, "phantom"), "ask": (None, "scan")}, "ask is scan, expected series"),
         ({"flair": ("a", b"1"), "t1": ("b", b"1"), "t1_series": (None, "2")}, "both t1 and t1_series are given; "),
         ({"example": (None, "phantom"), "t2_series": (None, "2")}, "field is t2_series, expected files, "),
     ],
 )
-def test_a_wrong_field_of_series_is_refused_with_the_reason(
-    client: httpx.Client, fields: dict[str, Any], words: str
-) -> None:
+def test_a_wrong_field_of_series_is_refused_with_the_reason(client: httpx.Client, fields: Any, words: str) -> None:
     answer = client.post("/segmentations", files=fields)
     assert (answer.status_code, answer.json()["error"].startswith(words)) == (400, True), answer.json()
 

@@ -19,12 +19,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 import gliomaseg
-from gliomaseg.errors import printable
 from gliomaseg.serve.choice_routes import router as choice_router
 from gliomaseg.serve.documents import Health, allowed_methods
 from gliomaseg.serve.jobs import Jobs, QueueFullError
 from gliomaseg.serve.reference_routes import router as reference_router
-from gliomaseg.serve.routes import router
+from gliomaseg.serve.routes import router, shown
 from gliomaseg.serve.security import SAFE, Security, refused
 from gliomaseg.serve.settings import ServeSettings
 from gliomaseg.serve.worklist.folders import WorkFolders
@@ -80,11 +79,19 @@ def create_app(settings: ServeSettings, folder: Path, work: WorkFolders | None =
 
 
 def _require_known_query(request: Request) -> None:
-    """Refuse a change with 400 if its query has an unknown name: a mistyped former_sha256 would protect nothing."""
+    """Refuse a change with 400 if its query has an unknown name: a mistyped former_sha256 would protect nothing.
+
+    A name that is given twice is refused too: which of the values would count?
+    """
+    if request.method in SAFE:
+        return
     known = {field.alias for field in request.scope["route"].dependant.query_params}
-    if request.method not in SAFE and (unknown := request.query_params.keys() - known):
+    names = [name for name, _ in request.query_params.multi_items()]
+    if unknown := set(names) - known:
         expected = " or ".join(sorted(known)) or "no query"
-        raise HTTPException(400, f"the query has {printable(min(unknown))[:80]}, expected {expected}")
+        raise HTTPException(400, f"a name of the query is {shown(min(unknown))}, expected {expected}; remove it")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise HTTPException(400, f"{twice[0]} is {len(twice)} times in the query; send it once")
 
 
 def _add_error_answers(app: FastAPI) -> None:

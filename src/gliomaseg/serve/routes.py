@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -105,6 +106,9 @@ async def submit(request: Request) -> Any:
 
 async def _submit_form(jobs: Jobs, fields: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     files = [(name, value) for name, value in fields if isinstance(value, UploadFile)]
+    named = [name for name, value in fields if isinstance(value, str)]
+    if twice := [name for name in named if named.count(name) > 1]:
+        raise HTTPException(400, f"{shown(twice[0])} is given {len(twice)} times; send it once")
     texts = {name: value for name, value in fields if isinstance(value, str)}
     _require_fields(texts, [name for name, _ in files])
     is_example = "example" in texts
@@ -133,11 +137,14 @@ def _require_fields(texts: dict[str, str], files: Sequence[str]) -> None:
     known = ("files", *SEQUENCE_FIELDS, "example", "ask", *SERIES_FIELDS)
     if unknown := {*texts, *files} - set(known):
         listed = f"{', '.join(known[:-1])} or {known[-1]}"
-        raise HTTPException(400, f"field is {printable(min(unknown))[:80]}, expected {listed}")
+        raise HTTPException(400, f"field is {shown(min(unknown))}, expected {listed}; rename or remove it")
+    if named := set(files) - {"files", *SEQUENCE_FIELDS}:
+        name = min(named)
+        raise HTTPException(400, f"{name} is a file, expected text; send files as files, flair, t1 or t1ce")
     _require_series_fields(texts, files)
     example = texts.get("example")
     if example not in (None, "phantom"):
-        raise HTTPException(400, f"example is {printable(example or 'empty')[:80]}, expected phantom")
+        raise HTTPException(400, f"example is {shown(example or '')}, expected phantom; send this")
     if {"files"} < set(files):
         raise HTTPException(400, "both files and named sequences are given; send files, or flair with t1 and t1ce")
     if texts.keys() & {"files", *SEQUENCE_FIELDS}:
@@ -152,15 +159,22 @@ def _require_fields(texts: dict[str, str], files: Sequence[str]) -> None:
 def _require_series_fields(texts: dict[str, str], files: Sequence[str]) -> None:
     """Refuse a form with 400, unless each field of a series has a value, a series and a sequence of its own."""
     if texts.get("ask", ASK) != ASK:
-        raise HTTPException(400, f"ask is {printable(texts['ask'] or 'empty')[:80]}, expected {ASK}")
+        raise HTTPException(400, f"ask is {shown(texts['ask'])}, expected {ASK}; send this or remove the field")
     for name in SERIES_FIELDS:
-        if name in texts and not 0 < len(texts[name]) <= LONGEST_SERIES:
-            count = len(texts[name])
-            raise HTTPException(400, f"{name} has {count} characters; send the number or the UID of a DICOM series")
+        if name in texts and not re.fullmatch(rf"[!-~]{{1,{LONGEST_SERIES}}}", texts[name]):
+            what = (
+                f"has {len(texts[name])} characters" if len(texts[name]) > LONGEST_SERIES else "is empty or not a word"
+            )
+            raise HTTPException(400, f"{name} {what}; send the number or the UID of a DICOM series")
         if texts.get(name) and name.removesuffix("_series") in files:
             raise HTTPException(400, f"both {name.removesuffix('_series')} and {name} are given; send one of them")
     if texts.get("t1_series") and texts.get("t1_series") == texts.get("t1ce_series"):
         raise HTTPException(400, "t1_series and t1ce_series have one value, expected another series for each")
+
+
+def shown(text: str) -> str:
+    """Return a text of a client for a message, cut to 80 characters."""
+    return printable(text)[:80] if text.strip() else "empty"
 
 
 def _upload_name(names: Sequence[str]) -> str:

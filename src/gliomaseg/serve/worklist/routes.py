@@ -18,7 +18,7 @@ from gliomaseg.serve.worklist.folders import valid_reader
 from gliomaseg.serve.worklist.worklist import WorkList
 
 _LONGEST_S = 10_000_000
-router = APIRouter(prefix="/v1/worklist", responses=problems(401, 403, 404, 409, 422, 503))
+router = APIRouter(prefix="/v1/worklist", responses=problems(400, 401, 403, 404, 409, 422, 503))
 Number = Annotated[int, PathField(ge=1, le=1_000_000)]
 
 
