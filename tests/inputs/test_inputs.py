@@ -15,6 +15,7 @@ import tifffile
 from files import touch
 from gliomaseg.errors import DataError, FormatError, MissingExtraError
 from gliomaseg.formats.dicom import Acquisition, write_series
+from gliomaseg.inputs.case_selection import sequence_warnings
 from gliomaseg.inputs.input import Input, Kind
 from gliomaseg.prediction import join_sequences, list_inputs
 
@@ -270,6 +271,27 @@ def test_a_case_without_flair_is_predicted_with_a_warning(tmp_path: Path) -> Non
 def test_a_mask_that_is_named_is_predicted_with_a_warning(tmp_path: Path) -> None:
     (entry,) = list_inputs([touch(tmp_path, "anna_seg.nii.gz") / "anna_seg.nii.gz"])
     assert entry.warnings == ("is a mask by its name, expected FLAIR",)
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "warning"),
+    [
+        ("t1", "anna_t1.nii.gz", None),
+        ("t1", "t1_registered_to_flair.nii.gz", None),
+        ("t1", "anything.nii.gz", None),
+        ("t1", "anna_t2.nii.gz", "anna_t2.nii.gz is T2 by its name, expected T1"),
+        ("t1", "bert_flair.nii.gz", "bert_flair.nii.gz is FLAIR by its name, expected T1"),
+        ("t1", "anna_t1ce.nii.gz", "anna_t1ce.nii.gz is T1 after contrast by its name, expected T1"),
+        ("t1ce", "anna_t1.nii.gz", "anna_t1.nii.gz is T1 by its name, expected T1 after contrast"),
+        ("t1ce", "anna_seg.nii.gz", "anna_seg.nii.gz is a mask by its name, expected T1 after contrast"),
+    ],
+)
+def test_a_sequence_with_the_name_of_another_gets_a_warning(
+    option: str, name: str, warning: str | None, tmp_path: Path
+) -> None:
+    flair, given = (touch(tmp_path, "anna_flair.nii.gz", name) / file for file in ("anna_flair.nii.gz", name))
+    entry = join_sequences(flair, **{"t1": None, "t1ce": None, option: given})
+    assert sequence_warnings(entry) == ([warning] if warning else [])
 
 
 def test_a_folder_of_masks_only_is_refused_with_their_names(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gliomaseg.formats import stem_of
-from gliomaseg.inputs.input import OWN, Input, SkippedFile
+from gliomaseg.inputs.input import OWN, Input, Kind, SkippedFile
 from gliomaseg.inputs.result_names import GENERIC_FOLDERS
 from gliomaseg.naming import FileName, Role, channel_of, parse_name
 
@@ -20,6 +20,7 @@ OWN_RESULT = "is a result of gliomaseg by its name"
 T1_ADVICE = "pass it with --t1, and FLAIR with --flair"
 COPY = "is a processed copy beside FLAIR"
 _SEQUENCES = {Role.T1: "T1", Role.T1CE: "T1 after contrast", Role.T2: "T2", Role.OTHER: "another sequence"}
+_IMAGES = {**_SEQUENCES, Role.FLAIR: "FLAIR", Role.MASK: "a mask"}
 CaseKey = tuple[tuple[str, ...], str]
 """The folders and the name that identify a case below the searched folder."""
 
@@ -162,8 +163,23 @@ def role_warnings(role: Role | None) -> tuple[str, ...]:
     """Return the warning on an input that is not FLAIR by its name, if any."""
     if role in (None, Role.FLAIR):
         return ()
-    what = "a mask" if role is Role.MASK else _SEQUENCES[role]
-    return (f"is {what} by its name, expected FLAIR",)
+    return (f"is {_IMAGES[role]} by its name, expected FLAIR",)
+
+
+def sequence_warnings(entry: Input) -> list[str]:
+    """Return the warnings on T1 and T1 after contrast of an input that are another image by their names.
+
+    A name with `T1` and `FLAIR` may be that of a T1 registered to FLAIR, so it gets none.
+    """
+    warnings = []
+    for given, expected in ((entry.t1, Role.T1), (entry.t1ce, Role.T1CE)):
+        if given is None or given.kind is Kind.SERIES:
+            continue
+        role = parse_name(given.stem).role
+        is_registered = role is Role.FLAIR and Role.T1.value in given.stem.lower()
+        if role not in (None, expected) and not is_registered:
+            warnings.append(f"{given.path.name} is {_IMAGES[role]} by its name, expected {_IMAGES[expected]}")
+    return warnings
 
 
 def _with_masks(chosen: Sequence[Candidate], masks: Sequence[SkippedFile], root: Path) -> list[Candidate]:

@@ -77,7 +77,7 @@ def input_warnings(
 ) -> tuple[str, ...]:
     """Return the warnings for prepared slices that do not look like FLAIR of a head; empty if they do.
 
-    For single images and stacks of fewer than ten slices, only two checks run: almost black, and T1 missing. The FLAIR
+    For single images and stacks of fewer than ten slices, two checks run here: almost black, and T1 missing. The FLAIR
     and T1 checks also need FLAIR as a separate channel at 128 x 128 pixels or more, and slices that were not merged:
     blurred FLAIR has the grey levels of T1. Models of T1 and FLAIR also get a warning if T1 is a copy of FLAIR or does
     not look like T1.

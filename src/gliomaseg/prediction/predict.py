@@ -13,7 +13,7 @@ from typing import Any
 from gliomaseg.choices import MaskFormat
 from gliomaseg.errors import GliomasegError, PartlyDoneError, ResourceError, UsageError
 from gliomaseg.inputs import with_series
-from gliomaseg.inputs.case_selection import without_t1_advice
+from gliomaseg.inputs.case_selection import sequence_warnings, without_t1_advice
 from gliomaseg.inputs.input import Input, Kind, mask_formats
 from gliomaseg.inputs.load import LoadedScan, load_input
 from gliomaseg.prediction.mask_statistics import MaskStatistics, measure_mask
@@ -248,8 +248,8 @@ def _lines_on_input(entry: Input, loaded: LoadedScan, predictor: ScanPredictor) 
 
 
 def input_warnings_of(entry: Input, loaded: LoadedScan) -> list[str]:
-    """Return warnings from the slice numbers and from the DICOM header."""
-    warnings = list(entry.warnings)
+    """Return warnings from the names of files, the slice numbers and the DICOM header."""
+    warnings = [*entry.warnings, *sequence_warnings(entry)]
     if loaded.series is not None and not loaded.series.series.is_flair:
         warnings.append(NOT_FLAIR)
     if entry.gaps:
