@@ -235,8 +235,8 @@ def groups_of(patients: list[LoadedCase], external: Path) -> dict[str, list[Chec
 
 
 def count_masks(groups: dict[str, list[Checked]]) -> None:
-    """Print the warnings about the masks of `glioma-flair`."""
-    predictor = gliomaseg.load_model("glioma-flair")
+    """Print the warnings about the masks of the bundled models."""
+    predictor = gliomaseg.load_model()
     for title, scans in groups.items():
         count_mask_warnings(scans, title, predictor)
 
@@ -265,7 +265,7 @@ def main() -> None:
         groups = groups_of(loaded, arguments.external)
         sys.stdout.write("skull\n")
         count_skulls(groups)
-        sys.stdout.write("masks of glioma-flair\n")
+        sys.stdout.write("masks of the bundled models\n")
         count_masks(groups)
 
 
