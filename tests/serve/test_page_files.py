@@ -230,7 +230,7 @@ def test_deleted_scan_leaves_the_list(fresh, tmp_path):
 
 
 def test_late_answer_does_not_bring_a_deleted_scan_back(fresh, tmp_path):
-    for name in ("one.nii.gz", "two.nii.gz"):
+    for name in ("first.nii.gz", "second.nii.gz"):
         Path(tmp_path / name).write_bytes(b"no scan")
         open_files(fresh, tmp_path / name)
         fresh.locator("#job-list li", has_text=name).filter(has_text="failed").wait_for()
@@ -243,14 +243,15 @@ def test_late_answer_does_not_bring_a_deleted_scan_back(fresh, tmp_path):
             late.append((route, route.fetch()))
 
     fresh.route("**/v1/segmentations", answer)
-    fresh.evaluate(CLICK_BIN, "one.nii.gz")
+    fresh.evaluate(CLICK_BIN, "first.nii.gz")
     while not late:
         fresh.wait_for_timeout(50)
-    fresh.evaluate(CLICK_BIN, "two.nii.gz")
-    fresh.wait_for_selector("#job-list:not(:has(li))", state="attached")
+    fresh.evaluate(CLICK_BIN, "second.nii.gz")
+    row = fresh.locator("#job-list li", has_text="second.nii.gz")
+    row.wait_for(state="detached")
     route, response = late[0]
-    assert "two.nii.gz" in response.text()
+    assert "second.nii.gz" in response.text()
     with fresh.expect_response("**/v1/segmentations"):
         route.fulfill(response=response)
     fresh.wait_for_timeout(300)
-    assert fresh.locator("#job-list li").count() == 0
+    assert row.count() == 0
