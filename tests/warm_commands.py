@@ -35,8 +35,7 @@ def run_warm(
     with tempfile.TemporaryDirectory() as streams:
         out, err = Path(streams) / "out", Path(streams) / "err"
         order = {"words": words, "folder": str(folder), "env": env, "out": str(out), "err": str(err)}
-        server.stdin.write(json.dumps(order) + "\n")
-        server.stdin.flush()
+        server.stdin.write(json.dumps(order).encode() + b"\n")
         child = int(server.stdout.readline())
         if not select.select([server.stdout], [], [], timeout_s)[0]:
             os.kill(child, 9)
@@ -48,11 +47,12 @@ def run_warm(
 
 
 @functools.cache
-def _server() -> subprocess.Popen[str]:
+def _server() -> subprocess.Popen[bytes]:
     """Start the server; it ends when its standard input closes, so with the process of the tests."""
     # -P: the folder of this file must not come before the installed packages.
     command = [sys.executable, "-P", __file__]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # Without buffers: `select` does not see a line that an earlier read has taken along.
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
 
 
 def _serve() -> None:
