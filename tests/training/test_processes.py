@@ -19,6 +19,7 @@ from gliomaseg.errors import ConfigError
 from gliomaseg.model import load_model
 from gliomaseg.training.run_folder import TrainOptions
 from gliomaseg.training.train import train
+from quick_export import PYTHONPATH
 
 # An epoch has 41 samples: 8 batches of 5, of which one process gets 3 and the other 2, and a last batch of 1. Three
 # epochs are 27 steps. The loss pools the pixels of the batch. Adam amplifies rounding: with the recipe's learning rate
@@ -49,9 +50,9 @@ def torchrun(data: Path, out: Path, *more: str) -> list[str]:
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
-    tests = str(Path(__file__).parents[1])
-    added = {"GLIOMASEG_CACHE": str(folder), "OMP_NUM_THREADS": "1", "SAMPLES": str(folder), "PYTHONPATH": tests}
-    return os.environ | added
+    return {
+        **os.environ, **PYTHONPATH, "GLIOMASEG_CACHE": str(folder), "OMP_NUM_THREADS": "1", "SAMPLES": str(folder)
+    }  # fmt: skip
 
 
 def completed(command: list[str], environment: dict[str, str]) -> str:

@@ -27,6 +27,7 @@ from gliomaseg.scan import Scan
 from gliomaseg.training import run_folder
 from gliomaseg.training.run_folder import TrainOptions
 from gliomaseg.training.train import train
+from quick_export import PYTHONPATH
 
 train_module = importlib.import_module("gliomaseg.training.train")
 SMALL = ["preprocessing.size_px=64", "network.base_features=8", "network.levels=3", "training.epochs=2"]
@@ -47,11 +48,6 @@ def command(data: Path, out: Path, *more: str) -> list[str]:
     sets = [part for setting in REFERENCE for part in ("--set", setting)]
     base = [sys.executable, "-m", "quick_export", "train", "fcn_resnet50", "--data", str(data), "--out", str(out)]
     return [*base, *sets, "--device", "cpu", *more]
-
-
-def with_tests(cache: Path) -> dict[str, str]:
-    """Return an environment with this cache, in which Python finds the modules of the tests."""
-    return {**os.environ, "GLIOMASEG_CACHE": str(cache), "PYTHONPATH": str(Path(__file__).parents[1])}
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +113,7 @@ def test_another_seed_gives_other_weights(finished, phantoms, tmp_path):
 
 
 def test_a_reference_run_that_was_killed_and_interrupted_ends_with_the_same_bits(phantoms, unbroken, tmp_path):
-    environment = with_tests(tmp_path / "cache")
+    environment = {**os.environ, **PYTHONPATH, "GLIOMASEG_CACHE": str(tmp_path / "cache")}
     out = tmp_path / "stopped"
     # A checkpoint after every batch; SIGKILL comes at any point of the second epoch, SIGINT after a batch of it.
     starts = [("epoch 1 of 2", 0.5, signal.SIGKILL, -signal.SIGKILL), ("resuming at batch", 0.0, signal.SIGINT, 130)]
@@ -144,7 +140,7 @@ def test_a_reference_run_that_was_killed_and_interrupted_ends_with_the_same_bits
 @pytest.fixture(scope="module")
 def unbroken(phantoms, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unbroken")
-    environment = with_tests(folder / "cache")
+    environment = {**os.environ, **PYTHONPATH, "GLIOMASEG_CACHE": str(folder / "cache")}
     subprocess.run(command(phantoms, folder / "run"), check=True, capture_output=True, env=environment, timeout=200)
     return folder / "run"
 

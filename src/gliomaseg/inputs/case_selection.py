@@ -163,7 +163,11 @@ def role_warnings(role: Role | None) -> tuple[str, ...]:
     """Return the warning on an input that is not FLAIR by its name, if any."""
     if role in (None, Role.FLAIR):
         return ()
-    return (f"is {_IMAGES[role]} by its name, expected FLAIR",)
+    return (_other_image(role, Role.FLAIR),)
+
+
+def _other_image(role: Role, expected: Role) -> str:
+    return f"is {_IMAGES[role]} by its name, expected {_IMAGES[expected]}"
 
 
 def sequence_warnings(entry: Input) -> list[str]:
@@ -178,7 +182,7 @@ def sequence_warnings(entry: Input) -> list[str]:
         role = parse_name(given.stem).role
         is_registered = role is Role.FLAIR and Role.T1.value in given.stem.lower()
         if role not in (None, expected) and not is_registered:
-            warnings.append(f"{given.path.name} is {_IMAGES[role]} by its name, expected {_IMAGES[expected]}")
+            warnings.append(f"{given.path.name} {_other_image(role, expected)}")
     return warnings
 
 

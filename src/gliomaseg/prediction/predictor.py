@@ -35,7 +35,7 @@ BATCH = 4
 AND = " + "  # between the names of models that predict together
 Progress = abc.Callable[[float], None]
 """Called with the share of the work of the networks that is done, from 0 to 1, after each batch."""
-NOT_AN_INPUT = "{} was given and is not used: {} it"
+NOT_AN_INPUT = "{} was given and is not used: {}"
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,9 @@ def used_sequences(predictor: ScanPredictor) -> frozenset[Sequence]:
 def unused_lines(predictor: ScanPredictor, given: abc.Iterable[Sequence]) -> tuple[str, ...]:
     """Return a sentence for each given sequence that no model takes."""
     names = [model.config.name for model in predictor.models]
-    taken_by = f"{names[0]} does not take" if len(names) == 1 else "none of the models takes"
+    reason = f"{names[0]} does not take it" if len(names) == 1 else "none of the models takes it"
     unused = [name for name in given if name not in used_sequences(predictor)]
-    return tuple(NOT_AN_INPUT.format(name.value.capitalize(), taken_by) for name in unused)
+    return tuple(NOT_AN_INPUT.format(name.value.capitalize(), reason) for name in unused)
 
 
 def with_mask_warnings(found: Prediction, scan: Scan) -> Prediction:

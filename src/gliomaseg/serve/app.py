@@ -23,7 +23,7 @@ from gliomaseg.serve.choice_routes import router as choice_router
 from gliomaseg.serve.documents import Health, allowed_methods
 from gliomaseg.serve.jobs import Jobs, QueueFullError
 from gliomaseg.serve.reference_routes import router as reference_router
-from gliomaseg.serve.routes import router, shown
+from gliomaseg.serve.routes import repeated, router, shown
 from gliomaseg.serve.security import SAFE, Security, refused
 from gliomaseg.serve.settings import ServeSettings
 from gliomaseg.serve.worklist.folders import WorkFolders
@@ -90,8 +90,8 @@ def _require_known_query(request: Request) -> None:
     if unknown := set(names) - known:
         expected = " or ".join(sorted(known)) or "no query"
         raise HTTPException(400, f"a name of the query is {shown(min(unknown))}, expected {expected}; remove it")
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise HTTPException(400, f"{twice[0]} is {len(twice)} times in the query; send it once")
+    for name, count in repeated(names):
+        raise HTTPException(400, f"{name} is {count} times in the query; send it once")
 
 
 def _add_error_answers(app: FastAPI) -> None:

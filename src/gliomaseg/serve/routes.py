@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -107,8 +108,8 @@ async def submit(request: Request) -> Any:
 async def _submit_form(jobs: Jobs, fields: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     files = [(name, value) for name, value in fields if isinstance(value, UploadFile)]
     named = [name for name, value in fields if isinstance(value, str)]
-    if twice := [name for name in named if named.count(name) > 1]:
-        raise HTTPException(400, f"{shown(twice[0])} is given {len(twice)} times; send it once")
+    for name, count in repeated(named):
+        raise HTTPException(400, f"{shown(name)} is given {count} times; send it once")
     texts = {name: value for name, value in fields if isinstance(value, str)}
     _require_fields(texts, [name for name, _ in files])
     is_example = "example" in texts
@@ -170,6 +171,11 @@ def _require_series_fields(texts: dict[str, str], files: Sequence[str]) -> None:
             raise HTTPException(400, f"both {name.removesuffix('_series')} and {name} are given; send one of them")
     if texts.get("t1_series") and texts.get("t1_series") == texts.get("t1ce_series"):
         raise HTTPException(400, "t1_series and t1ce_series have one value, expected another series for each")
+
+
+def repeated(names: Sequence[str]) -> list[tuple[str, int]]:
+    """Return the names that are there several times, each with its number."""
+    return [(name, count) for name, count in Counter(names).items() if count > 1]
 
 
 def shown(text: str) -> str:
