@@ -40,9 +40,21 @@ def test_no_command_prints_the_help_to_stderr_and_exits_2(run):
     [
         (["nothing"], "no such command 'nothing'; see `gliomaseg --help`"),
         (["models", "--nothing"], "no such option: --nothing; see `gliomaseg models --help`"),
+        (["predict", "a.nii", "--model", ""], "the value of --model is empty; see `gliomaseg predict --help`"),
+        (["predict", "a.nii", "", "--out", "o"], "the value of INPUT... is empty; see `gliomaseg predict --help`"),
+        (["predict", "a.nii", "--model=a", "--model", "b"], "--model is given twice; see `gliomaseg predict --help`"),
+        (["audit", ""], "the value of DATA is empty; see `gliomaseg audit --help`"),
+        (["train", "r", "--set", "a=1", "--set", ""], "the value of --set is empty; see `gliomaseg train --help`"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_exits_2(arguments, message, run):
     code, printed = run(*arguments)
     assert (code, printed.out) == (2, "")
     assert printed.err == f"gliomaseg: error: {message}\n"
+
+
+def test_options_for_several_values_and_switches_may_be_repeated(run, tmp_path):
+    masks = ["--to", "nifti", "--to", "tiff", "--skip-existing", "--skip-existing"]
+    code, printed = run("predict", str(tmp_path / "missing.nii"), "--out", str(tmp_path / "out"), *masks)
+    assert code != 2
+    assert "missing.nii" in printed.err

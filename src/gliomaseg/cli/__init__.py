@@ -21,6 +21,7 @@ from gliomaseg.cli.data import audit, download, phantom, split
 from gliomaseg.cli.evaluate import compare, evaluate, report
 from gliomaseg.cli.examples import epilog_of
 from gliomaseg.cli.models import export, models
+from gliomaseg.cli.options import StrictCommand
 from gliomaseg.cli.output import log
 from gliomaseg.cli.paths import with_checked_paths
 from gliomaseg.cli.predict import predict
@@ -54,7 +55,7 @@ for command in (
     bench,
     serve,
 ):
-    app.command(epilog=epilog_of(command.__name__))(with_checked_paths(command))
+    app.command(cls=StrictCommand, epilog=epilog_of(command.__name__))(with_checked_paths(command))
 
 
 def _print_version(requested: bool) -> None:

@@ -1,12 +1,13 @@
-"""Options and argument types that several commands share."""
+"""Options and argument types that several commands share, and the check of their values."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from gliomaseg.choices import MaskFormat
 from gliomaseg.cli.paths import Output
@@ -192,3 +193,23 @@ Deidentify = Annotated[
 MaxMemory = Annotated[
     str, typer.Option("--max-memory", metavar="BYTES", help="Refuse inputs that need more memory, such as 2G or 800M.")
 ]
+
+
+class StrictCommand(TyperCommand):
+    """A command that refuses an empty value, and a second value where it would replace the first in silence."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments of the command line, as typer does.
+
+        Raises:
+            Exception: typer's usage error; an option for one value is given twice, or a value is empty.
+        """
+        values, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        for parameter in order:
+            name = parameter.opts[0] if parameter.opts[0].startswith("-") else parameter.metavar or parameter.name
+            given = values.get(str(parameter.name))
+            if given == "" or (isinstance(given, list | tuple) and "" in given):
+                ctx.fail(f"the value of {name} is empty")
+            if isinstance(given, str) and order.count(parameter) > 1:
+                ctx.fail(f"{name} is given twice")
+        return super().parse_args(ctx, args)
