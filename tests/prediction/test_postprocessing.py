@@ -8,7 +8,9 @@ BATCH = np.random.default_rng(0).random((2, 1, 4, 4), np.float32)
 
 
 def postprocessed(batch, probabilities, postprocessing):
-    return at_temperature(combine(predict_tta(batch, probabilities, postprocessing)), postprocessing.temperature)
+    return at_temperature(
+        combine(predict_tta(batch, probabilities, flip=postprocessing.tta_flip)), postprocessing.temperature
+    )
 
 
 def first_channel(batch):

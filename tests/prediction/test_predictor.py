@@ -7,8 +7,9 @@ from gliomaseg.config import DiceEstimator, Postprocessing, Preprocessing
 from gliomaseg.config.network import ResidualUnet
 from gliomaseg.model import Model, ModelConfig
 from gliomaseg.prediction import Predictor
+from gliomaseg.prediction.confidence import confidence_features
 from gliomaseg.prediction.input_checks import BRIGHT_REGION
-from gliomaseg.preprocessing import level_counts, normalise
+from gliomaseg.preprocessing import level_counts, normalise, prepare_views, restore
 from gliomaseg.scan import Scan
 from orientation_cases import ALL_48, turn_affine
 
@@ -123,6 +124,31 @@ def test_predict_returns_the_same_probability_and_mask_as_the_separate_methods(s
     np.testing.assert_array_equal(prediction.mask, tested.mask(scan))
 
 
+def test_thin_slices_are_predicted_twice_and_averaged(tmp_path):
+    # 40 slices of 1 mm are merged to 8 of 5 mm, and once more to 9 that lie halfway between them.
+    steps = np.random.default_rng(0).integers(0, 256, (10, 32, 32, 1), np.uint8)
+    scan = Scan(steps.repeat(4, axis=0), "here", np.diag([-2.0, -2.0, 1.0, 1.0]))
+    settings = {"min_slice_spacing_mm": 5, "fov_mm": 64, "normalisation": "zscore"}
+    tested, shares = predictor(tmp_path, Postprocessing(tta_flip=True), **settings), []
+    found = tested.predict(scan, progress=shares.append)
+    assert len(recorded_slices(tested)) == 2 * 8 + 9  # flip TTA in the first view only
+    assert (shares[1], shares[-1]) == (0.5, 1)
+    first, second = (
+        restore(tested._engine.probabilities(np.concatenate([*view.batches(4)])), view)
+        for view in prepare_views(scan, tested.model.config.preprocessing)
+    )
+    np.testing.assert_array_equal(found.probability, (first + second) / 2)
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(tested.probability(scan), found.probability)
+    assert found.confidence == confidence_features(first, first > 0.5, 1.0)
+
+
+def test_the_disagreement_of_thin_slices_is_that_of_the_first_view(tmp_path):
+    tested = half_seeing(tmp_path, min_slice_spacing_mm=5)
+    found = tested.predict(Scan(with_bright_pixels([6] * 40)[..., None], "here", np.diag([-2.0, -2.0, 1.0, 1.0])))
+    assert found.mirror_disagreement_px == pytest.approx(np.full(40, 6))
+
+
 def test_flip_dice_compares_plain_and_mirrored_masks(scan, tmp_path):
     class Lopsided(Recorder):
         """Finds a pixel in the left column, whatever it is shown."""
@@ -152,8 +178,9 @@ class LeftHalf:
         return (found * self.tumour).astype(np.float32)
 
 
-def half_seeing(tmp_path, *, tumour=1.0, **postprocessing):
-    tested = predictor(tmp_path, Postprocessing(tta_flip=True, **postprocessing), fov_mm=64)
+def half_seeing(tmp_path, *, tumour=1.0, min_slice_spacing_mm=None, **postprocessing):
+    settings = {"fov_mm": 64, "min_slice_spacing_mm": min_slice_spacing_mm}
+    tested = predictor(tmp_path, Postprocessing(tta_flip=True, **postprocessing), **settings)
     tested._engine = LeftHalf(tumour)
     return tested
 

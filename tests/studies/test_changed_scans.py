@@ -1,4 +1,4 @@
-"""Each change moves scan, mask and affine alike."""
+"""Each change moves scan, mask and affine alike; ways to predict a volume of 1 mm."""
 
 import sys
 from pathlib import Path
@@ -7,6 +7,10 @@ import numpy as np
 import pytest
 
 from gliomaseg.data.case import Case, LoadedCase
+from gliomaseg.metrics.overlap import dice
+from gliomaseg.model import load_model
+from gliomaseg.prediction import Predictor
+from gliomaseg.pretrained import find_model
 from gliomaseg.scan import Scan
 
 SCRIPT = Path(__file__).parents[2] / "studies" / "changed_scans.py"
@@ -60,3 +64,19 @@ def test_the_scalp_is_bright_and_outside_the_brain(script, ball):
     assert np.array_equal(painted[brain], original[brain])
     assert painted[24, 32, 32 + 28] == pytest.approx(2.0, abs=0.5)  # 8 mm from the brain
     assert painted[24, 32, 32 + 23] < 0  # 3 mm from it: the skull
+
+
+class RightIsClearer:
+    """Finds what is bright, with more certainty at the right end of the rows."""
+
+    def probabilities(self, batch):
+        return (batch[:, 2] > 0.5) * np.linspace(0.1, 0.9, batch.shape[3], dtype=np.float32)
+
+
+def test_the_way_of_predict_is_among_the_measured_ones(script, load_script, ball):
+    views = load_script(SCRIPT.parent / "slice_views.py")
+    predictor = Predictor(load_model(find_model(Path("glioma-flair-stripped"))), RightIsClearer())
+    expected = dice(reference=ball.reference, predicted=predictor.predict(ball.scan).mask)
+    values = dict(zip(views.WAYS, views.dice_of_ways(ball, predictor), strict=True))
+    assert values["both views, flip TTA in the first"] == expected > 0
+    assert len(set(values.values())) > 3

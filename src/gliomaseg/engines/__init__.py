@@ -5,9 +5,11 @@ An engine's module is imported when it is opened, because ONNX Runtime and torch
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
+
+import numpy as np
 
 from gliomaseg.config import Network
 from gliomaseg.errors import UsageError, import_extra
@@ -27,6 +29,25 @@ class Engine(Protocol):
 
     def probabilities(self, batch: Batch) -> Probability:
         """Return the tumour's probability: float32 in [0, 1], shape (n, y, x), for a batch (n, c, y, x)."""
+
+
+class MeanEngine:
+    """Several networks as one: the mean of their probabilities."""
+
+    def __init__(self, engines: Sequence[Engine]) -> None:
+        """Store the engines; at least one."""
+        self._engines = engines
+
+    def probabilities(self, batch: Batch) -> Probability:
+        """Return the tumour's probability: float32 in [0, 1], shape (n, y, x).
+
+        Raises:
+            ModelError: a network does not take such a batch, or gives something else.
+        """
+        total: Probability = np.zeros((len(batch), *batch.shape[2:]), np.float32)
+        for engine in self._engines:
+            total += engine.probabilities(batch)
+        return total / np.float32(len(self._engines))
 
 
 def open_engine(name: str, *, onnx: Path, weights: Path, network: Network, inputs: int = 3) -> Engine:

@@ -21,6 +21,7 @@ from gliomaseg.prediction.predictor import (
     Predictor,
     Progress,
     ScanPredictor,
+    part_of,
     predictor_of,
     running_digest,
     with_mask_warnings,
@@ -70,7 +71,7 @@ class WeightedEnsemble:
         """
         usable, left_out = self._usable_models(scan)
         predictions = [
-            self._predictor(model).predict_unchecked(scan, progress=_part(progress, k, len(usable)))
+            self._predictor(model).predict_unchecked(scan, progress=part_of(progress, k, len(usable)))
             for k, model in enumerate(usable)
         ]
         found = weighted_mean(predictions, voxel_ml=scan.voxel_ml)
@@ -95,11 +96,6 @@ class WeightedEnsemble:
         if model.folder not in self._open:
             self._open[model.folder] = predictor_of(model, engine=self.engine)
         return self._open[model.folder]
-
-
-def _part(progress: Progress | None, k: int, count: int) -> Progress | None:
-    """Return the progress of the `k`-th of several models, from 0, as a share of the work of all."""
-    return None if progress is None else lambda share: progress((k + share) / count)
 
 
 def _fitting_models(models: tuple[Model, ...], scan: Scan) -> tuple[Model, ...]:

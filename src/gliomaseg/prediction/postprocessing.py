@@ -14,22 +14,24 @@ WHOLE_SLICES = 10  # a scan of fewer slices may contain only a small part of a t
 _BLOCK = 1 << 22  # voxels at a time
 
 
-def predict_tta(
-    batch: Batch, probabilities: Callable[[Batch], Probability], postprocessing: Postprocessing
-) -> list[Probability]:
-    """Return the network's probabilities for a batch (n, c, y, x); with `tta_flip` also those of its mirror image.
+def predict_tta(batch: Batch, probabilities: Callable[[Batch], Probability], *, flip: bool) -> list[Probability]:
+    """Return the network's probabilities for a batch (n, c, y, x); with `flip` also those of its mirror image.
 
     The second one is mirrored back. Each is float32 in [0, 1], shape (n, y, x).
     """
     views = [probabilities(batch)]
-    if postprocessing.tta_flip:
+    if flip:
         views.append(probabilities(np.ascontiguousarray(batch[..., ::-1]))[..., ::-1])
     return views
 
 
 def combine(views: list[Probability]) -> Probability:
     """Return the mean of one or two probability maps: float32 in [0, 1], same shape."""
-    return views[0] if len(views) == 1 else (views[0] + views[1]) * np.float32(0.5)
+    if len(views) == 1:
+        return views[0]
+    mean = views[0] + views[1]
+    mean *= np.float32(0.5)
+    return mean
 
 
 def at_temperature(probability: Probability, temperature: float) -> Probability:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliomaseg.config import Postprocessing
-from gliomaseg.engines import DEFAULT, Engine, open_engine
+from gliomaseg.engines import DEFAULT, Engine, MeanEngine, open_engine
 from gliomaseg.model import Model, load_model
 from gliomaseg.ownership import file_digest
 from gliomaseg.prediction.confidence import confidence_features
@@ -26,16 +26,23 @@ from gliomaseg.prediction.input_checks import (
     volume_warnings,
 )
 from gliomaseg.prediction.postprocessing import at_temperature, combine, predict_tta, to_mask
-from gliomaseg.preprocessing import Prepared, mask_areas_px, prepare, restore, restore_slices
+from gliomaseg.preprocessing import Prepared, mask_areas_px, prepare, prepare_views, restore, restore_slices
 from gliomaseg.preprocessing.label_map import LABEL_MAP, is_label_map
 from gliomaseg.scan import Scan
-from gliomaseg.types import Batch, Mask, Probability, Sequence
+from gliomaseg.types import Mask, Probability, Sequence
 
 BATCH = 4
 AND = " + "  # between the names of models that predict together
 Progress = abc.Callable[[float], None]
 """Called with the share of the work of the networks that is done, from 0 to 1, after each batch."""
 NOT_AN_INPUT = "{} was given and is not used: {}"
+
+
+def part_of(progress: Progress | None, k: int, count: int) -> Progress | None:
+    """Return the progress of the `k`-th of several parts, from 0, as a share of the whole; None stays None."""
+    if progress is None or count == 1:
+        return progress
+    return lambda share: progress((k + share) / count)
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,8 @@ class Prediction:
     Attributes:
         probability: of tumour, float32 in [0, 1], shape (z, y, x), on the scan's own grid.
         mask: bool, same shape.
-        confidence: the confidence features by name, each in [0, 1]; None if one is not defined.
+        confidence: the confidence features by name, each in [0, 1]; None if one is not defined. If thin slices are
+            merged in two ways, they are those of the first one.
         predicted_dice: 0 to 1; None if the model has no Dice estimator or the mask is empty.
         warnings: sentences about a scan that does not look like the training data.
         models: that were averaged, the one with the largest weight first.
@@ -170,14 +178,15 @@ class Predictor:
 
     def predict_unchecked(self, scan: Scan, *, progress: Progress | None = None) -> Prediction:
         """Return the same as `predict`, with the warnings about the scan but not those about the mask."""
-        prepared = prepare(scan, self.model.config.preprocessing)
-        output = self._run(prepared, progress)
-        probability = self._restored(output.probability, prepared)
+        views = prepare_views(scan, self.model.config.preprocessing)
+        output, first, probability = self._run_views(views, progress)
         mask = self.to_mask(probability, voxel_ml=scan.voxel_ml)
-        confidence = confidence_features(probability, mask, output.flip_dice)
+        # The Dice estimator was fitted on one view. The mean of two is softer.
+        own = mask if len(views) == 1 else self.to_mask(first, voxel_ml=scan.voxel_ml)
+        confidence = confidence_features(first, own, output.flip_dice)
         dice_estimator = self.model.config.dice_estimator
-        predicted_dice = dice_estimator.predicted_dice(confidence) if dice_estimator else None
-        warnings = self._warnings(scan, prepared)
+        predicted_dice = dice_estimator.predicted_dice(confidence) if dice_estimator and mask.any() else None
+        warnings = self._warnings(scan, views[0])
         threshold = self.model.config.postprocessing.threshold
         return Prediction(
             probability,
@@ -189,7 +198,7 @@ class Predictor:
             threshold=threshold,
             mirror_disagreement_px=None
             if output.differing_px is None
-            else restore_slices(output.differing_px, prepared),
+            else restore_slices(output.differing_px, views[0]),
         )
 
     def _warnings(self, scan: Scan, prepared: Prepared) -> tuple[str, ...]:
@@ -204,8 +213,7 @@ class Predictor:
 
     def probability(self, scan: Scan) -> Probability:
         """Return the probability of tumour in each voxel: float32 in [0, 1], shape (z, y, x)."""
-        prepared = prepare(scan, self.model.config.preprocessing)
-        return self._restored(self._run(prepared).probability, prepared)
+        return self._run_views(prepare_views(scan, self.model.config.preprocessing))[2]
 
     def mask(self, scan: Scan) -> Mask:
         """Return the tumour mask on the scan's grid: bool, shape (z, y, x)."""
@@ -215,11 +223,26 @@ class Predictor:
         """Return the mask of a scan's probabilities (z, y, x) with the model's postprocessing: bool, same shape."""
         return to_mask(probability, self.model.config.postprocessing, voxel_ml=voxel_ml)
 
+    def _run_views(
+        self, views: abc.Sequence[Prepared], progress: Progress | None = None
+    ) -> tuple[_Output, Probability, Probability]:
+        """Return the output for the first view, its probability on the scan's grid, and the mean over the views.
+
+        The second view has no flip TTA, because that would not make the mean more accurate
+        (docs/results/other-sources.md).
+        """
+        output = self._run(views[0], part_of(progress, 0, len(views)), flip=self.model.config.postprocessing.tta_flip)
+        first = self._restored(output.probability, views[0])
+        if len(views) == 1:
+            return output, first, first
+        second = self._run(views[1], part_of(progress, 1, len(views)), flip=False)
+        return output, first, combine([first, self._restored(second.probability, views[1])])
+
     def _restored(self, network_probability: Probability, prepared: Prepared) -> Probability:
         # The temperature comes last, because temperature and threshold were chosen on the scan's grid.
         return at_temperature(restore(network_probability, prepared), self.model.config.postprocessing.temperature)
 
-    def _run(self, prepared: Prepared, progress: Progress | None = None) -> _Output:
+    def _run(self, prepared: Prepared, progress: Progress | None, *, flip: bool) -> _Output:
         """Return the output of the network; it runs twice for flip TTA."""
         postprocessing = self.model.config.postprocessing
         count, black = len(prepared.slices), prepared.is_black
@@ -228,7 +251,7 @@ class Predictor:
         probability, voxels = np.empty((count, *prepared.slices.shape[2:]), np.float32), np.zeros(3, np.int64)
         differing_px = np.zeros(count)
         for start, batch in zip(range(0, len(distinct), BATCH), prepared.batches(BATCH, distinct), strict=True):
-            views, places = predict_tta(batch, self._engine.probabilities, postprocessing), distinct[start:][:BATCH]
+            views, places = predict_tta(batch, self._engine.probabilities, flip=flip), distinct[start:][:BATCH]
             probability[places] = combine(views)
             if len(views) == 2:
                 tempered = (at_temperature(view, postprocessing.temperature) for view in views)
@@ -241,7 +264,7 @@ class Predictor:
             probability[black], differing_px[black] = probability[black.argmax()], differing_px[black.argmax()]
         both, each, other = voxels.tolist()
         flip_dice = 2 * both / (each + other) if each + other else None
-        return _Output(probability, flip_dice, differing_px if postprocessing.tta_flip else None)
+        return _Output(probability, flip_dice, differing_px if flip else None)
 
 
 def open_predictor(model: Path, *, engine: str = DEFAULT) -> Predictor:
@@ -276,24 +299,6 @@ def engine_of(model: Model, engine: str = DEFAULT) -> Engine:
     """
     network, inputs = model.config.network, model.config.preprocessing.inputs
     return open_engine(engine, onnx=model.onnx, weights=model.weights, network=network, inputs=inputs)
-
-
-class MeanEngine:
-    """Several networks as one: the mean of their probabilities."""
-
-    def __init__(self, engines: abc.Sequence[Engine]) -> None:
-        self._engines = engines
-
-    def probabilities(self, batch: Batch) -> Probability:
-        """Return the tumour's probability: float32 in [0, 1], shape (n, y, x).
-
-        Raises:
-            ModelError: a network does not take such a batch, or gives something else.
-        """
-        total: Probability = np.zeros((len(batch), *batch.shape[2:]), np.float32)
-        for engine in self._engines:
-            total += engine.probabilities(batch)
-        return total / np.float32(len(self._engines))
 
 
 def _count_flips(plain: Mask, mirrored: Mask) -> NDArray[np.int64]:

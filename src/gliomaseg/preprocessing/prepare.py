@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -103,6 +103,21 @@ def prepare(scan: Scan, settings: Preprocessing) -> Prepared:
     `fov_mm` is cut out, black outside the volume, and resampled to the network's pixels (bilinear). Slices thinner
     than `min_slice_spacing_mm` are merged to that spacing; thicker ones are kept.
     """
+    return _merged(_prepare_each(scan, settings))
+
+
+def prepare_views(scan: Scan, settings: Preprocessing) -> tuple[Prepared, ...]:
+    """Return the slices as `prepare` does; if they are merged, also those that lie halfway between them.
+
+    The mean of both predictions follows the outline better from slice to slice (docs/results/other-sources.md).
+    """
+    each = _prepare_each(scan, settings)
+    first = _merged(each)
+    return (first, _merged(each, halfway=True)) if len(first.slices) < len(each.slices) else (first,)
+
+
+def _prepare_each(scan: Scan, settings: Preprocessing) -> Prepared:
+    """Return the slices as `prepare` does, but none of them merged."""
     if scan.affine is None:
         levels = image_levels(scan.voxels)
         return Prepared(_network_slices(levels, settings), (levels.shape[1], levels.shape[2]), settings)
@@ -110,9 +125,14 @@ def prepare(scan: Scan, settings: Preprocessing) -> Prepared:
     placement = place_volume(scan, levels, settings)
     axial_shape = placement.orientation.turn(levels).shape
     slices = _network_slices(resample_axial(levels, placement, size_px=settings.size_px), settings)
-    if placement.slice_ratio != 1:
-        slices = merge_slices(slices, placement.slice_ratio)
     return Prepared(slices, (axial_shape[1], axial_shape[2]), settings, placement)
+
+
+def _merged(each: Prepared, *, halfway: bool = False) -> Prepared:
+    """Return prepared slices with thin ones merged, as `merge_slices` does; thick ones are returned as they are."""
+    if each.placement is None or not each.merged:
+        return each
+    return replace(each, slices=merge_slices(each.slices, each.placement.slice_ratio, halfway=halfway))
 
 
 def prepare_mask(mask: Mask, prepared: Prepared) -> Mask:

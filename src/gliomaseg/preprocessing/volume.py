@@ -88,10 +88,16 @@ def resample_axial(levels: NDArray[np.uint8], placement: Placement, *, size_px: 
     return resampled
 
 
-def merge_slices(slices: PreparedSlices, ratio: float) -> PreparedSlices:
-    """Return slices (z, c, y, x) merged, `ratio` to one, each a weighted mean: uint8, shape (fewer, c, y, x)."""
+def merge_slices(slices: PreparedSlices, ratio: float, *, halfway: bool = False) -> PreparedSlices:
+    """Return slices (z, c, y, x) merged, `ratio` to one, each a weighted mean: uint8, shape (fewer, c, y, x).
+
+    Args:
+        slices: uint8.
+        ratio: of the spacings, merged to given.
+        halfway: return one slice more. The slices lie halfway between those without it, the outer ones at the ends.
+    """
     count = len(slices)
-    fewer = max(1, round(count / ratio))
+    fewer = max(1, round(count / ratio)) + halfway
     wanted = (np.arange(fewer) - (fewer - 1) / 2) * ratio + (count - 1) / 2
     weights = line_weights(count, wanted, reach=ratio, repeated=True)
     return np.rint(np.tensordot(weights, slices.astype(np.float32), 1)).astype(np.uint8)
