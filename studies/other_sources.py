@@ -7,12 +7,12 @@ with single slices in the layout `pairs`. The patients of `lgg` are also measure
 brain of each and sets everything else to 0. `--changes` also measures the stripped volumes with a painted scalp,
 rotated, tilted, cropped, and with thick or fewer slices. For each model and data set, the study prints mean, median,
 lowest value and the numbers of values below 0.7 and of 0, how far the predicted Dice is from the Dice, and the volume
-that was found where there is no tumour.
+that was found where there is no tumour. `--max-zscore 3` sets `preprocessing.max_zscore` of the models; 0 removes it.
 
 A model is a run, a model folder, a bundled model, the folder of a cross-validation, or "bundled": all bundled models as
-`predict` uses them. A run is measured on the LGG
-patients of its validation side. The bundled models were trained on them: leave out `--lgg`. A cross-validation is
-measured on all of them, each with the run that was not trained on it; elsewhere its numbers are the means of its runs.
+`predict` uses them. A run is measured on the LGG patients of its validation side. The bundled models were trained on
+them: leave out `--lgg`. A cross-validation is measured on all of them, each with the run that was not trained on it;
+elsewhere its numbers are the means of its runs.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ from gliomaseg.evaluation.dice_estimation import FAILED_BELOW, measure_quality
 from gliomaseg.evaluation.documents import read_evaluation
 from gliomaseg.evaluation.scoring import ScoreGrid, score_case
 from gliomaseg.metrics.bootstrap import bootstrap_interval
-from gliomaseg.prediction import open_models, open_predictor
+from gliomaseg.model import load_model
+from gliomaseg.prediction import open_models
 from gliomaseg.prediction.mask_statistics import measure_mask
-from gliomaseg.prediction.predictor import Predictor
+from gliomaseg.prediction.predictor import Predictor, predictor_of
 from gliomaseg.pretrained import find_model, find_models
 
 FEWEST = 3
@@ -119,6 +120,15 @@ def runs_of(model: str) -> list[Path]:
     return sorted(Path(model).glob("fold-*")) or [find_model(Path(model))]
 
 
+def opened(run: Path, max_zscore: float | None) -> Predictor:
+    """Return the predictor of a model with another `max_zscore`: 0 for no limit, None for that of the model."""
+    model = load_model(run)
+    if max_zscore is not None:
+        settings = model.config.preprocessing.model_copy(update={"max_zscore": max_zscore or None})
+        model = replace(model, config=model.config.model_copy(update={"preprocessing": settings}))
+    return predictor_of(model)
+
+
 def own_cases(run: Path, cases: Sequence[Case]) -> list[Case]:
     """Return the cases that a model may be measured on: those of its own evaluation."""
     if not cases:
@@ -141,6 +151,7 @@ def main() -> None:
     parser.add_argument("--lgg", type=Path)
     parser.add_argument("--external", type=Path, required=True)
     parser.add_argument("--changes", action="store_true")
+    parser.add_argument("--max-zscore", type=float)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -152,7 +163,7 @@ def main() -> None:
         found: dict[str, list[dict[str, Pair]]] = {}
         volumes = []
         for run in runs_of(name):
-            predictor = open_models(find_models(None)) if name == "bundled" else open_predictor(run)
+            predictor = open_models(find_models(None)) if name == "bundled" else opened(run, arguments.max_zscore)
             own = own_cases(run, lgg)
             sets = {
                 "a: LGG": dice_of(own, predictor),

@@ -47,6 +47,7 @@ def test_reference_recipe_is_the_reference_notebook(reference: Recipe) -> None:
             "std": 0.5,
             "context_slices": 0,
             "normalisation": "fixed",
+            "max_zscore": None,
             "fov_mm": 215,
             "min_slice_spacing_mm": None,
             "p99_5_level": 157,
@@ -209,6 +210,13 @@ def test_fixed_mean_and_std_are_refused_with_zscore(reference: Recipe, setting: 
     message = refusal(reference, "preprocessing.normalisation=zscore", f"preprocessing.{setting}")
     assert f"preprocessing.{name} is {value}, expected the default 0.5 with preprocessing.normalisation" in message
     assert f"remove {name}, or set normalisation to 'fixed'" in message
+
+
+def test_a_largest_zscore_is_refused_with_fixed_normalisation(reference: Recipe) -> None:
+    message = refusal(reference, "preprocessing.max_zscore=3")
+    assert "preprocessing.max_zscore is 3.0, expected no value with preprocessing.normalisation = 'fixed'" in message
+    limited = reference.with_settings(["preprocessing.max_zscore=3", "preprocessing.normalisation=zscore"])
+    assert limited.preprocessing.max_zscore == 3
 
 
 def test_default_mean_and_std_are_accepted_with_zscore(reference: Recipe) -> None:

@@ -84,13 +84,15 @@ def test_context_slices_are_of_the_same_case():
 
 
 @pytest.mark.parametrize("channels", ["flair", "t1_flair", "t1_flair_t1ce"])
-@pytest.mark.parametrize("normalisation", ["fixed", "zscore"])
+@pytest.mark.parametrize(
+    "normalisation",
+    [{"normalisation": "fixed"}, {"normalisation": "zscore"}, {"normalisation": "zscore", "max_zscore": 0.5}],
+    ids=["fixed", "zscore", "limited"],
+)
 @pytest.mark.parametrize("context_slices", [0, 1, 2])
 def test_training_and_prediction_get_equal_inputs(channels, normalisation, context_slices):
     cache = two_cases({"flair": 1, "t1_flair": 2, "t1_flair_t1ce": 3}[channels])
-    preprocessing = Preprocessing(
-        size_px=32, input=channels, normalisation=normalisation, context_slices=context_slices
-    )
+    preprocessing = Preprocessing(size_px=32, input=channels, context_slices=context_slices, **normalisation)
     images, _ = load_batch(cache, np.arange(6), preprocessing, CPU)
     for start, stop in ((0, 4), (4, 6)):
         stack = cache.images[start:stop]
@@ -100,6 +102,16 @@ def test_training_and_prediction_get_equal_inputs(channels, normalisation, conte
         expected = normalise(with_context(stack, context), preprocessing, level_counts(stack))
         assert expected.shape[1] == preprocessing.inputs
         np.testing.assert_allclose(images[start:stop].numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("preset", ["none", "light", "strong"])
+def test_augmented_slices_are_limited_too(preset):
+    settings = {"size_px": 32, "input": "flair", "normalisation": "zscore", "max_zscore": 0.5}
+    recipe = Recipe(preprocessing=Preprocessing(**settings), augmentation=Augmentation(preset=preset))
+    cache = make_cache()
+    samples = epoch_samples(cache, np.arange(6), recipe.training, 0)
+    images, _ = training_batch(cache, samples, recipe, epoch=0, device=CPU)
+    assert images.max() == 0.5
 
 
 def test_single_channel_is_scaled_to_minus_one_to_one_and_repeated():

@@ -22,6 +22,7 @@ from gliomaseg.preprocessing import (
     normalise,
     prepare,
     prepare_mask,
+    prepare_views,
     restore,
     restore_slices,
     with_context,
@@ -197,6 +198,17 @@ def test_head_of_a_volume_has_mean_zero_and_deviation_one() -> None:
     assert values[0, :, 3, 3].tolist() == pytest.approx([-1] * 3)  # (100 - 140) / 40
     assert values[1, :, 3, 3].tolist() == pytest.approx([1] * 3)
     assert values[0, 0, 0, 0] == pytest.approx(-3.5)  # black is not of the head
+
+
+def test_values_above_the_largest_zscore_become_it() -> None:
+    stack = np.zeros((1, 1, 8, 8), np.uint8)
+    stack[0, 0, 2:6, 2:6] = 100
+    stack[0, 0, 2, 2] = 180  # the mean is 105, the standard deviation 19.4
+    limited = VOLUME.model_copy(update={"max_zscore": 3.0})
+    free, values = normalise(stack, VOLUME), normalise(stack, limited)
+    assert free[0, 0, 2, 2] == pytest.approx(3.873, abs=0.001)
+    assert values[0, 0, 2, 2] == 3
+    assert np.array_equal(values, np.minimum(free, 3))
 
 
 def test_volume_of_half_the_brightness_gives_the_same_values() -> None:
@@ -384,6 +396,37 @@ def test_thin_slices_are_merged_where_the_model_asks_and_come_back() -> None:
     inside = back[:, 25, 20]
     assert (np.diff(inside) >= 0).all()
     assert inside[20] == pytest.approx(0.5, abs=0.02)
+
+
+def test_merged_slices_have_a_second_view_halfway_between_them() -> None:
+    affine = AXIAL.copy()
+    affine[2, 2] = 1
+    merging = SMALL.model_copy(update={"min_slice_spacing_mm": 4.0})
+    scan = as_scan(smooth_volume().repeat(5, axis=0), affine=affine)
+    first, second = prepare_views(scan, merging)
+    assert np.array_equal(first.slices, prepare(scan, merging).slices)
+    assert (len(first.slices), len(second.slices)) == (10, 11)
+    # The slice of the second view that begins in the middle of one of the first and ends in the middle of the next.
+    between = second.slices[5].astype(float) - (first.slices[4].astype(float) + first.slices[5]) / 2
+    assert np.abs(between).mean() < 2
+    # A value that grows with the height is the same in both views, and comes back as the height of each thin slice.
+    heights = np.arange(10.0), np.arange(11) - 0.5
+    back = [restore_slices(values, view) for values, view in zip(heights, (first, second), strict=True)]
+    assert back[1].tolist() == ((np.arange(40) - 1.5) / 4).tolist()
+    inside = slice(2, -2)  # outside of the centres of its slices, the first view repeats them
+    assert back[0][inside].tolist() == back[1][inside].tolist()
+
+
+@pytest.mark.parametrize(
+    ("slices", "spacing_mm"), [(9, 4.0), (9, 7.0), (1, 1.0), (9, 3.9)], ids=["kept", "thick", "one", "as many"]
+)
+def test_slices_that_are_not_merged_have_one_view(slices: int, spacing_mm: float) -> None:
+    affine = np.diag([2.0, 2.0, spacing_mm, 1.0])
+    merging = SMALL.model_copy(update={"min_slice_spacing_mm": 4.0})
+    scan = as_scan(smooth_volume()[:slices], affine=affine)
+    (view,) = prepare_views(scan, merging)
+    assert np.array_equal(view.slices, prepare(scan, merging).slices)
+    assert len(prepare_views(Scan(noise(9, 32, 32, 1), "here"), merging)) == 1
 
 
 def placed(grid: tuple[int, int], field: FieldOfView, *, slices: int = 2, ratio: float = 1.0) -> Prepared:

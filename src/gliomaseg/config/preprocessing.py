@@ -29,6 +29,7 @@ class Preprocessing(Settings):
         context_slices: neighbouring slices on each side that are extra channels.
         normalisation: "fixed" uses `mean` and `std`; "zscore" gives the head of the whole stack mean 0 and standard
             deviation 1.
+        max_zscore: larger values become this one; None keeps them. Only if `normalisation` is "zscore".
         fov_mm: side of the square that the network gets, in mm. Only for volumes with an affine.
         min_slice_spacing_mm: thinner slices are merged to this spacing; None keeps them. Only for volumes.
         p99_5_level: 8-bit level of the 99.5 percentile of the intensities. Only for volumes.
@@ -40,6 +41,7 @@ class Preprocessing(Settings):
     std: float = Field(default=0.5, gt=0)
     context_slices: int = Field(default=0, ge=0, le=4)
     normalisation: Literal["fixed", "zscore"] = "fixed"
+    max_zscore: float | None = Field(default=None, gt=0, le=100)
     fov_mm: float = Field(default=215, ge=50, le=1000)
     min_slice_spacing_mm: float | None = Field(default=None, gt=0, le=50)
     p99_5_level: float = Field(default=157, ge=32, le=255)

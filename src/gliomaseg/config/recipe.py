@@ -75,6 +75,13 @@ class Recipe(Settings):
                     f"= 'zscore', which does not use it; remove {name}, or set normalisation to 'fixed'"
                 )
 
+        limit = self.preprocessing.max_zscore
+        if limit is not None and self.preprocessing.normalisation == "fixed":
+            raise ValueError(
+                f"preprocessing.max_zscore is {limit}, expected no value with preprocessing.normalisation = 'fixed', "
+                "which does not use it; remove max_zscore, or set normalisation to 'zscore'"
+            )
+
     def _fits_residual_unet(self, network: ResidualUnet) -> None:
         features, coarsest = len(network.features), self.preprocessing.size_px >> network.downsampling_steps
         if network.pixel_unshuffle > 1 and coarsest < 2:  # batch normalisation has no variance for one value

@@ -124,7 +124,7 @@ def load_batch(
         shape (n, y, x), on `device`.
     """
     images, masks = _normalised_slices(cache, positions, preprocessing, device)
-    return _network_input(images), masks
+    return _network_input(images, preprocessing), masks
 
 
 def random_slices(
@@ -160,7 +160,7 @@ def training_batch(
     images, masks = _normalised_slices(cache, samples[:, SLICE], recipe.preprocessing, device, changes)
     # A single channel is repeated after augmentation: otherwise each copy would get its own noise.
     images, masks = AUGMENTATIONS[recipe.augmentation.preset](images, masks, draws, recipe)
-    return _network_input(images), masks
+    return _network_input(images, recipe.preprocessing), masks
 
 
 def _normalised_slices(
@@ -214,7 +214,9 @@ def _rows(
     return torch.from_numpy(getattr(cache, name)[positions]).to(device, non_blocking=True)
 
 
-def _network_input(images: Tensor) -> Tensor:
-    """Return images in channels-last memory; a single channel is repeated to three."""
+def _network_input(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Return images of at most `max_zscore` in channels-last memory; a single channel is repeated to three."""
+    if preprocessing.max_zscore is not None:
+        images = images.clamp(max=preprocessing.max_zscore)
     images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
     return images.contiguous(memory_format=torch.channels_last)

@@ -51,7 +51,7 @@ def level_scales(settings: Preprocessing, counts: NDArray[np.int64]) -> tuple[ND
 
 
 def normalise(slices: PreparedSlices, settings: Preprocessing, counts: NDArray[np.int64] | None = None) -> Batch:
-    """Return 8-bit slices as network input: float32, shape (n, inputs, y, x).
+    """Return 8-bit slices as network input: float32, shape (n, inputs, y, x), at most `max_zscore`.
 
     "fixed" returns (v / 255 - mean) / std. A single channel is repeated three times, as the reference notebook does.
 
@@ -63,4 +63,6 @@ def normalise(slices: PreparedSlices, settings: Preprocessing, counts: NDArray[n
     counts = level_counts(slices) if counts is None else counts
     scale, shift = level_scales(settings, counts[None])
     values = slices.astype(np.float32) * scale - shift
+    if settings.max_zscore is not None:
+        np.minimum(values, settings.max_zscore, out=values)
     return np.repeat(values, 3, axis=1) if values.shape[1] == 1 else values
