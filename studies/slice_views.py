@@ -39,16 +39,11 @@ WAYS = {
 
 def dice_of_ways(case: LoadedCase, predictor: Predictor) -> list[float]:
     """Return the Dice of each way for one patient."""
-    settings = predictor.model.config
-    flips = {
-        flip: predictor.with_postprocessing(settings.postprocessing.model_copy(update={"tta_flip": flip}))
-        for flip in (True, False)
-    }
-    views = prepare_views(case.scan, settings.preprocessing)
+    views = prepare_views(case.scan, predictor.model.config.preprocessing)
     each = {
-        (k, flip): one._run_views([view])[2]  # noqa: SLF001 - `predict` has one of these ways only
-        for flip, one in flips.items()
+        (k, flip): predictor._predict_view(view, None, flip=flip)[0]  # noqa: SLF001 - `predict` has one of these ways
         for k, view in enumerate(views)
+        for flip in (True, False)
     }
     masks = [
         predictor.to_mask(combine([each[view] for view in way]), voxel_ml=case.scan.voxel_ml) for way in WAYS.values()

@@ -179,11 +179,14 @@ class Predictor:
     def predict_unchecked(self, scan: Scan, *, progress: Progress | None = None) -> Prediction:
         """Return the same as `predict`, with the warnings about the scan but not those about the mask."""
         views = prepare_views(scan, self.model.config.preprocessing)
-        output, first, probability = self._run_views(views, progress)
+        flip = self.model.config.postprocessing.tta_flip
+        probability, output = self._predict_view(views[0], part_of(progress, 0, len(views)), flip=flip)
         mask = self.to_mask(probability, voxel_ml=scan.voxel_ml)
         # The Dice estimator was fitted on one view. The mean of two is softer.
-        own = mask if len(views) == 1 else self.to_mask(first, voxel_ml=scan.voxel_ml)
-        confidence = confidence_features(first, own, output.flip_dice)
+        confidence = confidence_features(probability, mask, output.flip_dice)
+        if len(views) > 1:
+            self._average_with(views[1], probability, part_of(progress, 1, len(views)))
+            mask = self.to_mask(probability, voxel_ml=scan.voxel_ml)
         dice_estimator = self.model.config.dice_estimator
         predicted_dice = dice_estimator.predicted_dice(confidence) if dice_estimator and mask.any() else None
         warnings = self._warnings(scan, views[0])
@@ -213,7 +216,11 @@ class Predictor:
 
     def probability(self, scan: Scan) -> Probability:
         """Return the probability of tumour in each voxel: float32 in [0, 1], shape (z, y, x)."""
-        return self._run_views(prepare_views(scan, self.model.config.preprocessing))[2]
+        views = prepare_views(scan, self.model.config.preprocessing)
+        probability, _ = self._predict_view(views[0], None, flip=self.model.config.postprocessing.tta_flip)
+        if len(views) > 1:
+            self._average_with(views[1], probability, None)
+        return probability
 
     def mask(self, scan: Scan) -> Mask:
         """Return the tumour mask on the scan's grid: bool, shape (z, y, x)."""
@@ -223,24 +230,21 @@ class Predictor:
         """Return the mask of a scan's probabilities (z, y, x) with the model's postprocessing: bool, same shape."""
         return to_mask(probability, self.model.config.postprocessing, voxel_ml=voxel_ml)
 
-    def _run_views(
-        self, views: abc.Sequence[Prepared], progress: Progress | None = None
-    ) -> tuple[_Output, Probability, Probability]:
-        """Return the output for the first view, its probability on the scan's grid, and the mean over the views.
+    def _predict_view(self, view: Prepared, progress: Progress | None, *, flip: bool) -> tuple[Probability, _Output]:
+        """Return the probability of a view on the scan's grid, and the output of the network."""
+        output = self._run(view, progress, flip=flip)
+        restored = restore(output.probability, view)
+        # The temperature comes last, because temperature and threshold were chosen on the scan's grid.
+        return at_temperature(restored, self.model.config.postprocessing.temperature), output
 
-        The second view has no flip TTA, because that would not make the mean more accurate
+    def _average_with(self, view: Prepared, first: Probability, progress: Progress | None) -> None:
+        """Replace the probability of the first view by its mean with that of another view.
+
+        The other view has no flip TTA, because that would not make the mean more accurate
         (docs/results/other-sources.md).
         """
-        output = self._run(views[0], part_of(progress, 0, len(views)), flip=self.model.config.postprocessing.tta_flip)
-        first = self._restored(output.probability, views[0])
-        if len(views) == 1:
-            return output, first, first
-        second = self._run(views[1], part_of(progress, 1, len(views)), flip=False)
-        return output, first, combine([first, self._restored(second.probability, views[1])])
-
-    def _restored(self, network_probability: Probability, prepared: Prepared) -> Probability:
-        # The temperature comes last, because temperature and threshold were chosen on the scan's grid.
-        return at_temperature(restore(network_probability, prepared), self.model.config.postprocessing.temperature)
+        first += self._predict_view(view, progress, flip=False)[0]
+        first *= np.float32(0.5)
 
     def _run(self, prepared: Prepared, progress: Progress | None, *, flip: bool) -> _Output:
         """Return the output of the network; it runs twice for flip TTA."""
