@@ -34,7 +34,7 @@ from gliomaseg.evaluation.results import METRICS, CaseScores, Evaluation, Evalua
 from gliomaseg.evaluation.scoring import ScoredCase
 from gliomaseg.model import SPLITS, Model, load_model
 from gliomaseg.prediction import WeightedEnsemble
-from gliomaseg.prediction.predictor import AND
+from gliomaseg.prediction.prediction import AND
 
 Row = dict[str, Any]
 

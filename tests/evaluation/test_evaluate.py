@@ -20,7 +20,7 @@ from gliomaseg.evaluation import (
 from gliomaseg.evaluation.evaluate import evaluate
 from gliomaseg.formats import write_picture
 from gliomaseg.prediction.confidence import confidence_features
-from gliomaseg.prediction.predictor import Prediction
+from gliomaseg.prediction.prediction import Prediction
 from gliomaseg.report.terminal import summary_text, warning_lines
 
 

@@ -11,7 +11,7 @@ from gliomaseg.evaluation.evaluate import evaluate
 from gliomaseg.formats import write_picture
 from gliomaseg.model import hashed_patient_ids
 from gliomaseg.prediction.confidence import confidence_features
-from gliomaseg.prediction.predictor import Prediction
+from gliomaseg.prediction.prediction import Prediction
 
 
 class Config:

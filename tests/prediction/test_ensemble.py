@@ -16,7 +16,7 @@ from gliomaseg.prediction import Predictor, WeightedEnsemble, confidence, join_s
 from gliomaseg.prediction import ensemble as ensemble_module
 from gliomaseg.prediction.ensemble import DISAGREE, weighted_mean
 from gliomaseg.prediction.predict import predict
-from gliomaseg.prediction.predictor import Prediction
+from gliomaseg.prediction.prediction import Prediction
 from gliomaseg.report.terminal import row_text
 from gliomaseg.scan import Scan
 

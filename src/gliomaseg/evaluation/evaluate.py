@@ -21,7 +21,7 @@ from gliomaseg.evaluation.scoring import ScoredCase, ScoreGrid, assemble
 from gliomaseg.model import hashed_patient_id
 from gliomaseg.ownership import OutputFolder, file_digest
 from gliomaseg.prediction import ScanPredictor
-from gliomaseg.prediction.predictor import AND
+from gliomaseg.prediction.prediction import AND
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,8 @@ from gliomaseg.model import Model, joint_digest, load_model
 from gliomaseg.prediction.confidence import confidence_features
 from gliomaseg.prediction.image_features import is_skull_stripped
 from gliomaseg.prediction.postprocessing import to_mask
+from gliomaseg.prediction.prediction import AND, Prediction
 from gliomaseg.prediction.predictor import (
-    AND,
-    Prediction,
     Predictor,
     Progress,
     ScanPredictor,

@@ -27,7 +27,7 @@ from gliomaseg.prediction.mask_writers import (
     probability_levels,
     write_probability,
 )
-from gliomaseg.prediction.predictor import Prediction
+from gliomaseg.prediction.prediction import Prediction
 from gliomaseg.types import Pixels
 
 

@@ -18,7 +18,8 @@ from gliomaseg.inputs.input import Input, Kind, mask_formats
 from gliomaseg.inputs.load import LoadedScan, load_input
 from gliomaseg.prediction.mask_statistics import MaskStatistics, measure_mask
 from gliomaseg.prediction.outputs import Result, Targets, Written, targets_of
-from gliomaseg.prediction.predictor import Prediction, ScanPredictor, unused_lines, used_sequences
+from gliomaseg.prediction.prediction import Prediction
+from gliomaseg.prediction.predictor import ScanPredictor, unused_lines, used_sequences
 from gliomaseg.prediction.reference_masks import require_outside_data_set
 from gliomaseg.types import Sequence
 

@@ -12,7 +12,7 @@ from gliomaseg.errors import counted, printable
 from gliomaseg.evaluation.comparison import Comparison
 from gliomaseg.evaluation.results import Evaluation, Summary
 from gliomaseg.prediction import PredictRow
-from gliomaseg.prediction.predictor import AND
+from gliomaseg.prediction.prediction import AND
 from gliomaseg.pretrained import MODELS, BundledModel
 from gliomaseg.report.summary_text import FEW, NO_SPLIT, warnings
 

@@ -37,7 +37,7 @@ from gliomaseg.prediction.predict import (
     t1_advice,
     without_unused_sequences,
 )
-from gliomaseg.prediction.predictor import Prediction
+from gliomaseg.prediction.prediction import Prediction
 from gliomaseg.serve.report_text import report_text
 from gliomaseg.serve.scans import ScanChoice, chosen_scan
 from gliomaseg.serve.sources import read_source
