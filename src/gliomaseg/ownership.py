@@ -125,7 +125,7 @@ class OutputFolder:
         for target in targets:
             last = {entry.path: entry.source for entry in self._entries(target)}
             if os.path.lexists(target) and not set(last.values()) <= {"", self.source}:
-                what = "was made from another scan or by another model"
+                what = "was made from another scan, by another model or with other settings"
                 cure = f"pass --overwrite, or another {self.option}"
                 raise OutputExistsError(what, where=target, cure=cure)
 

@@ -49,12 +49,14 @@ class Archive:
         lines = [f"{name},scans/{name}_flair.nii.gz" for name in self.names]
         (folder / "cases.csv").write_text("\n".join(["case,flair", *lines]))
 
-    def start(self, *options, crash=False, mark="", before=()):
-        command = [*before, sys.executable, "-m", "gliomaseg", "bulk", "cases.csv", "--out", "out", "--workers", "2"]
+    def start(self, *options, out="out", crash=False, mark="", before=()):
+        command = [*before, sys.executable, "-m", "gliomaseg", "bulk", "cases.csv", "--out", out]
+        defaults = {"--workers": "2", "--model": str(self.model)}
+        unnamed = [word for name, value in defaults.items() if name not in options for word in (name, value)]
         paths = os.pathsep.join(filter(None, (str(self.hook), os.environ.get("PYTHONPATH"))))
         environment = {**os.environ, "PYTHONPATH": paths, MARK: mark} | ({"CRASH_IN_WORKERS": "1"} if crash else {})
         return subprocess.Popen(
-            [*command, "--model", str(self.model), "--json", *options],
+            [*command, *unnamed, "--json", *options],
             cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
@@ -63,8 +65,8 @@ class Archive:
         assert "Traceback" not in messages
         return process.returncode, json.loads(output) if output else None, messages
 
-    def run(self, *options, crash=False):
-        return self.finish(self.start(*options, crash=crash))
+    def run(self, *options, out="out", crash=False):
+        return self.finish(self.start(*options, out=out, crash=crash))
 
     def rows(self):
         return pq.read_table(self.out / "results.parquet").to_pylist()
@@ -153,7 +155,7 @@ def test_everything_is_killed_in_the_middle_of_a_run(archive):
 
 def test_sigterm_while_ray_starts_interrupts_and_leaves_no_process_and_no_folder(archive):
     mark = secrets.token_hex(16)
-    process = archive.start("--out", "stopped", mark=mark)
+    process = archive.start(out="stopped", mark=mark)
     note = archive.folder / "stopped" / ".gliomaseg-bulk" / "ray"
     wait_until(note.exists, process)
     time.sleep(0.3)  # Ray has its own handler now
@@ -229,7 +231,7 @@ def test_a_full_disk_ends_the_run_with_its_exit_code(archive):
         pytest.skip("this user may not mount a disk in a name space of its own (unshare -rm)")
     (archive.folder / "disk").mkdir()
     script = 'mount -t tmpfs -o size=300k none disk && exec "$@"'
-    process = archive.start("--out", "disk/out", before=("unshare", "-rm", "sh", "-c", script, "sh"))
+    process = archive.start(out="disk/out", before=("unshare", "-rm", "sh", "-c", script, "sh"))
     code, _, messages = archive.finish(process)
     assert code == 5, messages
     assert "the disk is full" in messages
@@ -237,7 +239,7 @@ def test_a_full_disk_ends_the_run_with_its_exit_code(archive):
 
 @pytest.mark.parametrize("name", ["a?b", "a\nb"])
 def test_a_folder_that_ray_cannot_read_is_refused_at_once(name, archive):
-    code, _, messages = archive.run("--out", name)
+    code, _, messages = archive.run(out=name)
     assert code == 2
     assert "which Ray does not read" in messages
     assert not (archive.folder / name).exists()
@@ -249,10 +251,10 @@ def test_a_folder_that_ray_cannot_read_is_refused_at_once(name, archive):
         ("127.0.0.1:9", 1, "the cluster does not answer"),
         ("127.0.0.1:port", 1, "the cluster does not answer"),
         ("ray://127.0.0.1:9", 2, "expected HOST:PORT or auto"),
-        ("", 2, "expected HOST:PORT or auto"),
+        ("", 2, "the value of --address is empty"),
     ],
 )
 def test_an_address_without_a_cluster_is_an_error_at_once(address, code, message, archive):
-    done, _, messages = archive.run("--out", "elsewhere", "--address", address)
+    done, _, messages = archive.run("--address", address, out="elsewhere")
     assert done == code
     assert message in messages

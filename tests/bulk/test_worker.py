@@ -11,12 +11,13 @@ from gliomaseg.bulk.worker import MOST_STARTS, CaseWorker, WorkerSettings, note_
 from gliomaseg.errors import ModelError, ResourceError
 from gliomaseg.inputs import list_inputs
 from gliomaseg.prediction import open_predictor, predict
+from gliomaseg.prediction.predictor import settings_digest
 
 
 @pytest.fixture
 def settings(bright, tmp_path):
     (tmp_path / "started").mkdir()
-    digest = open_predictor(bright).digest
+    digest = settings_digest(open_predictor(bright))
     return WorkerSettings(str(bright), digest, str(tmp_path / "out"), str(tmp_path / "started"), "call")
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import gliomaseg
-from gliomaseg.cli import main
+from gliomaseg.cli import app, main
 
 
 @pytest.fixture
@@ -40,11 +40,20 @@ def test_no_command_prints_the_help_to_stderr_and_exits_2(run):
     [
         (["nothing"], "no such command 'nothing'; see `gliomaseg --help`"),
         (["models", "--nothing"], "no such option: --nothing; see `gliomaseg models --help`"),
-        (["predict", "a.nii", "--model", ""], "the value of --model is empty; see `gliomaseg predict --help`"),
-        (["predict", "a.nii", "", "--out", "o"], "the value of INPUT... is empty; see `gliomaseg predict --help`"),
-        (["predict", "a.nii", "--model=a", "--model", "b"], "--model is given twice; see `gliomaseg predict --help`"),
+        (
+            ["predict", "a.nii", "--out", "o", "--model", ""],
+            "the value of --model is empty; see `gliomaseg predict --help`",
+        ),
+        (["predict", "a.nii", "", "--out", "o"], "the value of INPUT is empty; see `gliomaseg predict --help`"),
+        (
+            ["predict", "a.nii", "--out", "o", "--model=a", "--model", "b"],
+            "--model is given more than once; see `gliomaseg predict --help`",
+        ),
         (["audit", ""], "the value of DATA is empty; see `gliomaseg audit --help`"),
-        (["train", "r", "--set", "a=1", "--set", ""], "the value of --set is empty; see `gliomaseg train --help`"),
+        (
+            ["train", "r", "--data", "d", "--out", "o", "--set", "a=1", "--set", ""],
+            "the value of --set is empty; see `gliomaseg train --help`",
+        ),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_exits_2(arguments, message, run):
@@ -58,3 +67,19 @@ def test_options_for_several_values_and_switches_may_be_repeated(run, tmp_path):
     code, printed = run("predict", str(tmp_path / "missing.nii"), "--out", str(tmp_path / "out"), *masks)
     assert code != 2
     assert "missing.nii" in printed.err
+
+
+@pytest.mark.parametrize("wrong", [[""], ["--model", "a", "--model", "b"]])
+def test_the_help_of_a_wrong_command_line_is_printed(wrong, run):
+    code, printed = run("predict", *wrong, "--help")
+    assert (code, printed.err) == (0, "")
+    assert printed.out.lstrip().startswith("Usage: gliomaseg predict")
+
+
+def test_a_shell_completes_a_wrong_command_line(monkeypatch, capsys):
+    monkeypatch.setenv("_GLIOMASEG_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "gliomaseg predict a.nii --model a --model b --ou")
+    monkeypatch.setenv("COMP_CWORD", "7")
+    with pytest.raises(SystemExit):
+        app(prog_name="gliomaseg")
+    assert "--out" in capsys.readouterr().out

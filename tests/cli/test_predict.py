@@ -14,6 +14,7 @@ from gliomaseg.cli.examples import epilog_of
 from gliomaseg.cli.predict import predict
 from gliomaseg.errors import OutputExistsError, PartlyDoneError, UsageError
 from gliomaseg.formats import write_picture
+from gliomaseg.model import write_digests
 from gliomaseg.prediction import PredictRow
 from gliomaseg.report.terminal import dice_note, row_text
 
@@ -90,9 +91,23 @@ def test_the_result_of_another_scan_with_the_same_name_is_not_taken_as_done(
     predict(tmp_path / "out", [tmp_path / "one" / "scan.png"], model=bright)
     before = (tmp_path / "out" / "scan_mask.png").read_bytes()
     predict(tmp_path / "out", [tmp_path / "copy" / "scan.png"], model=bright, skip_existing=True)
-    with pytest.raises(OutputExistsError, match=r"scan_mask\.png: was made from another scan or by another model"):
+    with pytest.raises(OutputExistsError, match=r"scan_mask\.png: was made from another scan, by another model or"):
         predict(tmp_path / "out", [tmp_path / "two" / "scan.png"], model=bright, skip_existing=True)
     assert (tmp_path / "out" / "scan_mask.png").read_bytes() == before
+
+
+def test_a_result_with_other_settings_of_the_model_is_not_taken_as_done(
+    images: Path, bright: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(bright, model)
+    predict(tmp_path / "out", [images], model=model)
+    settings = json.loads((model / "config.json").read_text())
+    settings["postprocessing"]["threshold"] = 0.9
+    (model / "config.json").write_text(json.dumps(settings))
+    write_digests(model)
+    with pytest.raises((OutputExistsError, PartlyDoneError), match="or with other settings"):
+        predict(tmp_path / "out", [images / "a.png"], model=model, skip_existing=True)
 
 
 def test_existing_results_are_either_kept_or_replaced(images: Path, bright: Path, tmp_path: Path) -> None:

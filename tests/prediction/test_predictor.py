@@ -9,7 +9,7 @@ from gliomaseg.model import Model, ModelConfig
 from gliomaseg.prediction import Predictor
 from gliomaseg.prediction.confidence import confidence_features
 from gliomaseg.prediction.input_checks import BRIGHT_REGION
-from gliomaseg.preprocessing import level_counts, normalise, prepare_views, restore
+from gliomaseg.preprocessing import level_counts, normalise, prepare_merges, restore, restore_slices
 from gliomaseg.scan import Scan
 from orientation_cases import ALL_48, turn_affine
 
@@ -125,28 +125,71 @@ def test_predict_returns_the_same_probability_and_mask_as_the_separate_methods(s
 
 
 def test_thin_slices_are_predicted_twice_and_averaged(tmp_path):
-    # 40 slices of 1 mm are merged to 8 of 5 mm, and once more to 9 that lie halfway between them.
+    # 40 slices of 1 mm are merged to 8 of 5 mm, and once more to 9 that are shifted by half a slice.
     steps = np.random.default_rng(0).integers(0, 256, (10, 32, 32, 1), np.uint8)
     scan = Scan(steps.repeat(4, axis=0), "here", np.diag([-2.0, -2.0, 1.0, 1.0]))
     settings = {"min_slice_spacing_mm": 5, "fov_mm": 64, "normalisation": "zscore"}
     tested, shares = predictor(tmp_path, Postprocessing(tta_flip=True), **settings), []
     found = tested.predict(scan, progress=shares.append)
-    assert len(recorded_slices(tested)) == 2 * 8 + 9  # flip TTA in the first view only
-    assert (shares[1], shares[-1]) == (0.5, 1)
-    first, second = (
-        restore(tested._engine.probabilities(np.concatenate([*view.batches(4)])), view)
-        for view in prepare_views(scan, tested.model.config.preprocessing)
+    assert len(recorded_slices(tested)) == 2 * 8 + 9  # flip TTA in the first merge only
+    assert (shares[1], shares[-1]) == (pytest.approx(2 / 3), 1)
+    first, shifted = (
+        restore(tested._engine.probabilities(np.concatenate([*merge.batches(4)])), merge)
+        for merge in prepare_merges(scan, tested.model.config.preprocessing)
     )
-    np.testing.assert_array_equal(found.probability, (first + second) / 2)
-    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(found.probability, (first + shifted) / 2)
+    assert not np.array_equal(first, shifted)
     np.testing.assert_array_equal(tested.probability(scan), found.probability)
     assert found.confidence == confidence_features(first, first > 0.5, 1.0)
 
 
-def test_the_disagreement_of_thin_slices_is_that_of_the_first_view(tmp_path):
+def test_the_disagreement_of_thin_slices_is_that_of_the_first_merge(tmp_path):
+    volume = with_bright_pixels([0, 3, 6, 1, 8, 2, 0, 5]).repeat(5, axis=0)
+    scan = Scan(volume[..., None], "here", np.diag([-2.0, -2.0, 1.0, 1.0]))
     tested = half_seeing(tmp_path, min_slice_spacing_mm=5)
-    found = tested.predict(Scan(with_bright_pixels([6] * 40)[..., None], "here", np.diag([-2.0, -2.0, 1.0, 1.0])))
-    assert found.mirror_disagreement_px == pytest.approx(np.full(40, 6))
+    first, shifted = (
+        restore_slices(tested._predict_slices(merge, None, flip=True)[1].differing_px, merge).tolist()
+        for merge in prepare_merges(scan, tested.model.config.preprocessing)
+    )
+    assert tested.predict(scan).mirror_disagreement_px.tolist() == first != shifted
+
+
+class ByCall:
+    """An engine that gives one probability everywhere, another one in each call, and 0 outside the middle."""
+
+    def __init__(self, *values):
+        self.values = iter(values)
+
+    def probabilities(self, batch):
+        probability = np.zeros((len(batch), 32, 32), np.float32)
+        probability[:, 12:20, 12:20] = next(self.values)
+        return probability
+
+
+@pytest.mark.parametrize(("first", "shifted", "has_tumour"), [(0.4, 0.9, True), (0.6, 0.1, False)])
+def test_predicted_dice_is_that_of_the_mask_of_both_merges(first, shifted, has_tumour, tmp_path):
+    estimator = DiceEstimator(bias=0, weights={"soft_dice": 1})
+    tested = predictor(tmp_path, min_slice_spacing_mm=5, fov_mm=64)
+    config = tested.model.config.model_copy(update={"dice_estimator": estimator})
+    engine = ByCall(first, shifted, shifted)  # 4 slices, then 5 in two batches
+    steps = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 1), np.uint8)
+    found = Predictor(Model(tmp_path, config), engine).predict(Scan(steps, "here", np.diag([-2.0, -2.0, 1.0, 1.0])))
+    assert found.mask.any() == has_tumour
+    assert (found.predicted_dice is not None) == has_tumour
+
+
+def test_the_order_of_thin_slices_does_not_matter(tmp_path):
+    steps = np.random.default_rng(0).integers(0, 256, (10, 32, 32, 1), np.uint8).repeat(4, axis=0)
+    tested = predictor(tmp_path, min_slice_spacing_mm=5, fov_mm=64, normalisation="zscore", context_slices=1)
+    upwards = tested.probability(Scan(steps, "here", np.diag([-2.0, -2.0, 1.0, 1.0])))
+    downwards = tested.probability(Scan(steps[::-1], "here", np.diag([-2.0, -2.0, -1.0, 1.0])))
+    np.testing.assert_array_equal(downwards[::-1], upwards)
+
+
+def test_the_warnings_are_those_of_the_first_merge(tmp_path):
+    black = Scan(np.zeros((20, 32, 32, 1), np.int16), "here", np.diag([-2.0, -2.0, 1.0, 1.0]))
+    found = predictor(tmp_path, min_slice_spacing_mm=5).predict(black)
+    assert found.warnings == ("is almost black or constant: no head is visible",)
 
 
 def test_flip_dice_compares_plain_and_mirrored_masks(scan, tmp_path):

@@ -22,7 +22,7 @@ from gliomaseg.preprocessing import (
     normalise,
     prepare,
     prepare_mask,
-    prepare_views,
+    prepare_merges,
     restore,
     restore_slices,
     with_context,
@@ -398,35 +398,36 @@ def test_thin_slices_are_merged_where_the_model_asks_and_come_back() -> None:
     assert inside[20] == pytest.approx(0.5, abs=0.02)
 
 
-def test_merged_slices_have_a_second_view_halfway_between_them() -> None:
+def test_merged_slices_come_twice_the_second_time_shifted_by_half_a_slice() -> None:
     affine = AXIAL.copy()
     affine[2, 2] = 1
     merging = SMALL.model_copy(update={"min_slice_spacing_mm": 4.0})
     scan = as_scan(smooth_volume().repeat(5, axis=0), affine=affine)
-    first, second = prepare_views(scan, merging)
+    first, shifted = prepare_merges(scan, merging)
     assert np.array_equal(first.slices, prepare(scan, merging).slices)
-    assert (len(first.slices), len(second.slices)) == (10, 11)
-    # The slice of the second view that begins in the middle of one of the first and ends in the middle of the next.
-    between = second.slices[5].astype(float) - (first.slices[4].astype(float) + first.slices[5]) / 2
+    assert (len(first.slices), len(shifted.slices)) == (10, 11)
+    # Shifted slice 5 begins in the middle of slice 4 and ends in the middle of slice 5.
+    between = shifted.slices[5].astype(float) - (first.slices[4].astype(float) + first.slices[5]) / 2
     assert np.abs(between).mean() < 2
-    # A value that grows with the height is the same in both views, and comes back as the height of each thin slice.
+    # A value that grows with the height is the same in both, and comes back as the height of each thin slice.
     heights = np.arange(10.0), np.arange(11) - 0.5
-    back = [restore_slices(values, view) for values, view in zip(heights, (first, second), strict=True)]
+    back = [restore_slices(values, merge) for values, merge in zip(heights, (first, shifted), strict=True)]
     assert back[1].tolist() == ((np.arange(40) - 1.5) / 4).tolist()
-    inside = slice(2, -2)  # outside of the centres of its slices, the first view repeats them
+    inside = slice(2, -2)  # outside of the centres of its slices, the first merge repeats them
     assert back[0][inside].tolist() == back[1][inside].tolist()
 
 
 @pytest.mark.parametrize(
     ("slices", "spacing_mm"), [(9, 4.0), (9, 7.0), (1, 1.0), (9, 3.9)], ids=["kept", "thick", "one", "as many"]
 )
-def test_slices_that_are_not_merged_have_one_view(slices: int, spacing_mm: float) -> None:
+def test_slices_that_are_not_merged_come_once(slices: int, spacing_mm: float) -> None:
     affine = np.diag([2.0, 2.0, spacing_mm, 1.0])
     merging = SMALL.model_copy(update={"min_slice_spacing_mm": 4.0})
     scan = as_scan(smooth_volume()[:slices], affine=affine)
-    (view,) = prepare_views(scan, merging)
-    assert np.array_equal(view.slices, prepare(scan, merging).slices)
-    assert len(prepare_views(Scan(noise(9, 32, 32, 1), "here"), merging)) == 1
+    (only,) = prepare_merges(scan, merging)
+    assert np.array_equal(only.slices, prepare(scan, SMALL).slices)
+    assert not only.merged
+    assert len(prepare_merges(Scan(noise(9, 32, 32, 1), "here"), merging)) == 1
 
 
 def placed(grid: tuple[int, int], field: FieldOfView, *, slices: int = 2, ratio: float = 1.0) -> Prepared:

@@ -74,9 +74,9 @@ class RightIsClearer:
 
 
 def test_the_way_of_predict_is_among_the_measured_ones(script, load_script, ball):
-    views = load_script(SCRIPT.parent / "slice_views.py")
+    merges = load_script(SCRIPT.parent / "slice_merges.py")
     predictor = Predictor(load_model(find_model(Path("glioma-flair-stripped"))), RightIsClearer())
     expected = dice(reference=ball.reference, predicted=predictor.predict(ball.scan).mask)
-    values = dict(zip(views.WAYS, views.dice_of_ways(ball, predictor), strict=True))
-    assert values["both views, flip TTA in the first"] == expected > 0
+    values = dict(zip(merges.WAYS, merges.dice_of_ways(ball, predictor), strict=True))
+    assert values["both merges, flip TTA in the first"] == expected > 0
     assert len(set(values.values())) > 3

@@ -252,9 +252,13 @@ def test_tensors_of_another_shape_start_at_random_and_are_named(trained):
 
 
 def test_different_preprocessing_is_named(trained):
-    recipe = recipe_from(trained, *TRAINED, "preprocessing.context_slices=1")
+    changes = ("context_slices=1", "normalisation=zscore", "max_zscore=3", "p99_5_level=200")
+    recipe = recipe_from(trained, *TRAINED, *(f"preprocessing.{change}" for change in changes))
     assert different_settings(start_of(recipe), recipe) == [
-        f"{trained.name} was trained with preprocessing.context_slices = 0, here it is 1"
+        f"{trained.name} has preprocessing.context_slices = 0, here it is 1",
+        f"{trained.name} has preprocessing.normalisation = fixed, here it is zscore",
+        f"{trained.name} has preprocessing.max_zscore = not set, here it is 3.0",
+        f"{trained.name} has preprocessing.p99_5_level = 157.0, here it is 200.0",
     ]
 
 

@@ -24,6 +24,7 @@ from gliomaseg.bulk.run_folder import RunFolder, RunIdentity, write_list
 from gliomaseg.bulk.worker import WorkerSettings
 from gliomaseg.errors import DataError, GliomasegError, MissingExtraError, UsageError, counted, import_extra, printable
 from gliomaseg.prediction import ScanPredictor, open_models
+from gliomaseg.prediction.predictor import settings_digest
 from gliomaseg.pretrained import find_models
 
 CASES_PER_FOLDER = 10_000
@@ -122,7 +123,7 @@ def predict_archive(
         workers = 0
         if left:
             folder.write_cases(ids)
-            settings = _settings(options, predictor.digest, folder, identity.cases)
+            settings = _settings(options, settings_digest(predictor), folder, identity.cases)
             workers = _predict(folder, settings, options, left, progress)
             found = find_rows(folder.rows, identity.cases)
         predict_seconds = time.perf_counter() - begun
@@ -154,7 +155,9 @@ def _open(folder: RunFolder, source: Path, predictor: ScanPredictor, *, overwrit
         with new_file(listed) as temporary:
             archive, cases = write_list(read_archive(source, without=folder.out), temporary)
         models = " + ".join(model.config.name for model in predictor.models)
-        identity = RunIdentity(archive, cases, predictor.digest, models, gliomaseg.__version__, str(folder.out))
+        identity = RunIdentity(
+            archive, cases, settings_digest(predictor), models, gliomaseg.__version__, str(folder.out)
+        )
         return identity, folder.open(identity, listed, overwrite=overwrite)
     finally:
         listed.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from gliomaseg.inputs.input import Input, Kind
 from gliomaseg.ownership import file_digest
 from gliomaseg.prediction import PredictOptions, PredictRow, ScanPredictor, failed_row, open_models
 from gliomaseg.prediction.predict import predict as predict_input
+from gliomaseg.prediction.predictor import settings_digest
 from gliomaseg.pretrained import find_models
 
 MOST_STARTS = 3
@@ -28,7 +29,7 @@ class WorkerSettings:
 
     Attributes:
         model: a path or a bundled model's name; None for all bundled models.
-        digest: SHA-256 of the networks that the run began with.
+        digest: `settings_digest` of the models that the run began with.
         out: the folder of the results; absolute.
         started: the folder with a file for each case that a worker is predicting.
         call: identifies this call of the command.
@@ -61,7 +62,7 @@ class CaseWorker:
         os.environ["OMP_NUM_THREADS"] = "1"  # before the engine opens: there is one worker for each core
         self._settings = settings
         self._predictor = open_models(find_models(None if settings.model is None else Path(settings.model)))
-        if self._predictor.digest != settings.digest:
+        if settings_digest(self._predictor) != settings.digest:
             cure = "install the same version of gliomaseg on all machines"
             what = "is another model on a worker than where the run began"
             raise ModelError(what, where=settings.model or "bundled models", cure=cure)

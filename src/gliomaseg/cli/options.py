@@ -196,7 +196,7 @@ MaxMemory = Annotated[
 
 
 class StrictCommand(TyperCommand):
-    """A command that refuses an empty value, and a second value where it would replace the first in silence."""
+    """A command that refuses empty values, and options for one value that are given twice."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments of the command line, as typer does.
@@ -205,11 +205,12 @@ class StrictCommand(TyperCommand):
             Exception: typer's usage error; an option for one value is given twice, or a value is empty.
         """
         values, _, order = self.make_parser(ctx).parse_args(args=list(args))
-        for parameter in order:
-            name = parameter.opts[0] if parameter.opts[0].startswith("-") else parameter.metavar or parameter.name
+        left = super().parse_args(ctx, args)  # `--help` ends here
+        for parameter in [] if ctx.resilient_parsing else order:  # a shell completes what may be unfinished
+            name = parameter.opts[0] if parameter.opts[0].startswith("-") else (parameter.metavar or "").rstrip(".")
             given = values.get(str(parameter.name))
             if given == "" or (isinstance(given, list | tuple) and "" in given):
                 ctx.fail(f"the value of {name} is empty")
             if isinstance(given, str) and order.count(parameter) > 1:
-                ctx.fail(f"{name} is given twice")
-        return super().parse_args(ctx, args)
+                ctx.fail(f"{name} is given more than once")
+        return left

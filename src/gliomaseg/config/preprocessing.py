@@ -29,7 +29,8 @@ class Preprocessing(Settings):
         context_slices: neighbouring slices on each side that are extra channels.
         normalisation: "fixed" uses `mean` and `std`; "zscore" gives the head of the whole stack mean 0 and standard
             deviation 1.
-        max_zscore: larger values become this one; None keeps them. Only if `normalisation` is "zscore".
+        max_zscore: upper limit of the z-scores, which larger ones become; None for no limit. Only if `normalisation` is
+            "zscore".
         fov_mm: side of the square that the network gets, in mm. Only for volumes with an affine.
         min_slice_spacing_mm: thinner slices are merged to this spacing; None keeps them. Only for volumes.
         p99_5_level: 8-bit level of the 99.5 percentile of the intensities. Only for volumes.

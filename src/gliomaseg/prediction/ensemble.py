@@ -69,8 +69,9 @@ class WeightedEnsemble:
             ModelError: a model has no file for the engine.
         """
         usable, left_out = self._usable_models(scan)
+        count = len(usable)
         predictions = [
-            self._predictor(model).predict_unchecked(scan, progress=part_of(progress, k, len(usable)))
+            self._predictor(model).predict_unchecked(scan, progress=part_of(progress, k / count, (k + 1) / count))
             for k, model in enumerate(usable)
         ]
         found = weighted_mean(predictions, voxel_ml=scan.voxel_ml)

@@ -19,7 +19,7 @@ from gliomaseg.inputs.load import LoadedScan, load_input
 from gliomaseg.prediction.mask_statistics import MaskStatistics, measure_mask
 from gliomaseg.prediction.outputs import Result, Targets, Written, targets_of
 from gliomaseg.prediction.prediction import Prediction
-from gliomaseg.prediction.predictor import ScanPredictor, unused_lines, used_sequences
+from gliomaseg.prediction.predictor import ScanPredictor, settings_digest, unused_lines, used_sequences
 from gliomaseg.prediction.reference_masks import require_outside_data_set
 from gliomaseg.types import Sequence
 
@@ -195,18 +195,21 @@ def _are_written(targets: Targets) -> bool:
     """Return whether all files are as `predict` wrote them: a foreign, changed or empty file is not a result.
 
     Raises:
-        OutputExistsError: a file was made from another scan or by another model.
+        OutputExistsError: a file was made from another scan, by another model or with other settings of it.
     """
     targets.output.require_same_source(*targets.files)
     return all(targets.output.owns(file) for file in targets.files)
 
 
 def _source(entry: Input, out: Path, predictor: ScanPredictor) -> str:
-    """Return a digest of the scan and the model; empty for a file that cannot be read, which `load_input` reports."""
+    """Return a digest of the scan, the models and their settings.
+
+    It is empty for a file that cannot be read, which `load_input` reports.
+    """
     parts = {"series": entry, "t1": entry.t1, "t1ce": entry.t1ce}
     named = [f"{name}={part.series}" for name, part in parts.items() if part is not None and part.series is not None]
     try:
-        text = " ".join([entry.content_digest(without=out), predictor.digest, *named])
+        text = " ".join([entry.content_digest(without=out), settings_digest(predictor), *named])
         return hashlib.sha256(text.encode()).hexdigest()
     except OSError:
         return ""

@@ -20,8 +20,8 @@ class Prediction:
     Attributes:
         probability: of tumour, float32 in [0, 1], shape (z, y, x), on the scan's own grid.
         mask: bool, same shape.
-        confidence: the confidence features by name, each in [0, 1]; None if one is not defined. If thin slices are
-            merged in two ways, they are those of the first one.
+        confidence: the confidence features by name, each in [0, 1]; None if one is not defined. If thin slices were
+            merged, they are those of the first of two merges; of both, if the first one has an empty mask.
         predicted_dice: 0 to 1; None if the model has no Dice estimator or the mask is empty.
         warnings: sentences about a scan that does not look like the training data.
         models: that were averaged, the one with the largest weight first.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import abc
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,7 +28,7 @@ from gliomaseg.prediction.input_checks import (
 )
 from gliomaseg.prediction.postprocessing import at_temperature, combine, predict_tta, to_mask
 from gliomaseg.prediction.prediction import Prediction
-from gliomaseg.preprocessing import Prepared, mask_areas_px, prepare, prepare_views, restore, restore_slices
+from gliomaseg.preprocessing import Prepared, mask_areas_px, prepare, prepare_merges, restore, restore_slices
 from gliomaseg.preprocessing.label_map import LABEL_MAP, is_label_map
 from gliomaseg.scan import Scan
 from gliomaseg.types import Mask, Probability, Sequence
@@ -38,11 +39,9 @@ Progress = abc.Callable[[float], None]
 NOT_AN_INPUT = "{} was given and is not used: {}"
 
 
-def part_of(progress: Progress | None, k: int, count: int) -> Progress | None:
-    """Return the progress of the `k`-th of several parts, from 0, as a share of the whole; None stays None."""
-    if progress is None or count == 1:
-        return progress
-    return lambda share: progress((k + share) / count)
+def part_of(progress: Progress | None, first: float, last: float) -> Progress | None:
+    """Return the progress of a part of the work, which lies between two shares of the whole; None stays None."""
+    return None if progress is None else lambda share: progress(first + share * (last - first))
 
 
 @dataclass(frozen=True)
@@ -140,18 +139,22 @@ class Predictor:
 
     def predict_unchecked(self, scan: Scan, *, progress: Progress | None = None) -> Prediction:
         """Return the same as `predict`, with the warnings about the scan but not those about the mask."""
-        views = prepare_views(scan, self.model.config.preprocessing)
+        merges = prepare_merges(scan, self.model.config.preprocessing)
         flip = self.model.config.postprocessing.tta_flip
-        probability, output = self._predict_view(views[0], part_of(progress, 0, len(views)), flip=flip)
+        first_share = 1.0 if len(merges) == 1 else (1 + flip) / (2 + flip)
+        probability, output = self._predict_slices(merges[0], part_of(progress, 0, first_share), flip=flip)
         mask = self.to_mask(probability, voxel_ml=scan.voxel_ml)
-        # The Dice estimator was fitted on one view. The mean of two is softer.
+        # The Dice estimator was fitted on one prediction. The mean of two is softer.
         confidence = confidence_features(probability, mask, output.flip_dice)
-        if len(views) > 1:
-            self._average_with(views[1], probability, part_of(progress, 1, len(views)))
+        if len(merges) > 1:
+            is_empty = not mask.any()
+            self._average_with(merges[1], probability, part_of(progress, first_share, 1))
             mask = self.to_mask(probability, voxel_ml=scan.voxel_ml)
+            if is_empty:
+                confidence = confidence_features(probability, mask, output.flip_dice)
         dice_estimator = self.model.config.dice_estimator
         predicted_dice = dice_estimator.predicted_dice(confidence) if dice_estimator and mask.any() else None
-        warnings = self._warnings(scan, views[0])
+        warnings = self._warnings(scan, merges[0])
         threshold = self.model.config.postprocessing.threshold
         return Prediction(
             probability,
@@ -163,7 +166,7 @@ class Predictor:
             threshold=threshold,
             mirror_disagreement_px=None
             if output.differing_px is None
-            else restore_slices(output.differing_px, views[0]),
+            else restore_slices(output.differing_px, merges[0]),
         )
 
     def _warnings(self, scan: Scan, prepared: Prepared) -> tuple[str, ...]:
@@ -178,10 +181,10 @@ class Predictor:
 
     def probability(self, scan: Scan) -> Probability:
         """Return the probability of tumour in each voxel: float32 in [0, 1], shape (z, y, x)."""
-        views = prepare_views(scan, self.model.config.preprocessing)
-        probability, _ = self._predict_view(views[0], None, flip=self.model.config.postprocessing.tta_flip)
-        if len(views) > 1:
-            self._average_with(views[1], probability, None)
+        merges = prepare_merges(scan, self.model.config.preprocessing)
+        probability, _ = self._predict_slices(merges[0], None, flip=self.model.config.postprocessing.tta_flip)
+        if len(merges) > 1:
+            self._average_with(merges[1], probability, None)
         return probability
 
     def mask(self, scan: Scan) -> Mask:
@@ -192,21 +195,23 @@ class Predictor:
         """Return the mask of a scan's probabilities (z, y, x) with the model's postprocessing: bool, same shape."""
         return to_mask(probability, self.model.config.postprocessing, voxel_ml=voxel_ml)
 
-    def _predict_view(self, view: Prepared, progress: Progress | None, *, flip: bool) -> tuple[Probability, _Output]:
-        """Return the probability of a view on the scan's grid, and the output of the network."""
-        output = self._run(view, progress, flip=flip)
-        restored = restore(output.probability, view)
+    def _predict_slices(
+        self, prepared: Prepared, progress: Progress | None, *, flip: bool
+    ) -> tuple[Probability, _Output]:
+        """Return the probability of prepared slices on the scan's grid, and the output of the network."""
+        output = self._run(prepared, progress, flip=flip)
+        restored = restore(output.probability, prepared)
         # The temperature comes last, because temperature and threshold were chosen on the scan's grid.
         return at_temperature(restored, self.model.config.postprocessing.temperature), output
 
-    def _average_with(self, view: Prepared, first: Probability, progress: Progress | None) -> None:
-        """Replace the probability of the first view by its mean with that of another view.
+    def _average_with(self, shifted: Prepared, probability: Probability, progress: Progress | None) -> None:
+        """Replace the probability of the first merge by its mean with that of the shifted one.
 
-        The other view has no flip TTA, because that would not make the mean more accurate
+        The shifted merge has no flip TTA, because that would not make the mean more accurate
         (docs/results/other-sources.md).
         """
-        first += self._predict_view(view, progress, flip=False)[0]
-        first *= np.float32(0.5)
+        probability += self._predict_slices(shifted, progress, flip=False)[0]
+        probability *= np.float32(0.5)
 
     def _run(self, prepared: Prepared, progress: Progress | None, *, flip: bool) -> _Output:
         """Return the output of the network; it runs twice for flip TTA."""
@@ -248,6 +253,16 @@ def predictor_of(model: Model, *, engine: str = DEFAULT) -> Predictor:
     """Return a predictor for a loaded model; raises the errors of `engine_of`."""
     engines = [engine_of(member, engine) for member in model.members]
     return Predictor(model, engines[0] if len(engines) == 1 else MeanEngine(engines), engine=engine)
+
+
+def settings_digest(predictor: ScanPredictor) -> str:
+    """Return the SHA-256 of what its masks depend on: the networks, and the settings of the models."""
+    sections = (
+        section.model_dump_json()
+        for model in predictor.models
+        for section in (model.config.preprocessing, model.config.postprocessing)
+    )
+    return hashlib.sha256("\n".join([predictor.digest, *sections]).encode()).hexdigest()
 
 
 def running_digest(model: Model, engine: str) -> str:

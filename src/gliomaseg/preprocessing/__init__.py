@@ -1,7 +1,7 @@
 """Scan to network input, and probabilities back to the scan's grid.
 
 Three words, used alike in training and in use: `prepare(scan, settings)`, `prepared.batches(size)` and
-`restore(probability, prepared)`.
+`restore(probability, prepared)`. Prediction calls `prepare_merges`, which returns merged slices twice.
 """
 
 from gliomaseg.preprocessing.brain import brain_mask
@@ -13,7 +13,7 @@ from gliomaseg.preprocessing.prepare import (
     mask_areas_px,
     prepare,
     prepare_mask,
-    prepare_views,
+    prepare_merges,
     restore,
     restore_slices,
     with_context,
@@ -33,7 +33,7 @@ __all__ = [
     "normalise",
     "prepare",
     "prepare_mask",
-    "prepare_views",
+    "prepare_merges",
     "restore",
     "restore_slices",
     "with_context",

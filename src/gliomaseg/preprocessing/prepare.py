@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -103,36 +103,32 @@ def prepare(scan: Scan, settings: Preprocessing) -> Prepared:
     `fov_mm` is cut out, black outside the volume, and resampled to the network's pixels (bilinear). Slices thinner
     than `min_slice_spacing_mm` are merged to that spacing; thicker ones are kept.
     """
-    return _merged(_prepare_each(scan, settings))
+    return next(_prepare_merges(scan, settings))
 
 
-def prepare_views(scan: Scan, settings: Preprocessing) -> tuple[Prepared, ...]:
-    """Return the slices as `prepare` does; if they are merged, also those that lie halfway between them.
+def prepare_merges(scan: Scan, settings: Preprocessing) -> tuple[Prepared, ...]:
+    """Return the slices as `prepare` does; if they are merged, also once more, shifted by half a merged slice.
 
     The mean of both predictions follows the outline better from slice to slice (docs/results/other-sources.md).
     """
-    each = _prepare_each(scan, settings)
-    first = _merged(each)
-    return (first, _merged(each, halfway=True)) if len(first.slices) < len(each.slices) else (first,)
+    return tuple(_prepare_merges(scan, settings))
 
 
-def _prepare_each(scan: Scan, settings: Preprocessing) -> Prepared:
-    """Return the slices as `prepare` does, but none of them merged."""
+def _prepare_merges(scan: Scan, settings: Preprocessing) -> Iterator[Prepared]:
     if scan.affine is None:
         levels = image_levels(scan.voxels)
-        return Prepared(_network_slices(levels, settings), (levels.shape[1], levels.shape[2]), settings)
+        yield Prepared(_network_slices(levels, settings), (levels.shape[1], levels.shape[2]), settings)
+        return
     levels = volume_levels(scan, p99_5_level=settings.p99_5_level)
     placement = place_volume(scan, levels, settings)
-    axial_shape = placement.orientation.turn(levels).shape
+    _, rows, columns = placement.orientation.turn(levels).shape[:3]
     slices = _network_slices(resample_axial(levels, placement, size_px=settings.size_px), settings)
-    return Prepared(slices, (axial_shape[1], axial_shape[2]), settings, placement)
-
-
-def _merged(each: Prepared, *, halfway: bool = False) -> Prepared:
-    """Return prepared slices with thin ones merged, as `merge_slices` does; thick ones are returned as they are."""
-    if each.placement is None or not each.merged:
-        return each
-    return replace(each, slices=merge_slices(each.slices, each.placement.slice_ratio, halfway=halfway))
+    if placement.slice_ratio == 1:
+        yield Prepared(slices, (rows, columns), settings, placement)
+        return
+    for shifted in (False, True):
+        merged = merge_slices(slices, placement.slice_ratio, shifted=shifted)
+        yield Prepared(merged, (rows, columns), settings, placement)
 
 
 def prepare_mask(mask: Mask, prepared: Prepared) -> Mask:

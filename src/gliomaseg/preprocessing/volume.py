@@ -64,6 +64,8 @@ def place_volume(scan: Scan, levels: NDArray[np.uint8], settings: Preprocessing)
     )
     least_mm = settings.min_slice_spacing_mm
     ratio = 1.0 if least_mm is None else max(1.0, least_mm / slice_mm)
+    if merged_count(len(turned), ratio) == len(turned):  # slices of 4.9 mm that would be merged to as many of 5 mm
+        ratio = 1.0
     z, y, x = levels.shape[:3]
     return Placement((z, y, x), scan.axial, field, ratio)
 
@@ -88,19 +90,24 @@ def resample_axial(levels: NDArray[np.uint8], placement: Placement, *, size_px: 
     return resampled
 
 
-def merge_slices(slices: PreparedSlices, ratio: float, *, halfway: bool = False) -> PreparedSlices:
+def merge_slices(slices: PreparedSlices, ratio: float, *, shifted: bool = False) -> PreparedSlices:
     """Return slices (z, c, y, x) merged, `ratio` to one, each a weighted mean: uint8, shape (fewer, c, y, x).
 
     Args:
         slices: uint8.
-        ratio: of the spacings, merged to given.
-        halfway: return one slice more. The slices lie halfway between those without it, the outer ones at the ends.
+        ratio: the spacing of the merged slices, divided by that of the given ones.
+        shifted: shift the merged slices by half a slice. One more then covers both ends.
     """
     count = len(slices)
-    fewer = max(1, round(count / ratio)) + halfway
+    fewer = merged_count(count, ratio) + shifted
     wanted = (np.arange(fewer) - (fewer - 1) / 2) * ratio + (count - 1) / 2
     weights = line_weights(count, wanted, reach=ratio, repeated=True)
     return np.rint(np.tensordot(weights, slices.astype(np.float32), 1)).astype(np.uint8)
+
+
+def merged_count(count: int, ratio: float) -> int:
+    """Return how many slices `count` slices are merged to, `ratio` to one: at least 1."""
+    return max(1, round(count / ratio))
 
 
 def prepare_volume_mask(mask: Mask, placement: Placement, *, size_px: int) -> Mask:

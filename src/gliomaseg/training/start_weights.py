@@ -30,7 +30,16 @@ from gliomaseg.pretrained import MODELS, find_model
 from gliomaseg.user_files import expand_home
 
 NETWORK = "network."  # the prefix of weights in ONNX files
-_COMPARED = ("input", "context_slices", "size_px", "normalisation", "min_slice_spacing_mm")
+_COMPARED = (
+    "input",
+    "context_slices",
+    "size_px",
+    "normalisation",
+    "max_zscore",
+    "fov_mm",
+    "min_slice_spacing_mm",
+    "p99_5_level",
+)
 
 
 @dataclass(frozen=True)
@@ -122,10 +131,14 @@ def different_settings(start: StartWeights, recipe: Recipe) -> list[str]:
     """Return a line for each preprocessing setting that the recipe and the model do not share."""
     name, theirs, ours = start.model.config.name, start.model.config.preprocessing, recipe.preprocessing
     return [
-        f"{name} was trained with preprocessing.{key} = {getattr(theirs, key)}, here it is {getattr(ours, key)}"
+        f"{name} has preprocessing.{key} = {_text(getattr(theirs, key))}, here it is {_text(getattr(ours, key))}"
         for key in _COMPARED
         if getattr(theirs, key) != getattr(ours, key)
     ]
+
+
+def _text(setting: object) -> str:
+    return "not set" if setting is None else str(setting)
 
 
 def load_start(network: nn.Module, start: StartWeights, batches: Iterable[Tensor]) -> StartModel:

@@ -1,10 +1,10 @@
 """Measure ways to predict thin slices that are merged: docs/results/other-sources.md.
 
-    python studies/slice_views.py external
+    python studies/slice_merges.py external
 
 `external` has folders `brats_*` with FLAIR and mask, as for `other_sources.py`. `glioma-flair-stripped` predicts each
 patient, and `glioma-flair` predicts each with a painted scalp. The study prints the mean Dice of each way, the gain
-over one view with its 95 % interval over patients, and how many patients gain.
+over the first merge with its 95 % interval over patients, and how many patients gain.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from gliomaseg.metrics.overlap import dice
 from gliomaseg.prediction import open_predictor
 from gliomaseg.prediction.postprocessing import combine
 from gliomaseg.prediction.predictor import Predictor
-from gliomaseg.preprocessing import prepare_views
+from gliomaseg.preprocessing import prepare_merges
 from gliomaseg.pretrained import find_model
 
 WAYS = {
-    "first view, flip TTA": ((0, True),),
-    "second view, flip TTA": ((1, True),),
-    "both views, flip TTA": ((0, True), (1, True)),
-    "both views, flip TTA in the first": ((0, True), (1, False)),
-    "both views, no flip TTA": ((0, False), (1, False)),
+    "first merge, flip TTA": ((0, True),),
+    "shifted merge, flip TTA": ((1, True),),
+    "both merges, flip TTA": ((0, True), (1, True)),
+    "both merges, flip TTA in the first": ((0, True), (1, False)),
+    "both merges, no flip TTA": ((0, False), (1, False)),
 }
-"""The views of each way, and whether they have flip TTA."""
+"""The merges of each way, and whether they have flip TTA."""
 
 
 def dice_of_ways(case: LoadedCase, predictor: Predictor) -> list[float]:
     """Return the Dice of each way for one patient."""
-    views = prepare_views(case.scan, predictor.model.config.preprocessing)
+    merges = prepare_merges(case.scan, predictor.model.config.preprocessing)
     each = {
-        (k, flip): predictor._predict_view(view, None, flip=flip)[0]  # noqa: SLF001 - `predict` has one of these ways
-        for k, view in enumerate(views)
+        (k, flip): predictor._predict_slices(merge, None, flip=flip)[0]  # noqa: SLF001 - `predict` has one of these ways
+        for k, merge in enumerate(merges)
         for flip in (True, False)
     }
     masks = [
-        predictor.to_mask(combine([each[view] for view in way]), voxel_ml=case.scan.voxel_ml) for way in WAYS.values()
+        predictor.to_mask(combine([each[merge] for merge in way]), voxel_ml=case.scan.voxel_ml) for way in WAYS.values()
     ]
     return [float(dice(reference=case.reference, predicted=mask)) for mask in masks]
 
