@@ -168,10 +168,10 @@ class ByCall:
 
 @pytest.mark.parametrize(("first", "shifted", "has_tumour"), [(0.4, 0.9, True), (0.6, 0.1, False)])
 def test_predicted_dice_is_that_of_the_mask_of_both_merges(first, shifted, has_tumour, tmp_path):
-    estimator = DiceEstimator(bias=0, weights={"soft_dice": 1})
-    tested = predictor(tmp_path, min_slice_spacing_mm=5, fov_mm=64)
+    estimator = DiceEstimator(bias=0, weights={"soft_dice": 1, "flip_dice": 1})
+    tested = predictor(tmp_path, Postprocessing(tta_flip=True), min_slice_spacing_mm=5, fov_mm=64)
     config = tested.model.config.model_copy(update={"dice_estimator": estimator})
-    engine = ByCall(first, shifted, shifted)  # 4 slices, then 5 in two batches
+    engine = ByCall(first, first, shifted, shifted)  # 4 slices and their mirror images, then 5 in two batches
     steps = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 1), np.uint8)
     found = Predictor(Model(tmp_path, config), engine).predict(Scan(steps, "here", np.diag([-2.0, -2.0, 1.0, 1.0])))
     assert found.mask.any() == has_tumour

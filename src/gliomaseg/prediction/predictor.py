@@ -150,8 +150,8 @@ class Predictor:
             is_empty = not mask.any()
             self._average_with(merges[1], probability, part_of(progress, first_share, 1))
             mask = self.to_mask(probability, voxel_ml=scan.voxel_ml)
-            if is_empty:
-                confidence = confidence_features(probability, mask, output.flip_dice)
+            if is_empty:  # without a mask of the first merge, flip TTA did not confirm anything
+                confidence = confidence_features(probability, mask, (output.flip_dice or 0.0) if flip else None)
         dice_estimator = self.model.config.dice_estimator
         predicted_dice = dice_estimator.predicted_dice(confidence) if dice_estimator and mask.any() else None
         warnings = self._warnings(scan, merges[0])
