@@ -207,8 +207,7 @@ class Predictor:
     def _average_with(self, shifted: Prepared, probability: Probability, progress: Progress | None) -> None:
         """Replace the probability of the first merge by its mean with that of the shifted one.
 
-        The shifted merge has no flip TTA, because that would not make the mean more accurate
-        (docs/results/other-sources.md).
+        The shifted merge is predicted without flip TTA, which would gain nothing (docs/results/other-sources.md).
         """
         probability += self._predict_slices(shifted, progress, flip=False)[0]
         probability *= np.float32(0.5)
