@@ -123,7 +123,7 @@ def predict_archive(
         workers = 0
         if left:
             folder.write_cases(ids)
-            settings = _settings(options, settings_digest(predictor), folder, identity.cases)
+            settings = _settings(options, identity.model, folder, identity.cases)
             workers = _predict(folder, settings, options, left, progress)
             found = find_rows(folder.rows, identity.cases)
         predict_seconds = time.perf_counter() - begun

@@ -36,7 +36,7 @@ class RunIdentity:
     Attributes:
         archive: SHA-256 of the names and paths of all cases.
         cases: their number.
-        model: SHA-256 of the networks.
+        model: `settings_digest` of the models.
         models: names of the models.
         version: of gliomaseg.
         out: the folder of the results; rows have absolute paths of masks.
